@@ -1,0 +1,1 @@
+"""The ledger: contract wrapper, outbox, embedded development chain."""

@@ -1,0 +1,144 @@
+"""The frozen types that stages exchange; imports nothing of ours but the error tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+from pipeline.errors import EvidenceRejected
+
+RoundId = NewType("RoundId", int)
+"""Number of a round on its ledger, from 1; 0 is the initial model."""
+
+Sha256 = NewType("Sha256", str)
+"""64 lower-case hexadecimal digits."""
+
+Address = NewType("Address", str)
+"""An EIP-55 checksummed account address, 0x and 40 digits."""
+
+HospitalName = NewType("HospitalName", str)
+NodeName = NewType("NodeName", str)
+
+UPDATE_BITS = 16
+"""Fractional bits of an update and of a global model in integers."""
+
+INPUT_BITS = 8
+"""Fractional bits of every feature and pixel."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def sha256_text(value: object, what: str) -> Sha256:
+    """Accept `value` as a SHA-256 in hexadecimal; raises EvidenceRejected naming `what`."""
+    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        raise EvidenceRejected(f"{what}: got {value!r}, want 64 lower-case hexadecimal digits")
+    return Sha256(value)
+
+
+class RoundStatus(StrEnum):
+    """A round's state on the ledger; the order is the contract's."""
+
+    NONE = "none"
+    OPEN = "open"
+    COMMITTED = "committed"
+    FINALISED = "finalised"
+    ABORTED = "aborted"
+
+
+class Verdict(StrEnum):
+    """What a round decided about one hospital."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    ABSENT = "absent"
+
+
+class Kind(StrEnum):
+    """The signed statements; each is an EIP-712 type of its own in one domain."""
+
+    SEALING_KEY = "SealingKey"
+    VALIDATION = "Validation"
+    MANIFEST = "Manifest"
+    INVENTORY = "Inventory"
+    INPUT_SET = "InputSet"
+    VOTE = "Vote"
+    CONFIRMATION = "Confirmation"
+    CONSENT = "Consent"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every statement and envelope is bound to, so that none can be replayed elsewhere."""
+
+    chain_id: int
+    contract: Address
+    study_digest: Sha256
+    round: RoundId
+    previous_model: Sha256
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A signed JSON body: `signer` is a hospital's or node's name, `signature` 65 bytes in hexadecimal."""
+
+    kind: Kind
+    signer: str
+    body: Mapping[str, Any]
+    signature: str
+
+
+@dataclass(frozen=True)
+class ObjectRef:
+    """Where one stored object lies and what it must contain."""
+
+    bucket: str
+    key: str
+    version_id: str
+    sha256: Sha256
+    size: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a majority of nodes signs about a round (the contract's EIP-712 type `Result`)."""
+
+    round: RoundId
+    study_digest: Sha256
+    commit_root: Sha256
+    verdicts: int
+    """Bit i is set when the i-th hospital of the study was accepted."""
+    previous_model: Sha256
+    new_model: Sha256
+    record: Sha256
+    """Digest of the canonical, clock-free round record."""
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """What one party's run cost."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    bytes_sent: int
+    rss_bytes: int
+    rounds: int | None = None
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Wall seconds of one stage, for reports only; never part of a result."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Why a hospital did not take part: a reason class and a message without any record's value."""
+
+    hospital: HospitalName
+    reason: str
+    detail: str = field(default="", compare=False)

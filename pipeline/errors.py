@@ -1,0 +1,91 @@
+"""Every error that Wardround raises on purpose, one tree.
+
+WardroundError
+├── Misconfigured              a study, a consortium file or an installation is wrong; nothing was started
+│   └── InvalidStudy           a study YAML: names file, field, value and what is allowed
+├── Refused                    somebody asked for what this worker must not do; never retried
+│   ├── NotApproved            the owner has not approved this study digest
+│   ├── SecondOpening          a second aggregate over another accepted set
+│   └── ConflictingVote        a vote that differs from the one persisted
+├── Rejected                   what came in does not hold; its sender is absent from the round
+│   ├── DataRejected           records that fail the data contract, with the failed expectations
+│   ├── UpdateRejected         an update with NaN, infinity, overflow or another length
+│   ├── EvidenceRejected       a signature, digest, proof or context that does not fit
+│   └── EnvelopeRejected       an envelope that is missing, damaged, replayed or meant for another
+├── RoundAborted               the round cannot end with a model; the previous one stays
+├── EngineFailed               the encrypted computation ended without an output
+└── Unavailable                a service or a peer did not answer; the only error that a retry may cure
+
+A message says what was got, what was wanted and what to do next, and never a patient record's value.
+"""
+
+
+class WardroundError(Exception):
+    """Base of all errors that Wardround raises on purpose."""
+
+
+class Misconfigured(WardroundError):
+    """A study, a consortium file or an installation is wrong."""
+
+
+class InvalidStudy(Misconfigured):
+    """A study file is wrong: names file, field, value and what is allowed."""
+
+    def __init__(self, file: str, field: str, got: object, wanted: str) -> None:
+        super().__init__(f"{file}: {field}: got {got!r}, want {wanted}")
+        self.file, self.field, self.got, self.wanted = file, field, got, wanted
+
+
+class Refused(WardroundError):
+    """A worker was asked for something that it must not do."""
+
+
+class NotApproved(Refused):
+    """The worker's owner has not approved the study digest."""
+
+
+class SecondOpening(Refused):
+    """A node was asked to open a second aggregate for one commit."""
+
+
+class ConflictingVote(Refused):
+    """A node was asked to sign a vote that differs from the one it persisted."""
+
+
+class Rejected(WardroundError):
+    """Something that came in does not hold; its sender is absent."""
+
+
+class DataRejected(Rejected):
+    """A hospital's records fail the data contract."""
+
+    def __init__(self, hospital: str, failed: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{hospital}: records fail the data contract: {'; '.join(failed)}; "
+            "mend the data (the hospital's data docs show where) and take part in the next round"
+        )
+        self.hospital, self.failed = hospital, failed
+
+
+class UpdateRejected(Rejected):
+    """A model update is not a finite vector of the right length within the public bound."""
+
+
+class EvidenceRejected(Rejected):
+    """A signature, digest, Merkle proof or context does not fit what it claims."""
+
+
+class EnvelopeRejected(Rejected):
+    """A sealed envelope is missing, damaged, replayed or meant for another node or round."""
+
+
+class RoundAborted(WardroundError):
+    """The round cannot end with a model; the previous model stays current."""
+
+
+class EngineFailed(WardroundError):
+    """The encrypted computation ended without an output."""
+
+
+class Unavailable(WardroundError):
+    """A service or a peer did not answer in time; a retry may cure it."""

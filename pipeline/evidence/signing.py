@@ -1,0 +1,137 @@
+"""EIP-712 statements: one domain per ledger, one type per kind.
+
+A statement's typed data is `Kind(uint64 round, bytes32 studyDigest, bytes32 previousModel, bytes32 content)` where `content`
+is the SHA-256 of the body's canonical JSON. A vote is signed as the contract's own type `Result`, so that the ledger checks it.
+Source: EIP-712; `contracts/Ledger.sol`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from eth_account import Account
+from eth_account.messages import SignableMessage, encode_typed_data
+
+from pipeline.domain import Address, Context, Kind, Result, Statement
+from pipeline.errors import EvidenceRejected
+from pipeline.evidence.canonical import canonical_json, digest
+from pipeline.identity import SigningKey
+
+_DOMAIN_NAME, _DOMAIN_VERSION = "Wardround", "1"
+
+_STATEMENT_FIELDS = [
+    {"name": "round", "type": "uint64"},
+    {"name": "studyDigest", "type": "bytes32"},
+    {"name": "previousModel", "type": "bytes32"},
+    {"name": "content", "type": "bytes32"},
+]
+
+_RESULT_FIELDS = [
+    {"name": "round", "type": "uint64"},
+    {"name": "studyDigest", "type": "bytes32"},
+    {"name": "commitRoot", "type": "bytes32"},
+    {"name": "verdicts", "type": "uint256"},
+    {"name": "previousModel", "type": "bytes32"},
+    {"name": "newModel", "type": "bytes32"},
+    {"name": "record", "type": "bytes32"},
+]
+
+
+def sign(kind: Kind, signer: str, body: Mapping[str, Any], context: Context, key: SigningKey) -> Statement:
+    """Sign `body` as `kind` in `context`; the signature is deterministic (RFC 6979)."""
+    signature = key.sign(_statement_message(kind, body, context))
+    return Statement(kind=kind, signer=signer, body=body, signature=signature)
+
+
+def check(statement: Statement, kind: Kind, context: Context, address: Address) -> None:
+    """Raise EvidenceRejected unless `address` signed `statement` as `kind` in `context`."""
+    if statement.kind is not kind:
+        raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {kind}")
+    _check_signature(_statement_message(kind, statement.body, context), statement.signature, address, f"{statement.signer}'s {kind}")
+
+
+def sign_vote(signer: str, result: Result, chain_id: int, contract: Address, key: SigningKey) -> Statement:
+    """Sign `result` as the contract's type `Result`; the statement's body is the result."""
+    return Statement(Kind.VOTE, signer, _result_body(result), key.sign(_result_message(result, chain_id, contract)))
+
+
+def check_vote(statement: Statement, chain_id: int, contract: Address, address: Address) -> Result:
+    """The result that `address` voted for on this ledger; raises EvidenceRejected when it did not."""
+    if statement.kind is not Kind.VOTE:
+        raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {Kind.VOTE}")
+    try:
+        result = Result(**statement.body)
+        message = _result_message(result, chain_id, contract)
+        canonical = _result_body(result) == dict(statement.body)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EvidenceRejected(f"{statement.signer}'s vote: got fields that are no result ({type(error).__name__})") from error
+    if not canonical:
+        raise EvidenceRejected(f"{statement.signer}'s vote: got fields of other types than a result's")
+    _check_signature(message, statement.signature, address, f"{statement.signer}'s vote")
+    return result
+
+
+def to_bytes(statement: Statement) -> bytes:
+    """The canonical bytes of a statement, as stored; their SHA-256 is its digest."""
+    return canonical_json(
+        {"kind": statement.kind.value, "signer": statement.signer, "body": statement.body, "signature": statement.signature}
+    )
+
+
+def from_bytes(data: bytes) -> Statement:
+    """Parse stored bytes; raises EvidenceRejected on anything but the canonical form of a statement."""
+    try:
+        value = json.loads(data)
+        statement = Statement(Kind(value["kind"]), value["signer"], value["body"], value["signature"])
+        canonical = to_bytes(statement)
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvidenceRejected(
+            f"got {len(data)} bytes that are no signed statement ({type(error).__name__}), want canonical JSON"
+        ) from error
+    if canonical != data or not isinstance(statement.signer, str) or not isinstance(statement.body, dict):
+        raise EvidenceRejected(f"got a statement of {len(data)} bytes that is not canonical, want sorted compact JSON")
+    return statement
+
+
+def _statement_message(kind: Kind, body: Mapping[str, Any], context: Context) -> SignableMessage:
+    content = {
+        "round": context.round,
+        "studyDigest": bytes.fromhex(context.study_digest),
+        "previousModel": bytes.fromhex(context.previous_model),
+        "content": bytes.fromhex(digest(body)),
+    }
+    return _typed(kind.value, _STATEMENT_FIELDS, content, context.chain_id, context.contract)
+
+
+def _result_body(result: Result) -> dict[str, Any]:
+    return asdict(result)
+
+
+def _result_message(result: Result, chain_id: int, contract: Address) -> SignableMessage:
+    content = {
+        "round": result.round,
+        "studyDigest": bytes.fromhex(result.study_digest),
+        "commitRoot": bytes.fromhex(result.commit_root),
+        "verdicts": result.verdicts,
+        "previousModel": bytes.fromhex(result.previous_model),
+        "newModel": bytes.fromhex(result.new_model),
+        "record": bytes.fromhex(result.record),
+    }
+    return _typed("Result", _RESULT_FIELDS, content, chain_id, contract)
+
+
+def _typed(name: str, fields: list[dict[str, str]], content: dict[str, Any], chain_id: int, contract: Address) -> SignableMessage:
+    domain = {"name": _DOMAIN_NAME, "version": _DOMAIN_VERSION, "chainId": chain_id, "verifyingContract": contract}
+    return encode_typed_data(domain_data=domain, message_types={name: fields}, message_data=content)
+
+
+def _check_signature(message: SignableMessage, signature: str, address: Address, what: str) -> None:
+    try:
+        signer = Account.recover_message(message, signature=bytes.fromhex(signature))
+    except Exception as error:  # eth_keys raises many types on malformed bytes; all mean the same here
+        raise EvidenceRejected(f"{what}: got a malformed signature ({type(error).__name__}), want 65 bytes by {address}") from error
+    if signer != address:
+        raise EvidenceRejected(f"{what}: got a signature by {signer}, want one by {address}")

@@ -1,0 +1,82 @@
+"""Who a worker is: its signing key and its secrets, read from its own private folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from eth_account import Account
+from eth_account.messages import SignableMessage
+from eth_account.signers.local import LocalAccount
+
+from pipeline.domain import Address
+from pipeline.errors import Misconfigured
+from pipeline.files import write_secret
+from pipeline.secret import Secret
+
+
+class SigningKey:
+    """A secp256k1 key; prints its address only."""
+
+    def __init__(self, secret: Secret) -> None:
+        self._account: LocalAccount = Account.from_key(secret.reveal())
+        self.address = Address(self._account.address)
+
+    @property
+    def account(self) -> LocalAccount:
+        """The account that signs transactions."""
+        return self._account
+
+    def sign(self, message: SignableMessage) -> str:
+        """Sign EIP-712 data; 65 bytes in hexadecimal."""
+        return bytes(self._account.sign_message(message).signature).hex()
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.address})"
+
+
+@dataclass(frozen=True)
+class StoreCredentials:
+    """Access to the object store, limited by the store's own policy."""
+
+    access_key: str
+    secret_key: Secret
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One actor of the consortium: `home` is its private folder (mode 700)."""
+
+    name: str
+    home: Path
+    key: SigningKey
+    credentials: StoreCredentials
+
+    @classmethod
+    def load(cls, home: Path) -> Identity:
+        """Read the actor of `home`; raises Misconfigured naming the file that is missing."""
+        stored = json.loads(Secret.read(home / "store-credentials.json").text())
+        if not isinstance(stored, dict) or not {"access_key", "secret_key"} <= stored.keys():
+            raise Misconfigured(f"{home / 'store-credentials.json'}: want access_key and secret_key; run `wardround up`")
+        return cls(
+            name=home.name,
+            home=home,
+            key=SigningKey(Secret.read(home / "signing-key")),
+            credentials=StoreCredentials(stored["access_key"], Secret(stored["secret_key"].encode())),
+        )
+
+    @property
+    def sharing_secret(self) -> Secret:
+        """A hospital's own secret: derives its components and draws its validation samples."""
+        return Secret.read(self.home / "sharing-secret")
+
+
+def create(home: Path, *, sharing: bool = False) -> SigningKey:
+    """Make an actor's folder with a fresh key (and a sharing secret for a hospital); keeps what is there."""
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o700)
+    for name in ("signing-key", "sharing-secret") if sharing else ("signing-key",):
+        if not (home / name).exists():
+            write_secret(home / name, Secret.generate().reveal())
+    return SigningKey(Secret.read(home / "signing-key"))

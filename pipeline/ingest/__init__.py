@@ -1,0 +1,1 @@
+"""Validation of a hospital's records against the data contract."""

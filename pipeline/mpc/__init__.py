@@ -1,0 +1,1 @@
+"""Encrypted verification and aggregation: sharing, the rule, engines."""

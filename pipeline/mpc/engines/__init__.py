@@ -1,0 +1,1 @@
+"""Engines of encrypted computation, behind one interface."""

@@ -1,0 +1,125 @@
+"""What an engine of encrypted computation answers: each call runs ONE party; the other nodes run theirs at the same time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.domain import EngineStats, HospitalName
+from pipeline.layers import Network
+
+Components = Mapping[HospitalName, Mapping[int, npt.NDArray[np.int64]]]
+"""Hospital to component index to its words; a party i of n holds every index but i."""
+
+
+@dataclass(frozen=True)
+class RuleParameters:
+    """The public numbers of the rule for one round (`pipeline.mpc.reference` says how they act)."""
+
+    samples: int
+    """Validation samples per hospital."""
+    input_range: tuple[int, int]
+    """Smallest and largest encoded input, 8 fractional bits."""
+    below_global_percent: int
+    below_peers_percent: int
+    budget: int | None
+    """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Layout of the one vector that a hospital shares: update, validation inputs, one-hot labels, in this order."""
+
+    network: Network
+    samples: int
+
+    @property
+    def length(self) -> int:
+        """Number of 64-bit words."""
+        return self.network.size + self.samples * (int(np.prod(self.network.input_shape)) + self.network.classes)
+
+
+@dataclass(frozen=True)
+class VerifyTask:
+    """Public inputs of one verification."""
+
+    hospitals: tuple[HospitalName, ...]
+    """Hospitals of the input set, in the study's order."""
+    network: Network
+    rule: RuleParameters
+    previous_model: npt.NDArray[np.int64]
+    """Global model, (network.size,), 16 fractional bits."""
+
+
+@dataclass(frozen=True)
+class VerifyOutput:
+    """All that a verification reveals."""
+
+    accepted: tuple[bool, ...]
+    """One bit per hospital of the task."""
+    budget: int
+    """Largest squared norm of an update in the next round, 32 fractional bits."""
+    stats: EngineStats
+
+
+@dataclass(frozen=True)
+class AggregateTask:
+    """Public inputs of one aggregation: only the updates of the accepted hospitals enter."""
+
+    hospitals: tuple[HospitalName, ...]
+    """Accepted hospitals, in the study's order; at least 3."""
+    network: Network
+
+
+@dataclass(frozen=True)
+class AggregateOutput:
+    """All that an aggregation reveals: per coordinate the sum of the middle `count` updates."""
+
+    total: npt.NDArray[np.int64]
+    """(network.size,), 16 fractional bits."""
+    count: int
+    stats: EngineStats
+
+
+@dataclass(frozen=True)
+class Party:
+    """One node's place in a computation."""
+
+    index: int
+    hosts: tuple[str, ...]
+    """host:port of every party, by index; distinct ports on one machine."""
+    certificate: Path
+    """This node's TLS certificate, PEM."""
+    private_key: Path
+    peer_certificates: tuple[Path, ...]
+    """Pinned certificate of every party, by index, PEM."""
+    workdir: Path
+    """Where a private folder (mode 700) is made for the run and wiped after it, whatever happens."""
+    log: Path
+    """Where the party's log is kept, without secrets."""
+    deadline_seconds: float
+    """Wall seconds after which the run is killed."""
+
+
+class Engine(ABC):
+    """One engine; a study names it and nothing substitutes it."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def problems(self) -> tuple[str, ...]:
+        """What is missing on this machine, each with the way to mend it; empty when the engine can run."""
+
+    @abstractmethod
+    def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
+        """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
+
+    @abstractmethod
+    def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
+        """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""

@@ -1,0 +1,1 @@
+"""The object store: the only importer of an S3 client."""

@@ -1,0 +1,230 @@
+"""A study: everything that changes a result, in one YAML file that every worker's owner approves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from pipeline.consortium import Consortium
+from pipeline.datasets import DATASETS, Dataset
+from pipeline.domain import HospitalName, NodeName, Sha256
+from pipeline.errors import InvalidStudy
+from pipeline.evidence.canonical import digest, sha256
+from pipeline.layers import LAYERS, Layer, Network
+from pipeline.settings import PROJECT
+
+PROTOCOLS: Mapping[str, Mapping[str, int]] = {
+    "spu": {"aby3": 3},
+    "mp-spdz": {"replicated-ring": 3, "rep4-ring": 4},
+}
+"""Engine to protocol to the number of nodes that it takes."""
+
+LARGEST_MODEL = 100_000
+"""Parameters up to which the whole rule is evaluated under encryption."""
+
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,31}$")]
+_Positive = Annotated[int, Field(ge=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Training(_Model):
+    """Local training: a fixed number of steps for everyone, so that the update's size tells nothing."""
+
+    steps: _Positive = 12
+    batch_size: _Positive = 32
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.87
+    """Factor on the learning rate per round."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 1e-4
+
+
+class Rule(_Model):
+    """Thresholds of the rule against poisoning (`pipeline.mpc.reference`); percentages and counts are whole numbers."""
+
+    images_per_hospital: Annotated[int, Field(ge=4, le=256)] = 32
+    """Fresh validation samples that each hospital contributes per round."""
+    early_rounds: Annotated[int, Field(ge=0)] = 3
+    """Rounds during which the looser threshold against the global model holds."""
+    below_global_early_percent: Annotated[int, Field(ge=1, le=100)] = 20
+    below_global_percent: Annotated[int, Field(ge=1, le=100)] = 15
+    below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 20
+    strikes: _Positive = 4
+    strike_window: _Positive = 5
+
+
+class Deadlines(_Model):
+    """Seconds of block time from the round's opening."""
+
+    commit_seconds: Annotated[int, Field(ge=5)] = 180
+    result_seconds: Annotated[int, Field(ge=10)] = 600
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Deadlines:
+        if self.result_seconds <= self.commit_seconds:
+            raise ValueError(f"result_seconds must exceed commit_seconds ({self.commit_seconds})")
+        return self
+
+
+class Partition(_Model):
+    """How a demonstration data set is dealt out to the hospitals at set-up."""
+
+    alpha: Annotated[float, Field(gt=0)] = 0.5
+    """Dirichlet concentration: small is skewed, 100 is nearly even."""
+    per_class: Annotated[int, Field(ge=0)] = 20
+    """Least records of each class that every hospital is dealt."""
+
+
+class DataContract(_Model):
+    """What every hospital's records must satisfy, beside the data set's own expectations."""
+
+    min_per_class: Annotated[int, Field(ge=1)] = 10
+
+
+class Study(_Model):
+    """One study as its YAML file says it, checked against data set, layers and protocol."""
+
+    name: _Name
+    title: str
+    dataset: str
+    hospitals: Annotated[tuple[HospitalName, ...], Field(min_length=3, max_length=200)]
+    nodes: Annotated[tuple[NodeName, ...], Field(min_length=3, max_length=4)]
+    engine: Literal["spu", "mp-spdz"]
+    protocol: str
+    model: Annotated[tuple[Mapping[str, Mapping[str, int]], ...], Field(min_length=1)]
+    training: Training = Training()
+    rule: Rule = Rule()
+    data_contract: DataContract = DataContract()
+    partition: Partition = Partition()
+    deadlines: Deadlines = Deadlines()
+    min_accepted: int | None = None
+    schedule: str | None = None
+    target_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+
+    @classmethod
+    def load(cls, path: Path) -> Study:
+        """Read and check a study file; raises InvalidStudy naming file, field, value and what is allowed."""
+        try:
+            content = yaml.safe_load(path.read_text())
+        except FileNotFoundError as error:
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+            raise InvalidStudy(str(path), "file", "nothing", f"one of the studies there: {known}") from error
+        except yaml.YAMLError as error:
+            raise InvalidStudy(str(path), "file", str(error).splitlines()[0], "YAML") from error
+        if not isinstance(content, dict):
+            raise InvalidStudy(str(path), "file", type(content).__name__, "a mapping of fields")
+        try:
+            study = cls.model_validate({"name": path.stem} | content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "study"
+            raise InvalidStudy(str(path), where, first["input"], first["msg"]) from error
+        _check(study, str(path))
+        return study
+
+    @property
+    def source(self) -> Dataset:
+        """The data set plug-in."""
+        return DATASETS[self.dataset]
+
+    @property
+    def network(self) -> Network:
+        """The model's layers on this data set's samples."""
+        return Network(self.source.shape, tuple(_layer(item) for item in self.model))
+
+    @property
+    def accepted_floor(self) -> int:
+        """Fewest accepted hospitals with which a round ends in a model."""
+        return self.min_accepted if self.min_accepted is not None else max(3, len(self.hospitals) // 2 + 1)
+
+    def digest(self, consortium: Consortium) -> Sha256:
+        """What owners approve: this study, the members' keys and certificates, the ledger and the code that runs."""
+        return digest(
+            {
+                "study": _without_floats(self.model_dump(mode="json")),
+                "hospitals": {name: consortium.hospital(name) for name in self.hospitals},
+                "nodes": {
+                    name: {"address": consortium.node(name).address, "certificate": consortium.fingerprint(name)} for name in self.nodes
+                },
+                "ledger": consortium.ledger.model_dump(mode="json"),
+                "code": code_digest(),
+            }
+        )
+
+
+def code_digest() -> Sha256:
+    """SHA-256 over the names and bytes of every file that can change a result."""
+    files = [
+        *PROJECT.glob("pipeline/**/*.py"),
+        *PROJECT.glob("mpc-programs/**/*.mpc"),
+        *PROJECT.glob("mpc-programs/**/*.py"),
+        *PROJECT.glob("contracts/abi/*.json"),
+        *PROJECT.glob("requirements/*.txt"),
+    ]
+    return digest({str(file.relative_to(PROJECT)): sha256(file.read_bytes()) for file in files})
+
+
+def _check(study: Study, file: str) -> None:
+    def refuse(field: str, got: object, wanted: str) -> None:
+        raise InvalidStudy(file, field, got, wanted)
+
+    if study.name != Path(file).stem:
+        refuse("name", study.name, f"the file's own name, {Path(file).stem}")
+    if study.dataset not in DATASETS:
+        refuse("dataset", study.dataset, f"one of {', '.join(sorted(DATASETS))}")
+    for field, members in (("hospitals", study.hospitals), ("nodes", study.nodes)):
+        if len(set(members)) != len(members):
+            refuse(field, list(members), "every name once")
+    protocols = PROTOCOLS[study.engine]
+    if study.protocol not in protocols:
+        refuse("protocol", study.protocol, f"one of {', '.join(protocols)} for engine {study.engine}")
+    if protocols[study.protocol] != len(study.nodes):
+        refuse("nodes", list(study.nodes), f"{protocols[study.protocol]} nodes for protocol {study.protocol}")
+    floor = study.min_accepted
+    if floor is not None and not max(3, len(study.hospitals) // 2 + 1) <= floor <= len(study.hospitals):
+        refuse("min_accepted", floor, f"at least 3 and a majority of {len(study.hospitals)} hospitals, and no more than there are")
+    if study.rule.strikes > study.rule.strike_window:
+        refuse("rule.strikes", study.rule.strikes, f"at most strike_window ({study.rule.strike_window})")
+    for index, item in enumerate(study.model):
+        try:
+            _layer(item)
+        except (TypeError, ValueError) as error:
+            refuse(f"model.{index}", dict(item), f"one layer of {', '.join(LAYERS)} with its arguments ({error})")
+    try:
+        classes, size = study.network.classes, study.network.size
+    except ValueError as error:
+        raise InvalidStudy(file, "model", [next(iter(item)) for item in study.model], f"layers that fit one another: {error}") from None
+    if classes != len(study.source.classes):
+        refuse("model", f"{classes} outputs", f"{len(study.source.classes)}, one per class of {study.dataset}")
+    if size > LARGEST_MODEL:
+        refuse("model", f"{size} parameters", f"at most {LARGEST_MODEL}, the limit for the encrypted rule")
+
+
+def _layer(item: Mapping[str, Mapping[str, int]]) -> Layer:
+    if len(item) != 1:
+        raise ValueError(f"got {len(item)} names in one list item")
+    ((name, arguments),) = item.items()
+    if name not in LAYERS:
+        raise ValueError(f"{name} has no encrypted form")
+    negative = {key: value for key, value in arguments.items() if value < 0}
+    if negative:
+        raise ValueError(f"{name}: got {negative}, want no negative number")
+    return LAYERS[name](**arguments)
+
+
+def _without_floats(value: Any) -> Any:
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, dict):
+        return {key: _without_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_floats(item) for item in value]
+    return value
