@@ -17,6 +17,9 @@ _Address = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _HostPort = Annotated[str, StringConstraints(pattern=r"^[^:\s]+:\d{1,5}$")]
 
+PORTS_PER_NODE = 32
+"""Consecutive ports that a node's parties use in turn, so that rounds of two studies do not meet on one."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,7 +32,7 @@ class Node(_Model):
     certificate_sha256: _Digest
     """Fingerprint of the TLS certificate that its MPC parties present."""
     host: _HostPort
-    """Host and first of the ports on which its MPC parties listen."""
+    """Host and first of the `PORTS_PER_NODE` ports on which its MPC parties listen."""
 
 
 class LedgerLocation(_Model):

@@ -6,11 +6,13 @@ WardroundError
 ├── Refused                    somebody asked for what this worker must not do; never retried
 │   ├── NotApproved            the owner has not approved this study digest
 │   ├── SecondOpening          a second aggregate over another accepted set
-│   └── ConflictingVote        a vote that differs from the one persisted
+│   ├── ConflictingVote        a vote that differs from the one persisted
+│   └── ContractRefused        the ledger's contract reverted, with its custom error and arguments
 ├── Rejected                   what came in does not hold; its sender is absent from the round
 │   ├── DataRejected           records that fail the data contract, with the failed expectations
 │   ├── UpdateRejected         an update with NaN, infinity, overflow or another length
 │   ├── EvidenceRejected       a signature, digest, proof or context that does not fit
+│   │   └── ObjectMissing      an object of the store that expired or was never written
 │   └── EnvelopeRejected       an envelope that is missing, damaged, replayed or meant for another
 ├── RoundAborted               the round cannot end with a model; the previous one stays
 ├── EngineFailed               the encrypted computation ended without an output
@@ -18,6 +20,10 @@ WardroundError
 
 A message says what was got, what was wanted and what to do next, and never a patient record's value.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class WardroundError(Exception):
@@ -52,6 +58,15 @@ class ConflictingVote(Refused):
     """A node was asked to sign a vote that differs from the one it persisted."""
 
 
+class ContractRefused(Refused):
+    """The ledger's contract reverted `call` with the custom error `error` and its `arguments`."""
+
+    def __init__(self, call: str, error: str, arguments: Mapping[str, str]) -> None:
+        values = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        super().__init__(f"the ledger refused {call}: {error}({values}); contracts/ILedger.sol says when; read the ledger, then decide")
+        self.call, self.error, self.arguments = call, error, dict(arguments)
+
+
 class Rejected(WardroundError):
     """Something that came in does not hold; its sender is absent."""
 
@@ -73,6 +88,10 @@ class UpdateRejected(Rejected):
 
 class EvidenceRejected(Rejected):
     """A signature, digest, Merkle proof or context does not fit what it claims."""
+
+
+class ObjectMissing(EvidenceRejected):
+    """The store holds no such object: it expired or was never written."""
 
 
 class EnvelopeRejected(Rejected):

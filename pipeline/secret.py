@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import secrets
 from pathlib import Path
@@ -40,6 +41,10 @@ class Secret:
     def text(self) -> str:
         """The bytes as UTF-8 text."""
         return self._value.decode()
+
+    def token(self) -> str:
+        """The bytes as URL-safe base64, for passwords and tokens."""
+        return base64.urlsafe_b64encode(self._value).decode()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)

@@ -22,10 +22,12 @@ class Settings:
     """Built tools, per version, shared by every checkout of this user."""
     mp_spdz: Path
     """Where MP-SPDZ is installed."""
+    studies: Path
+    """The folder of study files."""
 
     @classmethod
     def load(cls) -> Settings:
-        """Read WARDROUND_HOME, WARDROUND_DATA, WARDROUND_CACHE and MP_SPDZ_HOME, each with its default."""
+        """Read WARDROUND_HOME, WARDROUND_DATA, WARDROUND_CACHE, WARDROUND_STUDIES and MP_SPDZ_HOME, each with its default."""
         env = os.environ
         given = [Path(part) for part in env.get("WARDROUND_DATA", "").split(os.pathsep) if part]
         return cls(
@@ -33,6 +35,7 @@ class Settings:
             data=(*given, PROJECT.parent / "shared" / "data"),
             cache=Path(env.get("WARDROUND_CACHE") or Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wardround"),
             mp_spdz=Path(env.get("MP_SPDZ_HOME", "/opt/mp-spdz")),
+            studies=Path(env.get("WARDROUND_STUDIES", PROJECT / "studies")),
         )
 
     def hospital(self, name: str) -> Path:
@@ -43,10 +46,19 @@ class Settings:
         """A node's private folder."""
         return self.home / "nodes" / name
 
+    def certificate(self, node: str) -> Path:
+        """A node's public TLS certificate, PEM, as everybody holds it."""
+        return self.home / "certificates" / f"{node}.pem"
+
     @property
     def provider(self) -> Path:
         """The service provider's private folder."""
         return self.home / "provider"
+
+    @property
+    def auditor(self) -> Path:
+        """The auditor's folder: reading access to the store, no signing key."""
+        return self.home / "auditor"
 
     @property
     def consortium(self) -> Path:
@@ -67,6 +79,3 @@ class Settings:
     def spu_python(self) -> Path:
         """The interpreter of SPU's own environment."""
         return PROJECT / ".venv-spu" / "bin" / "python"
-
-
-STUDIES = PROJECT / "studies"

@@ -26,7 +26,10 @@ PROTOCOLS: Mapping[str, Mapping[str, int]] = {
 LARGEST_MODEL = 100_000
 """Parameters up to which the whole rule is evaluated under encryption."""
 
-_Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,31}$")]
+_NAME = StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,31}$")  # names become folders, queues and object keys
+_Name = Annotated[str, _NAME]
+_HospitalName = Annotated[HospitalName, _NAME]
+_NodeName = Annotated[NodeName, _NAME]
 _Positive = Annotated[int, Field(ge=1)]
 
 
@@ -94,8 +97,8 @@ class Study(_Model):
     name: _Name
     title: str
     dataset: str
-    hospitals: Annotated[tuple[HospitalName, ...], Field(min_length=3, max_length=200)]
-    nodes: Annotated[tuple[NodeName, ...], Field(min_length=3, max_length=4)]
+    hospitals: Annotated[tuple[_HospitalName, ...], Field(min_length=3, max_length=200)]
+    nodes: Annotated[tuple[_NodeName, ...], Field(min_length=3, max_length=4)]
     engine: Literal["spu", "mp-spdz"]
     protocol: str
     model: Annotated[tuple[Mapping[str, Mapping[str, int]], ...], Field(min_length=1)]
@@ -214,9 +217,9 @@ def _layer(item: Mapping[str, Mapping[str, int]]) -> Layer:
     ((name, arguments),) = item.items()
     if name not in LAYERS:
         raise ValueError(f"{name} has no encrypted form")
-    negative = {key: value for key, value in arguments.items() if value < 0}
-    if negative:
-        raise ValueError(f"{name}: got {negative}, want no negative number")
+    wrong = {key: value for key, value in arguments.items() if value < (0 if key == "padding" else 1)}
+    if wrong:
+        raise ValueError(f"{name}: got {wrong}, want whole numbers from 1, padding from 0")
     return LAYERS[name](**arguments)
 
 

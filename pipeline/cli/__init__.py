@@ -1,1 +1,42 @@
-"""The wardround command."""
+"""The `wardround` command: one line per outcome, one clear message per error."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from pipeline.cli import audit, rounds, services
+from pipeline.cli.studies import studies
+from pipeline.errors import WardroundError
+
+commands = typer.Typer(
+    name="wardround",
+    help="Verified federated-learning rounds for hospital consortia.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+for command in (
+    services.up,
+    services.down,
+    services.status,
+    services.doctor,
+    rounds.run,
+    rounds.demo,
+    audit.rounds,
+    audit.show,
+    audit.audit,
+):
+    commands.command()(command)
+commands.add_typer(studies, name="study")
+
+
+def app() -> None:
+    """Entry point: a known error is one message on stderr and exit code 2, never a traceback."""
+    try:
+        commands()
+    except WardroundError as error:
+        sys.stderr.write(f"wardround: {error}\n")
+        raise SystemExit(2) from None

@@ -1,10 +1,10 @@
 """Data set plug-ins: a data set is one file with one class; nothing heavy at import."""
 
-from pipeline.datasets.base import Dataset, Samples
+from pipeline.datasets.base import Dataset, Records, Samples, Split
 from pipeline.datasets.breast_cancer import BreastCancer
 from pipeline.datasets.pneumonia import Pneumonia
 
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (BreastCancer(), Pneumonia())}
 """Name in a study file to data set."""
 
-__all__ = ["DATASETS", "Dataset", "Samples"]
+__all__ = ["DATASETS", "Dataset", "Records", "Samples", "Split"]

@@ -1,15 +1,24 @@
-"""What a data set plug-in answers."""
+"""What a data set plug-in answers, and the two forms of a record: as published, and encoded for a model."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = ("train", "test")
+"""Values of the column `split` of a hospital's records."""
+
+RECORDS = "records.csv"
+"""A hospital's table of records: record_id, split, the data set's own columns, label."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +38,34 @@ class Samples:
         return f"Samples({len(self)} records)"
 
 
+@dataclass(frozen=True)
+class Records:
+    """Records as published: `ids` (n,) text, `values` (n, ...) in the publisher's units, `labels` (n,) int64 in 0..classes-1."""
+
+    ids: npt.NDArray[np.str_]
+    values: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Records:
+        return Records(self.ids[rows], self.values[rows], self.labels[rows])
+
+    def __repr__(self) -> str:
+        return f"Records({len(self)} records)"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training and test samples of one hospital or of the whole data set."""
+
+    train: Samples
+    test: Samples
+
+
 class Dataset(ABC):
-    """One data set: public shape and encoding, and where its records come from."""
+    """One data set: public shape, encoding and contract, where its records come from, and their files at a hospital."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -43,6 +78,37 @@ class Dataset(ABC):
     source: ClassVar[str]
     """Publisher and licence."""
 
+    @property
     @abstractmethod
-    def load(self, folders: Sequence[Path]) -> tuple[Samples, Samples]:
-        """Training and test samples; raises Misconfigured saying where it looked and how to get the data."""
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """The data contract: smallest and largest value of each number column of `frame`."""
+
+    @abstractmethod
+    def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
+        """Training and test records; raises Misconfigured saying where it looked and how to get the data."""
+
+    @abstractmethod
+    def encode(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+        """Published values (n, ...) as inputs (n, *shape) int16 with 8 fractional bits."""
+
+    @abstractmethod
+    def write(self, folder: Path, train: Records, test: Records) -> None:
+        """Lay out a hospital's records in `folder`, as its data manager keeps them."""
+
+    @abstractmethod
+    def frame(self, folder: Path) -> pd.DataFrame:
+        """What the data contract is checked on: one row a record; foreign exceptions pass, call it through `records.shielded`."""
+
+    @abstractmethod
+    def read(self, folder: Path) -> Split:
+        """Encoded records of a folder that keeps the contract; foreign exceptions pass, call it through `records.shielded`."""
+
+    def samples(self, records: Records) -> Samples:
+        """Published records, encoded."""
+        return Samples(self.encode(records.values), records.labels)
+
+    def _split(self, frame: pd.DataFrame, values: npt.NDArray[Any]) -> Split:
+        labels = np.array([self.classes.index(label) for label in frame["label"]], dtype=np.int64)
+        samples = Samples(self.encode(values), labels)
+        train, test = (np.flatnonzero((frame["split"] == split).to_numpy()) for split in SPLITS)
+        return Split(samples[train], samples[test])

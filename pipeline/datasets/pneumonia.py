@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.datasets.base import Dataset, Samples
+import numpy as np
+
+from pipeline.datasets.base import Records
+from pipeline.datasets.images import Images
+from pipeline.errors import Misconfigured
+
+_FILE = "pneumoniamnist.npz"
 
 
-class Pneumonia(Dataset):
-    """Chest X-rays: normal or pneumonia; a pixel p in 0..255 is encoded as p - 128."""
+class Pneumonia(Images):
+    """Chest X-rays: normal or pneumonia."""
 
     name = "pneumonia"
     title = "PneumoniaMNIST, paediatric chest X-rays"
@@ -18,6 +24,37 @@ class Pneumonia(Dataset):
     input_range = (-128, 127)
     source = "MedMNIST v2, CC BY 4.0; Kermany et al., Cell 2018"
 
-    def load(self, folders: Sequence[Path]) -> tuple[Samples, Samples]:
+    def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """The publisher's split; training and validation images together train."""
-        raise NotImplementedError
+        with np.load(_find(folders), allow_pickle=False) as archive:
+            parts = {split: _records(split, archive) for split in ("train", "val", "test")}
+        train = [parts["train"], parts["val"]]
+        return Records(*(np.concatenate(arrays) for arrays in zip(*train, strict=True))), Records(*parts["test"])
+
+
+def _records(split: str, archive: np.lib.npyio.NpzFile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    images, labels = archive[f"{split}_images"], archive[f"{split}_labels"]
+    return np.array([f"{split}-{row:05d}" for row in range(len(images))]), images, labels.ravel().astype(np.int64)
+
+
+def _find(folders: Sequence[Path]) -> Path:
+    places = [*(folder / "pneumoniamnist" / _FILE for folder in folders), Path.home() / ".medmnist" / _FILE]
+    for place in places:
+        if place.is_file():
+            return place
+    try:
+        from medmnist import PneumoniaMNIST
+    except ImportError:
+        looked = ", ".join(str(place) for place in places)
+        raise Misconfigured(
+            f"pneumonia: got no {_FILE} at {looked}; install the publisher's package (`uv pip install medmnist`), which downloads it, "
+            "or name the folder that holds pneumoniamnist/ in WARDROUND_DATA"
+        ) from None
+    try:
+        PneumoniaMNIST(split="train", download=True)
+    except Exception as error:
+        raise Misconfigured(
+            f"pneumonia: the publisher's package could not download {_FILE} ({type(error).__name__}); "
+            f"put the file at {places[-1]} or name its folder in WARDROUND_DATA"
+        ) from error
+    return places[-1]

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from eth_abi.exceptions import EncodingError
 from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
 
-from pipeline.domain import Address, Context, Kind, Result, Statement
+from pipeline.domain import Address, Context, Kind, Result, Statement, sha256_text
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, digest
 from pipeline.identity import SigningKey
@@ -63,13 +64,10 @@ def check_vote(statement: Statement, chain_id: int, contract: Address, address: 
     if statement.kind is not Kind.VOTE:
         raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {Kind.VOTE}")
     try:
-        result = Result(**statement.body)
+        result = _result(statement.body)
         message = _result_message(result, chain_id, contract)
-        canonical = _result_body(result) == dict(statement.body)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, EncodingError, EvidenceRejected) as error:
         raise EvidenceRejected(f"{statement.signer}'s vote: got fields that are no result ({type(error).__name__})") from error
-    if not canonical:
-        raise EvidenceRejected(f"{statement.signer}'s vote: got fields of other types than a result's")
     _check_signature(message, statement.signature, address, f"{statement.signer}'s vote")
     return result
 
@@ -87,7 +85,7 @@ def from_bytes(data: bytes) -> Statement:
         value = json.loads(data)
         statement = Statement(Kind(value["kind"]), value["signer"], value["body"], value["signature"])
         canonical = to_bytes(statement)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EvidenceRejected(
             f"got {len(data)} bytes that are no signed statement ({type(error).__name__}), want canonical JSON"
         ) from error
@@ -104,6 +102,16 @@ def _statement_message(kind: Kind, body: Mapping[str, Any], context: Context) ->
         "content": bytes.fromhex(digest(body)),
     }
     return _typed(kind.value, _STATEMENT_FIELDS, content, context.chain_id, context.contract)
+
+
+def _result(body: Mapping[str, Any]) -> Result:
+    """The result with exactly these fields; the signature's encoding would take other spellings of the same values."""
+    result = Result(**body)
+    for name in ("study_digest", "commit_root", "previous_model", "new_model", "record"):
+        sha256_text(body[name], name)
+    if type(result.round) is not int or type(result.verdicts) is not int:
+        raise TypeError("round and verdicts are integers")
+    return result
 
 
 def _result_body(result: Result) -> dict[str, Any]:

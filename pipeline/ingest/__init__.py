@@ -1,1 +1,1 @@
-"""Validation of a hospital's records against the data contract."""
+"""A hospital's records: dealt out for a demonstration, versioned, and checked against the data contract."""

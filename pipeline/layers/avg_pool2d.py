@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
-from pipeline.layers.base import Layer, Shape
+from pipeline.layers.arithmetic import Arithmetic, Array, Shape
+from pipeline.layers.base import Layer
 
 if TYPE_CHECKING:
     import torch
@@ -32,3 +35,15 @@ class AvgPool2d(Layer):
         from torch import nn
 
         return nn.AvgPool2d(self.kernel_size)
+
+    def gained_bits(self) -> int:
+        """The window's sum stands for the average times k * k."""
+        return 2 * (self.kernel_size.bit_length() - 1)
+
+    def bound(self, shape: Shape, largest: int, bits: int) -> int:
+        """k * k members."""
+        return self.kernel_size**2 * largest
+
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+        """The window's sum."""
+        return reduce(arithmetic.add, arithmetic.windows(x, self.kernel_size, shape))

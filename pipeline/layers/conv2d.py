@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.layers.base import Layer, Shape
+from pipeline.layers.arithmetic import LARGEST_WEIGHT, WEIGHT_BITS, Arithmetic, Array, Convolution, Shape
+from pipeline.layers.avg_pool2d import AvgPool2d
+from pipeline.layers.base import Layer
 
 if TYPE_CHECKING:
     import torch
@@ -20,14 +23,18 @@ class Conv2d(Layer):
     stride: int = 1
     padding: int = 0
 
+    def __post_init__(self) -> None:
+        if min(self.out_channels, self.kernel_size, self.stride) < 1 or self.padding < 0:
+            raise ValueError(f"takes out_channels, kernel_size and stride from 1 and padding from 0, got {self}")
+
     def output_shape(self, shape: Shape) -> Shape:
         """(out_channels, h', w')."""
         if len(shape) != 3:
             raise ValueError(f"takes (channels, height, width), got {shape}")
-        height, width = ((side + 2 * self.padding - self.kernel_size) // self.stride + 1 for side in shape[1:])
-        if min(height, width) < 1:
+        output = self.form(shape).output_shape
+        if min(output) < 1:
             raise ValueError(f"kernel_size {self.kernel_size} does not fit {shape[1]}x{shape[2]}")
-        return (self.out_channels, height, width)
+        return output
 
     def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
         """weight (out, in, k, k) and bias (out,)."""
@@ -41,3 +48,64 @@ class Conv2d(Layer):
         from torch import nn
 
         return nn.Conv2d(shape[0], self.out_channels, self.kernel_size, stride=self.stride, padding=self.padding)
+
+    def form(self, shape: Shape) -> Convolution:
+        """The geometry on inputs of `shape`."""
+        return Convolution(shape, self.out_channels, self.kernel_size, self.stride, self.padding)
+
+    def fold(self, following: Layer) -> Layer | None:
+        """Convolution and average pooling are one linear map of fewer outputs."""
+        return PooledConv2d(self, following) if isinstance(following, AvgPool2d) else None
+
+    def gained_bits(self) -> int:
+        """Those of the weights."""
+        return WEIGHT_BITS
+
+    def bound(self, shape: Shape, largest: int, bits: int) -> int:
+        """Every term of the sum at its largest, and the bias."""
+        return LARGEST_WEIGHT * (shape[0] * self.kernel_size**2 * largest + (1 << bits))
+
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+        """Sum of products and the bias at the sum's fractional bits."""
+        weight, bias = parameters
+        return arithmetic.add_bias(arithmetic.convolve(x, weight, self.form(shape)), bias, 1 << bits)
+
+
+@dataclass(frozen=True)
+class PooledConv2d(Layer):
+    """A convolution directly followed by average pooling, as one convolution of a wider kernel and stride."""
+
+    convolution: Conv2d
+    pooling: AvgPool2d
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(out_channels, h' / k, w' / k)."""
+        return self.pooling.output_shape(self.convolution.output_shape(shape))
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Those of the convolution."""
+        return self.convolution.parameter_shapes(shape)
+
+    def torch(self, shape: Shape) -> torch.nn.Module:
+        """Both torch modules in turn."""
+        from torch import nn
+
+        return nn.Sequential(self.convolution.torch(shape), self.pooling.torch(self.convolution.output_shape(shape)))
+
+    def form(self, shape: Shape) -> Convolution:
+        """The geometry on inputs of `shape`."""
+        layer = self.convolution
+        return Convolution(shape, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, self.pooling.kernel_size)
+
+    def gained_bits(self) -> int:
+        """Those of the weights and of the window."""
+        return self.convolution.gained_bits() + self.pooling.gained_bits()
+
+    def bound(self, shape: Shape, largest: int, bits: int) -> int:
+        """The convolution's, for each member of the window."""
+        return self.pooling.bound(shape, self.convolution.bound(shape, largest, bits), bits)
+
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+        """The window's sum of convolutions with bias."""
+        weight, bias = parameters
+        return arithmetic.add_bias(arithmetic.convolve(x, weight, self.form(shape)), bias, self.pooling.kernel_size**2 << bits)

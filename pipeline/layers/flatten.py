@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.layers.base import Layer, Shape
+from pipeline.layers.arithmetic import Arithmetic, Array, Shape
+from pipeline.layers.base import Layer
 
 if TYPE_CHECKING:
     import torch
@@ -25,3 +27,7 @@ class Flatten(Layer):
         from torch import nn
 
         return nn.Flatten()
+
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+        """The same values in one row."""
+        return arithmetic.flatten(x, shape)

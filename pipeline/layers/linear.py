@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.layers.base import Layer, Shape
+from pipeline.layers.arithmetic import LARGEST_WEIGHT, WEIGHT_BITS, Arithmetic, Array, Shape
+from pipeline.layers.base import Layer
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +18,10 @@ class Linear(Layer):
     """`torch.nn.Linear`; the input features follow from the layer before."""
 
     out_features: int
+
+    def __post_init__(self) -> None:
+        if self.out_features < 1:
+            raise ValueError(f"takes out_features from 1, got {self.out_features}")
 
     def output_shape(self, shape: Shape) -> Shape:
         """(out_features,)."""
@@ -32,3 +38,16 @@ class Linear(Layer):
         from torch import nn
 
         return nn.Linear(shape[0], self.out_features)
+
+    def gained_bits(self) -> int:
+        """Those of the weights."""
+        return WEIGHT_BITS
+
+    def bound(self, shape: Shape, largest: int, bits: int) -> int:
+        """Every term of the sum at its largest, and the bias."""
+        return LARGEST_WEIGHT * (shape[0] * largest + (1 << bits))
+
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+        """Sum of products and the bias at the sum's fractional bits."""
+        weight, bias = parameters
+        return arithmetic.add_bias(arithmetic.multiply(x, weight), bias, 1 << bits)

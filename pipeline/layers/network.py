@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pipeline.layers.base import Layer, Shape
+from pipeline.layers.arithmetic import Shape
+from pipeline.layers.base import Layer
 
 
 @dataclass(frozen=True)

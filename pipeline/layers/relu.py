@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.layers.base import Layer, Shape
+from pipeline.layers.arithmetic import Arithmetic, Array, Shape
+from pipeline.layers.base import Layer
 
 if TYPE_CHECKING:
     import torch
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReLU(Layer):
-    """`torch.nn.ReLU`."""
+    """`torch.nn.ReLU`; it shares the comparison with the narrowing of the layer before it."""
+
+    rectifies: ClassVar[bool] = True
 
     def output_shape(self, shape: Shape) -> Shape:
         """The input's shape."""
@@ -24,3 +28,7 @@ class ReLU(Layer):
         from torch import nn
 
         return nn.ReLU()
+
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+        """The same values; the plan's step rectifies them."""
+        return x

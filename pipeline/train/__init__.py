@@ -1,1 +1,1 @@
-"""Local training and the update codec."""
+"""Local training: deterministic, a fixed number of steps, an update in integers within the public budget."""

@@ -1,1 +1,17 @@
-"""Engines of encrypted computation, behind one interface."""
+"""Engines of encrypted computation, behind one interface; a study names one and nothing substitutes it."""
+
+from pipeline.mpc.engines.base import Engine
+from pipeline.mpc.engines.mp_spdz import MpSpdz
+from pipeline.mpc.engines.spu import SpuEngine
+from pipeline.settings import Settings
+
+ENGINES: dict[str, type[MpSpdz] | type[SpuEngine]] = {engine.name: engine for engine in (MpSpdz, SpuEngine)}
+"""Name in a study file to engine."""
+
+
+def engine(name: str, settings: Settings) -> Engine:
+    """The engine of that name on this machine."""
+    return ENGINES[name](settings)
+
+
+__all__ = ["ENGINES", "Engine", "engine"]

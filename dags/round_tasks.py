@@ -1,0 +1,89 @@
+"""The tasks of a round: each hands a study's name and a round's number to one worker's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+
+def number(study: str) -> Any:
+    """The task that numbers the round of this run."""
+
+    @task(task_id="number", queue="provider")
+    def number(airflow_run: str) -> int:
+        from pipeline.roles import provider
+
+        return _reporting(lambda: provider.number(study, airflow_run))
+
+    return number("{{ run_id }}")
+
+
+def provider_step(study: str, step: str, round_id: Any, **options: Any) -> Any:
+    """A step of the service provider."""
+
+    @task(task_id=step, queue="provider", **options)
+    def take(round_number: int | None) -> None:
+        from pipeline.roles import steps
+
+        _reporting(lambda: steps.take_provider(step, study, _given(round_number)))
+
+    return take(round_id)
+
+
+def node_step(study: str, node: str, step: str, round_id: Any, **options: Any) -> Any:
+    """A step of one node, in the queue that only its own worker serves."""
+
+    @task(task_id=f"{step}_{node}", queue=f"node-{node}", **options)
+    def take(round_number: int | None) -> None:
+        from pipeline.roles import steps
+
+        _reporting(lambda: steps.take_node(node, step, study, _given(round_number)))
+
+    return take(round_id)
+
+
+def hospital_step(study: str, hospital: str, step: str, round_id: Any, **options: Any) -> Any:
+    """A step of one hospital, in the queue that only its own worker serves."""
+
+    @task(task_id=f"{step}_{hospital}", queue=f"hospital-{hospital}", **options)
+    def take(round_number: int | None) -> None:
+        from pipeline.roles import steps
+
+        _reporting(lambda: steps.take_hospital(hospital, step, study, _given(round_number)))
+
+    return take(round_id)
+
+
+class NextRound(TriggerDagRunOperator):
+    """Triggers the next run while rounds that were asked for by hand are left."""
+
+    def execute(self, context: Any) -> None:
+        """Trigger once, also after a rerun: the next run's id follows from this one's."""
+        left = int(context["params"]["rounds"]) - 1
+        if left < 1:
+            raise AirflowSkipException("the last round that was asked for")
+        self.conf = {"rounds": left}
+        self.trigger_run_id = f"{context['run_id'].split('+')[0]}+{left}"
+        super().execute(context)
+
+
+def _given(round_number: int | None) -> int:
+    if round_number is None:
+        raise AirflowFailException("this run has no round number; see its task `number`")
+    return round_number
+
+
+def _reporting(action: Callable[[], Any]) -> Any:
+    """Run `action`; of its errors only an unavailable service or peer is worth a retry."""
+    from pipeline.errors import Unavailable, WardroundError
+
+    try:
+        return action()
+    except Unavailable:
+        raise
+    except WardroundError as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None

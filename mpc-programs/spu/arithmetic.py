@@ -1,0 +1,55 @@
+"""The layers' arithmetic under SPU's ABY3: int64 arrays of jax.numpy, with few conversions between kinds of sharing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from sharing_kind import arithmetic_sharing
+
+from pipeline.layers.arrays import ArrayArithmetic
+
+VALUES_AT_ONCE = 1 << 17
+"""Values of one comparison: bounds the memory of a bit decomposition (about 1 KB a value) and fits it into the CPU's cache."""
+
+
+class SpuArithmetic(ArrayArithmetic):
+    """Products are arithmetic sharings; narrowing takes one bit decomposition, for shift and sign together."""
+
+    def __init__(self) -> None:
+        super().__init__(jnp)
+
+    def strided(self, x: Any, row: int, column: int, step: int, shape: tuple[int, int]) -> Any:
+        """A slice: indexing would become a gather, which SPU walks element by element."""
+        rows, columns = shape
+        start = (*(0,) * (x.ndim - 2), row, column)
+        end = (*x.shape[:-2], row + step * (rows - 1) + 1, column + step * (columns - 1) + 1)
+        return jax.lax.slice(x, start, end, (*(1,) * (x.ndim - 2), step, step))
+
+    def narrow(self, x: Any, bits: int, rectify: bool, bound: int) -> Any:
+        """In blocks of values."""
+        count = math.prod(x.shape)
+        if count <= VALUES_AT_ONCE:
+            return _narrow(x, bits, rectify, bound)
+        flat = x.reshape(-1)
+        blocks = -(-count // VALUES_AT_ONCE)
+        size = -(-count // blocks)
+        done = [_narrow(flat[start : start + size], bits, rectify, bound) for start in range(0, count, size)]
+        return jnp.concatenate(done).reshape(x.shape)
+
+
+def _narrow(x: Any, bits: int, rectify: bool, bound: int) -> Any:
+    if bits == 0:
+        return jnp.maximum(x, 0)
+    if not rectify:
+        return arithmetic_sharing(x >> bits)
+    # The exclusive-or touches a bit that is dropped: it makes both shifts read one decomposition into bits.
+    decomposed = x ^ 1
+    width = bound.bit_length()
+    mask = (1 << max(width - bits, 1)) - 1
+    magnitude = (decomposed >> bits) & mask
+    # |x| < 2**width, so that every bit from there on is the sign.
+    not_negative = ((decomposed >> width) & mask) ^ mask
+    return arithmetic_sharing(magnitude & not_negative)

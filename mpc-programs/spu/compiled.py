@@ -1,0 +1,54 @@
+"""SPU executables of the programs, compiled once per shape and kept in the user's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import spu.libspu as libspu
+
+from pipeline.files import locked, write_secret
+
+
+def executable(task: Mapping[str, Any], cached: Path) -> libspu.Executable:
+    """The executable of `task` from the file `cached`, compiled into it where there is none."""
+    with locked(cached.with_suffix(".lock")):
+        if not cached.exists():
+            write_secret(cached, _compile(task))
+    found = libspu.Executable()
+    found.ParseFromString(cached.read_bytes())
+    return found
+
+
+def _compile(task: Mapping[str, Any]) -> bytes:
+    import jax
+    import numpy as np
+    from spu.utils import frontend
+
+    jax.config.update("jax_enable_x64", True)
+    inputs = [*task["secret"], *task["public"]]
+    visibility = [libspu.Visibility.VIS_SECRET] * len(task["secret"]) + [libspu.Visibility.VIS_PUBLIC] * len(task["public"])
+    found, _ = frontend.compile(
+        frontend.Kind.JAX,
+        _program(task),
+        [np.zeros(array["shape"], np.int64) for array in inputs],
+        {},
+        [array["name"] for array in inputs],
+        visibility,
+        lambda outputs: [f"output{place}" for place in range(len(outputs))],
+    )
+    serialised: bytes = found.SerializeToString()
+    return serialised
+
+
+def _program(task: Mapping[str, Any]) -> Any:
+    from pipeline.layers.table import from_plain
+
+    if task["program"] == "verify":
+        import verify
+
+        return verify.program(from_plain(task["network"]), task["samples"], tuple(task["input_range"]), task["first_round"])
+    import trimmed_mean
+
+    return trimmed_mean.program(task["hospitals"])

@@ -1,0 +1,127 @@
+"""Verification of updates: which hospitals' updates are accepted, and the next round's budget.
+
+Parties    3 nodes, ABY3 over Z_2^64, honest majority, each following the protocol (semi-honest).
+Inputs     secret, int64, replicated components from the hospitals:
+             updates (hospitals, parameters)            16 fractional bits
+             samples (hospitals, samples, *input)        8 fractional bits
+             labels  (hospitals, samples, classes)       one-hot
+           public: previous model (parameters,) 16 bits, thresholds (budget, percent below global, percent below peers)
+Learns     every node: one accept bit per hospital and one squared norm (the budget). Nothing else is opened.
+Exact      equal bit for bit to `pipeline.mpc.reference`; the bit budget stands in `pipeline.layers.plan` and beside each line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from arithmetic import SpuArithmetic
+from oblivious import all_true, middle_sum, sort, sorted_wire
+from spu.experimental import reveal
+
+from pipeline.layers import Network, plan
+from pipeline.layers.arrays import split_parameters
+from pipeline.mpc import rule
+
+_NO_NORM = rule.NORM_CAP << 1
+"""Stands for the squared norm of a rejected update: above every accepted one."""
+
+
+_EVALUATIONS_AT_ONCE = 1024
+"""Models times samples whose activations are in memory together."""
+
+
+def program(network: Network, samples: int, input_range: tuple[int, int], first_round: bool) -> Callable[..., Any]:
+    """The function that SPU evaluates, for one network and kind of round."""
+
+    def verify(updates: Any, inputs: Any, labels: Any, previous: Any, thresholds: Any) -> Any:
+        hospitals = updates.shape[0]
+        budget, below_global, below_peers = thresholds[0], thresholds[1], thresholds[2]
+
+        in_range = all_true(_within(updates, 1 - rule.COORDINATE_CAP, rule.COORDINATE_CAP - 1))
+        updates = jnp.where(in_range[:, None], updates, 0)
+        norms = _squared_norms(updates)  # < 2^36 per coordinate, 2^53 for 100,000
+        size_ok = in_range & _size(norms, None if first_round else budget)
+        updates = jnp.where(size_ok[:, None], updates, 0)
+        norms = jnp.where(size_ok, norms, 0)  # <= 2^40
+
+        direction_ok = _direction(updates, norms)
+
+        models = previous + jnp.concatenate([jnp.zeros_like(previous)[None], updates])
+        valid = _valid(inputs, labels, *input_range)
+        counts = _counts(network, models, inputs, labels, max(map(abs, input_range)))
+        counts = jnp.where(valid, counts, rule.counts_of_invalid_owner(samples))
+        peers_ok = _peers(counts, samples, below_global, below_peers)
+
+        accepted = reveal((size_ok & direction_ok & peers_ok).astype(jnp.int64))
+        return accepted, reveal(_next_budget(norms, accepted, budget, hospitals))
+
+    return verify
+
+
+def _within(values: Any, lowest: int, highest: int) -> Any:
+    # Differences from the ends rather than comparisons with them: a comparison of far apart values wraps.
+    return ~(values - lowest < 0) & ~(highest - values < 0)
+
+
+def _squared_norms(updates: Any) -> Any:
+    return jnp.stack([update @ update for update in updates])
+
+
+def _size(norms: Any, budget: Any | None) -> Any:
+    median = sorted_wire(list(norms), rule.lower_median(len(norms)))
+    largest = rule.LARGEST_OVER_MEDIAN * median if budget is None else budget  # < 2^57
+    reference = median if budget is None else jnp.where(median < budget, median, budget)
+    return (norms <= largest) & (rule.VANISHING * norms >= reference) & (norms <= rule.NORM_CAP)  # < 2^62
+
+
+def _direction(updates: Any, norms: Any) -> Any:
+    median = sorted_wire(list(updates), rule.lower_median(len(updates)))
+    # |p| <= |update| |median| <= 2^40.5 and q <= 2^41; after 12 bits are dropped the products stay below 2^61
+    products = jnp.concatenate([updates @ median, (median @ median)[None], norms]) >> rule.DIRECTION_BITS
+    hospitals = len(updates)
+    product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]
+    against = rule.DIRECTION_LEFT * product * product > rule.DIRECTION_RIGHT * norms * square
+    return ~((product < 0) & against)
+
+
+def _valid(inputs: Any, labels: Any, lowest: int, highest: int) -> Any:
+    in_range = all_true(_within(inputs, lowest, highest))
+    # y (y - 1) = 0 in Z_2^64 only for 0 and 1, since one of two neighbours is odd.
+    zero_or_one = all_true(labels * (labels - 1) == 0)
+    return in_range & zero_or_one & all_true(labels.sum(axis=2) == 1)
+
+
+def _counts(network: Network, models: Any, inputs: Any, labels: Any, largest_input: int) -> Any:
+    hospitals, samples, classes = labels.shape
+    steps, arithmetic, parameters = plan(network, largest_input), SpuArithmetic(), split_parameters(network, models)
+    batch = inputs.reshape(1, hospitals * samples, *network.input_shape)
+    block = max(_EVALUATIONS_AT_ONCE // len(models), 1)
+    blocks = [batch[:, start : start + block] for start in range(0, hospitals * samples, block)]
+    logits = jnp.concatenate([steps.logits(arithmetic, each, parameters) for each in blocks], axis=1)
+    expected = jnp.broadcast_to(labels.reshape(1, hospitals * samples, classes), logits.shape)
+    # The first maximum: a later class must be strictly higher; its label follows it.
+    best, correct = logits[..., 0], expected[..., 0]
+    for index in range(1, classes):
+        higher = logits[..., index] > best
+        best, correct = jnp.where(higher, logits[..., index], best), jnp.where(higher, expected[..., index], correct)
+    return correct.reshape(-1, hospitals, samples).sum(axis=2)
+
+
+def _peers(counts: Any, samples: int, below_global: Any, below_peers: Any) -> Any:
+    hospitals = counts.shape[1]
+    sums = middle_sum([counts[:, owner] for owner in range(hospitals)], rule.owners_trimmed(hospitals))
+    globally, own = sums[0], sums[1:]
+    median = sorted_wire(list(own), rule.lower_median(hospitals))
+    answers = rule.answers_counted(hospitals, samples)
+    return (100 * own >= 100 * globally - below_global * answers) & (100 * own >= 100 * median - below_peers * answers)
+
+
+def _next_budget(norms: Any, accepted: Any, budget: Any, hospitals: int) -> Any:
+    # `accepted` and its count are public here, the sorted norms are not: only the median of the accepted leaves.
+    ordered = jnp.stack(sort(list(accepted * norms + (1 - accepted) * _NO_NORM)))
+    count = accepted.sum()
+    chosen = (jnp.arange(hospitals) == (count - 1) // 2).astype(jnp.int64)
+    median = (ordered * chosen).sum()
+    return jnp.where(count > 0, (9 * median) >> 2, budget)

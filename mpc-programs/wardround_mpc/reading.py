@@ -1,0 +1,41 @@
+"""Inputs from the node's own share file, and loops over vectors too long for one step."""
+
+from __future__ import annotations
+
+from Compiler.library import for_range
+from Compiler.types import sint
+
+LONGEST = 200_000
+"""Elements per step: bounds the memory of a node whatever the size of the model or the samples."""
+
+
+class Source:
+    """The share file, front to back."""
+
+    def __init__(self):
+        self.place = 0
+
+    def read(self, count):
+        """The next `count` values."""
+        found, start = sint.Array(count), self.place
+
+        def step(offset, size):
+            _, [values] = sint.read_from_file(start + offset, size=size)
+            found.assign_vector(values, offset)
+
+        chunked(count, step)
+        self.place += count
+        return found
+
+
+def chunked(count, step, longest=LONGEST):
+    """Call `step(offset, size)` over all of `count` elements."""
+    whole, rest = divmod(count, longest)
+    if whole:
+
+        @for_range(whole)
+        def _(index):
+            step(index * longest, longest)
+
+    if rest:
+        step(whole * longest, rest)

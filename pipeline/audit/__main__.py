@@ -1,0 +1,43 @@
+"""The first stage of `dvc repro`: what the others need to run a recorded round again."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.audit.orders import orders
+from pipeline.domain import RoundId
+from pipeline.errors import Misconfigured, WardroundError
+from pipeline.files import write_atomic
+
+
+def main(
+    records: Annotated[Path, typer.Option(help="study repository, where finished rounds are recorded")],
+    study: Annotated[str, typer.Option(help="name of the study")],
+    round_id: Annotated[int, typer.Option("--round", min=1, help="number of the round on the ledger")],
+    out: Annotated[Path, typer.Option(help="folder to write, one file of arguments per later stage")],
+) -> None:
+    """Write the arguments with which each hospital trains again and the nodes verify again."""
+    found = orders(records, RoundId(round_id))
+    if found.record.study != study:
+        raise Misconfigured(f"round {round_id}: got a round of study {found.record.study}, want one of {study}; change params.yaml")
+    for hospital in found.record.inputs:
+        write_atomic(out / f"{hospital}.args", _line(found.training(records, hospital)))
+    write_atomic(out / "nodes.args", _line(found.verification(records)))
+
+
+def _line(arguments: tuple[str, ...]) -> bytes:
+    return (shlex.join(arguments) + "\n").encode()
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    try:
+        app()
+    except WardroundError as error:
+        sys.exit(f"error: {error}")

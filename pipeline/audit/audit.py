@@ -1,0 +1,120 @@
+"""The audit of one round: from the ledger's address and the store alone, every check that anybody can make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pipeline.audit.case import Case
+from pipeline.audit.checks import CHECKS, CheckStep, objects
+from pipeline.audit.history import walk
+from pipeline.audit.ports import Ledger, ObjectStore
+from pipeline.domain import RoundId, RoundStatus
+from pipeline.errors import EvidenceRejected, WardroundError
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_CHECKED = "not checked"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check and what it saw, or the object that does not fit."""
+
+    name: str
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """Every check of one round, in order."""
+
+    round: RoundId
+    status: RoundStatus
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there were checks and every one passed."""
+        return bool(self.checks) and all(check.outcome is Outcome.PASSED for check in self.checks)
+
+    @property
+    def first_problem(self) -> str | None:
+        """The first thing that does not fit."""
+        return next((f"{check.name}: {check.detail}" for check in self.checks if check.outcome is Outcome.FAILED), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `wardround audit --json`."""
+        return {
+            "round": self.round,
+            "status": self.status.value,
+            "passed": self.passed,
+            "first_problem": self.first_problem,
+            "checks": [{"name": check.name, "outcome": check.outcome.value, "detail": check.detail} for check in self.checks],
+        }
+
+
+def audit(round_id: RoundId, ledger: Ledger, store: ObjectStore) -> AuditReport:
+    """Audit a round; nothing that fails is raised, all of it is in the report."""
+    case = Case(round_id, ledger, store)
+    try:
+        status = case.state.status
+    except WardroundError as error:
+        return AuditReport(round_id, RoundStatus.NONE, (Check("ledger", Outcome.FAILED, str(error)),))
+    return AuditReport(round_id, status, _run(case, _ABORTED if status is RoundStatus.ABORTED else CHECKS))
+
+
+def _run(case: Case, steps: Sequence[CheckStep]) -> tuple[Check, ...]:
+    done: dict[str, Check] = {}
+    for step in steps:
+        missing = [name for name in step.needs if done[name].outcome is not Outcome.PASSED]
+        if missing:
+            done[step.name] = Check(step.name, Outcome.NOT_CHECKED, f"stands on: {', '.join(missing)}")
+            continue
+        try:
+            done[step.name] = Check(step.name, Outcome.PASSED, step.run(case))
+        except WardroundError as error:
+            done[step.name] = Check(step.name, Outcome.FAILED, str(error))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Evidence is written by others: whatever its form, the audit ends with a finding.
+            found = f"round {case.round}: got evidence of a form that no worker writes ({type(error).__name__}: {error})"
+            done[step.name] = Check(step.name, Outcome.FAILED, found)
+    return tuple(done.values())
+
+
+def _aborted(case: Case) -> str:
+    """The round ended without a model: nothing vouches for one, and no later round starts from anything that it made."""
+    place = case.state.aborted.place if case.state.aborted else None
+    if place is None or case.state.finalised is not None:
+        raise EvidenceRejected(f"round {case.round}: the ledger holds both an abort and a result, want one")
+    return f"aborted in block {place.block}, transaction {place.transaction}; no model came of it"
+
+
+def _previous_stays(case: Case) -> str:
+    previous = case.state.opened.previous_model
+    case.model(previous)
+    if case.study.current_model == previous:
+        return f"model {previous} is current"
+    later = next((state for state in case.finished if state.result and state.result.previous_model == previous), None)
+    if later is None:
+        raise EvidenceRejected(f"round {case.round}: model {previous} is not current and no finalised round starts from it")
+    return f"model {previous} stayed current until round {later.round} went on from it"
+
+
+def _lineage(case: Case) -> str:
+    return walk(case, up_to=None)
+
+
+_ABORTED = (
+    CheckStep("ledger", _aborted),
+    CheckStep("previous model", _previous_stays, ("ledger",)),
+    CheckStep("lineage", _lineage, ("ledger",)),
+    CheckStep("objects", objects),
+)

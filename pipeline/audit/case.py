@@ -1,0 +1,120 @@
+"""What one audit looks at: a round's state on the ledger and its evidence in the store, each part read when a check first needs it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from pipeline import places
+from pipeline.audit.ports import Finalised, Ledger, ObjectStore, RoundState, StudyState
+from pipeline.audit.record import RoundRecord
+from pipeline.audit.shelf import Shelf, naming, read_sole
+from pipeline.domain import Address, Context, HospitalName, Kind, Result, RoundId, RoundStatus, Sha256, Statement
+from pipeline.errors import EvidenceRejected
+from pipeline.evidence import merkle
+from pipeline.models import Vector, parse_model
+
+
+class Case:
+    """One round under audit; every part raises a WardroundError naming what does not fit."""
+
+    def __init__(self, round_id: RoundId, ledger: Ledger, store: ObjectStore) -> None:
+        self.round, self.ledger, self.store = round_id, ledger, store
+
+    @cached_property
+    def state(self) -> RoundState:
+        """The round on the ledger."""
+        return self.ledger.round(self.round)
+
+    @cached_property
+    def study(self) -> StudyState:
+        """The study on the ledger."""
+        return self.ledger.study(self.state.study)
+
+    @cached_property
+    def finished(self) -> tuple[RoundState, ...]:
+        """The study's finalised rounds, in the order in which they were decided."""
+        # A study has one open round at a time, so the order of opening is the order of deciding.
+        return tuple(state for state in self.ledger.rounds() if state.study == self.state.study and state.finalised)
+
+    @property
+    def finalised(self) -> Finalised:
+        """How the round ended; raises EvidenceRejected when it did not."""
+        if self.state.finalised is None:
+            raise EvidenceRejected(f"round {self.round}: the ledger says {self.state.status}, want {RoundStatus.FINALISED}")
+        return self.state.finalised
+
+    @property
+    def result(self) -> Result:
+        """What the majority signed, as the ledger holds it."""
+        if self.state.result is None:
+            raise EvidenceRejected(f"round {self.round}: the ledger says {self.state.status}, want {RoundStatus.FINALISED}")
+        return self.state.result
+
+    @property
+    def context(self) -> Context:
+        """What every statement of the round is bound to."""
+        opened = self.state.opened
+        return Context(self.ledger.chain_id, self.ledger.contract, opened.study_digest, self.round, opened.previous_model)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """The round's objects."""
+        return Shelf(self.store, self.round)
+
+    @cached_property
+    def record(self) -> RoundRecord:
+        """The canonical record that the ledger anchors."""
+        return record_of(self.shelf, self.result)
+
+    @cached_property
+    def commit_list(self) -> dict[HospitalName, Sha256]:
+        """Hospital to manifest, the set under the ledger's commit root."""
+        place, root = places.commit(self.round), self.result.commit_root
+        problems = []
+        for digest in self.shelf.digests(place):
+            try:
+                with naming(place, digest):
+                    listed = {HospitalName(name): Sha256(value) for name, value in self.shelf.json(place, digest).items()}
+                    if merkle.root(tuple(listed.values())) == root:
+                        return listed
+            except (EvidenceRejected, ValueError, TypeError) as error:
+                problems.append(error)
+        for problem in problems:
+            raise EvidenceRejected(str(problem)) from problem
+        raise EvidenceRejected(f"{place.bucket}/{place.prefix}: got no list of manifests under the ledger's commit root {root[:16]}")
+
+    @cached_property
+    def manifests(self) -> dict[HospitalName, Statement]:
+        """The signed manifest of every hospital of the input set."""
+        return {name: self._manifest(name, digest) for name, digest in self.record.inputs.items()}
+
+    def address(self, hospital: HospitalName) -> Address:
+        """A hospital's signing address, by the anchored record."""
+        return next(member.address for member in self.record.hospitals if member.name == hospital)
+
+    def model(self, digest: Sha256) -> Vector:
+        """A stored model; raises EvidenceRejected or ObjectMissing naming the object."""
+        place = places.model()
+        key = place.key(digest)
+        data = read_sole(self.store, place.bucket, key, digest, self.store.history(place.bucket, key))
+        with naming(place, digest):
+            return parse_model(data, (len(data) - 8 - int.from_bytes(data[:8], "little")) // 8)
+
+    def _manifest(self, hospital: HospitalName, digest: Sha256) -> Statement:
+        place = places.statement(self.round, Kind.MANIFEST, hospital)
+        others = [other for other in self.shelf.digests(place) if other != digest]
+        if others:
+            raise EvidenceRejected(f"{place.bucket}/{place.key(others[0])}: got a second manifest of {hospital}, want {digest[:16]} only")
+        return self.shelf.statement(Kind.MANIFEST, hospital, self.address(hospital), self.context, digest)
+
+
+def record_of(shelf: Shelf, result: Result) -> RoundRecord:
+    """The stored record of a result; raises EvidenceRejected or ObjectMissing naming it unless it says what the ledger says."""
+    place = places.record(result.round)
+    with naming(place, result.record):
+        record = RoundRecord.from_bytes(shelf.read(place, result.record))
+        for field in ("round", "study_digest", "commit_root", "previous_model", "new_model", "verdicts"):
+            got, want = getattr(record.result, field), getattr(result, field)
+            if got != want:
+                raise EvidenceRejected(f"{field}: got {got}, the ledger says {want}")
+    return record

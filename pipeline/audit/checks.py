@@ -1,0 +1,237 @@
+"""The checks of a finalised round, in the order in which an auditor reads them; each returns what it saw or raises what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from eth_utils.crypto import keccak
+
+from pipeline import places
+from pipeline.audit.case import Case
+from pipeline.audit.history import lineage, strikes
+from pipeline.audit.record import Node, RoundRecord
+from pipeline.audit.shelf import naming
+from pipeline.domain import HospitalName, Kind, NodeName, RoundStatus, Sha256, Statement, Verdict, sha256_text
+from pipeline.errors import EvidenceRejected, WardroundError
+from pipeline.evidence import signing
+from pipeline.evidence.canonical import sha256
+
+
+@dataclass(frozen=True)
+class CheckStep:
+    """One check: it runs only when those that it stands on have passed."""
+
+    name: str
+    run: Callable[[Case], str]
+    needs: tuple[str, ...] = ()
+
+
+def ledger(case: Case) -> str:
+    """A majority of all the study's nodes finalised the round, and the ledger vouches for its model."""
+    state, study = case.state, case.study
+    if state.status is not RoundStatus.FINALISED:
+        raise EvidenceRejected(f"round {case.round}: the ledger says {state.status}, want {RoundStatus.FINALISED}; it has not ended")
+    nodes, signers = len(study.nodes), case.finalised.signers.bit_count()
+    if study.threshold < nodes // 2 + 1 or signers < study.threshold:
+        raise EvidenceRejected(
+            f"round {case.round}: {signers} of {nodes} nodes signed (threshold {study.threshold}), want a majority of all"
+        )
+    if case.result.previous_model != state.opened.previous_model:
+        raise EvidenceRejected(f"round {case.round}: ended on model {case.result.previous_model}, opened on {state.opened.previous_model}")
+    if not case.ledger.verify_model(case.round, case.result.new_model):
+        raise EvidenceRejected(f"round {case.round}: the ledger does not vouch for model {case.result.new_model}")
+    place = case.finalised.place
+    return f"finalised in block {place.block}, transaction {place.transaction}, by {signers} of {nodes} nodes"
+
+
+def record(case: Case) -> str:
+    """The stored record has the ledger's digest and says what the ledger says."""
+    found, nodes = case.record, tuple(case.study.nodes)
+    with naming(places.record(case.round), case.result.record):
+        if keccak(found.study.encode()).hex() != case.state.study:
+            raise EvidenceRejected(f"study: got {found.study!r}, whose id is not the ledger's {case.state.study}")
+        if tuple(node.address for node in found.nodes) != nodes:
+            raise EvidenceRejected(f"nodes: got other addresses than the ledger's {', '.join(nodes)}")
+    return f"{found.study}, {found.engine} {found.protocol}: {_counts(found)}"
+
+
+def votes(case: Case) -> str:
+    """Every signature that the ledger counted is a stored vote, and a majority of all nodes voted for exactly this result."""
+    agreed: set[str] = set()
+    dissent: list[str] = []
+    for signature in case.ledger.signatures(case.finalised):
+        node = _voter(case, signature)
+        expected = sha256(signing.to_bytes(_vote(case, node, signature)))
+        place = places.statement(case.round, Kind.VOTE, node.name)
+        stored = case.shelf.sole(place, f"vote of {node.name}, whose signature the ledger counted")
+        case.shelf.read(place, stored)
+        if stored != expected:
+            raise EvidenceRejected(f"{place.bucket}/{place.key(stored)}: got another vote of {node.name} than the ledger counted")
+        agreed.add(node.name)
+    for node in case.record.nodes:
+        place = places.statement(case.round, Kind.VOTE, node.name)
+        if node.name not in agreed and case.shelf.digests(place):
+            digest = case.shelf.sole(place, f"vote of {node.name}")
+            with naming(place, digest):
+                vote = signing.from_bytes(case.shelf.read(place, digest))
+                cast = signing.check_vote(vote, case.ledger.chain_id, case.ledger.contract, node.address)
+            (agreed.add if cast == case.result else dissent.append)(node.name)
+    nodes = case.record.nodes
+    counted = {node.name for index, node in enumerate(nodes) if case.finalised.signers >> index & 1}
+    if len(agreed) < case.study.threshold or not counted <= agreed:
+        raise EvidenceRejected(
+            f"round {case.round}: got votes of {', '.join(sorted(agreed))}, the ledger counted {', '.join(sorted(counted))}"
+        )
+    return f"{len(agreed)} of {len(nodes)} nodes signed this result" + "".join(f"; {node} signed another" for node in dissent)
+
+
+def sealing_keys(case: Case) -> str:
+    """Each node signed the sealing key that the round was opened with."""
+    keys = case.state.opened.sealing_keys
+    for node, key in zip(case.record.nodes, keys, strict=True):
+        statement = case.shelf.statement(Kind.SEALING_KEY, node.name, node.address, case.context)
+        if dict(statement.body) != {"public_key": key}:
+            raise EvidenceRejected(f"round {case.round}: the ledger's sealing key of {node.name} is {key}, which {node.name} did not sign")
+    return f"{len(keys)} keys, each signed by its node"
+
+
+def commit(case: Case) -> str:
+    """The list of manifests has the Merkle root that the ledger holds."""
+    listed, committed = case.commit_list, case.state.committed
+    if committed is None or committed.count != len(listed):
+        raise EvidenceRejected(
+            f"round {case.round}: got {len(listed)} manifests listed, the ledger counted {committed.count if committed else 0}"
+        )
+    stray = set(listed) - set(case.record.verdicts)
+    if stray or any(listed.get(name) != digest for name, digest in case.record.inputs.items()):
+        raise EvidenceRejected(f"round {case.round}: the record's inputs are not all in the committed list of {', '.join(sorted(listed))}")
+    for hospital, digest in listed.items():
+        case.shelf.read(places.statement(case.round, Kind.MANIFEST, hospital), digest)
+    return f"{len(listed)} manifests under root {case.result.commit_root[:16]}"
+
+
+def manifests(case: Case) -> str:
+    """Every manifest of the input set is its hospital's only one, signed by a hospital that the ledger authorised."""
+    seen: dict[str, HospitalName] = {}
+    nodes = {node.name for node in case.record.nodes}
+    for hospital, statement in case.manifests.items():
+        place, digest = places.statement(case.round, Kind.MANIFEST, hospital), case.record.inputs[hospital]
+        with naming(place, digest):
+            status = case.ledger.hospital(case.address(hospital))
+            if status not in ("authorised", "revoked"):
+                raise EvidenceRejected(f"the ledger says that {hospital} is {status}, want authorised (then or now)")
+            for component in _components(statement, hospital, nodes):
+                if component in seen:
+                    raise EvidenceRejected(f"component {component[:16]} stands in the manifest of {seen[component]} too")
+                seen[component] = hospital
+    return f"{len(case.manifests)} manifests, {len(seen)} components, no digest twice"
+
+
+def validations(case: Case) -> str:
+    """Every manifest stands on a signed validation that passed."""
+    for hospital, manifest in case.manifests.items():
+        place, digest = places.statement(case.round, Kind.VALIDATION, hospital), Sha256(str(manifest.body.get("validation")))
+        statement = case.shelf.statement(Kind.VALIDATION, hospital, case.address(hospital), case.context, digest)
+        with naming(place, digest):
+            if statement.body.get("passed") is not True:
+                raise EvidenceRejected(f"{hospital} took part with records that failed its data contract")
+    return f"{len(case.manifests)} hospitals took part, each with records that passed its data contract"
+
+
+def input_set(case: Case) -> str:
+    """All nodes signed one input set, and the record's verdicts are about it."""
+    for node in case.record.nodes:
+        statement = case.shelf.statement(Kind.INPUT_SET, node.name, node.address, case.context)
+        if dict(statement.body) != dict(case.record.inputs):
+            raise EvidenceRejected(f"round {case.round}: {node.name} signed another input set than the record's")
+    return f"{len(case.record.nodes)} nodes signed the same {len(case.record.inputs)} inputs"
+
+
+def model(case: Case) -> str:
+    """The new model is stored once, with the digest that the ledger holds, and is one tensor of 64-bit integers."""
+    parameters = case.model(case.result.new_model)
+    return f"{len(parameters)} parameters, sha256 {case.result.new_model}"
+
+
+def confirmations(case: Case) -> str:
+    """What hospitals confirmed is signed and is about this model."""
+    confirmed = []
+    for member in case.record.hospitals:
+        place = places.statement(case.round, Kind.CONFIRMATION, member.name)
+        if not case.shelf.digests(place):
+            continue
+        statement = case.shelf.statement(Kind.CONFIRMATION, member.name, member.address, case.context)
+        correct, tested = statement.body.get("correct"), statement.body.get("tested")
+        with naming(place, sha256(signing.to_bytes(statement))):
+            if statement.body.get("model") != case.result.new_model:
+                raise EvidenceRejected(f"{member.name} confirmed another model than {case.result.new_model}")
+            if not (isinstance(correct, int) and isinstance(tested, int) and 0 <= correct <= tested):
+                raise EvidenceRejected(f"{member.name} counted {correct!r} correct of {tested!r}")
+        confirmed.append(member.name)
+    missing = [member.name for member in case.record.hospitals if member.name not in confirmed]
+    return f"{len(confirmed)} of {len(case.record.hospitals)} hospitals confirmed the model" + (
+        f"; not yet: {', '.join(missing)}" if missing else ""
+    )
+
+
+def objects(case: Case) -> str:
+    """Everything that was stored for the round was written once and has the digest in its name; raises with all that do not."""
+    problems = []
+    for key in case.shelf.keys:
+        try:
+            case.shelf.read_key(key, Sha256(key.rpartition("/")[2].partition(".")[0]))
+        except WardroundError as error:
+            problems.append(str(error))
+    if problems:
+        raise EvidenceRejected("; ".join(problems))
+    return f"{len(case.shelf.keys)} objects of the round, each written once"
+
+
+CHECKS = (
+    CheckStep("ledger", ledger),
+    CheckStep("record", record, ("ledger",)),
+    CheckStep("votes", votes, ("record",)),
+    CheckStep("sealing keys", sealing_keys, ("record",)),
+    CheckStep("commit list", commit, ("record",)),
+    CheckStep("manifests", manifests, ("commit list",)),
+    CheckStep("validations", validations, ("manifests",)),
+    CheckStep("input set", input_set, ("record",)),
+    CheckStep("model", model, ("ledger",)),
+    CheckStep("confirmations", confirmations, ("record",)),
+    CheckStep("lineage", lineage, ("ledger",)),
+    CheckStep("strikes and budget", strikes, ("lineage",)),
+    CheckStep("objects", objects),
+)
+
+
+def _components(manifest: Statement, hospital: HospitalName, nodes: set[NodeName]) -> list[Sha256]:
+    components, envelopes = manifest.body.get("components"), manifest.body.get("envelopes")
+    if (
+        manifest.body.get("hospital") != hospital
+        or not isinstance(components, list)
+        or not isinstance(envelopes, dict)
+        or set(envelopes) != nodes
+        or len(components) != len(nodes)
+    ):
+        raise EvidenceRejected(f"got a body that is no manifest of {hospital} for nodes {', '.join(sorted(nodes))}")
+    return [sha256_text(component, f"component of {hospital}") for component in components]
+
+
+def _vote(case: Case, node: Node, signature: str) -> Statement:
+    return Statement(Kind.VOTE, node.name, asdict(case.result), signature)
+
+
+def _voter(case: Case, signature: str) -> Node:
+    for node in case.record.nodes:
+        try:
+            signing.check_vote(_vote(case, node, signature), case.ledger.chain_id, case.ledger.contract, node.address)
+        except EvidenceRejected:
+            continue
+        return node
+    raise EvidenceRejected(f"round {case.round}: the ledger counted a signature that no node of the study made over this result")
+
+
+def _counts(found: RoundRecord) -> str:
+    verdicts: Mapping[HospitalName, Verdict] = found.verdicts
+    return ", ".join(f"{sum(value is verdict for value in verdicts.values())} {verdict}" for verdict in Verdict)

@@ -1,0 +1,215 @@
+"""What can be said in public about one round, gathered from the ledger and the store for reports, lists and the console."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.audit.case import record_of
+from pipeline.audit.ports import Ledger, ObjectStore, RoundState
+from pipeline.audit.record import RoundRecord
+from pipeline.audit.shelf import Shelf
+from pipeline.audit.timings import stage_seconds
+from pipeline.domain import Address, Context, HospitalName, Kind, RoundId, RoundStatus, Sha256, Verdict
+from pipeline.errors import EvidenceRejected
+
+_MOST_RECORDS, _MOST_EXPECTATIONS, _LONGEST_WORD = 10**9, 50, 200
+
+
+@dataclass(frozen=True)
+class HospitalRow:
+    """One hospital's part in a round; None where it said nothing that holds."""
+
+    name: HospitalName
+    verdict: Verdict
+    reason: str | None
+    """Why it is absent."""
+    rows: str | None
+    """Coarse number of its records."""
+    dataset_version: str | None
+    validated: bool | None
+    failed: tuple[str, ...]
+    """Expectations that its records failed."""
+    correct: int | None
+    tested: int | None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the hospital's own test records that the new model gets right."""
+        return None if not self.tested or self.correct is None else self.correct / self.tested
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """One round; what needs the record is None or empty until the round is finalised."""
+
+    round: RoundId
+    study: str | None
+    status: RoundStatus
+    record: RoundRecord | None
+    hospitals: tuple[HospitalRow, ...]
+    signers: tuple[str, ...]
+    nodes: int
+    threshold: int
+    study_digest: Sha256
+    previous_model: Sha256
+    model: Sha256 | None
+    tx: str | None
+    block: int | None
+    time: int | None
+    """Block time of the round's end, seconds since the epoch."""
+    chain_id: int
+    contract: Address
+    development: bool
+    seconds: Mapping[str, float]
+    """Stage to the wall seconds of its slowest actor."""
+
+    @property
+    def correct(self) -> int:
+        """Test records that the new model gets right, over the hospitals that confirmed it."""
+        return sum(row.correct or 0 for row in self.hospitals)
+
+    @property
+    def tested(self) -> int:
+        """Test records of the hospitals that confirmed the new model."""
+        return sum(row.tested or 0 for row in self.hospitals)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of all hospitals' test records that the new model gets right."""
+        return self.correct / self.tested if self.tested else None
+
+    def counted(self, verdict: Verdict) -> int:
+        """How many hospitals have this verdict."""
+        return sum(row.verdict is verdict for row in self.hospitals)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `wardround show --json`: the entry of `wardround rounds --json` and everything beneath it."""
+        record = self.record
+        return {
+            "round": self.round,
+            "study": self.study,
+            "status": self.status.value,
+            "engine": record.engine if record else None,
+            "protocol": record.protocol if record else None,
+            "verdicts": {row.name: row.verdict.value for row in self.hospitals},
+            "model_sha256": self.model,
+            "tx": self.tx,
+            "seconds": dict(self.seconds),
+            "accuracy": self.accuracy,
+            "correct": self.correct,
+            "tested": self.tested,
+            "block": self.block,
+            "time": self.time,
+            "chain": {"id": self.chain_id, "contract": self.contract, "development": self.development},
+            "previous_model": self.previous_model,
+            "study_digest": self.study_digest,
+            "signers": list(self.signers),
+            "nodes": self.nodes,
+            "threshold": self.threshold,
+            "commit_root": record.commit_root if record else None,
+            "record_sha256": record.digest if record else None,
+            "averaged": record.averaged if record else None,
+            "strikes": {name: list(rounds) for name, rounds in record.strikes.items()} if record else {},
+            "quarantined": list(record.quarantined) if record else [],
+            "hospitals": [
+                {
+                    "name": row.name,
+                    "verdict": row.verdict.value,
+                    "reason": row.reason,
+                    "rows": row.rows,
+                    "dataset_version": row.dataset_version,
+                    "validated": row.validated,
+                    "failed": list(row.failed),
+                    "correct": row.correct,
+                    "tested": row.tested,
+                    "accuracy": row.accuracy,
+                }
+                for row in self.hospitals
+            ],
+        }
+
+
+def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None) -> Dossier:
+    """The dossier of a round; `names` gives studies by their ledger id. Raises EvidenceRejected when the record does not hold."""
+    shelf = Shelf(store, state.round)
+    record = record_of(shelf, state.result) if state.result else None
+    study = ledger.study(state.study)
+    end = state.finalised or state.aborted
+    return Dossier(
+        round=state.round,
+        study=record.study if record else (names or {}).get(state.study),
+        status=state.status,
+        record=record,
+        hospitals=_rows(record, shelf, ledger, state) if record else (),
+        signers=tuple(node.name for index, node in enumerate(record.nodes) if _signed(state, index)) if record else (),
+        nodes=len(study.nodes),
+        threshold=study.threshold,
+        study_digest=state.opened.study_digest,
+        previous_model=state.opened.previous_model,
+        model=state.result.new_model if state.result else None,
+        tx=end.place.transaction if end else None,
+        block=end.place.block if end else None,
+        time=end.place.time if end else None,
+        chain_id=ledger.chain_id,
+        contract=ledger.contract,
+        development=ledger.development,
+        seconds=stage_seconds(shelf, store, state.round),
+    )
+
+
+def _rows(record: RoundRecord, shelf: Shelf, ledger: Ledger, state: RoundState) -> tuple[HospitalRow, ...]:
+    context = Context(ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model)
+    rows = []
+    for member in record.hospitals:
+        validation = _said(shelf, Kind.VALIDATION, member.name, member.address, context)
+        confirmation = _said(shelf, Kind.CONFIRMATION, member.name, member.address, context)
+        correct, tested = _counts(confirmation, record.new_model)
+        passed = validation.get("passed")
+        rows.append(
+            HospitalRow(
+                name=member.name,
+                verdict=record.verdicts[member.name],
+                reason=record.absent.get(member.name),
+                rows=_word(validation.get("rows")),
+                dataset_version=_word(validation.get("dataset_version")),
+                validated=passed if isinstance(passed, bool) else None,
+                failed=_failed(validation.get("expectations")),
+                correct=correct,
+                tested=tested,
+            )
+        )
+    return tuple(rows)
+
+
+# A hospital signs what it likes: what it said enters a report only in the form that a report expects.
+
+
+def _counts(confirmation: Mapping[str, Any], model: Sha256) -> tuple[int, int] | tuple[None, None]:
+    correct, tested = confirmation.get("correct"), confirmation.get("tested")
+    if confirmation.get("model") == model and type(correct) is int and type(tested) is int and 0 <= correct <= tested <= _MOST_RECORDS:
+        return correct, tested
+    return None, None
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_WORD else None
+
+
+def _failed(expectations: object) -> tuple[str, ...]:
+    if not isinstance(expectations, dict):
+        return ()
+    return tuple(name for name, held in expectations.items() if held is not True and _word(name))[:_MOST_EXPECTATIONS]
+
+
+def _said(shelf: Shelf, kind: Kind, hospital: HospitalName, address: Address, context: Context) -> Mapping[str, Any]:
+    """The body of a hospital's statement, or nothing where none holds: an audit says why."""
+    try:
+        return shelf.statement(kind, hospital, address, context).body
+    except EvidenceRejected:
+        return {}
+
+
+def _signed(state: RoundState, index: int) -> bool:
+    return state.finalised is not None and bool(state.finalised.signers >> index & 1)

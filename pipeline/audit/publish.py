@@ -1,0 +1,122 @@
+"""The last task of a round: write its report, and record it in the study repository."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from pipeline import places
+from pipeline.audit import report
+from pipeline.audit.dossier import Dossier
+from pipeline.audit.ports import Ledger, ObjectStore
+from pipeline.audit.report import RoundReport
+from pipeline.audit.repository import FinishedRound, Recorded, Remote, commit_round
+from pipeline.audit.shelf import Shelf
+from pipeline.audit.summary import RoundSummary, dossiers, summary
+from pipeline.audit.timings import stored_report
+from pipeline.domain import RoundId, RoundStatus, Sha256
+from pipeline.errors import Refused
+from pipeline.evidence.canonical import sha256
+from pipeline.settings import PROJECT
+from pipeline.study import Study
+
+
+class WritableStore(ObjectStore, Protocol):
+    """The store with the provider's right to write reports."""
+
+    def put_once(self, bucket: str, key: str, data: bytes) -> object:
+        """Write `data` under a key that ends in its SHA-256."""
+
+
+def publish(
+    round_id: RoundId, ledger: Ledger, store: WritableStore, study: Study, study_file: bytes, records: Path, remote: Remote
+) -> Recorded:
+    """Report and record a finished round; a rerun changes nothing. Raises Refused before the round is finalised."""
+    state = ledger.round(round_id)
+    if state.status is not RoundStatus.FINALISED:
+        raise Refused(f"round {round_id}: the ledger says {state.status}, want {RoundStatus.FINALISED}; there is nothing to record")
+    rounds = [other for other in ledger.rounds() if other.study == state.study and other.round <= round_id]
+    found = dossiers(rounds, ledger, store)
+    mine = next(dossier for dossier in found if dossier.round == round_id)
+    history = [summary(dossier) for dossier in found]
+    written = _stored(store, round_id) or _store(store, round_id, report.render(mine, history, study.title))
+    return commit_round(records, _finished(mine, history, written, store, study, study_file, records), remote)
+
+
+def _finished(
+    mine: Dossier,
+    history: list[RoundSummary],
+    written: Mapping[str, bytes],
+    store: ObjectStore,
+    study: Study,
+    study_file: bytes,
+    records: Path,
+) -> FinishedRound:
+    if mine.record is None or mine.model is None:
+        raise Refused(f"round {mine.round}: got no record of it, want the one that the ledger anchors")
+    folder, numbers = f"rounds/{mine.round}", _json(report.metrics(mine))
+    return FinishedRound(
+        round=mine.round,
+        study=study.name,
+        seconds=mine.time or 0,
+        message=_message(mine, study),
+        files={
+            f"{folder}/record.json": mine.record.to_bytes(),
+            f"{folder}/report.html": written["html"],
+            f"{folder}/report.json": written["json"],
+            f"{folder}/verdicts.csv": written["csv"],
+            f"{folder}/course.png": written["png"],
+            f"{folder}/metrics.json": numbers,
+            f"metrics/{study.name}.json": numbers,
+            f"plots/{study.name}.csv": report.course_csv(history).encode(),
+            f"studies/{study.name}.yaml": study_file,
+            "dvc.yaml": (PROJECT / "dvc.yaml").read_bytes(),
+            "params.yaml": yaml.safe_dump(_params(mine, study, records), sort_keys=False).encode(),
+        },
+        models={digest: store.get(places.MODELS, places.model().key(digest), digest) for digest in (mine.previous_model, mine.model)},
+    )
+
+
+def _params(mine: Dossier, study: Study, records: Path) -> dict[str, Any]:
+    return {
+        "python": os.path.relpath(PROJECT / ".venv" / "bin" / "python", records),
+        "records": ".",
+        "study": study.name,
+        "round": int(mine.round),
+        "hospitals": [name for name in study.hospitals if mine.record and name in mine.record.inputs],
+    }
+
+
+def _message(mine: Dossier, study: Study) -> str:
+    verdicts = "".join(f"\n{row.name}: {row.verdict.value}" + (f" ({row.reason})" if row.reason else "") for row in mine.hospitals)
+    accuracy = "" if mine.accuracy is None else f", accuracy {100 * mine.accuracy:.1f} %"
+    return f"Round {mine.round} of {study.name}{accuracy}\n{verdicts}\n\nModel: {mine.model}\nTransaction: {mine.tx}\n"
+
+
+def _store(store: WritableStore, round_id: RoundId, made: RoundReport) -> Mapping[str, bytes]:
+    """Write the report; its JSON names the other forms and comes last, so that it stands for a whole report."""
+    parts = {"html": made.html, "csv": made.csv, "png": made.png}
+    parts["json"] = _json(json.loads(made.json) | {"files": {suffix: sha256(data) for suffix, data in parts.items()}})
+    for suffix, data in parts.items():
+        place = places.report(round_id, suffix)
+        store.put_once(place.bucket, place.key(sha256(data)), data)
+    return parts
+
+
+def _stored(store: ObjectStore, round_id: RoundId) -> Mapping[str, bytes] | None:
+    """The report that was written before, if it was written whole."""
+    shelf = Shelf(store, round_id)
+    found = stored_report(shelf, round_id)
+    if found is None:
+        return None
+    parts = {suffix: shelf.read(places.report(round_id, suffix), Sha256(digest)) for suffix, digest in found["files"].items()}
+    return parts | {"json": _json(found)}
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,127 @@
+"""The report of a finished round, for its hospitals and their auditors: one HTML page, a CSV of verdicts, JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.audit import pictures
+from pipeline.audit.dossier import Dossier
+from pipeline.audit.summary import RoundSummary, summary
+from pipeline.domain import Verdict
+
+_COLUMNS = ("round", "study", "hospital", "verdict", "reason", "rows", "validation", "failed_expectations", "correct", "tested", "accuracy")
+
+TRUST: Mapping[str, str] = {
+    "aby3": "Three nodes, at most one corrupt, and that one follows the protocol: no single node learns anything of an update. "
+    "The votes prove that the nodes agree, not that a node computed honestly.",
+    "replicated-ring": "Three nodes, at most one corrupt, and that one follows the protocol: no single node learns anything of an update. "
+    "The votes prove that the nodes agree, not that a node computed honestly.",
+    "rep4-ring": "Four nodes, at most one corrupt, which may do anything: it can stop a round, but neither learn nor change one.",
+}
+"""Protocol to what has to be trusted."""
+
+REASONS: Mapping[str, str] = {
+    "quarantined": "in quarantine after repeated rejections",
+    "invalid_data": "its records failed the data contract",
+    "no_manifest": "it shared no update in time",
+    "forged_manifest": "its manifest did not hold",
+    "conflicting_manifests": "it signed two different manifests",
+    "duplicate_component": "it shared a copy of another hospital's component",
+    "wrong_length": "it shared an update of another length",
+    "unrecoverable_component": "a part of its update reached no node intact",
+    "revoked": "the provider has revoked it",
+}
+"""Machine word of an absence to words."""
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """The report in each of its forms."""
+
+    html: bytes
+    csv: bytes
+    json: bytes
+    png: bytes
+    """Course of the study: accuracy and verdicts per round."""
+
+
+def render(dossier: Dossier, history: Sequence[RoundSummary], title: str) -> RoundReport:
+    """The report of a finished round; `history` holds the study's rounds up to this one, oldest first, `title` the study's."""
+    course = pictures.course([*(item for item in history if item.round != dossier.round), summary(dossier)], dossier.round)
+    return RoundReport(
+        html=_page(dossier, history, title, pictures.svg(course)).encode(),
+        csv=verdicts_csv(dossier).encode(),
+        json=(json.dumps(dossier.to_json(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(),
+        png=pictures.png(course),
+    )
+
+
+def verdicts_csv(dossier: Dossier) -> str:
+    """One line per hospital."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in dossier.hospitals:
+        validation = {True: "passed", False: "failed", None: ""}[row.validated]
+        accuracy = "" if row.accuracy is None else f"{row.accuracy:.4f}"
+        cells = (row.verdict, row.reason or "", row.rows or "", validation, "; ".join(row.failed), row.correct, row.tested, accuracy)
+        writer.writerow((dossier.round, dossier.study, row.name, *cells))
+    return buffer.getvalue()
+
+
+def metrics(dossier: Dossier) -> dict[str, Any]:
+    """The round's numbers for `dvc metrics`."""
+    return {
+        "round": dossier.round,
+        "accuracy": None if dossier.accuracy is None else round(dossier.accuracy, 4),
+        "accepted": dossier.counted(Verdict.ACCEPTED),
+        "rejected": dossier.counted(Verdict.REJECTED),
+        "absent": dossier.counted(Verdict.ABSENT),
+        "confirmed": sum(row.tested is not None for row in dossier.hospitals),
+        "seconds": round(sum(dossier.seconds.values()), 1),
+    }
+
+
+def course_csv(history: Sequence[RoundSummary]) -> str:
+    """Accuracy and verdicts per finished round of a study, for `dvc plots`."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("round", "accuracy", "accepted", "rejected", "absent"))
+    for item in history:
+        if item.verdicts:
+            found = list(item.verdicts.values())
+            accuracy = "" if item.accuracy is None else f"{item.accuracy:.4f}"
+            writer.writerow((item.round, accuracy, *(found.count(verdict) for verdict in Verdict)))
+    return buffer.getvalue()
+
+
+def _page(dossier: Dossier, history: Sequence[RoundSummary], title: str, course: str) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    templates = Environment(
+        loader=PackageLoader("pipeline.audit"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    protocol = dossier.record.protocol if dossier.record else ""
+    return templates.get_template("report.html.j2").render(
+        dossier=dossier,
+        record=dossier.record,
+        title=title,
+        history=history,
+        ended=datetime.fromtimestamp(dossier.time or 0, UTC).strftime("%-d %B %Y, %H:%M:%S UTC"),
+        trust=TRUST.get(protocol, "See docs/threat-model.md for what this protocol trusts."),
+        reasons=REASONS,
+        course=course,
+        local=pictures.svg(pictures.local_accuracy(dossier)) if dossier.tested else "",
+        stages=pictures.svg(pictures.stages(dossier)) if dossier.seconds else "",
+        lineage=[item for item in history if item.model_sha256 and item.round <= dossier.round],
+    )

@@ -1,0 +1,105 @@
+"""The stored objects of one round, each read at most once and only when nobody wrote over it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline import places
+from pipeline.audit.ports import ObjectStore, Version
+from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, Sha256, Statement
+from pipeline.errors import EvidenceRejected, ObjectMissing
+from pipeline.evidence import signing
+from pipeline.evidence.canonical import canonical_json
+from pipeline.places import Place
+
+
+class Shelf:
+    """One round's objects in the write-once bucket, by a single listing of all their versions."""
+
+    def __init__(self, store: ObjectStore, round_id: RoundId) -> None:
+        self._store, self._round = store, round_id
+        self._versions = _by_key(store.history(places.REPORTS, f"rounds/{round_id}/"))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that ever held something, in order."""
+        return tuple(sorted(self._versions))
+
+    def digests(self, place: Place) -> tuple[Sha256, ...]:
+        """Digests of what lies, or lay, in `place`."""
+        inside = (key.removeprefix(place.prefix) for key in self.keys if key.startswith(place.prefix))
+        return tuple(Sha256(name.partition(".")[0]) for name in inside if name.endswith(f".{place.suffix}"))
+
+    def read(self, place: Place, digest: Sha256) -> bytes:
+        """The object's bytes; raises EvidenceRejected or ObjectMissing naming it when it is not the only version, or another's."""
+        return self.read_key(place.key(digest), digest)
+
+    def read_key(self, key: str, digest: Sha256) -> bytes:
+        """Like `read`, by the whole key."""
+        return read_sole(self._store, places.REPORTS, key, digest, self._versions.get(key, ()))
+
+    def sole(self, place: Place, what: str) -> Sha256:
+        """The digest of the one object in `place`; raises ObjectMissing or EvidenceRejected naming the place."""
+        found = self.digests(place)
+        if not found:
+            raise ObjectMissing(f"{place.bucket}/{place.prefix}: got no {what}, want one; it was never written, expired or is damaged")
+        if len(found) > 1:
+            raise EvidenceRejected(f"{place.bucket}/{place.key(found[1])}: got a second {what} beside {found[0][:16]}, want one")
+        return found[0]
+
+    def statement(
+        self, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context, digest: Sha256 | None = None
+    ) -> Statement:
+        """The signed statement with this digest, or the only one of its kind; raises EvidenceRejected naming the object."""
+        place = places.statement(self._round, kind, signer)
+        only = digest or self.sole(place, f"{kind} by {signer}")
+        with naming(place, only):
+            statement = signing.from_bytes(self.read(place, only))
+            if statement.signer != signer:
+                raise EvidenceRejected(f"got a statement by {statement.signer}, want one by {signer}")
+            signing.check(statement, kind, context, address)
+        return statement
+
+    def json(self, place: Place, digest: Sha256) -> Mapping[str, Any]:
+        """A canonical JSON object; raises EvidenceRejected naming the object when it is none."""
+        data = self.read(place, digest)
+        try:
+            value = json.loads(data)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict) or canonical_json(value) != data:
+            raise EvidenceRejected(f"{place.bucket}/{place.key(digest)}: got {len(data)} bytes, want a canonical JSON object")
+        return value
+
+
+def read_sole(store: ObjectStore, bucket: str, key: str, digest: Sha256, versions: Iterable[Version]) -> bytes:
+    """An object that was written exactly once; raises EvidenceRejected or ObjectMissing naming it."""
+    found = tuple(versions)
+    if not found:
+        raise ObjectMissing(f"{bucket}/{key}: got nothing from the store; it was never written, expired or is damaged")
+    if len(found) > 1 or found[0].deleted:
+        what = "a deletion marker" if found[0].deleted else f"newer version {found[0].version_id}"
+        raise EvidenceRejected(f"{bucket}/{key}: got {len(found)} versions, the newest {what}, want the first one only")
+    return store.get(bucket, key, digest)
+
+
+@contextmanager
+def naming(place: Place, digest: Sha256) -> Iterator[None]:
+    """Put the object's name before the message of an EvidenceRejected that does not carry it."""
+    name = f"{place.bucket}/{place.key(digest)}"
+    try:
+        yield
+    except EvidenceRejected as error:
+        if name in str(error):
+            raise
+        raise EvidenceRejected(f"{name}: {error}") from error
+
+
+def _by_key(versions: Iterable[Version]) -> dict[str, tuple[Version, ...]]:
+    found: dict[str, tuple[Version, ...]] = {}
+    for version in versions:
+        found[version.key] = (*found.get(version.key, ()), version)
+    return found

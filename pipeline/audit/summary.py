@@ -1,0 +1,84 @@
+"""The list of rounds: one entry per round of the ledger, oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.audit.dossier import Dossier, gather
+from pipeline.audit.ports import Ledger, ObjectStore, RoundState
+from pipeline.domain import HospitalName, RoundId, RoundStatus, Sha256, Verdict
+
+
+@dataclass(frozen=True)
+class RoundSummary:
+    """One round in the list; None where it has not come to that, or never will."""
+
+    round: RoundId
+    study: str | None
+    status: RoundStatus
+    engine: str | None
+    protocol: str | None
+    verdicts: Mapping[HospitalName, Verdict]
+    model_sha256: Sha256 | None
+    tx: str | None
+    seconds: Mapping[str, float]
+    accuracy: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """For `wardround rounds --json`."""
+        return {
+            "round": self.round,
+            "study": self.study,
+            "status": self.status.value,
+            "engine": self.engine,
+            "protocol": self.protocol,
+            "verdicts": {name: verdict.value for name, verdict in self.verdicts.items()},
+            "model_sha256": self.model_sha256,
+            "tx": self.tx,
+            "seconds": dict(self.seconds),
+            "accuracy": self.accuracy,
+        }
+
+
+def summary(dossier: Dossier) -> RoundSummary:
+    """A dossier in one line."""
+    record = dossier.record
+    return RoundSummary(
+        round=dossier.round,
+        study=dossier.study,
+        status=dossier.status,
+        engine=record.engine if record else None,
+        protocol=record.protocol if record else None,
+        verdicts={row.name: row.verdict for row in dossier.hospitals},
+        model_sha256=dossier.model,
+        tx=dossier.tx,
+        seconds=dossier.seconds,
+        accuracy=dossier.accuracy,
+    )
+
+
+def summaries(ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None) -> list[RoundSummary]:
+    """Every round of the ledger, oldest first; `names` gives studies by ledger id where no round of theirs is finished."""
+    return [summary(dossier) for dossier in dossiers(ledger.rounds(), ledger, store, names)]
+
+
+def dossiers(states: Sequence[RoundState], ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None) -> list[Dossier]:
+    """Dossiers of these rounds, oldest first; a study is named by any finished round of it."""
+    known = dict(names or {})
+    found = []
+    for state in sorted(states, key=_finished_first):
+        dossier = gather(state, ledger, store, known)
+        if dossier.study is not None:
+            known[state.study] = dossier.study
+        found.append(dossier)
+    return sorted(found, key=_number)
+
+
+def _finished_first(state: RoundState) -> bool:
+    return state.result is None
+
+
+def _number(dossier: Dossier) -> int:
+    return dossier.round

@@ -1,0 +1,47 @@
+"""One chain's JSON-RPC: foreign exceptions end here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+from web3 import HTTPProvider, Web3
+from web3.exceptions import (
+    BadFunctionCallOutput,
+    ContractLogicError,
+    Web3Exception,
+    Web3RPCError,
+)
+
+from pipeline.chain.contract import refusal
+from pipeline.errors import Misconfigured, Unavailable
+
+_TIMEOUT_SECONDS = 30
+
+
+def connect(rpc_url: str, chain_id: int) -> Web3:
+    """A client of the chain `chain_id`; raises Misconfigured when another chain answers, Unavailable when none does."""
+    web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": _TIMEOUT_SECONDS}))
+    with border(f"chain id of {rpc_url}"):
+        got = web3.eth.chain_id
+    if got != chain_id:
+        raise Misconfigured(f"{rpc_url}: got chain id {got}, want {chain_id}; correct the RPC URL, or the ledger in the consortium file")
+    return web3
+
+
+@contextmanager
+def border(what: str) -> Iterator[None]:
+    """Turn web3's and the transport's exceptions into ours; `what` names the call."""
+    try:
+        yield
+    except ContractLogicError as error:
+        raise refusal(what, error.data if isinstance(error.data, str) else None) from error
+    except BadFunctionCallOutput as error:
+        raise Misconfigured(
+            f"{what}: got no answer of the ledger's contract; check the contract's address in the consortium file"
+        ) from error
+    except Web3RPCError as error:
+        raise Unavailable(f"{what}: the chain answered with an error: {error.message or error}; try again") from error
+    except (requests.RequestException, Web3Exception, OSError) as error:
+        raise Unavailable(f"{what}: the chain did not answer ({type(error).__name__}); check that it runs (`wardround status`)") from error

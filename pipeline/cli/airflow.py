@@ -1,0 +1,89 @@
+"""Airflow's public API as the command uses it: trigger a study's DAG and watch its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from pipeline.errors import Misconfigured, Unavailable
+from pipeline.secret import Secret
+
+_DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of a run; `state` is Airflow's word, None before it is scheduled."""
+
+    task: str
+    state: str | None
+
+    @property
+    def done(self) -> bool:
+        """Whether it will not run any more."""
+        return self.state in _DONE
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run of a DAG."""
+
+    run_id: str
+    state: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it will run any more."""
+        return self.state in ("success", "failed")
+
+
+class Airflow:
+    """A logged-in session; raises Unavailable when Airflow does not answer, Misconfigured when it refuses."""
+
+    def __init__(self, url: str, user: str, password: Secret) -> None:
+        self._client = httpx.Client(base_url=url, timeout=30)
+        answer = self._ask("POST", "/auth/token", json={"username": user, "password": password.text()})
+        self._client.headers["Authorization"] = f"Bearer {answer['access_token']}"
+
+    def trigger(self, dag: str, rounds: int) -> str:
+        """Start a run for so many rounds, one after the other; the first run's id."""
+        answer = self._ask("POST", f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None, "conf": {"rounds": rounds}})
+        return str(answer["dag_run_id"])
+
+    def series(self, dag: str, first: str) -> tuple[RunState, ...]:
+        """The run `first` and those that it triggered in turn, in order."""
+        answer = self._ask(
+            "GET", f"/api/v2/dags/{dag}/dagRuns", params={"order_by": "run_after", "limit": 100, "dag_run_id_pattern": f"{first}%"}
+        )
+        runs = [RunState(run["dag_run_id"], run["state"]) for run in answer["dag_runs"]]
+        return tuple(run for run in runs if run.run_id == first or run.run_id.startswith(f"{first}+"))
+
+    def tasks(self, dag: str, run: str) -> tuple[TaskState, ...]:
+        """The run's tasks."""
+        answer = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": 500})
+        return tuple(TaskState(item["task_id"], item["state"]) for item in answer["task_instances"])
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        with _border(path):
+            answer = self._client.request(method, path, **options)
+            answer.raise_for_status()
+            return answer.json()
+
+
+@contextmanager
+def _border(path: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        status, text = error.response.status_code, error.response.text[:300]
+        if status >= 500:
+            raise Unavailable(f"Airflow {path}: got HTTP {status}; `wardround status` says what is down") from error
+        raise Misconfigured(f"Airflow {path}: got HTTP {status}: {text}") from error
+    except httpx.HTTPError as error:
+        raise Unavailable(
+            f"Airflow {path}: got {type(error).__name__}; run `wardround up`, `wardround status` says what is down"
+        ) from error

@@ -1,0 +1,102 @@
+"""`wardround rounds`, `show` and `audit`: what the ledger and the store say about rounds, without any actor's key."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.audit.audit import Outcome
+from pipeline.audit.dossier import Dossier
+from pipeline.audit.report import REASONS, TRUST
+from pipeline.cli.evidence import Evidence
+from pipeline.domain import RoundId, RoundStatus, Verdict
+from pipeline.settings import Settings
+
+RoundNumber = Annotated[int, typer.Argument(metavar="ROUND", min=1, help="Number of the round on the ledger.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+STYLES = {Verdict.ACCEPTED: "green", Verdict.REJECTED: "red", Verdict.ABSENT: "yellow"}
+_SIGNS = {Outcome.PASSED: "[green]✓[/green]", Outcome.FAILED: "[red]✗[/red]", Outcome.NOT_CHECKED: "[yellow]–[/yellow]"}
+
+_console = Console(highlight=False, soft_wrap=True)
+
+
+def rounds(json_: JsonOption = False) -> None:
+    """List every round of the ledger, oldest first."""
+    found = Evidence.open(Settings.load()).summaries()
+    if json_:
+        typer.echo(json.dumps([item.to_json() for item in found], indent=2))
+        return
+    table = Table("round", "study", "status", "accepted", "rejected", "absent", "accuracy", "seconds", "model")
+    for item in found:
+        verdicts = list(item.verdicts.values())
+        table.add_row(
+            str(item.round),
+            item.study or "",
+            item.status.value,
+            *(str(verdicts.count(verdict)) if verdicts else "" for verdict in Verdict),
+            "" if item.accuracy is None else f"{item.accuracy:.1%}",
+            f"{sum(item.seconds.values()):.1f}" if item.seconds else "",
+            (item.model_sha256 or "")[:16],
+        )
+    _console.print(table)
+
+
+def show(round_id: RoundNumber, json_: JsonOption = False) -> None:
+    """Show one round: who took part, what was decided, where it stands on the chain."""
+    dossier = Evidence.open(Settings.load()).dossier(RoundId(round_id))
+    if json_:
+        typer.echo(json.dumps(dossier.to_json(), indent=2))
+    else:
+        print_round(dossier, _console)
+
+
+def audit(round_id: RoundNumber, json_: JsonOption = False) -> None:
+    """Check one round against the ledger and every stored object; exit code 1 naming the first thing that does not fit."""
+    found = Evidence.open(Settings.load()).audit(RoundId(round_id))
+    if json_:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        table = Table("", "check", "what was found", title=f"Audit of round {found.round}: {found.status}", title_justify="left")
+        for check in found.checks:
+            table.add_row(_SIGNS[check.outcome], check.name, escape(check.detail))
+        Console(highlight=False).print(table)
+        if found.first_problem is None:
+            _console.print(f"[green]Round {found.round} holds:[/green] {len(found.checks)} checks passed.")
+        else:
+            _console.print(f"[red]FIRST PROBLEM:[/red] {escape(found.first_problem)}")
+    raise typer.Exit(0 if found.passed else 1)
+
+
+def print_round(dossier: Dossier, console: Console) -> None:
+    """Print one round: a table of hospitals, then the evidence."""
+    title = f"Round {dossier.round} of {dossier.study or 'a study unknown here'}: {dossier.status}"
+    if dossier.record is None:
+        console.print(f"[bold]{title}[/bold]")
+        if dossier.status is RoundStatus.ABORTED:
+            console.print(f"  it made no model; the one before stays: {dossier.previous_model}")
+    else:
+        table = Table("hospital", "records", "validation", "verdict", "local accuracy", title=title, title_justify="left")
+        for row in dossier.hospitals:
+            reason = f" ({REASONS.get(row.reason, row.reason)})" if row.reason else ""
+            validation = {True: "passed", False: "failed: " + "; ".join(row.failed), None: "none"}[row.validated]
+            accuracy = "not confirmed" if row.accuracy is None else f"{row.accuracy:.1%} of {row.tested}"
+            verdict = f"[{STYLES[row.verdict]}]{row.verdict}[/]{escape(reason)}"
+            table.add_row(row.name, row.rows or "", escape(validation), verdict, accuracy)
+        console.print(table)
+        if dossier.accuracy is not None:
+            console.print(f"  accuracy     {dossier.accuracy:.1%} of {dossier.tested} test records of all hospitals")
+        console.print(f"  model        {dossier.model}")
+    if dossier.tx:
+        console.print(f"  transaction  {dossier.tx}, block {dossier.block}{', development chain' if dossier.development else ''}")
+    if dossier.record is not None:
+        signed = f"{len(dossier.signers)} of {dossier.nodes} nodes ({', '.join(dossier.signers)})"
+        console.print(f"  signatures   {signed}; {dossier.threshold} are needed")
+        console.print(f"  engine       {dossier.record.engine}, {dossier.record.protocol}. {TRUST.get(dossier.record.protocol, '')}")
+    if dossier.seconds:
+        console.print("  seconds      " + ", ".join(f"{stage} {value:.1f}" for stage, value in dossier.seconds.items()))

@@ -1,0 +1,53 @@
+"""`wardround demo`: rounds of a study, what happened in each, and the same rounds without verification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.audit.dossier import Dossier
+from pipeline.cli.audit import print_round
+from pipeline.cli.evidence import Evidence
+from pipeline.cli.runs import run
+from pipeline.domain import RoundId
+from pipeline.installation import Installation
+from pipeline.roles.comparison import without_verification
+from pipeline.settings import Settings
+from pipeline.setup.airflow import PROVIDER, password_file
+from pipeline.study import Study
+
+
+def demo(settings: Settings, study: Study, rounds: int, console: Console) -> None:
+    """Run rounds through Airflow and print them; raises RoundAborted when one of them fails."""
+    console.print(f"[bold]{study.title}[/bold]: {rounds} rounds, verified with {study.engine} ({study.protocol})")
+    run(settings, study, rounds, console)
+    finished = [dossier for dossier in Evidence.open(settings).dossiers(study) if dossier.record is not None]
+    for dossier in finished[-rounds:]:
+        console.print()
+        print_round(dossier, console)
+    console.print()
+    _compare(settings, study, finished, console)
+    _where(settings, finished[-1].round, console)
+
+
+def _compare(settings: Settings, study: Study, finished: Sequence[Dossier], console: Console) -> None:
+    plain = without_verification(study, [RoundId(dossier.round) for dossier in finished], settings)
+    title = "Accuracy on the test records of all hospitals, and of the same rounds without verification"
+    table = Table("round", "verified", "plain averaging", title=title, title_justify="left")
+    for dossier, undefended in zip(finished, plain, strict=True):
+        table.add_row(str(dossier.round), "not confirmed" if dossier.accuracy is None else f"{dossier.accuracy:.1%}", f"{undefended:.1%}")
+    console.print(table)
+
+
+def _where(settings: Settings, last: RoundId, console: Console) -> None:
+    installation = Installation.load(settings.installation)
+    console.print("\n[bold]Where to look[/bold]")
+    console.print(f"  Airflow  {installation.airflow}  user {PROVIDER}, password in {password_file(settings, PROVIDER)}")
+    console.print(f"  report   {settings.records / 'rounds' / str(last) / 'report.html'}")
+    console.print(f"  audit    .venv/bin/wardround audit {last}")
+    console.print("  stop     .venv/bin/wardround down")
+    console.print(
+        "All nodes of this demonstration run on one machine, so its owner could see everything; the chain is a development chain."
+    )

@@ -1,0 +1,64 @@
+"""The ledger and the store as an auditor of this installation reads them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.audit import audit as audits
+from pipeline.audit.audit import AuditReport
+from pipeline.audit.dossier import Dossier
+from pipeline.audit.summary import RoundSummary, dossiers, summary
+from pipeline.chain.ledger import Ledger, study_id
+from pipeline.consortium import Consortium
+from pipeline.domain import RoundId
+from pipeline.errors import Misconfigured
+from pipeline.identity import StoreCredentials
+from pipeline.installation import Installation
+from pipeline.secret import Secret
+from pipeline.settings import Settings
+from pipeline.store.objects import Store
+from pipeline.study import Study
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Reading access to the ledger and the store; no key of any actor."""
+
+    ledger: Ledger
+    store: Store
+    names: dict[str, str]
+    """Study id on the ledger to its name, for studies that this checkout knows."""
+
+    @classmethod
+    def open(cls, settings: Settings) -> Evidence:
+        """Connect with the auditor's credentials; raises Misconfigured or Unavailable saying what to start."""
+        installation = Installation.load(settings.installation)
+        stored: dict[str, Any] = json.loads(Secret.read(settings.auditor / "store-credentials.json").text())
+        if not {"access_key", "secret_key"} <= stored.keys():
+            raise Misconfigured(f"{settings.auditor / 'store-credentials.json'}: want access_key and secret_key; run `wardround up`")
+        credentials = StoreCredentials(stored["access_key"], Secret(stored["secret_key"].encode()))
+        return cls(
+            ledger=Ledger.connect(installation.rpc, Consortium.load(settings.consortium).ledger),
+            store=Store(installation.store, credentials),
+            names={study_id(file.stem): file.stem for file in settings.studies.glob("*.yaml")},
+        )
+
+    def dossiers(self, study: Study | None = None) -> list[Dossier]:
+        """Every round, of one study or of all, oldest first."""
+        states = self.ledger.rounds(study_id(study.name) if study else None)
+        return dossiers(states, self.ledger, self.store, self.names)
+
+    def summaries(self) -> list[RoundSummary]:
+        """Every round in one line, oldest first."""
+        return [summary(dossier) for dossier in self.dossiers()]
+
+    def dossier(self, round_id: RoundId) -> Dossier:
+        """One round; raises EvidenceRejected when the ledger has none of that number."""
+        (found,) = dossiers([self.ledger.round(round_id)], self.ledger, self.store, self.names)
+        return found
+
+    def audit(self, round_id: RoundId) -> AuditReport:
+        """Audit one round."""
+        return audits.audit(round_id, self.ledger, self.store)

@@ -1,0 +1,66 @@
+"""`wardround up`, `down`, `status` and `doctor`: the services of this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.settings import Settings
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_console = Console(highlight=False, soft_wrap=True)
+
+
+def up() -> None:
+    """Set up what is missing and start the services of this machine."""
+    from pipeline.setup import airflow
+    from pipeline.setup.up import up as bring_up
+
+    settings = Settings.load()
+    installation = bring_up(settings)
+    password = airflow.password_file(settings, airflow.PROVIDER)
+    _console.print(f"Airflow  {installation.airflow}  user [bold]{airflow.PROVIDER}[/bold], password in {password}")
+
+
+def down() -> None:
+    """Stop the services and wait until they are gone."""
+    from pipeline.setup.up import down as take_down
+
+    take_down(Settings.load())
+
+
+def status(json_: JsonOption = False) -> None:
+    """Show which services run and whether they answer; exit code 1 unless all do."""
+    from pipeline.setup.status import report
+
+    settings = Settings.load()
+    rows = report(settings)
+    if json_:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        table = Table("service", "process", "address", "health")
+        for row in rows:
+            table.add_row(
+                row["service"],
+                row["process"],
+                row["address"],
+                "[green]healthy[/green]" if row["healthy"] else f"[red]{row['trouble']}[/red]",
+            )
+        _console.print(table)
+    raise typer.Exit(0 if all(row["healthy"] for row in rows) else 1)
+
+
+def doctor() -> None:
+    """Name what this machine lacks and how to get it; exit code 1 when something needed is missing."""
+    from pipeline.setup.doctor import examine
+
+    findings = examine(Settings.load())
+    for finding in findings:
+        sign = "[green]✓[/green]" if finding.found else ("[red]✗[/red]" if finding.needed else "[yellow]–[/yellow]")
+        _console.print(f"{sign} {finding.what}: {finding.detail}")
+    raise typer.Exit(0 if all(finding.found or not finding.needed for finding in findings) else 1)

@@ -1,0 +1,65 @@
+"""`wardround study`: read a study as a worker's owner does, and consent to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+
+from pipeline.consortium import Consortium
+from pipeline.errors import Misconfigured, NotApproved
+from pipeline.identity import Identity
+from pipeline.roles import approval
+from pipeline.settings import Settings
+from pipeline.study import Study
+
+studies = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Read studies and consent to them.")
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
+Actor = Annotated[str, typer.Option("--as", metavar="NAME", help="The hospital or node whose owner you are.")]
+
+
+@studies.command()
+def show(study: StudyName) -> None:
+    """Show all that a study fixes, its digest, and who on this machine has approved it."""
+    settings, console = Settings.load(), Console()
+    read = Study.load(settings.studies / f"{study}.yaml")
+    consortium = Consortium.load(settings.consortium)
+    digest = read.digest(consortium)
+    console.print(yaml.safe_dump(read.model_dump(mode="json"), sort_keys=False), highlight=False)
+    console.print(f"parameters of the model: {read.network.size}")
+    console.print(f"digest: {digest}", highlight=False)
+    for name in (*read.hospitals, *read.nodes):
+        try:
+            approval.require(_actor(settings, name), study, digest, consortium.ledger)
+            console.print(f"  {name}: approved")
+        except NotApproved:
+            console.print(f"  {name}: [bold]not approved[/bold]")
+        except Misconfigured:
+            console.print(f"  {name}: not on this machine")
+
+
+@studies.command()
+def digest(study: StudyName) -> None:
+    """Print the digest that owners approve: study, members' keys and certificates, ledger, code."""
+    settings = Settings.load()
+    typer.echo(Study.load(settings.studies / f"{study}.yaml").digest(Consortium.load(settings.consortium)))
+
+
+@studies.command()
+def approve(study: StudyName, name: Actor) -> None:
+    """Consent to the study's present digest as the owner of a hospital or node."""
+    settings = Settings.load()
+    read = Study.load(settings.studies / f"{study}.yaml")
+    consortium = Consortium.load(settings.consortium)
+    if name not in (*read.hospitals, *read.nodes):
+        raise Misconfigured(f"--as: got {name!r}, want one of {', '.join((*read.hospitals, *read.nodes))}")
+    approval.approve(_actor(settings, name), study, read.digest(consortium), consortium.ledger)
+    typer.echo(f"{name} approved {study} with digest {read.digest(consortium)}")
+
+
+def _actor(settings: Settings, name: str) -> Identity:
+    home = settings.hospital(name) if settings.hospital(name).exists() else settings.node(name)
+    return Identity.load(home)

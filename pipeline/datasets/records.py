@@ -1,0 +1,34 @@
+"""A hospital's records on its own disk, behind a border that no record's value crosses in an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.datasets.base import Dataset, Split
+from pipeline.errors import DataRejected, WardroundError
+
+T = TypeVar("T")
+
+
+def records_folder(home: Path, dataset: str) -> Path:
+    """Where a hospital keeps its records of one data set: a folder that its DVC repository, `data/`, tracks."""
+    return home / "data" / "records" / dataset
+
+
+def read(home: Path, dataset: Dataset) -> Split:
+    """A hospital's encoded records; raises DataRejected, without any value, when they cannot be read."""
+    return shielded(home.name, "records are readable", lambda: dataset.read(records_folder(home, dataset.name)))
+
+
+def shielded(hospital: str, expectation: str, action: Callable[[], T]) -> T:
+    """Run `action`; raises DataRejected naming the expectation and the class of a foreign exception, and nothing else of it."""
+    try:
+        return action()
+    except WardroundError:
+        raise
+    except Exception as error:
+        failure = type(error).__name__
+    # Raised outside the handler: neither __cause__ nor __context__ may carry the foreign text, which can quote a record.
+    raise DataRejected(hospital, (f"{expectation} ({failure})",))

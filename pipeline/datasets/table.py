@@ -1,0 +1,77 @@
+"""Tables of numbers: one CSV file, each column standardised by public constants."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.datasets.base import RECORDS, SPLITS, Dataset, Records, Split
+from pipeline.domain import INPUT_BITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEXT = {"record_id": str, "split": str, "label": str}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number column: public mean and standard deviation for encoding, and the range that the data contract allows."""
+
+    name: str
+    mean: float
+    deviation: float
+    lowest: float
+    highest: float
+
+
+class Table(Dataset):
+    """A data set of number columns; inputs are standard scores clipped to `input_range`."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[Column, ...]:
+        """The columns in the order of the model's inputs."""
+
+    @property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """The range of each column."""
+        return {column.name: (column.lowest, column.highest) for column in self.columns}
+
+    def encode(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+        """Standard scores with 8 fractional bits, clipped."""
+        mean = np.array([column.mean for column in self.columns])
+        deviation = np.array([column.deviation for column in self.columns])
+        scores = np.rint((values.astype(np.float64) - mean) / deviation * (1 << INPUT_BITS))
+        return np.asarray(np.clip(scores, *self.input_range), dtype=np.int16)
+
+    def write(self, folder: Path, train: Records, test: Records) -> None:
+        """One CSV file of all records."""
+        import pandas as pd
+
+        parts = []
+        for split, records in zip(SPLITS, (train, test), strict=True):
+            part = pd.DataFrame(records.values, columns=[column.name for column in self.columns])
+            part.insert(0, "record_id", records.ids)
+            part.insert(1, "split", split)
+            part["label"] = [self.classes[label] for label in records.labels]
+            parts.append(part)
+        folder.mkdir(parents=True, exist_ok=True)
+        pd.concat(parts).to_csv(folder / RECORDS, index=False)
+
+    def frame(self, folder: Path) -> pd.DataFrame:
+        """The CSV file as it is."""
+        import pandas as pd
+
+        return pd.read_csv(folder / RECORDS, dtype=_TEXT)
+
+    def read(self, folder: Path) -> Split:
+        """The CSV file, encoded."""
+        frame = self.frame(folder)
+        return self._split(frame, frame[[column.name for column in self.columns]].to_numpy(np.float64))

@@ -1,0 +1,37 @@
+"""Validate a hospital's records without Airflow, as a stage of `dvc repro`: the same function as the DAG's task."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import DataRejected, WardroundError
+from pipeline.evidence.canonical import canonical_json
+from pipeline.files import write_atomic
+from pipeline.ingest.validate import run
+from pipeline.settings import Settings
+from pipeline.study import Study
+
+
+def main(
+    study: Annotated[Path, typer.Option(help="study file")],
+    hospital: Annotated[str, typer.Option(help="name of the hospital, one of the study's")],
+    out: Annotated[Path, typer.Option(help="JSON file of what leaves the hospital")],
+) -> None:
+    """Check a hospital's records against the study's data contract; exits 1 naming the expectations that fail."""
+    validation = run(Settings.load().hospital(hospital), Study.load(study))
+    write_atomic(out, canonical_json(validation.body()) + b"\n")
+    if not validation.passed:
+        raise DataRejected(hospital, validation.failed)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)  # a pretty traceback would show local variables
+    app.command()(main)
+    try:
+        app()
+    except WardroundError as error:
+        sys.exit(f"error: {error}")

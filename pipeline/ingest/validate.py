@@ -1,0 +1,110 @@
+"""The stage `validate`: a hospital's records against the data contract; all that leaves is pass or fail, and how many, roughly."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.datasets.records import records_folder, shielded
+from pipeline.files import write_secret
+from pipeline.ingest.contract import expectations
+from pipeline.ingest.versioning import version
+from pipeline.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COARSE = 100
+"""Row counts leave a hospital in steps of so many."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a hospital says about its records: nothing here comes from a single one."""
+
+    dataset_version: str
+    """DVC's digest of the records."""
+    rows: str
+    """Coarse number of records, such as "100-199"."""
+    expectations: Mapping[str, bool]
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the expectations that do not hold."""
+        return tuple(name for name, passed in self.expectations.items() if not passed)
+
+    @property
+    def passed(self) -> bool:
+        """True when there are expectations and all of them hold."""
+        return bool(self.expectations) and not self.failed
+
+    def body(self) -> dict[str, Any]:
+        """The signed statement's body."""
+        return {
+            "dataset_version": self.dataset_version,
+            "rows": self.rows,
+            "expectations": dict(self.expectations),
+            "passed": self.passed,
+        }
+
+
+def run(home: Path, study: Study) -> Validation:
+    """Validate a hospital's records and write the full data docs to its own docs/; raises DataRejected when they are unreadable."""
+    dataset_version = version(home, study.dataset)
+    frame = shielded(home.name, "records are readable", lambda: study.source.frame(records_folder(home, study.dataset)))
+    page, outcome = shielded(home.name, "records can be checked", lambda: check(frame, study))
+    # As private as the records themselves: failed expectations quote their values.
+    write_secret(home / "docs" / f"{study.name}-{dataset_version}.html", page)
+    return Validation(dataset_version, coarse(len(frame)), outcome)
+
+
+def coarse(count: int) -> str:
+    """The step of a hundred that a count lies in."""
+    start = count // COARSE * COARSE
+    return f"{start}-{start + COARSE - 1}"
+
+
+def check(frame: pd.DataFrame, study: Study) -> tuple[bytes, dict[str, bool]]:
+    """The data docs and the outcome of each expectation; anything but a plain success is a failure."""
+    with _silence():
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+
+        from pipeline.ingest.docs import render
+
+        # Of its own, without data docs sites: the default ephemeral context leaves a folder in /tmp.
+        defaults = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+        config = DataContextConfig(store_backend_defaults=defaults, analytics_enabled=False)
+        context = gx.get_context(mode="ephemeral", project_config=config)
+        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        named = dict(expectations(study))
+        for name, expectation in named.items():
+            expectation.meta = {"name": name}
+        suite = gx.ExpectationSuite(name=study.dataset, expectations=list(named.values()))
+        asset = context.data_sources.add_pandas("hospital").add_dataframe_asset("records")
+        batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
+        results = batch.validate(suite, result_format="COMPLETE")
+        found = {result.expectation_config.meta["name"]: result.success is True for result in results.results}
+        return render(results), {name: found.get(name, False) for name in named}
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what Great Expectations and pandas would print, warn or log to themselves: it may quote a record."""
+    loggers = [logging.getLogger(name) for name in ("great_expectations", "py.warnings")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,74 @@
+"""Versions of a hospital's records: a git and DVC repository of its own, with a local cache and no remote unless the hospital adds one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pipeline.datasets.records import records_folder, shielded
+from pipeline.files import locked
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+
+def version(home: Path, dataset: str) -> str:
+    """DVC's digest of a hospital's records of one data set; a change since the last call becomes a new version with its git commit.
+
+    Raises DataRejected when the records are missing or DVC cannot read them.
+    """
+    return shielded(home.name, f"data/records/{dataset} has a DVC version", lambda: _version(home, dataset))
+
+
+def _version(home: Path, dataset: str) -> str:
+    records = records_folder(home, dataset)
+    if not any(records.iterdir()):
+        raise FileNotFoundError
+    with locked(home / ".data.lock"), _repository(home / "data", home.name) as repository:
+        pointer = records.with_name(f"{dataset}.dvc")
+        if not pointer.exists() or repository.status(targets=[str(pointer)]):
+            repository.add(str(records))
+            _commit(repository, [pointer, pointer.with_name(".gitignore")], f"Record a version of {dataset}")
+        return str(yaml.safe_load(pointer.read_text())["outs"][0]["md5"])
+
+
+@contextmanager
+def _repository(data: Path, hospital: str) -> Iterator[Repo]:
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # its advice names git commands and paths, nobody reads it in a task
+    if not (data / ".dvc").is_dir():
+        _initialise(data, hospital)
+    with closing(Repo(str(data), config=_config(data))) as repository:
+        yield repository
+
+
+def _initialise(data: Path, hospital: str) -> None:
+    from dulwich.repo import Repo as GitRepository
+    from dvc.repo import Repo
+
+    with closing(GitRepository.init(str(data))) as git:
+        identity = git.get_config()
+        identity.set((b"user",), b"name", hospital.encode())
+        identity.set((b"user",), b"email", f"{hospital}@wardround.invalid".encode())
+        identity.write_to_path()
+    with closing(Repo.init(str(data))) as repository:
+        with repository.config.edit() as config:
+            config["core"] |= {"analytics": False, "check_update": False}
+        begun = [data / ".dvc" / "config", data / ".dvc" / ".gitignore", data / ".dvcignore"]
+        _commit(repository, begun, "Begin the history of the records")
+
+
+def _config(data: Path) -> dict[str, Any]:
+    # DVC keeps its index of paths under /var/tmp by default; what concerns a hospital's records stays with the hospital.
+    return {"core": {"site_cache_dir": str(data / ".dvc" / "tmp" / "site")}}
+
+
+def _commit(repository: Repo, paths: list[Path], message: str) -> None:
+    repository.scm.add([str(path) for path in paths if path.exists()])
+    repository.scm.commit(message)

@@ -1,0 +1,82 @@
+"""The few operations in which every layer is written once, for numpy, SPU and MP-SPDZ alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from pipeline.domain import UPDATE_BITS
+
+Shape = tuple[int, ...]
+"""Shape of one sample, without the batch: (channels, height, width) or (features,)."""
+
+ACTIVATION_BITS = 12
+"""Fractional bits of every value between two weighted layers."""
+
+WEIGHT_BITS = UPDATE_BITS
+"""Fractional bits of every weight; weights are never truncated."""
+
+LARGEST_WEIGHT = 1 << 19
+"""Absolute bound of a weight: a global model within 2**18 plus an update within 2**18."""
+
+VALUE_LIMIT = 1 << 62
+"""No intermediate value may reach it, so that neither it nor a difference of two wraps in Z_2^64."""
+
+Array = TypeVar("Array")
+"""A backend's own batch of samples; its axes before those of the sample (models, samples) are the backend's affair."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Geometry of one convolution whose outputs are summed over pool x pool windows (pool 1: not summed)."""
+
+    input_shape: Shape
+    out_channels: int
+    kernel_size: int
+    stride: int
+    padding: int
+    pool: int = 1
+
+    @property
+    def merged_kernel_size(self) -> int:
+        """Side of the kernel that does convolution and window sum at once, with stride `merged_stride`."""
+        return self.kernel_size + self.stride * (self.pool - 1)
+
+    @property
+    def merged_stride(self) -> int:
+        """Distance of neighbouring outputs in the input."""
+        return self.stride * self.pool
+
+    @property
+    def output_shape(self) -> Shape:
+        """(out_channels, h', w')."""
+        height, width = ((side + 2 * self.padding - self.merged_kernel_size) // self.merged_stride + 1 for side in self.input_shape[1:])
+        return (self.out_channels, height, width)
+
+
+class Arithmetic(Protocol[Array]):
+    """A backend: every operation is exact in Z_2^64 and takes all models and samples of a batch at once."""
+
+    def convolve(self, x: Array, weight: Array, form: Convolution) -> Array:
+        """Convolution without bias, summed over windows; `weight` (out, in, k, k) per model."""
+
+    def multiply(self, x: Array, weight: Array) -> Array:
+        """x W^T for `weight` (out, in) per model."""
+
+    def add_bias(self, x: Array, bias: Array, factor: int) -> Array:
+        """x + factor * bias, `bias` (channels or features,) per model."""
+
+    def windows(self, x: Array, size: int, shape: Shape) -> tuple[Array, ...]:
+        """The size * size members of each non-overlapping window, each (channels, h / size, w / size), in row-major order."""
+
+    def add(self, x: Array, y: Array) -> Array:
+        """x + y."""
+
+    def subtract(self, x: Array, y: Array) -> Array:
+        """x - y."""
+
+    def flatten(self, x: Array, shape: Shape) -> Array:
+        """One row-major vector per sample."""
+
+    def narrow(self, x: Array, bits: int, rectify: bool, bound: int) -> Array:
+        """floor(x / 2**bits), and with `rectify` its maximum with 0; the caller knows |x| <= bound < 2**62."""

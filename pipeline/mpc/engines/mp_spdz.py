@@ -1,0 +1,180 @@
+"""MP-SPDZ, the engine of record: one subprocess per call, this node's party only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from pipeline.domain import EngineStats, HospitalName, Sha256
+from pipeline.errors import EngineFailed
+from pipeline.mpc import rule
+from pipeline.mpc.engines import mp_spdz_certificates as certificates
+from pipeline.mpc.engines import mp_spdz_process as process
+from pipeline.mpc.engines import mp_spdz_programs as programs
+from pipeline.mpc.engines import mp_spdz_shares as shares
+from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Engine, Party, Payload, VerifyOutput, VerifyTask
+from pipeline.mpc.engines.digests import task_digest
+from pipeline.mpc.engines.meeting import Meeting
+from pipeline.mpc.engines.mp_spdz_workdir import private_folder
+from pipeline.settings import Settings
+
+NODES: Mapping[str, int] = {"replicated-ring": 3, "rep4-ring": 4}
+"""Protocol to number of nodes."""
+
+LARGEST_BUDGET = 1 << 61
+"""Bound of the program's bit budget."""
+
+_BATCH = {"replicated-ring": "10000000", "rep4-ring": "50000"}
+"""Products per message: a whole layer at once; for rep4-ring no more, since it prepares as many converted bits in advance."""
+
+_INSTALL = (
+    "install the official release: unpack mp-spdz-0.4.2.tar.xz from the releases of github.com/data61/MP-SPDZ, "
+    "not the 'source code' asset, run Scripts/tldr.sh in it, and point MP_SPDZ_HOME at the folder"
+)
+
+
+_SECONDS_FOR_REPORTS = 2.0
+
+
+class MpSpdz(Engine):
+    """The programs under mpc-programs/, run by MP-SPDZ's own parties over mutual TLS."""
+
+    name: ClassVar[str] = "mp-spdz"
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        settings = settings or Settings.load()
+        self._home, self._cache = settings.mp_spdz, settings.cache
+
+    def program_digest(self) -> Sha256:
+        """SHA-256 over everything that decides what the parties compute."""
+        return programs.program_digest(self._home)
+
+    def problems(self) -> tuple[str, ...]:
+        """What is missing on this machine, each with the way to mend it; empty when the engine can run."""
+        missing = [self._home / "compile.py", self._home / "Compiler", *(self._binary(protocol) for protocol in NODES)]
+        found = [f"{path}: not found; {_INSTALL}" for path in missing if not path.exists()]
+        found += [f"{path}: not executable; {_INSTALL}" for path in missing[2:] if path.exists() and not os.access(path, os.X_OK)]
+        tools = {"openssl": "openssl", "prlimit": "util-linux", "setpriv": "util-linux"}
+        found += [f"{tool}: not on the PATH; install the package {package}" for tool, package in tools.items() if not shutil.which(tool)]
+        if not sys.platform.startswith("linux"):
+            found.append(f"{sys.platform}: got this operating system, want Linux")
+        return tuple(found)
+
+    def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
+        """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
+        nodes, numbers = _nodes(protocol, party), task.rule
+        payload = Payload(task.network, numbers.samples)
+        held = [_checked(components, hospital, nodes, party.index, payload.length) for hospital in task.hospitals]
+        model = task.previous_model
+        if model.shape != (task.network.size,) or (model > rule.MODEL_CAP).any() or (model < -rule.MODEL_CAP).any():
+            raise EngineFailed(f"mp-spdz: the previous model is not {task.network.size} values within {rule.MODEL_CAP}")
+        header = _header(task)
+        size, inputs_end = task.network.size, payload.length - numbers.samples * task.network.classes
+        vectors = [shares.public(header, nodes, party.index), shares.public(model, nodes, party.index)]
+        for part in (slice(0, size), slice(size, inputs_end), slice(inputs_end, payload.length)):
+            vectors += [{k: words[part] for k, words in hospital.items()} for hospital in held]
+        words, stats = self._run("verify", protocol, task, vectors, len(task.hospitals) + 1, party)
+        bits, budget = words[:-1], int(words[-1])
+        if not np.isin(bits, (0, 1)).all() or budget < 0:
+            raise EngineFailed(f"mp-spdz: party {party.index}: got outputs that are no accept bits and budget; a party deviated")
+        return VerifyOutput(tuple(bool(bit) for bit in bits), budget, stats)
+
+    def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
+        """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
+        nodes, size, accepted = _nodes(protocol, party), task.network.size, len(task.hospitals)
+        if accepted < rule.FEWEST_ACCEPTED:
+            raise EngineFailed(f"mp-spdz: got {accepted} accepted updates, want at least {rule.FEWEST_ACCEPTED}")
+        held = [_checked(components, hospital, nodes, party.index, size) for hospital in task.hospitals]
+        vectors = [{k: words[:size] for k, words in hospital.items()} for hospital in held]
+        words, stats = self._run("trimmed_mean", protocol, task, vectors, size, party)
+        return AggregateOutput(words, accepted - 2 * rule.updates_trimmed(accepted), stats)
+
+    def _run(
+        self, program: str, protocol: str, task: VerifyTask | AggregateTask, vectors: Sequence[shares.Held], outputs: int, party: Party
+    ) -> tuple[shares.Words, EngineStats]:
+        end = time.monotonic() + party.deadline_seconds
+        samples, largest_input = (task.rule.samples, max(map(abs, task.rule.input_range))) if isinstance(task, VerifyTask) else (0, 0)
+        shape = programs.shape(
+            task.network, nodes=len(party.hosts), hospitals=len(task.hospitals), samples=samples, largest_input=largest_input
+        )
+        bytecode = programs.compiled(program, shape, installation=self._home, cache=self._cache)
+        content = shares.encode(vectors, len(party.hosts), party.index)
+        with private_folder(party.workdir, len(content)) as folder:
+            outputs_folder = folder / "Player-Data"
+            for name in ("Player-Data", "Persistence"):
+                (folder / name).mkdir(mode=0o700)
+            certificates.install(outputs_folder, party.index, party.certificate, party.private_key, party.peer_certificates)
+            (folder / "Programs").symlink_to(bytecode)
+            (folder / "hosts").write_text("".join(f"{host}\n" for host in party.hosts))
+            (folder / "Persistence" / f"Transactions-P{party.index}.data").write_bytes(content)
+            # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
+            options = ["-p", str(party.index), "-ip", "hosts", "-b", _BATCH[protocol], "-E", "64"]
+            agreed = {"program": bytecode.name, "task": task_digest(protocol, task)}
+            ended = _together(Meeting(party, agreed), [str(self._binary(protocol)), *options, program], folder, party, end)
+            return shares.decode_output(outputs_folder / f"Binary-Output-P{party.index}-0", outputs), ended.stats
+
+    def _binary(self, protocol: str) -> Path:
+        return self._home / f"{protocol}-party.x"
+
+
+def _together(meeting: Meeting, command: Sequence[str], folder: Path, party: Party, end: float) -> process.Ended:
+    """Run the party among its peers: started when all have met, stopped as soon as one of them fails."""
+    meeting.gather(end)
+    words: str | None = "it stopped"
+    peer_failed = threading.Event()
+    try:
+        meeting.watch(peer_failed.set)
+        ended = process.run(command, folder, party.log, end, peer_failed)
+        if ended.code == 0:
+            words = None
+            return ended
+        cause = process.cause(ended, party.log)
+        if cause.peer_knows_more:
+            # the peer itself says what happened in a moment
+            peer_failed.wait(_SECONDS_FOR_REPORTS)
+        told = meeting.failure if cause.peer_knows_more else None
+        words = told or f"mp-spdz: party {party.index}: {cause.text}"
+        raise EngineFailed(f"{words}; see {party.log}")
+    finally:
+        meeting.leave(words)
+
+
+def _nodes(protocol: str, party: Party) -> int:
+    if protocol not in NODES:
+        raise EngineFailed(f"mp-spdz: got protocol {protocol!r}, want one of {', '.join(NODES)}")
+    if not len(party.hosts) == len(party.peer_certificates) == NODES[protocol]:
+        raise EngineFailed(
+            f"mp-spdz: got {len(party.hosts)} hosts and {len(party.peer_certificates)} certificates, want {NODES[protocol]} for {protocol}"
+        )
+    return NODES[protocol]
+
+
+def _checked(components: Components, hospital: HospitalName, nodes: int, index: int, length: int) -> shares.Held:
+    held = components.get(hospital, {})
+    if set(held) != set(range(nodes)) - {index}:
+        raise EngineFailed(f"mp-spdz: party {index}: got components {sorted(held)} of {hospital}, want all of {nodes} but {index}")
+    for k, words in held.items():
+        if words.dtype != np.int64 or words.ndim != 1 or len(words) < length:
+            raise EngineFailed(f"mp-spdz: party {index}: component {k} of {hospital} is not {length} 64-bit words")
+    return held
+
+
+def _header(task: VerifyTask) -> list[int]:
+    numbers = task.rule
+    budget, (lowest, highest) = numbers.budget, numbers.input_range
+    if budget is not None and not 0 <= budget < LARGEST_BUDGET:
+        raise EngineFailed(f"mp-spdz: got budget {budget}, want 0 to 2^61")
+    if not lowest <= highest:
+        raise EngineFailed(f"mp-spdz: got input range {lowest} to {highest}, want the smaller number first")
+    for percent in (numbers.below_global_percent, numbers.below_peers_percent):
+        if not 0 <= percent <= 100:
+            raise EngineFailed(f"mp-spdz: got {percent} percent, want 0 to 100")
+    return [int(budget is not None), budget or 0, numbers.below_global_percent, numbers.below_peers_percent, lowest, highest]

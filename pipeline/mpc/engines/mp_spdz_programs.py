@@ -1,0 +1,91 @@
+"""Bytecode of our MP-SPDZ programs: compiled once per shape, sources and compiler, and kept in the user's cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.domain import Sha256
+from pipeline.errors import EngineFailed
+from pipeline.evidence.canonical import digest, sha256
+from pipeline.files import locked
+from pipeline.layers import Network
+from pipeline.layers.table import to_plain
+from pipeline.settings import PROJECT
+
+PROGRAMS = PROJECT / "mpc-programs"
+
+COMPILE_SECONDS = 900.0
+"""A compilation takes seconds; one that takes so long is stuck."""
+
+_OPTIONS = ("-M", "-R", "64")
+"""-M keeps the order of memory accesses: without it the compiler reorders them and the results are wrong."""
+
+
+def shape(network: Network, *, nodes: int, hospitals: int, samples: int, largest_input: int) -> Mapping[str, Any]:
+    """What the compiler must know (`wardround_mpc.task` reads it): sizes only, no value of a round."""
+    sizes = {"nodes": nodes, "hospitals": hospitals, "samples": samples, "largest_input": largest_input}
+    return sizes | {"network": to_plain(network)}
+
+
+def program_digest(installation: Path) -> Sha256:
+    """SHA-256 over everything that decides what the parties compute: our sources and the installed compiler's."""
+    files = {
+        PROGRAMS: ["*.mpc", "wardround_mpc/*.py"],
+        PROJECT: ["pipeline/layers/*.py", "pipeline/mpc/rule.py", "pipeline/mpc/sorting.py", "pipeline/domain.py"],
+        installation: ["compile.py", "Compiler/**/*.py"],
+    }
+    contents = {
+        f"{place} {file.relative_to(root)}": sha256(file.read_bytes())
+        for place, (root, patterns) in enumerate(files.items())
+        for pattern in patterns
+        for file in root.glob(pattern)
+    }
+    return digest(contents | {"options": list(_OPTIONS)})
+
+
+def compiled(name: str, task: Mapping[str, Any], *, installation: Path, cache: Path) -> Path:
+    """Folder with Bytecode/ and Schedules/ of program `name` for `task`; raises EngineFailed when it does not compile."""
+    key = digest({"program": name, "sources": program_digest(installation), "task": task})
+    folder = cache / "mp-spdz" / f"{name}-{key[:32]}"
+    if not folder.is_dir():
+        with locked(folder.with_suffix(".lock")):
+            if not folder.is_dir():
+                _compile(name, json.dumps(task).encode(), folder, installation)
+    return folder
+
+
+def _compile(name: str, task: bytes, folder: Path, installation: Path) -> None:
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".compiling-"))
+    try:
+        (scratch / "task.json").write_bytes(task)
+        paths = os.pathsep.join([str(PROJECT), str(PROGRAMS)])
+        command = [sys.executable, str(installation / "compile.py"), *_OPTIONS, str(PROGRAMS / f"{name}.mpc")]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=scratch,
+                env={"PATH": os.defpath, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=COMPILE_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise EngineFailed(f"mp-spdz: {name}.mpc did not compile: {error}") from error
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise EngineFailed(
+                f"mp-spdz: {name}.mpc did not compile ({last}); run `{' '.join(command)}` in a folder with task.json to see why"
+            )
+        (scratch / "Programs").rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

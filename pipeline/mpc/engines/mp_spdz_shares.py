@@ -1,0 +1,51 @@
+"""MP-SPDZ's own share file: replicated components go in without any communication, and outputs come out as raw words."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import EngineFailed
+
+Words = npt.NDArray[np.int64]
+Held = Mapping[int, Words]
+"""Component index to words: every index but the node's own."""
+
+RING_BITS = 64
+
+_SIGNATURES = {3: b"replicated Z2^64", 4: b"Z2^64^3"}
+"""Number of nodes to the name under which the engine knows such a share."""
+
+
+def layout(nodes: int, index: int) -> tuple[int, ...]:
+    """Component indices in the order in which node `index` stores them for one value."""
+    # both protocols number a component by a node that lacks it: replicated-ring stores the one that its predecessor lacks first, rep4-ring
+    # begins with its successor
+    order = (2, 1) if nodes == 3 else (1, 2, 3)
+    return tuple((index + offset) % nodes for offset in order)
+
+
+def public(values: Sequence[int] | Words, nodes: int, index: int) -> Held:
+    """Node `index`'s components of values that every node knows: the value itself, and zeros."""
+    words = np.asarray(values, dtype=np.int64)
+    return {k: words if k == 0 else np.zeros_like(words) for k in range(nodes) if k != index}
+
+
+def encode(vectors: Sequence[Held], nodes: int, index: int) -> bytes:
+    """Contents of the share file with one vector after the other."""
+    kind = _SIGNATURES[nodes]
+    header = struct.pack("<Q", len(kind) + 4) + kind + struct.pack("<I", RING_BITS)
+    columns = [np.concatenate([vector[k] for vector in vectors]) for k in layout(nodes, index)]
+    return header + np.stack(columns, axis=1).astype("<i8").tobytes()
+
+
+def decode_output(path: Path, length: int) -> Words:
+    """The `length` words that a program wrote; raises EngineFailed for another number."""
+    found: Words = np.fromfile(path, dtype="<i8").astype(np.int64) if path.exists() else np.empty(0, dtype=np.int64)
+    if len(found) != length:
+        raise EngineFailed(f"mp-spdz: got {len(found)} output words, want {length}; the programs and the driver are of different versions")
+    return found

@@ -1,0 +1,140 @@
+"""The rule and the trimmed mean in plain integers: the oracle of every engine's tests, never run in a round.
+
+Step by step, on updates of 16 fractional bits and inputs of 8:
+  range      an update with a coordinate outside its cap is out, before anything is squared; so are an owner's samples out of range
+  size       the squared norm lies within the budget (first round: 9 times the median) and above a 400th of the median
+  direction  the cosine to the coordinate-wise median update is not below -0.4
+  peers      the sum of the middle correct counts over all owners' samples is close to the global model's and to the median model's
+  budget     9/4 of the median squared norm of the accepted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.domain import HospitalName
+from pipeline.layers import plan
+from pipeline.layers.arrays import ArrayArithmetic, split_parameters
+from pipeline.mpc import rule
+from pipeline.mpc.engines.base import AggregateTask, Payload, VerifyTask
+
+Words = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Everything that the rule computes; only `accepted` and `budget` are ever revealed by an engine."""
+
+    accepted: tuple[bool, ...]
+    budget: int
+    in_range: tuple[bool, ...]
+    valid_owner: tuple[bool, ...]
+    size: tuple[bool, ...]
+    direction: tuple[bool, ...]
+    peers: tuple[bool, ...]
+    squared_norms: tuple[int, ...]
+    counts: Words
+    """Correct answers, (1 + hospitals, owners); the first row is the global model's."""
+
+
+def verify(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> tuple[tuple[bool, ...], int]:
+    """Accept bit per hospital and next round's budget, from each hospital's payload (update, inputs, labels)."""
+    found = explain(task, payloads)
+    return found.accepted, found.budget
+
+
+def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> Verification:
+    """The verification with its secret parts."""
+    size, samples = task.network.size, task.rule.samples
+    inputs_end = Payload(task.network, samples).length - samples * task.network.classes
+    vectors = [payloads[hospital] for hospital in task.hospitals]
+    in_range = [bool(np.all(_within(vector[:size], rule.COORDINATE_CAP))) for vector in vectors]
+    updates = np.stack([vector[:size] * ok for vector, ok in zip(vectors, in_range, strict=True)])
+    inputs = np.stack([vector[size:inputs_end].reshape(samples, *task.network.input_shape) for vector in vectors])
+    labels = np.stack([vector[inputs_end:].reshape(samples, task.network.classes) for vector in vectors])
+
+    norms = [sum(int(value) ** 2 for value in update) for update in updates]
+    size_ok = [ok and _size(norm, norms, task.rule.budget) for ok, norm in zip(in_range, norms, strict=True)]
+    updates = updates * np.array(size_ok)[:, None]
+    norms = [norm * ok for norm, ok in zip(norms, size_ok, strict=True)]
+
+    median = np.sort(updates, axis=0)[rule.lower_median(len(updates))]
+    direction_ok = [_direction(update, median, norm) for update, norm in zip(updates, norms, strict=True)]
+
+    lowest, highest = task.rule.input_range
+    valid = np.array([_valid(x, y, lowest, highest) for x, y in zip(inputs, labels, strict=True)])
+    models = task.previous_model + np.concatenate([np.zeros_like(updates[:1]), updates])
+    counts = _counts(task, models, inputs, labels)
+    counts = np.where(valid, counts, rule.counts_of_invalid_owner(samples))
+    peers_ok = _peers(task, counts)
+
+    accepted = tuple(bool(a and b and c) for a, b, c in zip(size_ok, direction_ok, peers_ok, strict=True))
+    kept = sorted(norm for norm, ok in zip(norms, accepted, strict=True) if ok)
+    budget = rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else task.rule.budget or 0
+    return Verification(
+        accepted, budget, tuple(in_range), tuple(valid.tolist()), tuple(size_ok), tuple(direction_ok), tuple(peers_ok), tuple(norms), counts
+    )
+
+
+def aggregate(task: AggregateTask, updates: Mapping[HospitalName, Words]) -> tuple[Words, int]:
+    """Per coordinate the sum of the middle updates and their number; each update (network.size,)."""
+    trimmed = rule.updates_trimmed(len(task.hospitals))
+    ordered = np.sort(np.stack([updates[hospital][: task.network.size] for hospital in task.hospitals]), axis=0)
+    count = len(task.hospitals) - 2 * trimmed
+    return ordered[trimmed : trimmed + count].sum(axis=0, dtype=np.int64), count
+
+
+def _within(update: Words, cap: int) -> npt.NDArray[np.bool_]:
+    # not abs(): the absolute value of -2^63 wraps to itself
+    return (update < cap) & (update > -cap)
+
+
+def _size(norm: int, norms: list[int], budget: int | None) -> bool:
+    median = sorted(norms)[rule.lower_median(len(norms))]
+    within = norm <= (rule.LARGEST_OVER_MEDIAN * median if budget is None else budget)
+    reference = median if budget is None else min(median, budget)
+    return within and rule.VANISHING * norm >= reference and norm <= rule.NORM_CAP
+
+
+def _direction(update: Words, median: Words, norm: int) -> bool:
+    # within the caps no sum wraps: |p| <= |update| |median|, and the median's norm is at most twice the largest
+    product = int(update @ median) >> rule.DIRECTION_BITS
+    against = rule.DIRECTION_LEFT * product**2
+    limit = rule.DIRECTION_RIGHT * (norm >> rule.DIRECTION_BITS) * (int(median @ median) >> rule.DIRECTION_BITS)
+    return not (product < 0 and against > limit)
+
+
+def _valid(inputs: Words, labels: Words, lowest: int, highest: int) -> bool:
+    in_range = np.all((inputs >= lowest) & (inputs <= highest))
+    one_hot = np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1)
+    return bool(in_range and one_hot)
+
+
+def _counts(task: VerifyTask, models: Words, inputs: Words, labels: Words) -> Words:
+    owners, samples = inputs.shape[:2]
+    batch = inputs.reshape(1, owners * samples, *task.network.input_shape)
+    arithmetic = ArrayArithmetic(np)
+    steps = plan(task.network, max(map(abs, task.rule.input_range)))
+    logits = np.stack([steps.logits(arithmetic, batch, split_parameters(task.network, model[None]))[0] for model in models])
+    answers = logits.argmax(axis=2).reshape(len(models), owners, samples)
+    correct = np.take_along_axis(labels[None], answers[..., None], axis=3)[..., 0]
+    counts: Words = correct.sum(axis=2, dtype=np.int64)
+    return counts
+
+
+def _peers(task: VerifyTask, counts: Words) -> list[bool]:
+    hospitals, samples = len(task.hospitals), task.rule.samples
+    trimmed = rule.owners_trimmed(hospitals)
+    sums = [int(row) for row in np.sort(counts, axis=1)[:, trimmed : hospitals - trimmed].sum(axis=1)]
+    globally, own = sums[0], sums[1:]
+    median = sorted(own)[rule.lower_median(hospitals)]
+    answers = rule.answers_counted(hospitals, samples)
+    return [
+        100 * each >= 100 * globally - task.rule.below_global_percent * answers
+        and 100 * each >= 100 * median - task.rule.below_peers_percent * answers
+        for each in own
+    ]

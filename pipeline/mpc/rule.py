@@ -1,0 +1,77 @@
+"""The public integer parts of the rule against poisoning: caps, trim counts, thresholds and the new model."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.layers.arithmetic import LARGEST_WEIGHT
+
+COORDINATE_CAP = 1 << 18
+"""Every coordinate of an update lies strictly within it (16 fractional bits: 4.0)."""
+
+MODEL_CAP = 1 << 18
+"""Every coordinate of a global model lies within it."""
+
+if COORDINATE_CAP + MODEL_CAP != LARGEST_WEIGHT:
+    raise AssertionError("the layers' bit budget assumes other caps")
+
+NORM_CAP = 1 << 40
+"""Largest squared norm of an update in any round (32 fractional bits: 256)."""
+
+LARGEST_OVER_MEDIAN = 9
+"""First round: a squared norm may be so many times the median one."""
+
+VANISHING = 400
+"""A squared norm may be so many times smaller than the median one: a free rider's is smaller."""
+
+DIRECTION_BITS = 12
+"""Bits dropped from inner products before they are multiplied with one another."""
+
+DIRECTION_LEFT, DIRECTION_RIGHT = 25, 4
+"""25 p^2 > 4 s q with p < 0: a cosine to the median update below -0.4."""
+
+FEWEST_ACCEPTED = 3
+"""Fewer accepted updates are never opened: the result would be single hospitals' coordinates."""
+
+
+def lower_median(count: int) -> int:
+    """Index of the lower median in a sorted list of `count`."""
+    return (count - 1) // 2
+
+
+def _two_fifths(count: int) -> int:
+    return -(-2 * count // 5)
+
+
+def owners_trimmed(hospitals: int) -> int:
+    """Owners dropped at each end of a model's sorted correct counts."""
+    return min(_two_fifths(hospitals), (hospitals - 1) // 2)
+
+
+def updates_trimmed(accepted: int) -> int:
+    """Updates dropped at each end of every sorted coordinate; raises ValueError below 3 accepted."""
+    if accepted < FEWEST_ACCEPTED:
+        raise ValueError(f"got {accepted} accepted updates, want at least {FEWEST_ACCEPTED}: the middle of fewer opens single ones")
+    return min(_two_fifths(accepted), (accepted - FEWEST_ACCEPTED) // 2)
+
+
+def answers_counted(hospitals: int, samples: int) -> int:
+    """Samples behind the sum of a model's middle counts."""
+    return (hospitals - 2 * owners_trimmed(hospitals)) * samples
+
+
+def counts_of_invalid_owner(samples: int) -> int:
+    """The correct count that stands for every model where an owner's samples are out of range."""
+    return samples // 2
+
+
+def next_budget(median_squared_norm: int) -> int:
+    """Next round's largest squared norm, after the lower median one of the accepted updates."""
+    return 9 * median_squared_norm // 4
+
+
+def new_model(previous: npt.NDArray[np.int64], total: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Global model after adding the rounded mean total / count to the previous one, within the model cap."""
+    moved: npt.NDArray[np.int64] = previous + (2 * total + count) // (2 * count)
+    return np.clip(moved, -MODEL_CAP, MODEL_CAP)

@@ -1,0 +1,65 @@
+"""Where every object of a round lies in the store; each key ends in the object's own SHA-256."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
+
+MAILBOX, MODELS, REPORTS, DVC = "mailbox", "models", "reports", "dvc"
+
+_HOSPITAL_KINDS = {Kind.VALIDATION: "validation", Kind.MANIFEST: "manifest", Kind.CONFIRMATION: "confirmation"}
+_NODE_KINDS = {Kind.SEALING_KEY: "sealing-key", Kind.INVENTORY: "inventory", Kind.INPUT_SET: "input-set", Kind.VOTE: "vote"}
+
+
+class Place(NamedTuple):
+    """A folder of objects that differ in their digest only."""
+
+    bucket: str
+    prefix: str
+    suffix: str
+
+    def key(self, digest: Sha256) -> str:
+        """Key of the object with this digest."""
+        return f"{self.prefix}{digest}.{self.suffix}"
+
+
+def model() -> Place:
+    """Global models, by digest."""
+    return Place(MODELS, "", "safetensors")
+
+
+def statement(round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> Place:
+    """A hospital's or node's statements of one kind in one round."""
+    side, name = ("hospitals", _HOSPITAL_KINDS[kind]) if kind in _HOSPITAL_KINDS else ("nodes", _NODE_KINDS[kind])
+    return Place(REPORTS, f"rounds/{round_id}/{side}/{signer}/{name}/", "json")
+
+
+def envelope(round_id: RoundId, hospital: HospitalName, node: NodeName) -> Place:
+    """Sealed envelopes from a hospital to a node."""
+    return Place(MAILBOX, f"rounds/{round_id}/hospitals/{hospital}/to/{node}/", "bin")
+
+
+def resealed(round_id: RoundId, holder: NodeName, node: NodeName) -> Place:
+    """Components that one node resealed for another that misses them."""
+    return Place(MAILBOX, f"rounds/{round_id}/nodes/{holder}/to/{node}/", "bin")
+
+
+def commit(round_id: RoundId) -> Place:
+    """The list of committed manifests."""
+    return Place(REPORTS, f"rounds/{round_id}/commit/", "json")
+
+
+def record(round_id: RoundId) -> Place:
+    """The canonical record that the nodes voted for."""
+    return Place(REPORTS, f"rounds/{round_id}/record/", "json")
+
+
+def report(round_id: RoundId, suffix: str) -> Place:
+    """The round report in one format: html, json or csv."""
+    return Place(REPORTS, f"rounds/{round_id}/report/", suffix)
+
+
+def timing(round_id: RoundId, actor: str, stage: str) -> Place:
+    """Seconds that an actor's stage took; for reports only."""
+    return Place(MAILBOX, f"rounds/{round_id}/timings/{actor}/{stage}/", "json")

@@ -1,0 +1,34 @@
+"""Free ports on the loopback interface, chosen once per installation."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Collection
+
+from pipeline.errors import Misconfigured
+
+LOOPBACK = "127.0.0.1"
+
+_FIRST, _LAST = 20_000, 32_000
+"""Below the range from which Linux takes the ports of outgoing connections."""
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on `port` of any interface."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def choose(count: int = 1, avoid: Collection[int] = ()) -> int:
+    """First of `count` adjoining free ports, none of them in `avoid`; raises Misconfigured when there is no such gap."""
+    for _ in range(1_000):
+        first = _FIRST + secrets.randbelow(_LAST - _FIRST - count)
+        if all(port not in avoid and is_free(port) for port in range(first, first + count)):
+            return first
+    raise Misconfigured(f"got no {count} adjoining free ports between {_FIRST} and {_LAST}; stop programs that listen there")

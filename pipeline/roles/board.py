@@ -1,0 +1,98 @@
+"""The store as actors use it: signed statements and digests in their places."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import places
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement
+from pipeline.errors import EvidenceRejected, ObjectMissing, Unavailable
+from pipeline.evidence.canonical import canonical_json, sha256
+from pipeline.evidence.signing import from_bytes, to_bytes
+from pipeline.places import Place
+from pipeline.store.objects import Store, key_digest
+
+_MAX_STATEMENT_BYTES = 1 << 20
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Board:
+    """One actor's view of the store."""
+
+    store: Store
+
+    def post(self, place: Place, data: bytes) -> Sha256:
+        """Write `data` once; its digest."""
+        digest = sha256(data)
+        self.store.put_once(place.bucket, place.key(digest), data)
+        return digest
+
+    def fetch(self, place: Place, digest: Sha256, max_bytes: int | None = None) -> bytes:
+        """Read what has this digest; raises EvidenceRejected, ObjectMissing."""
+        if max_bytes is None:
+            return self.store.get(place.bucket, place.key(digest), digest)
+        return self.store.get(place.bucket, place.key(digest), digest, max_bytes=max_bytes)
+
+    def digests(self, place: Place) -> tuple[Sha256, ...]:
+        """Digests of everything in a place."""
+        found = ((info.key, Sha256(key_digest(info.key))) for info in self.store.list(place.bucket, place.prefix))
+        # A policy's `*` also matches slashes: others may write beneath a place, but not into it.
+        return tuple(digest for key, digest in found if key == place.key(digest))
+
+    def say(self, round_id: RoundId, statement: Statement) -> Sha256:
+        """Post a statement in its signer's place; its digest."""
+        return self.post(places.statement(round_id, statement.kind, HospitalName(statement.signer)), to_bytes(statement))
+
+    def statement(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, digest: Sha256) -> Statement:
+        """The statement with this digest; raises EvidenceRejected unless it names `signer` and `kind`."""
+        found = from_bytes(self.fetch(places.statement(round_id, kind, signer), digest, _MAX_STATEMENT_BYTES))
+        if found.signer != signer or found.kind is not kind:
+            raise EvidenceRejected(f"{signer}: got a {found.kind} by {found.signer} in the place of its {kind}")
+        return found
+
+    def only(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> Statement:
+        """The one statement of a kind; raises ObjectMissing when there is none, EvidenceRejected when there are two."""
+        found = self.digests(places.statement(round_id, kind, signer))
+        if not found:
+            raise ObjectMissing(f"{signer}: got no {kind} in round {round_id}")
+        if len(found) > 1:
+            raise EvidenceRejected(f"{signer}: got {len(found)} different {kind} statements in round {round_id}, want one")
+        return self.statement(round_id, kind, signer, found[0])
+
+    def wait(self, round_id: RoundId, kind: Kind, signers: tuple[NodeName, ...], deadline: float) -> dict[NodeName, Statement]:
+        """The one statement of each signer, waiting until `deadline` (time.monotonic); raises Unavailable naming who is missing."""
+        found: dict[NodeName, Statement] = {}
+        while True:
+            for signer in signers:
+                if signer not in found and self.digests(places.statement(round_id, kind, signer)):
+                    found[signer] = self.only(round_id, kind, signer)
+            missing = [signer for signer in signers if signer not in found]
+            if not missing:
+                return found
+            if time.monotonic() > deadline:
+                raise Unavailable(f"round {round_id}: got no {kind} from {', '.join(missing)} in time; are these nodes up?")
+            time.sleep(_POLL_SECONDS)
+
+    def timed(self, round_id: RoundId, actor: str, stage: str, seconds: float) -> None:
+        """Post how long a stage took; for reports only."""
+        self.post(places.timing(round_id, actor, stage), canonical_json({"seconds": f"{seconds:.3f}"}))
+
+    def json(self, place: Place, digest: Sha256) -> dict[str, Any]:
+        """A JSON object by digest; raises EvidenceRejected when it is none."""
+        data = self.fetch(place, digest, _MAX_STATEMENT_BYTES)
+        try:
+            value = json.loads(data)
+        except ValueError as error:
+            raise EvidenceRejected(f"{place.bucket}/{place.key(digest)}: got {len(data)} bytes that are no JSON") from error
+        if not isinstance(value, dict):
+            raise EvidenceRejected(f"{place.bucket}/{place.key(digest)}: got JSON {type(value).__name__}, want an object")
+        return value
+
+    def post_json(self, place: Place, value: Mapping[Any, Any]) -> Sha256:
+        """Post canonical JSON; its digest."""
+        return self.post(place, canonical_json(value))

@@ -1,0 +1,206 @@
+"""A worker's desk for one round: its own identity, the study that its owner approved, the ledger and the store.
+
+Orders come from the ledger and from the worker's own files; the caller gives a study's name and a round's number, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from nacl.public import PublicKey
+
+from pipeline.chain.events import StudyId
+from pipeline.chain.ledger import HospitalStatus, Ledger, RoundState, study_id
+from pipeline.consortium import Consortium
+from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement
+from pipeline.errors import EvidenceRejected, Misconfigured, Refused
+from pipeline.evidence import signing
+from pipeline.identity import Identity
+from pipeline.installation import Installation
+from pipeline.roles import approval
+from pipeline.roles.board import Board
+from pipeline.settings import Settings
+from pipeline.store.objects import Store
+from pipeline.study import Study
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What one worker has at hand for one study."""
+
+    settings: Settings
+    study: Study
+    consortium: Consortium
+    digest: Sha256
+    identity: Identity
+    ledger: Ledger
+    board: Board
+
+    @classmethod
+    def open(cls, study: str, home: Path, settings: Settings | None = None) -> Desk:
+        """Take the seat of the actor whose folder is `home`; raises NotApproved unless its owner approved the study."""
+        settings = settings or Settings.load()
+        desk = cls.visit(study, home, settings)
+        approval.require(desk.identity, desk.study.name, desk.digest, desk.consortium.ledger)
+        desk.check_members()
+        return desk
+
+    @classmethod
+    def visit(cls, study: str, home: Path, settings: Settings) -> Desk:
+        """Like `open`, before the owner's approval: to read a study and to approve it."""
+        consortium = Consortium.load(settings.consortium)
+        read = Study.load(settings.studies / f"{study}.yaml")
+        identity = Identity.load(home)
+        services = Installation.load(settings.installation)
+        return cls(
+            settings=settings,
+            study=read,
+            consortium=consortium,
+            digest=read.digest(consortium),
+            identity=identity,
+            ledger=Ledger.connect(services.rpc, consortium.ledger),
+            board=Board(Store(services.store, identity.credentials)),
+        )
+
+    @cached_property
+    def study_id(self) -> StudyId:
+        """The study's name on the ledger."""
+        return study_id(self.study.name)
+
+    def check_members(self) -> None:
+        """Raise Refused unless the ledger's nodes for this study are those of the approved study."""
+        on_ledger = self.ledger.study(self.study_id).nodes
+        approved = tuple(self.node_address(name) for name in self.study.nodes)
+        if on_ledger != approved:
+            raise Refused(
+                f"study {self.study.name}: the ledger lists nodes {', '.join(on_ledger)}, but {self.identity.name} approved others"
+            )
+
+    def node_address(self, name: NodeName) -> Address:
+        """A node's signing address."""
+        return Address(self.consortium.node(name).address)
+
+    def pinned_certificate(self, name: NodeName) -> Path:
+        """A node's TLS certificate, PEM; raises EvidenceRejected when its fingerprint is not the approved one."""
+        path = self.settings.certificate(name)
+        pem = path.read_bytes() if path.exists() else b""
+        try:
+            fingerprint = x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
+        except ValueError as error:
+            raise EvidenceRejected(f"{path}: got no certificate of {name}, want the PEM file with the approved fingerprint") from error
+        if fingerprint != self.consortium.fingerprint(name):
+            raise EvidenceRejected(f"{path}: got fingerprint {fingerprint[:16]}, want {self.consortium.fingerprint(name)[:16]} of {name}")
+        return path
+
+    def address(self, signer: HospitalName | NodeName, kind: Kind) -> Address:
+        """The signing address that a statement of this kind must come from."""
+        if kind in (Kind.SEALING_KEY, Kind.INVENTORY, Kind.INPUT_SET, Kind.VOTE):
+            return self.node_address(NodeName(signer))
+        return self.consortium.hospital(HospitalName(signer))
+
+    def context(self, round_id: RoundId, previous_model: Sha256) -> Context:
+        """What this study's statements and envelopes of a round are bound to."""
+        return Context(self.consortium.ledger.chain_id, Address(self.consortium.ledger.contract), self.digest, round_id, previous_model)
+
+    def authorised(self, hospital: HospitalName) -> bool:
+        """Whether the ledger lets the hospital take part."""
+        return self.ledger.hospital(self.consortium.hospital(hospital)) is HospitalStatus.AUTHORISED
+
+    def sign(self, kind: Kind, body: Mapping[Any, Any], context: Context) -> Statement:
+        """Sign a statement as this desk's actor."""
+        return signing.sign(kind, self.identity.name, body, context, self.identity.key)
+
+    def check(self, statement: Statement, context: Context) -> None:
+        """Raise EvidenceRejected unless the statement's signer signed it in this context."""
+        signing.check(statement, statement.kind, context, self.address(HospitalName(statement.signer), statement.kind))
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """A desk during one round that the ledger knows."""
+
+    desk: Desk
+    round_id: RoundId
+    state: RoundState
+
+    @classmethod
+    def join(cls, desk: Desk, round_id: RoundId, *allowed: RoundStatus) -> Sitting:
+        """Raise Refused unless the ledger holds this round of this very study digest in one of the `allowed` states."""
+        state = desk.ledger.round(round_id)
+        if state.status not in allowed:
+            raise Refused(
+                f"round {round_id}: the ledger says {state.status}, want {' or '.join(allowed)}; nothing to do for {desk.identity.name}"
+            )
+        opened = state.opened
+        if opened.study != desk.study_id or opened.study_digest != desk.digest:
+            raise Refused(
+                f"round {round_id}: the ledger's study digest is {opened.study_digest[:16]}, {desk.identity.name} has {desk.digest[:16]} "
+                f"for {desk.study.name}; an override is a new digest that needs its owner's consent"
+            )
+        return cls(desk, round_id, state)
+
+    @property
+    def previous_model(self) -> Sha256:
+        """The model that the round starts from."""
+        return self.state.opened.previous_model
+
+    @property
+    def commit_root(self) -> Sha256:
+        """The Merkle root of the manifests that take part; raises Refused before the commit."""
+        if self.state.committed is None:
+            raise Refused(f"round {self.round_id}: the ledger holds no commit yet")
+        return self.state.committed.root
+
+    @property
+    def new_model(self) -> Sha256:
+        """The model that the round ended with; raises Refused before the result."""
+        if self.state.finalised is None:
+            raise Refused(f"round {self.round_id}: the ledger holds no result yet")
+        return self.state.finalised.new_model
+
+    @property
+    def context(self) -> Context:
+        """What this round's statements are bound to."""
+        return self.desk.context(self.round_id, self.previous_model)
+
+    def sealing_keys(self) -> dict[NodeName, PublicKey]:
+        """Every node's key of this round as on the ledger; raises EvidenceRejected unless each node signed its own."""
+        keys = dict(zip(self.desk.study.nodes, self.state.opened.sealing_keys, strict=True))
+        for node, key in keys.items():
+            statement = self.desk.board.only(self.round_id, Kind.SEALING_KEY, node)
+            self.desk.check(statement, self.context)
+            if statement.body.get("public_key") != key:
+                raise EvidenceRejected(f"round {self.round_id}: the ledger's sealing key of {node} is not the one that {node} signed")
+        return {node: PublicKey(bytes.fromhex(key)) for node, key in keys.items()}
+
+
+def hospital_desk(study: str, name: HospitalName, settings: Settings | None = None) -> Desk:
+    """The desk of a hospital of the study; raises Misconfigured when it is none."""
+    settings = settings or Settings.load()
+    desk = Desk.open(study, settings.hospital(name), settings)
+    if name not in desk.study.hospitals:
+        raise Misconfigured(f"{name} is no hospital of study {study}, which names {', '.join(desk.study.hospitals)}")
+    return desk
+
+
+def node_desk(study: str, name: NodeName, settings: Settings | None = None) -> Desk:
+    """The desk of a node of the study; raises Misconfigured when it is none."""
+    settings = settings or Settings.load()
+    desk = Desk.open(study, settings.node(name), settings)
+    if name not in desk.study.nodes:
+        raise Misconfigured(f"{name} is no node of study {study}, which names {', '.join(desk.study.nodes)}")
+    return desk
+
+
+def provider_desk(study: str, settings: Settings | None = None) -> Desk:
+    """The service provider's desk; it approves by registering the study, and holds no data key."""
+    settings = settings or Settings.load()
+    desk = Desk.visit(study, settings.provider, settings)
+    desk.check_members()
+    return desk

@@ -1,0 +1,212 @@
+"""What a node takes in: the committed manifests, its own envelopes, and the input set that every node signs alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nacl.public import PrivateKey
+
+from pipeline import places
+from pipeline.domain import HospitalName, Kind, NodeName, Sha256
+from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
+from pipeline.evidence import merkle
+from pipeline.mpc import envelope, exchange
+from pipeline.mpc.engines.base import Payload
+from pipeline.mpc.exchange import Inventory, Loan
+from pipeline.mpc.journal import Journal
+from pipeline.mpc.manifest import Manifest
+from pipeline.mpc.sharing import Vector, component_digest, held_by
+from pipeline.roles.desk import Sitting
+
+Held = dict[HospitalName, dict[int, Vector]]
+"""Hospital to component index to words."""
+
+
+@dataclass(frozen=True)
+class Committed:
+    """The set under the commit root: each hospital's manifest with its digest, or the reason why it is absent."""
+
+    digests: Mapping[HospitalName, Sha256]
+    manifests: Mapping[HospitalName, Manifest]
+    absent: Mapping[HospitalName, str]
+
+
+def committed(sitting: Sitting, quarantined: frozenset[HospitalName]) -> Committed:
+    """Read what the provider committed and what of it holds; raises EvidenceRejected when nothing fits the ledger's root."""
+    desk, round_id = sitting.desk, sitting.round_id
+    listed = _listed(sitting)
+    manifests: dict[HospitalName, Manifest] = {}
+    absent: dict[HospitalName, str] = {}
+    for hospital in desk.study.hospitals:
+        if hospital in quarantined:
+            absent[hospital] = "quarantined"
+        elif not desk.authorised(hospital):
+            absent[hospital] = "revoked"
+        elif hospital not in listed:
+            absent[hospital] = absence(sitting, hospital)
+        else:
+            try:
+                manifests[hospital] = checked_manifest(sitting, hospital, listed[hospital])
+            except WrongLengthError:
+                absent[hospital] = "wrong_length"
+            except Rejected:
+                absent[hospital] = "forged_manifest"
+    stray = set(listed) - set(desk.study.hospitals)
+    if stray:
+        raise EvidenceRejected(f"round {round_id}: the commit lists {', '.join(sorted(stray))}, which are no hospitals of the study")
+    return Committed({name: listed[name] for name in manifests}, manifests, absent)
+
+
+class WrongLengthError(EvidenceRejected):
+    """A manifest announces a vector of another length than the study's model and samples take."""
+
+
+def checked_manifest(sitting: Sitting, hospital: HospitalName, digest: Sha256) -> Manifest:
+    """A hospital's manifest of this round; raises EvidenceRejected unless signature, validation, shape and length hold."""
+    desk = sitting.desk
+    statement = desk.board.statement(sitting.round_id, Kind.MANIFEST, hospital, digest)
+    desk.check(statement, sitting.context)
+    manifest = Manifest.parse(statement.body, desk.study.nodes)
+    if manifest.hospital != hospital:
+        raise EvidenceRejected(f"{hospital}: got a manifest of {manifest.hospital}")
+    validation = desk.board.statement(sitting.round_id, Kind.VALIDATION, hospital, manifest.validation)
+    desk.check(validation, sitting.context)
+    if validation.body.get("passed") is not True:
+        raise EvidenceRejected(f"{hospital}: got a manifest that stands on a failed validation")
+    length = Payload(desk.study.network, desk.study.rule.images_per_hospital).length
+    per_envelope = envelope.sealed_size(len(desk.study.nodes) - 1, length)
+    if manifest.length != length or any(sealed.size != per_envelope for sealed in manifest.envelopes.values()):
+        raise WrongLengthError(f"{hospital}: got a vector of {manifest.length} words, want {length}: another model or sample count")
+    return manifest
+
+
+def absence(sitting: Sitting, hospital: HospitalName) -> str:
+    """Why a hospital is not in the commit, from what it posted itself."""
+    board, round_id = sitting.desk.board, sitting.round_id
+    manifests = board.digests(places.statement(round_id, Kind.MANIFEST, hospital))
+    if len(manifests) > 1:
+        return "conflicting_manifests"
+    if manifests:
+        try:
+            checked_manifest(sitting, hospital, manifests[0])
+        except WrongLengthError:
+            return "wrong_length"
+        except Rejected:
+            return "forged_manifest"
+        return "no_manifest"
+    try:
+        validation = board.only(round_id, Kind.VALIDATION, hospital)
+        sitting.desk.check(validation, sitting.context)
+    except Rejected:
+        return "no_manifest"
+    return "no_manifest" if validation.body.get("passed") is True else "invalid_data"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The one input set of a round, as every node signed it, and this node's components of it."""
+
+    digests: Mapping[HospitalName, Sha256]
+    absent: Mapping[HospitalName, str]
+    components: Held
+
+
+def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal, deadline: float) -> Inputs:
+    """Open, lend and borrow components until all nodes sign one input set; raises RoundAborted when they do not."""
+    desk, me = sitting.desk, NodeName(sitting.desk.identity.name)
+    nodes, order = desk.study.nodes, tuple(taken.manifests)
+    held = {hospital: opened for hospital in order if (opened := _open_own(sitting, hospital, taken.manifests[hospital], key))}
+    _say(sitting, journal, Kind.INVENTORY, exchange.inventory_body({hospital: tuple(parts) for hospital, parts in held.items()}))
+    inventories: dict[NodeName, Inventory] = {}
+    for node, statement in desk.board.wait(sitting.round_id, Kind.INVENTORY, nodes, deadline).items():
+        desk.check(statement, sitting.context)
+        inventories[node] = exchange.parse_inventory(statement, order, nodes.index(node), len(nodes))
+    loans = exchange.loans(inventories, nodes, order)
+    for loan in loans:
+        if loan.holder == me:
+            _lend(sitting, loan, held[loan.hospital][loan.component])
+    absent = dict(taken.absent)
+    absent |= dict.fromkeys(exchange.unrecoverable(inventories, nodes, order), "unrecoverable_component")
+    complete = {hospital: taken.manifests[hospital] for hospital in order if hospital not in absent}
+    absent |= dict.fromkeys(exchange.copied(complete), "duplicate_component")
+    inputs = {hospital: taken.digests[hospital] for hospital in order if hospital not in absent}
+    for loan in loans:
+        if loan.needy == me and loan.hospital in inputs:
+            component = _borrow(sitting, loan, taken.manifests[loan.hospital], key, deadline)
+            held.setdefault(loan.hospital, {})[loan.component] = component
+    mine = _say(sitting, journal, Kind.INPUT_SET, inputs)
+    for node, statement in desk.board.wait(sitting.round_id, Kind.INPUT_SET, nodes, deadline).items():
+        desk.check(statement, sitting.context)
+        if dict(statement.body) != mine:
+            raise RoundAborted(
+                f"round {sitting.round_id}: {node} signed another input set than {me}; the nodes do not see the same evidence"
+            )
+    if len(inputs) < desk.study.accepted_floor:
+        raise RoundAborted(
+            f"round {sitting.round_id}: {len(inputs)} hospitals took part, want at least {desk.study.accepted_floor}; absent: "
+            + ", ".join(f"{hospital} ({reason})" for hospital, reason in absent.items())
+        )
+    return Inputs(inputs, absent, {hospital: held[hospital] for hospital in inputs})
+
+
+def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
+    place = places.commit(sitting.round_id)
+    for digest in sitting.desk.board.digests(place):
+        listed = sitting.desk.board.json(place, digest)
+        try:
+            if merkle.root([Sha256(value) for value in listed.values()]) == sitting.commit_root:
+                return {HospitalName(name): Sha256(value) for name, value in listed.items()}
+        except (EvidenceRejected, ValueError, TypeError):
+            continue
+    raise EvidenceRejected(f"round {sitting.round_id}: got no list of manifests under the ledger's commit root {sitting.commit_root[:16]}")
+
+
+def _open_own(sitting: Sitting, hospital: HospitalName, manifest: Manifest, key: PrivateKey) -> dict[int, Vector]:
+    """The components of this node's envelope that fit the manifest; none when the envelope is missing or wrong."""
+    desk, me = sitting.desk, NodeName(sitting.desk.identity.name)
+    nodes = desk.study.nodes
+    indices = held_by(nodes.index(me), len(nodes))
+    sealed = manifest.envelopes[me]
+    try:
+        data = desk.board.fetch(places.envelope(sitting.round_id, hospital, me), sealed.sha256, sealed.size)
+        parts = envelope.unseal(data, indices, manifest.length, sitting.context, hospital, me, key)
+    except Rejected:
+        return {}
+    return {index: part for index, part in parts.items() if component_digest(part) == manifest.components[index]}
+
+
+def _lend(sitting: Sitting, loan: Loan, component: Vector) -> None:
+    key = sitting.sealing_keys()[loan.needy]
+    data = envelope.seal({loan.component: component}, sitting.context, loan.hospital, loan.needy, key)
+    sitting.desk.board.post(places.resealed(sitting.round_id, loan.holder, loan.needy), data)
+
+
+def _borrow(sitting: Sitting, loan: Loan, manifest: Manifest, key: PrivateKey, deadline: float) -> Vector:
+    board = sitting.desk.board
+    place = places.resealed(sitting.round_id, loan.holder, loan.needy)
+    size = envelope.sealed_size(1, manifest.length)
+    while time.monotonic() < deadline:
+        for digest in board.digests(place):
+            try:
+                data = board.fetch(place, digest, size)
+                part = envelope.unseal(data, (loan.component,), manifest.length, sitting.context, loan.hospital, loan.needy, key)[
+                    loan.component
+                ]
+            except Rejected:
+                continue
+            if component_digest(part) == manifest.components[loan.component]:
+                return part
+        time.sleep(0.2)
+    raise RoundAborted(
+        f"round {sitting.round_id}: {loan.holder} says that it holds component {loan.component} of {loan.hospital} but did not lend it"
+    )
+
+
+def _say(sitting: Sitting, journal: Journal, kind: Kind, body: Mapping[Any, object]) -> dict[str, object]:
+    """Make this node's only statement of a kind: what was said before a crash stands."""
+    statement = journal.said(sitting.round_id, kind) or sitting.desk.sign(kind, body, sitting.context)
+    sitting.desk.board.say(sitting.round_id, journal.say(sitting.round_id, statement))
+    return dict(statement.body)

@@ -1,0 +1,190 @@
+"""A node in a round: prepare a sealing key, verify under encryption, aggregate, vote, destroy the key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nacl.public import PrivateKey
+
+from pipeline import models, places
+from pipeline.audit import record
+from pipeline.consortium import PORTS_PER_NODE
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Verdict
+from pipeline.errors import Refused, RoundAborted
+from pipeline.evidence import signing
+from pipeline.files import locked, write_secret
+from pipeline.mpc import rule, strikes
+from pipeline.mpc.engines import engine
+from pipeline.mpc.engines.base import AggregateTask, Components, Party, VerifyTask
+from pipeline.mpc.journal import Commit, Journal
+from pipeline.roles.desk import Desk, Sitting, node_desk
+from pipeline.roles.intake import Inputs, agree, committed
+from pipeline.roles.lineage import Lineage, global_model, lineage
+from pipeline.roles.parameters import rule_parameters
+from pipeline.secret import Secret
+from pipeline.settings import Settings
+
+_STAGES = ("verify", "aggregate")
+_ROUND_PORTS = PORTS_PER_NODE // len(_STAGES)
+
+
+def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> Sha256:
+    """Make and sign this round's sealing key; the private half never leaves the node's folder."""
+    desk = node_desk(study, name, settings)
+    status = desk.ledger.status(round_id)
+    if status is not RoundStatus.NONE:
+        raise Refused(f"round {round_id}: the ledger says {status}, want none; a sealing key is made before the round opens")
+    path = _sealing_key(desk, round_id)
+    with locked(path.parent / "lock"):
+        if not path.exists():
+            write_secret(path, bytes(PrivateKey.generate()))
+    key = PrivateKey(Secret.read(path).reveal())
+    context = desk.context(round_id, desk.ledger.study(desk.study_id).current_model)
+    statement = _journal(desk).say(round_id, desk.sign(Kind.SEALING_KEY, {"public_key": bytes(key.public_key).hex()}, context))
+    return desk.board.say(round_id, statement)
+
+
+def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
+    """Run this node's party of the encrypted verification and journal what it reveals: one bit per hospital, the next budget."""
+    sitting = _join(study, round_id, name, settings)
+    desk, journal = sitting.desk, _journal(sitting.desk)
+    if journal.revealed(round_id) is not None:
+        return
+    past = lineage(desk)
+    inputs = _inputs(sitting, past)
+    task = VerifyTask(
+        hospitals=tuple(inputs.digests),
+        network=desk.study.network,
+        rule=rule_parameters(desk.study, past.finished, past.budget),
+        previous_model=global_model(desk, sitting.previous_model),
+    )
+    output = engine(desk.study.engine, desk.settings).verify(desk.study.protocol, task, inputs.components, _party(sitting, "verify"))
+    accepted = [hospital for hospital, bit in zip(task.hospitals, output.accepted, strict=True) if bit]
+    journal.reveal(round_id, {"accepted": accepted, "budget": output.budget, "inputs": dict(inputs.digests), "absent": dict(inputs.absent)})
+
+
+def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> Sha256:
+    """Run this node's party of the aggregation over the accepted hospitals, once, and vote for the result; the vote's digest."""
+    sitting = _join(study, round_id, name, settings)
+    desk, journal = sitting.desk, _journal(sitting.desk)
+    revealed = journal.revealed(round_id)
+    if revealed is None:
+        raise RoundAborted(f"round {round_id}: {name} has not verified, so it opens no aggregate; run the verify task of all nodes again")
+    accepted = tuple(HospitalName(hospital) for hospital in revealed["accepted"])
+    if len(accepted) < desk.study.accepted_floor:
+        raise RoundAborted(
+            f"round {round_id}: {len(accepted)} hospitals accepted, want at least {desk.study.accepted_floor}; the previous model stays"
+        )
+    past = lineage(desk)
+    commit = Commit(desk.digest, sitting.previous_model, sitting.commit_root)
+    journal.begin_opening(commit, accepted, revealed["inputs"])
+    opened = journal.opened(commit)
+    if opened is None:
+        opened = _open(sitting, accepted, _inputs(sitting, past), journal, commit)
+    new = rule.new_model(global_model(desk, sitting.previous_model), np.array(opened["total"], dtype=np.int64), opened["count"])
+    return _vote(sitting, past, revealed, models.model_bytes(new), opened["count"])
+
+
+def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
+    """Destroy this round's sealing key: its envelopes can never be opened again."""
+    desk = node_desk(study, name, settings)
+    status = desk.ledger.status(round_id)
+    if status not in (RoundStatus.FINALISED, RoundStatus.ABORTED):
+        raise Refused(f"round {round_id}: the ledger says {status}, want finalised or aborted; a running round needs its sealing key")
+    _sealing_key(desk, round_id).unlink(missing_ok=True)
+
+
+def _inputs(sitting: Sitting, past: Lineage) -> Inputs:
+    desk = sitting.desk
+    key = PrivateKey(Secret.read(_sealing_key(desk, sitting.round_id)).reveal())
+    return agree(sitting, committed(sitting, past.quarantined), key, _journal(desk), _deadline(sitting))
+
+
+def _open(sitting: Sitting, accepted: tuple[HospitalName, ...], inputs: Inputs, journal: Journal, commit: Commit) -> dict[str, Any]:
+    desk = sitting.desk
+    size = desk.study.network.size
+    updates: Components = {hospital: {index: words[:size] for index, words in inputs.components[hospital].items()} for hospital in accepted}
+    task = AggregateTask(accepted, desk.study.network)
+    output = engine(desk.study.engine, desk.settings).aggregate(desk.study.protocol, task, updates, _party(sitting, "aggregate"))
+    opened = {"total": output.total.tolist(), "count": output.count}
+    journal.end_opening(commit, opened)
+    return opened
+
+
+def _vote(sitting: Sitting, past: Lineage, revealed: Mapping[str, Any], model: bytes, averaged: int) -> Sha256:
+    desk, round_id = sitting.desk, sitting.round_id
+    new_model = desk.board.post(places.model(), model)
+    accepted = frozenset(revealed["accepted"])
+    verdicts = {hospital: Verdict.ACCEPTED if hospital in accepted else Verdict.REJECTED for hospital in revealed["inputs"]}
+    struck = strikes.updated(
+        past.strikes,
+        verdicts,
+        round_id,
+        [RoundId(earlier["round"]) for earlier in past.records],
+        desk.study.rule.strike_window,
+    )
+    built = record.build(
+        desk.study,
+        desk.consortium,
+        sitting.context,
+        commit_root=sitting.commit_root,
+        inputs=revealed["inputs"],
+        absent=revealed["absent"],
+        accepted=accepted,
+        budget=past.budget,
+        next_budget=revealed["budget"],
+        strikes=struck,
+        quarantined=strikes.quarantined(struck, past.quarantined, desk.study.rule.strikes),
+        new_model=new_model,
+        averaged=averaged,
+    )
+    ledger = desk.consortium.ledger
+    vote = signing.sign_vote(desk.identity.name, built.result, ledger.chain_id, sitting.context.contract, desk.identity.key)
+    vote = _journal(desk).say(round_id, vote)
+    desk.board.post(places.record(round_id), built.to_bytes())
+    return desk.board.say(round_id, vote)
+
+
+def _party(sitting: Sitting, stage: str) -> Party:
+    desk, round_id = sitting.desk, sitting.round_id
+    nodes = desk.study.nodes
+    home = desk.identity.home
+    log = home / "logs" / f"round-{round_id}-{stage}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return Party(
+        index=nodes.index(NodeName(desk.identity.name)),
+        hosts=tuple(_host(desk.consortium.node(node).host, round_id, stage) for node in nodes),
+        certificate=home / "tls" / "cert.pem",
+        private_key=home / "tls" / "key.pem",
+        peer_certificates=tuple(desk.pinned_certificate(node) for node in nodes),
+        workdir=home / "work",
+        log=log,
+        deadline_seconds=max(1.0, _deadline(sitting) - time.monotonic()),
+    )
+
+
+def _host(base: str, round_id: RoundId, stage: str) -> str:
+    """A port of its own for each of the last rounds and each stage, so that rounds of two studies do not meet on one."""
+    host, port = base.rsplit(":", 1)
+    return f"{host}:{int(port) + round_id % _ROUND_PORTS * len(_STAGES) + _STAGES.index(stage)}"
+
+
+def _deadline(sitting: Sitting) -> float:
+    """The ledger's result deadline on this machine's monotonic clock."""
+    return time.monotonic() + sitting.state.opened.result_deadline - sitting.desk.ledger.block_time()
+
+
+def _journal(desk: Desk) -> Journal:
+    return Journal(desk.identity.home / "journal")
+
+
+def _sealing_key(desk: Desk, round_id: RoundId) -> Path:
+    return desk.identity.home / "sealing" / str(round_id)
+
+
+def _join(study: str, round_id: RoundId, name: NodeName, settings: Settings | None) -> Sitting:
+    return Sitting.join(node_desk(study, name, settings), round_id, RoundStatus.COMMITTED)

@@ -1,0 +1,171 @@
+"""The service provider in a round: number it, open it, commit who took part, send what the nodes decided, record it.
+
+It holds no data key, and nothing that it says is taken on trust: nodes and hospitals check it against the ledger and the evidence.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+
+from pipeline import places
+from pipeline.chain.contract import Call
+from pipeline.chain.outbox import Outbox
+from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement
+from pipeline.errors import Rejected, RoundAborted
+from pipeline.evidence import merkle, signing
+from pipeline.files import locked, write_atomic
+from pipeline.installation import Installation
+from pipeline.roles.desk import Desk, Sitting, provider_desk
+from pipeline.roles.intake import checked_manifest
+from pipeline.settings import Settings
+
+_POLL_SECONDS = 0.5
+
+
+def number(study: str, run_id: str, settings: Settings | None = None) -> RoundId:
+    """The round's number on the ledger: the next free one, and the same again for a rerun of one Airflow run."""
+    desk = provider_desk(study, settings)
+    path = desk.identity.home / "rounds.json"
+    with locked(path.with_suffix(".lock")):
+        given: dict[str, int] = json.loads(path.read_bytes()) if path.exists() else {}
+        run = f"{study} {run_id}"
+        if run not in given:
+            given[run] = max([0, *given.values(), *(state.round for state in desk.ledger.rounds())]) + 1
+            write_atomic(path, json.dumps(given, indent=1).encode())
+        return RoundId(given[run])
+
+
+def open_round(study: str, round_id: RoundId, settings: Settings | None = None) -> None:
+    """Put round, study digest, current model, sealing keys and deadlines on the ledger; aborts an expired round of the study first."""
+    desk = provider_desk(study, settings)
+    if desk.ledger.status(round_id) is not RoundStatus.NONE:
+        Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED)
+        return
+    state = desk.ledger.study(desk.study_id)
+    if state.open_round is not None:
+        _wait_or_abort(desk, state.open_round)
+    context = desk.context(round_id, state.current_model)
+    keys = []
+    for node in desk.study.nodes:
+        statement = desk.board.only(round_id, Kind.SEALING_KEY, node)
+        desk.check(statement, context)
+        keys.append(str(statement.body["public_key"]))
+
+    def call() -> Call:
+        now, deadlines = desk.ledger.block_time(), desk.study.deadlines
+        return desk.ledger.open_round(
+            round_id,
+            desk.study_id,
+            study_digest=desk.digest,
+            previous_model=state.current_model,
+            sealing_keys=keys,
+            commit_deadline=now + deadlines.commit_seconds,
+            result_deadline=now + deadlines.result_seconds,
+        )
+
+    _outbox(desk).send(call, f"open-{round_id}")
+
+
+def commit(study: str, round_id: RoundId, settings: Settings | None = None) -> tuple[HospitalName, ...]:
+    """Put the Merkle root of the manifests that arrived and hold on the ledger; raises RoundAborted below the quorum."""
+    desk = provider_desk(study, settings)
+    sitting = Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED)
+    listed: dict[HospitalName, Sha256] = {}
+    if sitting.state.status is RoundStatus.OPEN:
+        for hospital in desk.study.hospitals:
+            manifest = _manifest(sitting, hospital)
+            if manifest is not None:
+                listed[hospital] = manifest
+        if len(listed) < desk.study.accepted_floor:
+            raise RoundAborted(f"round {round_id}: {len(listed)} hospitals shared an update, want at least {desk.study.accepted_floor}")
+        desk.board.post_json(places.commit(round_id), listed)
+        # A rerun may see another set; what was signed first stands, and its list was posted before.
+        _outbox(desk).send(
+            lambda: desk.ledger.commit_round(round_id, merkle.root(list(listed.values())), len(listed)), f"commit-{round_id}"
+        )
+    return tuple(listed)
+
+
+def finalise(study: str, round_id: RoundId, settings: Settings | None = None) -> Sha256:
+    """Send the result that a majority of all nodes signed; the new model's digest. Raises RoundAborted after the deadline."""
+    desk = provider_desk(study, settings)
+    sitting = Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED, RoundStatus.FINALISED, RoundStatus.ABORTED)
+    while sitting.state.status is RoundStatus.COMMITTED:
+        decided = _majority(sitting)
+        if decided is not None:
+            result, signatures = decided
+            _outbox(desk).send(partial(desk.ledger.finalise_round, result, signatures), f"finalise-{round_id}")
+        elif desk.ledger.block_time() > sitting.state.opened.result_deadline:
+            abort(desk, round_id)
+        else:
+            time.sleep(_POLL_SECONDS)
+        sitting = Sitting.join(desk, round_id, *RoundStatus)
+    if sitting.state.status is RoundStatus.OPEN:
+        _wait_or_abort(desk, round_id)
+    if sitting.state.status is not RoundStatus.FINALISED:
+        raise RoundAborted(f"round {round_id}: aborted on the ledger; model {sitting.previous_model[:16]} stays current")
+    return sitting.new_model
+
+
+def abort(desk: Desk, round_id: RoundId) -> None:
+    """Abort a round whose deadline has passed; anybody may."""
+    _outbox(desk).send(desk.ledger.abort_round(round_id), f"abort-{round_id}")
+
+
+def _wait_or_abort(desk: Desk, round_id: RoundId) -> None:
+    """Wait for an open round of the study to end; aborts it when its deadline has passed."""
+    while True:
+        deadline = desk.ledger.round(round_id).deadline
+        if deadline is None:
+            return
+        if desk.ledger.block_time() > deadline:
+            abort(desk, round_id)
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:
+    """The hospital's one manifest when it holds; the nodes name the reason where there is none (`pipeline.roles.intake.absence`)."""
+    found = sitting.desk.board.digests(places.statement(sitting.round_id, Kind.MANIFEST, hospital))
+    if len(found) != 1 or not sitting.desk.authorised(hospital):
+        return None
+    try:
+        checked_manifest(sitting, hospital, found[0])
+    except Rejected:
+        return None
+    return found[0]
+
+
+def _majority(sitting: Sitting) -> tuple[Result, list[str]] | None:
+    """The result that a majority of all nodes signed, with their signatures; None when there is none (yet)."""
+    votes = _votes(sitting)
+    count = Counter(result for result, _ in votes.values())
+    if not count:
+        return None
+    result, signers = count.most_common(1)[0]
+    if signers < len(sitting.desk.study.nodes) // 2 + 1:
+        return None
+    return result, [vote.signature for cast, vote in votes.values() if cast == result]
+
+
+def _votes(sitting: Sitting) -> Mapping[NodeName, tuple[Result, Statement]]:
+    """Each node's one valid vote; a node that signed two different ones has none."""
+    desk, found = sitting.desk, {}
+    for node in desk.study.nodes:
+        try:
+            vote = desk.board.only(sitting.round_id, Kind.VOTE, node)
+            context = sitting.context
+            result = signing.check_vote(vote, context.chain_id, context.contract, desk.node_address(node))
+        except Rejected:
+            continue
+        found[node] = (result, vote)
+    return found
+
+
+def _outbox(desk: Desk) -> Outbox:
+    rpc = Installation.load(desk.settings.installation).rpc
+    return Outbox(desk.identity.home / "outbox", desk.identity.key, rpc, desk.ledger.chain_id)

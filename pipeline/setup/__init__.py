@@ -1,0 +1,1 @@
+"""Set-up of an installation on one machine, and the services that run it."""

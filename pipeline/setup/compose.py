@@ -1,0 +1,48 @@
+"""Check docker-compose.yml against the compose specification's schema and against itself: `python -m pipeline.setup.compose FILE`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema.validators import validator_for
+
+from pipeline.settings import Settings
+from pipeline.setup import tools
+
+
+def problems(compose: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    """What the schema refuses, and names that a service uses but the file does not define."""
+    found = [
+        f"{'.'.join(map(str, error.absolute_path)) or 'file'}: {error.message}"
+        for error in validator_for(schema)(schema).iter_errors(compose)
+    ]
+    return found or list(_dangling(compose))
+
+
+def _dangling(compose: dict[str, Any]) -> Iterator[str]:
+    services = compose["services"]
+    for name, service in services.items():
+        for kind in ("secrets", "networks"):
+            unknown = set(service.get(kind, ())) - set(compose.get(kind, {}))
+            yield from (f"services.{name}.{kind}: {item} is not defined" for item in sorted(unknown))
+        yield from (f"services.{name}.depends_on: no service {item}" for item in sorted(set(service.get("depends_on", ())) - set(services)))
+        sources = {volume.partition(":")[0] for volume in service.get("volumes", ())}
+        named = {source for source in sources if not source.startswith((".", "/"))}
+        yield from (f"services.{name}.volumes: {item} is not defined" for item in sorted(named - set(compose.get("volumes", {}))))
+
+
+def main(path: Path) -> int:
+    """Print what is wrong; the exit code."""
+    schema = json.loads(tools.compose_schema(Settings.load()).read_text())
+    found = problems(yaml.safe_load(path.read_text()), schema)
+    sys.stderr.writelines(f"{path}: {problem}\n" for problem in found)
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))

@@ -1,0 +1,69 @@
+"""What only a demonstration on one machine does: deal public data to hospitals, let one misbehave, approve on the owners' behalf."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.consortium import Consortium
+from pipeline.datasets.records import records_folder
+from pipeline.errors import Misconfigured, NotApproved
+from pipeline.files import write_atomic
+from pipeline.identity import Identity
+from pipeline.ingest.partition import deal
+from pipeline.roles import approval
+from pipeline.settings import Settings
+from pipeline.study import Study
+
+MISBEHAVING: Mapping[str, str] = {"elm": "label_flip"}
+"""Hospital to its misbehaviour, written to its own hospital.yaml at the first set-up; edit that file afterwards."""
+
+
+def configure_hospitals(settings: Settings, hospitals: tuple[str, ...]) -> None:
+    """Write each hospital's own configuration unless it has one."""
+    for name in hospitals:
+        path = settings.hospital(name) / "hospital.yaml"
+        if not path.exists():
+            text = (
+                "# This hospital's own configuration; nobody else reads it.\n"
+                "# misbehaviour: honest, label_flip, sign_flip, free_rider or not_a_number (for demonstrations)\n"
+                f"misbehaviour: {MISBEHAVING.get(name, 'honest')}\n"
+            )
+            write_atomic(path, text.encode(), mode=0o600)
+
+
+def deal_records(settings: Settings, studies: Mapping[str, Study]) -> list[str]:
+    """Deal each data set to the hospitals that have no records of it yet; names of studies whose data this machine lacks."""
+    lacking = []
+    for study in studies.values():
+        wanting = [name for name in study.hospitals if not _dealt(settings, name, study.dataset).exists()]
+        if not wanting:
+            continue
+        try:
+            train, test = study.source.load(settings.data)
+        except Misconfigured:
+            lacking.append(study.name)
+            continue
+        parts = deal(study, train, test)
+        for name in wanting:
+            folder = records_folder(settings.hospital(name), study.dataset)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            study.source.write(folder, *parts[name])
+            write_atomic(_dealt(settings, name, study.dataset), f"{study.name}\n".encode())
+    return lacking
+
+
+def approve(settings: Settings, consortium: Consortium, studies: Mapping[str, Study]) -> None:
+    """Consent to every study's present digest as the owner of each demonstration hospital and node."""
+    for study in studies.values():
+        digest = study.digest(consortium)
+        for home in (*map(settings.hospital, study.hospitals), *map(settings.node, study.nodes)):
+            owner = Identity.load(home)
+            try:
+                approval.require(owner, study.name, digest, consortium.ledger)
+            except NotApproved:
+                approval.approve(owner, study.name, digest, consortium.ledger)
+
+
+def _dealt(settings: Settings, hospital: str, dataset: str) -> Path:
+    return settings.hospital(hospital) / "dealt" / dataset

@@ -1,0 +1,86 @@
+"""Prepare ./deployment for docker-compose.yml; with `--establish`, inside its network, set up store, ledger and Airflow.
+
+`python -m pipeline.setup.deployment` writes keys, passwords and addresses. The folder holds everybody's secrets, which is for
+trying things out: an owner who joins for real makes its own keys on its own machine and sends the public ones.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from pipeline.consortium import LedgerLocation
+from pipeline.domain import NodeName
+from pipeline.files import write_secret
+from pipeline.installation import Installation
+from pipeline.secret import Secret
+from pipeline.settings import PROJECT, Settings
+from pipeline.setup import airflow, demonstration, health, ledger, members, services, store
+from pipeline.setup.up import load_studies
+
+FOLDER = PROJECT / "deployment"
+ADDRESSES = Installation(store="http://store:9000", rpc="http://chain:8545", airflow="http://airflow-api:8080")
+
+_PARTY_PORT = 7000
+_NOBODY = LedgerLocation(chain_id=1, contract="0x" + "00" * 20, development=True)
+_START_SECONDS = 120
+
+
+def prepare(settings: Settings) -> None:
+    """Make every folder and file that docker-compose.yml mounts; keeps what is there."""
+    everybody = members.members(load_studies(settings))
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    members.create_actors(settings, everybody, _host)
+    demonstration.configure_hospitals(settings, everybody.hospitals)
+    airflow.make_secrets(settings)
+    services.store_environment(settings)
+    password = settings.home / "secrets" / "postgres-password"
+    if not password.exists():
+        write_secret(password, Secret.generate(24).token().encode())
+    url = f"postgresql+psycopg2://airflow:{Secret.read(password).text()}@database/airflow"
+    write_secret(settings.home / "secrets" / "airflow-database", url.encode())
+    for folder in (settings.records, settings.home / "minio", settings.home / "chain", settings.home / "airflow" / "logs"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ADDRESSES.save(settings.installation)
+    if not settings.consortium.exists():
+        # Docker would mount a folder where a file is missing; `--establish` fills in the ledger.
+        members.publish(settings, everybody, _NOBODY, _address)
+
+
+def establish(settings: Settings) -> None:
+    """Set up store, ledger, demonstration data, Airflow's database and users; may be repeated."""
+    studies = load_studies(settings)
+    everybody = members.members(studies)
+    health.wait("the object store", lambda: health.store(ADDRESSES), _START_SECONDS)
+    store.set_up(settings, ADDRESSES, everybody)
+    health.wait("the chain", lambda: health.chain(ADDRESSES, None), _START_SECONDS)
+    consortium = members.publish(settings, everybody, ledger.deploy(settings, ADDRESSES, unset=_NOBODY), _address)
+    ledger.establish(settings, ADDRESSES, consortium, studies)
+    demonstration.deal_records(settings, studies)
+    demonstration.approve(settings, consortium, studies)
+    airflow.prepare(settings, airflow.users(everybody.hospitals))
+
+
+def _host(node: NodeName) -> str:
+    return f"node-{node}"
+
+
+def _address(node: NodeName) -> str:
+    return f"{_host(node)}:{_PARTY_PORT}"
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    if arguments == ["--establish"]:
+        establish(Settings.load())
+        return 0
+    if arguments:
+        sys.stderr.write(f"got {' '.join(arguments)}, want nothing or --establish\n")
+        return 2
+    prepare(replace(Settings.load(), home=FOLDER))
+    sys.stdout.write(f"{FOLDER} is ready; keep it secret\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""What this machine has and lacks, and how to get it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+
+from pipeline import ports
+from pipeline.errors import Misconfigured
+from pipeline.mpc.engines import ENGINES, engine
+from pipeline.settings import PROJECT, Settings
+from pipeline.setup import tools
+from pipeline.setup.up import load_studies
+
+_DISK_BYTES = 5 * 2**30
+"""MinIO's build takes 2 GB of Go's caches, the environments 3 GB."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked for; `needed` when this machine's set-up or one of its studies cannot do without it."""
+
+    what: str
+    found: bool
+    needed: bool
+    detail: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look for everything that set-up, services and studies need."""
+    return [
+        _python(),
+        *_tools(settings),
+        *_engines(settings),
+        _disk(settings),
+        _ports(),
+    ]
+
+
+def _python() -> Finding:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    fits = version == "3.11"
+    return Finding(
+        "Python", fits, True, f"{version} at {sys.executable}" if fits else f"got {version}, want 3.11; install it and run `make setup`"
+    )
+
+
+def _tools(settings: Settings) -> list[Finding]:
+    built = tools.minio_path(settings)
+    go, node = shutil.which("go"), shutil.which("node")
+    modules = PROJECT / "node_modules" / ".wardround"
+    return [
+        Finding("MinIO", built.exists(), True, str(built) if built.exists() else "not built; run `make setup`"),
+        Finding("Go", go is not None, False, go or f"none; {tools.GO} from PyPI takes its place when MinIO is built"),
+        Finding("Node.js", node is not None, False, node or f"none; {tools.NODE} from PyPI takes its place"),
+        Finding(
+            "npm packages", modules.exists(), True, "as in package-lock.json" if modules.exists() else "not installed; run `make setup`"
+        ),
+    ]
+
+
+def _engines(settings: Settings) -> list[Finding]:
+    findings = []
+    for name in ENGINES:
+        users = [study.name for study in load_studies(settings).values() if study.engine == name]
+        problems = engine(name, settings).problems()
+        detail = "; ".join(problems) or f"ready, for {', '.join(users) or 'no study here'}"
+        # A study whose engine is missing does not start; the others do.
+        findings.append(
+            Finding(f"engine {name}", not problems, False, detail + (f"; not for now: {', '.join(users)}" if problems and users else ""))
+        )
+    return findings
+
+
+def _disk(settings: Settings) -> Finding:
+    free = min(shutil.disk_usage(folder).free for folder in (PROJECT, _existing(settings)))
+    return Finding("disk", free >= _DISK_BYTES, False, f"{free / 2**30:.0f} GB free, {_DISK_BYTES / 2**30:.0f} GB are enough for set-up")
+
+
+def _existing(settings: Settings) -> str:
+    return str(next(folder for folder in (settings.cache, *settings.cache.parents) if folder.exists()))
+
+
+def _ports() -> Finding:
+    try:
+        ports.choose(3)
+    except Misconfigured as error:
+        return Finding("ports", False, True, str(error))
+    return Finding("ports", True, True, "free ones on the loopback interface")

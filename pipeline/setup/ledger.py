@@ -1,0 +1,76 @@
+"""The consortium on the ledger: contract, hospitals, studies with their initial models. Every step may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline import places
+from pipeline.chain import ledger as chain
+from pipeline.chain.devchain import CHAIN_ID
+from pipeline.chain.ledger import HospitalStatus, Ledger
+from pipeline.chain.outbox import Outbox
+from pipeline.consortium import Consortium, LedgerLocation
+from pipeline.domain import Address, Sha256
+from pipeline.evidence.canonical import digest, sha256
+from pipeline.identity import Identity
+from pipeline.installation import Installation
+from pipeline.models import model_bytes
+from pipeline.settings import Settings
+from pipeline.store.objects import Store
+from pipeline.study import Study
+from pipeline.train.network import initial_model
+
+
+def deploy(settings: Settings, installation: Installation, unset: LedgerLocation | None = None) -> LedgerLocation:
+    """The ledger that the members' file names, unless that is `unset`; else deployed by the provider on the development chain."""
+    if settings.consortium.exists() and (known := Consortium.load(settings.consortium).ledger) != unset:
+        return known
+    outbox = _outbox(settings, Identity.load(settings.provider), installation)
+    return LedgerLocation(chain_id=CHAIN_ID, contract=chain.deploy(outbox), development=True)
+
+
+def establish(settings: Settings, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]) -> None:
+    """Enrol the hospitals and register the studies that are new."""
+    enrol(settings, installation, consortium)
+    register_studies(settings, installation, consortium, studies)
+
+
+def enrol(settings: Settings, installation: Installation, consortium: Consortium) -> None:
+    """Let every hospital register its key and the provider authorise it; one that was revoked stays revoked."""
+    ledger = Ledger.connect(installation.rpc, consortium.ledger)
+    waiting: list[Address] = []
+    for name in consortium.hospitals:
+        address = consortium.hospital(name)
+        status = ledger.hospital(address)
+        if status is HospitalStatus.UNKNOWN:
+            _outbox(settings, Identity.load(settings.hospital(name)), installation).send(ledger.register_hospital(), "register-hospital")
+        if status in (HospitalStatus.UNKNOWN, HospitalStatus.REGISTERED):
+            waiting.append(address)
+    if waiting:
+        provider = _outbox(settings, Identity.load(settings.provider), installation)
+        provider.send(ledger.authorise_hospitals(waiting), f"authorise-hospitals-{digest(waiting)[:16]}")
+
+
+def register_studies(settings: Settings, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]) -> list[str]:
+    """Put the initial model of each new study into the store and register both on the ledger; the names of the new ones."""
+    ledger = Ledger.connect(installation.rpc, consortium.ledger)
+    provider = Identity.load(settings.provider)
+    new = [study for name, study in studies.items() if not ledger.has_study(chain.study_id(name))]
+    for study in new:
+        model = _publish_initial_model(Store(installation.store, provider.credentials), study)
+        nodes = [Address(consortium.node(name).address) for name in study.nodes]
+        call = ledger.register_study(chain.study_id(study.name), nodes, model)
+        _outbox(settings, provider, installation).send(call, f"register-study-{study.name}")
+    return [study.name for study in new]
+
+
+def _publish_initial_model(store: Store, study: Study) -> Sha256:
+    data = model_bytes(initial_model(study))
+    model = sha256(data)
+    place = places.model()
+    store.put_once(place.bucket, place.key(model), data)
+    return model
+
+
+def _outbox(settings: Settings, actor: Identity, installation: Installation) -> Outbox:
+    return Outbox(actor.home / "outbox", actor.key, installation.rpc, CHAIN_ID)

@@ -1,0 +1,126 @@
+"""The actors of this machine: their folders, keys, certificates and store users, and the public list of members."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline import identity, ports
+from pipeline.consortium import Consortium, LedgerLocation, Node
+from pipeline.domain import HospitalName, NodeName
+from pipeline.errors import Misconfigured
+from pipeline.files import write_atomic, write_secret
+from pipeline.identity import StoreCredentials
+from pipeline.installation import Installation
+from pipeline.ports import LOOPBACK
+from pipeline.secret import Secret
+from pipeline.settings import Settings
+from pipeline.setup import certificates
+from pipeline.store import policies
+from pipeline.store.policies import Policy
+from pipeline.study import Study
+
+_PORTS_PER_NODE = 20
+"""A node's parties listen on the first ones; the others are for rounds of other studies at the same time."""
+
+
+def on_this_machine(settings: Settings, installation: Installation) -> Callable[[NodeName], str]:
+    """Gives a node loopback and the first of its own free ports, apart from all that were given before."""
+    taken = {urlsplit(url).port or 0 for _, url in installation}
+    if settings.consortium.exists():
+        for node in Consortium.load(settings.consortium).nodes.values():
+            taken |= _block(int(node.host.rpartition(":")[2]))
+
+    def address(_: NodeName) -> str:
+        first = ports.choose(_PORTS_PER_NODE, taken)
+        taken.update(_block(first))
+        return f"{LOOPBACK}:{first}"
+
+    return address
+
+
+def _block(first: int) -> set[int]:
+    return set(range(first, first + _PORTS_PER_NODE))
+
+
+@dataclass(frozen=True)
+class Members:
+    """Everybody who takes part in a study of this installation, in a fixed order."""
+
+    hospitals: tuple[HospitalName, ...]
+    nodes: tuple[NodeName, ...]
+
+
+def members(studies: Mapping[str, Study]) -> Members:
+    """All hospitals and nodes of the studies, nodes in the order in which every study lists them; raises Misconfigured."""
+    nodes: list[NodeName] = []
+    for study in sorted(studies.values(), key=lambda study: (-len(study.nodes), study.name)):
+        nodes += [name for name in study.nodes if name not in nodes]
+    for study in studies.values():
+        # A node's certificate names its place in this list, and the engine takes it for no other.
+        wrong = [name for index, name in enumerate(study.nodes) if nodes.index(name) != index]
+        if wrong:
+            raise Misconfigured(
+                f"study {study.name}: got nodes {', '.join(study.nodes)}, want the first of {', '.join(nodes)} in this order"
+            )
+    return Members(tuple(sorted({name for study in studies.values() for name in study.hospitals})), tuple(nodes))
+
+
+def create_actors(settings: Settings, everybody: Members, host: Callable[[NodeName], str] = lambda _: LOOPBACK) -> None:
+    """Make every actor's private folder with keys, store credentials, and a node's certificate for its host; keeps what is there."""
+    for hospital in everybody.hospitals:
+        identity.create(settings.hospital(hospital), sharing=True)
+        _credentials(settings.hospital(hospital), f"hospital-{hospital}")
+    for index, node in enumerate(everybody.nodes):
+        identity.create(settings.node(node))
+        _credentials(settings.node(node), f"node-{node}")
+        certificates.create(settings.node(node) / "tls", node, index, host(node))
+    identity.create(settings.provider)
+    _credentials(settings.provider, "provider")
+    settings.auditor.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _credentials(settings.auditor, "auditor")
+
+
+def store_users(settings: Settings, everybody: Members) -> list[tuple[StoreCredentials, Policy]]:
+    """Every actor's store credentials with the policy that limits them."""
+    return [
+        *((_read_credentials(settings.hospital(name)), policies.hospital(name)) for name in everybody.hospitals),
+        *((_read_credentials(settings.node(name)), policies.node(name)) for name in everybody.nodes),
+        (_read_credentials(settings.provider), policies.provider()),
+        (_read_credentials(settings.auditor), policies.auditor()),
+    ]
+
+
+def publish(settings: Settings, everybody: Members, ledger: LedgerLocation, address: Callable[[NodeName], str]) -> Consortium:
+    """Write consortium.yaml and every node's certificate beside it; a node keeps the `host:port` that it has, a new one is given one."""
+    before = Consortium.load(settings.consortium) if settings.consortium.exists() else None
+    consortium = Consortium(
+        ledger=ledger,
+        hospitals={name: identity.create(settings.hospital(name), sharing=True).address for name in everybody.hospitals},
+        nodes={
+            name: Node(
+                address=identity.create(settings.node(name)).address,
+                certificate_sha256=certificates.fingerprint(settings.node(name) / "tls" / "cert.pem"),
+                host=before.nodes[name].host if before and name in before.nodes else address(name),
+            )
+            for name in everybody.nodes
+        },
+    )
+    for name in everybody.nodes:
+        write_atomic(settings.certificate(name), (settings.node(name) / "tls" / "cert.pem").read_bytes())
+    consortium.save(settings.consortium)
+    return consortium
+
+
+def _credentials(home: Path, access_key: str) -> None:
+    path = home / "store-credentials.json"
+    if not path.exists():
+        write_secret(path, json.dumps({"access_key": access_key, "secret_key": Secret.generate(24).token()}).encode())
+
+
+def _read_credentials(home: Path) -> StoreCredentials:
+    stored = json.loads(Secret.read(home / "store-credentials.json").text())
+    return StoreCredentials(stored["access_key"], Secret(stored["secret_key"].encode()))

@@ -1,0 +1,97 @@
+"""The services of an installation on one machine: object store, development chain, Airflow."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline import ports
+from pipeline.files import write_secret
+from pipeline.installation import Installation
+from pipeline.ports import LOOPBACK
+from pipeline.settings import PROJECT, Settings
+from pipeline.setup import airflow, store, tools
+from pipeline.setup.supervisor import Program, Supervisor
+
+STORE, CHAIN = "store", "chain"
+AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dags")
+NAMES = (STORE, CHAIN, *AIRFLOW)
+
+_AIRFLOW_COMMANDS = {
+    "airflow-api": ("api-server",),
+    # Logs lie on this machine, where the api-server reads them: no log server, which would listen on all interfaces.
+    "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
+    "airflow-dags": ("dag-processor",),
+}
+
+
+def addresses(settings: Settings, *, running: bool) -> tuple[Installation, list[str]]:
+    """The services' addresses, chosen at the first start; a port that another program took since is chosen anew and named."""
+    if not settings.installation.exists():
+        first = ports.choose(len(Installation.model_fields))
+        chosen = Installation(**{name: _address(first + index) for index, name in enumerate(Installation.model_fields)})
+        chosen.save(settings.installation)
+        return chosen, []
+    known = Installation.load(settings.installation)
+    taken = [] if running else [name for name, url in known if urlsplit(url).hostname == LOOPBACK and not ports.is_free(_port(url))]
+    if taken:
+        known = known.model_copy(update={name: _address(ports.choose()) for name in taken})
+        known.save(settings.installation)
+    return known, taken
+
+
+def programs(settings: Settings, installation: Installation) -> list[Program]:
+    """What the process manager runs; secrets are in files that only the services read."""
+    python = sys.executable
+    ours = {
+        "WARDROUND_HOME": str(settings.home),
+        "WARDROUND_CACHE": str(settings.cache),
+        "WARDROUND_STUDIES": str(settings.studies),
+        "WARDROUND_DATA": ":".join(str(folder) for folder in settings.data),
+        "MP_SPDZ_HOME": str(settings.mp_spdz),
+    }
+    object_store = Program(
+        STORE,
+        [str(tools.minio_path(settings)), "server", "--quiet", "--address", _host_port(installation.store), str(settings.home / "minio")],
+        settings.home,
+        {"MINIO_CONFIG_ENV_FILE": str(store_environment(settings)), "MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "CI": "true"},
+    )
+    chain = Program(
+        CHAIN,
+        [python, "-m", "pipeline.chain.devchain", "--port", str(_port(installation.rpc)), "--home", str(settings.home / "chain")],
+        PROJECT,
+        ours,
+    )
+    flows = [
+        Program(
+            name, [python, "-m", "airflow", *command], airflow.home(settings), {**ours, **airflow.environment(settings)}, stop_seconds=6
+        )
+        for name, command in _AIRFLOW_COMMANDS.items()
+    ]
+    return [object_store, chain, *flows]
+
+
+def store_environment(settings: Settings) -> Path:
+    """Write the file from which MinIO reads its root credentials, so that they stand in no argument and no process environment."""
+    root = store.root_account(settings)
+    path = settings.home / "secrets" / "store.env"
+    write_secret(path, f"MINIO_ROOT_USER={root.access_key}\nMINIO_ROOT_PASSWORD={root.secret_key.text()}\n".encode())
+    return path
+
+
+def supervisor(settings: Settings) -> Supervisor:
+    """The process manager of this installation."""
+    return Supervisor(settings.home)
+
+
+def _address(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}"
+
+
+def _port(url: str) -> int:
+    return urlsplit(url).port or 80
+
+
+def _host_port(url: str) -> str:
+    return f"{LOOPBACK}:{_port(url)}"

@@ -1,0 +1,35 @@
+"""The object store's buckets, users and policies, set up with its root account."""
+
+from __future__ import annotations
+
+from pipeline.evidence.canonical import digest
+from pipeline.files import write_atomic, write_secret
+from pipeline.identity import StoreCredentials
+from pipeline.installation import Installation
+from pipeline.secret import Secret
+from pipeline.settings import Settings
+from pipeline.setup import members
+from pipeline.setup.members import Members
+from pipeline.store.admin import Administrator, Terms
+
+
+def set_up(settings: Settings, installation: Installation, everybody: Members) -> None:
+    """Make buckets, users and policies unless that was done for these very ones; raises Unavailable."""
+    terms, users = Terms(), members.store_users(settings, everybody)
+    wanted = digest({"terms": vars(terms), "users": {user.access_key: policy for user, policy in users}})
+    stamp = settings.home / "minio" / ".set-up"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    administrator = Administrator(installation.store, root_account(settings))
+    administrator.make_buckets(terms)
+    for user, policy in users:
+        administrator.admit(user, policy)
+    write_atomic(stamp, wanted.encode())
+
+
+def root_account(settings: Settings) -> StoreCredentials:
+    """The store's root credentials, made at the first start; used by set-up only."""
+    path = settings.home / "secrets" / "store-root"
+    if not path.exists():
+        write_secret(path, Secret.generate(24).token().encode())
+    return StoreCredentials("wardround-root", Secret.read(path))

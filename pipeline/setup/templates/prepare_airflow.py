@@ -1,0 +1,35 @@
+"""Run in a process of its own, with AIRFLOW_HOME set: bring the database up to date and make the users that stdin lists.
+
+stdin: JSON [{"name", "role", "password"}]; passwords never stand in an argument or in the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+
+from airflow.configuration import conf
+from airflow.utils import db
+
+users = json.load(sys.stdin)
+connection = conf.get_mandatory_value("database", "sql_alchemy_conn")
+if connection.startswith("sqlite:///"):
+    # Tasks that run at once lock the rollback journal's database; the setting stays in the file.
+    with sqlite3.connect(connection.removeprefix("sqlite:///")) as file:
+        file.execute("pragma journal_mode=WAL")
+db.upgradedb()
+
+from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder  # noqa: E402
+
+with get_application_builder() as builder:
+    manager = builder.sm
+    for user in users:
+        found = manager.find_user(username=user["name"])
+        if found:
+            manager.reset_password(found.id, user["password"])
+        elif not manager.add_user(
+            user["name"], user["name"].title(), "Wardround", f"{user['name']}@wardround.invalid",
+            manager.find_role(user["role"]), user["password"],
+        ):  # fmt: skip
+            sys.exit(f"could not create the user {user['name']}")

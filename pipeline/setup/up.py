@@ -1,0 +1,95 @@
+"""`wardround up`: bring an installation from nothing, or from any interrupted state, to running services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from pipeline.errors import Misconfigured
+from pipeline.files import locked
+from pipeline.installation import Installation
+from pipeline.secret import Secret
+from pipeline.settings import Settings
+from pipeline.setup import airflow, demonstration, health, ledger, members, services, store, tools
+from pipeline.setup.members import Members
+from pipeline.setup.progress import note, step
+from pipeline.setup.services import AIRFLOW, CHAIN, STORE
+from pipeline.setup.supervisor import Supervisor
+from pipeline.study import Study
+
+_START_SECONDS = 180
+
+
+def up(settings: Settings) -> Installation:
+    """Set up what is missing, start what is down, wait until all of it is healthy; raises Misconfigured or Unavailable."""
+    studies = load_studies(settings)
+    everybody = members.members(studies)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(settings.home / "up.lock"), ThreadPoolExecutor(max_workers=1) as background:
+        with step("tools"):
+            tools.minio(settings)
+            tools.npm_packages(settings)
+        with step("actors' folders and keys"):
+            members.create_actors(settings, everybody)
+            demonstration.configure_hospitals(settings, everybody.hospitals)
+        manager = services.supervisor(settings)
+        if not manager.running():
+            manager.end_stray()
+        installation, moved = services.addresses(settings, running=manager.running())
+        for name in moved:
+            note(f"{name}: another program took its port, so it moves to {getattr(installation, name)}")
+        airflow.configure(settings, installation)
+        manager.start(services.programs(settings, installation))
+        for name in (STORE, CHAIN):
+            manager.launch(name)
+        airflow_launched = background.submit(_launch_airflow, settings, everybody, manager)
+        with step("object store"):
+            health.wait("the object store", lambda: health.store(installation), _START_SECONDS)
+            store.set_up(settings, installation, everybody)
+        with step("chain and ledger"):
+            health.wait("the chain", lambda: health.chain(installation, health.stored_chain_id(settings)), _START_SECONDS)
+            location = ledger.deploy(settings, installation)
+            consortium = members.publish(settings, everybody, location, members.on_this_machine(settings, installation))
+            ledger.establish(settings, installation, consortium, studies)
+        with step("records dealt to the demonstration's hospitals, studies approved by their owners"):
+            for study in demonstration.deal_records(settings, studies):
+                note(
+                    f"study {study}: this machine lacks its data set, so its hospitals will be absent; WARDROUND_DATA names where data lie"
+                )
+            demonstration.approve(settings, consortium, studies)
+        with step("Airflow"):
+            airflow_launched.result()
+            _await_airflow(installation, manager)
+            password = Secret.read(airflow.password_file(settings, airflow.PROVIDER))
+            wanted = [f"round_{study}" for study in studies]
+            health.wait("Airflow", lambda: health.dags(installation, airflow.PROVIDER, password, wanted), _START_SECONDS)
+    return installation
+
+
+def down(settings: Settings) -> None:
+    """Stop every service and wait until all of their processes are gone."""
+    services.supervisor(settings).stop()
+
+
+def load_studies(settings: Settings) -> Mapping[str, Study]:
+    """Every study file of the installation; raises InvalidStudy, Misconfigured when there is none."""
+    found = {path.stem: Study.load(path) for path in sorted(settings.studies.glob("*.yaml"))}
+    if not found:
+        raise Misconfigured(f"{settings.studies}: got no study file, want at least one YAML file")
+    return found
+
+
+def _launch_airflow(settings: Settings, everybody: Members, manager: Supervisor) -> None:
+    airflow.prepare(settings, airflow.users(everybody.hospitals))
+    for name in AIRFLOW:
+        manager.launch(name)
+
+
+def _await_airflow(installation: Installation, manager: Supervisor) -> None:
+    def trouble() -> str | None:
+        fatal = [name for name, state in manager.states().items() if state == "FATAL"]
+        if fatal:
+            raise Misconfigured(f"{', '.join(fatal)} cannot start; its log in .wardround/logs says why")
+        return next((text for text in health.airflow(installation).values() if text), None)
+
+    health.wait("Airflow", trouble, _START_SECONDS)

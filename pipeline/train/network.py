@@ -1,0 +1,64 @@
+"""A study's network as torch, and models as flat integer vectors."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.domain import INPUT_BITS, UPDATE_BITS
+from pipeline.layers import Network
+from pipeline.models import Vector
+from pipeline.study import Study
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.datasets import Samples
+
+
+def initial_model(study: Study) -> Vector:
+    """The model of round 0: weights uniform in +-1/sqrt(fan-in) from Philox words of the study's seed, biases zero."""
+    network = study.network
+    words = np.random.Philox(key=study.seed).random_raw(network.size)
+    uniform = (words >> np.uint64(11)).astype(np.float64) / (1 << 52) - 1.0  # in [-1, 1), exact
+    vector = np.zeros(network.size, dtype=np.int64)
+    for parameter in network.parameters:
+        if len(parameter.shape) > 1:
+            place = slice(parameter.offset, parameter.offset + parameter.size)
+            bound = (1 << UPDATE_BITS) / math.sqrt(math.prod(parameter.shape[1:]))
+            vector[place] = np.rint(uniform[place] * bound).astype(np.int64)
+    return vector
+
+
+def module(network: Network, vector: Vector) -> torch.nn.Sequential:
+    """The network as a torch module with the parameters of `vector`, exact in float32."""
+    import torch
+
+    with torch.device("meta"):  # without torch's own first values, which would be drawn from the global random state
+        sequential = torch.nn.Sequential(*(layer.torch(shape) for layer, shape in zip(network.layers, network.shapes, strict=False)))
+    weights = (vector / (1 << UPDATE_BITS)).astype(np.float32)
+    state = {
+        parameter.name: torch.from_numpy(weights[parameter.offset : parameter.offset + parameter.size].reshape(parameter.shape).copy())
+        for parameter in network.parameters
+    }
+    sequential.load_state_dict(state, assign=True)
+    return sequential
+
+
+def tensors(samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs (n, *shape) float32 and labels (n,) int64."""
+    import torch
+
+    return torch.from_numpy(samples.inputs.astype(np.float32) / (1 << INPUT_BITS)), torch.from_numpy(samples.labels)
+
+
+def accuracy(vector: Vector, network: Network, samples: Samples) -> tuple[int, int]:
+    """Correct answers of a model and the number of samples tested."""
+    import torch
+
+    inputs, labels = tensors(samples)
+    with torch.inference_mode():
+        answers = module(network, vector)(inputs).argmax(dim=1)
+    return int((answers == labels).sum()), len(samples)

@@ -1,0 +1,54 @@
+"""The same rounds without verification: plain federated averaging, for comparison only; it never makes a study's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.datasets import Samples
+from pipeline.domain import HospitalName, RoundId
+from pipeline.models import COORDINATE_CAP, Vector
+from pipeline.study import Study
+from pipeline.train.misbehaviour import HONEST, Behaviour
+from pipeline.train.network import accuracy, initial_model
+from pipeline.train.stage import run
+
+
+@dataclass(frozen=True)
+class Member:
+    """What one hospital brings: the records that it trains on, its test records, its behaviour."""
+
+    training: Samples
+    test: Samples
+    behaviour: Behaviour = field(default=HONEST)
+
+
+def undefended(study: Study, members: Mapping[HospitalName, Member], rounds: Sequence[RoundId]) -> list[tuple[int, int]]:
+    """Correct answers and tested records over all hospitals after each round of plain averaging, everyone accepted."""
+    model = initial_model(study)
+    results = []
+    for finished, round_id in enumerate(rounds):
+        updates = [
+            run(
+                study,
+                model,
+                member.training,
+                round_id=round_id,
+                finished=finished,
+                hospital=name,
+                budget=None,
+                behaviour=member.behaviour,
+            )
+            for name, member in members.items()
+        ]
+        model = _mean(model, updates)
+        counts = [accuracy(model, study.network, member.test) for member in members.values()]
+        results.append((sum(correct for correct, _ in counts), sum(tested for _, tested in counts)))
+    return results
+
+
+def _mean(model: Vector, updates: Sequence[Vector]) -> Vector:
+    mean = np.rint(np.mean(np.array(updates, dtype=np.float64), axis=0)).astype(np.int64)
+    return np.asarray(np.clip(model + mean, -COORDINATE_CAP, COORDINATE_CAP), dtype=np.int64)

@@ -1,0 +1,107 @@
+"""What all tests share: unit tests have no network, real services for the others, and a last word on what was exercised."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import pytest_socket
+
+from pipeline.mpc.engines import engine
+from pipeline.settings import Settings
+from tests.support.minio import StoreServer
+
+HERE = Path(__file__).parent
+
+ENGINES_AND_SERVICES = {
+    "mp_spdz": "MP-SPDZ",
+    "spu": "SPU",
+    "minio": "MinIO",
+    "anvil": "anvil (development chain)",
+    "airflow": "Airflow",
+}
+"""Marker to name; a marker that no test carries is reported as not tested."""
+
+_outcomes: dict[str, Counter[str]] = {marker: Counter() for marker in ENGINES_AND_SERVICES}
+_seconds: Counter[str] = Counter()
+
+
+@cache
+def _missing(marker: str) -> str | None:
+    """Why a test with this marker cannot run here; only MP-SPDZ may be missing, set-up brings all else."""
+    problems = engine("mp-spdz", Settings.load()).problems() if marker == "mp_spdz" else ()
+    return "; ".join(problems) or None
+
+
+def _stage(item: pytest.Item) -> str:
+    return item.path.relative_to(HERE).parts[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    stages = ("unit", "integration", "e2e")
+    items.sort(key=lambda item: stages.index(_stage(item)))
+    for item in items:
+        for marker in ENGINES_AND_SERVICES:
+            if item.get_closest_marker(marker) and (reason := _missing(marker)):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if _stage(item) == "unit":
+        marked = [marker for marker in ENGINES_AND_SERVICES if item.get_closest_marker(marker)]
+        assert not marked, f"{item.nodeid} needs {marked}: want it under tests/integration or tests/e2e"
+        pytest_socket.disable_socket(allow_unix_socket=True)
+    else:
+        pytest_socket.enable_socket()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        return (yield)
+    finally:
+        _seconds[_stage(item)] += time.monotonic() - started
+        pytest_socket.enable_socket()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report: pytest.TestReport = yield
+    if report.when == "call" or report.outcome != "passed":
+        for marker, outcomes in _outcomes.items():
+            if item.get_closest_marker(marker):
+                outcomes[report.outcome] += 1
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("engines and services exercised")
+    for marker, outcomes in _outcomes.items():
+        said = [f"{outcomes['passed'] + outcomes['failed']} tests"] if outcomes["passed"] or outcomes["failed"] else ["not tested"]
+        said += [f"{outcomes[outcome]} {outcome}" for outcome in ("failed", "skipped") if outcomes[outcome]]
+        if outcomes["skipped"] and (reason := _missing(marker)):
+            said.append(f"not installed: {reason}")
+        terminalreporter.line(f"{ENGINES_AND_SERVICES[marker]}: {', '.join(said)}")
+    terminalreporter.line("; ".join(f"{stage}: {seconds:.0f} s" for stage, seconds in _seconds.items()))
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    """One real MinIO for all tests that do not disturb it."""
+    server = StoreServer(tmp_path_factory.mktemp("minio"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_minio(tmp_path: Path) -> Iterator[StoreServer]:
+    """A real MinIO of one test's own, to be killed, restarted and tampered with."""
+    server = StoreServer(tmp_path / "minio")
+    yield server
+    server.stop()

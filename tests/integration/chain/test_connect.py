@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.chain import rpc
+from pipeline.chain.ledger import Ledger
+from pipeline.consortium import LedgerLocation
+from pipeline.domain import RoundId, RoundStatus
+from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable
+from tests.support.chains import CHAIN_ID, Actors, free_port
+
+pytestmark = pytest.mark.anvil
+
+
+def test_another_chain_id_is_refused(actors: Actors) -> None:
+    with pytest.raises(Misconfigured, match=f"got chain id {CHAIN_ID}, want 1;"):
+        Ledger.connect(actors.url, LedgerLocation(chain_id=1, contract=actors.contract, development=True))
+
+
+def test_an_address_without_a_contract_is_refused(actors: Actors) -> None:
+    with pytest.raises(Misconfigured, match="got no contract at"):
+        Ledger.connect(actors.url, LedgerLocation(chain_id=CHAIN_ID, contract=actors.stranger.address, development=True))
+
+
+def test_a_chain_that_does_not_answer_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="did not answer"):
+        rpc.connect(f"http://127.0.0.1:{free_port()}", CHAIN_ID)
+
+
+def test_a_round_that_was_never_opened_has_no_state(actors: Actors) -> None:
+    assert actors.ledger.status(RoundId(10**9)) is RoundStatus.NONE
+    with pytest.raises(EvidenceRejected, match="round 1000000000: got none"):
+        actors.ledger.round(RoundId(10**9))
+
+
+def test_the_deployer_is_the_provider(actors: Actors) -> None:
+    assert actors.ledger.provider() == actors.provider.address

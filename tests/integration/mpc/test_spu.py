@@ -1,0 +1,158 @@
+"""Three real SPU processes give what the reference gives, bit for bit, and open nothing else."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.domain import HospitalName
+from pipeline.layers import Conv2d, Flatten, Linear, Network, ReLU
+from pipeline.mpc import reference
+from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, RuleParameters, VerifyOutput, VerifyTask
+from pipeline.mpc.engines.spu import SpuEngine
+from tests.support.parties import make_parties, run_parties
+from tests.support.tasks import LOGISTIC, MLP, ONE, SMALL_CNN, Words, in_later_round, payload, random_round, with_update
+
+pytestmark = pytest.mark.spu
+
+
+def _verify(task: VerifyTask, payloads: dict[HospitalName, Words], folder: Path) -> list[VerifyOutput]:
+    outputs = run_parties(SpuEngine(), "aby3", task, payloads, folder)
+    return [output for output in outputs if isinstance(output, VerifyOutput)]
+
+
+def _assert_equals_reference(task: VerifyTask, payloads: dict[HospitalName, Words], folder: Path) -> reference.Verification:
+    expected = reference.explain(task, payloads)
+    outputs = _verify(task, payloads, folder)
+    assert [(output.accepted, output.budget) for output in outputs] == [(expected.accepted, expected.budget)] * 3
+    return expected
+
+
+def _mixed_round(network: Network, samples: int, budget: int | None) -> tuple[VerifyTask, dict[HospitalName, Words]]:
+    """A round in which hospitals are rejected for their range, size and direction."""
+    task, payloads = random_round(network, 7, samples, budget, seed=5)
+    common = payloads[task.hospitals[0]][: network.size]
+    for place in range(1, 4):
+        payloads = with_update(payloads, place, common + place)
+    wild = common.copy()
+    wild[0] = -(2**63)
+    payloads = with_update(payloads, 4, wild)
+    payloads = with_update(payloads, 5, -common)
+    return task, with_update(payloads, 6, np.zeros_like(common))
+
+
+@pytest.mark.parametrize("network", [LOGISTIC, MLP], ids=["logistic", "mlp"])
+@pytest.mark.parametrize("budget", [None, 2**40], ids=["first round", "later round"])
+def test_the_verdicts_of_a_round_with_every_kind_of_update_equal_the_reference(
+    network: Network, budget: int | None, tmp_path: Path
+) -> None:
+    expected = _assert_equals_reference(*_mixed_round(network, 8, budget), tmp_path)
+    assert expected.in_range.count(False) == 1
+    assert expected.size.count(False) == 2
+    assert expected.direction[5] is False
+    assert any(expected.accepted)
+
+
+@pytest.mark.parametrize("budget", [None, 2**40], ids=["first round", "later round"])
+def test_the_small_cnn_equals_the_reference(budget: int | None, tmp_path: Path) -> None:
+    _assert_equals_reference(*random_round(SMALL_CNN, 5, 8, budget, seed=6), tmp_path)
+
+
+def test_three_classes_and_a_strided_padded_convolution_equal_the_reference(tmp_path: Path) -> None:
+    network = Network((2, 8, 8), (Conv2d(3, 3, stride=2, padding=1), ReLU(), Flatten(), Linear(3)))
+    _assert_equals_reference(*random_round(network, 4, 6, None, seed=7, scale=0.5), tmp_path)
+
+
+def test_a_peer_verdict_equals_the_reference(tmp_path: Path) -> None:
+    network = Network((2,), (Linear(2),))
+    names = tuple(HospitalName(f"h{place}") for place in range(3))
+    inputs = np.array([[200, 50], [50, 200], [150, 10], [10, 150]])
+    honest = np.array([ONE, -ONE, -ONE, ONE, 0, 0]) // 4
+    always_first = np.array([0, 0, 0, 0, ONE // 2, -ONE // 2])
+    payloads = {name: payload(honest, inputs, [0, 1, 0, 1]) for name in names[:2]}
+    payloads[names[2]] = payload(always_first, inputs, [0, 1, 0, 1])
+    task = VerifyTask(names, network, RuleParameters(4, (0, 255), 20, 20, None), np.array([ONE, 0, 0, ONE, 0, 0]))
+    expected = _assert_equals_reference(task, payloads, tmp_path)
+    assert expected.peers == (True, True, False)
+    assert expected.size == expected.direction == (True, True, True)
+
+
+def test_invalid_samples_of_one_owner_equal_the_reference(tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC, 5, 8, None, seed=8)
+    size = LOGISTIC.size
+    payloads[task.hospitals[0]][size + 3] = 256
+    payloads[task.hospitals[1]][size + 3] = -(2**63)
+    payloads[task.hospitals[2]][-2:] = (1, 1)
+    payloads[task.hospitals[3]][-2:] = (2, -1)
+    expected = _assert_equals_reference(task, payloads, tmp_path)
+    assert expected.valid_owner == (False, False, False, False, True)
+
+
+def test_a_round_that_accepts_nobody_keeps_its_budget(tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC, 3, 4, 7, seed=9)
+    expected = _assert_equals_reference(in_later_round(task, 7), payloads, tmp_path)
+    assert (expected.accepted, expected.budget) == ((False,) * 3, 7)
+
+
+@pytest.mark.parametrize("hospitals", [3, 5, 10])
+def test_the_trimmed_mean_equals_the_reference(hospitals: int, tmp_path: Path) -> None:
+    task, payloads = random_round(MLP, hospitals, 4, None, seed=10)
+    generator = np.random.default_rng(10)
+    for place in range(hospitals):
+        payloads = with_update(payloads, place, generator.integers(-(2**18) + 1, 2**18, MLP.size))
+    aggregation = AggregateTask(task.hospitals, MLP)
+    total, count = reference.aggregate(aggregation, payloads)
+    outputs = run_parties(SpuEngine(), "aby3", aggregation, payloads, tmp_path)
+    assert len(outputs) == 3
+    for output in outputs:
+        assert isinstance(output, AggregateOutput)
+        assert output.count == count
+        assert output.total.dtype == np.int64
+        assert np.array_equal(output.total, total)
+
+
+def test_the_verdict_does_not_depend_on_the_randomness_of_the_sharing(tmp_path: Path) -> None:
+    task, payloads = _mixed_round(LOGISTIC, 8, None)
+    found = {(output.accepted, output.budget) for run in ("a", "b") for output in _verify(task, payloads, tmp_path / run)}
+    assert len(found) == 1
+
+
+def test_a_run_states_its_costs_and_leaves_nothing_but_an_owners_log(tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC, 3, 4, None, seed=11)
+    parties = make_parties(3, tmp_path)
+    outputs = run_parties(SpuEngine(), "aby3", task, payloads, tmp_path, parties)
+    for party, output in zip(parties, outputs, strict=True):
+        assert list(party.workdir.iterdir()) == []
+        assert stat.S_IMODE(os.stat(party.log).st_mode) == 0o600
+        assert output.stats.cpu_seconds > 0
+        assert output.stats.bytes_sent > 10_000
+        assert output.stats.rss_bytes > 10_000_000
+
+
+def test_a_prepared_shape_is_not_compiled_in_the_round(tmp_path: Path) -> None:
+    engine = SpuEngine(replace(SpuEngine().settings, cache=tmp_path / "cache"))
+    task, payloads = random_round(LOGISTIC, 3, 4, None, seed=12)
+    engine.prepare(task)
+    engine.prepare(AggregateTask(task.hospitals, LOGISTIC))
+    prepared = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("spu/*.bin")}
+    run_parties(engine, "aby3", task, payloads, tmp_path / "a")
+    run_parties(engine, "aby3", AggregateTask(task.hospitals, LOGISTIC), payloads, tmp_path / "b")
+    assert len(prepared) == 2
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("spu/*.bin")} == prepared
+
+
+def test_a_changed_threshold_does_not_compile_the_program_again(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    engine = SpuEngine(replace(SpuEngine().settings, cache=cache))
+    task, payloads = random_round(LOGISTIC, 3, 4, 2**36, seed=12)
+    run_parties(engine, "aby3", task, payloads, tmp_path / "a")
+    compiled = sorted(cache.glob("spu/*.bin"))
+    rule = replace(task.rule, budget=2**30, below_global_percent=15)
+    run_parties(engine, "aby3", replace(task, rule=rule), payloads, tmp_path / "b")
+    assert len(compiled) == 1
+    assert sorted(cache.glob("spu/*.bin")) == compiled

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from pipeline import ports
+from pipeline.errors import Misconfigured
+
+
+def test_chosen_ports_are_free_and_adjoining() -> None:
+    first = ports.choose(5)
+    assert all(ports.is_free(port) for port in range(first, first + 5))
+
+
+def test_a_port_with_a_listener_is_not_free() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert not ports.is_free(other.getsockname()[1])
+
+
+def test_no_gap_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: False)
+    with pytest.raises(Misconfigured, match="adjoining free ports"):
+        ports.choose(2)

@@ -1,0 +1,155 @@
+"""Write-once objects on a real MinIO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline import ports
+from pipeline.domain import ObjectRef
+from pipeline.errors import EvidenceRejected, Misconfigured, ObjectMissing, Unavailable
+from pipeline.evidence.canonical import sha256
+from pipeline.identity import StoreCredentials
+from pipeline.secret import Secret
+from pipeline.store.objects import Store
+from tests.support.minio import ROOT, StoreServer
+
+pytestmark = pytest.mark.minio
+
+
+def key_of(data: bytes, prefix: str = "rounds/1/report/") -> str:
+    return f"{prefix}{sha256(data)}.json"
+
+
+def put(store: Store, data: bytes, bucket: str = "reports") -> ObjectRef:
+    return store.put_once(bucket, key_of(data), data)
+
+
+def plant(store: Store, ref: ObjectRef, data: bytes) -> None:
+    """What an operator with root credentials can do: another version under the same key."""
+    store._client.put_object(Bucket=ref.bucket, Key=ref.key, Body=data)
+
+
+def test_what_is_put_comes_back(minio: StoreServer) -> None:
+    store = minio.as_root()
+    ref = put(store, b"a report")
+    assert store.read(ref) == store.get(ref.bucket, ref.key, ref.sha256) == b"a report"
+    assert (ref.size, ref.sha256) == (8, sha256(b"a report"))
+
+
+def test_a_second_put_of_the_same_is_the_first(minio: StoreServer) -> None:
+    store = minio.as_root()
+    assert put(store, b"twice") == put(store, b"twice")
+    assert len(store.versions("reports", key_of(b"twice"))) == 1
+
+
+def test_a_key_must_end_in_the_digest(minio: StoreServer) -> None:
+    with pytest.raises(EvidenceRejected, match="want a key that ends in it"):
+        minio.as_root().put_once("reports", key_of(b"something else"), b"something")
+
+
+def test_other_bytes_under_the_key_are_not_taken_for_ours(minio: StoreServer) -> None:
+    store = minio.as_root()
+    ref = ObjectRef("reports", key_of(b"wanted"), "", sha256(b"wanted"), 6)
+    plant(store, ref, b"junk!!")
+    with pytest.raises(EvidenceRejected, match=ref.key):
+        put(store, b"wanted")
+
+
+def test_a_newer_version_is_noticed_and_the_first_one_stays_readable(minio: StoreServer) -> None:
+    store = minio.as_root()
+    ref = put(store, b"the model that was voted for")
+    plant(store, ref, b"the model that an operator prefers")
+    with pytest.raises(EvidenceRejected, match=f"reports/{ref.key}.*somebody changed"):
+        store.get(ref.bucket, ref.key, ref.sha256)
+    assert store.read(ref) == b"the model that was voted for"
+    assert [item.version_id == ref.version_id for item in store.versions(ref.bucket, ref.key)] == [False, True]
+
+
+def test_a_delete_marker_hides_the_object_but_not_its_version(minio: StoreServer) -> None:
+    store = minio.as_root()
+    ref = put(store, b"hidden by its operator")
+    store._client.delete_object(Bucket=ref.bucket, Key=ref.key)
+    with pytest.raises(ObjectMissing, match=ref.key):
+        store.get(ref.bucket, ref.key, ref.sha256)
+    assert [item.deleted for item in store.versions(ref.bucket, ref.key)] == [True, False]
+    assert store.read(ref) == b"hidden by its operator"
+
+
+def test_not_even_root_deletes_or_shortens_before_the_retention_ends(minio: StoreServer) -> None:
+    store = minio.as_root()
+    ref = put(store, b"kept")
+    version = {"Bucket": ref.bucket, "Key": ref.key, "VersionId": ref.version_id}
+    with pytest.raises(ClientError, match=r"WORM|locked|InvalidRequest|AccessDenied|Object is"):
+        store._client.delete_object(**version, BypassGovernanceRetention=True)
+    held = store._client.get_object_retention(**version)["Retention"]
+    assert held["Mode"] == "COMPLIANCE"
+    with pytest.raises(ClientError):
+        store._client.put_object_retention(**version, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": "2026-01-01T00:00:00Z"})
+    assert store.read(ref) == b"kept"
+
+
+def test_what_is_missing_is_said_to_be_expired_or_never_written(minio: StoreServer) -> None:
+    with pytest.raises(ObjectMissing, match="expired, was never written"):
+        minio.as_root().get("mailbox", key_of(b"never"), sha256(b"never"))
+
+
+def test_an_object_larger_than_allowed_is_not_read(minio: StoreServer) -> None:
+    store = minio.as_root()
+    ref = put(store, b"x" * 1000)
+    with pytest.raises(EvidenceRejected, match="got 1000 bytes, want at most 999"):
+        store.read(ref, max_bytes=999)
+
+
+def test_listing_shows_current_versions_below_a_prefix_in_order(minio: StoreServer) -> None:
+    store = minio.as_root()
+    keys = sorted(store.put_once("mailbox", key_of(data, "rounds/44/"), data).key for data in (b"1", b"2", b"3"))
+    store.put_once("mailbox", key_of(b"1", "rounds/45/"), b"1")
+    assert [item.key for item in store.list("mailbox", "rounds/44/")] == keys
+    assert store.list("mailbox", "rounds/46/") == ()
+
+
+def test_a_byte_changed_on_disk_is_noticed_and_named(own_minio: StoreServer) -> None:
+    store = own_minio.as_root()
+    large, small = put(store, b"m" * 2_000_000), put(store, b"statement")
+    for ref in (large, small):
+        for file in (own_minio.folder / ref.bucket / ref.key).rglob("*"):
+            if file.is_file() and (file.name.startswith("part.") or ref is small):
+                flip_a_byte(file)
+        with pytest.raises((EvidenceRejected, Unavailable), match=ref.key):
+            store.read(ref)
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) * 9 // 10] ^= 1
+    file.write_bytes(content)
+
+
+def test_kill_9_loses_no_acknowledged_object(own_minio: StoreServer) -> None:
+    store = own_minio.as_root()
+    refs = [put(store, f"object {number}".encode()) for number in range(20)]
+    own_minio.kill()
+    with pytest.raises(Unavailable, match=own_minio.endpoint):
+        store.read(refs[0])
+    own_minio.start()
+    assert [store.read(ref) for ref in refs] == [f"object {number}".encode() for number in range(20)]
+    assert put(store, b"object 7") == refs[7]
+
+
+def test_a_store_that_is_down_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="is the store up"):
+        Store(f"http://127.0.0.1:{ports.choose()}", ROOT).list("models", "")
+
+
+def test_wrong_credentials_are_a_misconfiguration_and_are_not_repeated(minio: StoreServer) -> None:
+    with pytest.raises(Misconfigured, match="SignatureDoesNotMatch") as caught:
+        Store(minio.endpoint, StoreCredentials(ROOT.access_key, Secret(b"a-guessed-password"))).list("models", "")
+    assert "a-guessed-password" not in repr(caught.value)
+
+
+def test_a_missing_bucket_is_a_misconfiguration(minio: StoreServer) -> None:
+    with pytest.raises(Misconfigured, match="got no bucket archive"):
+        minio.as_root().list("archive", "")

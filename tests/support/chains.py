@@ -1,0 +1,155 @@
+"""A real anvil behind its filter, started as the product starts it, and a consortium of keys on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from pipeline.chain.events import StudyId
+from pipeline.chain.ledger import Ledger, deploy, study_id
+from pipeline.chain.outbox import Outbox, Receipt
+from pipeline.consortium import LedgerLocation
+from pipeline.domain import Address, Result, RoundId, Sha256
+from pipeline.evidence.signing import sign_vote
+from pipeline.identity import SigningKey
+from pipeline.secret import Secret
+from pipeline.settings import PROJECT
+
+CHAIN_ID = 31337
+MODEL = Sha256("10" * 32)
+DIGEST = Sha256("20" * 32)
+ROOT = Sha256("30" * 32)
+NEW_MODEL = Sha256("40" * 32)
+
+
+@dataclass
+class Devchain:
+    """`python -m pipeline.chain.devchain` in a folder of its own."""
+
+    home: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "pipeline.chain.devchain", "--home", str(self.home), "--port", str(self.port)]
+        self.process = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL)
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        for _ in range(600):
+            assert self.process is not None
+            assert self.process.poll() is None, "the development chain ended at its start"
+            try:
+                if httpx.get(self.url, trust_env=False).json()["ready"]:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("the development chain did not start")
+
+    def anvil_pid(self) -> int:
+        return int((self.home / "anvil.pid").read_text())
+
+    def kill_anvil(self) -> None:
+        os.kill(self.anvil_pid(), signal.SIGKILL)
+
+    def kill_supervisor(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+    def rpc(self, method: str, *params: object) -> Any:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        answer = httpx.post(self.url, json=request, timeout=60, trust_env=False).json()
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def blocks(self) -> list[str]:
+        height = int(self.rpc("eth_blockNumber"), 16)
+        return [self.rpc("eth_getBlockByNumber", hex(number), False)["hash"] for number in range(height + 1)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Actors:
+    """A ledger with one provider, three nodes, a stranger, and an outbox for each."""
+
+    url: str
+    folder: Path
+    provider: SigningKey = field(default_factory=lambda: SigningKey(Secret.generate()))
+    nodes: tuple[SigningKey, ...] = field(default_factory=lambda: tuple(SigningKey(Secret.generate()) for _ in range(3)))
+    stranger: SigningKey = field(default_factory=lambda: SigningKey(Secret.generate()))
+    _sent: int = 0
+    _rounds: int = 0
+
+    def __post_init__(self) -> None:
+        self.contract: Address = deploy(self.outbox(self.provider))
+        self.ledger = Ledger.connect(self.url, LedgerLocation(chain_id=CHAIN_ID, contract=self.contract, development=True))
+
+    def outbox(self, key: SigningKey) -> Outbox:
+        return Outbox(self.folder, key, self.url, CHAIN_ID)
+
+    def send(self, key: SigningKey, call: Any) -> Receipt:
+        self._sent += 1
+        return self.outbox(key).send(call, f"test-{self._sent}")
+
+    def new_study(self, name: str) -> StudyId:
+        study = study_id(name)
+        self.send(self.provider, self.ledger.register_study(study, [node.address for node in self.nodes], MODEL))
+        return study
+
+    def open(self, study: StudyId, *, round_id: int | None = None, commit_in: int = 600, result_in: int = 1200, **change: Any) -> RoundId:
+        """Open a round with the given terms; its number is a fresh one."""
+        self._rounds += 1
+        number = RoundId(self._rounds if round_id is None else round_id)
+        now = self.ledger.block_time()
+        terms: dict[str, Any] = {
+            "study_digest": DIGEST,
+            "previous_model": self.ledger.study(study).current_model if self.ledger.has_study(study) else MODEL,
+            "sealing_keys": [f"{node:02x}" * 32 for node in range(len(self.nodes))],
+            "commit_deadline": now + commit_in,
+            "result_deadline": now + result_in,
+        }
+        self.send(change.pop("sender", self.provider), self.ledger.open_round(number, study, **{**terms, **change}))
+        return number
+
+    def committed(self, study: StudyId, **terms: Any) -> RoundId:
+        number = self.open(study, **terms)
+        self.send(self.provider, self.ledger.commit_round(number, ROOT, 5))
+        return number
+
+    def result(self, round_id: RoundId, new_model: Sha256 = NEW_MODEL) -> Result:
+        """A result that fits the round."""
+        opened = self.ledger.round(round_id).opened
+        return Result(round_id, opened.study_digest, ROOT, 0b10111, opened.previous_model, new_model, Sha256("50" * 32))
+
+    def sign(self, result: Result, *keys: SigningKey) -> list[str]:
+        return [sign_vote("node", result, CHAIN_ID, self.contract, key).signature for key in keys]
+
+    def wait_until(self, block_time: int) -> None:
+        while self.ledger.block_time() <= block_time:
+            time.sleep(0.2)

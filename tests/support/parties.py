@@ -1,0 +1,139 @@
+"""Runs every party of an engine on this machine: certificates, sharing by random components, one thread per party."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pipeline.domain import HospitalName
+from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Engine, Party, VerifyOutput, VerifyTask
+
+Words = npt.NDArray[np.int64]
+
+
+def share(vector: Words, parties: int, generator: np.random.Generator) -> list[Words]:
+    """Components that sum to `vector` in Z_2^64."""
+    components = [generator.integers(-(2**63), 2**63, vector.size, dtype=np.int64) for _ in range(parties - 1)]
+    return [*components, vector - sum(components, np.zeros_like(vector))]
+
+
+def deal(payloads: Mapping[HospitalName, Words], parties: int, seed: int = 0) -> list[Components]:
+    """What each party holds: of every hospital each component but its own index."""
+    generator = np.random.default_rng(seed)
+    shared = {hospital: share(vector, parties, generator) for hospital, vector in payloads.items()}
+    return [{hospital: {k: c for k, c in enumerate(every) if k != i} for hospital, every in shared.items()} for i in range(parties)]
+
+
+def self_signed(folder: Path, name: str, *alternatives: str, authority: bool = False) -> tuple[Path, Path]:
+    """A node's certificate (for `name` and further DNS names) and private key, PEM."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=36500))
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *alternatives)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_path, key_path = folder / "cert.pem", folder / "key.pem"
+    cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    key_path.chmod(0o600)
+    return cert_path, key_path
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def make_parties(count: int, folder: Path, deadline_seconds: float = 120) -> list[Party]:
+    """One party per index, each with its own certificate, pinned by all."""
+    made = [self_signed(folder / f"node-{i}", f"node-{i}", f"P{i}") for i in range(count)]
+    hosts = tuple(f"127.0.0.1:{port}" for port in free_ports(count))
+    parties = []
+    for i, (certificate, key) in enumerate(made):
+        workdir = folder / f"node-{i}" / "work"
+        workdir.mkdir()
+        parties.append(
+            Party(
+                index=i,
+                hosts=hosts,
+                certificate=certificate,
+                private_key=key,
+                peer_certificates=tuple(cert for cert, _ in made),
+                workdir=workdir,
+                log=folder / f"node-{i}" / "party.log",
+                deadline_seconds=deadline_seconds,
+            )
+        )
+    return parties
+
+
+def run_parties(
+    engine: Engine,
+    protocol: str,
+    task: VerifyTask | AggregateTask,
+    payloads: Mapping[HospitalName, Words],
+    folder: Path,
+    parties: Sequence[Party] | None = None,
+    count: int = 3,
+) -> list[VerifyOutput | AggregateOutput]:
+    """Output of every party; raises the first party's error."""
+    outcomes = outcomes_of(engine, protocol, task, payloads, parties or make_parties(count, folder))
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+
+
+def outcomes_of(
+    engine: Engine | Sequence[Engine],
+    protocol: str,
+    task: VerifyTask | AggregateTask,
+    payloads: Mapping[HospitalName, Words],
+    parties: Sequence[Party],
+) -> list[VerifyOutput | AggregateOutput | Exception]:
+    """Output or error of every party, by index; `parties` may leave some out to have them missing."""
+    dealt = deal(payloads, len(parties[0].hosts))
+    engines = engine if isinstance(engine, Sequence) else [engine] * len(parties)
+
+    def run(place: int) -> VerifyOutput | AggregateOutput | Exception:
+        party = parties[place]
+        components = dealt[party.index]
+        call: Callable[[], VerifyOutput | AggregateOutput]
+        if isinstance(task, VerifyTask):
+            call = lambda: engines[place].verify(protocol, task, components, party)  # noqa: E731
+        else:
+            call = lambda: engines[place].aggregate(protocol, task, components, party)  # noqa: E731
+        try:
+            return call()
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(parties)) as pool:
+        return list(pool.map(run, range(len(parties))))

@@ -1,0 +1,59 @@
+"""Verification tasks with random payloads, for tests of the reference and of every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.domain import HospitalName
+from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU
+from pipeline.mpc.engines.base import RuleParameters, VerifyTask
+
+Words = npt.NDArray[np.int64]
+
+ONE = 1 << 16
+"""1.0 of an update."""
+
+LOGISTIC = Network((30,), (Linear(2),))
+MLP = Network((30,), (Linear(64), ReLU(), Linear(2)))
+SMALL_CNN = Network((1, 28, 28), (Conv2d(8, 5), AvgPool2d(2), ReLU(), Conv2d(16, 5), AvgPool2d(2), ReLU(), Flatten(), Linear(2)))
+
+
+def payload(update: Words, inputs: Words, labels: Sequence[int] | Words, classes: int = 2) -> Words:
+    """The vector that a hospital shares; labels as class numbers or as given rows."""
+    rows = np.asarray(labels)
+    one_hot = np.eye(classes, dtype=np.int64)[rows] if rows.ndim == 1 else rows
+    return np.concatenate([update.ravel(), inputs.ravel(), one_hot.ravel()]).astype(np.int64)
+
+
+def random_round(
+    network: Network, hospitals: int = 5, samples: int = 8, budget: int | None = None, seed: int = 0, scale: float = 0.05
+) -> tuple[VerifyTask, dict[HospitalName, Words]]:
+    """A task with random models and inputs, and each hospital's payload."""
+    generator = np.random.default_rng(seed)
+    names = tuple(HospitalName(f"hospital-{place}") for place in range(hospitals))
+    previous = (generator.standard_normal(network.size) * 0.1 * ONE).astype(np.int64)
+    payloads = {
+        name: payload(
+            (generator.standard_normal(network.size) * scale * ONE).astype(np.int64),
+            generator.integers(0, 256, (samples, *network.input_shape)),
+            generator.integers(0, network.classes, samples),
+            network.classes,
+        )
+        for name in names
+    }
+    return VerifyTask(names, network, RuleParameters(samples, (0, 255), 20, 20, budget), previous), payloads
+
+
+def with_update(payloads: Mapping[HospitalName, Words], hospital: int, update: Words) -> dict[HospitalName, Words]:
+    """The payloads with one hospital's update replaced."""
+    name = list(payloads)[hospital]
+    return dict(payloads) | {name: np.concatenate([update, payloads[name][len(update) :]])}
+
+
+def in_later_round(task: VerifyTask, budget: int) -> VerifyTask:
+    """The task with a budget in force."""
+    return replace(task, rule=replace(task.rule, budget=budget))

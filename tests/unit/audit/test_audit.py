@@ -1,0 +1,306 @@
+"""What an audit passes, and what it refuses and names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from pipeline import places
+from pipeline.audit.audit import AuditReport, Outcome, audit
+from pipeline.audit.record import RoundRecord
+from pipeline.chain.ledger import HospitalStatus
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256
+from pipeline.evidence import signing
+from pipeline.evidence.canonical import canonical_json, sha256
+from pipeline.places import Place
+from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, key, manifest_body, model, study, validation_body
+
+LAST = RoundId(4)
+
+
+class World:
+    """Three finished rounds and an aborted one."""
+
+    def __init__(self) -> None:
+        self.study = study()
+        self.members = consortium(self.study)
+        self.store, self.ledger = DictStore(), DictLedger(self.study, self.members)
+        self.maker = RoundMaker(self.study, self.members, self.store.put, self.ledger)
+        self.maker.start(model(0))
+        self.maker.finish(RoundId(1), rejected=["southmoor"])
+        self.maker.finish(RoundId(2), rejected=["southmoor"], absent=["hillside"], signers=["alder", "cedar"])
+        self.maker.open(RoundId(3))
+        self.ledger.abort(RoundId(3))
+        self.maker.finish(LAST, unconfirmed=["eastfield"])
+
+    def audit(self, round_id: int = LAST) -> AuditReport:
+        return audit(RoundId(round_id), self.ledger, self.store)
+
+    def only(self, place: Place) -> str:
+        (found,) = {info.key for info in self.store.history(place.bucket, place.prefix)}
+        return found
+
+    def key_of(self, what: str) -> tuple[str, str]:
+        result = self.ledger.states[LAST].result
+        assert result is not None
+        if what == "model":
+            return places.MODELS, places.model().key(result.new_model)
+        hospital, node = HospitalName("westbrook"), NodeName("birch")
+        place = {
+            "record": places.record(LAST),
+            "commit list": places.commit(LAST),
+            "manifest": places.statement(LAST, Kind.MANIFEST, hospital),
+            "validation": places.statement(LAST, Kind.VALIDATION, hospital),
+            "confirmation": places.statement(LAST, Kind.CONFIRMATION, hospital),
+            "vote": places.statement(LAST, Kind.VOTE, node),
+            "input set": places.statement(LAST, Kind.INPUT_SET, node),
+            "inventory": places.statement(LAST, Kind.INVENTORY, node),
+            "sealing key": places.statement(LAST, Kind.SEALING_KEY, node),
+        }[what]
+        return place.bucket, self.only(place)
+
+
+@cache
+def pristine() -> World:
+    return World()
+
+
+@pytest.fixture
+def world() -> World:
+    """The same rounds for every test, which does with its copy what it likes."""
+    return deepcopy(pristine())
+
+
+STORED = ["model", "record", "commit list", "manifest", "validation", "confirmation", "vote", "input set", "inventory", "sealing key"]
+
+
+@pytest.mark.parametrize("round_id", [1, 2, 3, 4])
+def test_rounds_in_which_everybody_was_honest_pass(world: World, round_id: int) -> None:
+    report = world.audit(round_id)
+    assert report.first_problem is None
+    assert report.passed
+    assert {check.outcome for check in report.checks} == {Outcome.PASSED}
+
+
+@pytest.mark.parametrize("what", STORED)
+def test_a_changed_byte_is_found_and_the_object_named(world: World, what: str) -> None:
+    bucket, stored = world.key_of(what)
+    world.store.flip(bucket, stored)
+    report = world.audit()
+    assert not report.passed
+    assert f"{bucket}/{stored}" in str(report.first_problem)
+
+
+@pytest.mark.parametrize("what", STORED)
+def test_a_newer_version_is_found_and_the_object_named(world: World, what: str) -> None:
+    bucket, stored = world.key_of(what)
+    world.store.put(bucket, stored, b"what an operator prefers")
+    report = world.audit()
+    assert not report.passed
+    assert f"{bucket}/{stored}" in str(report.first_problem)
+
+
+@pytest.mark.parametrize("what", STORED)
+def test_a_deletion_marker_is_found_and_the_object_named(world: World, what: str) -> None:
+    bucket, stored = world.key_of(what)
+    world.store.put(bucket, stored, None)
+    report = world.audit()
+    assert not report.passed
+    assert f"{bucket}/{stored}" in str(report.first_problem)
+
+
+@pytest.mark.parametrize("what", ["model", "record", "commit list", "manifest", "validation", "vote", "input set", "sealing key"])
+def test_an_object_that_vanished_is_missed_and_its_place_named(world: World, what: str) -> None:
+    bucket, stored = world.key_of(what)
+    del world.store.objects[bucket, stored]
+    report = world.audit()
+    assert not report.passed
+    assert f"{bucket}/{stored.rpartition('/')[0]}" in str(report.first_problem)
+
+
+def test_a_second_manifest_of_a_hospital_is_found(world: World) -> None:
+    (_, first), name = world.key_of("manifest"), HospitalName("westbrook")
+    other = world.maker.say(LAST, Kind.MANIFEST, name, manifest_body(world.study, name, RoundId(9), sha256(b"validation")))
+    report = world.audit()
+    assert f"second manifest of {name}" in str(report.first_problem)
+    assert other in str(report.first_problem) or first.rpartition("/")[2].partition(".")[0] in str(report.first_problem)
+
+
+def test_a_second_differing_vote_of_a_node_is_found(world: World) -> None:
+    result = world.ledger.states[LAST].result
+    assert result is not None
+    world.maker.vote(replace(result, verdicts=0), NodeName("birch"))
+    assert "second vote of birch" in str(world.audit().first_problem)
+
+
+def test_a_node_that_voted_for_something_else_does_not_spoil_a_majority(world: World) -> None:
+    world.maker.open(RoundId(5))
+    del world.ledger.states[RoundId(5)]
+    result = world.maker.finish(RoundId(5), signers=["alder", "birch"])
+    place = places.statement(RoundId(5), Kind.VOTE, NodeName("cedar"))
+    del world.store.objects[place.bucket, world.only(place)]
+    world.maker.vote(replace(result, verdicts=1), NodeName("cedar"))
+    report = world.audit(5)
+    assert report.first_problem is None
+    assert "cedar signed another" in next(check.detail for check in report.checks if check.name == "votes")
+
+
+def test_fewer_signers_than_a_majority_of_all_nodes_are_refused(world: World) -> None:
+    world.maker.finish(RoundId(5), signers=["alder"])
+    assert "1 of 3 nodes signed" in str(world.audit(5).first_problem)
+
+
+def test_signatures_that_fit_no_stored_vote_are_refused(world: World) -> None:
+    world.ledger.sent[LAST] = (world.ledger.sent[RoundId(1)][0], *world.ledger.sent[LAST][1:])
+    assert "no node of the study made over this result" in str(world.audit().first_problem)
+
+
+def test_a_hospital_that_was_never_authorised_is_refused(world: World) -> None:
+    world.ledger.hospitals[key("westbrook").address] = HospitalStatus.REGISTERED
+    assert "westbrook is registered" in str(world.audit().first_problem)
+
+
+def test_a_hospital_revoked_after_the_round_leaves_it_valid(world: World) -> None:
+    world.ledger.hospitals[key("westbrook").address] = HospitalStatus.REVOKED
+    assert world.audit().passed
+
+
+def test_a_manifest_signed_by_somebody_else_is_refused(world: World) -> None:
+    maker = world.maker
+    original = maker.say
+
+    def forged(round_id: RoundId, kind: Kind, name: str, body: dict[str, object]) -> Sha256:
+        if kind is Kind.MANIFEST and name == "westbrook":
+            statement = signing.sign(kind, name, body, maker.context(round_id), key("a stranger"))
+            return maker.post(places.statement(round_id, kind, HospitalName(name)), signing.to_bytes(statement))
+        return original(round_id, kind, name, body)
+
+    maker.say = forged  # type: ignore[method-assign,assignment]
+    maker.finish(RoundId(7))
+    report = world.audit(7)
+    assert "manifests" in str(report.first_problem)
+    assert "hospitals/westbrook/manifest/" in str(report.first_problem)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda record: record.model_copy(update={"strikes": {}}), "strikes"),
+        (lambda record: record.model_copy(update={"budget": 5}), "budget"),
+        (lambda record: record.model_copy(update={"quarantined": (HospitalName("hillside"),)}), "quarantined"),
+        (lambda record: record.model_copy(update={"study": "another"}), "study"),
+        (lambda record: record.model_copy(update={"nodes": record.nodes[::-1]}), "nodes"),
+    ],
+)
+def test_a_record_that_the_rounds_before_it_contradict_is_refused(
+    world: World, change: Callable[[RoundRecord], RoundRecord], problem: str
+) -> None:
+    world.maker.finish(RoundId(5), change=change)
+    assert problem in str(world.audit(5).first_problem)
+
+
+def test_a_record_that_says_otherwise_than_the_ledger_is_refused(world: World) -> None:
+    state = world.ledger.states[LAST]
+    assert state.finalised is not None
+    world.ledger.states[LAST] = replace(state, finalised=replace(state.finalised, verdicts=0b11))
+    report = world.audit()
+    assert "verdicts: got 31, the ledger says 3" in str(report.first_problem)
+    assert {check.name for check in report.checks if check.outcome is Outcome.NOT_CHECKED} >= {"votes", "manifests", "validations"}
+
+
+def test_four_strikes_quarantine_and_the_audit_counts_them_itself(world: World) -> None:
+    for number in (5, 6):
+        world.maker.finish(RoundId(number), rejected=["southmoor"])
+    assert "in quarantine: southmoor" in world.audit(6).checks[-2].detail
+    world.maker.finish(RoundId(7))
+    assert "southmoor" in str(world.audit(7).first_problem)
+    assert "it was in quarantine" in str(world.audit(7).first_problem)
+
+
+def test_a_broken_lineage_is_found_from_any_later_round(world: World) -> None:
+    result = world.ledger.states[RoundId(1)].result
+    assert result is not None
+    world.store.flip(places.MODELS, places.model().key(result.new_model))
+    report = world.audit()
+    assert "lineage" in str(report.first_problem)
+    assert result.new_model in str(report.first_problem)
+
+
+def test_a_model_that_is_no_single_tensor_is_refused(world: World) -> None:
+    world.maker.finish(RoundId(5), new_model=b"\x08\x00\x00\x00\x00\x00\x00\x00not safetensors")
+    assert "model" in str(world.audit(5).first_problem)
+    assert "no safetensors file" in str(world.audit(5).first_problem)
+
+
+def test_a_model_of_another_size_breaks_the_lineage(world: World) -> None:
+    world.maker.finish(RoundId(5), new_model=model(5, size=63))
+    assert "another number of parameters" in str(world.audit(5).first_problem)
+
+
+def test_an_open_round_and_an_unknown_one_do_not_pass(world: World) -> None:
+    world.maker.open(RoundId(5))
+    assert "has not ended" in str(world.audit(5).first_problem)
+    assert not world.audit(5).passed
+    assert world.audit(77).status is RoundStatus.NONE
+    assert not world.audit(77).passed
+
+
+def test_an_aborted_round_holds_while_its_model_stays_current(world: World) -> None:
+    assert "stayed current until round 4" in world.audit(3).checks[1].detail
+    world.maker.open(RoundId(5))
+    world.ledger.abort(RoundId(5))
+    assert "is current" in world.audit(5).checks[1].detail
+    bucket, stored = world.key_of("model")
+    world.store.flip(bucket, stored)
+    assert f"{bucket}/{stored}" in str(world.audit(5).first_problem)
+
+
+@pytest.mark.parametrize("body", [[1], {"hospital": 5}, {"components": {"a": 1}}, {"envelopes": 3}])
+def test_evidence_of_any_form_ends_in_a_finding(world: World, body: object) -> None:
+    maker = world.maker
+    original = maker.say
+
+    def odd(round_id: RoundId, kind: Kind, name: str, said: dict[str, object]) -> Sha256:
+        strange = kind is Kind.MANIFEST and name == "westbrook"
+        return original(round_id, kind, name, {**said, **(body if isinstance(body, dict) else {"components": body})} if strange else said)
+
+    maker.say = odd  # type: ignore[method-assign,assignment]
+    maker.finish(RoundId(5))
+    assert "hospitals/westbrook/manifest/" in str(world.audit(5).first_problem)
+
+
+def test_a_failed_validation_under_a_manifest_is_refused(world: World) -> None:
+    maker = world.maker
+    original = maker.say
+
+    def failing(round_id: RoundId, kind: Kind, name: str, said: dict[str, object]) -> Sha256:
+        return original(round_id, kind, name, validation_body(False) if kind is Kind.VALIDATION else said)
+
+    maker.say = failing  # type: ignore[method-assign,assignment]
+    maker.finish(RoundId(5))
+    assert "failed its data contract" in str(world.audit(5).first_problem)
+
+
+def test_a_commit_list_with_another_root_is_no_commit_list(world: World) -> None:
+    _, stored = world.key_of("commit list")
+    del world.store.objects[places.REPORTS, stored]
+    world.maker.post(places.commit(LAST), canonical_json({"northgate": sha256(b"another manifest")}))
+    assert "no list of manifests under the ledger's commit root" in str(world.audit().first_problem)
+
+
+def test_a_list_that_was_posted_but_never_committed_does_no_harm(world: World) -> None:
+    world.maker.post(places.commit(LAST), canonical_json({"northgate": sha256(b"before a crash")}))
+    assert world.audit().passed
+
+
+def test_the_json_form_says_the_same(world: World) -> None:
+    bucket, stored = world.key_of("vote")
+    world.store.flip(bucket, stored)
+    said = world.audit().to_json()
+    assert (said["round"], said["status"], said["passed"]) == (LAST, "finalised", False)
+    assert stored in said["first_problem"]
+    assert [check["name"] for check in said["checks"]][:3] == ["ledger", "record", "votes"]

@@ -1,0 +1,165 @@
+"""A study file: the shipped ones load, and a wrong one is refused with file, field, value and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.consortium import Consortium, LedgerLocation, Node
+from pipeline.domain import HospitalName, NodeName
+from pipeline.errors import InvalidStudy, Misconfigured
+from pipeline.settings import PROJECT
+from pipeline.study import Study, code_digest
+
+SHIPPED = sorted((PROJECT / "studies").glob("*.yaml"))
+BASE: dict[str, Any] = yaml.safe_load((PROJECT / "studies" / "pneumonia.yaml").read_text())
+
+
+def changed(folder: Path, **changes: Any) -> Path:
+    """A study file that differs from pneumonia's in the named fields; `a__b` is field b of a, None drops a field."""
+    content = yaml.safe_load(yaml.safe_dump(BASE))
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = content
+        for parent in parents:
+            place = place[parent]
+        if value is None:
+            place.pop(last)
+        else:
+            place[last] = value
+    file = folder / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=[file.stem for file in SHIPPED])
+def test_a_shipped_study_loads_and_names_five_hospitals_and_the_nodes_that_its_protocol_takes(file: Path) -> None:
+    study = Study.load(file)
+    assert study.hospitals == ("aster", "birch", "cedar", "dahlia", "elm")
+    assert study.accepted_floor == 3
+    assert study.data_contract.min_per_class >= 10
+    assert (study.engine, study.protocol, len(study.nodes)) in {("spu", "aby3", 3), ("mp-spdz", "rep4-ring", 4)}
+
+
+def test_the_three_shipped_studies_are_there() -> None:
+    assert [file.stem for file in SHIPPED] == ["breast_cancer", "pneumonia", "pneumonia_mp_spdz"]
+
+
+def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
+    assert Study.load(changed(tmp_path)).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "got", "wanted"),
+    [
+        ({"dataset": "lungs"}, "dataset", "'lungs'", "one of breast_cancer, pneumonia"),
+        ({"model": [{"Conv3d": {}}]}, "model.0", "Conv3d", "one layer of Conv2d, AvgPool2d, ReLU, Flatten, Linear"),
+        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 2, "colour": 1}}]}, "model.1", "colour", "one layer of"),
+        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": -2}}]}, "model.1", "-2", "from 1"),
+        ({"model": [{"Conv2d": {"out_channels": 4, "kernel_size": 5, "stride": 0}}]}, "model.0", "'stride': 0", "from 1"),
+        ({"model": [{"Conv2d": {"out_channels": 4, "kernel_size": 5, "padding": -1}}]}, "model.0", "'padding': -1", "padding from 0"),
+        ({"model": [{"Linear": {"out_features": 2}}]}, "model", "Linear", "put a Flatten before it"),
+        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 3}}]}, "model", "3 outputs", "2, one per class of pneumonia"),
+        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": "two"}}]}, "model.1.Linear.out_features", "'two'", "valid integer"),
+        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 200}}, {"Linear": {"out_features": 2}}]}, "model", "157402", "100000"),
+        ({"model": [{"Flatten": {}, "ReLU": {}}]}, "model.0", "Flatten", "one layer of"),
+        ({"model": []}, "model", "[]", "at least 1 item"),
+        ({"training__steps": -12}, "training.steps", "-12", "greater than or equal to 1"),
+        ({"training__steps": "twelve"}, "training.steps", "'twelve'", "valid integer"),
+        ({"training__learning_rate": float("nan")}, "training.learning_rate", "nan", "finite"),
+        ({"training__epochs": 3}, "training.epochs", "3", "Extra inputs are not permitted"),
+        ({"rule__images_per_hospital": 2}, "rule.images_per_hospital", "2", "greater than or equal to 4"),
+        ({"rule__strikes": 6}, "rule.strikes", "6", "at most strike_window (5)"),
+        ({"data_contract__min_per_class": 0}, "data_contract.min_per_class", "0", "greater than or equal to 1"),
+        ({"partition__per_class": -1}, "partition.per_class", "-1", "greater than or equal to 0"),
+        ({"partition__alpha": 0}, "partition.alpha", "0", "greater than 0"),
+        ({"deadlines__result_seconds": 100}, "deadlines", "100", "must exceed commit_seconds (180)"),
+        ({"engine": "tea"}, "engine", "'tea'", "'spu' or 'mp-spdz'"),
+        ({"protocol": "rep4-ring"}, "protocol", "'rep4-ring'", "one of aby3 for engine spu"),
+        ({"engine": "mp-spdz", "protocol": "rep4-ring"}, "nodes", "'west'", "4 nodes for protocol rep4-ring"),
+        ({"nodes": ["north", "east"]}, "nodes", "'east'", "at least 3 items"),
+        ({"nodes": ["north", "east", "north"]}, "nodes", "'north'", "every name once"),
+        ({"hospitals": ["aster", "birch"]}, "hospitals", "'birch'", "at least 3 items"),
+        ({"hospitals": ["aster", "birch", "../elm"]}, "hospitals.2", "'../elm'", "pattern"),
+        ({"hospitals": ["aster", "birch", "aster"]}, "hospitals", "'birch'", "every name once"),
+        ({"min_accepted": 2}, "min_accepted", "2", "at least 3 and a majority of 5 hospitals"),
+        ({"min_accepted": 6}, "min_accepted", "6", "no more than there are"),
+        ({"seed": -1}, "seed", "-1", "greater than or equal to 0"),
+        ({"target_accuracy": 85}, "target_accuracy", "85", "less than or equal to 1"),
+        ({"colour": "blue"}, "colour", "'blue'", "Extra inputs are not permitted"),
+        ({"title": None}, "title", "", "required"),
+        ({"name": "another"}, "name", "'another'", "the file's own name, mine"),
+    ],
+)
+def test_a_wrong_field_is_refused_with_its_name_its_value_and_what_is_allowed(
+    changes: dict[str, Any], field: str, got: str, wanted: str, tmp_path: Path
+) -> None:
+    file = changed(tmp_path, **changes)
+    with pytest.raises(InvalidStudy) as caught:
+        Study.load(file)
+    message = str(caught.value)
+    assert message.startswith(f"{file}: {field}: got ")
+    assert got in message.partition(", want ")[0]
+    assert wanted in message.partition(", want ")[2]
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(("content", "got"), [("model: [1", "while parsing"), ("- a list", "list"), ("", "NoneType")])
+def test_a_file_that_is_no_mapping_is_refused(content: str, got: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(content)
+    with pytest.raises(InvalidStudy, match=got):
+        Study.load(file)
+
+
+def test_a_missing_file_is_answered_with_the_studies_that_there_are() -> None:
+    with pytest.raises(InvalidStudy, match="one of the studies there: breast_cancer, pneumonia, pneumonia_mp_spdz"):
+        Study.load(PROJECT / "studies" / "none.yaml")
+
+
+def members(**changes: Node) -> Consortium:
+    study = Study.load(PROJECT / "studies" / "pneumonia.yaml")
+    nodes = {
+        name: Node(address=f"0x{index:040x}", certificate_sha256=f"{index:064x}", host=f"node-{name}:9000")
+        for index, name in enumerate(study.nodes, start=1)
+    }
+    return Consortium(
+        ledger=LedgerLocation(chain_id=31337, contract="0x" + "0" * 39 + "9", development=True),
+        hospitals={name: f"0x{index:040x}" for index, name in enumerate(study.hospitals, start=16)},
+        nodes=nodes | {NodeName(name): node for name, node in changes.items()},
+    )
+
+
+def test_a_node_or_hospital_without_a_key_is_named() -> None:
+    study = Study.load(PROJECT / "studies" / "pneumonia.yaml")
+    everybody = members()
+    fewer = everybody.model_copy(update={"nodes": {name: node for name, node in everybody.nodes.items() if name != "west"}})
+    with pytest.raises(Misconfigured, match="node 'west' has no key in the consortium file, which lists north, east"):
+        study.digest(fewer)
+    fewer = everybody.model_copy(update={"hospitals": {HospitalName("aster"): everybody.hospitals[HospitalName("aster")]}})
+    with pytest.raises(Misconfigured, match="hospital 'birch' has no key in the consortium file, which lists aster"):
+        study.digest(fewer)
+
+
+def test_the_digest_changes_with_every_field_of_the_study_and_with_a_nodes_key(tmp_path: Path) -> None:
+    study, everybody = Study.load(PROJECT / "studies" / "pneumonia.yaml"), members()
+    other_key = members(west=everybody.nodes[NodeName("west")].model_copy(update={"address": "0x" + "a" * 40}))
+    variants = [
+        study,
+        study.model_copy(update={"seed": 2}),
+        study.model_copy(update={"training": study.training.model_copy(update={"learning_rate": np.nextafter(0.05, 1)})}),
+        study.model_copy(update={"rule": study.rule.model_copy(update={"below_peers_percent": 21})}),
+        study.model_copy(update={"deadlines": study.deadlines.model_copy(update={"commit_seconds": 181})}),
+    ]
+    digests = {variant.digest(everybody) for variant in variants} | {study.digest(other_key)}
+    assert len(digests) == 6
+    assert study.digest(everybody) == study.digest(members())
+
+
+def test_the_code_is_part_of_the_digest() -> None:
+    assert code_digest() == code_digest()
+    assert len(code_digest()) == 64
