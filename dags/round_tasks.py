@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 def number(study: str) -> Any:
     """The task that numbers the round of this run."""
 
-    @task(task_id="number", queue="provider")
+    @task(task_id="number", queue="provider", owner="provider")
     def number(airflow_run: str) -> int:
         from pipeline.roles import provider
 
@@ -25,7 +25,7 @@ def number(study: str) -> Any:
 def provider_step(study: str, step: str, round_id: Any, **options: Any) -> Any:
     """A step of the service provider."""
 
-    @task(task_id=step, queue="provider", **options)
+    @task(task_id=step, queue="provider", owner="provider", **options)
     def take(round_number: int | None) -> None:
         from pipeline.roles import steps
 
@@ -37,7 +37,7 @@ def provider_step(study: str, step: str, round_id: Any, **options: Any) -> Any:
 def node_step(study: str, node: str, step: str, round_id: Any, **options: Any) -> Any:
     """A step of one node, in the queue that only its own worker serves."""
 
-    @task(task_id=f"{step}_{node}", queue=f"node-{node}", **options)
+    @task(task_id=f"{step}_{node}", queue=f"node-{node}", owner=node, **options)
     def take(round_number: int | None) -> None:
         from pipeline.roles import steps
 
@@ -49,7 +49,7 @@ def node_step(study: str, node: str, step: str, round_id: Any, **options: Any) -
 def hospital_step(study: str, hospital: str, step: str, round_id: Any, **options: Any) -> Any:
     """A step of one hospital, in the queue that only its own worker serves."""
 
-    @task(task_id=f"{step}_{hospital}", queue=f"hospital-{hospital}", **options)
+    @task(task_id=f"{step}_{hospital}", queue=f"hospital-{hospital}", owner=hospital, **options)
     def take(round_number: int | None) -> None:
         from pipeline.roles import steps
 
@@ -67,8 +67,14 @@ class NextRound(TriggerDagRunOperator):
         if left < 1:
             raise AirflowSkipException("the last round that was asked for")
         self.conf = {"rounds": left}
-        self.trigger_run_id = f"{context['run_id'].split('+')[0]}+{left}"
+        self.trigger_run_id = _following(context["run_id"])
         super().execute(context)
+
+
+def _following(run_id: str) -> str:
+    """The id of the run after this one: `first`, `first~2`, `first~3`."""
+    first, tilde, place = run_id.rpartition("~")
+    return f"{first}~{int(place) + 1}" if tilde and place.isdecimal() else f"{run_id}~2"
 
 
 def _given(round_number: int | None) -> int:
@@ -78,12 +84,12 @@ def _given(round_number: int | None) -> int:
 
 
 def _reporting(action: Callable[[], Any]) -> Any:
-    """Run `action`; of its errors only an unavailable service or peer is worth a retry."""
-    from pipeline.errors import Unavailable, WardroundError
+    """Run `action`; of its errors only an unavailable service and a party that died are worth a retry."""
+    from pipeline.errors import EngineFailed, Unavailable, WardroundError
 
     try:
         return action()
-    except Unavailable:
+    except (EngineFailed, Unavailable):
         raise
     except WardroundError as error:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from None

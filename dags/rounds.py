@@ -10,8 +10,8 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param, TaskGroup
 from round_tasks import NextRound, hospital_step, node_step, number, provider_step
+from study_files import read
 
-from pipeline.settings import Settings
 from pipeline.study import Study
 
 ROUNDS = Param(1, type="integer", minimum=1, maximum=100, title="Rounds", description="How many rounds to run, one after the other")
@@ -30,13 +30,18 @@ def round_dag(study: Study) -> DAG:
         tags=["round", study.dataset, study.engine],
         default_args={"retries": 2, "retry_delay": timedelta(seconds=3)},
     ) as dag:
+        # A hospital that hangs is absent, like one that fails.
+        time_to_share = timedelta(seconds=study.deadlines.commit_seconds)
         round_id = number(study.name)
         prepared = [node_step(study.name, node, "prepare", round_id) for node in study.nodes]
         opened = provider_step(study.name, "open_round", round_id)
         shared = []
         for hospital in study.hospitals:
-            with TaskGroup(hospital):
-                validated, trained, dealt = (hospital_step(study.name, hospital, step, round_id) for step in ("validate", "train", "share"))
+            with TaskGroup(hospital, prefix_group_id=False):
+                validated, trained, dealt = (
+                    hospital_step(study.name, hospital, step, round_id, execution_timeout=time_to_share)
+                    for step in ("validate", "train", "share")
+                )
                 opened >> validated >> trained >> dealt
                 shared.append(dealt)
         # A hospital that fails is absent: the round goes on with the others.
@@ -54,10 +59,13 @@ def round_dag(study: Study) -> DAG:
         committed >> verified
         for own_aggregation in aggregated:
             verified >> own_aggregation
-        aggregated >> finalised >> [*confirmed, *retired] >> recorded >> NextRound(task_id="next_round", trigger_dag_id=dag.dag_id)
+        aggregated >> finalised >> [*confirmed, *retired] >> recorded
+        recorded >> NextRound(
+            task_id="next_round", queue="provider", owner="provider", trigger_dag_id=dag.dag_id, skip_when_already_exists=True
+        )
     return dag
 
 
-for _file in sorted(Settings.load().studies.glob("*.yaml")):
-    _study = Study.load(_file)
+# A wrong study file is `invalid_studies.py`'s to report; it takes no other study's DAG away.
+for _study in read()[0]:
     globals()[f"round_{_study.name}"] = round_dag(_study)

@@ -15,8 +15,8 @@ WardroundError
 │   │   └── ObjectMissing      an object of the store that expired or was never written
 │   └── EnvelopeRejected       an envelope that is missing, damaged, replayed or meant for another
 ├── RoundAborted               the round cannot end with a model; the previous one stays
-├── EngineFailed               the encrypted computation ended without an output
-└── Unavailable                a service or a peer did not answer; the only error that a retry may cure
+├── EngineFailed               the encrypted computation ended without an output; tried again while the round lasts
+└── Unavailable                a service or a peer did not answer; a retry may cure it
 
 A message says what was got, what was wanted and what to do next, and never a patient record's value.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
@@ -10,6 +11,17 @@ MAILBOX, MODELS, REPORTS, DVC = "mailbox", "models", "reports", "dvc"
 
 _HOSPITAL_KINDS = {Kind.VALIDATION: "validation", Kind.MANIFEST: "manifest", Kind.CONFIRMATION: "confirmation"}
 _NODE_KINDS = {Kind.SEALING_KEY: "sealing-key", Kind.INVENTORY: "inventory", Kind.INPUT_SET: "input-set", Kind.VOTE: "vote"}
+
+_KINDS = "|".join(
+    (
+        *(f"hospitals/[^/]+/{kind}" for kind in _HOSPITAL_KINDS.values()),
+        *(f"nodes/[^/]+/{kind}" for kind in _NODE_KINDS.values()),
+        "commit",
+        "record",
+        "report",
+    )
+)
+_REPORTED = re.compile(rf"rounds/\d+/(?:{_KINDS})/[^/]+")
 
 
 class Place(NamedTuple):
@@ -22,6 +34,11 @@ class Place(NamedTuple):
     def key(self, digest: Sha256) -> str:
         """Key of the object with this digest."""
         return f"{self.prefix}{digest}.{self.suffix}"
+
+
+def holds(key: str) -> bool:
+    """Whether `key` lies in a place of the reports' bucket; what others put beneath a place, or elsewhere, is nobody's evidence."""
+    return _REPORTED.fullmatch(key) is not None
 
 
 def model() -> Place:

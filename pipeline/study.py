@@ -15,6 +15,7 @@ from pipeline.domain import HospitalName, NodeName, Sha256
 from pipeline.errors import InvalidStudy
 from pipeline.evidence.canonical import digest, sha256
 from pipeline.layers import LAYERS, Layer, Network
+from pipeline.layers.plan import plan
 from pipeline.settings import PROJECT
 
 PROTOCOLS: Mapping[str, Mapping[str, int]] = {
@@ -209,6 +210,10 @@ def _check(study: Study, file: str) -> None:
         refuse("model", f"{classes} outputs", f"{len(study.source.classes)}, one per class of {study.dataset}")
     if size > LARGEST_MODEL:
         refuse("model", f"{size} parameters", f"at most {LARGEST_MODEL}, the limit for the encrypted rule")
+    try:
+        plan(study.network, max(abs(bound) for bound in study.source.input_range))
+    except ValueError as error:
+        refuse("model", [next(iter(item)) for item in study.model], f"values that stay within 64 bits under encryption: {error}")
 
 
 def _layer(item: Mapping[str, Mapping[str, int]]) -> Layer:

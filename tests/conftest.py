@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -42,12 +41,20 @@ def _stage(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    stages = ("unit", "integration", "e2e")
-    items.sort(key=lambda item: stages.index(_stage(item)))
+    # The longest first, so that no worker is left with one of them when the others are done.
+    items.sort(key=lambda item: ("e2e", "integration", "unit").index(_stage(item)))
     for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
         for marker in ENGINES_AND_SERVICES:
             if item.get_closest_marker(marker) and (reason := _missing(marker)):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _group(item: pytest.Item) -> str:
+    """Tests that one worker runs: those of a file, or of a folder that shares one installation."""
+    place = item.path.relative_to(HERE)
+    shared = _stage(item) == "e2e" or place.parts[:2] == ("integration", "roles")
+    return str(place.parent if shared else place)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,35 +67,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest_socket.enable_socket()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    started = time.monotonic()
-    try:
-        return (yield)
-    finally:
-        _seconds[_stage(item)] += time.monotonic() - started
-        pytest_socket.enable_socket()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    report: pytest.TestReport = yield
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    # Called where the summary is written, also when workers run the tests.
+    _seconds[Path(report.nodeid).parts[1]] += report.duration
     if report.when == "call" or report.outcome != "passed":
         for marker, outcomes in _outcomes.items():
-            if item.get_closest_marker(marker):
+            if marker in report.keywords:
                 outcomes[report.outcome] += 1
-    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("engines and services exercised")
     for marker, outcomes in _outcomes.items():
-        said = [f"{outcomes['passed'] + outcomes['failed']} tests"] if outcomes["passed"] or outcomes["failed"] else ["not tested"]
-        said += [f"{outcomes[outcome]} {outcome}" for outcome in ("failed", "skipped") if outcomes[outcome]]
-        if outcomes["skipped"] and (reason := _missing(marker)):
-            said.append(f"not installed: {reason}")
-        terminalreporter.line(f"{ENGINES_AND_SERVICES[marker]}: {', '.join(said)}")
-    terminalreporter.line("; ".join(f"{stage}: {seconds:.0f} s" for stage, seconds in _seconds.items()))
+        terminalreporter.line(f"{ENGINES_AND_SERVICES[marker]}: {_said(marker, outcomes)}")
+    terminalreporter.line("seconds of tests: " + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in _seconds.items()))
+
+
+def _said(marker: str, outcomes: Counter[str]) -> str:
+    if outcomes["skipped"] and (reason := _missing(marker)):
+        return f"not installed, {outcomes['skipped']} tests skipped ({reason})"
+    if not outcomes["passed"] + outcomes["failed"]:
+        return "not tested"
+    counts = [f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if outcomes[outcome]]
+    return f"tested ({', '.join(counts)})"
 
 
 @pytest.fixture(scope="session")

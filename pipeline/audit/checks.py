@@ -112,7 +112,7 @@ def commit(case: Case) -> str:
 
 
 def manifests(case: Case) -> str:
-    """Every manifest of the input set is its hospital's only one, signed by a hospital that the ledger authorised."""
+    """Every manifest of the input set is signed by a hospital that the ledger authorised, and no component stands twice."""
     seen: dict[str, HospitalName] = {}
     nodes = {node.name for node in case.record.nodes}
     for hospital, statement in case.manifests.items():
@@ -125,7 +125,11 @@ def manifests(case: Case) -> str:
                 if component in seen:
                     raise EvidenceRejected(f"component {component[:16]} stands in the manifest of {seen[component]} too")
                 seen[component] = hospital
-    return f"{len(case.manifests)} manifests, {len(seen)} components, no digest twice"
+    # The commit root decides which one counts: what its author says later changes nothing, and must not spoil the round for others.
+    restless = [name for name in case.manifests if len(case.shelf.digests(places.statement(case.round, Kind.MANIFEST, name))) > 1]
+    return f"{len(case.manifests)} manifests, {len(seen)} components, no digest twice" + "".join(
+        f"; {name} posted another manifest beside the committed one" for name in restless
+    )
 
 
 def validations(case: Case) -> str:
@@ -178,14 +182,16 @@ def confirmations(case: Case) -> str:
 def objects(case: Case) -> str:
     """Everything that was stored for the round was written once and has the digest in its name; raises with all that do not."""
     problems = []
-    for key in case.shelf.keys:
+    evidence = [key for key in case.shelf.keys if places.holds(key)]
+    for key in evidence:
         try:
             case.shelf.read_key(key, Sha256(key.rpartition("/")[2].partition(".")[0]))
         except WardroundError as error:
             problems.append(str(error))
     if problems:
         raise EvidenceRejected("; ".join(problems))
-    return f"{len(case.shelf.keys)} objects of the round, each written once"
+    strays = len(case.shelf.keys) - len(evidence)
+    return f"{len(evidence)} objects of the round, each written once" + (f"; {strays} beside them are no evidence" if strays else "")
 
 
 CHECKS = (

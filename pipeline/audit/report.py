@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.audit import pictures
-from pipeline.audit.dossier import Dossier
+from pipeline.audit.dossier import Dossier, HospitalRow
+from pipeline.audit.record import RoundRecord
 from pipeline.audit.summary import RoundSummary, summary
 from pipeline.domain import Verdict
 
@@ -101,6 +102,22 @@ def course_csv(history: Sequence[RoundSummary]) -> str:
     return buffer.getvalue()
 
 
+def _remarks(row: HospitalRow, record: RoundRecord | None) -> list[str]:
+    """What a reader should know about a hospital's part beside its verdict."""
+    remarks = []
+    if row.reason:
+        remarks.append(REASONS.get(row.reason, row.reason) + (f": {', '.join(row.failed)}" if row.failed else ""))
+    strikes = record.strikes.get(row.name, ()) if record else ()
+    if record and strikes:
+        rounds = ", ".join(map(str, strikes))
+        remarks.append(f"rejected in round{'s' if len(strikes) > 1 else ''} {rounds} of the last {record.strike_rule.window}")
+    if record and row.name in record.quarantined and row.reason != "quarantined":
+        remarks.append("in quarantine from the next round on")
+    if row.accuracy is None and row.verdict is not Verdict.ABSENT:
+        remarks.append("has not confirmed the model")
+    return remarks
+
+
 def _page(dossier: Dossier, history: Sequence[RoundSummary], title: str, course: str) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -119,7 +136,7 @@ def _page(dossier: Dossier, history: Sequence[RoundSummary], title: str, course:
         history=history,
         ended=datetime.fromtimestamp(dossier.time or 0, UTC).strftime("%-d %B %Y, %H:%M:%S UTC"),
         trust=TRUST.get(protocol, "See docs/threat-model.md for what this protocol trusts."),
-        reasons=REASONS,
+        remarks=lambda row: _remarks(row, dossier.record),
         course=course,
         local=pictures.svg(pictures.local_accuracy(dossier)) if dossier.tested else "",
         stages=pictures.svg(pictures.stages(dossier)) if dossier.seconds else "",

@@ -30,8 +30,9 @@ class Shelf:
 
     def digests(self, place: Place) -> tuple[Sha256, ...]:
         """Digests of what lies, or lay, in `place`."""
-        inside = (key.removeprefix(place.prefix) for key in self.keys if key.startswith(place.prefix))
-        return tuple(Sha256(name.partition(".")[0]) for name in inside if name.endswith(f".{place.suffix}"))
+        inside = (Sha256(key.removeprefix(place.prefix).partition(".")[0]) for key in self.keys if key.startswith(place.prefix))
+        # A store policy's `*` also matches slashes: others may write beneath a place, but not into it.
+        return tuple(digest for digest in inside if place.key(digest) in self._versions and "/" not in digest)
 
     def read(self, place: Place, digest: Sha256) -> bytes:
         """The object's bytes; raises EvidenceRejected or ObjectMissing naming it when it is not the only version, or another's."""

@@ -12,6 +12,12 @@ import httpx
 from pipeline.errors import Misconfigured, Unavailable
 from pipeline.secret import Secret
 
+STEPS = (
+    *("number", "prepare", "open_round", "validate", "train", "share", "commit", "verify", "aggregate"),
+    *("finalise", "confirm", "retire", "record", "next_round"),
+)
+"""Of a round, in their order; a task is called after its step and, where several actors take it, its actor."""
+
 _DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
@@ -26,6 +32,11 @@ class TaskState:
     def done(self) -> bool:
         """Whether it will not run any more."""
         return self.state in _DONE
+
+    @property
+    def step(self) -> str:
+        """The step of a round that it takes: its id without the actor's name."""
+        return next((step for step in STEPS if self.task == step or self.task.startswith(f"{step}_")), self.task)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class Airflow:
             "GET", f"/api/v2/dags/{dag}/dagRuns", params={"order_by": "run_after", "limit": 100, "dag_run_id_pattern": f"{first}%"}
         )
         runs = [RunState(run["dag_run_id"], run["state"]) for run in answer["dag_runs"]]
-        return tuple(run for run in runs if run.run_id == first or run.run_id.startswith(f"{first}+"))
+        return tuple(run for run in runs if run.run_id == first or run.run_id.startswith(f"{first}~"))
 
     def tasks(self, dag: str, run: str) -> tuple[TaskState, ...]:
         """The run's tasks."""

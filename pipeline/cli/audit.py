@@ -6,6 +6,7 @@ import json
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -32,7 +33,8 @@ def rounds(json_: JsonOption = False) -> None:
     if json_:
         typer.echo(json.dumps([item.to_json() for item in found], indent=2))
         return
-    table = Table("round", "study", "status", "accepted", "rejected", "absent", "accuracy", "seconds", "model")
+    # Fits the 80 columns of a plain terminal or a log.
+    table = Table("round", "study", "status", "accepted", "rejected", "absent", "accuracy", "model", box=SIMPLE_HEAD, padding=0)
     for item in found:
         verdicts = list(item.verdicts.values())
         table.add_row(
@@ -41,8 +43,7 @@ def rounds(json_: JsonOption = False) -> None:
             item.status.value,
             *(str(verdicts.count(verdict)) if verdicts else "" for verdict in Verdict),
             "" if item.accuracy is None else f"{item.accuracy:.1%}",
-            f"{sum(item.seconds.values()):.1f}" if item.seconds else "",
-            (item.model_sha256 or "")[:16],
+            (item.model_sha256 or "")[:8],
         )
     _console.print(table)
 

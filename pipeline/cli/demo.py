@@ -17,11 +17,16 @@ from pipeline.roles.comparison import without_verification
 from pipeline.settings import Settings
 from pipeline.setup.airflow import PROVIDER, password_file
 from pipeline.study import Study
+from pipeline.train import misbehaviour
 
 
 def demo(settings: Settings, study: Study, rounds: int, console: Console) -> None:
     """Run rounds through Airflow and print them; raises RoundAborted when one of them fails."""
     console.print(f"[bold]{study.title}[/bold]: {rounds} rounds, verified with {study.engine} ({study.protocol})")
+    for name in study.hospitals:
+        behaviour = misbehaviour.configured(settings.hospital(name))
+        if behaviour is not misbehaviour.HONEST:
+            console.print(f"  {name} {behaviour.summary}; so says its own {settings.hospital(name) / 'hospital.yaml'}")
     run(settings, study, rounds, console)
     finished = [dossier for dossier in Evidence.open(settings).dossiers(study) if dossier.record is not None]
     for dossier in finished[-rounds:]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from pipeline.cli.airflow import Airflow, RunState
+from pipeline.cli.airflow import STEPS, Airflow, RunState, TaskState
 from pipeline.errors import RoundAborted, Unavailable
 from pipeline.installation import Installation
 from pipeline.secret import Secret
@@ -16,8 +17,8 @@ from pipeline.setup.airflow import PROVIDER, password_file
 from pipeline.study import Study
 
 _POLL_SECONDS = 1.0
-_PATIENCE_SECONDS = 60.0
-"""How long Airflow may be away: it is restarted when it dies."""
+_PATIENCE_SECONDS = 120.0
+"""How long Airflow may be away, and how long it may take to start the next round: it is restarted when it dies."""
 
 
 def connect(settings: Settings) -> Airflow:
@@ -30,32 +31,77 @@ def run(settings: Settings, study: Study, rounds: int, console: Console) -> None
     dag = f"round_{study.name}"
     airflow = connect(settings)
     first = airflow.trigger(dag, rounds)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        bars = [progress.add_task(f"round {number} of {rounds}", total=None, start=False) for number in range(1, rounds + 1)]
-        lost_since: float | None = None
+    with _Display(console, rounds) as display:
+        waiting_since: float | None = None
         while True:
             try:
                 series = airflow.series(dag, first)
-                for bar, state in zip(bars, series, strict=False):
-                    _show(progress, bar, airflow, dag, state)
-                lost_since = None
+                for place, state in enumerate(series[:rounds]):
+                    display.show(place, state, airflow.tasks(dag, state.run_id) if not display.ended(place) else ())
             except Unavailable:
-                lost_since = lost_since or time.monotonic()
-                if time.monotonic() - lost_since > _PATIENCE_SECONDS:
+                if _waited(waiting_since):
                     raise
                 series = ()
             if any(state.state == "failed" for state in series):
-                raise RoundAborted(f"a round of {study.name} failed; `wardround rounds` and the run in Airflow ({dag}) say where")
+                raise RoundAborted(
+                    f"a round of {study.name} ended without a model; `wardround rounds` and the tasks of {dag} in Airflow say why"
+                )
             if len(series) == rounds and all(state.ended for state in series):
                 return
+            if any(not state.ended for state in series):
+                waiting_since = None
+            elif _waited(waiting_since):
+                raise Unavailable(f"{dag}: round {len(series) + 1} of {rounds} was not started; the last run's tasks in Airflow say why")
+            else:
+                waiting_since = waiting_since or time.monotonic()
             time.sleep(_POLL_SECONDS)
 
 
-def _show(progress: Progress, bar: object, airflow: Airflow, dag: str, state: RunState) -> None:
-    task = next(item for item in progress.tasks if item.id == bar)
-    if task.finished:
-        return
-    progress.start_task(task.id)
-    tasks = airflow.tasks(dag, state.run_id)
-    progress.update(task.id, total=len(tasks), completed=sum(item.done for item in tasks))
+def _waited(since: float | None) -> bool:
+    return since is not None and time.monotonic() - since > _PATIENCE_SECONDS
+
+
+class _Display:
+    """One bar per round on a terminal; elsewhere one line per round and step, since a log keeps everything."""
+
+    def __init__(self, console: Console, rounds: int) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._rounds, self._console = rounds, console
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._bars: list[TaskID] = []
+        self._said: set[str] = set()
+
+    def __enter__(self) -> _Display:
+        self._progress.start()
+        self._bars = [self._progress.add_task(self._title(place), total=None, start=False) for place in range(self._rounds)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def ended(self, place: int) -> bool:
+        """Whether this round was shown at its end."""
+        return self._progress.tasks[place].finished
+
+    def show(self, place: int, state: RunState, tasks: Sequence[TaskState]) -> None:
+        """Show where a round stands."""
+        if self.ended(place):
+            return
+        bar = self._bars[place]
+        if state.state != "queued":
+            self._progress.start_task(bar)
+        working = [step for step in STEPS if any(task.step == step and task.state == "running" for task in tasks)]
+        words = {"queued": "queued (a study runs one round at a time)", "success": "finished", "failed": "ended without a model"}
+        what = words.get(state.state) or (working[-1] if working else None)
+        title = f"{self._title(place)}: {what}" if what else self._title(place)
+        total = max(1, len(tasks))
+        done = total if state.ended else min(total - 1, sum(task.done for task in tasks))
+        self._progress.update(bar, total=total, completed=done, description=title)
+        # A later round is queued while the one before closes; that is no news.
+        news = what is not None and not (state.state == "queued" and place > 0)
+        if not self._console.is_terminal and news and title not in self._said:
+            self._said.add(title)
+            self._console.print(title)
+
+    def _title(self, place: int) -> str:
+        return f"round {place + 1} of {self._rounds}"

@@ -132,11 +132,12 @@ class Sitting:
     @classmethod
     def join(cls, desk: Desk, round_id: RoundId, *allowed: RoundStatus) -> Sitting:
         """Raise Refused unless the ledger holds this round of this very study digest in one of the `allowed` states."""
-        state = desk.ledger.round(round_id)
-        if state.status not in allowed:
+        status = desk.ledger.status(round_id)
+        if status not in allowed:
             raise Refused(
-                f"round {round_id}: the ledger says {state.status}, want {' or '.join(allowed)}; nothing to do for {desk.identity.name}"
+                f"round {round_id}: the ledger says {status}, want {' or '.join(allowed)}; nothing to do for {desk.identity.name}"
             )
+        state = desk.ledger.round(round_id)
         opened = state.opened
         if opened.study != desk.study_id or opened.study_digest != desk.digest:
             raise Refused(

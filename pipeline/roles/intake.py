@@ -119,7 +119,8 @@ def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal,
     desk, me = sitting.desk, NodeName(sitting.desk.identity.name)
     nodes, order = desk.study.nodes, tuple(taken.manifests)
     held = {hospital: opened for hospital in order if (opened := _open_own(sitting, hospital, taken.manifests[hospital], key))}
-    _say(sitting, journal, Kind.INVENTORY, exchange.inventory_body({hospital: tuple(parts) for hospital, parts in held.items()}))
+    said = _say(sitting, journal, Kind.INVENTORY, exchange.inventory_body({hospital: tuple(parts) for hospital, parts in held.items()}))
+    _still_held(sitting, said, held, taken)
     inventories: dict[NodeName, Inventory] = {}
     for node, statement in desk.board.wait(sitting.round_id, Kind.INVENTORY, nodes, deadline).items():
         desk.check(statement, sitting.context)
@@ -138,6 +139,8 @@ def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal,
             component = _borrow(sitting, loan, taken.manifests[loan.hospital], key, deadline)
             held.setdefault(loan.hospital, {})[loan.component] = component
     mine = _say(sitting, journal, Kind.INPUT_SET, inputs)
+    if mine != inputs:
+        raise RoundAborted(f"round {sitting.round_id}: {me} signed another input set before; what it sees now does not give that one")
     for node, statement in desk.board.wait(sitting.round_id, Kind.INPUT_SET, nodes, deadline).items():
         desk.check(statement, sitting.context)
         if dict(statement.body) != mine:
@@ -178,6 +181,16 @@ def _open_own(sitting: Sitting, hospital: HospitalName, manifest: Manifest, key:
     return {index: part for index, part in parts.items() if component_digest(part) == manifest.components[index]}
 
 
+def _still_held(sitting: Sitting, said: Mapping[str, Any], held: Held, taken: Committed) -> None:
+    """Raise RoundAborted when a component that this node said it holds, before a crash, is no longer to be had."""
+    for name, indices in said.items():
+        hospital = HospitalName(name)
+        if not set(indices) <= set(held.get(hospital, {})):
+            why = taken.absent.get(hospital, "its envelope is gone from the store or changed")
+            me = sitting.desk.identity.name
+            raise RoundAborted(f"round {sitting.round_id}: {me} signed that it holds components of {hospital}, but does not now: {why}")
+
+
 def _lend(sitting: Sitting, loan: Loan, component: Vector) -> None:
     key = sitting.sealing_keys()[loan.needy]
     data = envelope.seal({loan.component: component}, sitting.context, loan.hospital, loan.needy, key)
@@ -205,7 +218,7 @@ def _borrow(sitting: Sitting, loan: Loan, manifest: Manifest, key: PrivateKey, d
     )
 
 
-def _say(sitting: Sitting, journal: Journal, kind: Kind, body: Mapping[Any, object]) -> dict[str, object]:
+def _say(sitting: Sitting, journal: Journal, kind: Kind, body: Mapping[Any, object]) -> dict[str, Any]:
     """Make this node's only statement of a kind: what was said before a crash stands."""
     statement = journal.said(sitting.round_id, kind) or sitting.desk.sign(kind, body, sitting.context)
     sitting.desk.board.say(sitting.round_id, journal.say(sitting.round_id, statement))

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import models, places
+from pipeline.audit.orders import REMEMBERED
 from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
 from pipeline.mpc.sharing import Vector
 from pipeline.roles.desk import Desk
-
-_MEMORY = 16
-"""Finished rounds that a hospital looks back on for its back-off; from 1/8 it recovers to 1 within ten acceptances."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Lineage:
 def lineage(desk: Desk) -> Lineage:
     """Read the study's lineage; raises EvidenceRejected when a record is not the one that the ledger anchors."""
     finished = [state.finalised for state in desk.ledger.rounds(desk.study_id) if state.finalised]
-    records = tuple(desk.board.json(places.record(event.round), event.record) for event in finished[-_MEMORY:])
+    records = tuple(desk.board.json(places.record(event.round), event.record) for event in finished[-REMEMBERED:])
     if not records:
         return Lineage(0, None, {}, frozenset(), ())
     last = records[-1]

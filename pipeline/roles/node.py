@@ -14,7 +14,7 @@ from pipeline import models, places
 from pipeline.audit import record
 from pipeline.consortium import PORTS_PER_NODE
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Verdict
-from pipeline.errors import Refused, RoundAborted
+from pipeline.errors import Refused, RoundAborted, SecondOpening
 from pipeline.evidence import signing
 from pipeline.files import locked, write_secret
 from pipeline.mpc import rule, strikes
@@ -84,7 +84,13 @@ def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings 
     journal.begin_opening(commit, accepted, revealed["inputs"])
     opened = journal.opened(commit)
     if opened is None:
-        opened = _open(sitting, accepted, _inputs(sitting, past), journal, commit)
+        inputs = _inputs(sitting, past)
+        if dict(inputs.digests) != revealed["inputs"]:
+            raise SecondOpening(
+                f"round {round_id}: {name} verified another input set than the nodes hold now; an aggregate is opened over the components "
+                "that were verified or not at all, so let the round abort at its deadline"
+            )
+        opened = _open(sitting, accepted, inputs, journal, commit)
     new = rule.new_model(global_model(desk, sitting.previous_model), np.array(opened["total"], dtype=np.int64), opened["count"])
     return _vote(sitting, past, revealed, models.model_bytes(new), opened["count"])
 

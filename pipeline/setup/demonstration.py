@@ -14,6 +14,7 @@ from pipeline.ingest.partition import deal
 from pipeline.roles import approval
 from pipeline.settings import Settings
 from pipeline.study import Study
+from pipeline.train.misbehaviour import BEHAVIOURS
 
 MISBEHAVING: Mapping[str, str] = {"elm": "label_flip"}
 """Hospital to its misbehaviour, written to its own hospital.yaml at the first set-up; edit that file afterwards."""
@@ -26,7 +27,7 @@ def configure_hospitals(settings: Settings, hospitals: tuple[str, ...]) -> None:
         if not path.exists():
             text = (
                 "# This hospital's own configuration; nobody else reads it.\n"
-                "# misbehaviour: honest, label_flip, sign_flip, free_rider or not_a_number (for demonstrations)\n"
+                f"# For demonstrations, one of: {', '.join(BEHAVIOURS)}.\n"
                 f"misbehaviour: {MISBEHAVING.get(name, 'honest')}\n"
             )
             write_atomic(path, text.encode(), mode=0o600)

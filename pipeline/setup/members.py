@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline import identity, ports
-from pipeline.consortium import Consortium, LedgerLocation, Node
+from pipeline.consortium import PORTS_PER_NODE, Consortium, LedgerLocation, Node
 from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import Misconfigured
 from pipeline.files import write_atomic, write_secret
@@ -23,9 +23,6 @@ from pipeline.store import policies
 from pipeline.store.policies import Policy
 from pipeline.study import Study
 
-_PORTS_PER_NODE = 20
-"""A node's parties listen on the first ones; the others are for rounds of other studies at the same time."""
-
 
 def on_this_machine(settings: Settings, installation: Installation) -> Callable[[NodeName], str]:
     """Gives a node loopback and the first of its own free ports, apart from all that were given before."""
@@ -35,7 +32,7 @@ def on_this_machine(settings: Settings, installation: Installation) -> Callable[
             taken |= _block(int(node.host.rpartition(":")[2]))
 
     def address(_: NodeName) -> str:
-        first = ports.choose(_PORTS_PER_NODE, taken)
+        first = ports.choose(PORTS_PER_NODE, taken)
         taken.update(_block(first))
         return f"{LOOPBACK}:{first}"
 
@@ -43,7 +40,7 @@ def on_this_machine(settings: Settings, installation: Installation) -> Callable[
 
 
 def _block(first: int) -> set[int]:
-    return set(range(first, first + _PORTS_PER_NODE))
+    return set(range(first, first + PORTS_PER_NODE))
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,15 @@ import pipeline
 
 HEAVY = (
     "torch",
+    "torch._dynamo",  # torch.optim loads it, with sympy, at a process's first step
     "numpy",
     "pandas",
     "sklearn.ensemble",
     "great_expectations",
     "web3",
     "boto3",
+    "dvc.repo",
+    "dulwich.repo",
     "safetensors.numpy",
     "jinja2",
     "nacl.public",

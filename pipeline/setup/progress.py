@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-CONSOLE = Console(highlight=False)
+CONSOLE = Console(highlight=False, soft_wrap=True)
 
 
 @contextmanager

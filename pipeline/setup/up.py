@@ -10,7 +10,7 @@ from pipeline.files import locked
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.settings import Settings
-from pipeline.setup import airflow, demonstration, health, ledger, members, services, store, tools
+from pipeline.setup import airflow, demonstration, health, ledger, members, programs, services, store, tools
 from pipeline.setup.members import Members
 from pipeline.setup.progress import note, step
 from pipeline.setup.services import AIRFLOW, CHAIN, STORE
@@ -57,6 +57,9 @@ def up(settings: Settings) -> Installation:
                     f"study {study}: this machine lacks its data set, so its hospitals will be absent; WARDROUND_DATA names where data lie"
                 )
             demonstration.approve(settings, consortium, studies)
+        with step("encrypted programs"):
+            for study, reason in programs.compile_programs(settings, studies).items():
+                note(f"study {study} cannot run on this machine: {reason}")
         with step("Airflow"):
             airflow_launched.result()
             _await_airflow(installation, manager)

@@ -2,10 +2,10 @@
 
 from pipeline.mpc.engines.base import Engine
 from pipeline.mpc.engines.mp_spdz import MpSpdz
-from pipeline.mpc.engines.spu import SpuEngine
+from pipeline.mpc.engines.spu import Spu
 from pipeline.settings import Settings
 
-ENGINES: dict[str, type[MpSpdz] | type[SpuEngine]] = {engine.name: engine for engine in (MpSpdz, SpuEngine)}
+ENGINES: dict[str, type[MpSpdz] | type[Spu]] = {engine.name: engine for engine in (MpSpdz, Spu)}
 """Name in a study file to engine."""
 
 

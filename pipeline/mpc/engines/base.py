@@ -117,6 +117,10 @@ class Engine(ABC):
         """What is missing on this machine, each with the way to mend it; empty when the engine can run."""
 
     @abstractmethod
+    def prepare(self, protocol: str, task: VerifyTask | AggregateTask) -> None:
+        """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
+
+    @abstractmethod
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
 

@@ -68,6 +68,10 @@ class MpSpdz(Engine):
             found.append(f"{sys.platform}: got this operating system, want Linux")
         return tuple(found)
 
+    def prepare(self, protocol: str, task: VerifyTask | AggregateTask) -> None:
+        """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
+        self._compiled(protocol, task)
+
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
         nodes, numbers = _nodes(protocol, party), task.rule
@@ -101,11 +105,7 @@ class MpSpdz(Engine):
         self, program: str, protocol: str, task: VerifyTask | AggregateTask, vectors: Sequence[shares.Held], outputs: int, party: Party
     ) -> tuple[shares.Words, EngineStats]:
         end = time.monotonic() + party.deadline_seconds
-        samples, largest_input = (task.rule.samples, max(map(abs, task.rule.input_range))) if isinstance(task, VerifyTask) else (0, 0)
-        shape = programs.shape(
-            task.network, nodes=len(party.hosts), hospitals=len(task.hospitals), samples=samples, largest_input=largest_input
-        )
-        bytecode = programs.compiled(program, shape, installation=self._home, cache=self._cache)
+        bytecode = self._compiled(protocol, task)
         content = shares.encode(vectors, len(party.hosts), party.index)
         with private_folder(party.workdir, len(content)) as folder:
             outputs_folder = folder / "Player-Data"
@@ -120,6 +120,14 @@ class MpSpdz(Engine):
             agreed = {"program": bytecode.name, "task": task_digest(protocol, task)}
             ended = _together(Meeting(party, agreed), [str(self._binary(protocol)), *options, program], folder, party, end)
             return shares.decode_output(outputs_folder / f"Binary-Output-P{party.index}-0", outputs), ended.stats
+
+    def _compiled(self, protocol: str, task: VerifyTask | AggregateTask) -> Path:
+        program, samples, largest_input = "trimmed_mean", 0, 0
+        if isinstance(task, VerifyTask):
+            program, samples, largest_input = "verify", task.rule.samples, max(map(abs, task.rule.input_range))
+        nodes, hospitals = NODES[protocol], len(task.hospitals)
+        shape = programs.shape(task.network, nodes=nodes, hospitals=hospitals, samples=samples, largest_input=largest_input)
+        return programs.compiled(program, shape, installation=self._home, cache=self._cache)
 
     def _binary(self, protocol: str) -> Path:
         return self._home / f"{protocol}-party.x"

@@ -44,7 +44,7 @@ def program_digest() -> Sha256:
     )
 
 
-class SpuEngine(Engine):
+class Spu(Engine):
     """Semi-honest, 3 nodes; a node's process gets its components through a pipe and never writes them down."""
 
     name: ClassVar[str] = "spu"
@@ -58,7 +58,7 @@ class SpuEngine(Engine):
             return (f"SPU's environment is missing ({self.settings.spu_python}): run `make setup`",)
         return ()
 
-    def prepare(self, task: VerifyTask | AggregateTask) -> None:
+    def prepare(self, protocol: str, task: VerifyTask | AggregateTask) -> None:
         """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
         self._require_environment()
         program = _described(task)

@@ -1,4 +1,4 @@
-"""Read by every Airflow process at its start: the scheduler loads the heavy imports once for all tasks that it forks."""
+"""Read by every Airflow process at its start: who forks tasks or parsers of DAG files loads their heavy imports once for all of them."""
 
 from __future__ import annotations
 
@@ -8,3 +8,5 @@ if "scheduler" in sys.argv:
     from pipeline.setup.preload import preload
 
     preload()
+elif "dag-processor" in sys.argv:
+    import numpy  # noqa: F401  all that takes long in reading a study

@@ -14,7 +14,7 @@ from pipeline.domain import HospitalName
 from pipeline.layers import Conv2d, Flatten, Linear, Network, ReLU
 from pipeline.mpc import reference
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, RuleParameters, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.spu import SpuEngine
+from pipeline.mpc.engines.spu import Spu
 from tests.support.parties import make_parties, run_parties
 from tests.support.tasks import LOGISTIC, MLP, ONE, SMALL_CNN, Words, in_later_round, payload, random_round, with_update
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.spu
 
 
 def _verify(task: VerifyTask, payloads: dict[HospitalName, Words], folder: Path) -> list[VerifyOutput]:
-    outputs = run_parties(SpuEngine(), "aby3", task, payloads, folder)
+    outputs = run_parties(Spu(), "aby3", task, payloads, folder)
     return [output for output in outputs if isinstance(output, VerifyOutput)]
 
 
@@ -107,7 +107,7 @@ def test_the_trimmed_mean_equals_the_reference(hospitals: int, tmp_path: Path) -
         payloads = with_update(payloads, place, generator.integers(-(2**18) + 1, 2**18, MLP.size))
     aggregation = AggregateTask(task.hospitals, MLP)
     total, count = reference.aggregate(aggregation, payloads)
-    outputs = run_parties(SpuEngine(), "aby3", aggregation, payloads, tmp_path)
+    outputs = run_parties(Spu(), "aby3", aggregation, payloads, tmp_path)
     assert len(outputs) == 3
     for output in outputs:
         assert isinstance(output, AggregateOutput)
@@ -125,7 +125,7 @@ def test_the_verdict_does_not_depend_on_the_randomness_of_the_sharing(tmp_path: 
 def test_a_run_states_its_costs_and_leaves_nothing_but_an_owners_log(tmp_path: Path) -> None:
     task, payloads = random_round(LOGISTIC, 3, 4, None, seed=11)
     parties = make_parties(3, tmp_path)
-    outputs = run_parties(SpuEngine(), "aby3", task, payloads, tmp_path, parties)
+    outputs = run_parties(Spu(), "aby3", task, payloads, tmp_path, parties)
     for party, output in zip(parties, outputs, strict=True):
         assert list(party.workdir.iterdir()) == []
         assert stat.S_IMODE(os.stat(party.log).st_mode) == 0o600
@@ -135,10 +135,10 @@ def test_a_run_states_its_costs_and_leaves_nothing_but_an_owners_log(tmp_path: P
 
 
 def test_a_prepared_shape_is_not_compiled_in_the_round(tmp_path: Path) -> None:
-    engine = SpuEngine(replace(SpuEngine().settings, cache=tmp_path / "cache"))
+    engine = Spu(replace(Spu().settings, cache=tmp_path / "cache"))
     task, payloads = random_round(LOGISTIC, 3, 4, None, seed=12)
-    engine.prepare(task)
-    engine.prepare(AggregateTask(task.hospitals, LOGISTIC))
+    engine.prepare("aby3", task)
+    engine.prepare("aby3", AggregateTask(task.hospitals, LOGISTIC))
     prepared = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("spu/*.bin")}
     run_parties(engine, "aby3", task, payloads, tmp_path / "a")
     run_parties(engine, "aby3", AggregateTask(task.hospitals, LOGISTIC), payloads, tmp_path / "b")
@@ -148,7 +148,7 @@ def test_a_prepared_shape_is_not_compiled_in_the_round(tmp_path: Path) -> None:
 
 def test_a_changed_threshold_does_not_compile_the_program_again(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    engine = SpuEngine(replace(SpuEngine().settings, cache=cache))
+    engine = Spu(replace(Spu().settings, cache=cache))
     task, payloads = random_round(LOGISTIC, 3, 4, 2**36, seed=12)
     run_parties(engine, "aby3", task, payloads, tmp_path / "a")
     compiled = sorted(cache.glob("spu/*.bin"))

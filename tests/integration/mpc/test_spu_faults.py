@@ -19,7 +19,7 @@ from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
 from pipeline.mpc.engines import spu
 from pipeline.mpc.engines.base import AggregateTask, Party, VerifyTask
-from pipeline.mpc.engines.spu import SpuEngine
+from pipeline.mpc.engines.spu import Spu
 from pipeline.settings import PROJECT
 from tests.support.parties import deal, make_parties, outcomes_of, run_parties, self_signed
 from tests.support.tasks import LOGISTIC, SMALL_CNN, Words, random_round
@@ -36,7 +36,7 @@ def small_round() -> tuple[VerifyTask, dict[HospitalName, Words]]:
 def long_round(tmp_path_factory: pytest.TempPathFactory) -> tuple[VerifyTask, dict[HospitalName, Words]]:
     """A round that computes for seconds, compiled already, so that there is a middle to fail in."""
     task, payloads = random_round(SMALL_CNN, 5, 32, None, seed=1)
-    run_parties(SpuEngine(), "aby3", task, payloads, tmp_path_factory.mktemp("compiled"))
+    run_parties(Spu(), "aby3", task, payloads, tmp_path_factory.mktemp("compiled"))
     return task, payloads
 
 
@@ -77,7 +77,7 @@ def test_a_party_killed_in_mid_run_ends_the_others_at_once(
     task, payloads = long_round
     parties = make_parties(3, tmp_path, deadline_seconds=200)
     thread = _once_computing(parties[2], lambda process: process.kill())
-    outcomes = outcomes_of(SpuEngine(), "aby3", task, payloads, parties)
+    outcomes = outcomes_of(Spu(), "aby3", task, payloads, parties)
     thread.join()
     messages = _messages(list(outcomes))
     assert "killed (signal 9)" in messages[2]
@@ -91,7 +91,7 @@ def test_a_stopped_party_ends_all_at_the_deadline(long_round: tuple[VerifyTask, 
     task, payloads = long_round
     parties = make_parties(3, tmp_path, deadline_seconds=25)
     thread = _once_computing(parties[1], lambda process: os.killpg(process.pid, signal.SIGSTOP))
-    messages = _messages(list(outcomes_of(SpuEngine(), "aby3", task, payloads, parties)))
+    messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties)))
     thread.join()
     assert any("no result within 25 s" in message for message in messages)
 
@@ -112,7 +112,7 @@ def test_no_share_is_ever_on_disk_even_of_a_killed_party(long_round: tuple[Verif
             process.kill()
 
     thread = _once_computing(parties[0], look)
-    _messages(list(outcomes_of(SpuEngine(), "aby3", task, payloads, parties)))
+    _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties)))
     thread.join()
     assert {"pinned.pem", "party.log"} <= set(seen)
     look()
@@ -122,7 +122,7 @@ def test_no_share_is_ever_on_disk_even_of_a_killed_party(long_round: tuple[Verif
 def test_a_peer_that_never_comes_is_named(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
     task, payloads = small_round
     parties = make_parties(3, tmp_path, deadline_seconds=20)
-    messages = _messages(list(outcomes_of(SpuEngine(), "aby3", task, payloads, parties[:2])))
+    messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties[:2])))
     assert any(f"node 2 ({parties[2].hosts[2]}): did not come by the deadline" in message for message in messages)
 
 
@@ -134,7 +134,7 @@ def test_a_certificate_that_is_not_pinned_is_refused(
     parties = make_parties(3, tmp_path, deadline_seconds=20)
     certificate, key = self_signed(tmp_path / "foreign", f"node-{foreign}")
     parties[foreign] = replace(parties[foreign], certificate=certificate, private_key=key)
-    messages = _messages(list(outcomes_of(SpuEngine(), "aby3", task, payloads, parties)))
+    messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties)))
     assert any("certificate" in message for message in messages), messages
 
 
@@ -144,7 +144,7 @@ def test_one_pinned_certificate_cannot_stand_for_another_node(
     task, payloads = small_round
     parties = make_parties(3, tmp_path, deadline_seconds=20)
     parties[2] = replace(parties[2], certificate=parties[1].certificate, private_key=parties[1].private_key)
-    _messages(list(outcomes_of(SpuEngine(), "aby3", task, payloads, parties)))
+    _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties)))
 
 
 def test_a_party_with_another_program_is_refused(
@@ -154,14 +154,14 @@ def test_a_party_with_another_program_is_refused(
     parties = make_parties(3, tmp_path, deadline_seconds=60)
     place = threading.local()
 
-    class Another(SpuEngine):
+    class Another(Spu):
         def verify(self, *arguments: object) -> object:  # type: ignore[override]
             place.other = True
             return super().verify(*arguments)  # type: ignore[arg-type]
 
     genuine = spu.program_digest()
     monkeypatch.setattr(spu, "program_digest", lambda: "0" * 64 if getattr(place, "other", False) else genuine)
-    messages = _messages(list(outcomes_of([SpuEngine(), SpuEngine(), Another()], "aby3", task, payloads, parties)))
+    messages = _messages(list(outcomes_of([Spu(), Spu(), Another()], "aby3", task, payloads, parties)))
     assert any("its program differs" in message and "node 2" in message for message in messages), messages
 
 
@@ -170,23 +170,23 @@ def test_parties_with_different_tasks_do_not_compute(small_round: tuple[VerifyTa
     parties = make_parties(3, tmp_path, deadline_seconds=60)
     looser = replace(task, rule=replace(task.rule, below_global_percent=99))
 
-    class Another(SpuEngine):
+    class Another(Spu):
         def verify(self, protocol: str, task: VerifyTask, *arguments: object) -> object:  # type: ignore[override]
             return super().verify(protocol, looser, *arguments)  # type: ignore[arg-type]
 
-    messages = _messages(list(outcomes_of([Another(), SpuEngine(), SpuEngine()], "aby3", task, payloads, parties)))
+    messages = _messages(list(outcomes_of([Another(), Spu(), Spu()], "aby3", task, payloads, parties)))
     assert any("its task differs" in message for message in messages), messages
 
 
 def test_an_altered_executable_in_the_cache_is_refused(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
     task, payloads = small_round
     cache = tmp_path / "cache"
-    run_parties(SpuEngine(), "aby3", task, payloads, tmp_path / "a")
-    own = SpuEngine(replace(SpuEngine().settings, cache=cache))
+    run_parties(Spu(), "aby3", task, payloads, tmp_path / "a")
+    own = Spu(replace(Spu().settings, cache=cache))
     run_parties(own, "aby3", task, payloads, tmp_path / "b")
     (cached,) = cache.glob("spu/*.bin")
     cached.write_bytes(cached.read_bytes().replace(b"pphlo.less ", b"pphlo.greater ", 1))
-    messages = _messages(list(outcomes_of([SpuEngine(), SpuEngine(), own], "aby3", task, payloads, make_parties(3, tmp_path / "c", 60))))
+    messages = _messages(list(outcomes_of([Spu(), Spu(), own], "aby3", task, payloads, make_parties(3, tmp_path / "c", 60))))
     assert any("compiled program differs" in message for message in messages), messages
 
 
@@ -195,7 +195,7 @@ def test_a_taken_port_is_named(small_round: tuple[VerifyTask, dict[HospitalName,
     parties = make_parties(3, tmp_path, deadline_seconds=20)
     host, port = parties[1].hosts[1].split(":")
     with socket.create_server((host, int(port))):
-        messages = _messages(list(outcomes_of(SpuEngine(), "aby3", task, payloads, parties)))
+        messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties)))
     assert f"{host}:{port}: cannot listen there" in messages[1]
 
 
@@ -208,10 +208,10 @@ def test_a_truncated_or_missing_component_is_named_before_anything_starts(
     hospital = task.hospitals[1]
     held[hospital][2] = held[hospital][2][:-1]
     with pytest.raises(EngineFailed, match=rf"{hospital}: component 2: got \d+ words, want"):
-        SpuEngine().verify("aby3", task, held, party)
+        Spu().verify("aby3", task, held, party)
     del held[hospital][2]
     with pytest.raises(EngineFailed, match=f"{hospital}: component 2: got nothing"):
-        SpuEngine().aggregate("aby3", AggregateTask(task.hospitals, LOGISTIC), held, party)
+        Spu().aggregate("aby3", AggregateTask(task.hospitals, LOGISTIC), held, party)
 
 
 def test_two_computations_at_once_do_not_disturb_one_another(
@@ -220,9 +220,9 @@ def test_two_computations_at_once_do_not_disturb_one_another(
     task, payloads = small_round
     aggregation = AggregateTask(task.hospitals, LOGISTIC)
     found: list[object] = []
-    other = threading.Thread(target=lambda: found.extend(run_parties(SpuEngine(), "aby3", aggregation, payloads, tmp_path / "a")))
+    other = threading.Thread(target=lambda: found.extend(run_parties(Spu(), "aby3", aggregation, payloads, tmp_path / "a")))
     other.start()
-    outputs = run_parties(SpuEngine(), "aby3", task, payloads, tmp_path / "b")
+    outputs = run_parties(Spu(), "aby3", task, payloads, tmp_path / "b")
     other.join()
     assert len(outputs) == len(found) == 3
 
@@ -231,7 +231,7 @@ _NODE = """
 import sys
 from pathlib import Path
 from pipeline.mpc.engines.base import Party
-from pipeline.mpc.engines.spu import SpuEngine
+from pipeline.mpc.engines.spu import Spu
 from pipeline.settings import PROJECT
 from tests.support.parties import deal
 from tests.support.tasks import LOGISTIC, random_round
@@ -241,7 +241,7 @@ certificates = tuple(folder / f"node-{i}" / "cert.pem" for i in range(3))
 own = folder / "node-1"
 party = Party(1, hosts, certificates[1], own / "key.pem", certificates, own / "work", own / "party.log", 120)
 task, payloads = random_round(LOGISTIC, 3, 4, None, seed=1)
-SpuEngine().verify("aby3", task, deal(payloads, 3)[1], party)
+Spu().verify("aby3", task, deal(payloads, 3)[1], party)
 """
 
 
@@ -256,9 +256,9 @@ def test_no_party_outlives_its_killed_node(small_round: tuple[VerifyTask, dict[H
 
 
 def test_a_missing_environment_is_told_with_its_cure(tmp_path: Path) -> None:
-    class Elsewhere(type(SpuEngine().settings)):  # type: ignore[misc]
+    class Elsewhere(type(Spu().settings)):  # type: ignore[misc]
         spu_python = tmp_path / "nowhere" / "python"
 
-    settings = SpuEngine().settings
-    (problem,) = SpuEngine(Elsewhere(**vars(settings))).problems()
+    settings = Spu().settings
+    (problem,) = Spu(Elsewhere(**vars(settings))).problems()
     assert "make setup" in problem

@@ -122,12 +122,20 @@ def test_an_object_that_vanished_is_missed_and_its_place_named(world: World, wha
     assert f"{bucket}/{stored.rpartition('/')[0]}" in str(report.first_problem)
 
 
-def test_a_second_manifest_of_a_hospital_is_found(world: World) -> None:
-    (_, first), name = world.key_of("manifest"), HospitalName("westbrook")
-    other = world.maker.say(LAST, Kind.MANIFEST, name, manifest_body(world.study, name, RoundId(9), sha256(b"validation")))
+def test_what_a_hospital_writes_beneath_anothers_place_spoils_no_audit(world: World) -> None:
+    vote = places.statement(LAST, Kind.VOTE, NodeName("birch"))
+    world.store.put(places.REPORTS, f"{vote.prefix}hospitals/westbrook/{sha256(b'x')}.json", b"anything")
     report = world.audit()
-    assert f"second manifest of {name}" in str(report.first_problem)
-    assert other in str(report.first_problem) or first.rpartition("/")[2].partition(".")[0] in str(report.first_problem)
+    assert report.first_problem is None
+    assert "1 beside them are no evidence" in next(check.detail for check in report.checks if check.name == "objects")
+
+
+def test_a_second_manifest_of_a_hospital_is_told_and_spoils_no_round(world: World) -> None:
+    name = HospitalName("westbrook")
+    world.maker.say(LAST, Kind.MANIFEST, name, manifest_body(world.study, name, RoundId(9), sha256(b"validation")))
+    report = world.audit()
+    assert report.first_problem is None
+    assert f"{name} posted another manifest" in next(check.detail for check in report.checks if check.name == "manifests")
 
 
 def test_a_second_differing_vote_of_a_node_is_found(world: World) -> None:

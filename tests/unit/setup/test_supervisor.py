@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import configparser
 import shlex
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,13 @@ from pipeline.errors import Misconfigured
 from pipeline.setup import members, services
 from pipeline.setup.supervisor import Program, Supervisor
 from tests.support.installations import INSTALLATION, settings_in, study
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short path: that of a Unix socket must not exceed some 100 bytes."""
+    with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
+        yield Path(folder)
 
 
 def parsed(text: str) -> configparser.RawConfigParser:

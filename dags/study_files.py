@@ -1,0 +1,18 @@
+"""The study files of this installation: those that hold, and what is wrong with the others."""
+
+from __future__ import annotations
+
+from pipeline.errors import InvalidStudy
+from pipeline.settings import Settings
+from pipeline.study import Study
+
+
+def read() -> tuple[list[Study], list[InvalidStudy]]:
+    """Studies by name, and one error per file that is none."""
+    studies, errors = [], []
+    for file in sorted(Settings.load().studies.glob("*.yaml")):
+        try:
+            studies.append(Study.load(file))
+        except InvalidStudy as error:
+            errors.append(error)
+    return studies, errors

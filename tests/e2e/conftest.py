@@ -1,0 +1,50 @@
+"""One installation for all end-to-end tests, which use it one after the other: the gentle ones first."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.site import Site
+
+HOSPITALS = ["aster", "birch", "cedar", "dahlia", "elm"]
+STUDY = {
+    "title": "Breast cancer, a few steps of a small model",
+    "dataset": "breast_cancer",
+    "hospitals": HOSPITALS,
+    "nodes": ["north", "east", "west"],
+    "engine": "spu",
+    "protocol": "aby3",
+    "model": [{"Linear": {"out_features": 2}}],
+    "training": {"steps": 4},
+    "rule": {"images_per_hospital": 8},
+    "partition": {"alpha": 2.0, "per_class": 20},
+    "seed": 4,
+}
+STUDIES = {
+    "small": STUDY | {"deadlines": {"commit_seconds": 120, "result_seconds": 200}},
+    # For rounds that nothing can save: whoever waits for their end waits a moment.
+    "brief": STUDY | {"deadlines": {"commit_seconds": 12, "result_seconds": 24}},
+}
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """A running installation, set up and stopped by the command."""
+    # Not pytest's own folder: its name is too long for the process manager's socket.
+    with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
+        studies = Path(folder) / "studies"
+        studies.mkdir()
+        for name, study in STUDIES.items():
+            (studies / f"{name}.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+        site = Site(Path(folder) / "home", studies)
+        try:
+            site.wardround("up")
+            yield site
+        finally:
+            site.wardround("down", ends_with=None)
+            site.manager.end_stray()

@@ -1,0 +1,63 @@
+"""Whoever rules Airflow can waste time, and nothing else: forged conf, XComs and task states make no result."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.domain import RoundStatus
+from pipeline.setup.airflow import AUDITOR
+from tests.support.site import Site
+
+from .conftest import HOSPITALS
+
+pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+
+
+def test_an_auditor_reads_in_airflow_and_triggers_nothing(site: Site) -> None:
+    auditor = site.airflow_as(AUDITOR)
+    assert auditor.get("/api/v2/dags/round_small").status_code == 200
+    assert auditor.post("/api/v2/dags/round_small/dagRuns", json={"logical_date": None, "conf": {}}).status_code == 403
+
+
+def test_forged_conf_and_a_validation_that_is_only_said_to_have_passed_change_no_verdict(site: Site) -> None:
+    before, model = len(site.rounds("small")), site.current_model("small")
+    forged = {"round": 1, "round_id": 1, "study": "brief", "hospitals": ["elm"], "misbehaviour": "label_flip", "previous_model": "0" * 64}
+    run = site.trigger("small", **forged)
+    site.await_task(run, "number", "running", "success")
+    site.airflow.patch(f"{run}/taskInstances/validate_aster", json={"new_state": "success"}).raise_for_status()
+    assert site.await_end(run) == "success"
+    (state,) = site.rounds("small")[before:]
+    assert state.opened.previous_model == model
+    shown = site.json("show", str(state.round))
+    # Its records were not validated, so it has nothing to hand in.
+    assert shown["verdicts"] == {name: {"elm": "rejected", "aster": "absent"}.get(name, "accepted") for name in HOSPITALS}
+    site.audit_all()
+
+
+def test_a_forged_round_number_leaves_the_round_without_a_result_and_the_finished_one_as_it_was(site: Site) -> None:
+    finished = site.rounds("small")[0].round
+    objects = sorted(info.key for info in site.evidence.store.list("reports", f"rounds/{finished}/hospitals/"))
+    model, before = site.current_model("brief"), len(site.rounds("brief"))
+    run = site.trigger("brief")
+    site.await_round("brief", before)
+    site.airflow.patch(f"{run}/taskInstances/number/xcomEntries/return_value", json={"value": finished}).raise_for_status()
+    assert site.await_end(run) == "failed"
+    (state,) = site.rounds("brief")[before:]
+    assert state.status in (RoundStatus.OPEN, RoundStatus.ABORTED)
+    assert site.current_model("brief") == model
+    assert sorted(info.key for info in site.evidence.store.list("reports", f"rounds/{finished}/hospitals/")) == objects
+
+
+def test_tasks_that_are_only_said_to_have_succeeded_make_no_model_and_the_next_round_clears_up(site: Site) -> None:
+    left, model = site.rounds("brief")[-1].round, site.current_model("brief")
+    before = len(site.rounds("brief"))
+    run = site.trigger("brief")
+    site.await_task(run, "number", "running", "success")
+    for node in ("north", "east", "west"):
+        site.airflow.patch(f"{run}/taskInstances/aggregate_{node}", json={"new_state": "success"}).raise_for_status()
+    assert site.await_end(run) == "failed"
+    assert site.ledger.status(left) is RoundStatus.ABORTED
+    assert len(site.rounds("brief")) == before + 1
+    assert site.rounds("brief")[-1].status is not RoundStatus.FINALISED
+    assert site.current_model("brief") == model
+    site.audit_all()

@@ -1,0 +1,29 @@
+"""`wardround status`, `doctor`, `down`, `up`: last, since they stop everything."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from pipeline.setup.services import NAMES
+from tests.support.site import Site
+
+pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil]
+
+
+def test_every_service_is_healthy_and_the_machine_has_what_it_needs(site: Site) -> None:
+    assert [(row["service"], row["process"], row["healthy"]) for row in site.json("status")] == [(name, "running", True) for name in NAMES]
+    assert "engine spu: ready" in site.wardround("doctor")
+
+
+def test_down_leaves_nothing_running_and_up_finds_every_round_where_it_was(site: Site) -> None:
+    rounds, digest = site.json("rounds"), site.wardround("study", "digest", "small")
+    started = site.manager.processes()
+    site.wardround("down")
+    assert site.manager.processes() == site.parties() == []
+    assert [process for process in started if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert {row["process"] for row in site.json("status", ends_with=1)} == {"stopped"}
+    site.wardround("up")
+    assert site.json("rounds") == rounds
+    assert site.wardround("study", "digest", "small") == digest
+    site.audit_all()

@@ -1,0 +1,360 @@
+"""What a worker refuses, whoever asks: it believes the ledger, signatures and its own files, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from nacl.public import PrivateKey
+
+from pipeline import places
+from pipeline.chain.ledger import study_id
+from pipeline.chain.outbox import Outbox
+from pipeline.domain import Kind, NodeName, Result, RoundId, RoundStatus, Sha256
+from pipeline.errors import (
+    ConflictingVote,
+    ContractRefused,
+    EvidenceRejected,
+    Misconfigured,
+    NotApproved,
+    Refused,
+    RoundAborted,
+    SecondOpening,
+    WardroundError,
+)
+from pipeline.evidence import signing
+from pipeline.identity import Identity
+from pipeline.mpc.journal import Journal
+from pipeline.roles import approval
+from pipeline.secret import Secret
+from tests.support.consortia import HOSPITALS, NODES, Site
+from tests.support.rounds import Play
+
+pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+
+ASTER, ELM = HOSPITALS[0], HOSPITALS[4]
+NORTH, EAST, WEST = NODES[:3]
+
+HOSPITAL_STEPS, NODE_STEPS = ("validate", "train", "share", "confirm"), ("prepare", "verify", "aggregate", "retire")
+
+
+@contextmanager
+def rewritten(path: Path, change: Callable[[bytes], bytes]) -> Iterator[None]:
+    """A file with other content for a while."""
+    kept = path.read_bytes()
+    path.write_bytes(change(kept))
+    try:
+        yield
+    finally:
+        path.write_bytes(kept)
+
+
+def edited(change: Callable[[dict[str, object]], None]) -> Callable[[bytes], bytes]:
+    """The change of a JSON or YAML file's content, as canonical JSON, which is both."""
+
+    def edit(data: bytes) -> bytes:
+        content = yaml.safe_load(data)
+        change(content)
+        return json.dumps(content, sort_keys=True).encode()
+
+    return edit
+
+
+def every_worker_refuses(play: Play, round_id: RoundId, error: type[WardroundError], saying: str) -> None:
+    """Aster and North refuse each of their steps."""
+    for step in HOSPITAL_STEPS:
+        with pytest.raises(error, match=saying):
+            play.hospital(step, round_id, ASTER)
+    for step in NODE_STEPS:
+        with pytest.raises(error, match=saying):
+            play.node(step, round_id, NORTH)
+
+
+# ---------------------------------------------------------------- consent
+
+
+@pytest.fixture(scope="module")
+def opened(site: Site) -> tuple[Play, RoundId]:
+    """A round that is open and stays so."""
+    play = site.play("opened")
+    return play, play.open()
+
+
+def test_nobody_works_for_a_study_that_was_edited_after_the_approval(site: Site, opened: tuple[Play, RoundId]) -> None:
+    play, round_id = opened
+    with rewritten(site.settings.studies / "opened.yaml", edited(lambda study: study.update(seed=99))):
+        every_worker_refuses(play, round_id, NotApproved, "has not approved")
+        with pytest.raises(Refused, match="digest"):
+            play.provider("commit", round_id)
+
+
+def test_an_edit_that_was_approved_still_does_not_enter_a_round_that_opened_before(site: Site, opened: tuple[Play, RoundId]) -> None:
+    play, round_id = opened
+    with rewritten(site.settings.studies / "opened.yaml", edited(lambda study: study.update(seed=98))):
+        site.approve(Play("opened", site.settings).study)
+        for step in ("validate", "train", "share"):
+            with pytest.raises(Refused, match="new digest"):
+                play.hospital(step, round_id, ASTER)
+
+
+def test_nobody_works_when_the_members_file_gives_a_node_another_key_or_certificate(site: Site, opened: tuple[Play, RoundId]) -> None:
+    play, round_id = opened
+    other = Identity.load(site.settings.provider).key.address
+    for field, value in (("address", other), ("certificate_sha256", "ab" * 32)):
+        with rewritten(site.settings.consortium, edited(lambda members: members["nodes"]["west"].update({field: value}))):  # type: ignore[index] # noqa: B023
+            every_worker_refuses(play, round_id, NotApproved, "has not approved")
+
+
+def test_a_node_key_that_the_ledger_does_not_list_is_refused_even_when_it_was_approved(site: Site, opened: tuple[Play, RoundId]) -> None:
+    play, round_id = opened
+    other = Identity.load(site.settings.provider).key.address
+    with rewritten(site.settings.consortium, edited(lambda members: members["nodes"]["west"].update(address=other))):  # type: ignore[index]
+        site.approve(play.study)
+        every_worker_refuses(play, round_id, Refused, "the ledger lists nodes")
+
+
+def test_a_certificate_that_was_not_approved_is_not_pinned(site: Site, opened: tuple[Play, RoundId]) -> None:
+    play, round_id = opened
+    desk = site.node_sitting(play, round_id, NORTH).desk
+    desk.pinned_certificate(EAST)
+    for content in (site.settings.certificate(WEST).read_bytes(), b"no certificate"):
+        with (
+            rewritten(site.settings.certificate(EAST), lambda _: content),  # noqa: B023
+            pytest.raises(EvidenceRejected, match="fingerprint"),
+        ):
+            desk.pinned_certificate(EAST)
+
+
+def test_a_worker_whose_signing_key_was_replaced_finds_no_consent_of_its_owner(site: Site, opened: tuple[Play, RoundId]) -> None:
+    play, round_id = opened
+    for home, take in ((site.settings.hospital(ASTER), play.hospital), (site.settings.node(NORTH), play.node)):
+        with rewritten(home / "signing-key", lambda _: Secret.generate().reveal()), pytest.raises(NotApproved, match="not the owner's"):
+            take("train" if take == play.hospital else "retire", round_id, home.name)  # type: ignore[arg-type]
+
+
+def test_statements_under_a_key_that_is_no_members_are_not_counted(site: Site) -> None:
+    play = site.play("stranger")
+    home = site.settings.hospital(ELM)
+    with rewritten(home / "signing-key", lambda _: Secret.generate().reveal()):
+        stranger = Identity.load(home)
+        digest = play.study.digest(site.members)
+        consent = home / "approvals" / f"{digest}.json"
+        with rewritten(consent, lambda kept: kept):
+            approval.approve(stranger, "stranger", digest, site.members.ledger)
+            round_id = play.open()
+            play.hospitals(round_id)
+            assert play.absences == {}
+    play.commit(round_id)
+    committed = site.ledger.round(round_id).committed
+    assert committed is not None
+    assert committed.count == 4
+
+
+def test_wrong_store_credentials_get_nothing_and_say_so(site: Site, opened: tuple[Play, RoundId]) -> None:
+    play, round_id = opened
+    credentials = site.settings.hospital(ASTER) / "store-credentials.json"
+    wrong = edited(lambda content: content.update(secret_key="not-the-secret-key"))
+    with rewritten(credentials, wrong), pytest.raises(Misconfigured, match="SignatureDoesNotMatch"):
+        play.hospital("validate", round_id, ASTER)
+    as_birch = (site.settings.hospital(HOSPITALS[1]) / "store-credentials.json").read_bytes()
+    with rewritten(credentials, lambda _: as_birch), pytest.raises(Refused, match="policy"):
+        play.hospital("validate", round_id, ASTER)
+
+
+# ------------------------------------------------------- which round, when
+
+
+def test_a_number_that_the_ledger_does_not_know_is_refused(opened: tuple[Play, RoundId]) -> None:
+    play, _ = opened
+    for step in HOSPITAL_STEPS:
+        with pytest.raises(Refused, match="the ledger says none"):
+            play.hospital(step, RoundId(999_999), ASTER)
+    for step in ("commit", "finalise", "record"):
+        with pytest.raises(Refused, match="the ledger says none"):
+            play.provider(step, RoundId(999_999))
+    for step in ("verify", "aggregate", "retire"):
+        with pytest.raises(Refused, match="the ledger says none"):
+            play.node(step, RoundId(999_999), NORTH)
+
+
+def test_a_round_of_another_study_is_refused(site: Site, opened: tuple[Play, RoundId]) -> None:
+    _, round_id = opened
+    other = site.play("another")
+    for step in ("validate", "train", "share"):
+        with pytest.raises(Refused, match="digest"):
+            other.hospital(step, round_id, ASTER)
+    for step in ("open_round", "commit", "finalise"):
+        with pytest.raises(Refused, match="digest"):
+            other.provider(step, round_id)
+
+
+def test_a_node_signs_no_second_sealing_key_for_a_round(site: Site) -> None:
+    play = site.play("second_key")
+    round_id = play.number("run")
+    play.prepare(round_id)
+    other = bytes(PrivateKey.generate())
+    with rewritten(site.settings.node(NORTH) / "sealing" / str(round_id), lambda _: other), pytest.raises(ConflictingVote, match="resent"):
+        play.node("prepare", round_id, NORTH)
+    assert len(site.board().digests(places.statement(round_id, Kind.SEALING_KEY, NORTH))) == 1
+
+
+def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Site) -> None:
+    play = site.play("slipped_in")
+    round_id = play.number("run")
+    play.prepare(round_id)
+    own = PrivateKey.generate()
+    keys = [str(site.board().only(round_id, Kind.SEALING_KEY, node).body["public_key"]) for node in play.study.nodes]
+    keys[1] = bytes(own.public_key).hex()
+    provider, study = Identity.load(site.settings.provider), study_id("slipped_in")
+    now = site.ledger.block_time()
+    call = site.ledger.open_round(
+        round_id,
+        study,
+        study_digest=play.study.digest(site.members),
+        previous_model=site.ledger.study(study).current_model,
+        sealing_keys=keys,
+        commit_deadline=now + 600,
+        result_deadline=now + 900,
+    )
+    Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id).send(call, f"slip-{round_id}")
+    play.hospital("validate", round_id, ASTER)
+    play.hospital("train", round_id, ASTER)
+    with pytest.raises(EvidenceRejected, match="sealing key of east is not the one that east signed"):
+        play.hospital("share", round_id, ASTER)
+    assert not site.board().digests(places.envelope(round_id, ASTER, EAST))
+
+
+# ------------------------------------------------------ one opening, one vote
+
+
+def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(site: Site) -> None:
+    play = site.play("other_components")
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    listed = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
+    verified = listed | {ELM: Sha256("ab" * 32)}
+    for node in play.study.nodes:
+        journal = Journal(site.settings.node(node) / "journal")
+        journal.reveal(round_id, {"accepted": list(listed), "budget": 1, "inputs": verified, "absent": {}})
+    for error in errors_of(play, "aggregate", round_id):
+        assert isinstance(error, SecondOpening)
+        assert "verified" in str(error)
+
+
+def test_a_hospital_revoked_after_the_nodes_agreed_stops_the_round_and_opens_nothing(site: Site) -> None:
+    play = site.play("revoked")
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    listed = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
+    for node in play.study.nodes:
+        sitting = site.node_sitting(play, round_id, node)
+        journal = Journal(site.settings.node(node) / "journal")
+        journal.say(round_id, sitting.desk.sign(Kind.INVENTORY, {name: held(play, node) for name in listed}, sitting.context))
+        journal.say(round_id, sitting.desk.sign(Kind.INPUT_SET, listed, sitting.context))
+        journal.reveal(round_id, {"accepted": list(listed), "budget": 1, "inputs": listed, "absent": {}})
+    elm, provider = site.members.hospital(ELM), Identity.load(site.settings.provider)
+    outbox = Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id)
+    outbox.send(site.ledger.revoke_hospitals([elm]), "revoke-elm")
+    try:
+        errors = errors_of(play, "aggregate", round_id)
+    finally:
+        outbox.send(site.ledger.authorise_hospitals([elm]), "authorise-elm-again")
+    for error in errors:
+        assert isinstance(error, RoundAborted)
+        assert "elm, but does not now: revoked" in str(error)
+
+
+def held(play: Play, node: NodeName) -> list[int]:
+    return [index for index, _ in enumerate(play.study.nodes) if index != play.study.nodes.index(node)]
+
+
+def errors_of(play: Play, step: str, round_id: RoundId) -> list[BaseException]:
+    """What each node's step raises, all nodes at the same time."""
+    errors: list[BaseException] = []
+
+    def take(name: NodeName) -> None:
+        try:
+            play.node(step, round_id, name)
+        except Exception as error:
+            errors.append(error)
+
+    play.each(take)
+    assert len(errors) == len(play.study.nodes)
+    return errors
+
+
+@pytest.fixture(scope="module")
+def voted(site: Site) -> tuple[Play, RoundId]:
+    """A round whose nodes have all voted, before its result is sent."""
+    play = site.play("voted")
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    play.verify(round_id)
+    play.aggregate(round_id)
+    return play, round_id
+
+
+@pytest.mark.spu
+def test_a_second_aggregate_over_another_accepted_set_is_refused(site: Site, voted: tuple[Play, RoundId]) -> None:
+    play, round_id = voted
+    revealed = site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json"
+    without_elm = edited(lambda outcome: outcome["accepted"].remove(ELM))  # type: ignore[attr-defined]
+    with rewritten(revealed, without_elm), pytest.raises(SecondOpening, match="two openings"):
+        play.node("aggregate", round_id, NORTH)
+
+
+@pytest.mark.spu
+def test_a_node_does_not_sign_a_second_vote_that_differs(site: Site, voted: tuple[Play, RoundId]) -> None:
+    play, round_id = voted
+    revealed = site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json"
+    with rewritten(revealed, edited(lambda outcome: outcome.update(budget=1))), pytest.raises(ConflictingVote, match="resent"):
+        play.node("aggregate", round_id, NORTH)
+    assert len(site.board().digests(places.statement(round_id, Kind.VOTE, NORTH))) == 1
+
+
+@pytest.mark.spu
+def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, voted: tuple[Play, RoundId]) -> None:
+    _, round_id = voted
+    vote = site.board().only(round_id, Kind.VOTE, NORTH)
+    provider = Identity.load(site.settings.provider)
+    outbox = Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id)
+    for signatures in ([vote.signature], [vote.signature, vote.signature]):
+        with pytest.raises(ContractRefused):
+            outbox.send(site.ledger.finalise_round(Result(**vote.body), signatures), f"minority-{round_id}-{len(signatures)}")
+
+
+@pytest.mark.spu
+def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_other_two(site: Site, voted: tuple[Play, RoundId]) -> None:
+    play, round_id = voted
+    result = Result(**site.board().only(round_id, Kind.VOTE, EAST).body)
+    sitting = site.node_sitting(play, round_id, NORTH)
+    other = signing.sign_vote(
+        NORTH, replace(result, new_model=Sha256("ab" * 32)), site.ledger.chain_id, sitting.context.contract, sitting.desk.identity.key
+    )
+    sitting.desk.board.say(round_id, other)
+    play.provider("finalise", round_id)
+
+    finalised = site.ledger.round(round_id).finalised
+    assert finalised is not None
+    assert finalised.new_model == result.new_model
+    assert len(site.ledger.signatures(finalised)) == 2
+    assert site.ledger.status(round_id) is RoundStatus.FINALISED
+    for step in ("validate", "train", "share"):
+        with pytest.raises(Refused, match="the ledger says finalised"):
+            play.hospital(step, round_id, ASTER)
+    for step in ("prepare", "verify", "aggregate"):
+        with pytest.raises(Refused, match="the ledger says finalised"):
+            play.node(step, round_id, NORTH)
+    with pytest.raises(Refused, match="the ledger says finalised"):
+        play.provider("commit", round_id)
+    equivocation = site.audit(round_id).first_problem
+    assert equivocation is not None
+    assert NORTH in equivocation

@@ -1,0 +1,197 @@
+"""A whole consortium in a folder of its own, set up as `wardround up` does but without Airflow, and studies on it as tests need them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from pipeline import places
+from pipeline.audit.audit import AuditReport, audit
+from pipeline.chain.ledger import Ledger, study_id
+from pipeline.chain.outbox import Outbox
+from pipeline.consortium import Consortium
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId
+from pipeline.identity import Identity
+from pipeline.roles.board import Board
+from pipeline.roles.desk import Sitting, hospital_desk, node_desk
+from pipeline.settings import Settings
+from pipeline.setup import demonstration, health, ledger, members, services, store, tools
+from pipeline.setup.services import CHAIN, STORE
+from pipeline.store.objects import Store
+from pipeline.study import Study
+from tests.support.rounds import Play
+
+HOSPITALS = tuple(map(HospitalName, ("aster", "birch", "cedar", "dahlia", "elm", "fern", "gorse", "hazel", "iris")))
+NODES = tuple(map(NodeName, ("north", "east", "west", "south")))
+
+_START_SECONDS = 60
+
+_STUDY: Mapping[str, Any] = {
+    "title": "A study of the tests",
+    "dataset": "breast_cancer",
+    "hospitals": list(HOSPITALS[:5]),
+    "nodes": list(NODES[:3]),
+    "engine": "spu",
+    "protocol": "aby3",
+    "model": [{"Linear": {"out_features": 2}}],
+    "training": {"steps": 4, "batch_size": 16},
+    "rule": {"images_per_hospital": 6},
+    "partition": {"alpha": 100.0, "per_class": 12},
+    "deadlines": {"commit_seconds": 120, "result_seconds": 180},
+    "seed": 3,
+}
+"""Logistic regression: the smallest model that takes every step of a round."""
+
+_EVERYBODY = {"hospitals": list(HOSPITALS), "nodes": list(NODES), "engine": "mp-spdz", "protocol": "rep4-ring"}
+"""The study by which set-up learns of all members; no round of it is run."""
+
+
+class Site:
+    """MinIO, the development chain and every actor under one process manager; `settings.home` holds all that they write."""
+
+    def __init__(self, home: Path) -> None:
+        usual = Settings.load()
+        self.settings = Settings(home, usual.data, usual.cache, usual.mp_spdz, home / "studies")
+        home.mkdir(mode=0o700)
+        self.settings.studies.mkdir()
+        studies = {"everybody": Study.load(self._write("everybody", _EVERYBODY))}
+        everybody = members.members(studies)
+        tools.minio(self.settings)
+        tools.npm_packages(self.settings)
+        members.create_actors(self.settings, everybody)
+        self.manager = services.supervisor(self.settings)
+        self.services, _ = services.addresses(self.settings, running=False)
+        self.manager.start(services.programs(self.settings, self.services))
+        for name in (STORE, CHAIN):
+            self.manager.launch(name)
+        health.wait("the object store", lambda: health.store(self.services), _START_SECONDS)
+        store.set_up(self.settings, self.services, everybody)
+        health.wait("the chain", lambda: health.chain(self.services, None), _START_SECONDS)
+        location = ledger.deploy(self.settings, self.services)
+        self.members = members.publish(self.settings, everybody, location, members.on_this_machine(self.settings, self.services))
+        ledger.establish(self.settings, self.services, self.members, studies)
+        demonstration.deal_records(self.settings, studies)
+        self.ledger = Ledger.connect(self.services.rpc, self.members.ledger)
+
+    def play(self, name: str, **changes: Any) -> Play:
+        """A new study, approved by all of its owners, with no round yet."""
+        study = Study.load(self._write(name, changes))
+        ledger.register_studies(self.settings, self.services, self.members, {name: study})
+        self.approve(study)
+        return Play(name, self.settings)
+
+    def approve(self, study: Study) -> None:
+        """Consent of every owner to the study as it and the members' file now are."""
+        demonstration.approve(self.settings, Consortium.load(self.settings.consortium), {study.name: study})
+
+    def store(self, home: Path | None = None) -> Store:
+        """The store as the actor of a folder sees it; without one as its operator does."""
+        credentials = Identity.load(home).credentials if home else store.root_account(self.settings)
+        return Store(self.services.store, credentials)
+
+    def board(self, home: Path | None = None) -> Board:
+        """Like `store`, by place."""
+        return Board(self.store(home))
+
+    def outbox(self) -> Outbox:
+        """The provider's own."""
+        provider = Identity.load(self.settings.provider)
+        return Outbox(provider.home / "outbox", provider.key, self.services.rpc, self.ledger.chain_id)
+
+    def audit(self, round_id: RoundId) -> AuditReport:
+        """What an auditor finds, with the auditor's own access."""
+        users = (credentials for credentials, _ in members.store_users(self.settings, members.Members((), ())))
+        auditor = next(credentials for credentials in users if credentials.access_key == "auditor")
+        return audit(round_id, self.ledger, Store(self.services.store, auditor))
+
+    def audits(self, round_id: RoundId) -> None:
+        """Fail with the first problem unless the round's audit passes."""
+        report = self.audit(round_id)
+        assert report.passed, report.first_problem
+
+    def record(self, round_id: RoundId) -> dict[str, Any]:
+        """The canonical record that the ledger anchors."""
+        finalised = self.ledger.round(round_id).finalised
+        assert finalised is not None
+        return self.board().json(places.record(round_id), finalised.record)
+
+    def transactions(self, study: str) -> list[tuple[str, int]]:
+        """What the ledger holds of a study, by kind and round, in order."""
+        kinds = ("opened", "committed", "finalised", "aborted")
+        states = self.ledger.rounds(study_id(study))
+        return [(kind, state.round) for state in states for kind in kinds if getattr(state, kind) is not None]
+
+    def each_thing_once(self, play: Play, round_id: RoundId) -> None:
+        """Fail unless a finished round without absences holds every statement, envelope and transaction exactly once."""
+        nodes, store = play.study.nodes, self.store()
+        events = [kind for kind, number in self.transactions(play.study.name) if number == round_id]
+        assert events == ["opened", "committed", "finalised"]
+        expected = [places.commit(round_id), places.record(round_id)]
+        for hospital in play.study.hospitals:
+            expected += [places.statement(round_id, kind, hospital) for kind in (Kind.VALIDATION, Kind.MANIFEST, Kind.CONFIRMATION)]
+            expected += [places.envelope(round_id, hospital, node) for node in nodes]
+        for node in nodes:
+            kinds = (Kind.SEALING_KEY, Kind.INVENTORY, Kind.INPUT_SET, Kind.VOTE)
+            expected += [places.statement(round_id, kind, node) for kind in kinds]
+        for place in expected:
+            assert len(store.history(place.bucket, place.prefix)) == 1, place.prefix
+
+    def hospital_sitting(self, play: Play, round_id: RoundId, name: HospitalName) -> Sitting:
+        """A hospital's seat in a round, whatever its state."""
+        return Sitting.join(hospital_desk(play.study.name, name, self.settings), round_id, self.ledger.status(round_id))
+
+    def node_sitting(self, play: Play, round_id: RoundId, name: NodeName) -> Sitting:
+        """A node's seat in a round, whatever its state."""
+        return Sitting.join(node_desk(play.study.name, name, self.settings), round_id, self.ledger.status(round_id))
+
+    def kill_store(self) -> None:
+        """kill -9 of MinIO; the process manager starts it again."""
+        psutil.Process(self.manager.pids()[STORE]).kill()
+
+    def kill_anvil(self) -> None:
+        """kill -9 of anvil; the development chain starts it again."""
+        psutil.Process(int((self.settings.home / "chain" / "anvil.pid").read_text())).kill()
+
+    def stop(self) -> None:
+        """End every process of the installation."""
+        self.manager.stop()
+
+    def _write(self, name: str, changes: Mapping[str, Any]) -> Path:
+        path = self.settings.studies / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({**_STUDY, **changes}, sort_keys=False))
+        return path
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Write what this process logs to a file, as Airflow does with a task's."""
+    handler, root = logging.FileHandler(path), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
+
+
+def engine_parties() -> list[psutil.Process]:
+    """The engine's processes that this process started."""
+    found = []
+    for child in psutil.Process(os.getpid()).children(recursive=True):
+        try:
+            command = " ".join(child.cmdline())
+        except psutil.Error:
+            continue
+        if "party.py" in command or "-party.x" in command:
+            found.append(child)
+    return found

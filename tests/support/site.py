@@ -1,0 +1,165 @@
+"""One installation of a test's own, used as a person uses it: by the `wardround` command and Airflow's API."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+
+from pipeline.chain.ledger import Ledger, RoundState, study_id
+from pipeline.cli.evidence import Evidence
+from pipeline.domain import RoundId, RoundStatus, Sha256
+from pipeline.installation import Installation
+from pipeline.secret import Secret
+from pipeline.settings import Settings
+from pipeline.setup import services
+from pipeline.setup.airflow import PROVIDER, password_file
+from pipeline.setup.supervisor import Supervisor
+
+T = TypeVar("T")
+
+WARDROUND = Path(sys.executable).with_name("wardround")
+
+
+class Site:
+    """An installation with its own home and studies."""
+
+    def __init__(self, home: Path, studies: Path) -> None:
+        self.settings: Settings = replace(Settings.load(), home=home, studies=studies)
+        self._environment = {**os.environ, "WARDROUND_HOME": str(home), "WARDROUND_STUDIES": str(studies), "COLUMNS": "200"}
+
+    def wardround(self, *arguments: str, ends_with: int | None = 0, seconds: float = 240) -> str:
+        """Run the command; its output after it ended with the wanted code."""
+        done = subprocess.run(
+            [str(WARDROUND), *arguments], env=self._environment, capture_output=True, text=True, timeout=seconds, check=False
+        )
+        assert ends_with in (None, done.returncode), f"wardround {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments: str, **options: Any) -> Any:
+        """What the command prints as JSON."""
+        return json.loads(self.wardround(*arguments, "--json", **options))
+
+    @property
+    def manager(self) -> Supervisor:
+        """The process manager."""
+        return services.supervisor(self.settings)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, as anybody reads it."""
+        return self.evidence.ledger
+
+    @property
+    def evidence(self) -> Evidence:
+        """Ledger and store, as an auditor reads them."""
+        return Evidence.open(self.settings)
+
+    def rounds(self, study: str) -> list[RoundState]:
+        """The study's rounds on the ledger, oldest first."""
+        return list(self.ledger.rounds(study_id(study)))
+
+    def current_model(self, study: str) -> Sha256:
+        """The study's model on the ledger."""
+        return self.ledger.study(study_id(study)).current_model
+
+    def await_round(self, study: str, after: int, *, status: RoundStatus | None = None, seconds: float = 120) -> RoundId:
+        """The number of the study's next round once the ledger has it (in this state)."""
+
+        def there() -> RoundId | None:
+            found = self.rounds(study)[after:]
+            return found[0].round if found and status in (None, found[0].status) else None
+
+        return until(there, seconds)
+
+    def audit_all(self) -> None:
+        """Every round of the ledger that has ended holds."""
+        for state in self.ledger.rounds():
+            if state.status in (RoundStatus.FINALISED, RoundStatus.ABORTED):
+                found = self.evidence.audit(state.round)
+                assert found.passed, f"round {state.round}: {found.first_problem}"
+
+    # ------------------------------------------------------------------ Airflow
+
+    @cached_property
+    def airflow(self) -> httpx.Client:
+        """Airflow's API as the service provider, who may do everything there."""
+        return self.airflow_as(PROVIDER)
+
+    def airflow_as(self, user: str) -> httpx.Client:
+        """Airflow's API as one of its users."""
+        client = httpx.Client(base_url=Installation.load(self.settings.installation).airflow, timeout=30)
+        password = Secret.read(password_file(self.settings, user)).text()
+        answer = client.post("/auth/token", json={"username": user, "password": password}).raise_for_status()
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return client
+
+    def trigger(self, study: str, /, **conf: object) -> str:
+        """Start a run of the study's DAG; its path in the API."""
+        body = {"logical_date": None, "conf": conf}
+        answer = self.airflow.post(f"/api/v2/dags/round_{study}/dagRuns", json=body).raise_for_status()
+        return f"/api/v2/dags/round_{study}/dagRuns/{answer.json()['dag_run_id']}"
+
+    def run_state(self, run: str) -> str:
+        """Airflow's word for a run's state."""
+        return str(self.airflow.get(run).raise_for_status().json()["state"])
+
+    def await_end(self, run: str, seconds: float = 240) -> str:
+        """The state in which a run ended; Airflow may be away for a while."""
+
+        def ended() -> str | None:
+            try:
+                state = self.run_state(run)
+            except httpx.HTTPError:
+                return None
+            return state if state in ("success", "failed") else None
+
+        return until(ended, seconds)
+
+    def tasks(self, run: str) -> dict[str, dict[str, Any]]:
+        """A run's tasks by name."""
+        answer = self.airflow.get(f"{run}/taskInstances", params={"limit": 500}).raise_for_status()
+        return {item["task_id"]: item for item in answer.json()["task_instances"]}
+
+    def await_task(self, run: str, task: str, *states: str, seconds: float = 120) -> None:
+        """Wait until a task is in one of the states."""
+        until(lambda: self.tasks(run)[task]["state"] in states, seconds)
+
+    # ---------------------------------------------------------------- processes
+
+    def parties(self) -> list[psutil.Process]:
+        """The processes of an engine's parties, which know nothing of this installation but their folder."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                command = process.cmdline()
+                if command and command[0] == str(self.settings.spu_python) and Path(process.cwd()).is_relative_to(self.settings.home):
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+
+def until(ask: Callable[[], T | None], seconds: float) -> T:
+    """Ask until the answer is neither None nor False."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if answer := ask():
+            return answer
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
+        time.sleep(0.1)
+
+
+def sent(outbox: Path) -> Sequence[tuple[int, str]]:
+    """Nonce and label of every transaction in an actor's outbox."""
+    return sorted((int(path.name.split(".")[0]), path.name.split(".")[1]) for path in outbox.rglob("*.tx.json"))

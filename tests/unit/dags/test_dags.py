@@ -1,0 +1,176 @@
+"""The DAGs as Airflow reads them: what they import, their tasks, edges and queues, and a wrong study file beside good ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.settings import PROJECT
+from pipeline.study import Study
+
+HEAVY = ("torch", "web3", "great_expectations", "jax", "pandas", "sklearn", "scipy", "boto3", "minio", "matplotlib", "dvc", "spu")
+
+READ = """
+import json, sys
+import airflow.sdk
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+sys.path.insert(0, "dags")
+before = set(sys.modules)
+import rounds
+
+def tasks(dag):
+    return {
+        task.task_id: {
+            "queue": task.queue, "owner": task.owner, "rule": task.trigger_rule.value, "retries": task.retries,
+            "upstream": sorted(task.upstream_task_ids),
+        }
+        for task in dag.tasks
+    }
+
+dags = [value for value in vars(rounds).values() if isinstance(value, airflow.sdk.DAG)]
+print("READ" + json.dumps({
+    "imported": sorted(set(sys.modules) - before),
+    "dags": {dag.dag_id: {"tasks": tasks(dag), "active": dag.max_active_runs, "catchup": dag.catchup} for dag in dags},
+}))
+"""
+
+
+def airflow_reads(program: str, home: Path, studies: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in a fresh interpreter, as Airflow's DAG processor would."""
+    environment = {**os.environ, "AIRFLOW_HOME": str(home), "WARDROUND_STUDIES": str(studies), "PYTHONPATH": str(PROJECT)}
+    return subprocess.run([sys.executable, "-c", program], env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
+def parsed(home: Path, studies: Path) -> dict[str, Any]:
+    done = airflow_reads(READ, home, studies)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.rpartition("READ")[2])
+    return found
+
+
+@cache
+def shipped_studies() -> dict[str, Study]:
+    return {file.stem: Study.load(file) for file in sorted((PROJECT / "studies").glob("*.yaml"))}
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return parsed(tmp_path_factory.mktemp("airflow"), PROJECT / "studies")
+
+
+@pytest.fixture(scope="module")
+def tasks(shipped: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = shipped["dags"]["round_breast_cancer"]["tasks"]
+    return found
+
+
+BREAST_CANCER = Study.load(PROJECT / "studies" / "breast_cancer.yaml")
+
+
+def each(step: str, actors: Iterable[str]) -> list[str]:
+    return sorted(f"{step}_{actor}" for actor in actors)
+
+
+def test_parsing_imports_nothing_heavy(shipped: dict[str, Any]) -> None:
+    assert [name for name in HEAVY if name in shipped["imported"]] == []
+
+
+def test_every_study_file_gives_one_dag(shipped: dict[str, Any]) -> None:
+    assert sorted(shipped["dags"]) == sorted(f"round_{name}" for name in shipped_studies())
+
+
+def test_rounds_of_a_study_run_one_after_the_other_and_missed_ones_are_not_made_up_for(shipped: dict[str, Any]) -> None:
+    assert {(dag["active"], dag["catchup"]) for dag in shipped["dags"].values()} == {(1, False)}
+
+
+def test_a_round_has_a_task_for_each_step_of_each_actor(shipped: dict[str, Any]) -> None:
+    for name, study in shipped_studies().items():
+        wanted = ["number", "open_round", "commit", "finalise", "record", "next_round"]
+        for step in ("validate", "train", "share", "confirm"):
+            wanted += each(step, study.hospitals)
+        for step in ("prepare", "verify", "aggregate", "retire"):
+            wanted += each(step, study.nodes)
+        assert sorted(shipped["dags"][f"round_{name}"]["tasks"]) == sorted(wanted)
+
+
+def test_every_actor_s_tasks_wait_in_its_own_queue(tasks: dict[str, dict[str, Any]]) -> None:
+    queues = {name: task["queue"] for name, task in tasks.items()}
+    for hospital in BREAST_CANCER.hospitals:
+        own = [name for name in queues if queues[name] == f"hospital-{hospital}"]
+        assert sorted(own) == sorted(f"{step}_{hospital}" for step in ("validate", "train", "share", "confirm"))
+    for node in BREAST_CANCER.nodes:
+        own = [name for name in queues if queues[name] == f"node-{node}"]
+        assert sorted(own) == sorted(f"{step}_{node}" for step in ("prepare", "verify", "aggregate", "retire"))
+    assert all(task["queue"].endswith(task["owner"]) for task in tasks.values())
+    provider = [name for name in queues if queues[name] == "provider"]
+    assert sorted(provider) == ["commit", "finalise", "next_round", "number", "open_round", "record"]
+
+
+@pytest.mark.parametrize(
+    ("task", "upstream"),
+    [
+        ("number", []),
+        ("prepare_north", ["number"]),
+        ("open_round", ["number", *each("prepare", BREAST_CANCER.nodes)]),
+        ("validate_elm", ["number", "open_round"]),
+        ("train_elm", ["number", "validate_elm"]),
+        ("share_elm", ["number", "train_elm"]),
+        ("commit", ["number", *each("share", BREAST_CANCER.hospitals)]),
+        ("verify_north", ["commit", "number"]),
+        ("aggregate_north", ["number", *each("verify", BREAST_CANCER.nodes)]),
+        ("finalise", ["number", *each("aggregate", BREAST_CANCER.nodes)]),
+        ("confirm_elm", ["finalise", "number"]),
+        ("retire_north", ["finalise", "number"]),
+        ("record", ["number", *each("confirm", BREAST_CANCER.hospitals), *each("retire", BREAST_CANCER.nodes)]),
+        ("next_round", ["record"]),
+    ],
+)
+def test_a_task_waits_for_what_it_reads(tasks: dict[str, dict[str, Any]], task: str, upstream: list[str]) -> None:
+    assert tasks[task]["upstream"] == sorted(upstream)
+
+
+def test_a_round_goes_on_without_a_hospital_and_is_ended_on_the_ledger_without_a_node(tasks: dict[str, dict[str, Any]]) -> None:
+    ends_anyway = {name for name, task in tasks.items() if task["rule"] == "all_done"}
+    assert ends_anyway == {"commit", "finalise", "record", *each("retire", BREAST_CANCER.nodes)}
+    assert {task["rule"] for name, task in tasks.items() if name not in ends_anyway} == {"all_success"}
+
+
+def test_every_task_is_tried_again(tasks: dict[str, dict[str, Any]]) -> None:
+    assert min(task["retries"] for task in tasks.values()) >= 2
+
+
+@pytest.fixture
+def studies_with_wrong_ones(tmp_path: Path) -> Path:
+    folder = tmp_path / "studies"
+    shutil.copytree(PROJECT / "studies", folder)
+    text = (folder / "breast_cancer.yaml").read_text()
+    (folder / "wrong_engine.yaml").write_text(text.replace("engine: spu", "engine: none"))
+    (folder / "wrong_layer.yaml").write_text(text.replace("ReLU: {}", "Sigmoid: {}"))
+    return folder
+
+
+def test_a_wrong_study_file_takes_no_other_study_away(tmp_path: Path, studies_with_wrong_ones: Path) -> None:
+    assert sorted(parsed(tmp_path, studies_with_wrong_ones)["dags"]) == sorted(f"round_{name}" for name in shipped_studies())
+
+
+def test_a_wrong_study_file_is_an_import_error_that_names_file_field_and_value(tmp_path: Path, studies_with_wrong_ones: Path) -> None:
+    program = "import sys; sys.path.insert(0, 'dags'); import invalid_studies"
+    done = airflow_reads(program, tmp_path, studies_with_wrong_ones)
+    assert done.returncode == 1
+    said = done.stderr.strip().splitlines()[-1]
+    for part in (
+        "wrong_engine.yaml: engine: got 'none'",
+        "wrong_layer.yaml: model.1: got {'Sigmoid': {}}",
+        "Sigmoid has no encrypted form",
+    ):
+        assert part in said
+    assert airflow_reads(program, tmp_path, PROJECT / "studies").returncode == 0
