@@ -40,6 +40,7 @@ def _stage(item: pytest.Item) -> str:
     return item.path.relative_to(HERE).parts[0]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The longest first, so that no worker is left with one of them when the others are done.
     items.sort(key=lambda item: ("e2e", "integration", "unit").index(_stage(item)))
@@ -51,10 +52,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(item: pytest.Item) -> str:
-    """Tests that one worker runs: those of a file, or of a folder that shares one installation."""
+    """Tests that one worker runs: all that start Airflow, those of a folder that shares one installation, else those of a file."""
     place = item.path.relative_to(HERE)
-    shared = _stage(item) == "e2e" or place.parts[:2] == ("integration", "roles")
-    return str(place.parent if shared else place)
+    if _stage(item) == "e2e" or place.parts[:2] == ("integration", "setup"):
+        return "airflow"
+    return str(place.parent if place.parts[:2] == ("integration", "roles") else place)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -42,10 +42,13 @@ def run(settings: Settings, study: Study, rounds: int, console: Console) -> None
                 if _waited(waiting_since):
                     raise
                 series = ()
-            if any(state.state == "failed" for state in series):
-                raise RoundAborted(
-                    f"a round of {study.name} ended without a model; `wardround rounds` and the tasks of {dag} in Airflow say why"
-                )
+            for state in series:
+                if state.state == "failed":
+                    failed = ", ".join(task.task for task in airflow.tasks(dag, state.run_id) if task.state == "failed")
+                    raise RoundAborted(
+                        f"a round of {study.name} failed in {failed}; the logs of these tasks in Airflow ({dag}) say why, "
+                        "and `wardround rounds` what the ledger holds"
+                    )
             if len(series) == rounds and all(state.ended for state in series):
                 return
             if any(not state.ended for state in series):

@@ -6,6 +6,7 @@ import json
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +44,7 @@ def status(json_: JsonOption = False) -> None:
     if json_:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        table = Table("service", "process", "address", "health")
+        table = Table("service", "process", "address", "health", box=SIMPLE_HEAD, padding=0)
         for row in rows:
             table.add_row(
                 row["service"],
