@@ -26,7 +26,7 @@ demo: setup  ## three federated rounds with real services and one hospital that 
 	@.venv/bin/wardround demo
 
 test: setup  ## unit, integration and end-to-end tests; ends by naming the engines and services exercised
-	@$(PY) -m pytest -n 3 --dist loadgroup tests
+	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder tests
 
 check: setup  ## formatting, lint, types, import direction, compose schema
 	@.venv/bin/ruff format --check --quiet .

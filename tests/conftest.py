@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 import pytest_socket
+from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.mpc.engines import engine
 from pipeline.settings import Settings
@@ -40,23 +42,27 @@ def _stage(item: pytest.Item) -> str:
     return item.path.relative_to(HERE).parts[0]
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The longest first, so that no worker is left with one of them when the others are done.
     items.sort(key=lambda item: ("e2e", "integration", "unit").index(_stage(item)))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
         for marker in ENGINES_AND_SERVICES:
             if item.get_closest_marker(marker) and (reason := _missing(marker)):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def _group(item: pytest.Item) -> str:
-    """Tests that one worker runs: all that start Airflow, those of a folder that shares one installation, else those of a file."""
-    place = item.path.relative_to(HERE)
-    if _stage(item) == "e2e" or place.parts[:2] == ("integration", "setup"):
-        return "airflow"
-    return str(place.parent if place.parts[:2] == ("integration", "roles") else place)
+class _ByInstallation(LoadScopeScheduling):
+    """Gives one worker all tests that start Airflow, those of a folder that shares one installation, else those of a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = PurePosixPath(nodeid.partition("::")[0])
+        if {"e2e", "setup"} & set(file.parts) and "unit" not in file.parts:
+            return "airflow"
+        return str(file.parent if "roles" in file.parts else file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _ByInstallation(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
