@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from pipeline.domain import RoundStatus
@@ -11,6 +13,16 @@ from tests.support.site import Site
 from .conftest import HOSPITALS
 
 pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+
+
+def forge(site: Site, path: str, content: dict[str, object]) -> None:
+    """Airflow answers 500 when its SQLite is locked for a moment; a forger would try again too."""
+    for _ in range(10):
+        answer = site.airflow.patch(path, json=content)
+        if answer.status_code < 500:
+            break
+        time.sleep(0.5)
+    answer.raise_for_status()
 
 
 def test_an_auditor_reads_in_airflow_and_triggers_nothing(site: Site) -> None:
@@ -24,13 +36,17 @@ def test_forged_conf_and_a_validation_that_is_only_said_to_have_passed_change_no
     forged = {"round": 1, "round_id": 1, "study": "brief", "hospitals": ["elm"], "misbehaviour": "label_flip", "previous_model": "0" * 64}
     run = site.trigger("small", **forged)
     site.await_task(run, "number", "running", "success")
-    site.airflow.patch(f"{run}/taskInstances/validate_aster", json={"new_state": "success"}).raise_for_status()
+    forge(site, f"{run}/taskInstances/validate_aster", {"new_state": "success"})
     assert site.await_end(run) == "success"
     (state,) = site.rounds("small")[before:]
     assert state.opened.previous_model == model
     shown = site.json("show", str(state.round))
     # Its records were not validated, so it has nothing to hand in.
-    assert shown["verdicts"] == {name: {"elm": "rejected", "aster": "absent"}.get(name, "accepted") for name in HOSPITALS}
+    verdicts = shown["verdicts"]
+    assert verdicts.pop("aster") == "absent"
+    # After four rejections it is in quarantine, so absent.
+    assert verdicts.pop("elm") in ("rejected", "absent")
+    assert verdicts == {name: "accepted" for name in HOSPITALS if name not in ("aster", "elm")}
     site.audit_all()
 
 
@@ -40,7 +56,7 @@ def test_a_forged_round_number_leaves_the_round_without_a_result_and_the_finishe
     model, before = site.current_model("brief"), len(site.rounds("brief"))
     run = site.trigger("brief")
     site.await_round("brief", before)
-    site.airflow.patch(f"{run}/taskInstances/number/xcomEntries/return_value", json={"value": finished}).raise_for_status()
+    forge(site, f"{run}/taskInstances/number/xcomEntries/return_value", {"value": finished})
     assert site.await_end(run) == "failed"
     (state,) = site.rounds("brief")[before:]
     assert state.status in (RoundStatus.OPEN, RoundStatus.ABORTED)
@@ -54,7 +70,7 @@ def test_tasks_that_are_only_said_to_have_succeeded_make_no_model_and_the_next_r
     run = site.trigger("brief")
     site.await_task(run, "number", "running", "success")
     for node in ("north", "east", "west"):
-        site.airflow.patch(f"{run}/taskInstances/aggregate_{node}", json={"new_state": "success"}).raise_for_status()
+        forge(site, f"{run}/taskInstances/aggregate_{node}", {"new_state": "success"})
     assert site.await_end(run) == "failed"
     assert site.ledger.status(left) is RoundStatus.ABORTED
     assert len(site.rounds("brief")) == before + 1

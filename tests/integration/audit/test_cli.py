@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from pipeline import places
@@ -40,6 +41,12 @@ def home(finished: Rounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     consortium(finished.maker.of, CHAIN_ID, finished.driver.ledger.contract).save(tmp_path / "consortium.yaml")
     monkeypatch.setenv("WARDROUND_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The module's console took the width of whatever imported it first.
+    monkeypatch.setattr("pipeline.cli.audit._console", Console(highlight=False, soft_wrap=True, width=200))
 
 
 def wardround(*arguments: str) -> Result:

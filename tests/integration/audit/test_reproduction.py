@@ -117,7 +117,9 @@ def installation(minio: StoreServer, tmp_path_factory: pytest.TempPathFactory) -
     members.create_actors(settings, everybody)
     demonstration.configure_hospitals(settings, study.hospitals)
     demonstration.deal_records(settings, {study.name: study})
-    consortium = members.publish(settings, everybody, LedgerLocation(chain_id=31337, contract=CONTRACT, development=True))
+    consortium = members.publish(
+        settings, everybody, LedgerLocation(chain_id=31337, contract=CONTRACT, development=True), lambda name: "127.0.0.1:29000"
+    )
     minio.administrator.admit(PROVIDER, policies.provider())
     return Installation(settings, study, consortium, Remote(minio.endpoint, PROVIDER))
 
