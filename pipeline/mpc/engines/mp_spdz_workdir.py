@@ -19,6 +19,9 @@ from pipeline.files import locked
 MEMORY = Path("/dev/shm")  # noqa: S108
 """Where Linux keeps files in memory."""
 
+RUNS = MEMORY / f"wardround-{os.getuid()}"
+"""The folders of this user's runs: one place for all installations, so that the next run of any of them sweeps what a killed one left."""
+
 SPARE_BYTES = 256 << 20
 """Room that a run needs beside its inputs: at its end the engine writes all its secret arrays."""
 
@@ -48,12 +51,11 @@ def private_folder(place: Path, input_bytes: int) -> Iterator[Path]:
 
 def _base(place: Path, wanted: int) -> Path:
     if _is_memory(MEMORY) and shutil.disk_usage(MEMORY).free >= wanted:
-        base = MEMORY / f"wardround-{os.getuid()}"
-        base.mkdir(mode=0o700, exist_ok=True)
-        status = base.lstat()
+        RUNS.mkdir(mode=0o700, exist_ok=True)
+        status = RUNS.lstat()
         # the place is everybody's: whoever else made it first shall not see inside
         if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077:
-            return base
+            return RUNS
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     return place.resolve()
 

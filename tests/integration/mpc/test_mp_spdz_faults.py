@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,19 +17,16 @@ import psutil
 import pytest
 
 from pipeline.errors import EngineFailed
-from pipeline.files import locked
 from pipeline.mpc import reference
+from pipeline.mpc.engines import mp_spdz_workdir as workdir
 from pipeline.mpc.engines.base import Party, VerifyOutput
 from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.mpc.engines.mp_spdz_workdir import MEMORY
 from pipeline.settings import PROJECT, Settings
 from tests.support import parties as support
 from tests.support.parties import make_parties, outcomes_of, run_parties, self_signed
 from tests.support.tasks import LOGISTIC, SMALL_CNN, random_round
 
 pytestmark = pytest.mark.mp_spdz
-
-RUNS = MEMORY / f"wardround-{os.getuid()}"
 
 
 @pytest.fixture(scope="session")
@@ -38,27 +35,22 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> MpSpdz:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(tmp_path: Path) -> Iterator[None]:
-    """Whatever a test does, no run's folder and no engine outlives it."""
+def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test does, no run's folder and no engine outlives it; in a place of its own, so that no run beside the tests sweeps it."""
+    place = workdir.RUNS.with_name(f"{workdir.RUNS.name}-test-{os.getpid()}")
+    monkeypatch.setattr(workdir, "RUNS", place)
     yield
-    assert not abandoned()
+    left = runs(tmp_path)
+    shutil.rmtree(place, ignore_errors=True)
+    assert not left
     assert not list(tmp_path.rglob("Transactions-*"))
     assert not list(tmp_path.rglob("Memory-*"))
     assert not engines()
 
 
-def abandoned() -> list[Path]:
-    """Folders of runs that nobody is at work in; another installation of this user may be."""
-    found = []
-    with locked(RUNS / ".lock"):
-        for folder in RUNS.glob("run-*"):
-            with (folder / ".lock").open("a") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                found.append(folder)
-    return found
+def runs(folder: Path) -> list[Path]:
+    """Folders of runs: in memory, or beneath `folder` where the machine has no room there."""
+    return [*workdir.RUNS.glob("run-*"), *folder.rglob("run-*")]
 
 
 def engines(of: int | None = None) -> dict[int, psutil.Process]:
@@ -69,7 +61,8 @@ def engines(of: int | None = None) -> dict[int, psutil.Process]:
             words = process.cmdline()
         except psutil.Error:
             continue
-        if words and words[0].endswith("-party.x"):
+        # a script's first word is its interpreter
+        if any(word.endswith("-party.x") for word in words[:2]):
             found[int(words[words.index("-p") + 1])] = process
     return found
 
@@ -210,19 +203,28 @@ def test_a_party_with_another_task_does_not_start(engine: MpSpdz, tmp_path: Path
 
 
 def test_a_killed_worker_takes_its_engine_along_and_the_next_run_sweeps_its_folder(engine: MpSpdz, tmp_path: Path) -> None:
+    # the third engine never comes, so that the other two are at work whenever the worker is killed
+    absent = tmp_path / "absent-party.x"
+    absent.write_text("#!/bin/sh\nkill -STOP $$\n")
+    absent.chmod(0o700)
     worker = """
 import sys
 from dataclasses import replace
 from pathlib import Path
+from pipeline.mpc.engines import mp_spdz_workdir
 from pipeline.mpc.engines.mp_spdz import MpSpdz
 from pipeline.settings import Settings
 from tests.support.parties import make_parties, outcomes_of
-from tests.support.tasks import SMALL_CNN, random_round
-folder = Path(sys.argv[1])
-engine = MpSpdz(replace(Settings.load(), cache=folder / "cache"))
-outcomes_of(engine, "replicated-ring", *random_round(SMALL_CNN), make_parties(3, folder))
+from tests.support.tasks import LOGISTIC, random_round
+folder, mp_spdz_workdir.RUNS = map(Path, sys.argv[1:])
+class Absent(MpSpdz):
+    def _binary(self, protocol):
+        return folder / "absent-party.x"
+settings = replace(Settings.load(), cache=folder / "cache")
+engine = MpSpdz(settings)
+outcomes_of([engine, engine, Absent(settings)], "replicated-ring", *random_round(LOGISTIC), make_parties(3, folder))
 """
-    process = subprocess.Popen([sys.executable, "-c", worker, str(tmp_path)], cwd=PROJECT)
+    process = subprocess.Popen([sys.executable, "-c", worker, str(tmp_path), str(workdir.RUNS)], cwd=PROJECT)
     running: list[psutil.Process] = []
     when_running(3, lambda found: running.extend(found.values()), process.pid).join()
     process.kill()
@@ -230,9 +232,11 @@ outcomes_of(engine, "replicated-ring", *random_round(SMALL_CNN), make_parties(3,
     assert len(running) == 3
     _, alive = psutil.wait_procs(running, timeout=10)
     assert not alive
-    assert len(abandoned()) == 3
+    assert len(runs(tmp_path)) == 3
     task, payloads = random_round(LOGISTIC)
-    for output in run_parties(engine, "replicated-ring", task, payloads, tmp_path / "next"):
+    members = make_parties(3, tmp_path / "next")
+    members = [replace(each, workdir=tmp_path / f"node-{each.index}" / "work") for each in members]
+    for output in run_parties(engine, "replicated-ring", task, payloads, tmp_path, members):
         assert isinstance(output, VerifyOutput)
         assert (output.accepted, output.budget) == reference.verify(task, payloads)
 
