@@ -80,10 +80,18 @@ class Deadlines(_Model):
 class Partition(_Model):
     """How a demonstration data set is dealt out to the hospitals at set-up."""
 
+    by: Literal["class", "site"] = "class"
+    """Seeded and skewed by class, or each hospital the records of the publisher's site that has its name."""
     alpha: Annotated[float, Field(gt=0)] = 0.5
     """Dirichlet concentration: small is skewed, 100 is nearly even."""
     per_class: Annotated[int, Field(ge=0)] = 20
     """Least records of each class that every hospital is dealt."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Partition:
+        if self.by == "site" and self.model_fields_set & {"alpha", "per_class"}:
+            raise ValueError("alpha and per_class go with `by: class`; `by: site` takes the sites as they are")
+        return self
 
 
 class DataContract(_Model):
@@ -192,6 +200,9 @@ def _check(study: Study, file: str) -> None:
         refuse("protocol", study.protocol, f"one of {', '.join(protocols)} for engine {study.engine}")
     if protocols[study.protocol] != len(study.nodes):
         refuse("nodes", list(study.nodes), f"{protocols[study.protocol]} nodes for protocol {study.protocol}")
+    if study.partition.by == "site" and not set(study.hospitals) <= set(study.source.sites):
+        known = ", ".join(study.source.sites) or f"none: {study.dataset} names no sites, use `by: class`"
+        refuse("partition.by", f"site, hospitals {', '.join(study.hospitals)}", f"hospitals named as the data set's sites: {known}")
     floor = study.min_accepted
     if floor is not None and not max(3, len(study.hospitals) // 2 + 1) <= floor <= len(study.hospitals):
         refuse("min_accepted", floor, f"at least 3 and a majority of {len(study.hospitals)} hospitals, and no more than there are")

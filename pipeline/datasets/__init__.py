@@ -2,9 +2,10 @@
 
 from pipeline.datasets.base import Dataset, Records, Samples, Split
 from pipeline.datasets.breast_cancer import BreastCancer
+from pipeline.datasets.heart_disease import HeartDisease
 from pipeline.datasets.pneumonia import Pneumonia
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (BreastCancer(), Pneumonia())}
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (BreastCancer(), HeartDisease(), Pneumonia())}
 """Name in a study file to data set."""
 
 __all__ = ["DATASETS", "Dataset", "Records", "Samples", "Split"]

@@ -77,11 +77,23 @@ class Dataset(ABC):
     """Smallest and largest encoded input, 8 fractional bits; checked under encryption too."""
     source: ClassVar[str]
     """Publisher and licence."""
+    sites: ClassVar[tuple[str, ...]] = ()
+    """The hospitals that the publisher's records come from, where it says so: a record's id then starts with its site and a dash."""
 
     @property
     @abstractmethod
     def bounds(self) -> Mapping[str, tuple[float, float]]:
         """The data contract: smallest and largest value of each number column of `frame`."""
+
+    @property
+    def codes(self) -> Mapping[str, tuple[float, ...]]:
+        """The data contract: the only values of a number column that holds categories."""
+        return {}
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The data contract: number columns in which a cell may be empty, even all of them."""
+        return frozenset()
 
     @abstractmethod
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +29,21 @@ class Column:
     deviation: float
     lowest: float
     highest: float
+    codes: tuple[float, ...] = ()
+    """The only values allowed, where numbers stand for categories."""
+    empty: Literal["refused", "mean", "flagged"] = "refused"
+    """What an empty cell is: against the contract, encoded as the mean, or that with one more input of the model that says so."""
+
+    @classmethod
+    def coded(
+        cls, name: str, mean: float, deviation: float, codes: tuple[float, ...], empty: Literal["refused", "mean", "flagged"]
+    ) -> Column:
+        """A column of categories that are written as numbers."""
+        return cls(name, mean, deviation, min(codes), max(codes), codes, empty)
 
 
 class Table(Dataset):
-    """A data set of number columns; inputs are standard scores clipped to `input_range`."""
+    """A data set of number columns; inputs are standard scores clipped to `input_range`, then the flags of empty cells."""
 
     @property
     @abstractmethod
@@ -44,12 +55,28 @@ class Table(Dataset):
         """The range of each column."""
         return {column.name: (column.lowest, column.highest) for column in self.columns}
 
+    @property
+    def codes(self) -> Mapping[str, tuple[float, ...]]:
+        """The codes of each column of categories."""
+        return {column.name: column.codes for column in self.columns if column.codes}
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The columns in which a cell may be empty."""
+        return frozenset(column.name for column in self.columns if column.empty != "refused")
+
     def encode(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-        """Standard scores with 8 fractional bits, clipped."""
+        """Standard scores with 8 fractional bits, clipped, zero where empty, then flags of 0 or 1.0; raises ValueError on another NaN."""
+        numbers = values.astype(np.float64)
+        empty = np.isnan(numbers)
+        refused = [column.empty == "refused" for column in self.columns]
+        if empty[:, refused].any():
+            raise ValueError("an empty cell in a column that takes none")
         mean = np.array([column.mean for column in self.columns])
         deviation = np.array([column.deviation for column in self.columns])
-        scores = np.rint((values.astype(np.float64) - mean) / deviation * (1 << INPUT_BITS))
-        return np.asarray(np.clip(scores, *self.input_range), dtype=np.int16)
+        scores = np.where(empty, 0, np.rint((numbers - mean) / deviation * (1 << INPUT_BITS)))
+        flags = empty[:, [column.empty == "flagged" for column in self.columns]].astype(np.int16) << INPUT_BITS
+        return np.concatenate([np.clip(scores, *self.input_range).astype(np.int16), flags], axis=1)
 
     def write(self, folder: Path, train: Records, test: Records) -> None:
         """One CSV file of all records."""

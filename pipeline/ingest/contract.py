@@ -29,7 +29,15 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
     yield f"label is {' or '.join(dataset.classes)}", gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(dataset.classes))
     for column, (lowest, highest) in dataset.bounds.items():
         yield f"{column} is a number", gxe.ExpectColumnValuesToBeInTypeList(column=column, type_list=_NUMBERS)
-        yield f"{column} has no empty cell", gxe.ExpectColumnValuesToNotBeNull(column=column)
+        if column not in dataset.optional:
+            yield f"{column} has no empty cell", gxe.ExpectColumnValuesToNotBeNull(column=column)
+        if column in dataset.codes:
+            codes = dataset.codes[column]
+            yield (
+                f"{column} is {', '.join(f'{code:g}' for code in codes)}",
+                gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(codes)),
+            )
+            continue
         yield (
             f"{column} is within {lowest:g} to {highest:g}",
             gxe.ExpectColumnValuesToBeBetween(column=column, min_value=lowest, max_value=highest),

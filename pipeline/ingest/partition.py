@@ -1,4 +1,4 @@
-"""Deal a demonstration data set out to hospitals: seeded, skewed by class, every record to exactly one."""
+"""Deal a demonstration data set out to hospitals, every record to at most one: by class, seeded and skewed, or to each its own site's."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ TEST_SHARE = 4
 
 def deal(study: Study, train: Records, test: Records) -> dict[HospitalName, tuple[Records, Records]]:
     """Each hospital's training and test records; raises Misconfigured when a class cannot fill every hospital's floor."""
+    if study.partition.by == "site":
+        return {name: (_of_site(train, name), _of_site(test, name)) for name in study.hospitals}
     rng = np.random.Generator(np.random.PCG64(study.seed))
     hospitals = study.hospitals
     # One Dirichlet draw per class serves both parts, so that a hospital is tested on patients like those it trains on.
@@ -25,6 +27,10 @@ def deal(study: Study, train: Records, test: Records) -> dict[HospitalName, tupl
     floors = (study.partition.per_class, study.partition.per_class // TEST_SHARE)
     parts = [_rows(records.labels, shares, floor, rng) for records, floor in zip((train, test), floors, strict=True)]
     return {name: (train[parts[0][index]], test[parts[1][index]]) for index, name in enumerate(hospitals)}
+
+
+def _of_site(records: Records, site: str) -> Records:
+    return records[np.flatnonzero(np.char.startswith(records.ids, f"{site}-"))]
 
 
 def _rows(

@@ -10,8 +10,10 @@ import pytest
 from pipeline.datasets import DATASETS, Records
 from pipeline.datasets.base import SPLITS
 from pipeline.datasets.breast_cancer import BreastCancer
+from pipeline.datasets.heart_disease import HeartDisease
 from pipeline.datasets.pneumonia import Pneumonia
 from pipeline.errors import Misconfigured
+from tests.support.heart import HOSPITALS, publish
 
 
 def x_rays(count: int, seed: int = 0) -> Records:
@@ -28,6 +30,18 @@ def published(folder: Path, counts: dict[str, int]) -> None:
         arrays[f"{split}_labels"] = records.labels[:, None]
     (folder / "pneumoniamnist").mkdir(parents=True)
     np.savez(folder / "pneumoniamnist" / "pneumoniamnist.npz", **arrays)
+
+
+@pytest.fixture(scope="module")
+def hearts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return publish(tmp_path_factory.mktemp("data"))
+
+
+def some(name: str, hearts: Path) -> tuple[Records, Records]:
+    """A few records of a data set."""
+    return {"pneumonia": lambda: (x_rays(9, 1), x_rays(4, 2)), "breast_cancer": lambda: BreastCancer().load([])}.get(
+        name, lambda: HeartDisease().load([hearts])
+    )()
 
 
 def test_the_stated_constants_of_breast_cancer_are_those_of_the_bundled_data() -> None:
@@ -85,9 +99,9 @@ def test_missing_images_are_reported_with_every_place_and_the_way_to_get_them(tm
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
-def test_what_is_written_at_a_hospital_is_read_back_exactly(name: str, tmp_path: Path) -> None:
+def test_what_is_written_at_a_hospital_is_read_back_exactly(name: str, hearts: Path, tmp_path: Path) -> None:
     dataset = DATASETS[name]
-    train, test = (x_rays(9, 1), x_rays(4, 2)) if name == "pneumonia" else BreastCancer().load([])
+    train, test = some(name, hearts)
     dataset.write(tmp_path, train, test)
     split = dataset.read(tmp_path)
     for samples, records in ((split.train, train), (split.test, test)):
@@ -96,9 +110,9 @@ def test_what_is_written_at_a_hospital_is_read_back_exactly(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
-def test_the_table_of_the_contract_has_the_columns_that_the_contract_names(name: str, tmp_path: Path) -> None:
+def test_the_table_of_the_contract_has_the_columns_that_the_contract_names(name: str, hearts: Path, tmp_path: Path) -> None:
     dataset = DATASETS[name]
-    train, test = (x_rays(9, 1), x_rays(4, 2)) if name == "pneumonia" else BreastCancer().load([])
+    train, test = some(name, hearts)
     dataset.write(tmp_path, train, test)
     frame = dataset.frame(tmp_path)
     assert set(frame.columns) == {"record_id", "split", *dataset.bounds, "label"}
@@ -116,6 +130,45 @@ def test_every_encoded_input_of_a_contracted_record_lies_in_the_public_range(nam
     inputs = dataset.encode(extremes)
     assert lowest <= inputs.min()
     assert inputs.max() <= highest
+
+
+def test_heart_disease_keeps_each_record_of_the_four_hospitals_once_and_a_fourth_of_each_class_for_testing(hearts: Path) -> None:
+    train, test = HeartDisease().load([hearts.parent / "nothing-here", hearts])
+    assert len({*train.ids, *test.ids}) == 920
+    for site, (patients, ill, _, _) in zip(HeartDisease.sites, HOSPITALS.values(), strict=True):
+        own = [records[np.flatnonzero(np.char.startswith(records.ids, f"{site}-"))] for records in (train, test)]
+        assert sum(map(len, own)) == patients
+        assert [int(part.labels.sum()) for part in own] == [ill - -(-ill // 4), -(-ill // 4)]
+
+
+def test_a_cholesterol_of_zero_is_an_empty_cell_and_an_empty_cell_is_the_mean_with_its_flag(hearts: Path) -> None:
+    dataset = HeartDisease()
+    train, _ = dataset.load([hearts])
+    swiss = train[np.flatnonzero(np.char.startswith(train.ids, "switzerland-"))]
+    names = [column.name for column in dataset.columns]
+    flagged = [column.name for column in dataset.columns if column.empty == "flagged"]
+    assert flagged == ["chol", "oldpeak", "slope", "ca", "thal"]
+    assert np.isnan(swiss.values[:, names.index("chol")]).all()
+    inputs = dataset.encode(swiss.values)
+    assert inputs.shape == (len(swiss), 18)
+    assert set(inputs[:, names.index("chol")]) == {0}
+    assert set(inputs[:, 13]) == {256}
+    np.testing.assert_array_equal(inputs[:, 13:] == 256, np.isnan(swiss.values[:, [names.index(name) for name in flagged]]))
+
+
+def test_an_empty_cell_in_a_column_that_takes_none_is_not_encoded(hearts: Path) -> None:
+    train, _ = HeartDisease().load([hearts])
+    train.values[0, 0] = np.nan
+    with pytest.raises(ValueError, match="an empty cell in a column that takes none"):
+        HeartDisease().encode(train.values)
+
+
+def test_missing_or_other_files_of_heart_disease_are_reported_with_the_place_and_the_way_to_get_them(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"one/heart-disease, .*two/heart-disease; unpack the publisher's archive .* in WARDROUND_DATA"):
+        HeartDisease().load([tmp_path / "one", tmp_path / "two"])
+    (publish(tmp_path / "three") / "heart-disease" / "processed.va.data").write_text("63,1,4\n44,1,4\n")
+    with pytest.raises(Misconfigured, match=r"processed\.va\.data: got \(2, 3\) numbers, want the publisher's file of 14 columns"):
+        HeartDisease().load([tmp_path / "three"])
 
 
 def test_samples_and_records_print_no_value() -> None:

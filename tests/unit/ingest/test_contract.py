@@ -20,6 +20,7 @@ NUMBER = 4711.4711
 
 IMAGES = Study.load(PROJECT / "studies" / "pneumonia.yaml")
 TABLE = Study.load(PROJECT / "studies" / "breast_cancer.yaml")
+HEART = Study.load(PROJECT / "studies" / "heart_disease.yaml")
 
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -28,7 +29,8 @@ def good(study: Study, rows: int = 60) -> pd.DataFrame:
     rng = np.random.default_rng(7)
     columns = {"record_id": [f"r-{row}" for row in range(rows)], "split": ["train"] * (rows - 10) + ["test"] * 10}
     for column, (lowest, highest) in study.source.bounds.items():
-        columns[column] = rng.uniform(lowest, highest, size=rows)
+        codes = study.source.codes.get(column)
+        columns[column] = rng.choice(codes, size=rows) if codes else rng.uniform(lowest, highest, size=rows)
     columns["label"] = [study.source.classes[row % 2] for row in range(rows)]
     return pd.DataFrame(columns)
 
@@ -76,7 +78,7 @@ SPOILED_CELLS: dict[str, Callable[[float, float], object]] = {
 }
 
 
-@pytest.mark.parametrize("study", [IMAGES, TABLE], ids=["images", "table"])
+@pytest.mark.parametrize("study", [IMAGES, TABLE, HEART], ids=["images", "table", "heart"])
 def test_good_records_pass_every_expectation(study: Study) -> None:
     _, outcome = check(good(study), study)
     assert outcome == dict.fromkeys([name for name, _ in expectations(study)], True)
@@ -126,6 +128,21 @@ def test_a_missing_column_fails_what_is_said_about_it() -> None:
         "train has at least 10 records of normal",
         "train has at least 10 records of pneumonia",
     }
+
+
+def test_a_column_that_may_be_empty_may_be_so_for_everybody_and_another_may_not() -> None:
+    """What Switzerland's cholesterol is; honest data."""
+    frame = good(HEART).assign(chol=np.nan, thal=np.nan)
+    assert all(check(frame, HEART)[1].values())
+    failed = {name for name, passed in check(frame.assign(age=np.nan), HEART)[1].items() if not passed}
+    assert failed == {"age has no empty cell"}
+
+
+def test_a_category_is_one_of_its_codes_and_a_measure_within_its_range() -> None:
+    """An ECG of class 3 or a negative sugar, as a trigger hidden in a table would have."""
+    frame = cell("restecg", 3)(cell("fbs", -1)(cell("thal", 4)(cell("age", 200)(good(HEART)))))
+    failed = {name for name, passed in check(frame, HEART)[1].items() if not passed}
+    assert failed == {"restecg is 0, 1, 2", "fbs is 0, 1", "thal is 3, 6, 7", "age is within 1 to 110"}
 
 
 def test_a_hospital_of_nearly_one_class_passes_with_ten_of_the_other() -> None:

@@ -71,3 +71,16 @@ def test_a_small_alpha_is_skewed_and_a_large_one_is_nearly_even() -> None:
 def test_too_few_records_for_the_floor_are_reported_with_the_most_that_is_possible() -> None:
     with pytest.raises(Misconfigured, match=r"partition\.per_class: got 20 records of class 0 for each of 5 hospitals, want at most 14"):
         deal(dealing(5, 1.0, 20), records("train", (74, 300)), records("test", (40, 60)))
+
+
+def test_by_site_every_hospital_gets_the_records_of_its_own_patients_and_nobody_else_s() -> None:
+    study = Study.load(PROJECT / "studies" / "heart_disease.yaml")
+    labels = np.arange(12) % 2
+    everything = Records(np.array([f"{study.hospitals[row % 4]}-{row}" for row in range(12)]), np.arange(12), labels)
+    dealt = deal(study, everything, everything[np.arange(8)])
+    assert {name: part.values.tolist() for name, (part, _) in dealt.items()} == {
+        name: [place, place + 4, place + 8] for place, name in enumerate(study.hospitals)
+    }
+    assert {name: part.values.tolist() for name, (_, part) in dealt.items()} == {
+        name: [place, place + 4] for place, name in enumerate(study.hospitals)
+    }

@@ -37,16 +37,17 @@ def changed(folder: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=[file.stem for file in SHIPPED])
-def test_a_shipped_study_loads_and_names_five_hospitals_and_the_nodes_that_its_protocol_takes(file: Path) -> None:
+def test_a_shipped_study_loads_and_names_its_hospitals_and_the_nodes_that_its_protocol_takes(file: Path) -> None:
     study = Study.load(file)
-    assert study.hospitals == ("aster", "birch", "cedar", "dahlia", "elm")
+    natural = study.dataset == "heart_disease"
+    assert study.hospitals == (study.source.sites if natural else ("aster", "birch", "cedar", "dahlia", "elm"))
     assert study.accepted_floor == 3
-    assert study.data_contract.min_per_class >= 10
+    assert study.data_contract.min_per_class >= (5 if natural else 10)
     assert (study.engine, study.protocol, len(study.nodes)) in {("spu", "aby3", 3), ("mp-spdz", "rep4-ring", 4)}
 
 
-def test_the_three_shipped_studies_are_there() -> None:
-    assert [file.stem for file in SHIPPED] == ["breast_cancer", "pneumonia", "pneumonia_mp_spdz"]
+def test_the_four_shipped_studies_are_there() -> None:
+    assert [file.stem for file in SHIPPED] == ["breast_cancer", "heart_disease", "pneumonia", "pneumonia_mp_spdz"]
 
 
 def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "got", "wanted"),
     [
-        ({"dataset": "lungs"}, "dataset", "'lungs'", "one of breast_cancer, pneumonia"),
+        ({"dataset": "lungs"}, "dataset", "'lungs'", "one of breast_cancer, heart_disease, pneumonia"),
         ({"model": [{"Conv3d": {}}]}, "model.0", "Conv3d", "one layer of Conv2d, AvgPool2d, ReLU, Flatten, Linear"),
         ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 2, "colour": 1}}]}, "model.1", "colour", "one layer of"),
         ({"model": [{"Flatten": {}}, {"Linear": {"out_features": -2}}]}, "model.1", "-2", "from 1"),
@@ -77,6 +78,9 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
         ({"data_contract__min_per_class": 0}, "data_contract.min_per_class", "0", "greater than or equal to 1"),
         ({"partition__per_class": -1}, "partition.per_class", "-1", "greater than or equal to 0"),
         ({"partition__alpha": 0}, "partition.alpha", "0", "greater than 0"),
+        ({"partition__by": "site"}, "partition", "'alpha'", "alpha and per_class go with `by: class`"),
+        ({"partition": {"by": "site"}}, "partition.by", "aster", "hospitals named as the data set's sites: none"),
+        ({"dataset": "heart_disease", "partition": {"by": "site"}}, "partition.by", "elm", "cleveland, hungary, switzerland, long-beach"),
         ({"deadlines__result_seconds": 100}, "deadlines", "100", "must exceed commit_seconds (180)"),
         ({"engine": "tea"}, "engine", "'tea'", "'spu' or 'mp-spdz'"),
         ({"protocol": "rep4-ring"}, "protocol", "'rep4-ring'", "one of aby3 for engine spu"),
@@ -117,7 +121,7 @@ def test_a_file_that_is_no_mapping_is_refused(content: str, got: str, tmp_path: 
 
 
 def test_a_missing_file_is_answered_with_the_studies_that_there_are() -> None:
-    with pytest.raises(InvalidStudy, match="one of the studies there: breast_cancer, pneumonia, pneumonia_mp_spdz"):
+    with pytest.raises(InvalidStudy, match="one of the studies there: breast_cancer, heart_disease, pneumonia, pneumonia_mp_spdz"):
         Study.load(PROJECT / "studies" / "none.yaml")
 
 
