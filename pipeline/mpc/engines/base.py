@@ -105,6 +105,12 @@ class Party:
     """Where the party's log is kept, without secrets."""
     deadline_seconds: float
     """Wall seconds after which the run is killed."""
+    patience_seconds: float = 30.0
+    """Seconds without a sign of life after which a peer is given up."""
+
+    def peer_name(self, index: int) -> str:
+        """A party as messages name it."""
+        return f"node {index} ({self.hosts[index]})"
 
 
 class Engine(ABC):

@@ -17,6 +17,7 @@ from pipeline.domain import EngineStats, HospitalName, Sha256
 from pipeline.errors import EngineFailed
 from pipeline.mpc import rule
 from pipeline.mpc.engines import mp_spdz_certificates as certificates
+from pipeline.mpc.engines import mp_spdz_durations as durations
 from pipeline.mpc.engines import mp_spdz_process as process
 from pipeline.mpc.engines import mp_spdz_programs as programs
 from pipeline.mpc.engines import mp_spdz_shares as shares
@@ -24,6 +25,7 @@ from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components
 from pipeline.mpc.engines.digests import task_digest
 from pipeline.mpc.engines.meeting import Meeting
 from pipeline.mpc.engines.mp_spdz_workdir import private_folder
+from pipeline.mpc.engines.pulse import Pulse
 from pipeline.settings import Settings
 
 NODES: Mapping[str, int] = {"replicated-ring": 3, "rep4-ring": 4}
@@ -105,21 +107,17 @@ class MpSpdz(Engine):
         self, program: str, protocol: str, task: VerifyTask | AggregateTask, vectors: Sequence[shares.Held], outputs: int, party: Party
     ) -> tuple[shares.Words, EngineStats]:
         end = time.monotonic() + party.deadline_seconds
-        bytecode = self._compiled(protocol, task)
         content = shares.encode(vectors, len(party.hosts), party.index)
-        with private_folder(party.workdir, len(content)) as folder:
-            outputs_folder = folder / "Player-Data"
-            for name in ("Player-Data", "Persistence"):
-                (folder / name).mkdir(mode=0o700)
-            certificates.install(outputs_folder, party.index, party.certificate, party.private_key, party.peer_certificates)
-            (folder / "Programs").symlink_to(bytecode)
-            (folder / "hosts").write_text("".join(f"{host}\n" for host in party.hosts))
-            (folder / "Persistence" / f"Transactions-P{party.index}.data").write_bytes(content)
-            # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
-            options = ["-p", str(party.index), "-ip", "hosts", "-b", _BATCH[protocol], "-E", "64"]
-            agreed = {"program": bytecode.name, "task": task_digest(protocol, task)}
-            ended = _together(Meeting(party, agreed), [str(self._binary(protocol)), *options, program], folder, party, end)
-            return shares.decode_output(outputs_folder / f"Binary-Output-P{party.index}-0", outputs), ended.stats
+        with Meeting(party) as meeting:
+            meeting.gather({"program": self.program_digest(), "task": task_digest(protocol, task)}, end)
+            bytecode = self._compiled(protocol, task)
+            with private_folder(party.workdir, len(content)) as folder:
+                _lay_out(folder, bytecode, content, party)
+                # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
+                options = ["-p", str(party.index), "-ip", "hosts", "-b", _BATCH[protocol], "-E", "64"]
+                meeting.agree({"program": bytecode.name})
+                ended = _together(meeting, [str(self._binary(protocol)), *options, program], folder, bytecode, end)
+                return shares.decode_output(folder / "Player-Data" / f"Binary-Output-P{party.index}-0", outputs), ended.stats
 
     def _compiled(self, protocol: str, task: VerifyTask | AggregateTask) -> Path:
         program, samples, largest_input = "trimmed_mean", 0, 0
@@ -133,26 +131,39 @@ class MpSpdz(Engine):
         return self._home / f"{protocol}-party.x"
 
 
-def _together(meeting: Meeting, command: Sequence[str], folder: Path, party: Party, end: float) -> process.Ended:
-    """Run the party among its peers: started when all have met, stopped as soon as one of them fails."""
-    meeting.gather(end)
-    words: str | None = "it stopped"
-    peer_failed = threading.Event()
+def _lay_out(folder: Path, bytecode: Path, content: bytes, party: Party) -> None:
     try:
-        meeting.watch(peer_failed.set)
-        ended = process.run(command, folder, party.log, end, peer_failed)
-        if ended.code == 0:
-            words = None
-            return ended
-        cause = process.cause(ended, party.log)
-        if cause.peer_knows_more:
-            # the peer itself says what happened in a moment
-            peer_failed.wait(_SECONDS_FOR_REPORTS)
-        told = meeting.failure if cause.peer_knows_more else None
-        words = told or f"mp-spdz: party {party.index}: {cause.text}"
-        raise EngineFailed(f"{words}; see {party.log}")
-    finally:
-        meeting.leave(words)
+        for name in ("Player-Data", "Persistence"):
+            (folder / name).mkdir(mode=0o700)
+        certificates.install(folder / "Player-Data", party.index, party.certificate, party.private_key, party.peer_certificates)
+        (folder / "Programs").symlink_to(bytecode)
+        (folder / "hosts").write_text("".join(f"{host}\n" for host in party.hosts))
+        (folder / "Persistence" / f"Transactions-P{party.index}.data").write_bytes(content)
+    except OSError as error:
+        raise EngineFailed(
+            f"mp-spdz: party {party.index}: its working folder {folder.parent}: {error.strerror}; make room there"
+        ) from error
+
+
+def _together(meeting: Meeting, command: Sequence[str], folder: Path, bytecode: Path, end: float) -> process.Ended:
+    """Run the party among its peers: stopped as soon as one of them fails, and at the latest after a multiple of the last run's time."""
+    party, peer_failed, pulse, longest = meeting.party, threading.Event(), Pulse(), durations.limit(bytecode)
+    meeting.watch(peer_failed.set, pulse)
+    limits = process.Limits(min(end, time.monotonic() + longest), peer_failed, party.patience_seconds)
+    ended = process.run(command, folder, party.log, limits, pulse)
+    if ended.code == 0 or ended.stats.wall_seconds >= longest:
+        # one that was given up counts too: the next one may take longer
+        durations.note(bytecode, ended.stats.wall_seconds)
+    if ended.code == 0:
+        return ended
+    cause = process.cause(ended, party.log)
+    if cause.peer_knows_more:
+        # the peer itself says what happened in a moment
+        peer_failed.wait(_SECONDS_FOR_REPORTS)
+    told = meeting.failure if cause.peer_knows_more else None
+    words = told or f"mp-spdz: party {party.index}: {cause.text}"
+    meeting.leave(words)
+    raise EngineFailed(f"{words}; see {party.log}")
 
 
 def _nodes(protocol: str, party: Party) -> int:

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from pipeline.domain import EngineStats
+from pipeline.mpc.engines.pulse import Pulse
 
 GUARD = ("prlimit", "--core=0", "setpriv", "--pdeathsig", "KILL", "--")
 """No core file of secrets, and no engine that outlives the worker that started it."""
@@ -40,7 +39,7 @@ _OWN_CAUSES: Sequence[tuple[str, str]] = (
         r"hash mismatch for sender (?P<party>\d+) and backup (?P<other>\d+)",
         "party {party} or party {other} deviated from the protocol or holds altered components",
     ),
-    (r"hash mismatch", "a party deviated from the protocol or holds altered components"),
+    (r"hash mismatch|MacCheck Failure|Invalid Commitment", "a party deviated from the protocol or holds altered components"),
     (r"program differs between parties", "a party runs another program; compare the nodes' versions of Wardround and of MP-SPDZ"),
     (r"Got to EOF when reading|failure reading", "the share file is shorter than the program expects"),
     (r"No space left on device|failed writing", "the working folder is full"),
@@ -68,8 +67,19 @@ class Cause:
     peer_knows_more: bool
 
 
-def run(command: Sequence[str], folder: Path, log: Path, end: float, cancelled: threading.Event) -> Ended:
-    """Run until it ends, `end` (time.monotonic) passes or `cancelled` is set; the process and its children are gone on return."""
+@dataclass(frozen=True)
+class Limits:
+    """What ends a process that does not end by itself."""
+
+    end: float
+    """time.monotonic."""
+    cancelled: threading.Event
+    patience_seconds: float
+    """For how long it may be suspended."""
+
+
+def run(command: Sequence[str], folder: Path, log: Path, limits: Limits, pulse: Pulse) -> Ended:
+    """Run until it ends or a limit is reached; the process and its children are gone on return."""
     start = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
@@ -82,18 +92,23 @@ def run(command: Sequence[str], folder: Path, log: Path, end: float, cancelled: 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    peak, exited, suspended = 0, False, False
+    pulse.pid = process.pid
+    peak, exited, suspended_since = 0, False, None
     try:
         handle = os.pidfd_open(process.pid)
         try:
-            while not exited and not cancelled.is_set() and (left := end - time.monotonic()) > 0:
+            while not exited and not limits.cancelled.is_set() and (left := limits.end - time.monotonic()) > 0:
                 # rusage counts the worker's own memory before the program was loaded: ask the process itself, while it lives
-                peak = _peak_memory(process.pid) or peak
+                suspended, memory = _state(process.pid)
+                peak = memory or peak
+                suspended_since = (suspended_since or time.monotonic()) if suspended else None
+                if suspended_since is not None and time.monotonic() - suspended_since > limits.patience_seconds:
+                    break
                 exited = bool(select.select([handle], [], [], min(left, _SAMPLE_SECONDS))[0])
         finally:
             os.close(handle)
-        suspended = not exited and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
     finally:
+        pulse.pid = None
         # not yet reaped, so the group cannot be anybody else's
         os.killpg(process.pid, signal.SIGKILL)
         _, status, usage = os.wait4(process.pid, 0)
@@ -106,7 +121,7 @@ def run(command: Sequence[str], folder: Path, log: Path, end: float, cancelled: 
         rss_bytes=peak,
         rounds=int(traffic[2]) if traffic else None,
     )
-    return Ended(process.returncode if exited else None, suspended, stats)
+    return Ended(process.returncode if exited else None, suspended_since is not None and not exited, stats)
 
 
 def cause(ended: Ended, log: Path) -> Cause:
@@ -136,6 +151,8 @@ def _last_line(text: str) -> str:
     return ([line.strip() for line in text.splitlines() if line.strip()] or ["no message"])[-1][:300]
 
 
-def _peak_memory(pid: int) -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) * 1024 if found else 0
+def _state(pid: int) -> tuple[bool, int]:
+    """Whether a signal holds the process, and its largest resident size so far in bytes, 0 when it ended."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", text)
+    return bool(re.search(r"State:\s+T", text)), int(found[1]) * 1024 if found else 0

@@ -21,6 +21,7 @@ from pipeline.mpc import rule
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Engine, Party, Payload, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.digests import files_digest, task_digest
 from pipeline.mpc.engines.meeting import Meeting
+from pipeline.mpc.engines.pulse import Pulse
 from pipeline.mpc.engines.spu_process import PartyProcess, wait_until
 from pipeline.settings import PROJECT, Settings
 
@@ -113,7 +114,7 @@ class Spu(Engine):
                     "compiled program": process.receive()["ready"],
                     "task": task_digest(protocol, task),
                 }
-                found = _compute(process, content, Meeting(party, agreed), deadline)
+                found = _compute(process, content, Meeting(party), agreed, deadline)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         stats = EngineStats(found["cpu_seconds"], found["wall_seconds"], found["bytes_sent"], found["rss_bytes"])
@@ -130,23 +131,20 @@ class Spu(Engine):
         return PartyProcess(self.settings.spu_python, PROGRAMS / "party.py", folder, log, seconds)
 
 
-def _compute(process: PartyProcess, content: Sequence[bytes], meeting: Meeting, deadline: float) -> Mapping[str, Any]:
-    meeting.gather(deadline)
-    cause: str | None = "it stopped"
-    try:
-        meeting.watch(process.kill)
-        process.send(content)
-        found = process.receive()
-        cause = None
-        return found
-    except EngineFailed as error:
-        if meeting.failure is None and not process.killed:
-            # A broken link is the other end's fault as often as not: its node says so in a moment.
-            wait_until(lambda: meeting.failure is not None, _SECONDS_FOR_REPORTS)
-        cause = meeting.failure or str(error)
-        raise EngineFailed(cause) from error
-    finally:
-        meeting.leave(cause)
+def _compute(
+    process: PartyProcess, content: Sequence[bytes], meeting: Meeting, agreed: Mapping[str, str], deadline: float
+) -> Mapping[str, Any]:
+    with meeting:
+        meeting.gather(agreed, deadline)
+        meeting.watch(process.kill, Pulse(process.pid))
+        try:
+            process.send(content)
+            return process.receive()
+        except EngineFailed as error:
+            if meeting.failure is None and not process.killed:
+                # A broken link is the other end's fault as often as not: its node says so in a moment.
+                wait_until(lambda: meeting.failure is not None, _SECONDS_FOR_REPORTS)
+            raise EngineFailed(meeting.failure or str(error)) from error
 
 
 def _described(task: VerifyTask | AggregateTask) -> dict[str, Any]:
