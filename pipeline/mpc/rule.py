@@ -31,6 +31,21 @@ DIRECTION_BITS = 12
 DIRECTION_LEFT, DIRECTION_RIGHT = 25, 4
 """25 p^2 > 4 s q with p < 0: a cosine to the median update below -0.4."""
 
+PROJECTIONS = 512
+"""Random projections by which the large-model mode checks an update."""
+
+PROJECTION_CAP = 1 << 23
+"""Every projection of an update lies strictly within it; an update within NORM_CAP exceeds it with probability below 2^-80."""
+
+PROJECTION_BITS = 8
+"""Bits dropped from the sum of an update's squared projections: on average half of their number times its squared norm."""
+
+PROJECTED_LEFT, PROJECTED_RIGHT = 5, 8
+"""5 estimate <= 8 budget: an update within its budget exceeds it with probability below 2^-48."""
+
+PROJECTED_DIRECTION_BITS = 21
+"""Bits dropped from inner products of projections before they are multiplied with one another."""
+
 FEWEST_ACCEPTED = 3
 """Fewer accepted updates are never opened: the result would be single hospitals' coordinates."""
 
