@@ -64,6 +64,8 @@ class Kind(StrEnum):
     MANIFEST = "Manifest"
     INVENTORY = "Inventory"
     INPUT_SET = "InputSet"
+    NONCE = "Nonce"
+    COMPONENT_SUMS = "ComponentSums"
     VOTE = "Vote"
     CONFIRMATION = "Confirmation"
     CONSENT = "Consent"

@@ -10,7 +10,14 @@ from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
 MAILBOX, MODELS, REPORTS, DVC = "mailbox", "models", "reports", "dvc"
 
 _HOSPITAL_KINDS = {Kind.VALIDATION: "validation", Kind.MANIFEST: "manifest", Kind.CONFIRMATION: "confirmation"}
-_NODE_KINDS = {Kind.SEALING_KEY: "sealing-key", Kind.INVENTORY: "inventory", Kind.INPUT_SET: "input-set", Kind.VOTE: "vote"}
+_NODE_KINDS = {
+    Kind.SEALING_KEY: "sealing-key",
+    Kind.INVENTORY: "inventory",
+    Kind.INPUT_SET: "input-set",
+    Kind.NONCE: "nonce",
+    Kind.COMPONENT_SUMS: "component-sums",
+    Kind.VOTE: "vote",
+}
 
 _KINDS = "|".join(
     (
@@ -41,6 +48,11 @@ def holds(key: str) -> bool:
     return _REPORTED.fullmatch(key) is not None
 
 
+def by_node(kind: Kind) -> bool:
+    """Whether nodes make statements of this kind."""
+    return kind in _NODE_KINDS
+
+
 def model() -> Place:
     """Global models, by digest."""
     return Place(MODELS, "", "safetensors")
@@ -60,6 +72,11 @@ def envelope(round_id: RoundId, hospital: HospitalName, node: NodeName) -> Place
 def resealed(round_id: RoundId, holder: NodeName, node: NodeName) -> Place:
     """Components that one node resealed for another that misses them."""
     return Place(MAILBOX, f"rounds/{round_id}/nodes/{holder}/to/{node}/", "bin")
+
+
+def lent_sum(round_id: RoundId, holder: NodeName, node: NodeName, block: int) -> Place:
+    """One block of a component sum that a large model's mean is opened from, sealed for the node that lacks it."""
+    return Place(MAILBOX, f"rounds/{round_id}/nodes/{holder}/to/{node}/sums/{block}/", "bin")
 
 
 def commit(round_id: RoundId) -> Place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +26,11 @@ PROTOCOLS: Mapping[str, Mapping[str, int]] = {
 
 LARGEST_MODEL = 100_000
 """Parameters up to which the whole rule is evaluated under encryption."""
+
+LARGE_FROM, LARGEST_LARGE_MODEL = 100_000, 16_000_000
+"""Parameters between which a study may name the large-model mode: fewer need no weaker checks, more no node takes in."""
+
+_UNUSED_IN_LARGE = ("images_per_hospital", "early_rounds", "below_global_early_percent", "below_global_percent", "below_peers_percent")
 
 _NAME = StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,31}$")  # names become folders, queues and object keys
 _Name = Annotated[str, _NAME]
@@ -111,6 +116,9 @@ class Study(_Model):
     engine: Literal["spu", "mp-spdz"]
     protocol: str
     model: Annotated[tuple[Mapping[str, Mapping[str, int]], ...], Field(min_length=1)]
+    mode: Literal["full", "large"] = "full"
+    """full: the whole rule under encryption and a trimmed mean; large: size and direction checked on random projections, no peer
+    validation, a plain mean (docs/adr/0007-large-models.md)."""
     training: Training = Training()
     rule: Rule = Rule()
     data_contract: DataContract = DataContract()
@@ -151,6 +159,11 @@ class Study(_Model):
     def network(self) -> Network:
         """The model's layers on this data set's samples."""
         return Network(self.source.shape, tuple(_layer(item) for item in self.model))
+
+    @property
+    def samples_shared(self) -> int:
+        """Validation samples that each hospital shares in a round: none where no model is evaluated on them."""
+        return 0 if self.mode == "large" else self.rule.images_per_hospital
 
     @property
     def accepted_floor(self) -> int:
@@ -219,12 +232,29 @@ def _check(study: Study, file: str) -> None:
         raise InvalidStudy(file, "model", [next(iter(item)) for item in study.model], f"layers that fit one another: {error}") from None
     if classes != len(study.source.classes):
         refuse("model", f"{classes} outputs", f"{len(study.source.classes)}, one per class of {study.dataset}")
+    if study.mode == "large":
+        _check_large(study, size, refuse)
+        return
     if size > LARGEST_MODEL:
-        refuse("model", f"{size} parameters", f"at most {LARGEST_MODEL}, the limit for the encrypted rule")
+        refuse(
+            "model", f"{size} parameters", f"at most {LARGEST_MODEL}, the limit for the encrypted rule; `mode: large` checks less, on more"
+        )
     try:
         plan(study.network, max(abs(bound) for bound in study.source.input_range))
     except ValueError as error:
         refuse("model", [next(iter(item)) for item in study.model], f"values that stay within 64 bits under encryption: {error}")
+
+
+def _check_large(study: Study, size: int, refuse: Callable[[str, object, str], None]) -> None:
+    if not LARGE_FROM < size <= LARGEST_LARGE_MODEL:
+        refuse(
+            "mode",
+            f"large with {size} parameters",
+            f"a model of more than {LARGE_FROM} and at most {LARGEST_LARGE_MODEL}; without `mode` below",
+        )
+    for field in _UNUSED_IN_LARGE:
+        if field in study.rule.model_fields_set:
+            refuse(f"rule.{field}", getattr(study.rule, field), "no such line: the large-model mode has no peer validation")
 
 
 def _layer(item: Mapping[str, Mapping[str, int]]) -> Layer:

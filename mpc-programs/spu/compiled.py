@@ -49,6 +49,10 @@ def _program(task: Mapping[str, Any]) -> Any:
         import verify
 
         return verify.program(from_plain(task["network"]), task["samples"], tuple(task["input_range"]), task["first_round"])
+    if task["program"] == "verify_projected":
+        import verify_projected
+
+        return verify_projected.program(task["first_round"])
     import trimmed_mean
 
     return trimmed_mean.program(task["hospitals"])

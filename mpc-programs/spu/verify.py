@@ -24,10 +24,6 @@ from pipeline.layers import Network, plan
 from pipeline.layers.arrays import split_parameters
 from pipeline.mpc import rule
 
-_NO_NORM = rule.NORM_CAP << 1
-"""Stands for the squared norm of a rejected update: above every accepted one."""
-
-
 _EVALUATIONS_AT_ONCE = 1024
 """Models times samples whose activations are in memory together."""
 
@@ -39,7 +35,7 @@ def program(network: Network, samples: int, input_range: tuple[int, int], first_
         hospitals = updates.shape[0]
         budget, below_global, below_peers = thresholds[0], thresholds[1], thresholds[2]
 
-        in_range = all_true(_within(updates, 1 - rule.COORDINATE_CAP, rule.COORDINATE_CAP - 1))
+        in_range = all_true(within(updates, 1 - rule.COORDINATE_CAP, rule.COORDINATE_CAP - 1))
         updates = jnp.where(in_range[:, None], updates, 0)
         norms = _squared_norms(updates)  # < 2^36 per coordinate, 2^53 for 100,000
         size_ok = in_range & _size(norms, None if first_round else budget)
@@ -55,12 +51,13 @@ def program(network: Network, samples: int, input_range: tuple[int, int], first_
         peers_ok = _peers(counts, samples, below_global, below_peers)
 
         accepted = reveal((size_ok & direction_ok & peers_ok).astype(jnp.int64))
-        return accepted, reveal(_next_budget(norms, accepted, budget, hospitals))
+        return accepted, reveal(next_budget(norms, accepted, budget, hospitals, rule.NORM_CAP))
 
     return verify
 
 
-def _within(values: Any, lowest: int, highest: int) -> Any:
+def within(values: Any, lowest: int, highest: int) -> Any:
+    """Which values lie within both ends, for any value of the ring."""
     # Differences from the ends rather than comparisons with them: a comparison of far apart values wraps.
     return ~(values - lowest < 0) & ~(highest - values < 0)
 
@@ -87,7 +84,7 @@ def _direction(updates: Any, norms: Any) -> Any:
 
 
 def _valid(inputs: Any, labels: Any, lowest: int, highest: int) -> Any:
-    in_range = all_true(_within(inputs, lowest, highest))
+    in_range = all_true(within(inputs, lowest, highest))
     # y (y - 1) = 0 in Z_2^64 only for 0 and 1, since one of two neighbours is odd.
     zero_or_one = all_true(labels * (labels - 1) == 0)
     return in_range & zero_or_one & all_true(labels.sum(axis=2) == 1)
@@ -118,9 +115,10 @@ def _peers(counts: Any, samples: int, below_global: Any, below_peers: Any) -> An
     return (100 * own >= 100 * globally - below_global * answers) & (100 * own >= 100 * median - below_peers * answers)
 
 
-def _next_budget(norms: Any, accepted: Any, budget: Any, hospitals: int) -> Any:
+def next_budget(norms: Any, accepted: Any, budget: Any, hospitals: int, largest: int) -> Any:
+    """9/4 of the median of the accepted norms, each at most `largest`; the budget in force where nobody is accepted."""
     # `accepted` and its count are public here, the sorted norms are not: only the median of the accepted leaves.
-    ordered = jnp.stack(sort(list(accepted * norms + (1 - accepted) * _NO_NORM)))
+    ordered = jnp.stack(sort(list(accepted * norms + (1 - accepted) * (largest + 1))))
     count = accepted.sum()
     chosen = (jnp.arange(hospitals) == (count - 1) // 2).astype(jnp.int64)
     median = (ordered * chosen).sum()

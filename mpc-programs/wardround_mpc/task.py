@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from Compiler.program import Program
 
@@ -45,18 +46,24 @@ class Task:
         return plan(self.network, self.largest_input)
 
 
-def load() -> Task:
-    """Read the task and set the compiler for its protocol."""
-    content = json.loads(Path(FILE).read_text())
+def sizes_of_task() -> dict[str, Any]:
+    """Read the task's sizes and set the compiler for its protocol."""
+    sizes: dict[str, Any] = json.loads(Path(FILE).read_text())
     program = Program.prog
     # bits of local components instead of masked openings: the fast form of every comparison in Z_2^64
-    program.use_split(content["nodes"])
-    if content["nodes"] == 3:
+    program.use_split(sizes["nodes"])
+    if sizes["nodes"] == 3:
         program.use_unsplit = 1
+    return sizes
+
+
+def load() -> Task:
+    """The task of a program on samples, or on the updates of a network."""
+    sizes = sizes_of_task()
     return Task(
-        nodes=content["nodes"],
-        hospitals=content["hospitals"],
-        samples=content["samples"],
-        largest_input=content["largest_input"],
-        network=from_plain(content["network"]),
+        nodes=sizes["nodes"],
+        hospitals=sizes["hospitals"],
+        samples=sizes["samples"],
+        largest_input=sizes["largest_input"],
+        network=from_plain(sizes["network"]),
     )

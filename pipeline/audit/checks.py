@@ -14,7 +14,7 @@ from pipeline.audit.record import Node, RoundRecord
 from pipeline.audit.shelf import naming
 from pipeline.domain import HospitalName, Kind, NodeName, RoundStatus, Sha256, Statement, Verdict, sha256_text
 from pipeline.errors import EvidenceRejected, WardroundError
-from pipeline.evidence import signing
+from pipeline.evidence import canonical, randomness, signing
 from pipeline.evidence.canonical import sha256
 
 
@@ -87,11 +87,11 @@ def votes(case: Case) -> str:
 
 
 def sealing_keys(case: Case) -> str:
-    """Each node signed the sealing key that the round was opened with."""
+    """Each node signed the key record whose digest the round was opened with."""
     keys = case.state.opened.sealing_keys
     for node, key in zip(case.record.nodes, keys, strict=True):
         statement = case.shelf.statement(Kind.SEALING_KEY, node.name, node.address, case.context)
-        if dict(statement.body) != {"public_key": key}:
+        if canonical.digest(statement.body) != key:
             raise EvidenceRejected(f"round {case.round}: the ledger's sealing key of {node.name} is {key}, which {node.name} did not sign")
     return f"{len(keys)} keys, each signed by its node"
 
@@ -152,6 +152,21 @@ def input_set(case: Case) -> str:
     return f"{len(case.record.nodes)} nodes signed the same {len(case.record.inputs)} inputs"
 
 
+def seed(case: Case) -> str:
+    """What a large model's projections were drawn from comes from nonces that every node committed to before the round opened."""
+    if case.record.seed is None:
+        return "no random check in this study"
+    nonces = {}
+    for node in case.record.nodes:
+        record = case.shelf.statement(Kind.SEALING_KEY, node.name, node.address, case.context)
+        revealed = case.shelf.statement(Kind.NONCE, node.name, node.address, case.context)
+        nonces[node.name] = randomness.checked(node.name, revealed.body.get("nonce"), record.body.get("nonce_commitment"))
+    expected = randomness.seed(case.context, case.result.commit_root, nonces)
+    if case.record.seed != expected:
+        raise EvidenceRejected(f"round {case.round}: the record's seed is {case.record.seed}, the nodes' nonces give {expected}")
+    return f"{len(nonces)} nonces, each committed to before the round opened, give the seed of the projections"
+
+
 def model(case: Case) -> str:
     """The new model is stored once, with the digest that the ledger holds, and is one tensor of 64-bit integers."""
     parameters = case.model(case.result.new_model)
@@ -203,6 +218,7 @@ CHECKS = (
     CheckStep("manifests", manifests, ("commit list",)),
     CheckStep("validations", validations, ("manifests",)),
     CheckStep("input set", input_set, ("record",)),
+    CheckStep("seed", seed, ("sealing keys",)),
     CheckStep("model", model, ("ledger",)),
     CheckStep("confirmations", confirmations, ("record",)),
     CheckStep("lineage", lineage, ("ledger",)),

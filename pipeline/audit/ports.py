@@ -40,7 +40,7 @@ class Opened(Protocol):
 
     @property
     def sealing_keys(self) -> Sequence[str]:
-        """X25519 public keys in the order of the study's nodes, hexadecimal."""
+        """Digests of the nodes' signed key records, in the study's order, hexadecimal."""
 
     @property
     def place(self) -> Place:

@@ -73,6 +73,8 @@ class RoundRecord(_Model):
     new_model: _Digest
     averaged: _Positive
     """How many updates the new model averages per coordinate."""
+    seed: _Digest | None
+    """What a large model's random projections came from; None where the rule saw every coordinate."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -154,6 +156,7 @@ def build(
     quarantined: Collection[HospitalName],
     new_model: Sha256,
     averaged: int,
+    seed: Sha256 | None = None,
 ) -> RoundRecord:
     """The record of one round; every node arrives at the same bytes. Raises EvidenceRejected when the parts contradict one another."""
     stray = sorted(set(accepted) - set(inputs))
@@ -182,6 +185,7 @@ def build(
             quarantined=tuple(name for name in study.hospitals if name in quarantined),
             new_model=new_model,
             averaged=averaged,
+            seed=seed,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -37,7 +37,7 @@ class StudyRegisteredEvent:
 
 @dataclass(frozen=True)
 class OpenedEvent:
-    """A round's terms; `sealing_keys[i]` is the X25519 public key of the study's node i; deadlines in block time."""
+    """A round's terms; `sealing_keys[i]` is the digest of the study's node i's key record; deadlines in block time."""
 
     round: RoundId
     study: StudyId

@@ -200,7 +200,7 @@ class Ledger:
         return tuple(state for state in found if study in (None, state.study))
 
     def sealing_keys(self, round_id: RoundId) -> tuple[str, ...]:
-        """The nodes' X25519 public keys of a round (32 bytes each, hexadecimal), in the study's order of nodes."""
+        """Digests of the nodes' signed key records of a round, in the study's order of nodes."""
         return self.round(round_id).opened.sealing_keys
 
     def context(self, round_id: RoundId) -> Context:

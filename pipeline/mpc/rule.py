@@ -86,6 +86,11 @@ def next_budget(median_squared_norm: int) -> int:
     return 9 * median_squared_norm // 4
 
 
+def projected_limit(budget: int | None) -> int:
+    """The budget that holds for a large model's updates: never above NORM_CAP; 0 in a study's first round."""
+    return min(budget or 0, NORM_CAP)
+
+
 def new_model(previous: npt.NDArray[np.int64], total: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     """Global model after adding the rounded mean total / count to the previous one, within the model cap."""
     moved: npt.NDArray[np.int64] = previous + (2 * total + count) // (2 * count)

@@ -15,12 +15,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from nacl.public import PublicKey
 
+from pipeline import places
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus, Ledger, RoundState, study_id
 from pipeline.consortium import Consortium
-from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement
+from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement, sha256_text
 from pipeline.errors import EvidenceRejected, Misconfigured, Refused
 from pipeline.evidence import signing
+from pipeline.evidence.canonical import digest
 from pipeline.identity import Identity
 from pipeline.installation import Installation
 from pipeline.roles import approval
@@ -100,7 +102,7 @@ class Desk:
 
     def address(self, signer: HospitalName | NodeName, kind: Kind) -> Address:
         """The signing address that a statement of this kind must come from."""
-        if kind in (Kind.SEALING_KEY, Kind.INVENTORY, Kind.INPUT_SET, Kind.VOTE):
+        if places.by_node(kind):
             return self.node_address(NodeName(signer))
         return self.consortium.hospital(HospitalName(signer))
 
@@ -119,6 +121,24 @@ class Desk:
     def check(self, statement: Statement, context: Context) -> None:
         """Raise EvidenceRejected unless the statement's signer signed it in this context."""
         signing.check(statement, statement.kind, context, self.address(HospitalName(statement.signer), statement.kind))
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """What a node signs before a round opens; the opening puts the digest of its body on the ledger."""
+
+    public_key: PublicKey
+    nonce_commitment: Sha256 | None
+    """In the large-model mode (`pipeline.evidence.randomness`)."""
+
+    @classmethod
+    def parse(cls, statement: Statement, study: Study) -> KeyRecord:
+        """Read a statement's body; raises EvidenceRejected unless it has what the study's mode takes, and nothing else."""
+        wanted = {"public_key", "nonce_commitment"} if study.mode == "large" else {"public_key"}
+        if set(statement.body) != wanted:
+            raise EvidenceRejected(f"{statement.signer}: got a key record of {sorted(statement.body)}, want {sorted(wanted)}")
+        read = {name: sha256_text(value, f"{statement.signer}'s {name}") for name, value in statement.body.items()}
+        return cls(PublicKey(bytes.fromhex(read["public_key"])), read.get("nonce_commitment"))
 
 
 @dataclass(frozen=True)
@@ -171,14 +191,19 @@ class Sitting:
         return self.desk.context(self.round_id, self.previous_model)
 
     def sealing_keys(self) -> dict[NodeName, PublicKey]:
-        """Every node's key of this round as on the ledger; raises EvidenceRejected unless each node signed its own."""
-        keys = dict(zip(self.desk.study.nodes, self.state.opened.sealing_keys, strict=True))
-        for node, key in keys.items():
+        """Every node's key of this round; raises EvidenceRejected unless the ledger holds the digest of what each node signed."""
+        return {node: record.public_key for node, record in self.key_records().items()}
+
+    def key_records(self) -> dict[NodeName, KeyRecord]:
+        """What every node signed before the round opened; raises EvidenceRejected unless its digest is the ledger's."""
+        records = {}
+        for node, frozen in zip(self.desk.study.nodes, self.state.opened.sealing_keys, strict=True):
             statement = self.desk.board.only(self.round_id, Kind.SEALING_KEY, node)
             self.desk.check(statement, self.context)
-            if statement.body.get("public_key") != key:
+            if digest(statement.body) != frozen:
                 raise EvidenceRejected(f"round {self.round_id}: the ledger's sealing key of {node} is not the one that {node} signed")
-        return {node: PublicKey(bytes.fromhex(key)) for node, key in keys.items()}
+            records[node] = KeyRecord.parse(statement, self.desk.study)
+        return records
 
 
 def hospital_desk(study: str, name: HospitalName, settings: Settings | None = None) -> Desk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,21 @@ from pipeline.domain import HospitalName, Kind, NodeName, Sha256
 from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
 from pipeline.evidence import merkle
 from pipeline.mpc import envelope, exchange
-from pipeline.mpc.engines.base import Payload
+from pipeline.mpc.engines.base import Components, Payload
 from pipeline.mpc.exchange import Inventory, Loan
 from pipeline.mpc.journal import Journal
 from pipeline.mpc.manifest import Manifest
 from pipeline.mpc.sharing import Vector, component_digest, held_by
+from pipeline.mpc.spool import Part
 from pipeline.roles.desk import Sitting
 
-Held = dict[HospitalName, dict[int, Vector]]
+Held = dict[HospitalName, dict[int, Part]]
 """Hospital to component index to words."""
+
+
+def in_memory(words: Vector) -> Part:
+    """Keep a component as it is."""
+    return words
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def checked_manifest(sitting: Sitting, hospital: HospitalName, digest: Sha256) -
     desk.check(validation, sitting.context)
     if validation.body.get("passed") is not True:
         raise EvidenceRejected(f"{hospital}: got a manifest that stands on a failed validation")
-    length = Payload(desk.study.network, desk.study.rule.images_per_hospital).length
+    length = Payload(desk.study.network, desk.study.samples_shared).length
     per_envelope = envelope.sealed_size(len(desk.study.nodes) - 1, length)
     if manifest.length != length or any(sealed.size != per_envelope for sealed in manifest.envelopes.values()):
         raise WrongLengthError(f"{hospital}: got a vector of {manifest.length} words, want {length}: another model or sample count")
@@ -113,13 +119,23 @@ class Inputs:
     absent: Mapping[HospitalName, str]
     components: Held
 
+    @property
+    def whole(self) -> Components:
+        """The components in memory, as the engines take them."""
+        return {hospital: {index: part[:] for index, part in parts.items()} for hospital, parts in self.components.items()}
 
-def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal, deadline: float) -> Inputs:
+
+def agree(
+    sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal, deadline: float, keep: Callable[[Vector], Part] = in_memory
+) -> Inputs:
     """Open, lend and borrow components until all nodes sign one input set; raises RoundAborted when they do not."""
     desk, me = sitting.desk, NodeName(sitting.desk.identity.name)
     nodes, order = desk.study.nodes, tuple(taken.manifests)
-    held = {hospital: opened for hospital in order if (opened := _open_own(sitting, hospital, taken.manifests[hospital], key))}
-    said = _say(sitting, journal, Kind.INVENTORY, exchange.inventory_body({hospital: tuple(parts) for hospital, parts in held.items()}))
+    held: Held = {}
+    for hospital in order:
+        if opened := _open_own(sitting, hospital, taken.manifests[hospital], key):
+            held[hospital] = {index: keep(part) for index, part in opened.items()}
+    said = say_once(sitting, journal, Kind.INVENTORY, exchange.inventory_body({hospital: tuple(parts) for hospital, parts in held.items()}))
     _still_held(sitting, said, held, taken)
     inventories: dict[NodeName, Inventory] = {}
     for node, statement in desk.board.wait(sitting.round_id, Kind.INVENTORY, nodes, deadline).items():
@@ -128,7 +144,7 @@ def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal,
     loans = exchange.loans(inventories, nodes, order)
     for loan in loans:
         if loan.holder == me:
-            _lend(sitting, loan, held[loan.hospital][loan.component])
+            _lend(sitting, loan, held[loan.hospital][loan.component][:])
     absent = dict(taken.absent)
     absent |= dict.fromkeys(exchange.unrecoverable(inventories, nodes, order), "unrecoverable_component")
     complete = {hospital: taken.manifests[hospital] for hospital in order if hospital not in absent}
@@ -137,8 +153,8 @@ def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal,
     for loan in loans:
         if loan.needy == me and loan.hospital in inputs:
             component = _borrow(sitting, loan, taken.manifests[loan.hospital], key, deadline)
-            held.setdefault(loan.hospital, {})[loan.component] = component
-    mine = _say(sitting, journal, Kind.INPUT_SET, inputs)
+            held.setdefault(loan.hospital, {})[loan.component] = keep(component)
+    mine = say_once(sitting, journal, Kind.INPUT_SET, inputs)
     if mine != inputs:
         raise RoundAborted(f"round {sitting.round_id}: {me} signed another input set before; what it sees now does not give that one")
     for node, statement in desk.board.wait(sitting.round_id, Kind.INPUT_SET, nodes, deadline).items():
@@ -218,8 +234,8 @@ def _borrow(sitting: Sitting, loan: Loan, manifest: Manifest, key: PrivateKey, d
     )
 
 
-def _say(sitting: Sitting, journal: Journal, kind: Kind, body: Mapping[Any, object]) -> dict[str, Any]:
-    """Make this node's only statement of a kind: what was said before a crash stands."""
+def say_once(sitting: Sitting, journal: Journal, kind: Kind, body: Mapping[Any, object]) -> dict[str, Any]:
+    """Make this node's only statement of a kind, and return its body: what was said before a crash stands."""
     statement = journal.said(sitting.round_id, kind) or sitting.desk.sign(kind, body, sitting.context)
     sitting.desk.board.say(sitting.round_id, journal.say(sitting.round_id, statement))
     return dict(statement.body)

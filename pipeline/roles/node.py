@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from pipeline.mpc import rule, strikes
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import AggregateTask, Components, Party, VerifyTask
 from pipeline.mpc.journal import Commit, Journal
+from pipeline.mpc.spool import spool
+from pipeline.roles import large
 from pipeline.roles.desk import Desk, Sitting, node_desk
-from pipeline.roles.intake import Inputs, agree, committed
+from pipeline.roles.intake import Inputs, agree, committed, in_memory
 from pipeline.roles.lineage import Lineage, global_model, lineage
 from pipeline.roles.parameters import rule_parameters
 from pipeline.secret import Secret
@@ -42,9 +45,11 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     with locked(path.parent / "lock"):
         if not path.exists():
             write_secret(path, bytes(PrivateKey.generate()))
-    key = PrivateKey(Secret.read(path).reveal())
+        body = {"public_key": bytes(PrivateKey(Secret.read(path).reveal()).public_key).hex()}
+        if desk.study.mode == "large":
+            body["nonce_commitment"] = large.nonce_commitment(_nonce(desk, round_id))
     context = desk.context(round_id, desk.ledger.study(desk.study_id).current_model)
-    statement = _journal(desk).say(round_id, desk.sign(Kind.SEALING_KEY, {"public_key": bytes(key.public_key).hex()}, context))
+    statement = _journal(desk).say(round_id, desk.sign(Kind.SEALING_KEY, body, context))
     return desk.board.say(round_id, statement)
 
 
@@ -55,16 +60,23 @@ def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
     if journal.revealed(round_id) is not None:
         return
     past = lineage(desk)
-    inputs = _inputs(sitting, past)
-    task = VerifyTask(
-        hospitals=tuple(inputs.digests),
-        network=desk.study.network,
-        rule=rule_parameters(desk.study, past.finished, past.budget),
-        previous_model=global_model(desk, sitting.previous_model),
-    )
-    output = engine(desk.study.engine, desk.settings).verify(desk.study.protocol, task, inputs.components, _party(sitting, "verify"))
-    accepted = [hospital for hospital, bit in zip(task.hospitals, output.accepted, strict=True) if bit]
-    journal.reveal(round_id, {"accepted": accepted, "budget": output.budget, "inputs": dict(inputs.digests), "absent": dict(inputs.absent)})
+    revealed: dict[str, Any] = {}
+    with _inputs(sitting, past) as inputs:
+        hospitals, party = tuple(inputs.digests), _party(sitting, "verify")
+        if desk.study.mode == "large":
+            revealed["seed"] = large.seed(sitting, _nonce(desk, round_id), journal, _deadline(sitting))
+            output = large.verify(sitting, inputs, revealed["seed"], past.budget, party)
+        else:
+            task = VerifyTask(
+                hospitals=hospitals,
+                network=desk.study.network,
+                rule=rule_parameters(desk.study, past.finished, past.budget),
+                previous_model=global_model(desk, sitting.previous_model),
+            )
+            output = engine(desk.study.engine, desk.settings).verify(desk.study.protocol, task, inputs.whole, party)
+    accepted = [hospital for hospital, bit in zip(hospitals, output.accepted, strict=True) if bit]
+    revealed |= {"accepted": accepted, "budget": output.budget, "inputs": dict(inputs.digests), "absent": dict(inputs.absent)}
+    journal.reveal(round_id, revealed)
 
 
 def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> Sha256:
@@ -84,14 +96,15 @@ def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings 
     journal.begin_opening(commit, accepted, revealed["inputs"])
     opened = journal.opened(commit)
     if opened is None:
-        inputs = _inputs(sitting, past)
-        if dict(inputs.digests) != revealed["inputs"]:
-            raise SecondOpening(
-                f"round {round_id}: {name} verified another input set than the nodes hold now; an aggregate is opened over the components "
-                "that were verified or not at all, so let the round abort at its deadline"
-            )
-        opened = _open(sitting, accepted, inputs, journal, commit)
-    new = rule.new_model(global_model(desk, sitting.previous_model), np.array(opened["total"], dtype=np.int64), opened["count"])
+        with _inputs(sitting, past) as inputs:
+            if dict(inputs.digests) != revealed["inputs"]:
+                raise SecondOpening(
+                    f"round {round_id}: {name} verified another input set than the nodes hold now; an aggregate is opened over the "
+                    "components that were verified or not at all, so let the round abort at its deadline"
+                )
+            opened = _open(sitting, accepted, inputs, journal, commit)
+    total = large.total(journal, round_id) if desk.study.mode == "large" else np.array(opened["total"], dtype=np.int64)
+    new = rule.new_model(global_model(desk, sitting.previous_model), total, opened["count"])
     return _vote(sitting, past, revealed, models.model_bytes(new), opened["count"])
 
 
@@ -102,21 +115,31 @@ def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
     if status not in (RoundStatus.FINALISED, RoundStatus.ABORTED):
         raise Refused(f"round {round_id}: the ledger says {status}, want finalised or aborted; a running round needs its sealing key")
     _sealing_key(desk, round_id).unlink(missing_ok=True)
+    _nonce(desk, round_id).unlink(missing_ok=True)
+    large.total_file(_journal(desk), round_id).unlink(missing_ok=True)
 
 
-def _inputs(sitting: Sitting, past: Lineage) -> Inputs:
+@contextmanager
+def _inputs(sitting: Sitting, past: Lineage) -> Iterator[Inputs]:
     desk = sitting.desk
-    key = PrivateKey(Secret.read(_sealing_key(desk, sitting.round_id)).reveal())
-    return agree(sitting, committed(sitting, past.quarantined), key, _journal(desk), _deadline(sitting))
+    taken = committed(sitting, past.quarantined)
+    with spool(desk.identity.home / "work") as file:
+        # a large model's components of all hospitals do not fit into memory
+        keep = file.keep if desk.study.mode == "large" else in_memory
+        yield agree(sitting, taken, _private_key(sitting), _journal(desk), _deadline(sitting), keep)
 
 
 def _open(sitting: Sitting, accepted: tuple[HospitalName, ...], inputs: Inputs, journal: Journal, commit: Commit) -> dict[str, Any]:
     desk = sitting.desk
     size = desk.study.network.size
-    updates: Components = {hospital: {index: words[:size] for index, words in inputs.components[hospital].items()} for hospital in accepted}
-    task = AggregateTask(accepted, desk.study.network)
-    output = engine(desk.study.engine, desk.settings).aggregate(desk.study.protocol, task, updates, _party(sitting, "aggregate"))
-    opened = {"total": output.total.tolist(), "count": output.count}
+    opened: dict[str, Any]
+    if desk.study.mode == "large":
+        opened = {"count": large.open_mean(sitting, inputs, accepted, _private_key(sitting), journal, _deadline(sitting))}
+    else:
+        updates: Components = {name: {index: words[:size] for index, words in inputs.whole[name].items()} for name in accepted}
+        task = AggregateTask(accepted, desk.study.network)
+        output = engine(desk.study.engine, desk.settings).aggregate(desk.study.protocol, task, updates, _party(sitting, "aggregate"))
+        opened = {"total": output.total.tolist(), "count": output.count}
     journal.end_opening(commit, opened)
     return opened
 
@@ -147,6 +170,7 @@ def _vote(sitting: Sitting, past: Lineage, revealed: Mapping[str, Any], model: b
         quarantined=strikes.quarantined(struck, past.quarantined, desk.study.rule.strikes),
         new_model=new_model,
         averaged=averaged,
+        seed=revealed.get("seed"),
     )
     ledger = desk.consortium.ledger
     vote = signing.sign_vote(desk.identity.name, built.result, ledger.chain_id, sitting.context.contract, desk.identity.key)
@@ -190,6 +214,14 @@ def _journal(desk: Desk) -> Journal:
 
 def _sealing_key(desk: Desk, round_id: RoundId) -> Path:
     return desk.identity.home / "sealing" / str(round_id)
+
+
+def _private_key(sitting: Sitting) -> PrivateKey:
+    return PrivateKey(Secret.read(_sealing_key(sitting.desk, sitting.round_id)).reveal())
+
+
+def _nonce(desk: Desk, round_id: RoundId) -> Path:
+    return desk.identity.home / "sealing" / f"{round_id}-nonce"
 
 
 def _join(study: str, round_id: RoundId, name: NodeName, settings: Settings | None) -> Sitting:

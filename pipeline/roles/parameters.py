@@ -10,7 +10,7 @@ def rule_parameters(study: Study, finished: int, budget: int | None) -> RulePara
     """The study's thresholds after `finished` rounds that ended in a model, under the budget that the last one set."""
     early = finished < study.rule.early_rounds
     return RuleParameters(
-        samples=study.rule.images_per_hospital,
+        samples=study.samples_shared,
         input_range=study.source.input_range,
         below_global_percent=study.rule.below_global_early_percent if early else study.rule.below_global_percent,
         below_peers_percent=study.rule.below_peers_percent,

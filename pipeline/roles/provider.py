@@ -17,9 +17,10 @@ from pipeline.chain.outbox import Outbox
 from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import Rejected, RoundAborted
 from pipeline.evidence import merkle, signing
+from pipeline.evidence.canonical import digest
 from pipeline.files import locked, write_atomic
 from pipeline.installation import Installation
-from pipeline.roles.desk import Desk, Sitting, provider_desk
+from pipeline.roles.desk import Desk, KeyRecord, Sitting, provider_desk
 from pipeline.roles.intake import checked_manifest
 from pipeline.settings import Settings
 
@@ -53,7 +54,8 @@ def open_round(study: str, round_id: RoundId, settings: Settings | None = None) 
     for node in desk.study.nodes:
         statement = desk.board.only(round_id, Kind.SEALING_KEY, node)
         desk.check(statement, context)
-        keys.append(str(statement.body["public_key"]))
+        KeyRecord.parse(statement, desk.study)
+        keys.append(digest(statement.body))
 
     def call() -> Call:
         now, deadlines = desk.ledger.block_time(), desk.study.deadlines

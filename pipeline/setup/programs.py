@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline.domain import Sha256
 from pipeline.errors import EngineFailed
 from pipeline.mpc.engines import engine
-from pipeline.mpc.engines.base import AggregateTask, VerifyTask
+from pipeline.mpc.engines.base import AggregateTask, ProjectedTask, Task, VerifyTask
 from pipeline.roles.parameters import rule_parameters
 from pipeline.settings import Settings
 from pipeline.study import Study
@@ -30,8 +31,10 @@ def compile_programs(settings: Settings, studies: Mapping[str, Study]) -> Mappin
     return failed
 
 
-def _tasks(study: Study) -> list[VerifyTask | AggregateTask]:
+def _tasks(study: Study) -> list[Task]:
     """First round, later rounds, and the aggregations of all hospitals or all but one; other shapes compile when they come up."""
+    if study.mode == "large":
+        return [ProjectedTask(study.hospitals, budget, Sha256("0" * 64)) for budget in (None, 0)]
     first = VerifyTask(study.hospitals, study.network, rule_parameters(study, 0, None), np.zeros(study.network.size, dtype=np.int64))
     later = replace(first, rule=replace(first.rule, budget=0))
     sizes = {len(study.hospitals), len(study.hospitals) - 1}

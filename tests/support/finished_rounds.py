@@ -17,7 +17,7 @@ from pipeline.consortium import Consortium
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement, Verdict
 from pipeline.errors import EvidenceRejected, ObjectMissing
 from pipeline.evidence import merkle, signing
-from pipeline.evidence.canonical import canonical_json, sha256
+from pipeline.evidence.canonical import canonical_json, digest, sha256
 from pipeline.identity import SigningKey
 from pipeline.models import model_bytes
 from pipeline.places import Place as StorePlace
@@ -111,7 +111,7 @@ class RoundMaker:
         keys = [sha256(f"sealing {name} {round_id}".encode()) for name in self.of.nodes]
         for name, public in zip(self.of.nodes, keys, strict=True):
             self.say(round_id, Kind.SEALING_KEY, name, {"public_key": public})
-        self.ledger.open(round_id, self.current, keys)
+        self.ledger.open(round_id, self.current, [digest({"public_key": public}) for public in keys])
 
     def finish(
         self,

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.domain import EngineStats, HospitalName
+from pipeline.domain import EngineStats, HospitalName, Sha256
 from pipeline.layers import Network
 
 Components = Mapping[HospitalName, Mapping[int, npt.NDArray[np.int64]]]
@@ -58,6 +58,18 @@ class VerifyTask:
 
 
 @dataclass(frozen=True)
+class ProjectedTask:
+    """Public inputs of one verification of a large model's updates, of which only projections enter (`pipeline.mpc.projections`)."""
+
+    hospitals: tuple[HospitalName, ...]
+    """Hospitals of the input set, in the study's order."""
+    budget: int | None
+    """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
+    seed: Sha256
+    """What the projections were made from."""
+
+
+@dataclass(frozen=True)
 class VerifyOutput:
     """All that a verification reveals."""
 
@@ -75,6 +87,9 @@ class AggregateTask:
     hospitals: tuple[HospitalName, ...]
     """Accepted hospitals, in the study's order; at least 3."""
     network: Network
+
+
+Task = VerifyTask | ProjectedTask | AggregateTask
 
 
 @dataclass(frozen=True)
@@ -123,12 +138,16 @@ class Engine(ABC):
         """What is missing on this machine, each with the way to mend it; empty when the engine can run."""
 
     @abstractmethod
-    def prepare(self, protocol: str, task: VerifyTask | AggregateTask) -> None:
+    def prepare(self, protocol: str, task: Task) -> None:
         """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
 
     @abstractmethod
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
+
+    @abstractmethod
+    def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
+        """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
 
     @abstractmethod
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:

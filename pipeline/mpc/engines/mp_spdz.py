@@ -21,7 +21,18 @@ from pipeline.mpc.engines import mp_spdz_durations as durations
 from pipeline.mpc.engines import mp_spdz_process as process
 from pipeline.mpc.engines import mp_spdz_programs as programs
 from pipeline.mpc.engines import mp_spdz_shares as shares
-from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Engine, Party, Payload, VerifyOutput, VerifyTask
+from pipeline.mpc.engines.base import (
+    AggregateOutput,
+    AggregateTask,
+    Components,
+    Engine,
+    Party,
+    Payload,
+    ProjectedTask,
+    Task,
+    VerifyOutput,
+    VerifyTask,
+)
 from pipeline.mpc.engines.digests import task_digest
 from pipeline.mpc.engines.meeting import Meeting
 from pipeline.mpc.engines.mp_spdz_workdir import private_folder
@@ -70,7 +81,7 @@ class MpSpdz(Engine):
             found.append(f"{sys.platform}: got this operating system, want Linux")
         return tuple(found)
 
-    def prepare(self, protocol: str, task: VerifyTask | AggregateTask) -> None:
+    def prepare(self, protocol: str, task: Task) -> None:
         """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
         self._compiled(protocol, task)
 
@@ -87,11 +98,16 @@ class MpSpdz(Engine):
         vectors = [shares.public(header, nodes, party.index), shares.public(model, nodes, party.index)]
         for part in (slice(0, size), slice(size, inputs_end), slice(inputs_end, payload.length)):
             vectors += [{k: words[part] for k, words in hospital.items()} for hospital in held]
-        words, stats = self._run("verify", protocol, task, vectors, len(task.hospitals) + 1, party)
-        bits, budget = words[:-1], int(words[-1])
-        if not np.isin(bits, (0, 1)).all() or budget < 0:
-            raise EngineFailed(f"mp-spdz: party {party.index}: got outputs that are no accept bits and budget; a party deviated")
-        return VerifyOutput(tuple(bool(bit) for bit in bits), budget, stats)
+        return self._verdicts("verify", protocol, task, vectors, party)
+
+    def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
+        """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
+        nodes = _nodes(protocol, party)
+        if task.budget is not None and task.budget < 0:
+            raise EngineFailed(f"mp-spdz: got budget {task.budget}, want at least 0")
+        header = [int(task.budget is not None), rule.projected_limit(task.budget)]
+        held = [_checked(components, hospital, nodes, party.index, rule.PROJECTIONS) for hospital in task.hospitals]
+        return self._verdicts("verify_projected", protocol, task, [shares.public(header, nodes, party.index), *held], party)
 
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
         """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
@@ -103,8 +119,17 @@ class MpSpdz(Engine):
         words, stats = self._run("trimmed_mean", protocol, task, vectors, size, party)
         return AggregateOutput(words, accepted - 2 * rule.updates_trimmed(accepted), stats)
 
+    def _verdicts(
+        self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: Sequence[shares.Held], party: Party
+    ) -> VerifyOutput:
+        words, stats = self._run(program, protocol, task, vectors, len(task.hospitals) + 1, party)
+        bits, budget = words[:-1], int(words[-1])
+        if not np.isin(bits, (0, 1)).all() or budget < 0:
+            raise EngineFailed(f"mp-spdz: party {party.index}: got outputs that are no accept bits and budget; a party deviated")
+        return VerifyOutput(tuple(bool(bit) for bit in bits), budget, stats)
+
     def _run(
-        self, program: str, protocol: str, task: VerifyTask | AggregateTask, vectors: Sequence[shares.Held], outputs: int, party: Party
+        self, program: str, protocol: str, task: Task, vectors: Sequence[shares.Held], outputs: int, party: Party
     ) -> tuple[shares.Words, EngineStats]:
         end = time.monotonic() + party.deadline_seconds
         content = shares.encode(vectors, len(party.hosts), party.index)
@@ -119,7 +144,10 @@ class MpSpdz(Engine):
                 ended = _together(meeting, [str(self._binary(protocol)), *options, program], folder, bytecode, end)
                 return shares.decode_output(folder / "Player-Data" / f"Binary-Output-P{party.index}-0", outputs), ended.stats
 
-    def _compiled(self, protocol: str, task: VerifyTask | AggregateTask) -> Path:
+    def _compiled(self, protocol: str, task: Task) -> Path:
+        if isinstance(task, ProjectedTask):
+            sizes = {"nodes": NODES[protocol], "hospitals": len(task.hospitals)}
+            return programs.compiled("verify_projected", sizes, installation=self._home, cache=self._cache)
         program, samples, largest_input = "trimmed_mean", 0, 0
         if isinstance(task, VerifyTask):
             program, samples, largest_input = "verify", task.rule.samples, max(map(abs, task.rule.input_range))

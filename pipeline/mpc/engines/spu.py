@@ -18,7 +18,18 @@ from pipeline.errors import EngineFailed
 from pipeline.evidence.canonical import digest
 from pipeline.layers.table import to_plain
 from pipeline.mpc import rule
-from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Engine, Party, Payload, VerifyOutput, VerifyTask
+from pipeline.mpc.engines.base import (
+    AggregateOutput,
+    AggregateTask,
+    Components,
+    Engine,
+    Party,
+    Payload,
+    ProjectedTask,
+    Task,
+    VerifyOutput,
+    VerifyTask,
+)
 from pipeline.mpc.engines.digests import files_digest, task_digest
 from pipeline.mpc.engines.meeting import Meeting
 from pipeline.mpc.engines.pulse import Pulse
@@ -59,7 +70,7 @@ class Spu(Engine):
             return (f"SPU's environment is missing ({self.settings.spu_python}): run `make setup`",)
         return ()
 
-    def prepare(self, protocol: str, task: VerifyTask | AggregateTask) -> None:
+    def prepare(self, protocol: str, task: Task) -> None:
         """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
         self._require_environment()
         program = _described(task)
@@ -78,6 +89,13 @@ class Spu(Engine):
         (accepted, (budget,)), stats = self._run(protocol, task, [array.tobytes() for array in (*arrays, *public)], party)
         return VerifyOutput(tuple(bool(bit) for bit in accepted), budget, stats)
 
+    def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
+        """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
+        pairs = _pairs(task.hospitals, components, party.index, rule.PROJECTIONS)
+        public = np.array([rule.projected_limit(task.budget)], np.int64)
+        (accepted, (budget,)), stats = self._run(protocol, task, [pairs.tobytes(), public.tobytes()], party)
+        return VerifyOutput(tuple(bool(bit) for bit in accepted), budget, stats)
+
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
         """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
         pairs = _pairs(task.hospitals, components, party.index, task.network.size)
@@ -85,9 +103,7 @@ class Spu(Engine):
         count = len(task.hospitals) - 2 * rule.updates_trimmed(len(task.hospitals))
         return AggregateOutput(np.array(total, np.int64), count, stats)
 
-    def _run(
-        self, protocol: str, task: VerifyTask | AggregateTask, content: Sequence[bytes], party: Party
-    ) -> tuple[list[list[int]], EngineStats]:
+    def _run(self, protocol: str, task: Task, content: Sequence[bytes], party: Party) -> tuple[list[list[int]], EngineStats]:
         deadline = time.monotonic() + party.deadline_seconds
         self._require_environment()
         if len(party.hosts) != _PARTIES:
@@ -147,9 +163,17 @@ def _compute(
             raise EngineFailed(meeting.failure or str(error)) from error
 
 
-def _described(task: VerifyTask | AggregateTask) -> dict[str, Any]:
+def _described(task: Task) -> dict[str, Any]:
     """The program with the shapes of its inputs: all that the compiler needs."""
-    hospitals, network = len(task.hospitals), task.network
+    hospitals = len(task.hospitals)
+    if isinstance(task, ProjectedTask):
+        return {
+            "program": "verify_projected",
+            "first_round": task.budget is None,
+            "secret": [{"name": "projections", "shape": [hospitals, rule.PROJECTIONS]}],
+            "public": [{"name": "budget", "shape": [1]}],
+        }
+    network = task.network
     if isinstance(task, AggregateTask):
         secret = [{"name": "updates", "shape": [hospitals, network.size]}]
         return {"program": "trimmed_mean", "hospitals": hospitals, "secret": secret, "public": []}

@@ -28,6 +28,7 @@ from pipeline.errors import (
     WardroundError,
 )
 from pipeline.evidence import signing
+from pipeline.evidence.canonical import digest
 from pipeline.identity import Identity
 from pipeline.mpc.journal import Journal
 from pipeline.roles import approval
@@ -208,8 +209,8 @@ def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Site)
     round_id = play.number("run")
     play.prepare(round_id)
     own = PrivateKey.generate()
-    keys = [str(site.board().only(round_id, Kind.SEALING_KEY, node).body["public_key"]) for node in play.study.nodes]
-    keys[1] = bytes(own.public_key).hex()
+    keys = [digest(site.board().only(round_id, Kind.SEALING_KEY, node).body) for node in play.study.nodes]
+    keys[1] = digest({"public_key": bytes(own.public_key).hex()})
     provider, study = Identity.load(site.settings.provider), study_id("slipped_in")
     now = site.ledger.block_time()
     call = site.ledger.open_round(

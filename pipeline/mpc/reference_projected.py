@@ -1,0 +1,82 @@
+"""The large-model mode's checks in plain integers: the oracle of every engine's tests, never run in a round.
+
+Like `pipeline.mpc.reference` step by step, on the projections of the updates instead of their coordinates, and without peers:
+  range      an update with a projection outside the cap is out, before anything is squared
+  size       the squared norm, estimated from the projections, lies within 8/5 of the budget (first round: 9 times the median estimate) and
+             above a 400th of the median
+  direction  the cosine to the median over the hospitals of each projection is not below -0.4
+  budget     9/4 of the median estimate of the accepted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.domain import HospitalName
+from pipeline.mpc import rule
+from pipeline.mpc.engines.base import ProjectedTask
+from pipeline.mpc.projections import project
+from pipeline.mpc.sharing import Vector
+
+
+@dataclass(frozen=True)
+class ProjectedVerification:
+    """Everything that the checks compute; only `accepted` and `budget` are ever revealed by an engine."""
+
+    accepted: tuple[bool, ...]
+    budget: int
+    in_range: tuple[bool, ...]
+    size: tuple[bool, ...]
+    direction: tuple[bool, ...]
+    estimates: tuple[int, ...]
+    """Of the squared norms, 32 fractional bits; 0 for an update that is out."""
+
+
+def verify(task: ProjectedTask, updates: Mapping[HospitalName, Vector]) -> tuple[tuple[bool, ...], int]:
+    """Accept bit per hospital and next round's budget, from the updates themselves."""
+    length = len(updates[task.hospitals[0]])
+    projected = project([updates[hospital] for hospital in task.hospitals], length, task.seed)
+    found = explain(task, dict(zip(task.hospitals, projected, strict=True)))
+    return found.accepted, found.budget
+
+
+def explain(task: ProjectedTask, projections: Mapping[HospitalName, Vector]) -> ProjectedVerification:
+    """The verification with its secret parts, from each update's (PROJECTIONS,) projections."""
+    rows = np.stack([projections[hospital] for hospital in task.hospitals])
+    # not abs(): the absolute value of -2^63 wraps to itself
+    in_range = np.all((rows < rule.PROJECTION_CAP) & (rows > -rule.PROJECTION_CAP), axis=1)
+    rows = rows * in_range[:, None]
+    squares = [int(row @ row) for row in rows]
+    estimates = [square >> rule.PROJECTION_BITS for square in squares]
+    size = [bool(ok) and _size(each, estimates, task.budget) for ok, each in zip(in_range, estimates, strict=True)]
+    rows = rows * np.array(size)[:, None]
+    squares = [square * ok for square, ok in zip(squares, size, strict=True)]
+    estimates = [each * ok for each, ok in zip(estimates, size, strict=True)]
+
+    median = np.sort(rows, axis=0)[rule.lower_median(len(rows))]
+    direction = [_direction(row, median, square) for row, square in zip(rows, squares, strict=True)]
+    accepted = tuple(a and b for a, b in zip(size, direction, strict=True))
+    kept = sorted(each for each, ok in zip(estimates, accepted, strict=True) if ok)
+    budget = rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else rule.projected_limit(task.budget)
+    return ProjectedVerification(accepted, budget, tuple(in_range.tolist()), tuple(size), tuple(direction), tuple(estimates))
+
+
+def _size(estimate: int, estimates: list[int], budget: int | None) -> bool:
+    median, limit = sorted(estimates)[rule.lower_median(len(estimates))], rule.projected_limit(budget)
+    if budget is None:
+        within, reference = estimate <= rule.LARGEST_OVER_MEDIAN * median, median
+    else:
+        within, reference = rule.PROJECTED_LEFT * estimate <= rule.PROJECTED_RIGHT * limit, min(median, limit)
+    capped = rule.PROJECTED_LEFT * estimate <= rule.PROJECTED_RIGHT * rule.NORM_CAP
+    return within and rule.VANISHING * estimate >= reference and capped
+
+
+def _direction(row: Vector, median: Vector, square: int) -> bool:
+    # within the caps no sum wraps, as in `pipeline.mpc.reference`
+    product = int(row @ median) >> rule.PROJECTED_DIRECTION_BITS
+    against = rule.DIRECTION_LEFT * product**2
+    limit = rule.DIRECTION_RIGHT * (square >> rule.PROJECTED_DIRECTION_BITS) * (int(median @ median) >> rule.PROJECTED_DIRECTION_BITS)
+    return not (product < 0 and against > limit)

@@ -1,0 +1,174 @@
+"""A node's part of the large-model mode: reveal the nonce, project its components, open the mean (docs/adr/0007-large-models.md)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nacl.public import PrivateKey, PublicKey
+
+from pipeline import places
+from pipeline.domain import HospitalName, Kind, NodeName, Sha256, Statement
+from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
+from pipeline.evidence import randomness
+from pipeline.files import write_secret
+from pipeline.mpc import envelope, mean
+from pipeline.mpc.engines import engine
+from pipeline.mpc.engines.base import Party, ProjectedTask, VerifyOutput
+from pipeline.mpc.journal import Journal
+from pipeline.mpc.mean import Sums
+from pipeline.mpc.projections import project
+from pipeline.mpc.sharing import Vector, component_digest
+from pipeline.roles.desk import Sitting
+from pipeline.roles.intake import Inputs, say_once
+from pipeline.secret import Secret
+
+_log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+
+
+def nonce_commitment(path: Path) -> Sha256:
+    """What a node commits to at the opening; its nonce is made once and kept at `path`."""
+    if not path.exists():
+        write_secret(path, Secret.generate().reveal())
+    return randomness.commitment(Secret.read(path))
+
+
+def seed(sitting: Sitting, nonce: Path, journal: Journal, deadline: float) -> Sha256:
+    """Reveal this node's nonce and wait for all; raises EvidenceRejected for a nonce that was not committed to, Unavailable without one.
+
+    To be called when the input set is signed: from here on everybody can compute what the updates will be checked with.
+    """
+    desk, root = sitting.desk, sitting.commit_root
+    try:
+        own = Secret.read(nonce)
+    except FileNotFoundError as error:
+        raise RoundAborted(
+            f"round {sitting.round_id}: the nonce of {desk.identity.name} is gone; the round ends at its deadline"
+        ) from error
+    body = {"nonce": own.reveal().hex(), "commit_root": root}
+    if say_once(sitting, journal, Kind.NONCE, body) != body:
+        raise RoundAborted(f"round {sitting.round_id}: {desk.identity.name} revealed its nonce for another commit; did the ledger change?")
+    said = desk.board.wait(sitting.round_id, Kind.NONCE, desk.study.nodes, deadline)
+    return agreed_seed(sitting, said)
+
+
+def agreed_seed(sitting: Sitting, said: Mapping[NodeName, Statement]) -> Sha256:
+    """The seed from what every node revealed; raises EvidenceRejected naming the node whose nonce does not fit."""
+    nonces = {}
+    for node, record in sitting.key_records().items():
+        sitting.desk.check(said[node], sitting.context)
+        if said[node].body.get("commit_root") != sitting.commit_root:
+            raise EvidenceRejected(f"{node}: revealed its nonce for another commit than the ledger's {sitting.commit_root[:16]}")
+        nonces[node] = randomness.checked(node, said[node].body.get("nonce"), record.nonce_commitment)
+    return randomness.seed(sitting.context, sitting.commit_root, nonces)
+
+
+def verify(sitting: Sitting, inputs: Inputs, drawn: Sha256, budget: int | None, party: Party) -> VerifyOutput:
+    """Run this node's party of the verification on projections of its components."""
+    desk = sitting.desk
+    task = ProjectedTask(tuple(inputs.digests), budget, drawn)
+    held = [(hospital, index) for hospital in task.hospitals for index in sorted(inputs.components[hospital])]
+    rows = project([inputs.components[hospital][index] for hospital, index in held], desk.study.network.size, drawn)
+    projected: dict[HospitalName, dict[int, Vector]] = {}
+    for (hospital, index), row in zip(held, rows, strict=True):
+        projected.setdefault(hospital, {})[index] = row
+    return engine(desk.study.engine, desk.settings).verify_projected(desk.study.protocol, task, projected, party)
+
+
+def open_mean(
+    sitting: Sitting, inputs: Inputs, accepted: Sequence[HospitalName], key: PrivateKey, journal: Journal, deadline: float
+) -> int:
+    """Write the sum of the accepted updates to this round's file; how many they are. Raises RoundAborted when the nodes disagree."""
+    desk, me = sitting.desk, NodeName(sitting.desk.identity.name)
+    path = total_file(journal, sitting.round_id)
+    handle, scratch = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as output:
+            exchange = _StoreExchange(sitting, key, journal, deadline)
+            size, nodes = desk.study.network.size, desk.study.nodes
+            agreement = mean.open_sum(inputs.components, accepted, size, nodes, me, exchange, output)
+            output.flush()
+            os.fsync(output.fileno())
+        os.replace(scratch, path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+    for node in agreement.deviating:
+        _log.warning("round %s: %s signed another component sum than the other holders; it was outvoted", sitting.round_id, node)
+    return len(accepted)
+
+
+def total_file(journal: Journal, round_id: int) -> Path:
+    """Where the opened sum of a round lies until the round ends."""
+    return journal.folder / f"total-{round_id}.i8"
+
+
+def total(journal: Journal, round_id: int) -> Vector:
+    """The opened sum, (parameters,) int64 with 16 fractional bits."""
+    return np.fromfile(total_file(journal, round_id), dtype="<i8").astype(np.int64, copy=False)
+
+
+@dataclass(frozen=True)
+class _StoreExchange:
+    """Sums are signed statements; blocks go through the mailbox, sealed for the node that lacks them."""
+
+    sitting: Sitting
+    key: PrivateKey
+    journal: Journal
+    deadline: float
+
+    @cached_property
+    def _keys(self) -> Mapping[NodeName, PublicKey]:
+        return self.sitting.sealing_keys()
+
+    def say(self, sums: Sums) -> Mapping[NodeName, Sums]:
+        """Sign and post what this node sums; what every node said."""
+        sitting, desk = self.sitting, self.sitting.desk
+        nodes, size = desk.study.nodes, desk.study.network.size
+        body: dict[str, Any] = sums.body()
+        if say_once(sitting, self.journal, Kind.COMPONENT_SUMS, body) != body:
+            raise RoundAborted(f"round {sitting.round_id}: {desk.identity.name} signed other component sums before; it opens nothing twice")
+        found = {}
+        for node, statement in desk.board.wait(sitting.round_id, Kind.COMPONENT_SUMS, nodes, self.deadline).items():
+            desk.check(statement, sitting.context)
+            found[node] = Sums.parse(statement.body, node, nodes.index(node), len(nodes), size)
+        return found
+
+    def lend(self, node: NodeName, component: int, number: int, words: Vector) -> None:
+        """Seal a block for the node that lacks it."""
+        sitting = self.sitting
+        data = envelope.seal({component: words}, sitting.context, _origin(number), node, self._keys[node])
+        sitting.desk.board.post(places.lent_sum(sitting.round_id, NodeName(sitting.desk.identity.name), node, number), data)
+
+    def borrow(self, holder: NodeName, component: int, number: int, digest: Sha256, size: int) -> Vector:
+        """Wait for a block and open it."""
+        sitting, board, me = self.sitting, self.sitting.desk.board, NodeName(self.sitting.desk.identity.name)
+        place = places.lent_sum(sitting.round_id, holder, me, number)
+        while time.monotonic() < self.deadline:
+            for found in board.digests(place):
+                try:
+                    data = board.fetch(place, found, envelope.sealed_size(1, size))
+                    words = envelope.unseal(data, (component,), size, sitting.context, _origin(number), me, self.key)[component]
+                except Rejected:
+                    continue
+                if component_digest(words) == digest:
+                    return words
+            time.sleep(_POLL_SECONDS)
+        raise RoundAborted(
+            f"round {sitting.round_id}: {holder} signed component sum {component} but did not lend its block {number}; is that node up?"
+        )
+
+
+def _origin(number: int) -> HospitalName:
+    """What a lent block is bound to in a hospital's stead; no hospital can have this name."""
+    return HospitalName(f"sum/{number}")

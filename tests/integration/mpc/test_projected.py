@@ -1,0 +1,39 @@
+"""Verification of a large model by projections gives under encryption what the reference gives, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.mpc import reference_projected
+from pipeline.mpc.engines.base import Engine, ProjectedTask
+from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
+from pipeline.mpc.engines.spu import Spu
+from pipeline.settings import Settings
+from tests.support.large import HONEST_NORM, SEED, honest_names, hostile_updates, run_projected
+
+BUDGETS = pytest.mark.parametrize("budget", [None, HONEST_NORM], ids=["first round", "later round"])
+
+
+@BUDGETS
+@pytest.mark.parametrize("protocol", [pytest.param(name, marks=pytest.mark.mp_spdz) for name in NODES])
+def test_mp_spdz_equals_the_reference(protocol: str, budget: int | None, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    engine = MpSpdz(replace(Settings.load(), cache=tmp_path_factory.getbasetemp() / "projected"))
+    _equals_the_reference(engine, protocol, NODES[protocol], budget, tmp_path)
+
+
+@BUDGETS
+@pytest.mark.spu
+def test_spu_equals_the_reference(budget: int | None, tmp_path: Path) -> None:
+    _equals_the_reference(Spu(), "aby3", 3, budget, tmp_path)
+
+
+def _equals_the_reference(engine: Engine, protocol: str, nodes: int, budget: int | None, folder: Path) -> None:
+    updates = hostile_updates()
+    task = ProjectedTask(tuple(updates), budget, SEED)
+    accepted, following = reference_projected.verify(task, updates)
+    assert [name for name, bit in zip(updates, accepted, strict=True) if bit] == honest_names()
+    for output in run_projected(engine, protocol, task, updates, nodes, folder):
+        assert (output.accepted, output.budget) == (accepted, following)

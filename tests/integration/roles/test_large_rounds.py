@@ -1,0 +1,151 @@
+"""Rounds of a large model: checked on projections, opened as a mean; what a node does wrong is caught, and corrected where it can be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nacl.public import PrivateKey
+
+from pipeline import places
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
+from pipeline.errors import EvidenceRejected, RoundAborted, Unavailable, WardroundError
+from pipeline.evidence.canonical import sha256
+from pipeline.files import write_secret
+from pipeline.models import model_bytes
+from pipeline.mpc import reference_projected, rule
+from pipeline.mpc.engines.base import ProjectedTask
+from pipeline.mpc.journal import Journal
+from pipeline.roles import large, node
+from pipeline.roles.desk import Sitting
+from pipeline.roles.intake import Inputs
+from pipeline.roles.lineage import global_model
+from tests.support.consortia import HOSPITALS, NODES, Site
+from tests.support.dealers import Dealing, shared_vector
+from tests.support.rounds import Play
+
+pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+
+NORTH, EAST, WEST = NODES[:3]
+ELM = HOSPITALS[4]
+
+LARGE = {
+    "mode": "large",
+    "model": [{"Linear": {"out_features": 3040}}, {"ReLU": {}}, {"Linear": {"out_features": 2}}],
+    "rule": {"strikes": 4},
+    "training": {"steps": 2, "batch_size": 16},
+}
+
+
+@pytest.fixture
+def west_sums_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """West adds 1 to a coordinate of one component before it sums."""
+    honest = large.open_mean
+
+    def deviating(
+        sitting: Sitting, inputs: Inputs, accepted: Sequence[HospitalName], key: PrivateKey, journal: Journal, deadline: float
+    ) -> int:
+        if sitting.desk.identity.name == WEST:
+            first = accepted[0]
+            words = np.array(inputs.components[first][1][:])
+            words[70_000] += 1
+            inputs = replace(inputs, components={**inputs.components, first: {**inputs.components[first], 1: words}})
+        return honest(sitting, inputs, accepted, key, journal, deadline)
+
+    monkeypatch.setattr(large, "open_mean", deviating)
+
+
+def outcomes(play: Play, step: str, round_id: RoundId) -> dict[NodeName, WardroundError | None]:
+    """What became of a step at each node, all at the same time."""
+    found: dict[NodeName, WardroundError | None] = {}
+
+    def take(name: NodeName) -> None:
+        try:
+            getattr(node, step)(play.study.name, round_id, name, play.settings)
+            found[name] = None
+        except WardroundError as error:
+            found[name] = error
+
+    play.each(take)
+    return found
+
+
+@pytest.mark.mp_spdz
+@pytest.mark.usefixtures("west_sums_wrongly")
+def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_though_one_of_them_sums_wrongly(site: Site) -> None:
+    play = site.play("large_of_four", nodes=list(NODES), engine="mp-spdz", protocol="rep4-ring", **LARGE)
+    round_id = play.open()
+    play.hospitals(round_id, HOSPITALS[:4])
+    for step in ("validate", "train"):
+        play.hospital(step, round_id, ELM)
+    sittings = {name: site.hospital_sitting(play, round_id, name) for name in play.study.hospitals}
+    updates = {name: shared_vector(sitting) for name, sitting in sittings.items()}
+    assert {len(update) for update in updates.values()} == {play.study.network.size}
+    # its square is 0 modulo 2^64
+    updates[ELM][5] = 1 << 32
+    Dealing.honest(sittings[ELM], updates[ELM]).post()
+    play.commit(round_id)
+    play.verify(round_id)
+    voted = outcomes(play, "aggregate", round_id)
+    play.end(round_id)
+
+    assert "computed another component sum" in str(voted.pop(WEST))
+    assert set(voted.values()) == {None}
+    record = site.record(round_id)
+    drawn = Sha256(record["seed"])
+    bits, budget = reference_projected.verify(ProjectedTask(play.study.hospitals, None, drawn), updates)
+    verdicts = {name: "accepted" if bit else "rejected" for name, bit in zip(play.study.hospitals, bits, strict=True)}
+    assert record["verdicts"] == verdicts == {**dict.fromkeys(HOSPITALS[:4], "accepted"), ELM: "rejected"}
+    assert record["next_budget"] == budget
+    total = np.sum([updates[name] for name in HOSPITALS[:4]], axis=0, dtype=np.int64)
+    previous = global_model(sittings[ELM].desk, record["previous_model"])
+    assert record["new_model"] == sha256(model_bytes(rule.new_model(previous, total, 4)))
+    site.audits(round_id)
+    for name in play.study.nodes:
+        home = site.settings.node(name)
+        assert not [*(home / "sealing").glob(f"{round_id}*"), *(home / "journal").glob(f"total-{round_id}*"), *(home / "work").glob("*")]
+    assert not site.board().digests(places.lent_sum(round_id, WEST, NORTH, 0))
+
+
+@pytest.mark.spu
+@pytest.mark.usefixtures("west_sums_wrongly")
+def test_three_nodes_open_nothing_when_one_of_them_sums_wrongly(site: Site) -> None:
+    play = site.play("large_of_three", hospitals=list(HOSPITALS[:3]), **LARGE)
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    play.verify(round_id)
+    for name, error in outcomes(play, "aggregate", round_id).items():
+        assert isinstance(error, RoundAborted), name
+        assert "component sum 1: north and west say different sums" in str(error)
+        assert not site.board().digests(places.statement(round_id, Kind.VOTE, name))
+        assert not list((site.settings.node(name) / "journal").glob(f"total-{round_id}*"))
+
+
+def test_a_nonce_that_a_node_withholds_or_changes_ends_the_round_under_its_name(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = site.play("large_nonce", hospitals=list(HOSPITALS[:3]), **LARGE)
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    reveal, withholding = large.seed, {WEST}
+
+    def soon(sitting: Sitting, nonce: Path, journal: Journal, deadline: float) -> Sha256:
+        if sitting.desk.identity.name in withholding:
+            raise Unavailable("withheld")
+        return reveal(sitting, nonce, journal, time.monotonic() + 1)
+
+    monkeypatch.setattr(large, "seed", soon)
+    found = outcomes(play, "verify", round_id)
+    for name in (NORTH, EAST):
+        assert isinstance(found[name], Unavailable)
+        assert "no Nonce from west" in str(found[name])
+
+    withholding.clear()
+    write_secret(site.settings.node(WEST) / "sealing" / f"{round_id}-nonce", bytes(32))
+    for error in outcomes(play, "verify", round_id).values():
+        assert isinstance(error, EvidenceRejected)
+        assert "west: got a nonce that is not the one it committed to" in str(error)
