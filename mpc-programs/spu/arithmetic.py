@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,16 +29,29 @@ class SpuArithmetic(ArrayArithmetic):
         end = (*x.shape[:-2], row + step * (rows - 1) + 1, column + step * (columns - 1) + 1)
         return jax.lax.slice(x, start, end, (*(1,) * (x.ndim - 2), step, step))
 
+    def maximum(self, candidates: Sequence[Any], bound: int) -> Any:
+        """By halving, each half's comparisons at once."""
+        found = jnp.stack(candidates)
+        while len(found) > 1:
+            half = len(found) // 2
+            larger = _in_blocks(jnp.maximum, found[:half], found[half : 2 * half])
+            found = jnp.concatenate([larger, found[2 * half :]])
+        return found[0]
+
     def narrow(self, x: Any, bits: int, rectify: bool, bound: int) -> Any:
         """In blocks of values."""
-        count = math.prod(x.shape)
-        if count <= VALUES_AT_ONCE:
-            return _narrow(x, bits, rectify, bound)
-        flat = x.reshape(-1)
-        blocks = -(-count // VALUES_AT_ONCE)
-        size = -(-count // blocks)
-        done = [_narrow(flat[start : start + size], bits, rectify, bound) for start in range(0, count, size)]
-        return jnp.concatenate(done).reshape(x.shape)
+        return _in_blocks(lambda block: _narrow(block, bits, rectify, bound), x)
+
+
+def _in_blocks(function: Callable[..., Any], *arrays: Any) -> Any:
+    count = math.prod(arrays[0].shape)
+    if count <= VALUES_AT_ONCE:
+        return function(*arrays)
+    flat = [array.reshape(-1) for array in arrays]
+    blocks = -(-count // VALUES_AT_ONCE)
+    size = -(-count // blocks)
+    done = [function(*(array[start : start + size] for array in flat)) for start in range(0, count, size)]
+    return jnp.concatenate(done).reshape(arrays[0].shape)
 
 
 def _narrow(x: Any, bits: int, rectify: bool, bound: int) -> Any:

@@ -9,6 +9,7 @@ from Compiler.instructions import conv2ds
 from Compiler.types import regint, sint
 
 from wardround_mpc import bits as secret_bits
+from wardround_mpc.selection import concatenated, parts
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,19 @@ class SecretArithmetic:
         for side in x.shape[3:]:
             bias = bias.repeated(len(bias.shape), side)
         return _elementwise(lambda values, added: values + added * factor, x, bias)
+
+    def maximum(self, candidates, bound):
+        """Pairs of neighbours compared at once, then the winners; the odd one out waits."""
+        shape = candidates[0].shape
+        found = [candidate.vector() for candidate in candidates]
+        while len(found) > 1:
+            pairs = len(found) // 2
+            left, right = concatenated(found[0 : 2 * pairs : 2]), concatenated(found[1 : 2 * pairs : 2])
+            gap = right - left
+            # negative: the left one is larger
+            larger = right - secret_bits.negative(gap, 2 * bound) * gap
+            found = [*parts(larger, pairs, left.size // pairs), *found[2 * pairs :]]
+        return View.holding(found[0], shape)
 
     def windows(self, x, size, shape):
         """Strided views."""

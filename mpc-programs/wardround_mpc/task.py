@@ -37,7 +37,7 @@ class Task:
     def samples_per_block(self) -> int:
         """Samples evaluated at once: the largest divisor of all whose activations fit one step."""
         total = self.hospitals * self.samples
-        widest = max(self.inputs, *(math.prod(step.output_shape) for step in self.plan.steps))
+        widest = max(self.inputs, *(math.prod(step.raw.shape) for step in self.plan.steps))
         return max(size for size in range(1, total + 1) if total % size == 0 and (size == 1 or size * widest <= LONGEST))
 
     @property

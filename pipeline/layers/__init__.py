@@ -11,10 +11,12 @@ from pipeline.layers.base import Layer
 from pipeline.layers.conv2d import Conv2d
 from pipeline.layers.flatten import Flatten
 from pipeline.layers.linear import Linear
+from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.layers.network import Network, Parameter
 from pipeline.layers.plan import Plan, Step, plan
 from pipeline.layers.relu import ReLU
 from pipeline.layers.table import LAYERS
+from pipeline.layers.values import Values
 
 __all__ = [
     "LAYERS",
@@ -25,11 +27,13 @@ __all__ = [
     "Flatten",
     "Layer",
     "Linear",
+    "MaxPool2d",
     "Network",
     "Parameter",
     "Plan",
     "ReLU",
     "Shape",
     "Step",
+    "Values",
     "plan",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -18,6 +19,9 @@ WEIGHT_BITS = UPDATE_BITS
 
 LARGEST_WEIGHT = 1 << 19
 """Absolute bound of a weight: a global model within 2**18 plus an update within 2**18."""
+
+LARGEST_WEIGHT_NORM = (1 << 22) + (1 << 20)
+"""Bound of the Euclidean norm of any weights of one model: a global model within 2**22 plus an update within 2**20."""
 
 VALUE_LIMIT = 1 << 62
 """No intermediate value may reach it, so that neither it nor a difference of two wraps in Z_2^64."""
@@ -65,6 +69,9 @@ class Arithmetic(Protocol[Array]):
 
     def add_bias(self, x: Array, bias: Array, factor: int) -> Array:
         """x + factor * bias, `bias` (channels or features,) per model."""
+
+    def maximum(self, candidates: Sequence[Array], bound: int) -> Array:
+        """The largest of the candidates, element by element; every |candidate| <= bound < 2**62."""
 
     def windows(self, x: Array, size: int, shape: Shape) -> tuple[Array, ...]:
         """The size * size members of each non-overlapping window, each (channels, h / size, w / size), in row-major order."""

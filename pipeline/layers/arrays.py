@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from pipeline.layers.arithmetic import Convolution, Shape
@@ -53,6 +54,10 @@ class ArrayArithmetic:
     def add_bias(self, x: Any, bias: Any, factor: int) -> Any:
         """Broadcast over samples and, in an image, over rows and columns."""
         return x + (bias * factor).reshape(bias.shape[0], 1, bias.shape[1], *(1,) * (x.ndim - 3))
+
+    def maximum(self, candidates: Sequence[Any], bound: int) -> Any:
+        """Two at a time."""
+        return reduce(self.namespace.maximum, candidates)
 
     def windows(self, x: Any, size: int, shape: Shape) -> tuple[Any, ...]:
         """Strided views."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.layers.arithmetic import Arithmetic, Array, Shape
 from pipeline.layers.base import Layer
+from pipeline.layers.values import Values
 
 if TYPE_CHECKING:
     import torch
@@ -40,10 +41,12 @@ class AvgPool2d(Layer):
         """The window's sum stands for the average times k * k."""
         return 2 * (self.kernel_size.bit_length() - 1)
 
-    def bound(self, shape: Shape, largest: int, bits: int) -> int:
-        """k * k members."""
-        return self.kernel_size**2 * largest
+    def outcome(self, inputs: Values) -> Values:
+        """The sum over k * k members, of which each belongs to one window."""
+        k = self.kernel_size
+        shape, bits = self.output_shape(inputs.shape), inputs.bits + self.gained_bits()
+        return Values.within(shape, bits, k**2 * inputs.largest, k * inputs.norm, k**2 * inputs.across)
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
         """The window's sum."""
-        return reduce(arithmetic.add, arithmetic.windows(x, self.kernel_size, shape))
+        return reduce(arithmetic.add, arithmetic.windows(x, self.kernel_size, inputs.shape))

@@ -1,4 +1,9 @@
-"""What every layer answers: its shapes, its torch module, and its exact integer form."""
+"""What every layer answers: its shapes, its torch module, its exact integer form, and the bounds of that form.
+
+Adding a layer is adding one file: its class, named as in torch, in the file of that name (`MaxPool2d` in `max_pool2d.py`). The
+table finds it there, and reference, SPU and MP-SPDZ evaluate it. Only a layer that no operation of `Arithmetic` can express needs
+a new one there, with its form in each of the three backends.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.layers.arithmetic import Arithmetic, Array, Shape
+from pipeline.layers.values import Values
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +23,9 @@ class Layer(ABC):
 
     rectifies: ClassVar[bool] = False
     """Whether negative results become 0 after the layer's integer form."""
+
+    chooses: ClassVar[bool] = False
+    """Whether every result is the largest of some inputs, so that a floor or ReLU before the layer may follow it instead."""
 
     @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
@@ -38,10 +47,10 @@ class Layer(ABC):
         """Fractional bits that the integer form adds to those of its input."""
         return 0
 
-    def bound(self, shape: Shape, largest: int, bits: int) -> int:
-        """Largest absolute value of the integer form on inputs within `largest` of `bits` fractional bits."""
-        return largest
+    @abstractmethod
+    def outcome(self, inputs: Values) -> Values:
+        """What holds for the integer form's results, not narrowed."""
 
     @abstractmethod
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
-        """The integer form, not narrowed: inputs of `shape` and `bits` fractional bits, `parameters` in state_dict order."""
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
+        """The integer form, not narrowed; `parameters` in state_dict order."""

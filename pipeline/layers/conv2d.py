@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.layers.arithmetic import LARGEST_WEIGHT, WEIGHT_BITS, Arithmetic, Array, Convolution, Shape
+from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM, WEIGHT_BITS, Arithmetic, Array, Convolution, Shape
 from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.base import Layer
+from pipeline.layers.values import Values, root
 
 if TYPE_CHECKING:
     import torch
@@ -61,14 +62,19 @@ class Conv2d(Layer):
         """Those of the weights."""
         return WEIGHT_BITS
 
-    def bound(self, shape: Shape, largest: int, bits: int) -> int:
-        """Every term of the sum at its largest, and the bias."""
-        return LARGEST_WEIGHT * (shape[0] * self.kernel_size**2 * largest + (1 << bits))
+    def outcome(self, inputs: Values) -> Values:
+        """The bias counts as the weight of one further input, 1; no output sees more than the whole sample."""
+        bits, one, area = inputs.bits + self.gained_bits(), 1 << inputs.bits, self.kernel_size**2
+        terms = inputs.shape[0] * area
+        seen = min(inputs.norm, root(terms * inputs.largest**2), root(area * inputs.across**2))
+        by_norms = LARGEST_WEIGHT_NORM * root(seen**2 + one**2)
+        by_terms = LARGEST_WEIGHT * (terms * inputs.largest + one)
+        return Values.within(self.output_shape(inputs.shape), bits, min(by_terms, by_norms), across=by_norms)
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
         """Sum of products and the bias at the sum's fractional bits."""
         weight, bias = parameters
-        return arithmetic.add_bias(arithmetic.convolve(x, weight, self.form(shape)), bias, 1 << bits)
+        return arithmetic.add_bias(arithmetic.convolve(x, weight, self.form(inputs.shape)), bias, 1 << inputs.bits)
 
 
 @dataclass(frozen=True)
@@ -101,11 +107,12 @@ class PooledConv2d(Layer):
         """Those of the weights and of the window."""
         return self.convolution.gained_bits() + self.pooling.gained_bits()
 
-    def bound(self, shape: Shape, largest: int, bits: int) -> int:
-        """The convolution's, for each member of the window."""
-        return self.pooling.bound(shape, self.convolution.bound(shape, largest, bits), bits)
+    def outcome(self, inputs: Values) -> Values:
+        """What pooling makes of the convolution's."""
+        return self.pooling.outcome(self.convolution.outcome(inputs))
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
         """The window's sum of convolutions with bias."""
         weight, bias = parameters
-        return arithmetic.add_bias(arithmetic.convolve(x, weight, self.form(shape)), bias, self.pooling.kernel_size**2 << bits)
+        found = arithmetic.convolve(x, weight, self.form(inputs.shape))
+        return arithmetic.add_bias(found, bias, self.pooling.kernel_size**2 << inputs.bits)

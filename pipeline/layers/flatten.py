@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.layers.arithmetic import Arithmetic, Array, Shape
 from pipeline.layers.base import Layer
+from pipeline.layers.values import Values
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,10 @@ class Flatten(Layer):
 
         return nn.Flatten()
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+    def outcome(self, inputs: Values) -> Values:
+        """The same values."""
+        return Values.within(self.output_shape(inputs.shape), inputs.bits, inputs.largest, inputs.norm)
+
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
         """The same values in one row."""
-        return arithmetic.flatten(x, shape)
+        return arithmetic.flatten(x, inputs.shape)

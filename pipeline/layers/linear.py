@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.layers.arithmetic import LARGEST_WEIGHT, WEIGHT_BITS, Arithmetic, Array, Shape
+from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM, WEIGHT_BITS, Arithmetic, Array, Shape
 from pipeline.layers.base import Layer
+from pipeline.layers.values import Values, root
 
 if TYPE_CHECKING:
     import torch
@@ -43,11 +44,14 @@ class Linear(Layer):
         """Those of the weights."""
         return WEIGHT_BITS
 
-    def bound(self, shape: Shape, largest: int, bits: int) -> int:
-        """Every term of the sum at its largest, and the bias."""
-        return LARGEST_WEIGHT * (shape[0] * largest + (1 << bits))
+    def outcome(self, inputs: Values) -> Values:
+        """The bias counts as the weight of one further input, 1."""
+        bits, one = inputs.bits + self.gained_bits(), 1 << inputs.bits
+        by_terms = LARGEST_WEIGHT * (inputs.shape[0] * inputs.largest + one)
+        by_norms = LARGEST_WEIGHT_NORM * root(inputs.norm**2 + one**2)
+        return Values.within((self.out_features,), bits, min(by_terms, by_norms), by_norms)
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
         """Sum of products and the bias at the sum's fractional bits."""
         weight, bias = parameters
-        return arithmetic.add_bias(arithmetic.multiply(x, weight), bias, 1 << bits)
+        return arithmetic.add_bias(arithmetic.multiply(x, weight), bias, 1 << inputs.bits)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.domain import INPUT_BITS
-from pipeline.layers.arithmetic import ACTIVATION_BITS, VALUE_LIMIT, Arithmetic, Array, Shape
+from pipeline.layers.arithmetic import ACTIVATION_BITS, VALUE_LIMIT, Arithmetic, Array
 from pipeline.layers.base import Layer
 from pipeline.layers.network import Network, Parameter
+from pipeline.layers.values import Values
 
 
 @dataclass(frozen=True)
@@ -19,26 +20,23 @@ class Step:
     """Index and class of the layers, for messages."""
     layer: Layer
     parameters: tuple[Parameter, ...]
-    input_shape: Shape
-    output_shape: Shape
-    input_bits: int
-    """Fractional bits of the inputs."""
-    bound: int
-    """Largest absolute value before narrowing."""
+    inputs: Values
+    raw: Values
+    """The layer's results, before narrowing."""
     narrowing: int
     """Fractional bits dropped after the layer, by a floor."""
     rectify: bool
     """Whether negative results become 0."""
 
     @property
-    def output_bits(self) -> int:
-        """Fractional bits of the results."""
-        return self.input_bits + self.layer.gained_bits() - self.narrowing
+    def bound(self) -> int:
+        """Largest absolute value before narrowing."""
+        return self.raw.largest
 
     @property
-    def output_bound(self) -> int:
-        """Largest absolute value after narrowing."""
-        return -(-self.bound >> self.narrowing)
+    def outputs(self) -> Values:
+        """The results after narrowing."""
+        return self.raw.narrowed(self.narrowing) if self.narrowing else self.raw
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,13 @@ class Plan:
     @property
     def logit_bound(self) -> int:
         """Largest absolute value of a logit."""
-        return self.steps[-1].output_bound
+        return self.steps[-1].outputs.largest
 
     def logits(self, arithmetic: Arithmetic[Array], x: Array, parameters: Mapping[str, Array]) -> Array:
         """Raw logits of a batch; `parameters` by the names of `network.parameters`."""
         for step in self.steps:
             own = [parameters[parameter.name] for parameter in step.parameters]
-            x = step.layer.evaluate(arithmetic, x, own, step.input_shape, step.input_bits)
+            x = step.layer.evaluate(arithmetic, x, own, step.inputs)
             if step.narrowing or step.rectify:
                 x = arithmetic.narrow(x, step.narrowing, step.rectify, step.bound)
         return x
@@ -66,7 +64,7 @@ class Plan:
 def plan(network: Network, largest_input: int) -> Plan:
     """The steps for inputs within `largest_input` (8 fractional bits); raises ValueError naming the layer whose bound reaches 2**62."""
     steps: list[Step] = []
-    shape, bits, largest = network.input_shape, INPUT_BITS, largest_input
+    values = Values.within(network.input_shape, INPUT_BITS, largest_input)
     last_weighted = max((index for index, layer in enumerate(network.layers) if layer.parameter_shapes(network.shapes[index])), default=-1)
     index = 0
     while index < len(network.layers):
@@ -80,16 +78,22 @@ def plan(network: Network, largest_input: int) -> Plan:
         if layer.rectifies and steps:
             steps[-1] = replace(steps[-1], rectify=True, name=f"{steps[-1].name} + {name}")
             continue
-        bound = layer.bound(shape, largest, bits)
-        if bound >= VALUE_LIMIT:
+        narrowing, rectify = 0, layer.rectifies
+        if layer.chooses and steps:
+            # one floor and one sign per result instead of one per candidate
+            narrowing, rectify, values = steps[-1].narrowing, steps[-1].rectify, steps[-1].raw
+            steps[-1] = replace(steps[-1], narrowing=0, rectify=False)
+        raw = layer.outcome(values)
+        if raw.largest >= VALUE_LIMIT:
             raise ValueError(
-                f"{name}: values up to 2^{bound.bit_length() - 1} could arise, want less than 2^62 for an exact encrypted evaluation; "
-                "use a narrower or shallower model"
+                f"{name}: values up to 2^{raw.largest.bit_length() - 1} could arise, want less than 2^62 for an exact encrypted "
+                "evaluation; use a narrower or shallower model"
             )
         parameters = tuple(parameter for parameter in network.parameters if parameter.name.startswith(f"{first}."))
-        dropped = bits + layer.gained_bits() - ACTIVATION_BITS if parameters else layer.gained_bits()
-        narrowing = 0 if first == last_weighted else dropped
-        step = Step(name, layer, parameters, shape, layer.output_shape(shape), bits, bound, narrowing, layer.rectifies)
-        steps.append(step)
-        shape, bits, largest = step.output_shape, step.output_bits, step.output_bound
+        if parameters and first != last_weighted:
+            narrowing = raw.bits - ACTIVATION_BITS
+        elif not parameters:
+            narrowing += layer.gained_bits()
+        steps.append(Step(name, layer, parameters, values, raw, narrowing, rectify))
+        values = steps[-1].outputs
     return Plan(network, tuple(steps))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.layers.arithmetic import Arithmetic, Array, Shape
 from pipeline.layers.base import Layer
+from pipeline.layers.values import Values
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,10 @@ class ReLU(Layer):
 
         return nn.ReLU()
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], shape: Shape, bits: int) -> Array:
+    def outcome(self, inputs: Values) -> Values:
+        """What held before."""
+        return inputs
+
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
         """The same values; the plan's step rectifies them."""
         return x

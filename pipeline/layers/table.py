@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.base import Layer
-from pipeline.layers.conv2d import Conv2d
-from pipeline.layers.flatten import Flatten
-from pipeline.layers.linear import Linear
 from pipeline.layers.network import Network
-from pipeline.layers.relu import ReLU
 
-LAYERS: dict[str, type[Layer]] = {layer.__name__: layer for layer in (Conv2d, AvgPool2d, ReLU, Flatten, Linear)}
+
+def layers_among(folders: Iterable[str]) -> dict[str, type[Layer]]:
+    """Every layer among the files of this package, by its name: the class in a file that is called as the file is."""
+    layers: dict[str, type[Layer]] = {}
+    for file in sorted(each.name for each in pkgutil.iter_modules(folders)):
+        for name, member in vars(importlib.import_module(f"{__package__}.{file}")).items():
+            if isinstance(member, type) and issubclass(member, Layer) and name.lower() == file.replace("_", ""):
+                layers[name] = member
+    return layers
+
+
+LAYERS = layers_among([str(Path(__file__).parent)])
 """Name in a study file (torch's own name) to layer."""
 
 

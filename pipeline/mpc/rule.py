@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.layers.arithmetic import LARGEST_WEIGHT
+from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM
 
 COORDINATE_CAP = 1 << 18
 """Every coordinate of an update lies strictly within it (16 fractional bits: 4.0)."""
@@ -18,6 +20,12 @@ if COORDINATE_CAP + MODEL_CAP != LARGEST_WEIGHT:
 
 NORM_CAP = 1 << 40
 """Largest squared norm of an update in any round (32 fractional bits: 256)."""
+
+MODEL_NORM_CAP = 1 << 44
+"""Largest squared norm of a global model (32 fractional bits: 4096)."""
+
+if math.isqrt(NORM_CAP) + math.isqrt(MODEL_NORM_CAP) != LARGEST_WEIGHT_NORM:
+    raise AssertionError("the layers' bit budget assumes other norms")
 
 LARGEST_OVER_MEDIAN = 9
 """First round: a squared norm may be so many times the median one."""
@@ -92,6 +100,25 @@ def projected_limit(budget: int | None) -> int:
 
 
 def new_model(previous: npt.NDArray[np.int64], total: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Global model after adding the rounded mean total / count to the previous one, within the model cap."""
-    moved: npt.NDArray[np.int64] = previous + (2 * total + count) // (2 * count)
-    return np.clip(moved, -MODEL_CAP, MODEL_CAP)
+    """Global model after adding the rounded mean total / count to the previous one, within the model's caps."""
+    return capped(previous + (2 * total + count) // (2 * count))
+
+
+def capped(model: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The model within its caps: each coordinate clipped, then all shrunk alike, towards zero, where the norm is too large."""
+    clipped: npt.NDArray[np.int64] = np.clip(model, -MODEL_CAP, MODEL_CAP)
+    norm = _squared_norm(clipped)
+    if norm <= MODEL_NORM_CAP:
+        return clipped
+    shrunk: npt.NDArray[np.int64] = np.sign(clipped) * (np.abs(clipped) * math.isqrt(MODEL_NORM_CAP) // (math.isqrt(norm) + 1))
+    return shrunk
+
+
+def is_within_caps(model: npt.NDArray[np.int64]) -> bool:
+    """Whether a model keeps the caps that the layers' bit budget assumes."""
+    return bool(np.all((model <= MODEL_CAP) & (model >= -MODEL_CAP))) and _squared_norm(model) <= MODEL_NORM_CAP
+
+
+def _squared_norm(model: npt.NDArray[np.int64]) -> int:
+    # within the coordinates' cap each square is at most 2^36: exact up to 2^26 parameters
+    return int(model @ model)

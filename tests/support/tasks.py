@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.domain import HospitalName
-from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU
+from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 
 Words = npt.NDArray[np.int64]
@@ -19,7 +19,21 @@ ONE = 1 << 16
 
 LOGISTIC = Network((30,), (Linear(2),))
 MLP = Network((30,), (Linear(64), ReLU(), Linear(2)))
-SMALL_CNN = Network((1, 28, 28), (Conv2d(8, 5), AvgPool2d(2), ReLU(), Conv2d(16, 5), AvgPool2d(2), ReLU(), Flatten(), Linear(2)))
+
+
+def small_cnn(pooling: type[AvgPool2d | MaxPool2d]) -> Network:
+    """Two convolutions, 3,938 parameters."""
+    first, second = (Conv2d(8, 5), pooling(2), ReLU()), (Conv2d(16, 5), pooling(2), ReLU())
+    return Network((1, 28, 28), (*first, *second, Flatten(), Linear(2)))
+
+
+def lenet(pooling: type[AvgPool2d | MaxPool2d], classes: int = 2) -> Network:
+    """LeNet 20/50/500, 427,072 parameters for two classes."""
+    first, second = (Conv2d(20, 5), pooling(2), ReLU()), (Conv2d(50, 5), pooling(2), ReLU())
+    return Network((1, 28, 28), (*first, *second, Flatten(), Linear(500), ReLU(), Linear(classes)))
+
+
+SMALL_CNN = small_cnn(AvgPool2d)
 
 
 def payload(update: Words, inputs: Words, labels: Sequence[int] | Words, classes: int = 2) -> Words:

@@ -91,8 +91,8 @@ class MpSpdz(Engine):
         payload = Payload(task.network, numbers.samples)
         held = [_checked(components, hospital, nodes, party.index, payload.length) for hospital in task.hospitals]
         model = task.previous_model
-        if model.shape != (task.network.size,) or (model > rule.MODEL_CAP).any() or (model < -rule.MODEL_CAP).any():
-            raise EngineFailed(f"mp-spdz: the previous model is not {task.network.size} values within {rule.MODEL_CAP}")
+        if model.shape != (task.network.size,) or not rule.is_within_caps(model):
+            raise EngineFailed(f"mp-spdz: the previous model is not {task.network.size} values within the rule's caps")
         header = _header(task)
         size, inputs_end = task.network.size, payload.length - numbers.samples * task.network.classes
         vectors = [shares.public(header, nodes, party.index), shares.public(model, nodes, party.index)]

@@ -80,6 +80,8 @@ class Spu(Engine):
 
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
+        if not rule.is_within_caps(task.previous_model):
+            raise EngineFailed("spu: the previous model is beyond the rule's caps, want the result of an earlier round")
         pairs = _pairs(task.hospitals, components, party.index, Payload(task.network, task.rule.samples).length)
         updates_end = task.network.size
         inputs_end = pairs.shape[1] - task.rule.samples * task.network.classes

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from pipeline.domain import HospitalName
-from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU, plan
+from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU, plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import mp_spdz_programs as programs
@@ -30,6 +30,7 @@ OTHER_SHAPES = {
     ),
     "padded fold, late pool": Network((2, 8, 8), (Conv2d(3, 3, padding=1), AvgPool2d(2), ReLU(), AvgPool2d(2), Flatten(), Linear(4))),
     "pool first": Network((1, 8, 8), (AvgPool2d(4), Flatten(), Linear(5), ReLU(), Linear(3))),
+    "maxima": Network((3, 14, 14), (Conv2d(4, 3), ReLU(), MaxPool2d(2), Conv2d(3, 1), MaxPool2d(3), ReLU(), Flatten(), Linear(3))),
 }
 
 

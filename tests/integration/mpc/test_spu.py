@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.domain import HospitalName
-from pipeline.layers import Conv2d, Flatten, Linear, Network, ReLU
+from pipeline.layers import Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
 from pipeline.mpc import reference
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, RuleParameters, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.spu import Spu
@@ -63,8 +63,8 @@ def test_the_small_cnn_equals_the_reference(budget: int | None, tmp_path: Path) 
     _assert_equals_reference(*random_round(SMALL_CNN, 5, 8, budget, seed=6), tmp_path)
 
 
-def test_three_classes_and_a_strided_padded_convolution_equal_the_reference(tmp_path: Path) -> None:
-    network = Network((2, 8, 8), (Conv2d(3, 3, stride=2, padding=1), ReLU(), Flatten(), Linear(3)))
+def test_three_classes_maxima_and_a_strided_padded_convolution_equal_the_reference(tmp_path: Path) -> None:
+    network = Network((2, 11, 11), (Conv2d(3, 3, stride=2, padding=1), MaxPool2d(3), ReLU(), Flatten(), Linear(3)))
     _assert_equals_reference(*random_round(network, 4, 6, None, seed=7, scale=0.5), tmp_path)
 
 

@@ -36,5 +36,16 @@ def test_the_new_model_rounds_halves_up_and_stays_within_its_cap() -> None:
     assert rule.new_model(previous, total, 2).tolist() == [1, 0, 2, -1, rule.MODEL_CAP, -rule.MODEL_CAP]
 
 
+def test_a_model_beyond_the_norm_cap_is_shrunk_onto_it_and_any_other_is_left_alone() -> None:
+    large = np.array([rule.MODEL_CAP, -rule.MODEL_CAP] * 200 + [7, -7, 0])
+    capped = rule.new_model(large, np.zeros_like(large), 3)
+    assert 0.999 * rule.MODEL_NORM_CAP < int(capped @ capped) <= rule.MODEL_NORM_CAP
+    assert capped[-3:].tolist() == [5, -5, 0]
+    assert not rule.is_within_caps(large)
+    assert rule.is_within_caps(capped)
+    assert np.array_equal(rule.capped(capped), capped)
+    assert not rule.is_within_caps(np.array([rule.MODEL_CAP + 1]))
+
+
 def test_the_next_budget_is_nine_quarters_rounded_down() -> None:
     assert [rule.next_budget(norm) for norm in (0, 1, 2, 3, 4)] == [0, 2, 4, 6, 9]

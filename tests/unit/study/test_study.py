@@ -58,7 +58,7 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
     ("changes", "field", "got", "wanted"),
     [
         ({"dataset": "lungs"}, "dataset", "'lungs'", "one of breast_cancer, heart_disease, pneumonia"),
-        ({"model": [{"Conv3d": {}}]}, "model.0", "Conv3d", "one layer of Conv2d, AvgPool2d, ReLU, Flatten, Linear"),
+        ({"model": [{"Conv3d": {}}]}, "model.0", "Conv3d", "one layer of AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU"),
         ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 2, "colour": 1}}]}, "model.1", "colour", "one layer of"),
         ({"model": [{"Flatten": {}}, {"Linear": {"out_features": -2}}]}, "model.1", "-2", "from 1"),
         ({"model": [{"Conv2d": {"out_channels": 4, "kernel_size": 5, "stride": 0}}]}, "model.0", "'stride': 0", "from 1"),
