@@ -14,6 +14,8 @@ class Source:
 
     def __init__(self):
         self.place = 0
+        self.arrays = []
+        """All that was read."""
 
     def read(self, count):
         """The next `count` values."""
@@ -25,6 +27,7 @@ class Source:
 
         chunked(count, step)
         self.place += count
+        self.arrays.append(found)
         return found
 
 

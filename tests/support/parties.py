@@ -117,9 +117,10 @@ def outcomes_of(
     task: VerifyTask | AggregateTask,
     payloads: Mapping[HospitalName, Words],
     parties: Sequence[Party],
+    dealt: Sequence[Components] | None = None,
 ) -> list[VerifyOutput | AggregateOutput | Exception]:
-    """Output or error of every party, by index; `parties` may leave some out to have them missing."""
-    dealt = deal(payloads, len(parties[0].hosts))
+    """Output or error of every party, by index; `parties` may leave some out to have them missing, `dealt` replaces what they hold."""
+    dealt = dealt or deal(payloads, len(parties[0].hosts))
     engines = engine if isinstance(engine, Sequence) else [engine] * len(parties)
 
     def run(place: int) -> VerifyOutput | AggregateOutput | Exception:

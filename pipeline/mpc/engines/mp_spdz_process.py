@@ -30,6 +30,7 @@ _PEER_CAUSES: Sequence[tuple[str, str]] = (
     (r"cannot connect from \S+ to (?P<host>\S+:\d+)", "the party at {host} did not answer; is its port open?"),
     (r"Timed out waiting for peer", "a peer never connected; is this node's port open?"),
     (r"because party (?P<party>\d+) encountered a problem", "party {party} broke off; its own log says why"),
+    (r"Crash requested by program", "a check of the program failed; party 0's log says which"),
     (r"another party encountered a problem|closed_connection|Connection reset|End of file", "a peer broke off; its own log says why"),
 )
 """What the engine says to what it means, where a peer knows more."""
@@ -38,6 +39,10 @@ _OWN_CAUSES: Sequence[tuple[str, str]] = (
     (
         r"hash mismatch for sender (?P<party>\d+) and backup (?P<other>\d+)",
         "party {party} or party {other} deviated from the protocol or holds altered components",
+    ),
+    (
+        r"components differ between parties (?P<party>\d+) and (?P<other>\d+)",
+        "party {party} or party {other} holds altered components",
     ),
     (r"hash mismatch|MacCheck Failure|Invalid Commitment", "a party deviated from the protocol or holds altered components"),
     (r"program differs between parties", "a party runs another program; compare the nodes' versions of Wardround and of MP-SPDZ"),

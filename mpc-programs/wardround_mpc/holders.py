@@ -1,0 +1,79 @@
+"""Whether every component of the inputs is the same at all nodes that hold it."""
+
+from __future__ import annotations
+
+from Compiler.library import for_range, runtime_error_if
+from Compiler.program import Program
+from Compiler.types import cint, personal, regint, sint
+
+from wardround_mpc.reading import chunked
+
+BLOCK = 4096
+HALF = 32
+KEYS = 2
+
+
+def check(arrays):
+    """End the program, at every node, when a node's copy of some component differs from another's; see the promise for the odds."""
+    total = sum(array.length for array in arrays)
+    blocks = -(-total // BLOCK)
+    opened = cint.Array(blocks * BLOCK)
+    opened.assign_vector(cint(0, size=BLOCK), (blocks - 1) * BLOCK)
+    place = 0
+    for array in arrays:
+
+        def step(start, size, array=array, place=place):
+            # masked, so that nothing is learnt; a node's own copies enter the sum that it gets
+            opened.assign_vector((array.get_vector(start, size) + sint.get_random(size=size)).reveal(), place + start)
+
+        chunked(array.length, step)
+        place += array.length
+    if Program.prog.use_split() == 3:
+        _compare([_hashed(opened, blocks) for _ in range(KEYS)])
+    # four nodes: what one node sends when a value is opened, another vouches for, so the engine has compared all copies already
+
+
+def _hashed(opened, blocks):
+    """One word for all, under a key drawn when every node has its sums: two differ with one word with odds of 2^-31."""
+    # halves times keys of 32 bits: no two keys make the product of a difference equal in Z_2^64
+    keys = cint.Array(blocks)
+    keys.assign_vector(_halves(sint.get_random(size=blocks).reveal())[0])
+    sums = [cint.Array(BLOCK) for _ in range(2)]
+    for array in sums:
+        array.assign_vector(cint(0, size=BLOCK))
+
+    @for_range(blocks)
+    def _(block):
+        for array, half in zip(sums, _halves(opened.get_vector(block * BLOCK, BLOCK)), strict=True):
+            array.assign_vector(array.get_vector() + keys[block] * half)
+
+    found = 0
+    for array in sums:
+        for half in _halves(array.get_vector()):
+            found += _total(_halves(sint.get_random(size=BLOCK).reveal())[0] * half)
+    return found
+
+
+def _total(vector):
+    while vector.size > 1:
+        array, half = cint.Array(vector.size), vector.size // 2
+        array.assign_vector(vector)
+        vector = array.get_vector(0, half) + array.get_vector(half, half)
+    return vector
+
+
+def _halves(words):
+    low = words & ((1 << HALF) - 1)
+    return low, (words - low) >> HALF
+
+
+def _compare(hashes):
+    """Every node enters its own hashes; what is opened is whether they differ."""
+    own = cint.Array(len(hashes))
+    for place, found in enumerate(hashes):
+        own[place] = found
+    entered = [sint(personal(party, own.get_vector())) for party in range(3)]
+    for first, second in ((0, 1), (1, 2)):
+        gaps = (entered[first] - entered[second]).reveal()
+        for place in range(len(hashes)):
+            runtime_error_if(regint(gaps[place] != 0), f"components differ between parties {first} and {second}")
