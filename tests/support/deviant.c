@@ -6,8 +6,9 @@
    DEVIANT_MESSAGE  number of the message, from 1, or of an empty one before it; 0 counts only
    DEVIANT_ACT      "alter": add 1 to the byte in the message's middle, of what is sent and not of what the party keeps
                     "stop" or "kill": send the process that signal before the message
-                    "full": from then on no file can be written to (ENOSPC)
-   DEVIANT_REPORT   a file that says how many messages there were, and is made when the act was done */
+                    "hang": wait for ever before the message
+   DEVIANT_REPORT   a file that says how many messages there were, and that the act was done
+   DEVIANT_FULL     no file whose path contains this can be written to any more (ENOSPC) */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -35,7 +35,6 @@ struct connection {
 static struct connection connections[CONNECTIONS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static long messages, wanted, chosen;
-static int full;
 
 static int acts(const char *act) {
     const char *set = getenv("DEVIANT_ACT");
@@ -49,7 +48,6 @@ static void report(const char *what) {
     if (file < 0)
         return;
     int size = snprintf(line, sizeof line, "%s %ld\n", what, messages);
-    full = 0;
     if (write(file, line, size) != size)
         abort();
     close(file);
@@ -84,8 +82,9 @@ static void message_begins(struct connection *it) {
         raise(SIGSTOP);
     else if (acts("kill"))
         raise(SIGKILL);
-    else if (acts("full"))
-        full = 1;
+    else if (acts("hang"))
+        for (;;)
+            pause();
 }
 
 /* Follow `size` sent bytes; where `copy` is given, alter in it what is to be altered. */
@@ -139,8 +138,14 @@ int SSL_write(void *ssl, const void *buffer, int size) {
 }
 
 static int refused(int file) {
-    struct stat status;
-    if (!full || fstat(file, &status) || !S_ISREG(status.st_mode))
+    char link[32], path[4096];
+    const char *full = getenv("DEVIANT_FULL");
+    if (!full)
+        return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t size = readlink(link, path, sizeof path - 1);
+    path[size < 0 ? 0 : size] = 0;
+    if (!strstr(path, full))
         return 0;
     errno = ENOSPC;
     return 1;

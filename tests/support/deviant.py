@@ -1,10 +1,10 @@
-"""A party that deviates: MP-SPDZ's own program, unchanged, with a shim before its TLS writes (deviant.c)."""
+"""A party that deviates or fails: MP-SPDZ's own program, unchanged, under a shim before its TLS writes (deviant.c)."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+import time
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,22 +15,15 @@ from pipeline.mpc.engines.mp_spdz import MpSpdz
 from pipeline.settings import Settings
 
 _SOURCE = Path(__file__).with_name("deviant.c")
-
-
-@dataclass(frozen=True)
-class Act:
-    """What the party does before or with its `message`-th message."""
-
-    what: str
-    message: int
+_PATIENCE_SECONDS = 60
 
 
 class Deviant(MpSpdz):
-    """This party runs under the shim; `folder` is its own, nobody else's."""
+    """One party's engine: acts ("alter", "stop", "kill", "hang") at its `message`-th message; `before`: shell code run in its folder."""
 
-    def __init__(self, settings: Settings, folder: Path, act: Act) -> None:
+    def __init__(self, settings: Settings, folder: Path, act: str = "", message: int = 0, before: str = "") -> None:
         super().__init__(settings)
-        self._folder, self._act = folder, act
+        self._folder, self._act, self._message, self._before = folder, act, message, before
 
     @property
     def did(self) -> bool:
@@ -42,27 +35,39 @@ class Deviant(MpSpdz):
         """How many messages a party that ended by itself has sent."""
         return self._report()["sent"]
 
+    def await_act(self) -> None:
+        """Wait until it has done so."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not self.did:
+            assert time.monotonic() < end, "the party never came to its act"
+            time.sleep(0.02)
+
     def _report(self) -> dict[str, int]:
         file = self._folder / "report"
         return {what: int(number) for what, number in map(str.split, file.read_text().splitlines())} if file.exists() else {}
 
     def _binary(self, protocol: str) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
-        script = self._folder / "deviant-party.x"
         words = {
-            "LD_PRELOAD": _shim(),
-            "DEVIANT_ACT": self._act.what,
-            "DEVIANT_MESSAGE": self._act.message,
+            "LD_PRELOAD": shim(),
+            "DEVIANT_ACT": self._act,
+            "DEVIANT_MESSAGE": self._message,
             "DEVIANT_REPORT": self._folder / "report",
         }
         environment = " ".join(f"{name}='{value}'" for name, value in words.items())
-        script.write_text(f"#!/bin/sh\nexec env {environment} '{super()._binary(protocol)}' \"$@\"\n")
-        script.chmod(0o700)
-        return script
+        return script(self._folder / "deviant-party.x", f"{self._before}\nexec env {environment} '{super()._binary(protocol)}' \"$@\"")
+
+
+def script(path: Path, code: str) -> Path:
+    """An executable shell script."""
+    path.write_text(f"#!/bin/sh\n{code}\n")
+    path.chmod(0o700)
+    return path
 
 
 @cache
-def _shim() -> Path:
+def shim() -> Path:
+    """The library to preload, built once per process; skips the test, visibly, where there is no compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler (cc) to build the shim of a deviating party; install gcc")

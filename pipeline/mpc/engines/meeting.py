@@ -34,6 +34,9 @@ class Meeting:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.leave(None if error is None else str(error) if isinstance(error, EngineFailed) else "it stopped")
+        if error is None and self.failure is not None:
+            # all or nobody: where one has no output, all must run again
+            raise EngineFailed(self.failure)
 
     def gather(self, agreed: Mapping[str, str], deadline: float) -> None:
         """Meet every peer by `deadline` (time.monotonic), all with one `agreed`; raises EngineFailed naming who is missing or differs."""
@@ -98,7 +101,10 @@ class Meeting:
     def _exchange(self, peer: int, content: Mapping[str, Any]) -> dict[str, Any]:
         with self._talking(peer) as connection:
             send(connection, content)
-            return receive(connection)
+            said = receive(connection)
+        if "finished" in said:
+            raise EngineFailed(f"{self.party.peer_name(peer)}: {printable(said.get('cause'))}")
+        return said
 
     @contextmanager
     def _talking(self, peer: int) -> Iterator[ssl.SSLSocket]:

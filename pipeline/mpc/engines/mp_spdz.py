@@ -7,7 +7,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,6 +42,9 @@ from pipeline.settings import Settings
 NODES: Mapping[str, int] = {"replicated-ring": 3, "rep4-ring": 4}
 """Protocol to number of nodes."""
 
+MALICIOUS = frozenset({"rep4-ring"})
+"""Protocols under which a party that deviates can stop a run, not change its result; tests/integration/mpc/test_mp_spdz_deviation.py."""
+
 LARGEST_BUDGET = 1 << 61
 """Bound of the program's bit budget."""
 
@@ -55,6 +58,9 @@ _INSTALL = (
 
 
 _SECONDS_FOR_REPORTS = 2.0
+
+_Vectors = Callable[[], Sequence[shares.Held]]
+"""Makes what goes into the share file; raises EngineFailed."""
 
 
 class MpSpdz(Engine):
@@ -89,15 +95,18 @@ class MpSpdz(Engine):
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
         nodes, numbers = _nodes(protocol, party), task.rule
         payload = Payload(task.network, numbers.samples)
-        held = [_checked(components, hospital, nodes, party.index, payload.length) for hospital in task.hospitals]
         model = task.previous_model
         if model.shape != (task.network.size,) or not rule.is_within_caps(model):
             raise EngineFailed(f"mp-spdz: the previous model is not {task.network.size} values within the rule's caps")
         header = _header(task)
         size, inputs_end = task.network.size, payload.length - numbers.samples * task.network.classes
-        vectors = [shares.public(header, nodes, party.index), shares.public(model, nodes, party.index)]
-        for part in (slice(0, size), slice(size, inputs_end), slice(inputs_end, payload.length)):
-            vectors += [{k: words[part] for k, words in hospital.items()} for hospital in held]
+        parts = (slice(0, size), slice(size, inputs_end), slice(inputs_end, payload.length))
+
+        def vectors() -> list[shares.Held]:
+            held = _checked(components, task.hospitals, nodes, party.index, payload.length)
+            public = [shares.public(values, nodes, party.index) for values in (header, model)]
+            return public + [{k: words[part] for k, words in hospital.items()} for part in parts for hospital in held]
+
         return self._verdicts("verify", protocol, task, vectors, party)
 
     def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
@@ -106,22 +115,27 @@ class MpSpdz(Engine):
         if task.budget is not None and task.budget < 0:
             raise EngineFailed(f"mp-spdz: got budget {task.budget}, want at least 0")
         header = [int(task.budget is not None), rule.projected_limit(task.budget)]
-        held = [_checked(components, hospital, nodes, party.index, rule.PROJECTIONS) for hospital in task.hospitals]
-        return self._verdicts("verify_projected", protocol, task, [shares.public(header, nodes, party.index), *held], party)
+
+        def vectors() -> list[shares.Held]:
+            held = _checked(components, task.hospitals, nodes, party.index, rule.PROJECTIONS)
+            return [shares.public(header, nodes, party.index), *held]
+
+        return self._verdicts("verify_projected", protocol, task, vectors, party)
 
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
         """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
         nodes, size, accepted = _nodes(protocol, party), task.network.size, len(task.hospitals)
         if accepted < rule.FEWEST_ACCEPTED:
             raise EngineFailed(f"mp-spdz: got {accepted} accepted updates, want at least {rule.FEWEST_ACCEPTED}")
-        held = [_checked(components, hospital, nodes, party.index, size) for hospital in task.hospitals]
-        vectors = [{k: words[:size] for k, words in hospital.items()} for hospital in held]
+
+        def vectors() -> list[shares.Held]:
+            held = _checked(components, task.hospitals, nodes, party.index, size)
+            return [{k: words[:size] for k, words in hospital.items()} for hospital in held]
+
         words, stats = self._run("trimmed_mean", protocol, task, vectors, size, party)
         return AggregateOutput(words, accepted - 2 * rule.updates_trimmed(accepted), stats)
 
-    def _verdicts(
-        self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: Sequence[shares.Held], party: Party
-    ) -> VerifyOutput:
+    def _verdicts(self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: _Vectors, party: Party) -> VerifyOutput:
         words, stats = self._run(program, protocol, task, vectors, len(task.hospitals) + 1, party)
         bits, budget = words[:-1], int(words[-1])
         if not np.isin(bits, (0, 1)).all() or budget < 0:
@@ -129,12 +143,13 @@ class MpSpdz(Engine):
         return VerifyOutput(tuple(bool(bit) for bit in bits), budget, stats)
 
     def _run(
-        self, program: str, protocol: str, task: Task, vectors: Sequence[shares.Held], outputs: int, party: Party
+        self, program: str, protocol: str, task: Task, vectors: _Vectors, outputs: int, party: Party
     ) -> tuple[shares.Words, EngineStats]:
         end = time.monotonic() + party.deadline_seconds
-        content = shares.encode(vectors, len(party.hosts), party.index)
         with Meeting(party) as meeting:
             meeting.gather({"program": self.program_digest(), "task": task_digest(protocol, task)}, end)
+            # after the peers have come, so that they learn what is wrong with this node's inputs
+            content = shares.encode(vectors(), len(party.hosts), party.index)
             bytecode = self._compiled(protocol, task)
             with private_folder(party.workdir, len(content)) as folder:
                 _lay_out(folder, bytecode, content, party)
@@ -142,7 +157,7 @@ class MpSpdz(Engine):
                 options = ["-p", str(party.index), "-ip", "hosts", "-b", _BATCH[protocol], "-E", "64"]
                 meeting.agree({"program": bytecode.name})
                 ended = _together(meeting, [str(self._binary(protocol)), *options, program], folder, bytecode, end)
-                return shares.decode_output(folder / "Player-Data" / f"Binary-Output-P{party.index}-0", outputs), ended.stats
+                return shares.decode_output(folder / "Player-Data", party.index, outputs), ended.stats
 
     def _compiled(self, protocol: str, task: Task) -> Path:
         if isinstance(task, ProjectedTask):
@@ -204,14 +219,15 @@ def _nodes(protocol: str, party: Party) -> int:
     return NODES[protocol]
 
 
-def _checked(components: Components, hospital: HospitalName, nodes: int, index: int, length: int) -> shares.Held:
-    held = components.get(hospital, {})
-    if set(held) != set(range(nodes)) - {index}:
-        raise EngineFailed(f"mp-spdz: party {index}: got components {sorted(held)} of {hospital}, want all of {nodes} but {index}")
-    for k, words in held.items():
-        if words.dtype != np.int64 or words.ndim != 1 or len(words) < length:
-            raise EngineFailed(f"mp-spdz: party {index}: component {k} of {hospital} is not {length} 64-bit words")
-    return held
+def _checked(components: Components, hospitals: Sequence[HospitalName], nodes: int, index: int, length: int) -> list[shares.Held]:
+    every = [components.get(hospital, {}) for hospital in hospitals]
+    for hospital, held in zip(hospitals, every, strict=True):
+        if set(held) != set(range(nodes)) - {index}:
+            raise EngineFailed(f"mp-spdz: party {index}: got components {sorted(held)} of {hospital}, want all of {nodes} but {index}")
+        for k, words in held.items():
+            if words.dtype != np.int64 or words.ndim != 1 or len(words) < length:
+                raise EngineFailed(f"mp-spdz: party {index}: component {k} of {hospital} is not {length} 64-bit words")
+    return every
 
 
 def _header(task: VerifyTask) -> list[int]:

@@ -47,6 +47,7 @@ _OWN_CAUSES: Sequence[tuple[str, str]] = (
     (r"hash mismatch|MacCheck Failure|Invalid Commitment", "a party deviated from the protocol or holds altered components"),
     (r"program differs between parties", "a party runs another program; compare the nodes' versions of Wardround and of MP-SPDZ"),
     (r"Got to EOF when reading|failure reading", "the share file is shorter than the program expects"),
+    (r"Crash requested by program", "the share file is missing, or an input breaks what the program demands of it"),
     (r"No space left on device|failed writing", "the working folder is full"),
     (r"Binding to socket on \S+:(?P<port>\d+) failed", "port {port} is taken by another process"),
 )
@@ -141,7 +142,7 @@ def cause(ended: Ended, log: Path) -> Cause:
     if peers := _meaning(text, _PEER_CAUSES):
         return Cause(peers, peer_knows_more=True)
     if ended.code is None:
-        return Cause("no end in time: a peer is stopped, slow or cut off", peer_knows_more=True)
+        return Cause(f"no end within {ended.stats.wall_seconds:.0f} s: a peer is stopped, slow or cut off", peer_knows_more=True)
     return Cause(f"the engine ended with status {ended.code}: {_last_line(text)}", peer_knows_more=True)
 
 

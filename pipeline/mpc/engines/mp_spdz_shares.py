@@ -43,9 +43,13 @@ def encode(vectors: Sequence[Held], nodes: int, index: int) -> bytes:
     return header + np.stack(columns, axis=1).astype("<i8").tobytes()
 
 
-def decode_output(path: Path, length: int) -> Words:
-    """The `length` words that a program wrote; raises EngineFailed for another number."""
+def decode_output(folder: Path, index: int, length: int) -> Words:
+    """The `length` words that party `index`'s program wrote; raises EngineFailed for another number."""
+    path = folder / f"Binary-Output-P{index}-0"
     found: Words = np.fromfile(path, dtype="<i8").astype(np.int64) if path.exists() else np.empty(0, dtype=np.int64)
     if len(found) != length:
-        raise EngineFailed(f"mp-spdz: got {len(found)} output words, want {length}; the programs and the driver are of different versions")
+        raise EngineFailed(
+            f"mp-spdz: party {index}: its engine wrote {len(found)} of {length} output words: "
+            "the working folder is full, or program and driver are of different versions"
+        )
     return found

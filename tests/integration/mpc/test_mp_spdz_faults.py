@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -8,43 +9,64 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
+from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
 from pipeline.mpc import reference
+from pipeline.mpc.engines import mp_spdz_durations as durations
 from pipeline.mpc.engines import mp_spdz_workdir as workdir
-from pipeline.mpc.engines.base import Party, VerifyOutput
+from pipeline.mpc.engines.base import Party, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
 from pipeline.settings import PROJECT, Settings
 from tests.support import parties as support
+from tests.support.deviant import Deviant, shim
 from tests.support.parties import make_parties, outcomes_of, run_parties, self_signed
-from tests.support.tasks import LOGISTIC, SMALL_CNN, random_round
+from tests.support.tasks import LOGISTIC, Words, random_round
 
 pytestmark = pytest.mark.mp_spdz
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> MpSpdz:
-    return MpSpdz(replace(Settings.load(), cache=tmp_path_factory.mktemp("cache")))
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return replace(Settings.load(), cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def engine(settings: Settings) -> MpSpdz:
+    return MpSpdz(settings)
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever a test does, no run's folder and no engine outlives it; in a place of its own, so that no run beside the tests sweeps it."""
+    """Whatever a test does, no secret and no engine outlives it; in a place of its own, so that no run beside the tests sweeps it."""
     place = workdir.RUNS.with_name(f"{workdir.RUNS.name}-test-{os.getpid()}")
     monkeypatch.setattr(workdir, "RUNS", place)
+    dealt: list[Words] = []
+    deal = support.share
+
+    def share(*arguments: Any) -> list[Words]:
+        dealt.extend(components := deal(*arguments))
+        return components
+
+    monkeypatch.setattr(support, "share", share)
     yield
     left = runs(tmp_path)
+    files = [file for root in (tmp_path, place) for file in root.rglob("*") if file.is_file() and not file.is_symlink()]
+    secrets = [words[:4].tobytes() for words in dealt]
+    telling = [file for file in files for content in [file.read_bytes()] if any(secret in content for secret in secrets)]
     shutil.rmtree(place, ignore_errors=True)
+    assert dealt
     assert not left
-    assert not list(tmp_path.rglob("Transactions-*"))
-    assert not list(tmp_path.rglob("Memory-*"))
+    assert not telling
+    assert not [file for file in files if file.name.startswith(("Transactions-", "Memory-"))]
     assert not engines()
 
 
@@ -82,37 +104,168 @@ def when_running(count: int, act: Callable[[dict[int, psutil.Process]], None], o
     return thread
 
 
+def elsewhere(
+    engine: MpSpdz | list[MpSpdz],
+    task: VerifyTask,
+    payloads: Mapping[HospitalName, Words],
+    members: Sequence[Party],
+    folder: Path,
+    **env: str,
+) -> subprocess.Popen[bytes]:
+    """A worker process that runs these parties."""
+    package = folder / "worker"
+    package.write_bytes(pickle.dumps((engine, "replicated-ring", task, payloads, members)))
+    code = """
+import pickle, sys
+from pathlib import Path
+from pipeline.mpc.engines import mp_spdz_workdir
+from tests.support.parties import outcomes_of
+mp_spdz_workdir.RUNS, package = map(Path, sys.argv[1:])
+outcomes_of(*pickle.loads(package.read_bytes()))
+"""
+    return subprocess.Popen([sys.executable, "-c", code, workdir.RUNS, package], cwd=PROJECT, env=os.environ | env)
+
+
 def messages(outcomes: Sequence[object]) -> list[str]:
     assert all(isinstance(outcome, EngineFailed) for outcome in outcomes), outcomes
     return [str(outcome) for outcome in outcomes]
 
 
+MIDDLE = 40
+"""A message in the middle of the smallest round."""
+
+
+def all_but(place: int, engine: MpSpdz, other: MpSpdz, count: int = 3) -> list[MpSpdz]:
+    return [other if index == place else engine for index in range(count)]
+
+
 @pytest.mark.parametrize("protocol", NODES)
-def test_a_killed_party_ends_the_others_at_once_and_they_name_it(engine: MpSpdz, protocol: str, tmp_path: Path) -> None:
-    task, payloads = random_round(SMALL_CNN)
+def test_a_killed_party_ends_the_others_at_once_and_they_name_it(engine: MpSpdz, settings: Settings, protocol: str, tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC)
     members = make_parties(NODES[protocol], tmp_path)
-    outcomes_of(engine, protocol, task, payloads, members)  # compiled, so that the next run starts everywhere at once
-    killer = when_running(NODES[protocol], lambda found: found[2].kill())
+    killed = Deviant(settings, tmp_path / "killed", "kill", MIDDLE)
     start = time.monotonic()
-    said = messages(outcomes_of(engine, protocol, task, payloads, members))
-    killer.join()
+    said = messages(outcomes_of(all_but(2, engine, killed, len(members)), protocol, task, payloads, members))
     assert time.monotonic() - start < members[0].deadline_seconds
+    assert killed.did
     assert "party 2: the engine was killed by signal 9" in said[2]
     for party in set(range(NODES[protocol])) - {2}:
         assert f"node 2 ({members[2].hosts[2]})" in said[party]
 
 
-def test_a_suspended_party_ends_everybody_at_the_deadline(engine: MpSpdz, tmp_path: Path) -> None:
-    task, payloads = random_round(SMALL_CNN)
-    members = make_parties(3, tmp_path, deadline_seconds=60)
-    outcomes_of(engine, "replicated-ring", task, payloads, members)
-    members = [replace(each, deadline_seconds=8) for each in members]
-    stopper = when_running(3, lambda found: found[1].send_signal(signal.SIGSTOP))
-    said = messages(outcomes_of(engine, "replicated-ring", task, payloads, members))
-    stopper.join()
-    assert "party 1: the engine was suspended" in said[1]
-    for party in (0, 2):
-        assert "node 1" in said[party]
+def test_a_suspended_party_ends_everybody_and_they_name_it(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC)
+    members = [replace(each, patience_seconds=2) for each in make_parties(3, tmp_path)]
+    suspended = Deviant(settings, tmp_path / "suspended", "stop", MIDDLE)
+    start = time.monotonic()
+    said = messages(outcomes_of(all_but(1, engine, suspended), "replicated-ring", task, payloads, members))
+    assert time.monotonic() - start < members[0].deadline_seconds
+    assert suspended.did
+    for words in said:
+        assert "node 1" in words or "party 1" in words
+        assert "suspended" in words
+
+
+def test_a_node_that_is_suspended_as_a_whole_is_named_by_the_others(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC)
+    members = [replace(each, patience_seconds=2) for each in make_parties(3, tmp_path)]
+    suspended = Deviant(settings, tmp_path / "suspended", "stop", MIDDLE)
+    worker = elsewhere(suspended, task, payloads, [members[1]], tmp_path)
+
+    def suspend() -> None:
+        suspended.await_act()
+        worker.send_signal(signal.SIGSTOP)
+
+    thread = threading.Thread(target=suspend)
+    thread.start()
+    said = messages(outcomes_of(engine, "replicated-ring", task, payloads, [members[0], members[2]]))
+    thread.join()
+    worker.kill()
+    worker.wait()
+    # what the killed worker leaves the next run sweeps
+    run_parties(engine, "replicated-ring", task, payloads, tmp_path, members)
+    for words in said:
+        assert "node 1" in words
+        assert "suspended" in words
+
+
+def test_without_any_engine_at_work_the_run_ends(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC)
+    members = [replace(each, patience_seconds=2) for each in make_parties(3, tmp_path)]
+    hanging = Deviant(settings, tmp_path / "hanging", "hang", MIDDLE)
+    said = messages(outcomes_of(all_but(1, engine, hanging), "replicated-ring", task, payloads, members))
+    assert hanging.did
+    assert any("no engine worked for 2 s" in words for words in said)
+
+
+def test_a_run_that_takes_much_longer_than_the_last_one_of_its_shape_is_given_up(
+    engine: MpSpdz, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, payloads = random_round(LOGISTIC)
+    members = make_parties(3, tmp_path)
+    run_parties(engine, "replicated-ring", task, payloads, tmp_path, members)
+    monkeypatch.setattr(durations, "_AT_LEAST_SECONDS", 1.0)
+    monkeypatch.setattr(durations, "_TIMES", 1.0)
+    endless = Deviant(settings, tmp_path / "endless", before="while :; do :; done")
+    start = time.monotonic()
+    said = messages(outcomes_of(all_but(1, engine, endless), "replicated-ring", task, payloads, members))
+    assert time.monotonic() - start < members[0].deadline_seconds
+    assert any("no end within" in words for words in said)
+
+
+INPUTS = {
+    "truncated": ("truncate -s -8 Persistence/*", "the share file is shorter than the program expects"),
+    "missing": ("rm Persistence/*", "the share file is missing"),
+}
+
+
+@pytest.mark.parametrize(("damage", "cause"), INPUTS.values(), ids=INPUTS)
+def test_a_party_whose_share_file_is_damaged_ends_everybody_and_is_named(
+    engine: MpSpdz, settings: Settings, damage: str, cause: str, tmp_path: Path
+) -> None:
+    task, payloads = random_round(LOGISTIC)
+    members = make_parties(3, tmp_path)
+    damaged = Deviant(settings, tmp_path / "damaged", before=damage)
+    said = messages(outcomes_of(all_but(1, engine, damaged), "replicated-ring", task, payloads, members))
+    for party, words in enumerate(said):
+        assert f"party 1: {cause}" in words
+        assert party == 1 or f"node 1 ({members[1].hosts[1]})" in words
+
+
+def test_a_party_that_lacks_a_component_tells_the_others(engine: MpSpdz, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, payloads = random_round(LOGISTIC)
+    deal = support.deal
+
+    def short(*arguments: Any) -> list[Any]:
+        dealt: list[Any] = deal(*arguments)
+        held = dealt[1][task.hospitals[2]]
+        dealt[1] = {**dealt[1], task.hospitals[2]: {**held, 0: held[0][:-1]}}
+        return dealt
+
+    monkeypatch.setattr(support, "deal", short)
+    said = messages(outcomes_of(engine, "replicated-ring", task, payloads, make_parties(3, tmp_path)))
+    assert all(f"party 1: component 0 of {task.hospitals[2]} is not" in words for words in said)
+    assert all("node 1" in said[party] for party in (0, 2))
+
+
+def test_a_full_disk_under_an_engine_ends_everybody_and_names_the_party(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC)
+    members = make_parties(3, tmp_path)
+    full = Deviant(settings, tmp_path / "full", before="export DEVIANT_FULL=Player-Data/")
+    said = messages(outcomes_of(all_but(2, engine, full), "replicated-ring", task, payloads, members))
+    assert all("party 2" in words or "node 2" in words for words in said)
+    assert any("full" in words for words in said)
+
+
+def test_a_full_disk_under_a_node_is_told_to_the_others(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC)
+    members = make_parties(3, tmp_path)
+    worker = elsewhere(engine, task, payloads, members[2:], tmp_path, LD_PRELOAD=str(shim()), DEVIANT_FULL="Transactions-P2")
+    said = messages(outcomes_of(engine, "replicated-ring", task, payloads, members[:2]))
+    worker.wait()
+    for words in said:
+        assert "node 2" in words
+        assert "No space left on device" in words
 
 
 @pytest.mark.parametrize("missing", [0, 2])
@@ -178,22 +331,6 @@ def test_a_taken_port_is_named(engine: MpSpdz, tmp_path: Path) -> None:
     assert "holds the port" in said[1]
 
 
-def test_under_rep4_an_altered_component_ends_every_party(engine: MpSpdz, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task, payloads = random_round(LOGISTIC)
-    deal = support.deal
-
-    def altered(*arguments: object) -> list[object]:
-        dealt = deal(*arguments)  # type: ignore[arg-type]
-        words = dealt[3][task.hospitals[0]][0].copy()
-        words[5] += 1
-        dealt[3] = {**dealt[3], task.hospitals[0]: {**dealt[3][task.hospitals[0]], 0: words}}
-        return list(dealt)
-
-    monkeypatch.setattr(support, "deal", altered)
-    said = messages(outcomes_of(engine, "rep4-ring", task, payloads, make_parties(4, tmp_path, deadline_seconds=30)))
-    assert any("deviated from the protocol or holds altered components" in words for words in said)
-
-
 def test_a_party_with_another_task_does_not_start(engine: MpSpdz, tmp_path: Path) -> None:
     task, payloads = random_round(LOGISTIC)
 
@@ -209,56 +346,48 @@ def test_a_party_with_another_task_does_not_start(engine: MpSpdz, tmp_path: Path
     assert "its task differs" in said[1] or "its task differs" in said[0]
 
 
-def test_a_killed_worker_takes_its_engine_along_and_the_next_run_sweeps_its_folder(engine: MpSpdz, tmp_path: Path) -> None:
+def test_a_killed_worker_takes_its_engine_along_and_the_next_run_sweeps_its_folder(
+    engine: MpSpdz, settings: Settings, tmp_path: Path
+) -> None:
+    task, payloads = random_round(LOGISTIC)
+    members = make_parties(3, tmp_path)
     # the third engine never comes, so that the other two are at work whenever the worker is killed
-    absent = tmp_path / "absent-party.x"
-    absent.write_text("#!/bin/sh\nkill -STOP $$\n")
-    absent.chmod(0o700)
-    worker = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from pipeline.mpc.engines import mp_spdz_workdir
-from pipeline.mpc.engines.mp_spdz import MpSpdz
-from pipeline.settings import Settings
-from tests.support.parties import make_parties, outcomes_of
-from tests.support.tasks import LOGISTIC, random_round
-folder, mp_spdz_workdir.RUNS = map(Path, sys.argv[1:])
-class Absent(MpSpdz):
-    def _binary(self, protocol):
-        return folder / "absent-party.x"
-settings = replace(Settings.load(), cache=folder / "cache")
-engine = MpSpdz(settings)
-outcomes_of([engine, engine, Absent(settings)], "replicated-ring", *random_round(LOGISTIC), make_parties(3, folder))
-"""
-    process = subprocess.Popen([sys.executable, "-c", worker, str(tmp_path), str(workdir.RUNS)], cwd=PROJECT)
+    absent = Deviant(settings, tmp_path / "absent", before="kill -STOP $$")
+    worker = elsewhere(all_but(2, engine, absent), task, payloads, members, tmp_path)
     running: list[psutil.Process] = []
-    when_running(3, lambda found: running.extend(found.values()), process.pid).join()
-    process.kill()
-    process.wait()
+    when_running(3, lambda found: running.extend(found.values()), worker.pid).join()
+    worker.kill()
+    worker.wait()
     assert len(running) == 3
     _, alive = psutil.wait_procs(running, timeout=10)
     assert not alive
     assert len(runs(tmp_path)) == 3
-    task, payloads = random_round(LOGISTIC)
-    members = make_parties(3, tmp_path / "next")
-    members = [replace(each, workdir=tmp_path / f"node-{each.index}" / "work") for each in members]
     for output in run_parties(engine, "replicated-ring", task, payloads, tmp_path, members):
         assert isinstance(output, VerifyOutput)
         assert (output.accepted, output.budget) == reference.verify(task, payloads)
 
 
-def test_neither_log_nor_arguments_hold_a_secret(engine: MpSpdz, tmp_path: Path) -> None:
+def test_neither_log_nor_arguments_hold_a_secret(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
     task, payloads = random_round(LOGISTIC)
     canary = 271_828_182_845_904
     payloads[task.hospitals[0]][LOGISTIC.size] = canary
     seen: list[str] = []
-    watcher = when_running(3, lambda found: seen.extend(word for process in found.values() for word in process.cmdline()))
     members = make_parties(3, tmp_path)
-    outcomes_of(engine, "replicated-ring", *random_round(SMALL_CNN), members)
+    stopping = Deviant(settings, tmp_path / "stopping", "stop", MIDDLE)
+
+    def look() -> None:
+        stopping.await_act()
+        found = engines()
+        seen.extend(word for process in found.values() for word in process.cmdline())
+        found[0].send_signal(signal.SIGCONT)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    assert not any(
+        isinstance(each, Exception) for each in outcomes_of([stopping, engine, engine], "replicated-ring", task, payloads, members)
+    )
     watcher.join()
-    outcomes_of(engine, "replicated-ring", task, payloads, members)
-    assert seen
+    assert sum(word.endswith("-party.x") for word in seen) == 3
     logs = "".join(each.log.read_text() for each in members)
     found = reference.explain(task, payloads)
     hidden = {canary, *found.squared_norms, *(int(value) for value in payloads[task.hospitals[1]][:8] if abs(value) > 999)}

@@ -1,0 +1,181 @@
+"""The acceptance test of every protocol that is called malicious: whatever one party does, no honest one ends with a result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from pipeline.domain import HospitalName
+from pipeline.errors import EngineFailed
+from pipeline.mpc import reference
+from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, VerifyOutput, VerifyTask
+from pipeline.mpc.engines.mp_spdz import MALICIOUS, NODES, MpSpdz
+from pipeline.settings import Settings
+from tests.support import parties as support
+from tests.support.deviant import Deviant
+from tests.support.parties import deal, make_parties, outcomes_of
+from tests.support.tasks import LOGISTIC, Words, random_round
+
+pytestmark = pytest.mark.mp_spdz
+
+
+@dataclass(frozen=True)
+class Case:
+    """One round under one protocol, and how many messages each party sends in it."""
+
+    protocol: str
+    settings: Settings
+    task: VerifyTask
+    payloads: dict[HospitalName, Words]
+    messages: Sequence[int]
+
+    def outcomes(self, deviating: int, engine: MpSpdz, folder: Path) -> list[object]:
+        """What the honest parties end with."""
+        members = make_parties(NODES[self.protocol], folder, deadline_seconds=60)
+        engines = [engine if each.index == deviating else MpSpdz(self.settings) for each in members]
+        found = outcomes_of(engines, self.protocol, self.task, self.payloads, members)
+        return [outcome for party, outcome in enumerate(found) if party != deviating]
+
+
+@pytest.fixture(scope="module", params=sorted(MALICIOUS))
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """An honest run, which shows that the shim alone changes nothing."""
+    folder = tmp_path_factory.mktemp("honest")
+    settings = replace(Settings.load(), cache=tmp_path_factory.mktemp("cache"))
+    task, payloads = random_round(LOGISTIC, hospitals=3, samples=4)
+    watched = [Deviant(settings, folder / str(party)) for party in range(NODES[request.param])]
+    for outcome in outcomes_of(watched, request.param, task, payloads, make_parties(len(watched), folder)):
+        assert isinstance(outcome, VerifyOutput)
+        assert (outcome.accepted, outcome.budget) == reference.verify(task, payloads)
+    return Case(request.param, settings, task, payloads, [each.messages for each in watched])
+
+
+def all_abort(outcomes: Sequence[object]) -> str:
+    """What the honest parties say, all of which must have failed."""
+    assert all(isinstance(outcome, EngineFailed) for outcome in outcomes), outcomes
+    return "\n".join(map(str, outcomes))
+
+
+@pytest.mark.parametrize(("deviating", "place"), [(0, 0.04), (1, 0.1), (2, 0.3), (3, 0.5), (0, 0.7), (1, 0.95)])
+def test_one_altered_message_ends_every_honest_party(case: Case, deviating: int, place: float, tmp_path: Path) -> None:
+    engine = Deviant(case.settings, tmp_path / "deviant", "alter", round(place * case.messages[deviating]))
+    said = all_abort(case.outcomes(deviating, engine, tmp_path))
+    assert engine.did
+    assert "deviated from the protocol" in said
+
+
+def test_without_the_protocols_checks_an_altered_message_changes_the_result(tmp_path: Path) -> None:
+    settings = replace(Settings.load(), cache=tmp_path / "cache")
+    task, payloads = random_round(LOGISTIC, samples=4)
+    work = AggregateTask(task.hospitals, LOGISTIC)
+    total, _ = reference.aggregate(work, payloads)
+
+    def totals(engine: MpSpdz, folder: Path) -> list[Words]:
+        honest = MpSpdz(settings)
+        outcomes = outcomes_of([honest, engine, honest], "replicated-ring", work, payloads, make_parties(3, folder))
+        return [outcome.total for outcome in outcomes if isinstance(outcome, AggregateOutput)]
+
+    counting = Deviant(settings, tmp_path / "counting")
+    assert all((found == total).all() for found in totals(counting, tmp_path / "honest"))
+    # not every message carries a value that decides the outcome
+    wrong = 0
+    for place in (0.72, 0.65, 0.8, 0.5):
+        engine = Deviant(settings, tmp_path / str(place), "alter", round(place * counting.messages))
+        wrong += sum((found != total).any() for found in totals(engine, tmp_path / f"run-{place}"))
+        assert engine.did
+        if wrong:
+            break
+    assert wrong
+
+
+def test_a_share_altered_in_a_partys_memory_ends_every_honest_party(case: Case, tmp_path: Path) -> None:
+    deviating = 2
+    component = deal(case.payloads, len(case.messages))[deviating][case.task.hospitals[0]][3]
+    # the update's first coordinate, once the inputs are read and before anything is computed with them
+    engine = Deviant(case.settings, tmp_path / "deviant", "stop", round(0.08 * case.messages[deviating]))
+    altered: list[int] = []
+
+    def debugger() -> None:
+        engine.await_act()
+        party = next(each for each in psutil.Process().children() if each.status() == psutil.STATUS_STOPPED)
+        altered.append(add_one(party.pid, component[0]))
+        party.send_signal(signal.SIGCONT)
+
+    thread = threading.Thread(target=debugger)
+    thread.start()
+    said = all_abort(case.outcomes(deviating, engine, tmp_path))
+    thread.join()
+    assert altered[0] > 0
+    assert "deviated from the protocol" in said
+
+
+def add_one(pid: int, word: np.int64) -> int:
+    """Add 1 to a word wherever it stands in another process's memory, as a debugger would; how often it stood there."""
+    found = 0
+    regions = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        for span, rights, *_ in map(str.split, regions):
+            if not rights.startswith("rw"):
+                continue
+            start, end = (int(edge, 16) for edge in span.split("-"))
+            memory.seek(start)
+            try:
+                words = np.frombuffer(memory.read(end - start), dtype="<i8")
+            except OSError:
+                continue
+            for place in np.flatnonzero(words == word):
+                memory.seek(start + 8 * int(place))
+                memory.write((word + 1).astype("<i8").tobytes())
+                found += 1
+    return found
+
+
+@pytest.mark.parametrize("deviating", [1, 3])
+def test_an_altered_component_ends_every_honest_party(case: Case, deviating: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = case.task.hospitals[0]
+    monkeypatch.setattr(support, "deal", altering(deal, deviating, first))
+    said = all_abort(case.outcomes(deviating, MpSpdz(case.settings), tmp_path))
+    assert "deviated from the protocol or holds altered components" in said
+
+
+def altering(honest: Callable[..., list[Any]], party: int, hospital: HospitalName) -> Callable[..., list[Any]]:
+    """Deals honestly but for one word of one component that one party gets."""
+
+    def altered(*arguments: Any) -> list[Any]:
+        dealt = honest(*arguments)
+        words = dealt[party][hospital][0].copy()
+        words[5] += 1
+        dealt[party] = {**dealt[party], hospital: {**dealt[party][hospital], 0: words}}
+        return dealt
+
+    return altered
+
+
+def test_altered_bytecode_ends_every_honest_party(case: Case, tmp_path: Path) -> None:
+    class Other(MpSpdz):
+        def _compiled(self, *arguments: Any) -> Path:
+            own = super()._compiled(*arguments)
+            copy = tmp_path / "programs" / own.name
+            shutil.copytree(own, copy)
+            largest = max((copy / "Bytecode").iterdir(), key=lambda file: file.stat().st_size)
+            code = bytearray(largest.read_bytes())
+            code[len(code) // 2] ^= 1
+            largest.write_bytes(code)
+            return copy
+
+    said = all_abort(case.outcomes(0, Other(case.settings), tmp_path))
+    assert "runs another program" in said
+
+
+def test_no_engine_outlives_these_tests() -> None:
+    assert not [each for each in psutil.Process(os.getpid()).children(recursive=True) if "-party.x" in " ".join(each.cmdline())]
