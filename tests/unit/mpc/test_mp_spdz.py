@@ -68,13 +68,12 @@ def test_public_values_are_components_of_which_one_is_not_zero(nodes: int) -> No
 
 
 def test_an_output_of_another_length_is_an_error(tmp_path: Path) -> None:
-    file = tmp_path / "output"
-    file.write_bytes(OWN_WORDS.tobytes())
-    assert (shares.decode_output(file, 4) == OWN_WORDS).all()
-    with pytest.raises(EngineFailed, match="got 4 output words, want 5"):
-        shares.decode_output(file, 5)
-    with pytest.raises(EngineFailed, match="got 0 output words"):
-        shares.decode_output(tmp_path / "absent", 1)
+    (tmp_path / "Binary-Output-P2-0").write_bytes(OWN_WORDS.tobytes())
+    assert (shares.decode_output(tmp_path, 2, 4) == OWN_WORDS).all()
+    with pytest.raises(EngineFailed, match="party 2: its engine wrote 4 of 5 output words"):
+        shares.decode_output(tmp_path, 2, 5)
+    with pytest.raises(EngineFailed, match="party 0: its engine wrote 0 of 1"):
+        shares.decode_output(tmp_path, 0, 1)
 
 
 def test_an_absent_engine_is_a_problem_with_its_cure(engine: MpSpdz) -> None:

@@ -1,0 +1,85 @@
+"""A slow network on one machine: a relay between every two parties that holds whatever passes for half a round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from pipeline.mpc.engines.base import Party
+
+_CHUNK = 1 << 18
+
+
+@contextlib.contextmanager
+def delayed(parties: Sequence[Party], round_trip_seconds: float) -> Iterator[list[Party]]:
+    """The parties, reaching one another with this round trip; the bandwidth is not limited."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    relays: list[asyncio.Server] = []
+
+    def relayed(host: str) -> str:
+        relay = asyncio.run_coroutine_threadsafe(_relay(host, round_trip_seconds / 2), loop).result()
+        relays.append(relay)
+        return f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
+
+    try:
+        yield [
+            replace(party, hosts=tuple(host if index == party.index else relayed(host) for index, host in enumerate(party.hosts)))
+            for party in parties
+        ]
+    finally:
+        for relay in relays:
+            loop.call_soon_threadsafe(relay.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
+async def _relay(host: str, delay: float) -> asyncio.Server:
+    name, _, port = host.rpartition(":")
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            onward_reader, onward_writer = await asyncio.open_connection(name, int(port), limit=_CHUNK)
+        except OSError:
+            writer.close()
+            return
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await asyncio.gather(_pump(reader, onward_writer, delay), _pump(onward_reader, writer, delay))
+
+    return await asyncio.start_server(connected, "127.0.0.1", 0, limit=_CHUNK)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
+    """Pass on every chunk after `delay`, in order, the end of the stream as well."""
+    loop, chunks = asyncio.get_running_loop(), asyncio.Queue[tuple[float, bytes]]()
+
+    async def read() -> None:
+        while True:
+            try:
+                chunk = await reader.read(_CHUNK)
+            except OSError:
+                chunk = b""
+            chunks.put_nowait((loop.time() + delay, chunk))
+            if not chunk:
+                return
+
+    reading = asyncio.ensure_future(read())
+    try:
+        while True:
+            due, chunk = await chunks.get()
+            await asyncio.sleep(max(due - loop.time(), 0))
+            if not chunk:
+                return
+            writer.write(chunk)
+            await writer.drain()
+    finally:
+        reading.cancel()
+        writer.close()
