@@ -9,6 +9,7 @@ WardroundError
 │   ├── ConflictingVote        a vote that differs from the one persisted
 │   └── ContractRefused        the ledger's contract reverted, with its custom error and arguments
 ├── Rejected                   what came in does not hold; its sender is absent from the round
+│   ├── FileRejected           a file of records that its data set cannot read: file, row, what is allowed, never a value
 │   ├── DataRejected           records that fail the data contract, with the failed expectations
 │   ├── UpdateRejected         an update with NaN, infinity, overflow or another length
 │   ├── EvidenceRejected       a signature, digest, proof or context that does not fit
@@ -69,6 +70,10 @@ class ContractRefused(Refused):
 
 class Rejected(WardroundError):
     """Something that came in does not hold; its sender is absent."""
+
+
+class FileRejected(Rejected):
+    """A file of records is not what its data set takes."""
 
 
 class DataRejected(Rejected):

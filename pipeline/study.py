@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from pipeline.consortium import Consortium
 from pipeline.datasets import DATASETS, Dataset
+from pipeline.datasets.schema import ImagesSchema, TableSchema
 from pipeline.domain import HospitalName, NodeName, Sha256
 from pipeline.errors import InvalidStudy
 from pipeline.evidence.canonical import digest, sha256
@@ -110,7 +111,12 @@ class Study(_Model):
 
     name: _Name
     title: str
-    dataset: str
+    dataset: _Name
+    """Name of a data set of this package, or of the hospitals' own, which is the study's where none is given."""
+    table: TableSchema | None = None
+    """The hospitals' own tables."""
+    images: ImagesSchema | None = None
+    """The hospitals' own pictures."""
     hospitals: Annotated[tuple[_HospitalName, ...], Field(min_length=3, max_length=200)]
     nodes: Annotated[tuple[_NodeName, ...], Field(min_length=3, max_length=4)]
     engine: Literal["spu", "mp-spdz"]
@@ -142,7 +148,8 @@ class Study(_Model):
         if not isinstance(content, dict):
             raise InvalidStudy(str(path), "file", type(content).__name__, "a mapping of fields")
         try:
-            study = cls.model_validate({"name": path.stem} | content)
+            own = {"dataset": content.get("name", path.stem)} if {"table", "images"} & content.keys() else {}
+            study = cls.model_validate({"name": path.stem} | own | content)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "study"
@@ -153,6 +160,8 @@ class Study(_Model):
     @property
     def source(self) -> Dataset:
         """The data set plug-in."""
+        if own := self.table or self.images:
+            return own.dataset(self.dataset)
         return DATASETS[self.dataset]
 
     @property
@@ -203,7 +212,12 @@ def _check(study: Study, file: str) -> None:
 
     if study.name != Path(file).stem:
         refuse("name", study.name, f"the file's own name, {Path(file).stem}")
-    if study.dataset not in DATASETS:
+    own = [field for field in ("table", "images") if getattr(study, field)]
+    if len(own) > 1:
+        refuse("images", "a table too", "one kind of data in a study")
+    if own and study.dataset in DATASETS:
+        refuse("dataset", study.dataset, f"another name than those of the package: {', '.join(sorted(DATASETS))}")
+    if not own and study.dataset not in DATASETS:
         refuse("dataset", study.dataset, f"one of {', '.join(sorted(DATASETS))}")
     for field, members in (("hospitals", study.hospitals), ("nodes", study.nodes)):
         if len(set(members)) != len(members):

@@ -7,6 +7,8 @@ import sys
 import typer
 
 from pipeline.cli import audit, rounds, services
+from pipeline.cli.data import data
+from pipeline.cli.models import models, predict
 from pipeline.cli.studies import studies
 from pipeline.errors import WardroundError
 
@@ -28,9 +30,12 @@ for command in (
     audit.rounds,
     audit.show,
     audit.audit,
+    predict,
 ):
     commands.command()(command)
 commands.add_typer(studies, name="study")
+commands.add_typer(data, name="data")
+commands.add_typer(models, name="model")
 
 
 def app() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ SPLITS = ("train", "test")
 
 RECORDS = "records.csv"
 """A hospital's table of records: record_id, split, the data set's own columns, label."""
+
+TEST_EVERY = 4
+"""Where a table has no column `split`, one record of so many, by a hash of its id, is for testing."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,21 @@ class Records:
 
 
 @dataclass(frozen=True)
+class Questions:
+    """Records to predict: `ids` (n,) text, `values` (n, ...) as in Records, `frame` their cells as the contract sees them."""
+
+    ids: npt.NDArray[np.str_]
+    values: npt.NDArray[Any]
+    frame: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Questions({len(self)} records)"
+
+
+@dataclass(frozen=True)
 class Split:
     """Training and test samples of one hospital or of the whole data set."""
 
@@ -67,17 +86,17 @@ class Split:
 class Dataset(ABC):
     """One data set: public shape, encoding and contract, where its records come from, and their files at a hospital."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    shape: ClassVar[tuple[int, ...]]
+    name: str
+    title: str
+    shape: tuple[int, ...]
     """Shape of one sample: (channels, height, width) or (features,)."""
-    classes: ClassVar[tuple[str, ...]]
+    classes: tuple[str, ...]
     """Class names in the order of their labels."""
-    input_range: ClassVar[tuple[int, int]]
+    input_range: tuple[int, int]
     """Smallest and largest encoded input, 8 fractional bits; checked under encryption too."""
-    source: ClassVar[str]
+    source: str
     """Publisher and licence."""
-    sites: ClassVar[tuple[str, ...]] = ()
+    sites: tuple[str, ...] = ()
     """The hospitals that the publisher's records come from, where it says so: a record's id then starts with its site and a dash."""
 
     @property
@@ -109,18 +128,36 @@ class Dataset(ABC):
 
     @abstractmethod
     def frame(self, folder: Path) -> pd.DataFrame:
-        """What the data contract is checked on: one row a record; foreign exceptions pass, call it through `records.shielded`."""
+        """What the data contract is checked on: one row a record, its number in the file as index; raises FileRejected.
+
+        Foreign exceptions pass, call it through `records.shielded`.
+        """
 
     @abstractmethod
     def read(self, folder: Path) -> Split:
         """Encoded records of a folder that keeps the contract; foreign exceptions pass, call it through `records.shielded`."""
+
+    @abstractmethod
+    def questions(self, path: Path) -> Questions:
+        """Records to predict, from a file of them; raises FileRejected, foreign exceptions pass."""
 
     def samples(self, records: Records) -> Samples:
         """Published records, encoded."""
         return Samples(self.encode(records.values), records.labels)
 
     def _split(self, frame: pd.DataFrame, values: npt.NDArray[Any]) -> Split:
-        labels = np.array([self.classes.index(label) for label in frame["label"]], dtype=np.int64)
-        samples = Samples(self.encode(values), labels)
+        samples = Samples(self.encode(values), self._labels(frame))
         train, test = (np.flatnonzero((frame["split"] == split).to_numpy()) for split in SPLITS)
         return Split(samples[train], samples[test])
+
+    def _labels(self, frame: pd.DataFrame) -> npt.NDArray[np.int64]:
+        return np.array([self.classes.index(label) for label in frame["label"]], dtype=np.int64)
+
+
+def with_split(frame: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The table with a column `split`, by a hash of the column `key` where it has none: a record stays where it is when others come."""
+    if "split" in frame:
+        return frame
+    digests = [hashlib.sha256(str(value).encode()).digest() for value in frame[key]]
+    parts = [SPLITS[1] if digest[0] % TEST_EVERY == 0 else SPLITS[0] for digest in digests]
+    return frame.assign(split=parts)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.base import RECORDS, SPLITS, Dataset, Records, Split
+from pipeline.datasets import tabular
+from pipeline.datasets.base import RECORDS, SPLITS, Dataset, Questions, Records, Split
+from pipeline.datasets.pictures import NoPicture, Picture, picture
+from pipeline.errors import FileRejected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,27 +62,53 @@ class Images(Dataset):
         import pandas as pd
 
         index, images = self._index(folder), self._pixels(folder)
-        flat = images.reshape(len(images), -1).astype(np.float64)
-        darkest, brightest = flat.min(axis=1), flat.max(axis=1)
-        pixels = pd.DataFrame(
-            {
-                "height": images.shape[1],
-                "width": images.shape[2],
-                "darkest": darkest,
-                "brightest": brightest,
-                "contrast": brightest - darkest,
-            }
-        )
-        return pd.concat([index, pixels], axis=1)
+        pixels = pd.DataFrame(_levels(images), index=pd.RangeIndex(2, len(images) + 2))
+        sized = pixels.assign(height=images.shape[1], width=images.shape[2])
+        return pd.concat([index, sized], axis=1).rename_axis(index=str(index.index.name))
 
     def read(self, folder: Path) -> Split:
         """The images, encoded."""
         return self._split(self._index(folder), self._pixels(folder))
 
-    def _index(self, folder: Path) -> pd.DataFrame:
+    def questions(self, path: Path) -> Questions:
+        """A picture, or a folder of them, fitted to the model's size; raises FileRejected."""
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        found = []
+        for place, file in enumerate(files, start=1):
+            try:
+                found.append(picture(file))
+            except NoPicture as error:
+                raise FileRejected(f"picture {place} of {len(files)} {error}; want PNG or DICOM") from None
+        if not found:
+            raise FileRejected(f"{path.name}: got an empty folder, want PNG or DICOM files")
         import pandas as pd
 
-        return pd.read_csv(folder / RECORDS, dtype=str)
+        numbers = pd.RangeIndex(1, len(files) + 1)
+        index = pd.DataFrame({"record_id": [file.name for file in files]}, index=numbers).rename_axis(index="picture")
+        return Questions(index["record_id"].to_numpy(np.str_), self._fitted(found), self._measured(index, found))
+
+    def _measured(self, index: pd.DataFrame, pictures: Sequence[Picture]) -> pd.DataFrame:
+        """The index with what the contract asks of each picture."""
+        import pandas as pd
+
+        rows = [
+            {
+                **{name: values[0] for name, values in _levels(each.pixels[None]).items()},
+                "height": each.pixels.shape[0],
+                "width": each.pixels.shape[1],
+                "channels": each.channels,
+                "frames": each.frames,
+            }
+            for each in pictures
+        ]
+        return pd.concat([index, pd.DataFrame(rows, index=index.index)], axis=1)
+
+    def _fitted(self, pictures: Sequence[Picture]) -> npt.NDArray[np.uint8]:
+        _, height, width = self.shape
+        return np.array([each.fitted(height, width) for each in pictures], dtype=np.uint8).reshape(-1, height, width)
+
+    def _index(self, folder: Path) -> pd.DataFrame:
+        return tabular.read(folder / RECORDS, ("record_id", "split", "label"))
 
     def _pixels(self, folder: Path) -> npt.NDArray[Any]:
         with np.load(folder / IMAGES, allow_pickle=False) as archive:
@@ -87,3 +116,10 @@ class Images(Dataset):
         if images.ndim != 3 or not len(images):
             raise ValueError("images takes (n, height, width)")
         return images
+
+
+def _levels(images: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:
+    """Grey levels of each image (n, height, width)."""
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    darkest, brightest = flat.min(axis=1), flat.max(axis=1)
+    return {"darkest": darkest, "brightest": brightest, "contrast": brightest - darkest}

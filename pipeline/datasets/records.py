@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.datasets.base import Dataset, Split
-from pipeline.errors import DataRejected, WardroundError
+from pipeline.errors import DataRejected, FileRejected, WardroundError
 
 T = TypeVar("T")
 
@@ -26,9 +26,11 @@ def shielded(hospital: str, expectation: str, action: Callable[[], T]) -> T:
     """Run `action`; raises DataRejected naming the expectation and the class of a foreign exception, and nothing else of it."""
     try:
         return action()
+    except FileRejected as error:
+        failure = f": {error}"
     except WardroundError:
         raise
     except Exception as error:
-        failure = type(error).__name__
+        failure = f" ({type(error).__name__})"
     # Raised outside the handler: neither __cause__ nor __context__ may carry the foreign text, which can quote a record.
-    raise DataRejected(hospital, (f"{expectation} ({failure})",))
+    raise DataRejected(hospital, (f"{expectation}{failure}",))

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.base import RECORDS, SPLITS, Dataset, Records, Split
+from pipeline.datasets import tabular
+from pipeline.datasets.base import RECORDS, SPLITS, Dataset, Questions, Records, Split, with_split
 from pipeline.domain import INPUT_BITS
+from pipeline.errors import FileRejected
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TEXT = {"record_id": str, "split": str, "label": str}
+_TEXTS = ("record_id", "split", "label")
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,37 @@ class Table(Dataset):
         pd.concat(parts).to_csv(folder / RECORDS, index=False)
 
     def frame(self, folder: Path) -> pd.DataFrame:
-        """The CSV file as it is."""
-        import pandas as pd
-
-        return pd.read_csv(folder / RECORDS, dtype=_TEXT)
+        """The table as it is, with a column `split`."""
+        frame = tabular.read(folder, _TEXTS)
+        return with_split(frame, "record_id") if "record_id" in frame else frame
 
     def read(self, folder: Path) -> Split:
-        """The CSV file, encoded."""
+        """The table, encoded."""
         frame = self.frame(folder)
-        return self._split(frame, frame[[column.name for column in self.columns]].to_numpy(np.float64))
+        return self._split(frame, self._numbers(frame))
+
+    def questions(self, path: Path) -> Questions:
+        """A table with the number columns; `record_id` names the rows where it is there, other columns are not read."""
+        json = path.suffix == ".json"
+        return self.questions_of(tabular.from_json(path.read_text(), path.name) if json else tabular.read(path, _TEXTS))
+
+    def questions_of(self, frame: pd.DataFrame) -> Questions:
+        """Rows to predict; raises FileRejected naming a column that is missing."""
+        names = [column.name for column in self.columns]
+        where = str(frame.index.name)
+        missing = [name for name in names if name not in frame and name not in self.optional]
+        if missing:
+            raise FileRejected(f"{where.removeprefix('row of ')}: got no column {', '.join(missing)}, want {', '.join(names)}")
+        ids = frame["record_id"].astype(str) if "record_id" in frame else [f"{where.split()[0]} {row}" for row in frame.index]
+        cells = tabular.typed(frame.reindex(columns=names), ())
+        return Questions(np.array(ids, dtype=np.str_), cells.apply(_as_numbers).to_numpy(np.float64), cells)
+
+    def _numbers(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+        return frame[[column.name for column in self.columns]].to_numpy(np.float64)
+
+
+def _as_numbers(cells: pd.Series[Any]) -> pd.Series[float]:
+    # What is no number is refused by the contract on `frame`; here it only has to have a place.
+    import pandas as pd
+
+    return pd.to_numeric(cells, errors="coerce")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.datasets.base import SPLITS
+from pipeline.datasets.base import SPLITS, Dataset
 from pipeline.study import Study
 
 if TYPE_CHECKING:
@@ -27,6 +27,22 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
     yield "record_id is unique", gxe.ExpectColumnValuesToBeUnique(column="record_id")
     yield f"split is {' or '.join(SPLITS)}", gxe.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS))
     yield f"label is {' or '.join(dataset.classes)}", gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(dataset.classes))
+    yield from cells(dataset)
+    for label in dataset.classes:
+        yield (
+            f"train has at least {floor} records of {label}",
+            gxe.ExpectTableRowCountToBeBetween(min_value=floor, row_condition=(Column("split") == SPLITS[0]) & (Column("label") == label)),
+        )
+    yield (
+        "test has at least 1 record",
+        gxe.ExpectTableRowCountToBeBetween(min_value=1, row_condition=Column("split") == SPLITS[1]),
+    )
+
+
+def cells(dataset: Dataset) -> Iterator[tuple[str, Expectation]]:
+    """Name and expectation of the number columns alone: what a record to predict must keep too."""
+    import great_expectations.expectations as gxe
+
     for column, (lowest, highest) in dataset.bounds.items():
         yield f"{column} is a number", gxe.ExpectColumnValuesToBeInTypeList(column=column, type_list=_NUMBERS)
         if column not in dataset.optional:
@@ -42,12 +58,3 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
             f"{column} is within {lowest:g} to {highest:g}",
             gxe.ExpectColumnValuesToBeBetween(column=column, min_value=lowest, max_value=highest),
         )
-    for label in dataset.classes:
-        yield (
-            f"train has at least {floor} records of {label}",
-            gxe.ExpectTableRowCountToBeBetween(min_value=floor, row_condition=(Column("split") == SPLITS[0]) & (Column("label") == label)),
-        )
-    yield (
-        "test has at least 1 record",
-        gxe.ExpectTableRowCountToBeBetween(min_value=1, row_condition=Column("split") == SPLITS[1]),
-    )

@@ -19,6 +19,8 @@ from pipeline.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
+    from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.expectations import Expectation
 
 COARSE = 100
 """Row counts leave a hospital in steps of so many."""
@@ -72,26 +74,37 @@ def coarse(count: int) -> str:
 
 def check(frame: pd.DataFrame, study: Study) -> tuple[bytes, dict[str, bool]]:
     """The data docs and the outcome of each expectation; anything but a plain success is a failure."""
+    named = dict(expectations(study))
+    results = evaluate(frame, named)
+    with _silence():
+        from pipeline.ingest.docs import render
+
+        return render(results), outcomes(results, named)
+
+
+def outcomes(results: ExpectationSuiteValidationResult, named: Mapping[str, Expectation]) -> dict[str, bool]:
+    """Name of each expectation to whether it holds."""
+    found = {result.expectation_config.meta["name"]: result.success is True for result in results.results}
+    return {name: found.get(name, False) for name in named}
+
+
+def evaluate(frame: pd.DataFrame, named: Mapping[str, Expectation]) -> ExpectationSuiteValidationResult:
+    """What Great Expectations finds; each result carries its expectation's name, and for the hospital's own eyes rows and values."""
     with _silence():
         import great_expectations as gx
         from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
-
-        from pipeline.ingest.docs import render
 
         # Of its own, without data docs sites: the default ephemeral context leaves a folder in /tmp.
         defaults = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
         config = DataContextConfig(store_backend_defaults=defaults, analytics_enabled=False)
         context = gx.get_context(mode="ephemeral", project_config=config)
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-        named = dict(expectations(study))
         for name, expectation in named.items():
             expectation.meta = {"name": name}
-        suite = gx.ExpectationSuite(name=study.dataset, expectations=list(named.values()))
+        suite = gx.ExpectationSuite(name="contract", expectations=list(named.values()))
         asset = context.data_sources.add_pandas("hospital").add_dataframe_asset("records")
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
-        results = batch.validate(suite, result_format="COMPLETE")
-        found = {result.expectation_config.meta["name"]: result.success is True for result in results.results}
-        return render(results), {name: found.get(name, False) for name in named}
+        return batch.validate(suite, result_format="COMPLETE")
 
 
 @contextlib.contextmanager

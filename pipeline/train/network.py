@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.domain import INPUT_BITS, UPDATE_BITS
 from pipeline.layers import Network
@@ -52,6 +53,16 @@ def tensors(samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     return torch.from_numpy(samples.inputs.astype(np.float32) / (1 << INPUT_BITS)), torch.from_numpy(samples.labels)
+
+
+def probabilities(vector: Vector, network: Network, inputs: npt.NDArray[np.int16]) -> npt.NDArray[np.float64]:
+    """Softmax of a model's answers to inputs (n, *shape) with 8 fractional bits, (n, classes)."""
+    import torch
+
+    numbers = torch.from_numpy(inputs.astype(np.float32) / (1 << INPUT_BITS))
+    with torch.inference_mode():
+        shares = module(network, vector)(numbers).softmax(dim=1).numpy()
+    return np.asarray(shares, dtype=np.float64)
 
 
 def accuracy(vector: Vector, network: Network, samples: Samples) -> tuple[int, int]:

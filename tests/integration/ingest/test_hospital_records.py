@@ -23,6 +23,7 @@ from pipeline.ingest import validate
 from pipeline.ingest.versioning import version
 from pipeline.settings import PROJECT
 from pipeline.study import Study
+from tests.support.pictures import dicom, png
 
 CANARY = "CANARY-4711"
 NUMBER = "4711.4711"
@@ -105,6 +106,20 @@ def test_each_data_set_has_a_version_of_its_own(home: Path) -> None:
     plant(home, "mean radius", "12.5")
     assert version(home, "pneumonia") == images
     assert version(home, "breast_cancer") != table
+
+
+def test_a_picture_that_a_device_drops_makes_a_new_version_with_the_old_one_kept(home: Path) -> None:
+    """Also one that has no label yet: the version is of the folder as it is."""
+    folder = records_folder(home, "lungs")
+    folder.mkdir(parents=True)
+    png(folder / "1.png", np.zeros((9, 9), np.uint8))
+    (folder / "labels.csv").write_text("file,label\n1.png,normal\n")
+    first = version(home, "lungs")
+    dicom(folder / "IM0002", np.zeros((9, 9), np.uint16))
+    second = version(home, "lungs")
+    assert second != first
+    assert version(home, "lungs") == second
+    assert commits(home)[:2] == ["aster: Record a version of lungs"] * 2
 
 
 def test_equal_records_have_equal_versions_at_different_hospitals(home: Path, tmp_path: Path) -> None:

@@ -63,10 +63,10 @@ def test_unreadable_records_are_refused_without_quoting_them(
     (folder / file).write_bytes(content)
     with caplog.at_level(logging.DEBUG), pytest.raises(DataRejected) as caught:
         read(home, DATASETS[dataset])
-    assert str(caught.value).startswith("aster: records fail the data contract: records are readable (")
+    assert str(caught.value).startswith("aster: records fail the data contract: records are readable")
     assert CANARY not in chain(caught.value) + caplog.text + "".join(capfd.readouterr())
 
 
 def test_missing_records_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataRejected, match="FileNotFoundError"):
+    with pytest.raises(DataRejected, match=r"records\.csv: got no such file"):
         read(tmp_path / "aster", DATASETS["pneumonia"])

@@ -1,0 +1,41 @@
+"""`wardround data`: a hospital's own records, on its own machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from pipeline.settings import Settings
+from pipeline.study import Study
+
+data = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Check a hospital's own records.")
+
+_console = Console(highlight=False, soft_wrap=True)
+
+
+@data.command()
+def check(
+    path: Annotated[Path, typer.Argument(metavar="PATH", exists=True, help="Folder or file of records, as the hospital keeps them.")],
+    study: Annotated[str, typer.Option(metavar="STUDY", help="Name of a file in studies/, without .yaml.")],
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Learn whether records would pass a study's data contract, and why not; nothing is uploaded. Exit code 1 when they would not."""
+    from pipeline.ingest.explain import inspect
+
+    found = inspect(path, Study.load(Settings.load().studies / f"{study}.yaml"))
+    if json_:
+        typer.echo(json.dumps({"passed": found.passed, "rows": found.rows, "failures": dict(found.failures), "notes": list(found.notes)}))
+    else:
+        for sentence in found.failures.values():
+            _console.print(f"[red]✗[/red] {escape(sentence)}")
+        for note in found.notes:
+            _console.print(f"[yellow]–[/yellow] {escape(note)}")
+        held = found.expectations - len(found.failures)
+        verdict = "[green]would pass[/green]" if found.passed else "[red]would not pass[/red]"
+        _console.print(f"{found.rows} records {verdict}: {held} of {found.expectations} expectations of {study} hold.")
+    raise typer.Exit(0 if found.passed else 1)

@@ -1,0 +1,111 @@
+"""`wardround model check` and `wardround predict`: what a hospital does with models on its own machine; nothing is sent."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.datasets import Questions, tabular
+from pipeline.datasets import table as tables
+from pipeline.datasets.records import shielded
+from pipeline.domain import HospitalName
+from pipeline.errors import Misconfigured
+from pipeline.roles.precheck import check_model
+from pipeline.roles.prediction import Card, Predictor
+from pipeline.settings import Settings
+from pipeline.study import Study
+
+models = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Check a hospital's own model.")
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
+Hospital = Annotated[
+    str | None, typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are; needed where there are several.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_STANDARD_INPUT = Path("-")
+_SIGNS = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}
+_console = Console(highlight=False, soft_wrap=True)
+
+
+@models.callback()
+def _group() -> None:
+    pass
+
+
+@models.command()
+def check(
+    study: StudyName,
+    hospital: Hospital = None,
+    model: Annotated[Path | None, typer.Option(exists=True, help="A safetensors file; without it, what would be trained now.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Learn whether a model would pass the rule, and why not, as far as your own records tell. Exit code 1 when it would not."""
+    found = check_model(study, _hospital(Settings.load(), study, hospital), model)
+    if json_:
+        typer.echo(json.dumps({"round": found.round, "passed": found.passed, "findings": [vars(finding) for finding in found.findings]}))
+    else:
+        for finding in found.findings:
+            _console.print(f"{_SIGNS[finding.passed]} {escape(finding.sentence)}")
+        verdict = "[green]Nothing here speaks against it.[/green]" if found.passed else "[red]It would be rejected.[/red]"
+        _console.print(f"{verdict} Checked as in round {found.round}, on this machine; nothing was sent.")
+    raise typer.Exit(0 if found.passed else 1)
+
+
+def predict(
+    study: StudyName,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, Parquet or JSON rows, a picture, a folder of them; - reads JSON.")],
+    hospital: Hospital = None,
+    json_: JsonOption = False,
+) -> None:
+    """Predict with the current global model, after its hash was checked against the ledger. No medical device."""
+    settings = Settings.load()
+    predictor = Predictor.open(study, _hospital(settings, study, hospital), settings)
+    answers = predictor.predict(_questions(predictor.study, path))
+    if json_:
+        typer.echo(json.dumps({"card": predictor.card.to_json(), "answers": [vars(answer) for answer in answers]}, indent=2))
+        return
+    _print_card(predictor.card)
+    table = Table("record", "answer", "model's own confidence", box=SIMPLE_HEAD)
+    for answer in answers:
+        table.add_row(escape(answer.record), escape(answer.label), f"{answer.shares[answer.label]:.0%}")
+    _console.print(table)
+    _console.print(f"[bold red]{predictor.card.warning}[/bold red]")
+
+
+def _questions(study: Study, path: Path) -> Questions:
+    source = study.source
+    if path == _STANDARD_INPUT:
+        # A patient's row belongs neither into the shell's history nor into the list of processes.
+        if not isinstance(source, tables.Table):
+            raise Misconfigured(f"FILE: got -, want a picture or a folder of them: {study.name} is about pictures")
+        text = sys.stdin.read()
+        return shielded("predict", "the row can be read", lambda: source.questions_of(tabular.from_json(text, "standard input")))
+    return shielded("predict", "the file can be read", lambda: source.questions(path))
+
+
+def _hospital(settings: Settings, study: str, name: str | None) -> HospitalName:
+    known = [each for each in Study.load(settings.studies / f"{study}.yaml").hospitals if settings.hospital(each).exists()]
+    if name is None and len(known) == 1:
+        return known[0]
+    if name not in known:
+        raise Misconfigured(f"--as: got {name or 'nothing'}, want one of this machine's hospitals of {study}: {', '.join(known) or 'none'}")
+    return HospitalName(name)
+
+
+def _print_card(card: Card) -> None:
+    accuracy = "not confirmed" if card.accuracy is None else f"{card.accuracy:.1%} of all hospitals' test records"
+    chain = "development chain" if card.development else "chain"
+    each = ", ".join(f"{name} {'-' if found is None else f'{found[0]} of {found[1]}'}" for name, found in card.hospitals.items())
+    _console.print(f"[bold]{escape(card.title)}[/bold]: {escape(' or '.join(card.classes))}")
+    _console.print(f"  data      {escape(card.dataset)} ({escape(card.source)})")
+    _console.print(f"  model     {card.model}, of round {card.round}, after {card.rounds} rounds; the {chain} vouches for it")
+    _console.print(f"  accuracy  {accuracy}; {each}")

@@ -1,0 +1,126 @@
+"""A hospital's own pictures: a folder of PNG or DICOM files as devices drop them, and one CSV file that gives each its label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.datasets import tabular
+from pipeline.datasets.base import SPLITS, Records, Split, with_split
+from pipeline.datasets.images import Images
+from pipeline.datasets.pictures import NoPicture, Picture, picture
+from pipeline.errors import FileRejected, Misconfigured
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS = "labels.csv"
+"""Columns `file`, relative to the folder, `label`, and `split` where the hospital decides it."""
+
+_TEXTS = ("file", "label", "split")
+_LARGEST_SIDE = 16384
+_SHOWN = 3
+"""Rows that a message names."""
+
+
+class OwnImages(Images):
+    """Grey pictures of any size from that of the model on, cut to its proportions about the middle and averaged down to it."""
+
+    source = "the hospitals themselves"
+    input_range = (-128, 127)
+
+    def __init__(self, name: str, size: tuple[int, int], classes: tuple[str, ...]) -> None:
+        self.name, self.title, self.classes = name, name, classes
+        self.shape = (1, *size)
+
+    @property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """At least the model's size, one channel, one frame, and some contrast, since a blank picture is none."""
+        _, height, width = self.shape
+        return {**super().bounds, "height": (height, _LARGEST_SIDE), "width": (width, _LARGEST_SIDE), "channels": (1, 1), "frames": (1, 1)}
+
+    def frame(self, folder: Path) -> pd.DataFrame:
+        """The labels with each picture's size and grey levels; raises FileRejected naming the rows whose picture cannot be read."""
+        index = self._listed(folder)
+        return self._measured(index, self._pictures(folder, index))
+
+    def read(self, folder: Path) -> Split:
+        """The pictures, fitted and encoded."""
+        index = self._listed(folder)
+        return self._split(index, self._fitted(self._pictures(folder, index)))
+
+    def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
+        """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
+        folder = own_folder(self.name, folders, LABELS)
+        index = self._listed(folder)
+        everything = Records(index["record_id"].to_numpy(np.str_), self._fitted(self._pictures(folder, index)), self._labels(index))
+        train, test = (everything[np.flatnonzero((index["split"] == split).to_numpy())] for split in SPLITS)
+        return train, test
+
+    def write(self, folder: Path, train: Records, test: Records) -> None:
+        """One PNG file per record, and the labels."""
+        import pandas as pd
+        from PIL import Image
+
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = []
+        for split, records in zip(SPLITS, (train, test), strict=True):
+            for identity, pixels, label in zip(records.ids, records.values, records.labels, strict=True):
+                file = f"{Path(str(identity)).stem}.png"
+                Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(folder / file)
+                rows.append({"file": file, "split": split, "label": self.classes[label]})
+        pd.DataFrame(rows).to_csv(folder / LABELS, index=False)
+
+    def unlisted(self, folder: Path) -> int:
+        """How many files of the folder have no label yet: they take no part."""
+        known = {LABELS, *self._listed(folder)["record_id"]}
+        return sum(file.is_file() and str(file.relative_to(folder)) not in known for file in folder.rglob("*"))
+
+    def _listed(self, folder: Path) -> pd.DataFrame:
+        index = tabular.read(folder / LABELS if (folder / LABELS).exists() else _absent(folder), _TEXTS)
+        wanted = [column for column in _TEXTS if column in index.columns]
+        if "file" not in wanted or "label" not in wanted:
+            raise FileRejected(f"{LABELS}: got no column file or none named label, want both, and `split` where you decide it")
+        return with_split(index, "file").rename(columns={"file": "record_id"})
+
+    def _pictures(self, folder: Path, index: pd.DataFrame) -> list[Picture]:
+        found, wrong = [], []
+        for row, name in index["record_id"].items():
+            try:
+                found.append(_read(folder, name))
+            except NoPicture as error:
+                wrong.append(f"row {row} {error}")
+        if wrong:
+            more = f", and {len(wrong) - _SHOWN} more rows" if len(wrong) > _SHOWN else ""
+            raise FileRejected(f"{LABELS}: the file of {'; that of '.join(wrong[:_SHOWN])}{more}; want a PNG or DICOM file in the folder")
+        return found
+
+
+def own_folder(name: str, folders: Sequence[Path], *files: str) -> Path:
+    """The first of these folders' subfolders `name` that holds one of the files; raises Misconfigured saying where hospitals put theirs."""
+    for folder in folders:
+        if any((folder / name / file).is_file() for file in files):
+            return folder / name
+    raise Misconfigured(
+        f"{name}: got no {' or '.join(files)} in a folder {name} of {', '.join(map(str, folders)) or 'no folder'}; "
+        f"a hospital keeps its own in data/records/{name} of its folder, "
+        f"and for a demonstration WARDROUND_DATA names a folder whose {name} is dealt out"
+    )
+
+
+def _absent(folder: Path) -> Path:
+    raise FileRejected(f"{folder.name}: got no {LABELS}, want one with the columns file and label")
+
+
+def _read(folder: Path, name: object) -> Picture:
+    if not isinstance(name, str) or not name:
+        raise NoPicture("has no name")
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise NoPicture("lies outside the folder")
+    if not file.is_file():
+        raise NoPicture("is not there")
+    return picture(file)

@@ -1,0 +1,37 @@
+"""A hospital's own table: records.csv or records.parquet with the columns that the study's file describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.datasets import tabular
+from pipeline.datasets.base import RECORDS, SPLITS, Records
+from pipeline.datasets.own_images import own_folder
+from pipeline.datasets.table import Column, Table
+
+
+class OwnTable(Table):
+    """Number columns, encoded by the public constants that the study gives or implies."""
+
+    source = "the hospitals themselves"
+    input_range = (-1024, 1024)
+
+    def __init__(self, name: str, columns: tuple[Column, ...], classes: tuple[str, ...]) -> None:
+        self.name, self.title, self.classes = name, name, classes
+        self._columns = columns
+        self.shape = (len(columns) + sum(column.empty == "flagged" for column in columns),)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """As the study gives them."""
+        return self._columns
+
+    def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
+        """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
+        frame = self.frame(own_folder(self.name, folders, RECORDS, tabular.PARQUET))
+        everything = Records(frame["record_id"].to_numpy(np.str_), self._numbers(frame), self._labels(frame))
+        train, test = (everything[np.flatnonzero((frame["split"] == split).to_numpy())] for split in SPLITS)
+        return train, test

@@ -1,0 +1,84 @@
+"""What a study's file says about data of the hospitals' own: the columns of a table, or the size of pictures, and the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from pipeline.datasets.own_images import OwnImages
+from pipeline.datasets.own_table import OwnTable
+from pipeline.datasets.table import Column
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Classes = Annotated[tuple[_Text, ...], Field(min_length=2, max_length=100)]
+_Side = Annotated[int, Field(ge=4, le=1024)]
+
+_RESERVED = frozenset({"record_id", "split", "label"})
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ColumnSchema(_Model):
+    """A number column: `[lowest, highest]`, or fields of these names; a code stands for a category."""
+
+    lowest: float
+    highest: float
+    mean: float
+    deviation: Annotated[float, Field(gt=0)]
+    codes: tuple[float, ...] = ()
+    empty: Literal["refused", "mean", "flagged"] = "refused"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, value: Any) -> Any:
+        """The middle of the range stands for the mean, and a fourth of it for the deviation, unless they are given."""
+        if isinstance(value, list | tuple):
+            if len(value) != 2:
+                raise ValueError("a range takes [lowest, highest]")
+            value = {"lowest": value[0], "highest": value[1]}
+        if not isinstance(value, Mapping):
+            raise ValueError("a column takes [lowest, highest] or a mapping")
+        fields = dict(value)
+        codes = fields.get("codes")
+        if isinstance(codes, list | tuple) and codes and all(isinstance(code, int | float) for code in codes):
+            fields = {"lowest": min(codes), "highest": max(codes)} | fields
+        lowest, highest = fields.get("lowest"), fields.get("highest")
+        if isinstance(lowest, int | float) and isinstance(highest, int | float):
+            if not lowest < highest:
+                raise ValueError("the lowest value lies below the highest")
+            fields = {"mean": (lowest + highest) / 2, "deviation": (highest - lowest) / 4} | fields
+        return fields
+
+
+class TableSchema(_Model):
+    """records.csv or records.parquet: record_id, these columns, label, and `split` where the hospital decides it."""
+
+    columns: Annotated[Mapping[_Text, ColumnSchema], Field(min_length=1, max_length=1000)]
+    classes: _Classes
+
+    @field_validator("columns")
+    @classmethod
+    def _names(cls, columns: Mapping[str, ColumnSchema]) -> Mapping[str, ColumnSchema]:
+        if taken := _RESERVED & columns.keys():
+            raise ValueError(f"{', '.join(sorted(taken))} is there by itself, and no input of the model")
+        return columns
+
+    def dataset(self, name: str) -> OwnTable:
+        """The data set of that name."""
+        columns = tuple(Column(name=column, **dict(spec)) for column, spec in self.columns.items())
+        return OwnTable(name, columns, self.classes)
+
+
+class ImagesSchema(_Model):
+    """A folder of PNG or DICOM files and labels.csv; `size` is [height, width] of the model's input."""
+
+    size: tuple[_Side, _Side]
+    classes: _Classes
+
+    def dataset(self, name: str) -> OwnImages:
+        """The data set of that name."""
+        return OwnImages(name, self.size, self.classes)

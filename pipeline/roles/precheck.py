@@ -1,0 +1,126 @@
+"""Would a hospital's model pass the rule? Asked on its own machine, with its own held-out records and what is public; nothing is sent.
+
+Never on the others' secret samples: an answer about those, as often as one likes, would be an oracle on them. What needs the others'
+updates is therefore said to be open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import models
+from pipeline.datasets import pool, records
+from pipeline.domain import UPDATE_BITS, HospitalName, RoundId
+from pipeline.errors import Misconfigured
+from pipeline.mpc import reference, rule
+from pipeline.mpc.engines.base import RuleParameters, VerifyTask
+from pipeline.roles.desk import Desk
+from pipeline.roles.lineage import Lineage, global_model, lineage
+from pipeline.roles.parameters import rule_parameters
+from pipeline.roles.payload import payload
+from pipeline.settings import Settings
+from pipeline.train import misbehaviour
+from pipeline.train import stage as training
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test of the rule; `passed` is None where it takes the others' updates."""
+
+    test: str
+    passed: bool | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Precheck:
+    """What the rule says of one model as far as its hospital alone can know."""
+
+    round: RoundId
+    """The round in which it would be handed in, if no other is opened before."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing that is known speaks against the model."""
+        return all(finding.passed is not False for finding in self.findings)
+
+
+_OPEN = (
+    Finding("direction", None, "Whether it pushes against the other hospitals' updates is only known in the round, under encryption."),
+    Finding("peers", None, "So is how it compares with the other hospitals' models, on their samples."),
+)
+
+
+def check_model(study: str, name: HospitalName, model: Path | None = None, settings: Settings | None = None) -> Precheck:
+    """Check a model file (safetensors, as the study's global one), or the model that this hospital would train now."""
+    settings = settings or Settings.load()
+    desk = Desk.visit(study, settings.hospital(name), settings)
+    if name not in desk.study.hospitals:
+        raise Misconfigured(f"{name} is no hospital of study {study}, which names {', '.join(desk.study.hospitals)}")
+    past = lineage(desk)
+    current = global_model(desk, desk.ledger.study(desk.study_id).current_model)
+    round_id = RoundId(max((state.round for state in desk.ledger.rounds()), default=RoundId(0)) + 1)
+    if model is None:
+        update = _trained(desk, name, past, current, round_id)
+    else:
+        update = models.parse_model(model.read_bytes(), desk.study.network.size) - current
+    parameters = rule_parameters(desk.study, past.finished, past.budget)
+    # Without the budget, which `_size` holds against it: the rule looks no further at what is too large.
+    task = VerifyTask((name,), desk.study.network, replace(parameters, budget=None), current)
+    found = reference.explain(task, {name: payload(desk.study, desk.digest, desk.identity, round_id, update)})
+    accuracy = (_accuracy(found, parameters),) if found.size[0] else ()
+    return Precheck(round_id, (*_size(update, found.in_range[0], parameters.budget), *accuracy, *_OPEN))
+
+
+def _trained(desk: Desk, name: HospitalName, past: Lineage, current: models.Vector, round_id: RoundId) -> models.Vector:
+    samples = records.read(desk.identity.home, desk.study.source).train
+    rows, _ = pool.split(samples, desk.identity.sharing_secret)
+    return training.run(
+        desk.study,
+        current,
+        samples[rows],
+        round_id=round_id,
+        finished=past.finished,
+        hospital=name,
+        budget=past.budget,
+        verdicts=past.verdicts(name),
+        behaviour=misbehaviour.configured(desk.identity.home),
+    )
+
+
+def _size(update: models.Vector, in_range: bool, budget: int | None) -> tuple[Finding, ...]:
+    cap = rule.COORDINATE_CAP >> UPDATE_BITS
+    ranged = Finding("range", in_range, f"Every weight {'moves' if in_range else 'has to move'} by less than {cap}.")
+    if not in_range:
+        return (ranged,)
+    # In whole numbers without end: a square of a model that was never a study's may not fit 64 bits.
+    norm = int(np.sum(update.astype(object) ** 2))
+    scale = 2.0 ** (2 * UPDATE_BITS)
+    limit = min(rule.NORM_CAP, rule.NORM_CAP if budget is None else budget)
+    measured = f"The squared size of the change is {norm / scale:.4g}"
+    if norm == 0:
+        size = Finding("size", False, "The model is the current one: a hospital that changes nothing is rejected.")
+    elif norm > limit:
+        size = Finding("size", False, f"{measured}, and at most {limit / scale:.4g} is allowed: scale it down to that.")
+    elif budget is None:
+        size = Finding("size", None, f"{measured}; the first round has no budget yet, and compares it with the other hospitals'.")
+    elif rule.VANISHING * norm < budget:
+        size = Finding("size", None, f"{measured}, which may be too small beside the other hospitals': the budget is {limit / scale:.4g}.")
+    else:
+        size = Finding("size", True, f"{measured}, within the budget of {limit / scale:.4g}.")
+    return ranged, size
+
+
+def _accuracy(found: reference.Verification, parameters: RuleParameters) -> Finding:
+    globally, own = (int(count) for count in found.counts[:, 0])
+    samples, below = parameters.samples, parameters.below_global_percent
+    return Finding(
+        "accuracy",
+        100 * own >= 100 * globally - below * samples,
+        f"Of {samples} held-out samples of this hospital it gets {own} right, and the current model {globally}; "
+        f"over the middle hospitals it may fall at most {below} points below.",
+    )

@@ -1,0 +1,41 @@
+"""Pictures as devices write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+CANARY = "CANARY-4711"
+
+
+def png(path: Path, pixels: npt.NDArray[Any], mode: str | None = None) -> Path:
+    """A PNG file."""
+    image = Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(path, format="PNG")
+    return path
+
+
+def dicom(path: Path, pixels: npt.NDArray[np.uint16], **elements: Any) -> Path:
+    """An uncompressed 12-bit DICOM file of a patient whose name must appear nowhere else."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    found = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    found.PatientName = CANARY
+    found.PatientID = CANARY
+    found.Rows, found.Columns = pixels.shape
+    found.SamplesPerPixel, found.PhotometricInterpretation = 1, "MONOCHROME2"
+    found.BitsAllocated, found.BitsStored, found.HighBit, found.PixelRepresentation = 16, 12, 11, 0
+    found.PixelData = pixels.astype("<u2").tobytes()
+    for name, value in elements.items():
+        setattr(found, name, value)
+    found.save_as(path, enforce_file_format=True)
+    return path

@@ -1,0 +1,160 @@
+"""What a hospital is told about its own records, in sentences, on its own machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from pipeline.cli import commands
+from pipeline.datasets.schema import TableSchema
+from pipeline.errors import DataRejected
+from pipeline.ingest.explain import cell_failures, inspect
+from pipeline.study import Study
+from tests.support.pictures import CANARY, png
+
+STUDY: dict[str, Any] = {
+    "title": "Sepsis",
+    "table": {
+        "columns": {"age": [0, 120], "lactate": {"lowest": 0, "highest": 30, "empty": "flagged"}, "sex": {"codes": [0, 1]}},
+        "classes": ["recovered", "septic"],
+    },
+    "model": [{"Linear": {"out_features": 2}}],
+    "hospitals": ["aster", "birch", "cedar"],
+    "nodes": ["north", "east", "west"],
+    "engine": "spu",
+    "protocol": "aby3",
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.setenv("WARDROUND_STUDIES", str(tmp_path / "studies"))
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "sepsis.yaml").write_text(yaml.safe_dump(STUDY))
+    return Study.load(tmp_path / "studies" / "sepsis.yaml")
+
+
+def rows(count: int = 60) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "record_id": [f"p{row}" for row in range(count)],
+            "split": ["test" if row % 4 == 0 else "train" for row in range(count)],
+            "age": rng.integers(20, 90, count),
+            "lactate": rng.uniform(0, 9, count).round(1),
+            "sex": rng.integers(0, 2, count),
+            "label": ["septic" if row % 3 == 0 else "recovered" for row in range(count)],
+        }
+    ).astype(object)
+
+
+def wardround(*arguments: str) -> Result:
+    return CliRunner().invoke(commands, arguments)
+
+
+def test_every_kind_of_failure_is_one_sentence_with_its_rows_and_what_is_allowed(
+    study: Study, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = rows()
+    frame.loc[0, "age"] = CANARY
+    frame.loc[1, "age"] = 4711
+    frame.loc[2, "age"] = None
+    frame.loc[3, "sex"] = 2
+    frame.loc[[4, 5], "record_id"] = "p4"
+    frame.loc[range(6, 13), "label"] = CANARY
+    frame.loc[13, "split"] = CANARY
+    frame.loc[14, "lactate"] = "2,5"
+    frame.assign(name=CANARY).to_csv(tmp_path / "records.csv", index=False)
+    with caplog.at_level(logging.DEBUG):
+        found = inspect(tmp_path, study)
+    assert not found.passed
+    assert set(found.failures.values()) == {
+        "Column 7 is none of the study's: remove it.",
+        "record_id is the same in rows 6, 7 of records.csv; every record needs one of its own.",
+        "split is none of train, test in row 15 of records.csv; another coding or spelling?",
+        "label is none of recovered, septic in rows 8, 9, 10, 11, 12 and 2 more of records.csv; another coding or spelling?",
+        "age holds no number in row 2 of records.csv; a word, a unit or a decimal comma? Leave unknown cells empty.",
+        "age has an empty cell in row 4 of records.csv; every record needs a value there.",
+        "age lies outside 0 to 120 in row 3 of records.csv; another unit, or a typing error?",
+        "lactate holds no number in row 16 of records.csv; a word, a unit or a decimal comma? Leave unknown cells empty.",
+        "lactate can be compared with 0 to 30 once every cell holds a number.",
+        "sex is none of 0, 1 in row 5 of records.csv; another coding or spelling?",
+    }
+    assert CANARY not in caplog.text
+
+
+def test_a_missing_column_and_too_few_records_are_said(study: Study, tmp_path: Path) -> None:
+    frame = rows()
+    kept = frame[(frame["label"] == "recovered") | (frame["split"] == "test")].drop(columns="sex")
+    kept.to_csv(tmp_path / "records.csv", index=False)
+    sentences = set(inspect(tmp_path, study).failures.values())
+    assert "There is no column sex." in sentences
+    assert "“sex has no empty cell” could not be checked, since there is no column sex." in sentences
+    assert "“train has at least 10 records of septic”: there are 0; the hospital can take part once it has enough." in sentences
+
+
+def test_the_command_says_that_good_records_would_pass_and_what_is_worth_knowing(study: Study, tmp_path: Path) -> None:
+    frame = rows(400)
+    frame["label"] = ["septic" if row % 40 < 2 else "recovered" for row in range(400)]
+    frame["lactate"] = None
+    frame.to_csv(tmp_path / "records.csv", index=False)
+    done = wardround("data", "check", str(tmp_path), "--study", "sepsis")
+    assert done.exit_code == 0, done.output
+    assert "400 records would pass: 18 of 18 expectations of sepsis hold." in done.stdout
+    assert "97% of the training records are recovered: honest data, and allowed" in done.stdout
+    assert "No record has lactate: allowed, and the model is told so." in done.stdout
+    found = json.loads(wardround("data", "check", str(tmp_path / "records.csv"), "--study", "sepsis", "--json").stdout)
+    assert (found["passed"], found["rows"], found["failures"]) == (True, 400, {})
+
+
+def test_the_command_fails_on_bad_records_and_never_prints_a_value(study: Study, tmp_path: Path) -> None:
+    frame = rows()
+    frame.loc[0, "age"] = CANARY
+    frame.to_csv(tmp_path / "records.csv", index=False)
+    done = wardround("data", "check", str(tmp_path), "--study", "sepsis")
+    assert done.exit_code == 1
+    assert "age holds no number in row 2 of records.csv" in done.stdout
+    assert CANARY not in done.output
+
+
+def test_an_unreadable_file_is_one_message(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "records.csv").write_text(f"record_id,age\np1,{CANARY},7\np2,5\n")
+    with pytest.raises(DataRejected, match=r"records are readable: records\.csv") as caught:
+        inspect(tmp_path, study)
+    assert CANARY not in str(caught.value)
+
+
+def test_pictures_are_checked_for_size_colour_and_contrast_and_unlabelled_ones_are_counted(tmp_path: Path) -> None:
+    images = {"images": {"size": [8, 8], "classes": ["normal", "pneumonia"]}, "model": [{"Flatten": {}}, {"Linear": {"out_features": 2}}]}
+    (tmp_path / "lungs.yaml").write_text(yaml.safe_dump({key: value for key, value in STUDY.items() if key != "table"} | images))
+    folder = tmp_path / "lungs"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    names = [png(folder / f"{place}.png", rng.integers(0, 255, (9, 9), dtype=np.uint8)).name for place in range(4)]
+    png(folder / "0.png", rng.integers(0, 255, (6, 9), dtype=np.uint8))
+    png(folder / "1.png", np.full((9, 9), 40, np.uint8))
+    png(folder / "2.png", np.eye(9, dtype=np.uint8) * 200, "RGB")
+    png(folder / "later.png", np.eye(9, dtype=np.uint8))
+    pd.DataFrame({"file": names, "label": "normal"}).to_csv(folder / "labels.csv", index=False)
+    found = inspect(folder, Study.load(tmp_path / "lungs.yaml"))
+    sentences = set(found.failures.values())
+    assert "height lies outside 8 to 16384 in row 2 of labels.csv; another unit, or a typing error?" in sentences
+    assert "contrast lies outside 1 to 255 in row 3 of labels.csv; another unit, or a typing error?" in sentences
+    assert "channels lies outside 1 to 1 in row 4 of labels.csv; another unit, or a typing error?" in sentences
+    assert found.notes == ("1 files have no label yet and take no part.",)
+
+
+def test_rows_to_predict_keep_the_contract_of_their_cells_alone() -> None:
+    table = TableSchema.model_validate(STUDY["table"]).dataset("sepsis")
+    frame = pd.DataFrame({"age": [60.0, 200.0], "lactate": [None, 2.0], "sex": [0.0, 1.0]}, index=[1, 2]).rename_axis(index="row of x.json")
+    assert dict(cell_failures(frame, table)) == {
+        "age is within 0 to 120": "age lies outside 0 to 120 in row 2 of x.json; another unit, or a typing error?"
+    }
