@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pipeline.audit import history
 from pipeline.audit.case import Case
 from pipeline.audit.checks import CHECKS, CheckStep, objects
-from pipeline.audit.history import walk
 from pipeline.audit.ports import Ledger, ObjectStore
 from pipeline.domain import RoundId, RoundStatus
 from pipeline.errors import EvidenceRejected, WardroundError
@@ -61,9 +61,9 @@ class AuditReport:
         }
 
 
-def audit(round_id: RoundId, ledger: Ledger, store: ObjectStore) -> AuditReport:
-    """Audit a round; nothing that fails is raised, all of it is in the report."""
-    case = Case(round_id, ledger, store)
+def audit(round_id: RoundId, ledger: Ledger, store: ObjectStore, *, packed: bool = False) -> AuditReport:
+    """Audit a round; nothing that fails is raised, all of it is in the report. `packed`: statements may come out of the round's pack."""
+    case = Case(round_id, ledger, store, packed=packed)
     try:
         status = case.state.status
     except WardroundError as error:
@@ -97,24 +97,8 @@ def _aborted(case: Case) -> str:
     return f"aborted in block {place.block}, transaction {place.transaction}; no model came of it"
 
 
-def _previous_stays(case: Case) -> str:
-    previous = case.state.opened.previous_model
-    case.model(previous)
-    if case.study.current_model == previous:
-        return f"model {previous} is current"
-    later = next((state for state in case.finished if state.result and state.result.previous_model == previous), None)
-    if later is None:
-        raise EvidenceRejected(f"round {case.round}: model {previous} is not current and no finalised round starts from it")
-    return f"model {previous} stayed current until round {later.round} went on from it"
-
-
-def _lineage(case: Case) -> str:
-    return walk(case, up_to=None)
-
-
 _ABORTED = (
     CheckStep("ledger", _aborted),
-    CheckStep("previous model", _previous_stays, ("ledger",)),
-    CheckStep("lineage", _lineage, ("ledger",)),
+    CheckStep("lineage", history.aborted, ("ledger",)),
     CheckStep("objects", objects),
 )

@@ -17,8 +17,8 @@ from pipeline.models import Vector, parse_model
 class Case:
     """One round under audit; every part raises a WardroundError naming what does not fit."""
 
-    def __init__(self, round_id: RoundId, ledger: Ledger, store: ObjectStore) -> None:
-        self.round, self.ledger, self.store = round_id, ledger, store
+    def __init__(self, round_id: RoundId, ledger: Ledger, store: ObjectStore, *, packed: bool = False) -> None:
+        self.round, self.ledger, self.store, self._packed = round_id, ledger, store, packed
 
     @cached_property
     def state(self) -> RoundState:
@@ -31,10 +31,21 @@ class Case:
         return self.ledger.study(self.state.study)
 
     @cached_property
-    def finished(self) -> tuple[RoundState, ...]:
-        """The study's finalised rounds, in the order in which they were decided."""
-        # A study has one open round at a time, so the order of opening is the order of deciding.
-        return tuple(state for state in self.ledger.rounds() if state.study == self.state.study and state.finalised)
+    def last(self) -> RoundState | None:
+        """The study's round that was finalised last before this one was opened."""
+        return next(iter(self.ledger.before(self.state, 1)), None)
+
+    @cached_property
+    def after(self) -> RoundState | None:
+        """The study's round that was opened next."""
+        return self.ledger.after(self.state)
+
+    @cached_property
+    def record_before(self) -> RoundRecord | None:
+        """The canonical record of the round before; None for a study's first finalised round."""
+        if self.last is None or self.last.result is None:
+            return None
+        return record_of(Shelf(self.store, self.last.round), self.last.result)
 
     @property
     def finalised(self) -> Finalised:
@@ -59,7 +70,7 @@ class Case:
     @cached_property
     def shelf(self) -> Shelf:
         """The round's objects."""
-        return Shelf(self.store, self.round)
+        return Shelf(self.store, self.round, packed=self._packed)
 
     @cached_property
     def record(self) -> RoundRecord:

@@ -206,7 +206,10 @@ def objects(case: Case) -> str:
     if problems:
         raise EvidenceRejected("; ".join(problems))
     strays = len(case.shelf.keys) - len(evidence)
-    return f"{len(evidence)} objects of the round, each written once" + (f"; {strays} beside them are no evidence" if strays else "")
+    packed = f" ({case.shelf.packed} read from the round's pack)" if case.shelf.packed else ""
+    return f"{len(evidence)} objects of the round, each written once{packed}" + (
+        f"; {strays} beside them are no evidence" if strays else ""
+    )
 
 
 CHECKS = (
@@ -222,7 +225,7 @@ CHECKS = (
     CheckStep("model", model, ("ledger",)),
     CheckStep("confirmations", confirmations, ("record",)),
     CheckStep("lineage", lineage, ("ledger",)),
-    CheckStep("strikes and budget", strikes, ("lineage",)),
+    CheckStep("strikes and budget", strikes, ("record", "lineage")),
     CheckStep("objects", objects),
 )
 

@@ -1,82 +1,80 @@
-"""The checks that look back: a round against all finished rounds of its study before it."""
+"""The checks that look back, one step each: a round against those just before it. That all rounds hold follows when each one does."""
 
 from __future__ import annotations
 
-from pipeline.audit.case import Case, record_of
+from pipeline.audit.case import Case
 from pipeline.audit.record import RoundRecord
-from pipeline.audit.shelf import Shelf
-from pipeline.domain import HospitalName, RoundId, Verdict
+from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
 
 
 def lineage(case: Case) -> str:
-    """From the study's initial model every finalised round starts where the one before it ended, and every model is intact."""
-    return walk(case, up_to=case.round)
+    """The round starts from the model in which the one before it ended, and the next one, or the study, goes on from its own."""
+    said = _start(case)
+    return f"{said}; {_goes_on(case, case.result.new_model)}"
+
+
+def aborted(case: Case) -> str:
+    """The round started from the model in which the one before it ended, and that stayed current."""
+    said = _start(case)
+    return f"{said}; {_goes_on(case, case.state.opened.previous_model)}"
 
 
 def strikes(case: Case) -> str:
-    """Budget, strikes and quarantine follow from the records of all rounds before."""
-    struck: dict[HospitalName, tuple[RoundId, ...]] = {}
-    out: set[HospitalName] = set()
-    budget: int | None = None
-    done: list[RoundId] = []
-    for found in _records(case):
-        window = {found.round, *done[len(done) - min(found.strike_rule.window - 1, len(done)) :]}
-        for hospital in out:
-            if found.absent.get(hospital) != "quarantined":
-                raise EvidenceRejected(f"round {found.round}: got a verdict on {hospital}, want it absent: it was in quarantine")
-        struck = {
-            hospital: kept
-            for hospital in found.verdicts
-            if (kept := tuple(sorted(_strikes_left(struck.get(hospital, ()), window) | _struck(found, hospital))))
-        }
-        out |= {hospital for hospital, rounds in struck.items() if len(rounds) >= found.strike_rule.strikes}
-        for what, got, want in (
-            ("budget", found.budget, budget),
-            ("strikes", {name: rounds for name, rounds in found.strikes.items() if rounds}, struck),
-            ("quarantined", set(found.quarantined), out),
-        ):
-            if got != want:
-                raise EvidenceRejected(f"round {found.round}: {what}: the record says {got}, the rounds before it make {want}")
-        budget = found.next_budget
-        done.append(found.round)
-    return f"recomputed over {len(done)} finished round{'' if len(done) == 1 else 's'}; in quarantine: {', '.join(sorted(out)) or 'nobody'}"
+    """Budget, strikes and quarantine follow from the record of the round before and from this round's verdicts."""
+    found, before = case.record, case.record_before
+    for hospital in before.quarantined if before else ():
+        if found.absent.get(hospital) != "quarantined":
+            raise EvidenceRejected(f"round {found.round}: got a verdict on {hospital}, want it absent: it was in quarantine")
+    struck = _struck(case, found, before)
+    out = {hospital for hospital, rounds in struck.items() if len(rounds) >= found.strike_rule.strikes}
+    out |= set(before.quarantined) if before else set()
+    for what, got, want in (
+        ("budget", found.budget, before.next_budget if before else None),
+        ("strikes", {name: rounds for name, rounds in found.strikes.items() if rounds}, struck),
+        ("quarantined", set(found.quarantined), out),
+    ):
+        if got != want:
+            raise EvidenceRejected(f"round {found.round}: {what}: the record says {got}, the rounds before it make {want}")
+    since = f"follow from round {before.round}" if before else "of a first round"
+    return f"{since}; in quarantine: {', '.join(sorted(out)) or 'nobody'}"
 
 
-def walk(case: Case, up_to: RoundId | None) -> str:
-    """Follow the study's models from its initial one to round `up_to`, or to where its current model was made."""
-    current = case.ledger.registration(case.state.study).initial_model
-    size = len(case.model(current))
-    steps = 0
-    for state in case.finished:
-        if state.result is None or state.result.previous_model != current:
-            raise EvidenceRejected(f"round {state.round}: starts from another model than {current}, which the round before it made")
-        current = state.result.new_model
-        if len(case.model(current)) != size:
-            raise EvidenceRejected(f"round {state.round}: model {current} has another number of parameters than the initial model")
-        steps += 1
-        if state.round == up_to:
-            break
+def _start(case: Case) -> str:
+    """Check where the round starts, and that this model is intact."""
+    start = case.state.opened.previous_model
+    last = case.last
+    if last is not None and last.result is not None:
+        want, source = last.result.new_model, f"round {last.round}"
     else:
-        if current != case.study.current_model:
-            raise EvidenceRejected(f"study: the ledger's current model is {case.study.current_model}, its rounds end in {current}")
-    return f"{steps} finished round{'' if steps == 1 else 's'} back to the initial model, every model intact"
+        want, source = case.ledger.registration(case.state.study).initial_model, "the study's registration"
+    if start != want:
+        raise EvidenceRejected(f"round {case.round}: starts from another model than {want}, which {source} made")
+    size = len(case.model(start))
+    if case.state.result is not None and len(case.model(case.result.new_model)) != size:
+        raise EvidenceRejected(
+            f"round {case.round}: model {case.result.new_model} has another number of parameters than {start}, which it started from"
+        )
+    return f"starts from model {start[:16]} of {source}"
 
 
-def _records(case: Case) -> list[RoundRecord]:
-    found: list[RoundRecord] = []
-    for state in case.finished:
-        if state.result is not None:
-            mine = state.round == case.round
-            found.append(case.record if mine else record_of(Shelf(case.store, state.round), state.result))
-            if mine:
-                break
-    return found
+def _goes_on(case: Case, model: Sha256) -> str:
+    """Check that nothing later starts from another model than the one with which this round left the study."""
+    # In this order: a round that ends meanwhile must not look like a contradiction.
+    current, later = case.study.current_model, case.after
+    if later is None:
+        if current != model:
+            raise EvidenceRejected(f"study: the ledger's current model is {current}, its rounds end in {model}")
+        return "its model is current"
+    if later.opened.previous_model != model:
+        raise EvidenceRejected(f"round {later.round}: starts from another model than {model}, with which round {case.round} left the study")
+    return f"round {later.round} went on from it"
 
 
-def _strikes_left(rounds: tuple[RoundId, ...], window: set[RoundId]) -> set[RoundId]:
-    return set(rounds) & window
-
-
-def _struck(found: RoundRecord, hospital: HospitalName) -> set[RoundId]:
-    return {found.round} if found.verdicts[hospital] is Verdict.REJECTED else set()
+def _struck(case: Case, found: RoundRecord, before: RoundRecord | None) -> dict[HospitalName, tuple[RoundId, ...]]:
+    """Hospital to the rounds within the window that rejected it."""
+    window = {found.round, *(state.round for state in case.ledger.before(case.state, found.strike_rule.window - 1))}
+    known = before.strikes if before else {}
+    rejected = {hospital for hospital, verdict in found.verdicts.items() if verdict is Verdict.REJECTED}
+    struck = {name: {*known.get(name, ())} & window | ({found.round} if name in rejected else set()) for name in found.verdicts}
+    return {name: tuple(sorted(rounds)) for name, rounds in struck.items() if rounds}

@@ -164,6 +164,12 @@ class Ledger(Protocol):
     def rounds(self, study: None = None) -> Sequence[RoundState]:
         """Every round in the order of opening."""
 
+    def before(self, state: Any, count: int) -> Sequence[RoundState]:
+        """The `count` rounds of its study that were finalised last before `state` was opened, oldest first."""
+
+    def after(self, state: Any) -> RoundState | None:
+        """The round of its study that was opened next; None while there is none."""
+
     def study(self, study: StudyId) -> StudyState:
         """A study; raises EvidenceRejected when it was never registered."""
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import yaml
 
 from pipeline import places
-from pipeline.audit import report
+from pipeline.audit import pack, report
 from pipeline.audit.dossier import Dossier
 from pipeline.audit.ports import Ledger, ObjectStore
 from pipeline.audit.report import RoundReport
@@ -44,7 +44,8 @@ def publish(
     found = dossiers(rounds, ledger, store)
     mine = next(dossier for dossier in found if dossier.round == round_id)
     history = [summary(dossier) for dossier in found]
-    written = _stored(store, round_id) or _store(store, round_id, report.render(mine, history, study.title))
+    shelf = Shelf(store, round_id)
+    written = _stored(shelf, round_id) or _store(store, round_id, report.render(mine, history, study.title), shelf.pack())
     return commit_round(records, _finished(mine, history, written, store, study, study_file, records), remote)
 
 
@@ -98,9 +99,9 @@ def _message(mine: Dossier, study: Study) -> str:
     return f"Round {mine.round} of {study.name}{accuracy}\n{verdicts}\n\nModel: {mine.model}\nTransaction: {mine.tx}\n"
 
 
-def _store(store: WritableStore, round_id: RoundId, made: RoundReport) -> Mapping[str, bytes]:
+def _store(store: WritableStore, round_id: RoundId, made: RoundReport, evidence: bytes) -> Mapping[str, bytes]:
     """Write the report; its JSON names the other forms and comes last, so that it stands for a whole report."""
-    parts = {"html": made.html, "csv": made.csv, "png": made.png}
+    parts = {"html": made.html, "csv": made.csv, "png": made.png, pack.SUFFIX: evidence}
     parts["json"] = _json(json.loads(made.json) | {"files": {suffix: sha256(data) for suffix, data in parts.items()}})
     for suffix, data in parts.items():
         place = places.report(round_id, suffix)
@@ -108,9 +109,8 @@ def _store(store: WritableStore, round_id: RoundId, made: RoundReport) -> Mappin
     return parts
 
 
-def _stored(store: ObjectStore, round_id: RoundId) -> Mapping[str, bytes] | None:
+def _stored(shelf: Shelf, round_id: RoundId) -> Mapping[str, bytes] | None:
     """The report that was written before, if it was written whole."""
-    shelf = Shelf(store, round_id)
     found = stored_report(shelf, round_id)
     if found is None:
         return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pipeline import places
+from pipeline.audit import pack
 from pipeline.audit.ports import ObjectStore, Version
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected, ObjectMissing
@@ -19,9 +20,16 @@ from pipeline.places import Place
 class Shelf:
     """One round's objects in the write-once bucket, by a single listing of all their versions."""
 
-    def __init__(self, store: ObjectStore, round_id: RoundId) -> None:
+    def __init__(self, store: ObjectStore, round_id: RoundId, *, packed: bool = False) -> None:
         self._store, self._round = store, round_id
         self._versions = _by_key(store.history(places.REPORTS, f"rounds/{round_id}/"))
+        self._inside: dict[str, list[str]] = {}
+        for key in self.keys:
+            self._inside.setdefault(key[: key.rindex("/") + 1], []).append(key)
+        self._known: dict[str, bytes] = {}
+        self._packed: dict[str, bytes] = {}
+        if packed:
+            self._unpack()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -30,9 +38,9 @@ class Shelf:
 
     def digests(self, place: Place) -> tuple[Sha256, ...]:
         """Digests of what lies, or lay, in `place`."""
-        inside = (Sha256(key.removeprefix(place.prefix).partition(".")[0]) for key in self.keys if key.startswith(place.prefix))
         # A store policy's `*` also matches slashes: others may write beneath a place, but not into it.
-        return tuple(digest for digest in inside if place.key(digest) in self._versions and "/" not in digest)
+        inside = ((_digest(key), key) for key in self._inside.get(place.prefix, ()))
+        return tuple(digest for digest, key in inside if place.key(digest) == key)
 
     def read(self, place: Place, digest: Sha256) -> bytes:
         """The object's bytes; raises EvidenceRejected or ObjectMissing naming it when it is not the only version, or another's."""
@@ -40,7 +48,24 @@ class Shelf:
 
     def read_key(self, key: str, digest: Sha256) -> bytes:
         """Like `read`, by the whole key."""
-        return read_sole(self._store, places.REPORTS, key, digest, self._versions.get(key, ()))
+        if key not in self._known:
+            _check_sole(places.REPORTS, key, self._versions.get(key, ()))
+            self._known[key] = self._packed[key] if key in self._packed else self._store.get(places.REPORTS, key, digest)
+        return self._known[key]
+
+    @property
+    def packed(self) -> int:
+        """How many objects were read out of the round's pack."""
+        return len(self._known.keys() & self._packed.keys())
+
+    def pack(self) -> bytes:
+        """The round's statements, lists and record that hold, in one piece."""
+        inside = []
+        for key in self.keys:
+            if places.holds(key) and "/report/" not in key:
+                with suppress(EvidenceRejected, ObjectMissing):
+                    inside.append((key, self.read_key(key, _digest(key))))
+        return pack.pack(inside)
 
     def sole(self, place: Place, what: str) -> Sha256:
         """The digest of the one object in `place`; raises ObjectMissing or EvidenceRejected naming the place."""
@@ -50,6 +75,12 @@ class Shelf:
         if len(found) > 1:
             raise EvidenceRejected(f"{place.bucket}/{place.key(found[1])}: got a second {what} beside {found[0][:16]}, want one")
         return found[0]
+
+    def _unpack(self) -> None:
+        place = places.report(self._round, pack.SUFFIX)
+        for digest in self.digests(place):
+            with suppress(EvidenceRejected, ObjectMissing):
+                self._packed |= pack.unpack(self.read(place, digest))
 
     def statement(
         self, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context, digest: Sha256 | None = None
@@ -76,14 +107,18 @@ class Shelf:
         return value
 
 
-def read_sole(store: ObjectStore, bucket: str, key: str, digest: Sha256, versions: Iterable[Version]) -> bytes:
-    """An object that was written exactly once; raises EvidenceRejected or ObjectMissing naming it."""
+def _check_sole(bucket: str, key: str, versions: Iterable[Version]) -> None:
     found = tuple(versions)
     if not found:
         raise ObjectMissing(f"{bucket}/{key}: got nothing from the store; it was never written, expired or is damaged")
     if len(found) > 1 or found[0].deleted:
         what = "a deletion marker" if found[0].deleted else f"newer version {found[0].version_id}"
         raise EvidenceRejected(f"{bucket}/{key}: got {len(found)} versions, the newest {what}, want the first one only")
+
+
+def read_sole(store: ObjectStore, bucket: str, key: str, digest: Sha256, versions: Iterable[Version]) -> bytes:
+    """An object that was written exactly once; raises EvidenceRejected or ObjectMissing naming it."""
+    _check_sole(bucket, key, versions)
     return store.get(bucket, key, digest)
 
 
@@ -97,6 +132,10 @@ def naming(place: Place, digest: Sha256) -> Iterator[None]:
         if name in str(error):
             raise
         raise EvidenceRejected(f"{name}: {error}") from error
+
+
+def _digest(key: str) -> Sha256:
+    return Sha256(key.rpartition("/")[2].partition(".")[0])
 
 
 def _by_key(versions: Iterable[Version]) -> dict[str, tuple[Version, ...]]:

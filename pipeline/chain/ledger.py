@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from eth_typing import ChecksumAddress, HexStr
 from eth_utils.crypto import keccak
@@ -30,6 +30,9 @@ from pipeline.chain.outbox import Outbox
 from pipeline.consortium import LedgerLocation
 from pipeline.domain import Address, Context, Result, RoundId, RoundStatus, Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured
+
+_FIRST_WINDOW = 1000
+"""Blocks in which a round's neighbours are looked for first; each further look takes twice as many."""
 
 
 class HospitalStatus(StrEnum):
@@ -199,6 +202,33 @@ class Ledger:
         found = _assemble(self._events(None, None, self._start()))
         return tuple(state for state in found if study in (None, state.study))
 
+    def before(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
+        """The `count` rounds of its study that were finalised last before `state` was opened, oldest first."""
+        found: list[RoundId] = []
+        start, last, width = self._start(), state.opened.place.block, _FIRST_WINDOW
+        while last >= start and len(found) < count:
+            first = max(start, last - width + 1)
+            decided = []
+            for event in self._steps(state.study, first, last):
+                if event.round == state.round:
+                    break  # the order of events is the order of blocks and of transactions within one
+                if isinstance(event, FinalisedEvent):
+                    decided.append(event.round)
+            found = decided + found
+            last, width = first - 1, 2 * width
+        return tuple(self.round(number) for number in found[len(found) - min(count, len(found)) :])
+
+    def after(self, state: RoundState) -> RoundState | None:
+        """The round of its study that was opened next; None while there is none."""
+        first, width, height, own = state.opened.place.block, _FIRST_WINDOW, self.height(), False
+        while first <= height:
+            for event in self._steps(state.study, first, first + width - 1):
+                if own and isinstance(event, OpenedEvent):
+                    return self.round(event.round)
+                own = own or event.round == state.round
+            first, width = first + width, 2 * width
+        return None
+
     def sealing_keys(self, round_id: RoundId) -> tuple[str, ...]:
         """Digests of the nodes' signed key records of a round, in the study's order of nodes."""
         return self.round(round_id).opened.sealing_keys
@@ -293,11 +323,17 @@ class Ledger:
 
     def _events(self, name: str | None, key: str | None, from_block: int) -> Iterator[Event]:
         topics = [contract.topic(name) if name else None, bytes.fromhex(key) if key else None]
-        wanted: FilterParams = {
-            "address": _checksum(self.contract),
-            "fromBlock": from_block,
-            "topics": [HexStr("0x" + item.hex()) if item else None for item in topics] if name or key else [],
-        }
+        yield from self._logs([_topic(item) for item in topics] if name or key else [], from_block, "latest")
+
+    def _steps(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent | FinalisedEvent]:
+        """Where rounds of a study were opened or finalised, in the blocks from `first` to `last`."""
+        names = [_topic(contract.topic(name)) for name in ("RoundOpened", "RoundFinalised")]
+        for event in self._logs([names, None, _topic(bytes.fromhex(study))], first, last):
+            if isinstance(event, OpenedEvent | FinalisedEvent):
+                yield event
+
+    def _logs(self, topics: Any, first: int, last: int | Literal["latest"]) -> Iterator[Event]:
+        wanted: FilterParams = {"address": _checksum(self.contract), "fromBlock": first, "toBlock": last, "topics": topics}
         with rpc.border("event logs"):
             for log in self._web3.eth.get_logs(wanted):
                 decoded = self._contract.events[_event_name(log)]().process_log(log)
@@ -320,6 +356,10 @@ def _assemble(found: Iterable[Event]) -> list[RoundState]:
         if not isinstance(event, StudyRegisteredEvent):
             by_round.setdefault(event.round, {})[fields[type(event)]] = event
     return [RoundState(**parts) for parts in by_round.values()]
+
+
+def _topic(value: bytes | None) -> HexStr | None:
+    return HexStr("0x" + value.hex()) if value else None
 
 
 def _event_name(log: LogReceipt) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.audit.audit import Outcome
 from pipeline.audit.dossier import Dossier
 from pipeline.audit.report import REASONS, TRUST
+from pipeline.cli import sweep
 from pipeline.cli.evidence import Evidence
 from pipeline.domain import RoundId, RoundStatus, Verdict
 from pipeline.settings import Settings
@@ -57,8 +60,17 @@ def show(round_id: RoundNumber, json_: JsonOption = False) -> None:
         print_round(dossier, _console)
 
 
-def audit(round_id: RoundNumber, json_: JsonOption = False) -> None:
-    """Check one round against the ledger and every stored object; exit code 1 naming the first thing that does not fit."""
+def audit(
+    round_id: Annotated[int | None, typer.Argument(metavar="ROUND", min=1, help="Number of the round on the ledger.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Audit every round of the ledger, statements read from each round's pack.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Check one round, or all, against the ledger and what is stored; exit code 1 naming the first thing that does not fit."""
+    if (round_id is None) is not all_:
+        raise typer.BadParameter("want the number of a round, or --all")
+    if round_id is None:
+        _audit_all(json_)
+        return
     found = Evidence.open(Settings.load()).audit(RoundId(round_id))
     if json_:
         typer.echo(json.dumps(found.to_json(), indent=2))
@@ -72,6 +84,27 @@ def audit(round_id: RoundNumber, json_: JsonOption = False) -> None:
         else:
             _console.print(f"[red]FIRST PROBLEM:[/red] {escape(found.first_problem)}")
     raise typer.Exit(0 if found.passed else 1)
+
+
+def _audit_all(json_: bool) -> None:
+    started = time.monotonic()
+    with Progress(console=Console(stderr=True), transient=True, disable=json_) as progress:
+        task = progress.add_task("rounds")
+        reports = []
+        for report, total in sweep.audit_all(Settings.load()):
+            reports.append(report)
+            progress.update(task, total=total, completed=len(reports))
+    refused = [report for report in reports if not report.passed]
+    if json_:
+        found = {"rounds": len(reports), "passed": not refused, "failed": [report.to_json() for report in refused]}
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        for report in refused:
+            _console.print(f"[red]Round {report.round} ({report.status}):[/red] {escape(report.first_problem or 'not checked')}")
+        checks = sum(len(report.checks) for report in reports)
+        held = f"{len(reports) - len(refused)} of {len(reports)} rounds hold"
+        _console.print(f"[{'red' if refused else 'green'}]{held}[/]: {checks} checks in {time.monotonic() - started:.1f} s.")
+    raise typer.Exit(bool(refused))
 
 
 def print_round(dossier: Dossier, console: Console) -> None:

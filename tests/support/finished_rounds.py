@@ -285,6 +285,15 @@ class DictLedger:
     def rounds(self, study: None = None) -> tuple[RoundState, ...]:
         return tuple(self.states.values())
 
+    def before(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
+        states = list(self.states.values())
+        earlier = [other for other in states[: states.index(state)] if other.finalised]
+        return tuple(earlier[len(earlier) - min(count, len(earlier)) :])
+
+    def after(self, state: RoundState) -> RoundState | None:
+        states = list(self.states.values())
+        return next(iter(states[states.index(state) + 1 :]), None)
+
     def study(self, study: str) -> StudyState:
         ended = [state.result.new_model for state in self.states.values() if state.result]
         current = ended[-1] if ended else self.initial

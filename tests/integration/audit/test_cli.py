@@ -87,6 +87,35 @@ def test_an_audit_that_does_not_hold_ends_with_one_and_names_the_object(home: Pa
     assert f"FIRST PROBLEM: model: models/{key}" in ended.stdout
 
 
+def test_all_rounds_are_audited_at_once_by_several_processes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.cli.sweep._FEW", 1)
+    ended = wardround("audit", "--all")
+    assert ended.exit_code == 0
+    assert "2 of 2 rounds hold" in ended.stdout
+
+
+def test_an_audit_of_all_rounds_names_each_that_does_not_hold(home: Path, finished: Rounds) -> None:
+    key = places.model().key(finished.maker.current)
+    (path,) = (finished.server.folder / places.MODELS / key).rglob("xl.meta")
+    before = path.read_bytes()
+    path.write_bytes(before[:-20] + bytes([before[-20] ^ 1]) + before[-19:])
+    try:
+        ended, said = wardround("audit", "--all"), json.loads(wardround("audit", "--all", "--json").stdout)
+    finally:
+        path.write_bytes(before)
+    assert ended.exit_code == 1
+    assert "1 of 2 rounds hold" in ended.stdout
+    assert f"models/{key}" in ended.stdout
+    assert (said["rounds"], said["passed"], [report["round"] for report in said["failed"]]) == (2, False, [2])
+
+
+@pytest.mark.parametrize("arguments", [(), ("2", "--all")])
+def test_an_audit_wants_a_round_or_all(arguments: tuple[str, ...]) -> None:
+    ended = wardround("audit", *arguments)
+    assert ended.exit_code == 2
+    assert "want the number of a round, or --all" in ended.output
+
+
 def test_a_round_that_the_ledger_does_not_know_does_not_hold(home: Path) -> None:
     ended = wardround("audit", "77")
     assert ended.exit_code == 1

@@ -12,6 +12,7 @@ import pytest
 from pipeline.audit.publish import publish
 from pipeline.audit.repository import Remote
 from pipeline.audit.summary import summaries
+from pipeline.audit.sweep import Sweep
 from pipeline.domain import RoundId
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import sha256
@@ -63,7 +64,16 @@ def test_a_rerun_adds_no_commit_and_no_object(finished: Rounds, published: Path)
         "Round 2 of wisconsin, accuracy 66.7 %",
         "Round 1 of wisconsin, accuracy 63.9 %",
     ]
-    assert len(finished.auditor.list("reports", "rounds/2/report/")) == 4
+    assert len(finished.auditor.list("reports", "rounds/2/report/")) == 5
+
+
+def test_a_recorded_rounds_statements_come_in_one_piece(finished: Rounds, published: Path) -> None:
+    assert published.exists()
+    sweep = Sweep(finished.driver.ledger, finished.auditor)
+    for number in (1, 2):
+        report = sweep.audit(RoundId(number))
+        assert report.first_problem is None
+        assert "read from the round's pack" in report.checks[-1].detail
 
 
 def test_audits_pass_with_the_reports_stored(finished: Rounds, published: Path) -> None:

@@ -229,13 +229,23 @@ def test_four_strikes_quarantine_and_the_audit_counts_them_itself(world: World) 
     assert "it was in quarantine" in str(world.audit(7).first_problem)
 
 
-def test_a_broken_lineage_is_found_from_any_later_round(world: World) -> None:
+def test_a_damaged_model_is_found_in_its_own_round_and_in_the_next(world: World) -> None:
     result = world.ledger.states[RoundId(1)].result
     assert result is not None
     world.store.flip(places.MODELS, places.model().key(result.new_model))
-    report = world.audit()
+    assert "model: " in str(world.audit(1).first_problem)
+    report = world.audit(2)
     assert "lineage" in str(report.first_problem)
     assert result.new_model in str(report.first_problem)
+
+
+def test_a_round_that_starts_elsewhere_than_the_one_before_it_ended_breaks_the_lineage(world: World) -> None:
+    first = world.ledger.states[RoundId(1)].result
+    assert first is not None
+    world.maker.current = first.previous_model
+    world.maker.finish(RoundId(5))
+    assert "round 5: starts from another model" in str(world.audit(5).first_problem)
+    assert "round 5: starts from another model" in str(world.audit(4).first_problem)
 
 
 def test_a_model_that_is_no_single_tensor_is_refused(world: World) -> None:
@@ -258,7 +268,7 @@ def test_an_open_round_and_an_unknown_one_do_not_pass(world: World) -> None:
 
 
 def test_an_aborted_round_holds_while_its_model_stays_current(world: World) -> None:
-    assert "stayed current until round 4" in world.audit(3).checks[1].detail
+    assert "round 4 went on from it" in world.audit(3).checks[1].detail
     world.maker.open(RoundId(5))
     world.ledger.abort(RoundId(5))
     assert "is current" in world.audit(5).checks[1].detail
