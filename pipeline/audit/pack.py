@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.evidence.canonical import canonical_json, sha256
 
-SUFFIX = "evidence.json"
+SUFFIX = "pack"
 """Of the object's key among a round's reports."""
 
 _TEXTS = TypeAdapter(dict[str, str])
