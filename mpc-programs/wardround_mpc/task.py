@@ -17,6 +17,9 @@ from wardround_mpc.reading import LONGEST
 FILE = "task.json"
 """Written by `pipeline.mpc.engines.mp_spdz_programs` into the folder in which the compiler runs."""
 
+WIDEST = 4_000_000
+"""Activations evaluated at once where rounds are dear: keeps a party under 1 GB."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -27,18 +30,32 @@ class Task:
     samples: int
     largest_input: int
     network: Network
+    wide: bool = False
+    """Whether a round costs more than the memory that saves it (`pipeline.mpc.engines.mp_spdz_profiles`)."""
+
+    @property
+    def models_at_once(self) -> int:
+        """Models evaluated at once: the global one and every hospital's, or one."""
+        return self.hospitals + 1 if self.wide else 1
 
     @property
     def inputs(self) -> int:
         """Input words of one sample."""
         return math.prod(self.network.input_shape)
 
+    def hospitals_at_once(self, values: int) -> int:
+        """The largest divisor of all hospitals of which so many values each fit one step."""
+        return max(
+            count for count in range(1, self.hospitals + 1) if self.hospitals % count == 0 and (count == 1 or count * values <= LONGEST)
+        )
+
     @property
     def samples_per_block(self) -> int:
         """Samples evaluated at once: the largest divisor of all whose activations fit one step."""
         total = self.hospitals * self.samples
         widest = max(self.inputs, *(math.prod(step.raw.shape) for step in self.plan.steps))
-        return max(size for size in range(1, total + 1) if total % size == 0 and (size == 1 or size * widest <= LONGEST))
+        longest = WIDEST // self.models_at_once if self.wide else LONGEST
+        return max(size for size in range(1, total + 1) if total % size == 0 and (size == 1 or size * widest <= longest))
 
     @property
     def plan(self) -> Plan:
@@ -66,4 +83,5 @@ def load() -> Task:
         samples=sizes["samples"],
         largest_input=sizes["largest_input"],
         network=from_plain(sizes["network"]),
+        wide=sizes["profile"] == "wan",
     )

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pipeline.mpc.engines.base import Party
 
 _CHUNK = 1 << 18
+_RETRY_SECONDS = 0.02
 
 
 @contextlib.contextmanager
@@ -46,11 +47,13 @@ async def _relay(host: str, delay: float) -> asyncio.Server:
     name, _, port = host.rpartition(":")
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            onward_reader, onward_writer = await asyncio.open_connection(name, int(port), limit=_CHUNK)
-        except OSError:
-            writer.close()
-            return
+        # the caller was accepted already, so it cannot be refused any more: wait for the party that it wants
+        while True:
+            try:
+                onward_reader, onward_writer = await asyncio.open_connection(name, int(port), limit=_CHUNK)
+                break
+            except OSError:
+                await asyncio.sleep(_RETRY_SECONDS)
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await asyncio.gather(_pump(reader, onward_writer, delay), _pump(onward_reader, writer, delay))
 

@@ -35,6 +35,7 @@ from pipeline.mpc.engines.base import (
 )
 from pipeline.mpc.engines.digests import task_digest
 from pipeline.mpc.engines.meeting import Meeting
+from pipeline.mpc.engines.mp_spdz_profiles import Profile
 from pipeline.mpc.engines.mp_spdz_workdir import private_folder
 from pipeline.mpc.engines.pulse import Pulse
 from pipeline.settings import Settings
@@ -68,9 +69,10 @@ class MpSpdz(Engine):
 
     name: ClassVar[str] = "mp-spdz"
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, profile: Profile | None = None) -> None:
+        """`profile` for measurements; in a round the parties choose it by their slowest round trip."""
         settings = settings or Settings.load()
-        self._home, self._cache = settings.mp_spdz, settings.cache
+        self._home, self._cache, self._profile = settings.mp_spdz, settings.cache, profile
 
     def program_digest(self) -> Sha256:
         """SHA-256 over everything that decides what the parties compute."""
@@ -89,7 +91,7 @@ class MpSpdz(Engine):
 
     def prepare(self, protocol: str, task: Task) -> None:
         """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
-        self._compiled(protocol, task)
+        self._compiled(protocol, task, self._profile or Profile.LAN)
 
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
@@ -150,7 +152,8 @@ class MpSpdz(Engine):
             meeting.gather({"program": self.program_digest(), "task": task_digest(protocol, task)}, end)
             # after the peers have come, so that they learn what is wrong with this node's inputs
             content = shares.encode(vectors(), len(party.hosts), party.index)
-            bytecode = self._compiled(protocol, task)
+            round_trip = meeting.round_trip()
+            bytecode = self._compiled(protocol, task, self._profile or Profile.fitting(round_trip))
             with private_folder(party.workdir, len(content)) as folder:
                 _lay_out(folder, bytecode, content, party)
                 # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
@@ -159,15 +162,16 @@ class MpSpdz(Engine):
                 ended = _together(meeting, [str(self._binary(protocol)), *options, program], folder, bytecode, end)
                 return shares.decode_output(folder / "Player-Data", party.index, outputs), ended.stats
 
-    def _compiled(self, protocol: str, task: Task) -> Path:
+    def _compiled(self, protocol: str, task: Task, profile: Profile) -> Path:
         if isinstance(task, ProjectedTask):
             sizes = {"nodes": NODES[protocol], "hospitals": len(task.hospitals)}
             return programs.compiled("verify_projected", sizes, installation=self._home, cache=self._cache)
-        program, samples, largest_input = "trimmed_mean", 0, 0
+        # the trimmed mean has few rounds in any case: one layout of it
+        program, samples, largest_input, layout = "trimmed_mean", 0, 0, Profile.LAN
         if isinstance(task, VerifyTask):
-            program, samples, largest_input = "verify", task.rule.samples, max(map(abs, task.rule.input_range))
+            program, samples, largest_input, layout = "verify", task.rule.samples, max(map(abs, task.rule.input_range)), profile
         nodes, hospitals = NODES[protocol], len(task.hospitals)
-        shape = programs.shape(task.network, nodes=nodes, hospitals=hospitals, samples=samples, largest_input=largest_input)
+        shape = programs.shape(task.network, nodes=nodes, hospitals=hospitals, samples=samples, largest_input=largest_input, profile=layout)
         return programs.compiled(program, shape, installation=self._home, cache=self._cache)
 
     def _binary(self, protocol: str) -> Path:

@@ -18,6 +18,7 @@ from pipeline.evidence.canonical import digest, sha256
 from pipeline.files import locked
 from pipeline.layers import Network
 from pipeline.layers.table import to_plain
+from pipeline.mpc.engines.mp_spdz_profiles import Profile
 from pipeline.settings import PROJECT
 
 PROGRAMS = PROJECT / "mpc-programs"
@@ -29,9 +30,9 @@ _OPTIONS = ("-M", "-R", "64")
 """-M keeps the order of memory accesses: without it the compiler reorders them and the results are wrong."""
 
 
-def shape(network: Network, *, nodes: int, hospitals: int, samples: int, largest_input: int) -> Mapping[str, Any]:
-    """What the compiler must know (`wardround_mpc.task` reads it): sizes only, no value of a round."""
-    sizes = {"nodes": nodes, "hospitals": hospitals, "samples": samples, "largest_input": largest_input}
+def shape(network: Network, *, nodes: int, hospitals: int, samples: int, largest_input: int, profile: Profile) -> Mapping[str, Any]:
+    """What the compiler must know (`wardround_mpc.task` reads it): sizes and layout only, no value of a round."""
+    sizes = {"nodes": nodes, "hospitals": hospitals, "samples": samples, "largest_input": largest_input, "profile": profile.value}
     return sizes | {"network": to_plain(network)}
 
 

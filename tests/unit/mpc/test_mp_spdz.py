@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -16,6 +17,7 @@ from pipeline.mpc.engines import mp_spdz_programs as programs
 from pipeline.mpc.engines import mp_spdz_shares as shares
 from pipeline.mpc.engines.base import Party
 from pipeline.mpc.engines.mp_spdz import MpSpdz
+from pipeline.mpc.engines.mp_spdz_profiles import Profile
 from pipeline.mpc.engines.mp_spdz_workdir import private_folder
 from pipeline.settings import Settings
 from tests.support.parties import deal, self_signed
@@ -191,11 +193,12 @@ def test_the_engine_s_words_become_a_cause(words: str, meaning: str, tmp_path: P
 
 
 def test_the_key_of_a_compilation_depends_on_the_shape_alone() -> None:
-    sizes = {"nodes": 3, "hospitals": 5, "samples": 8, "largest_input": 255}
+    sizes: dict[str, Any] = {"nodes": 3, "hospitals": 5, "samples": 8, "largest_input": 255, "profile": Profile.LAN}
     one = programs.shape(LOGISTIC, **sizes)
     assert one == programs.shape(LOGISTIC, **sizes)
     assert one != programs.shape(MLP, **sizes)
     assert one != programs.shape(LOGISTIC, **sizes | {"nodes": 4})
+    assert one != programs.shape(LOGISTIC, **sizes | {"profile": Profile.WAN})
 
 
 def test_public_numbers_beyond_the_bit_budget_are_refused(engine: MpSpdz, tmp_path: Path) -> None:
