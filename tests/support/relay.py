@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.mpc.engines.base import Party
@@ -15,23 +15,23 @@ _RETRY_SECONDS = 0.02
 
 
 @contextlib.contextmanager
-def delayed(parties: Sequence[Party], round_trip_seconds: float) -> Iterator[list[Party]]:
-    """The parties, reaching one another with this round trip; the bandwidth is not limited."""
+def delayed(parties: Sequence[Party], round_trip_seconds: float, between: Collection[int] = ()) -> Iterator[list[Party]]:
+    """The parties, all or the two of `between` reaching one another with this round trip; the bandwidth is not limited."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     relays: list[asyncio.Server] = []
 
-    def relayed(host: str) -> str:
+    def seen(party: Party, index: int) -> str:
+        host = party.hosts[index]
+        if index == party.index or (between and not {index, party.index} <= set(between)):
+            return host
         relay = asyncio.run_coroutine_threadsafe(_relay(host, round_trip_seconds / 2), loop).result()
         relays.append(relay)
         return f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
 
     try:
-        yield [
-            replace(party, hosts=tuple(host if index == party.index else relayed(host) for index, host in enumerate(party.hosts)))
-            for party in parties
-        ]
+        yield [replace(party, hosts=tuple(seen(party, index) for index in range(len(party.hosts)))) for party in parties]
     finally:
         for relay in relays:
             loop.call_soon_threadsafe(relay.close)

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.domain import EngineStats, HospitalName, Sha256
+from pipeline.domain import EngineStats, Sha256
 from pipeline.errors import EngineFailed
 from pipeline.mpc import rule
 from pipeline.mpc.engines import mp_spdz_certificates as certificates
@@ -105,7 +105,7 @@ class MpSpdz(Engine):
         parts = (slice(0, size), slice(size, inputs_end), slice(inputs_end, payload.length))
 
         def vectors() -> list[shares.Held]:
-            held = _checked(components, task.hospitals, nodes, party.index, payload.length)
+            held = shares.checked(components, task.hospitals, nodes, party.index, payload.length)
             public = [shares.public(values, nodes, party.index) for values in (header, model)]
             return public + [{k: words[part] for k, words in hospital.items()} for part in parts for hospital in held]
 
@@ -119,7 +119,7 @@ class MpSpdz(Engine):
         header = [int(task.budget is not None), rule.projected_limit(task.budget)]
 
         def vectors() -> list[shares.Held]:
-            held = _checked(components, task.hospitals, nodes, party.index, rule.PROJECTIONS)
+            held = shares.checked(components, task.hospitals, nodes, party.index, rule.PROJECTIONS)
             return [shares.public(header, nodes, party.index), *held]
 
         return self._verdicts("verify_projected", protocol, task, vectors, party)
@@ -131,7 +131,7 @@ class MpSpdz(Engine):
             raise EngineFailed(f"mp-spdz: got {accepted} accepted updates, want at least {rule.FEWEST_ACCEPTED}")
 
         def vectors() -> list[shares.Held]:
-            held = _checked(components, task.hospitals, nodes, party.index, size)
+            held = shares.checked(components, task.hospitals, nodes, party.index, size)
             return [{k: words[:size] for k, words in hospital.items()} for hospital in held]
 
         words, stats = self._run("trimmed_mean", protocol, task, vectors, size, party)
@@ -221,17 +221,6 @@ def _nodes(protocol: str, party: Party) -> int:
             f"mp-spdz: got {len(party.hosts)} hosts and {len(party.peer_certificates)} certificates, want {NODES[protocol]} for {protocol}"
         )
     return NODES[protocol]
-
-
-def _checked(components: Components, hospitals: Sequence[HospitalName], nodes: int, index: int, length: int) -> list[shares.Held]:
-    every = [components.get(hospital, {}) for hospital in hospitals]
-    for hospital, held in zip(hospitals, every, strict=True):
-        if set(held) != set(range(nodes)) - {index}:
-            raise EngineFailed(f"mp-spdz: party {index}: got components {sorted(held)} of {hospital}, want all of {nodes} but {index}")
-        for k, words in held.items():
-            if words.dtype != np.int64 or words.ndim != 1 or len(words) < length:
-                raise EngineFailed(f"mp-spdz: party {index}: component {k} of {hospital} is not {length} 64-bit words")
-    return every
 
 
 def _header(task: VerifyTask) -> list[int]:

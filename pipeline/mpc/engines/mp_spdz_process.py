@@ -47,7 +47,6 @@ _OWN_CAUSES: Sequence[tuple[str, str]] = (
     (r"hash mismatch|MacCheck Failure|Invalid Commitment", "a party deviated from the protocol or holds altered components"),
     (r"program differs between parties", "a party runs another program; compare the nodes' versions of Wardround and of MP-SPDZ"),
     (r"Got to EOF when reading|failure reading", "the share file is shorter than the program expects"),
-    (r"Crash requested by program", "the share file is missing, or an input breaks what the program demands of it"),
     (r"No space left on device|failed writing", "the working folder is full"),
     (r"Binding to socket on \S+:(?P<port>\d+) failed", "port {port} is taken by another process"),
 )

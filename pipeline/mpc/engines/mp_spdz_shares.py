@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
+from pipeline.mpc.engines.base import Components
 
 Words = npt.NDArray[np.int64]
 Held = Mapping[int, Words]
@@ -27,6 +29,18 @@ def layout(nodes: int, index: int) -> tuple[int, ...]:
     # begins with its successor
     order = (2, 1) if nodes == 3 else (1, 2, 3)
     return tuple((index + offset) % nodes for offset in order)
+
+
+def checked(components: Components, hospitals: Sequence[HospitalName], nodes: int, index: int, length: int) -> list[Held]:
+    """What party `index` holds of each hospital, `length` words or more; raises EngineFailed naming hospital and component."""
+    every = [components.get(hospital, {}) for hospital in hospitals]
+    for hospital, held in zip(hospitals, every, strict=True):
+        if set(held) != set(range(nodes)) - {index}:
+            raise EngineFailed(f"mp-spdz: party {index}: got components {sorted(held)} of {hospital}, want all of {nodes} but {index}")
+        for k, words in held.items():
+            if words.dtype != np.int64 or words.ndim != 1 or len(words) < length:
+                raise EngineFailed(f"mp-spdz: party {index}: component {k} of {hospital} is not {length} 64-bit words")
+    return every
 
 
 def public(values: Sequence[int] | Words, nodes: int, index: int) -> Held:

@@ -215,7 +215,7 @@ def test_a_run_that_takes_much_longer_than_the_last_one_of_its_shape_is_given_up
 
 INPUTS = {
     "truncated": ("truncate -s -8 Persistence/*", "the share file is shorter than the program expects"),
-    "missing": ("rm Persistence/*", "the share file is missing"),
+    "missing": ("rm Persistence/*", "a check of the program failed"),
 }
 
 

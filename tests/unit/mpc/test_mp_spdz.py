@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,16 @@ import pytest
 
 from pipeline.errors import EngineFailed
 from pipeline.mpc.engines import mp_spdz_certificates as certificates
+from pipeline.mpc.engines import mp_spdz_durations as durations
 from pipeline.mpc.engines import mp_spdz_process as process
 from pipeline.mpc.engines import mp_spdz_programs as programs
 from pipeline.mpc.engines import mp_spdz_shares as shares
+from pipeline.mpc.engines import mp_spdz_workdir as workdir
 from pipeline.mpc.engines.base import Party
 from pipeline.mpc.engines.mp_spdz import MpSpdz
 from pipeline.mpc.engines.mp_spdz_profiles import Profile
 from pipeline.mpc.engines.mp_spdz_workdir import private_folder
+from pipeline.mpc.engines.pulse import Pulse
 from pipeline.settings import Settings
 from tests.support.parties import deal, self_signed
 from tests.support.tasks import LOGISTIC, MLP, random_round
@@ -116,6 +122,16 @@ def test_a_node_with_another_certificate_than_the_pinned_one_does_not_start(tmp_
         certificates.install(folder, 0, other, key, own.peer_certificates)
 
 
+@pytest.fixture
+def own_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A place of this test's own: other runs of this user sweep the usual one."""
+    place = workdir.RUNS.with_name(f"{workdir.RUNS.name}-test-{os.getpid()}")
+    monkeypatch.setattr(workdir, "RUNS", place)
+    yield
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.mark.usefixtures("own_place")
 def test_the_private_folder_is_private_and_gone_after_an_error(tmp_path: Path) -> None:
     seen: list[Path] = []
 
@@ -131,6 +147,7 @@ def test_the_private_folder_is_private_and_gone_after_an_error(tmp_path: Path) -
     assert not seen[0].exists()
 
 
+@pytest.mark.usefixtures("own_place")
 def test_what_a_killed_run_left_is_swept_and_a_running_one_is_left_alone(tmp_path: Path) -> None:
     with private_folder(tmp_path / "work", 1000) as running:
         stale = running.parent / "run-killed"
@@ -144,7 +161,8 @@ def test_what_a_killed_run_left_is_swept_and_a_running_one_is_left_alone(tmp_pat
 
 
 def run(command: list[str], folder: Path, seconds: float, cancelled: threading.Event | None = None) -> process.Ended:
-    return process.run(command, folder, folder / "party.log", time.monotonic() + seconds, cancelled or threading.Event())
+    limits = process.Limits(time.monotonic() + seconds, cancelled or threading.Event(), patience_seconds=0.5)
+    return process.run(command, folder, folder / "party.log", limits, Pulse())
 
 
 def test_a_process_that_ends_tells_its_code_and_cost(tmp_path: Path) -> None:
@@ -165,6 +183,21 @@ def test_a_failing_peer_ends_the_process_at_once(tmp_path: Path) -> None:
     threading.Timer(0.2, cancelled.set).start()
     ended = run(["sleep", "60"], tmp_path, 60, cancelled)
     assert ended.code is None
+
+
+def test_a_process_that_somebody_suspends_is_given_up(tmp_path: Path) -> None:
+    ended = run(["sh", "-c", "kill -STOP $$"], tmp_path, 60)
+    assert (ended.code, ended.suspended) == (None, True)
+    assert "suspended by a signal" in process.cause(ended, tmp_path / "party.log").text
+
+
+def test_the_next_run_may_take_ten_times_the_last_one_and_a_minute_at_any_rate(tmp_path: Path) -> None:
+    bytecode = tmp_path / "verify-0123"
+    assert durations.limit(bytecode) == float("inf")
+    durations.note(bytecode, 30)
+    assert durations.limit(bytecode) == 300
+    durations.note(bytecode, 0.5)
+    assert durations.limit(bytecode) == 60
 
 
 @pytest.mark.parametrize(
@@ -220,10 +253,12 @@ def test_components_that_do_not_fit_are_refused_by_name(engine: MpSpdz, tmp_path
     task, payloads = random_round(LOGISTIC)
     held, own = deal(payloads, 3)[0], party(tmp_path)
     name = task.hospitals[2]
+    length = len(payloads[name])
+    assert [set(each) for each in shares.checked(held, task.hospitals, 3, 0, length)] == [{1, 2}] * len(task.hospitals)
     with pytest.raises(EngineFailed, match=f"components \\[1\\] of {name}"):
-        engine.verify("replicated-ring", task, {**held, name: {1: held[name][1]}}, own)
+        shares.checked({**held, name: {1: held[name][1]}}, task.hospitals, 3, 0, length)
     with pytest.raises(EngineFailed, match=f"component 2 of {name}"):
-        engine.verify("replicated-ring", task, {**held, name: {1: held[name][1], 2: held[name][2][:-1]}}, own)
+        shares.checked({**held, name: {1: held[name][1], 2: held[name][2][:-1]}}, task.hospitals, 3, 0, length)
     with pytest.raises(EngineFailed, match="want 4 for rep4-ring"):
         engine.verify("rep4-ring", task, held, own)
     with pytest.raises(EngineFailed, match="want one of replicated-ring, rep4-ring"):

@@ -1,0 +1,52 @@
+"""Where the nodes are far from one another, the program is laid out for few rounds; whatever its layout, it says the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU
+from pipeline.mpc import reference
+from pipeline.mpc.engines.base import Task, VerifyOutput
+from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz_profiles import Profile
+from pipeline.settings import Settings
+from tests.support.parties import make_parties, outcomes_of, run_parties
+from tests.support.relay import delayed
+from tests.support.tasks import LOGISTIC, random_round
+
+pytestmark = pytest.mark.mp_spdz
+
+IMAGES = Network((2, 8, 8), (Conv2d(3, 3, padding=1), AvgPool2d(2), ReLU(), Conv2d(2, 2, stride=2), Flatten(), Linear(3)))
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return replace(Settings.load(), cache=tmp_path_factory.mktemp("cache"))
+
+
+def test_the_layout_of_few_rounds_gives_the_verdicts_of_the_reference(settings: Settings, tmp_path: Path) -> None:
+    task, payloads = random_round(IMAGES, hospitals=4, samples=6, seed=5)
+    for protocol, nodes in NODES.items():
+        for output in run_parties(MpSpdz(settings, Profile.WAN), protocol, task, payloads, tmp_path / protocol, count=nodes):
+            assert isinstance(output, VerifyOutput)
+            assert (output.accepted, output.budget) == reference.verify(task, payloads)
+
+
+def test_one_slow_connection_makes_all_parties_choose_the_layout_of_few_rounds(settings: Settings, tmp_path: Path) -> None:
+    chosen: list[Profile] = []
+
+    class Watched(MpSpdz):
+        def _compiled(self, protocol: str, task: Task, profile: Profile) -> Path:
+            chosen.append(profile)
+            return super()._compiled(protocol, task, profile)
+
+    task, payloads = random_round(LOGISTIC, hospitals=3, samples=4)
+    members = make_parties(3, tmp_path)
+    with delayed(members, 0.02, between=(1, 2)) as apart:
+        for output in outcomes_of(Watched(settings), "replicated-ring", task, payloads, apart):
+            assert isinstance(output, VerifyOutput)
+            assert (output.accepted, output.budget) == reference.verify(task, payloads)
+    assert chosen == [Profile.WAN] * 3
