@@ -27,6 +27,8 @@ ENGINES_AND_SERVICES = {
 }
 """Marker to name; a marker that no test carries is reported as not tested."""
 
+_LONGEST_FIRST = ("e2e", "integration/setup", "integration/roles", "integration/mpc", "")
+
 _outcomes: dict[str, Counter[str]] = {marker: Counter() for marker in ENGINES_AND_SERVICES}
 _seconds: Counter[str] = Counter()
 
@@ -44,7 +46,7 @@ def _stage(item: pytest.Item) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The longest first, so that no worker is left with one of them when the others are done.
-    items.sort(key=lambda item: ("e2e", "integration", "unit").index(_stage(item)))
+    items.sort(key=lambda item: next(place for place, folder in enumerate(_LONGEST_FIRST) if item.path.is_relative_to(HERE / folder)))
     for item in items:
         for marker in ENGINES_AND_SERVICES:
             if item.get_closest_marker(marker) and (reason := _missing(marker)):
@@ -52,13 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _ByInstallation(LoadScopeScheduling):
-    """Gives one worker all tests that start Airflow, those of a folder that shares one installation, else those of a file."""
+    """Gives one worker all tests that share one installation, else those of a file."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePosixPath(nodeid.partition("::")[0])
-        if {"e2e", "setup"} & set(file.parts) and "unit" not in file.parts:
-            return "airflow"
-        return str(file.parent if "roles" in file.parts else file)
+        return str(file.parent if {"e2e", "roles"} & set(file.parts) else file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
+from pipeline.installation import Installation
 from pipeline.setup.services import NAMES
 from tests.support.site import Site
 
@@ -18,12 +19,15 @@ def test_every_service_is_healthy_and_the_machine_has_what_it_needs(site: Site) 
 
 def test_down_leaves_nothing_running_and_up_finds_every_round_where_it_was(site: Site) -> None:
     rounds, digest = site.json("rounds"), site.wardround("study", "digest", "small")
+    installation, height = Installation.load(site.settings.installation), site.ledger.height()
     started = site.manager.processes()
     site.wardround("down")
     assert site.manager.processes() == site.parties() == []
     assert [process for process in started if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
     assert {row["process"] for row in site.json("status", ends_with=1)} == {"stopped"}
     site.wardround("up")
+    assert Installation.load(site.settings.installation) == installation
+    assert site.ledger.height() == height
     assert site.json("rounds") == rounds
     assert site.wardround("study", "digest", "small") == digest
     site.audit_all()

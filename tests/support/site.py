@@ -110,6 +110,11 @@ class Site:
         answer = self.airflow.post(f"/api/v2/dags/round_{study}/dagRuns", json=body).raise_for_status()
         return f"/api/v2/dags/round_{study}/dagRuns/{answer.json()['dag_run_id']}"
 
+    def runs(self, study: str) -> dict[str, str]:
+        """Airflow's words for the states of a study's runs, by run."""
+        answer = self.airflow.get(f"/api/v2/dags/round_{study}/dagRuns", params={"limit": 100}).raise_for_status()
+        return {run["dag_run_id"]: str(run["state"]) for run in answer.json()["dag_runs"]}
+
     def run_state(self, run: str) -> str:
         """Airflow's word for a run's state."""
         return str(self.airflow.get(run).raise_for_status().json()["state"])
