@@ -20,7 +20,7 @@ from pipeline.errors import EvidenceRejected, RoundAborted
 from pipeline.evidence.canonical import sha256
 from pipeline.mpc.rule import FEWEST_ACCEPTED
 from pipeline.mpc.sharing import Vector, component_digest, held_by
-from pipeline.mpc.spool import Part
+from pipeline.mpc.spool import Part, Spool
 
 BLOCK = 1 << 19
 """Words that are summed, sealed and sent at once: 4 MB."""
@@ -108,23 +108,29 @@ def open_sum(
     nodes: Sequence[NodeName],
     me: NodeName,
     exchange: Exchange,
+    kept: Spool,
     output: BinaryIO,
 ) -> Agreement:
-    """Write the sum of the accepted updates, `length` little-endian words, to `output`; raises RoundAborted when the nodes disagree."""
+    """Write the sum of the accepted updates, `length` little-endian words, to `output`; raises RoundAborted when the nodes disagree.
+
+    `kept` takes this node's component sums meanwhile.
+    """
     if len(accepted) < FEWEST_ACCEPTED:
         raise RoundAborted(f"got {len(accepted)} accepted updates, want at least {FEWEST_ACCEPTED}: the sum of fewer opens single ones")
     index = nodes.index(me)
     own = held_by(index, len(nodes))
-    # summed twice, once for the digests and once to send: cheaper than the memory or the disk to keep the sums
     digests: dict[int, list[Sha256]] = {component: [] for component in own}
+    blocks: list[dict[int, Part]] = []
     for sums in _sums(components, accepted, own, length):
         for component, words in sums.items():
             digests[component].append(component_digest(words))
+        blocks.append({component: kept.keep(words) for component, words in sums.items()})
     said = exchange.say(Sums(tuple(accepted), {component: tuple(found) for component, found in digests.items()}))
     agreement = agree(said, nodes)
     if me in agreement.deviating:
         raise RoundAborted(f"{me}: computed another component sum than the other holders; this node's inputs or memory are damaged")
-    for number, sums in enumerate(_sums(components, accepted, own, length)):
+    for number, parts in enumerate(blocks):
+        sums = {component: part[:] for component, part in parts.items()}
         for component, words in sums.items():
             if component_digest(words) != agreement.blocks[component][number]:
                 raise RoundAborted(f"{me}: component sum {component} changed while it was opened; this node's disk or memory is damaged")

@@ -27,6 +27,7 @@ from pipeline.mpc.journal import Journal
 from pipeline.mpc.mean import Sums
 from pipeline.mpc.projections import project
 from pipeline.mpc.sharing import Vector, component_digest
+from pipeline.mpc.spool import spool
 from pipeline.roles.desk import Sitting
 from pipeline.roles.intake import Inputs, say_once
 from pipeline.secret import Secret
@@ -93,10 +94,10 @@ def open_mean(
     path = total_file(journal, sitting.round_id)
     handle, scratch = tempfile.mkstemp(dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as output:
+        with os.fdopen(handle, "wb") as output, spool(desk.identity.home / "work") as kept:
             exchange = _StoreExchange(sitting, key, journal, deadline)
             size, nodes = desk.study.network.size, desk.study.nodes
-            agreement = mean.open_sum(inputs.components, accepted, size, nodes, me, exchange, output)
+            agreement = mean.open_sum(inputs.components, accepted, size, nodes, me, exchange, kept, output)
             output.flush()
             os.fsync(output.fileno())
         os.replace(scratch, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -26,7 +26,8 @@ from pipeline.files import write_atomic
 from pipeline.identity import Identity
 from pipeline.models import Vector
 from pipeline.mpc import engines, rule, sharing
-from pipeline.mpc.engines.base import AggregateTask, Components, Party, VerifyTask
+from pipeline.mpc.engines.base import AggregateTask, Components, Party, ProjectedTask, VerifyOutput, VerifyTask
+from pipeline.mpc.projections import project
 from pipeline.roles.parameters import rule_parameters
 from pipeline.roles.payload import payload
 from pipeline.settings import Settings
@@ -51,19 +52,55 @@ def reproduce(
         components = sharing.share(vector, len(held), hospital.sharing_secret, context)
         for node, own in enumerate(held):
             own[name] = {index: components[index] for index in sharing.held_by(node, len(held))}
+    if study.mode == "large":
+        return _reproduce_large(study, record, previous, {name: updates[name] for name in names}, held, settings)
     engine = engines.engine(study.engine, settings)
     task = VerifyTask(names, study.network, rule_parameters(study, finished, record.budget), previous)
     verified = _together(settings, record, lambda party: engine.verify(study.protocol, task, held[party.index], party))
+    accepted = _accepted(record, names, verified)
+    size = study.network.size
+    parts: list[Components] = [{name: {index: words[:size] for index, words in own[name].items()} for name in accepted} for own in held]
+    opening = AggregateTask(accepted, study.network)
+    opened = _together(settings, record, lambda party: engine.aggregate(study.protocol, opening, parts[party.index], party))
+    return _same_model(record, rule.new_model(previous, opened.total, opened.count))
+
+
+def _reproduce_large(
+    study: Study,
+    record: RoundRecord,
+    previous: Vector,
+    updates: Mapping[HospitalName, Vector],
+    held: Sequence[Components],
+    settings: Settings,
+) -> Sha256:
+    if record.seed is None:
+        raise EvidenceRejected(f"round {record.round}: got a record without the seed of its projections, want one of a large model's round")
+    task, size = ProjectedTask(tuple(updates), record.budget, record.seed), study.network.size
+    engine = engines.engine(study.engine, settings)
+
+    def verify(party: Party) -> VerifyOutput:
+        own = held[party.index]
+        rows = {name: project([*parts.values()], size, task.seed) for name, parts in own.items()}
+        projected = {name: dict(zip(own[name], rows[name], strict=True)) for name in own}
+        return engine.verify_projected(study.protocol, task, projected, party)
+
+    accepted = _accepted(record, task.hospitals, _together(settings, record, verify))
+    # whoever has all updates here needs no shares to add them
+    total: Vector = np.stack([updates[name] for name in accepted]).sum(axis=0, dtype=np.int64)
+    return _same_model(record, rule.new_model(previous, total, len(accepted)))
+
+
+def _accepted(record: RoundRecord, names: Sequence[HospitalName], verified: VerifyOutput) -> tuple[HospitalName, ...]:
     accepted = tuple(name for name, bit in zip(names, verified.accepted, strict=True) if bit)
     if accepted != record.accepted or verified.budget != record.next_budget:
         raise EvidenceRejected(
             f"round {record.round}: reproduced verdicts accept {', '.join(accepted)}, the record says {', '.join(record.accepted)}"
         )
-    size = study.network.size
-    parts: list[Components] = [{name: {index: words[:size] for index, words in own[name].items()} for name in accepted} for own in held]
-    opening = AggregateTask(accepted, study.network)
-    opened = _together(settings, record, lambda party: engine.aggregate(study.protocol, opening, parts[party.index], party))
-    digest = sha256(models.model_bytes(rule.new_model(previous, opened.total, opened.count)))
+    return accepted
+
+
+def _same_model(record: RoundRecord, model: Vector) -> Sha256:
+    digest = sha256(models.model_bytes(model))
     if digest != record.new_model:
         raise EvidenceRejected(f"round {record.round}: reproduced model {digest}, the record says {record.new_model}")
     return digest

@@ -25,14 +25,12 @@ def hostile_updates() -> dict[HospitalName, Vector]:
     generator = np.random.default_rng(3)
     common = generator.standard_normal(LENGTH)
     updates = {}
-    for name in (*(f"honest-{number}" for number in range(1, 7)), "wrapping", "halves", "huge", "lazy", "against"):
+    for name in (*(f"honest-{number}" for number in range(1, 7)), "wrapping", "huge", "lazy", "against"):
         direction = common + 0.5 * generator.standard_normal(LENGTH)
         update = (direction * np.sqrt(HONEST_NORM) / np.linalg.norm(direction)).astype(np.int64)
         match name:
             case "wrapping":
                 update[7] = 1 << 32
-            case "halves":
-                update[7] = update[8] = -(1 << 63)
             case "huge":
                 update *= 4
             case "lazy":

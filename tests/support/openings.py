@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from pipeline.errors import RoundAborted
 from pipeline.mpc import mean
 from pipeline.mpc.mean import Agreement, LargeComponents, Sums
 from pipeline.mpc.sharing import Vector
+from pipeline.mpc.spool import spool
 
 _SECONDS = 20
 
@@ -77,7 +80,8 @@ def open_everywhere(
         exchange = Neighbours(table, nodes[index], (spoils or {}).get(index, lambda words: words))
         output = io.BytesIO()
         try:
-            agreement = mean.open_sum(held[index], accepted, length, nodes, nodes[index], exchange, output)
+            with tempfile.TemporaryDirectory() as folder, spool(Path(folder)) as kept:
+                agreement = mean.open_sum(held[index], accepted, length, nodes, nodes[index], exchange, kept, output)
         except RoundAborted as error:
             with table.changed:
                 table.gone.add(nodes[index])

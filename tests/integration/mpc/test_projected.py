@@ -14,18 +14,17 @@ from pipeline.mpc.engines.spu import Spu
 from pipeline.settings import Settings
 from tests.support.large import HONEST_NORM, SEED, honest_names, hostile_updates, run_projected
 
-BUDGETS = pytest.mark.parametrize("budget", [None, HONEST_NORM], ids=["first round", "later round"])
+
+@pytest.mark.mp_spdz
+@pytest.mark.parametrize("protocol", NODES)
+def test_mp_spdz_equals_the_reference_in_the_first_round_and_later(protocol: str, tmp_path: Path) -> None:
+    engine = MpSpdz(replace(Settings.load(), cache=tmp_path / "cache"))
+    for budget in (None, HONEST_NORM):
+        _equals_the_reference(engine, protocol, NODES[protocol], budget, tmp_path / str(budget))
 
 
-@BUDGETS
-@pytest.mark.parametrize("protocol", [pytest.param(name, marks=pytest.mark.mp_spdz) for name in NODES])
-def test_mp_spdz_equals_the_reference(protocol: str, budget: int | None, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
-    engine = MpSpdz(replace(Settings.load(), cache=tmp_path_factory.getbasetemp() / "projected"))
-    _equals_the_reference(engine, protocol, NODES[protocol], budget, tmp_path)
-
-
-@BUDGETS
 @pytest.mark.spu
+@pytest.mark.parametrize("budget", [None, HONEST_NORM], ids=["first round", "later round"])
 def test_spu_equals_the_reference(budget: int | None, tmp_path: Path) -> None:
     _equals_the_reference(Spu(), "aby3", 3, budget, tmp_path)
 

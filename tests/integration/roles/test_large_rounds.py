@@ -15,7 +15,6 @@ from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
 from pipeline.errors import EvidenceRejected, RoundAborted, Unavailable, WardroundError
 from pipeline.evidence.canonical import sha256
-from pipeline.files import write_secret
 from pipeline.models import model_bytes
 from pipeline.mpc import reference_projected, rule
 from pipeline.mpc.engines.base import ProjectedTask
@@ -113,39 +112,40 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
 
 @pytest.mark.spu
 @pytest.mark.usefixtures("west_sums_wrongly")
-def test_three_nodes_open_nothing_when_one_of_them_sums_wrongly(site: Site) -> None:
+def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothing_when_one_sums_wrongly(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     play = site.play("large_of_three", hospitals=list(HOSPITALS[:3]), **LARGE)
     round_id = play.open()
     play.hospitals(round_id)
     play.commit(round_id)
+
+    reveal = large.seed
+
+    def withheld_by_west(sitting: Sitting, nonce: Path, journal: Journal, deadline: float) -> Sha256:
+        if sitting.desk.identity.name == WEST:
+            raise Unavailable("withheld")
+        return reveal(sitting, nonce, journal, time.monotonic() + 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(large, "seed", withheld_by_west)
+        missed = outcomes(play, "verify", round_id)
+    for name in (NORTH, EAST):
+        assert isinstance(missed[name], Unavailable)
+        assert "no Nonce from west" in str(missed[name])
+
     play.verify(round_id)
+    sitting = site.node_sitting(play, round_id, NORTH)
+    said = {name: site.board().only(round_id, Kind.NONCE, name) for name in play.study.nodes}
+    assert len({large.agreed_seed(site.node_sitting(play, round_id, name), said) for name in play.study.nodes}) == 1
+    west = site.node_sitting(play, round_id, WEST)
+    for change, why in (({"nonce": "00" * 32}, "not the one it committed to"), ({"commit_root": "00" * 32}, "for another commit")):
+        changed = west.desk.sign(Kind.NONCE, {**said[WEST].body, **change}, west.context)
+        with pytest.raises(EvidenceRejected, match=f"west: .*{why}"):
+            large.agreed_seed(sitting, said | {WEST: changed})
+
     for name, error in outcomes(play, "aggregate", round_id).items():
         assert isinstance(error, RoundAborted), name
         assert "component sum 1: north and west say different sums" in str(error)
         assert not site.board().digests(places.statement(round_id, Kind.VOTE, name))
         assert not list((site.settings.node(name) / "journal").glob(f"total-{round_id}*"))
-
-
-def test_a_nonce_that_a_node_withholds_or_changes_ends_the_round_under_its_name(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    play = site.play("large_nonce", hospitals=list(HOSPITALS[:3]), **LARGE)
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
-    reveal, withholding = large.seed, {WEST}
-
-    def soon(sitting: Sitting, nonce: Path, journal: Journal, deadline: float) -> Sha256:
-        if sitting.desk.identity.name in withholding:
-            raise Unavailable("withheld")
-        return reveal(sitting, nonce, journal, time.monotonic() + 1)
-
-    monkeypatch.setattr(large, "seed", soon)
-    found = outcomes(play, "verify", round_id)
-    for name in (NORTH, EAST):
-        assert isinstance(found[name], Unavailable)
-        assert "no Nonce from west" in str(found[name])
-
-    withholding.clear()
-    write_secret(site.settings.node(WEST) / "sealing" / f"{round_id}-nonce", bytes(32))
-    for error in outcomes(play, "verify", round_id).values():
-        assert isinstance(error, EvidenceRejected)
-        assert "west: got a nonce that is not the one it committed to" in str(error)

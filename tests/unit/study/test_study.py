@@ -16,6 +16,7 @@ from pipeline.settings import PROJECT
 from pipeline.study import Study, code_digest
 
 SHIPPED = sorted((PROJECT / "studies").glob("*.yaml"))
+TOO_LARGE = [{"Flatten": {}}, {"Linear": {"out_features": 200}}, {"Linear": {"out_features": 2}}]
 BASE: dict[str, Any] = yaml.safe_load((PROJECT / "studies" / "pneumonia.yaml").read_text())
 
 
@@ -66,7 +67,10 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
         ({"model": [{"Linear": {"out_features": 2}}]}, "model", "Linear", "put a Flatten before it"),
         ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 3}}]}, "model", "3 outputs", "2, one per class of pneumonia"),
         ({"model": [{"Flatten": {}}, {"Linear": {"out_features": "two"}}]}, "model.1.Linear.out_features", "'two'", "valid integer"),
-        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 200}}, {"Linear": {"out_features": 2}}]}, "model", "157402", "100000"),
+        ({"model": TOO_LARGE}, "model", "157402", "at most 100000, the limit for the encrypted rule; `mode: large` checks less, on more"),
+        ({"mode": "quick"}, "mode", "'quick'", "'full' or 'large'"),
+        ({"mode": "large"}, "mode", "large with 3938 parameters", "more than 100000 and at most 16000000"),
+        ({"mode": "large", "model": TOO_LARGE}, "rule.images_per_hospital", "", "the large-model mode has no peer validation"),
         ({"model": [{"Flatten": {}, "ReLU": {}}]}, "model.0", "Flatten", "one layer of"),
         ({"model": []}, "model", "[]", "at least 1 item"),
         ({"training__steps": -12}, "training.steps", "-12", "greater than or equal to 1"),
@@ -120,6 +124,12 @@ def test_a_file_that_is_no_mapping_is_refused(content: str, got: str, tmp_path: 
         Study.load(file)
 
 
+def test_a_large_model_is_taken_in_the_mode_that_says_so_and_no_samples_are_shared(tmp_path: Path) -> None:
+    study = Study.load(changed(tmp_path, mode="large", model=TOO_LARGE, rule={"strikes": 3}))
+    assert (study.network.size, study.samples_shared) == (157_402, 0)
+    assert Study.load(changed(tmp_path)).samples_shared > 0
+
+
 def test_a_missing_file_is_answered_with_the_studies_that_there_are() -> None:
     with pytest.raises(InvalidStudy, match="one of the studies there: breast_cancer, heart_disease, pneumonia, pneumonia_mp_spdz"):
         Study.load(PROJECT / "studies" / "none.yaml")
@@ -155,12 +165,13 @@ def test_the_digest_changes_with_every_field_of_the_study_and_with_a_nodes_key(t
     variants = [
         study,
         study.model_copy(update={"seed": 2}),
+        study.model_copy(update={"mode": "large"}),
         study.model_copy(update={"training": study.training.model_copy(update={"learning_rate": np.nextafter(0.05, 1)})}),
         study.model_copy(update={"rule": study.rule.model_copy(update={"below_peers_percent": 21})}),
         study.model_copy(update={"deadlines": study.deadlines.model_copy(update={"commit_seconds": 181})}),
     ]
     digests = {variant.digest(everybody) for variant in variants} | {study.digest(other_key)}
-    assert len(digests) == 6
+    assert len(digests) == 7
     assert study.digest(everybody) == study.digest(members())
 
 

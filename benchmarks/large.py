@@ -1,0 +1,244 @@
+"""What the large-model mode costs a node: the mean of component sums, and the projections, beside numpy's sum of the plain updates.
+
+Every party is a process of its own that reads its component files, as a node reads its spool; what they say and lend one another lies in a
+folder, sealed as in a round. `python -m benchmarks.large [--parameters 11000000] [--hospitals 10] [--nodes 3]`; needs about
+8 * parameters * hospitals * (nodes + 1) bytes of disk.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import psutil
+import typer
+from nacl.public import PrivateKey
+
+from pipeline.domain import Address, Context, HospitalName, NodeName, RoundId, Sha256
+from pipeline.files import write_atomic
+from pipeline.mpc import envelope, mean
+from pipeline.mpc.mean import BLOCK, LargeComponents, Sums
+from pipeline.mpc.projections import project
+from pipeline.mpc.sharing import Vector, held_by
+from pipeline.mpc.spool import Spooled, spool
+
+RESULTS = Path(__file__).parent / "results" / "large.json"
+
+_CONTEXT = Context(0, Address("benchmark"), Sha256("0" * 64), RoundId(1), Sha256("0" * 64))
+_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Work:
+    """One measurement: its sizes and the folder that holds its files."""
+
+    folder: Path
+    parameters: int
+    hospitals: int
+    nodes: int
+
+    @property
+    def names(self) -> tuple[HospitalName, ...]:
+        """The hospitals, all of them accepted."""
+        return tuple(HospitalName(f"hospital-{number}") for number in range(self.hospitals))
+
+    @property
+    def node_names(self) -> tuple[NodeName, ...]:
+        """The nodes."""
+        return tuple(NodeName(f"node-{number}") for number in range(self.nodes))
+
+    def deal(self) -> None:
+        """Write every hospital's update and its components."""
+        for number, hospital in enumerate(self.names):
+            generator = np.random.default_rng(number)
+            with _open_all([self.folder / f"{hospital}-update", *self._components(hospital)]) as (plain, first, *others):
+                for start in range(0, self.parameters, BLOCK):
+                    size = min(BLOCK, self.parameters - start)
+                    rest = update = generator.integers(-(1 << 12), 1 << 12, size, dtype=np.int64)
+                    for other in others:
+                        mask = generator.integers(-(2**63), 2**63, size, dtype=np.int64)
+                        rest = rest - mask
+                        other.write(mask.tobytes())
+                    plain.write(update.tobytes())
+                    first.write(rest.tobytes())
+
+    def held(self, index: int) -> LargeComponents:
+        """What a node holds, on disk."""
+        return {
+            hospital: {
+                component: Spooled(os.open(path, os.O_RDONLY), 0, self.parameters)
+                for component, path in enumerate(self._components(hospital))
+                if component != index
+            }
+            for hospital in self.names
+        }
+
+    def _components(self, hospital: HospitalName) -> list[Path]:
+        return [self.folder / f"{hospital}-component-{component}" for component in range(self.nodes)]
+
+
+@dataclass(frozen=True)
+class _FolderExchange:
+    work: Work
+    index: int
+
+    def say(self, sums: Sums) -> Mapping[NodeName, Sums]:
+        """Write what this node sums beside what the others write."""
+        nodes = self.work.node_names
+        write_atomic(self.work.folder / f"{nodes[self.index]}-said", json.dumps(sums.body()).encode())
+        said = {}
+        for place, node in enumerate(nodes):
+            body = json.loads(_awaited(self.work.folder / f"{node}-said"))
+            said[node] = Sums.parse(body, node, place, len(nodes), self.work.parameters)
+        return said
+
+    def lend(self, node: NodeName, component: int, number: int, words: Vector) -> None:
+        """Seal a block into the folder."""
+        data = envelope.seal({component: words}, _CONTEXT, HospitalName(f"sum/{number}"), node, _key(component).public_key)
+        write_atomic(self.work.folder / f"{self.work.node_names[self.index]}-to-{node}-{number}", data)
+
+    def borrow(self, holder: NodeName, component: int, number: int, digest: Sha256, size: int) -> Vector:
+        """Open a block from the folder."""
+        me = self.work.node_names[self.index]
+        data = _awaited(self.work.folder / f"{holder}-to-{me}-{number}")
+        return envelope.unseal(data, (component,), size, _CONTEXT, HospitalName(f"sum/{number}"), me, _key(component))[component]
+
+
+def _key(node: int) -> PrivateKey:
+    # public by design: every party of the measurement can seal for every other
+    return PrivateKey(bytes([node + 1]) * 32)
+
+
+def _awaited(path: Path) -> bytes:
+    while not path.exists():
+        time.sleep(_POLL_SECONDS)
+    return path.read_bytes()
+
+
+@contextmanager
+def _open_all(paths: list[Path]) -> Iterator[list[Any]]:
+    files = [path.open("wb") for path in paths]
+    try:
+        yield files
+    finally:
+        for file in files:
+            file.close()
+
+
+def _mean(work: Work, index: int) -> None:
+    nodes = work.node_names
+    with (work.folder / f"total-{index}").open("wb") as output, spool(work.folder / nodes[index]) as kept:
+        mean.open_sum(work.held(index), work.names, work.parameters, nodes, nodes[index], _FolderExchange(work, index), kept, output)
+
+
+def _projections(work: Work, index: int) -> None:
+    held = work.held(index)
+    vectors = [held[hospital][component] for hospital in work.names for component in held_by(index, work.nodes)]
+    project(vectors, work.parameters, Sha256("5e" * 32))
+
+
+def _numpy(work: Work, _: int) -> None:
+    with (work.folder / "total-numpy").open("wb") as output:
+        for start in range(0, work.parameters, BLOCK):
+            size = min(BLOCK, work.parameters - start)
+            updates = [np.fromfile(work.folder / f"{name}-update", np.int64, size, offset=8 * start) for name in work.names]
+            output.write(np.sum(updates, axis=0).tobytes())
+
+
+def _nothing(_work: Work, _index: int) -> None:
+    return
+
+
+_STEPS = {"mean": _mean, "projections": _projections, "numpy": _numpy, "nothing": _nothing}
+
+
+def _party(step: str, work: Work, index: int, results: Any) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    started = time.monotonic()
+    _STEPS[step](work, index)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    results.put({"cpu": cpu, "wall": time.monotonic() - started, "rss": after.ru_maxrss * 1024})
+
+
+def run(step: str, work: Work, parties: int) -> list[dict[str, float]]:
+    """What a step cost each of its parties, all at the same time."""
+    spawn = multiprocessing.get_context("spawn")
+    results = spawn.Queue()
+    processes = [spawn.Process(target=_party, args=(step, work, index, results)) for index in range(parties)]
+    for process in processes:
+        process.start()
+    found = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return found
+
+
+def measure(work: Work) -> dict[str, Any]:
+    """Deal, run every step, compare the totals."""
+    work.deal()
+    nothing = run("nothing", work, 1)[0]
+    plain, opened, projected = run("numpy", work, 1)[0], run("mean", work, work.nodes), run("projections", work, 1)[0]
+    expected = (work.folder / "total-numpy").read_bytes()
+    sent = sum(path.stat().st_size for path in work.folder.glob("*-to-*"))
+    cpu = sum(party["cpu"] for party in opened)
+    return {
+        "parameters": work.parameters,
+        "hospitals": work.hospitals,
+        "nodes": work.nodes,
+        "cores": psutil.cpu_count(),
+        "machine": platform.machine(),
+        "mean": {
+            "cpu_s_all_parties": round(cpu, 2),
+            "cpu_s_per_party": round(cpu / work.nodes, 2),
+            "wall_s": round(max(party["wall"] for party in opened), 2),
+            "rss_mb_per_party": _megabytes(max(party["rss"] for party in opened)),
+            "mb_sent_per_party": _megabytes(sent / work.nodes),
+            "equal_to_numpy": all((work.folder / f"total-{index}").read_bytes() == expected for index in range(work.nodes)),
+        },
+        "projections": {"cpu_s_per_party": round(projected["cpu"], 1), "rss_mb_per_party": _megabytes(projected["rss"])},
+        "numpy": {"cpu_s": round(plain["cpu"], 2), "rss_mb": _megabytes(plain["rss"])},
+        "imports_rss_mb": _megabytes(nothing["rss"]),
+        "ratios": {
+            "mean_per_party_over_numpy": round(cpu / work.nodes / plain["cpu"], 1),
+            "projections_per_party_over_numpy": round(projected["cpu"] / plain["cpu"], 1),
+        },
+    }
+
+
+def _megabytes(size: float) -> int:
+    return round(size / 1e6)
+
+
+def main(
+    parameters: Annotated[int, typer.Option(min=1)] = 11_000_000,
+    hospitals: Annotated[int, typer.Option(min=3)] = 10,
+    nodes: Annotated[int, typer.Option(min=3, max=4)] = 3,
+) -> None:
+    """Measure, print and write results/large.json."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(Work(Path(folder), parameters, hospitals, nodes))
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
+    sizes = ("parameters", "hospitals", "nodes")
+    rows = [row for row in known["rows"] if any(row[size] != result[size] for size in sizes)] + [result]
+    ordered = sorted(rows, key=lambda row: [row[size] for size in sizes])
+    write_atomic(RESULTS, (json.dumps({"rows": ordered}, indent=2) + "\n").encode())
+    typer.echo(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    app()
