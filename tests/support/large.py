@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.domain import HospitalName, Sha256
-from pipeline.mpc.engines.base import Engine, ProjectedTask, VerifyOutput
+from pipeline.errors import EngineFailed
+from pipeline.mpc.engines.base import Components, Engine, ProjectedTask, VerifyOutput
 from pipeline.mpc.projections import project
 from pipeline.mpc.sharing import Vector
 from tests.support.parties import deal, make_parties
@@ -47,15 +48,24 @@ def honest_names() -> list[HospitalName]:
 
 
 def run_projected(
-    engine: Engine, protocol: str, task: ProjectedTask, updates: Mapping[HospitalName, Vector], nodes: int, folder: Path
-) -> Sequence[VerifyOutput]:
-    """What each node learns, each having projected its own components."""
-    parties = make_parties(nodes, folder)
+    engine: Engine,
+    protocol: str,
+    task: ProjectedTask,
+    updates: Mapping[HospitalName, Vector],
+    nodes: int,
+    folder: Path,
+    dealt: Sequence[Components] | None = None,
+) -> Sequence[VerifyOutput | EngineFailed]:
+    """What each node learns, or why it does not, each having projected its own components."""
+    parties, dealt = make_parties(nodes, folder), dealt or deal(updates, nodes)
 
-    def one(index: int) -> VerifyOutput:
-        held = deal(updates, nodes)[index]
+    def one(index: int) -> VerifyOutput | EngineFailed:
+        held = dealt[index]
         projected = {name: dict(zip(parts, project(list(parts.values()), LENGTH, task.seed), strict=True)) for name, parts in held.items()}
-        return engine.verify_projected(protocol, task, projected, parties[index])
+        try:
+            return engine.verify_projected(protocol, task, projected, parties[index])
+        except EngineFailed as error:
+            return error
 
     with ThreadPoolExecutor(nodes) as threads:
         return list(threads.map(one, range(nodes)))

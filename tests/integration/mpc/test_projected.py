@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.errors import EngineFailed
 from pipeline.mpc import reference_projected
-from pipeline.mpc.engines.base import Engine, ProjectedTask
+from pipeline.mpc.engines.base import Engine, ProjectedTask, VerifyOutput
 from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
 from pipeline.mpc.engines.spu import Spu
 from pipeline.settings import Settings
 from tests.support.large import HONEST_NORM, SEED, honest_names, hostile_updates, run_projected
+from tests.support.parties import deal
 
 
 @pytest.mark.mp_spdz
@@ -21,6 +24,18 @@ def test_mp_spdz_equals_the_reference_in_the_first_round_and_later(protocol: str
     engine = MpSpdz(replace(Settings.load(), cache=tmp_path / "cache"))
     for budget in (None, HONEST_NORM):
         _equals_the_reference(engine, protocol, NODES[protocol], budget, tmp_path / str(budget))
+
+
+@pytest.mark.mp_spdz
+def test_a_node_that_projects_an_altered_component_ends_the_verification_at_every_node(tmp_path: Path) -> None:
+    updates = {name: update for name, update in hostile_updates().items() if name in honest_names()[:3]}
+    dealt = deal(updates, 3)
+    first = next(iter(updates))
+    dealt[1] = {**dealt[1], first: {k: words + np.int64(k == 2) for k, words in dealt[1][first].items()}}
+    engine = MpSpdz(replace(Settings.load(), cache=tmp_path / "cache"))
+    outcomes = run_projected(engine, "replicated-ring", ProjectedTask(tuple(updates), None, SEED), updates, 3, tmp_path / "run", dealt)
+    assert all(isinstance(outcome, EngineFailed) for outcome in outcomes)
+    assert "altered components" in " ".join(map(str, outcomes))
 
 
 @pytest.mark.spu
@@ -35,4 +50,5 @@ def _equals_the_reference(engine: Engine, protocol: str, nodes: int, budget: int
     accepted, following = reference_projected.verify(task, updates)
     assert [name for name, bit in zip(updates, accepted, strict=True) if bit] == honest_names()
     for output in run_projected(engine, protocol, task, updates, nodes, folder):
+        assert isinstance(output, VerifyOutput), output
         assert (output.accepted, output.budget) == (accepted, following)
