@@ -12,7 +12,7 @@ Shape = tuple[int, ...]
 """Shape of one sample, without the batch: (channels, height, width) or (features,)."""
 
 ACTIVATION_BITS = 12
-"""Fractional bits of every value between two weighted layers."""
+"""Fractional bits of values between two weighted layers where more could wrap."""
 
 WEIGHT_BITS = UPDATE_BITS
 """Fractional bits of every weight; weights are never truncated."""

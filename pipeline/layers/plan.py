@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -62,11 +63,15 @@ class Plan:
 
 
 def plan(network: Network, largest_input: int) -> Plan:
-    """The steps for inputs within `largest_input` (8 fractional bits); raises ValueError naming the layer whose bound reaches 2**62."""
+    """The steps for inputs within `largest_input` (8 fractional bits); raises ValueError naming the layer whose bound reaches 2**62.
+
+    Values keep all their fractional bits until a layer's results could reach 2**62; then those before it are narrowed to 12.
+    """
     steps: list[Step] = []
+    wide = 0
+    """First step whose results may still be narrowed."""
     values = Values.within(network.input_shape, INPUT_BITS, largest_input)
-    last_weighted = max((index for index, layer in enumerate(network.layers) if layer.parameter_shapes(network.shapes[index])), default=-1)
-    index = 0
+    index, _ = 0, network.shapes  # names a layer that does not fit
     while index < len(network.layers):
         first, layer = index, network.layers[index]
         following = network.layers[index + 1] if index + 1 < len(network.layers) else None
@@ -78,22 +83,34 @@ def plan(network: Network, largest_input: int) -> Plan:
         if layer.rectifies and steps:
             steps[-1] = replace(steps[-1], rectify=True, name=f"{steps[-1].name} + {name}")
             continue
-        narrowing, rectify = 0, layer.rectifies
-        if layer.chooses and steps:
-            # one floor and one sign per result instead of one per candidate
-            narrowing, rectify, values = steps[-1].narrowing, steps[-1].rectify, steps[-1].raw
-            steps[-1] = replace(steps[-1], narrowing=0, rectify=False)
+        if layer.outcome(values).largest >= VALUE_LIMIT and steps[wide:]:
+            steps[wide:] = _narrowed(steps[wide:])
+            wide, values = len(steps), steps[-1].outputs
         raw = layer.outcome(values)
         if raw.largest >= VALUE_LIMIT:
             raise ValueError(
                 f"{name}: values up to 2^{raw.largest.bit_length() - 1} could arise, want less than 2^62 for an exact encrypted "
                 "evaluation; use a narrower or shallower model"
             )
+        rectify = layer.rectifies
+        if layer.chooses and steps and not steps[-1].narrowing:
+            # one sign per winner instead of one per candidate
+            rectify = steps[-1].rectify
+            steps[-1] = replace(steps[-1], rectify=False)
         parameters = tuple(parameter for parameter in network.parameters if parameter.name.startswith(f"{first}."))
-        if parameters and first != last_weighted:
-            narrowing = raw.bits - ACTIVATION_BITS
-        elif not parameters:
-            narrowing += layer.gained_bits()
-        steps.append(Step(name, layer, parameters, values, raw, narrowing, rectify))
-        values = steps[-1].outputs
+        if parameters:
+            wide = len(steps)
+        steps.append(Step(name, layer, parameters, values, raw, 0, rectify))
+        values = raw
     return Plan(network, tuple(steps))
+
+
+def _narrowed(steps: list[Step]) -> list[Step]:
+    """The steps since the last weighted layer with one floor, where it meets the fewest values and can share the sign with a ReLU."""
+    place = min(range(len(steps)), key=lambda each: math.prod(steps[each].raw.shape))
+    chosen = steps[place]
+    done = [*steps[:place], replace(chosen, narrowing=max(chosen.raw.bits - ACTIVATION_BITS, 0))]
+    for step in steps[place + 1 :]:
+        inputs = done[-1].outputs
+        done.append(replace(step, inputs=inputs, raw=step.layer.outcome(inputs)))
+    return done

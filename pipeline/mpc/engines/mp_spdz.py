@@ -156,8 +156,9 @@ class MpSpdz(Engine):
             bytecode = self._compiled(protocol, task, self._profile or Profile.fitting(round_trip))
             with private_folder(party.workdir, len(content)) as folder:
                 _lay_out(folder, bytecode, content, party)
+                # no_memory_output: the engine would write every share of the run to disk as it ends
                 # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
-                options = ["-p", str(party.index), "-ip", "hosts", "-b", _BATCH[protocol], "-E", "64"]
+                options = ["-p", str(party.index), "-ip", "hosts", "-b", _BATCH[protocol], "-E", "64", "-o", "no_memory_output"]
                 meeting.agree({"program": bytecode.name})
                 ended = _together(meeting, [str(self._binary(protocol)), *options, program], folder, bytecode, end)
                 return shares.decode_output(folder / "Player-Data", party.index, outputs), ended.stats

@@ -19,6 +19,9 @@ from pipeline.mpc.engines.pulse import Pulse
 GUARD = ("prlimit", "--core=0", "setpriv", "--pdeathsig", "KILL", "--")
 """No core file of secrets, and no engine that outlives the worker that started it."""
 
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_TOP_PAD_": str(1 << 24)}
+"""Freed vectors are used again instead of being given back to the system and faulted in anew: a tenth of the time."""
+
 _TRAFFIC = re.compile(r"Data sent = ([0-9.e+-]+) MB in ~(\d+) rounds")
 _SAMPLE_SECONDS = 0.05
 
@@ -91,7 +94,7 @@ def run(command: Sequence[str], folder: Path, log: Path, limits: Limits, pulse: 
         process = subprocess.Popen(
             [*GUARD, *command],
             cwd=folder,
-            env={"PATH": os.defpath},
+            env={"PATH": os.defpath, **_KEEP_MEMORY},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

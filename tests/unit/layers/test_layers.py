@@ -18,7 +18,7 @@ from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.layers.conv2d import PooledConv2d
 from pipeline.layers.table import from_plain, layers_among, to_plain
-from tests.support.tasks import LOGISTIC, MLP, ONE, SMALL_CNN, lenet
+from tests.support.tasks import LOGISTIC, MLP, ONE, SMALL_CNN, lenet, small_cnn
 
 NETWORKS = {
     "logistic regression": LOGISTIC,
@@ -112,20 +112,21 @@ def test_narrowing_is_the_floor_of_the_division(values: list[int], bits: int, re
     assert found.tolist() == [max(value // 2**bits, 0) if rectify else value // 2**bits for value in values]
 
 
-def test_the_plan_folds_pooling_and_rectification_and_leaves_logits_exact() -> None:
+def test_the_plan_folds_pooling_and_narrows_only_where_the_next_layer_could_wrap() -> None:
     steps = plan(SMALL_CNN, 255).steps
     assert [step.name.count("layer") for step in steps] == [3, 3, 1, 1]
-    assert [step.narrowing for step in steps] == [14, 18, 0, 0]
+    assert [step.narrowing for step in steps] == [0, 32, 0, 0]
     assert [step.rectify for step in steps] == [True, True, False, False]
-    assert [step.outputs.bits for step in steps] == [12, 12, 12, 28]
+    assert [step.outputs.bits for step in steps] == [26, 12, 12, 28]
+    assert [step.narrowing for step in plan(MLP, 255).steps] == [0, 0]
+    assert [step.narrowing for step in plan(lenet(AvgPool2d), 255).steps] == [0, 32, 0, 16, 0]
 
 
 def test_the_plan_narrows_and_rectifies_only_the_winners_of_a_maximum() -> None:
-    network = Network((1, 18, 18), (Conv2d(4, 3), ReLU(), MaxPool2d(2), Conv2d(3, 3), MaxPool2d(3), ReLU(), Flatten(), Linear(3)))
-    steps = plan(network, 255).steps
-    assert [step.narrowing for step in steps] == [0, 12, 0, 16, 0, 0]
+    steps = plan(small_cnn(MaxPool2d), 255).steps
+    assert [step.narrowing for step in steps] == [0, 0, 0, 28, 0, 0]
     assert [step.rectify for step in steps] == [False, True, False, True, False, False]
-    assert [step.outputs.bits for step in steps] == [24, 12, 28, 12, 12, 28]
+    assert [step.outputs.bits for step in steps] == [24, 24, 40, 12, 12, 28]
 
 
 def _follow_every_value(network: Network, weights: np.ndarray, inputs: np.ndarray) -> None:
@@ -197,35 +198,33 @@ def test_any_network_keeps_its_bounds_and_equals_its_layers_one_by_one(network: 
 
 
 def _layer_by_layer(network: Network, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """The rule's own words: one floor to 12 bits after every weighted layer but the last, averages after a convolution before the floor."""
+    """Each step of the plan in numpy's plainest form."""
     parameters = {name: value[0] for name, value in split_parameters(network, weights[None]).items()}
-    x, bits, averaged = inputs, 8, False
-    for index, layer in enumerate(network.layers):
-        following = network.layers[index + 1] if index + 1 < len(network.layers) else None
-        match layer:
-            case Conv2d() | Linear():
-                weight, bias = parameters[f"{index}.weight"], parameters[f"{index}.bias"]
-                if isinstance(layer, Conv2d):
-                    x = np.pad(x, ((0, 0), (0, 0), *[(layer.padding, layer.padding)] * 2))
-                    windows = sliding_window_view(x, weight.shape[2:], axis=(2, 3))[:, :, :: layer.stride, :: layer.stride]
-                    x = np.einsum("nchwij,ocij->nohw", windows, weight) + (bias[:, None, None] << bits)
-                else:
-                    x = x @ weight.T + (bias << bits)
-                bits += 16
-                averaged = isinstance(layer, Conv2d) and isinstance(following, AvgPool2d)
-                if not averaged and following is not None:
-                    x, bits = x >> bits - 12, 12
-            case AvgPool2d(kernel_size=k):
-                x = sliding_window_view(x, (k, k), axis=(2, 3))[:, :, ::k, ::k].sum(axis=(4, 5))
-                gained = 2 * (k.bit_length() - 1)
-                x, bits = (x >> bits + gained - 12, 12) if averaged else (x >> gained, bits)
-                averaged = False
-            case MaxPool2d(kernel_size=k):
-                x = sliding_window_view(x, (k, k), axis=(2, 3))[:, :, ::k, ::k].max(axis=(4, 5))
-            case ReLU():
-                x = np.maximum(x, 0)
-            case Flatten():
-                x = x.reshape(len(x), -1)
+    x, bits = inputs, 8
+    for step in plan(network, 255).steps:
+        own = [parameters[parameter.name] for parameter in step.parameters]
+        layers = [step.layer.convolution, step.layer.pooling] if isinstance(step.layer, PooledConv2d) else [step.layer]
+        for layer in layers:
+            match layer:
+                case Conv2d(stride=stride, padding=padding):
+                    weight, bias = own
+                    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+                    windows = sliding_window_view(x, weight.shape[2:], axis=(2, 3))[:, :, ::stride, ::stride]
+                    x, bits = np.einsum("nchwij,ocij->nohw", windows, weight) + (bias[:, None, None] << bits), bits + 16
+                case Linear():
+                    weight, bias = own
+                    x, bits = x @ weight.T + (bias << bits), bits + 16
+                case AvgPool2d(kernel_size=k):
+                    x = sliding_window_view(x, (k, k), axis=(2, 3))[:, :, ::k, ::k].sum(axis=(4, 5))
+                    bits += 2 * (k.bit_length() - 1)
+                case MaxPool2d(kernel_size=k):
+                    x = sliding_window_view(x, (k, k), axis=(2, 3))[:, :, ::k, ::k].max(axis=(4, 5))
+                case Flatten():
+                    x = x.reshape(len(x), -1)
+        if step.narrowing:
+            x, bits = x >> step.narrowing, 12
+        if step.rectify:
+            x = np.maximum(x, 0)
     return x
 
 
