@@ -13,10 +13,10 @@ FIND_PYTHON = for python in $${PYTHON:-} python3.11 python3 "$$(uv python find -
 	if [ "$$("$$python" -c 'import sys; print(sys.version_info[:2] == (3, 11))' 2>/dev/null)" = True ]; then echo "$$python"; exit 0; fi; done; \
 	echo "found no Python 3.11; install it (Debian: apt-get install python3.11 python3.11-venv; else: uv python install 3.11), or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1
 
-.PHONY: help setup demo test check lock clean distclean
+.PHONY: help setup demo test test-bft check lock clean distclean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 setup:  ## environments, npm packages and MinIO; minutes the first time, a second when nothing is missing
 	@python="$$($(FIND_PYTHON))"; echo "set-up with $$python"; "$$python" -m pipeline.setup.tools
@@ -27,6 +27,10 @@ demo: setup  ## three federated rounds with real services and one hospital that 
 
 test: setup  ## unit, integration and end-to-end tests; ends by naming the engines and services exercised
 	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder tests
+
+test-bft: setup  ## whole rounds on four validators of a real BFT chain, alone in a network namespace; builds for minutes the first time
+	@$(PY) -m pipeline.setup.tools bft
+	@unshare --map-root-user --net $(PY) -m tests.support.alone $(PY) -m pytest -m bft tests/integration/bft
 
 check: setup  ## formatting, lint, types, import direction, compose schema
 	@.venv/bin/ruff format --check --quiet .

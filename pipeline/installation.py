@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,9 @@ from pipeline.files import write_atomic
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
 
 
+SERVICES = ("store", "rpc", "airflow")
+
+
 class Installation(BaseModel):
     """Addresses of the services, without a trailing slash."""
 
@@ -22,6 +26,13 @@ class Installation(BaseModel):
     store: _Url
     rpc: _Url
     airflow: _Url
+    development_chain: bool = True
+    """Whether the embedded development chain runs here, at `rpc`; else `rpc` is a node of a chain that runs elsewhere."""
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """Service to its address."""
+        return {name: getattr(self, name) for name in SERVICES}
 
     @classmethod
     def load(cls, path: Path) -> Installation:

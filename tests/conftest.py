@@ -24,10 +24,12 @@ ENGINES_AND_SERVICES = {
     "minio": "MinIO",
     "anvil": "anvil (development chain)",
     "airflow": "Airflow",
+    "bft": "BFT chain of four validators",
 }
 """Marker to name; a marker that no test carries is reported as not tested."""
 
 _LONGEST_FIRST = ("e2e", "integration/setup", "integration/roles", "integration/mpc", "")
+_EXERCISES = "exercises"
 
 _outcomes: dict[str, Counter[str]] = {marker: Counter() for marker in ENGINES_AND_SERVICES}
 _seconds: Counter[str] = Counter()
@@ -49,7 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next(place for place, folder in enumerate(_LONGEST_FIRST) if item.path.is_relative_to(HERE / folder)))
     for item in items:
         for marker in ENGINES_AND_SERVICES:
-            if item.get_closest_marker(marker) and (reason := _missing(marker)):
+            if not item.get_closest_marker(marker):
+                continue
+            # Reports carry these to where the summary is written; a report's keywords also hold the names of folders.
+            item.user_properties.append((_EXERCISES, marker))
+            if reason := _missing(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
@@ -79,9 +85,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     # Called where the summary is written, also when workers run the tests.
     _seconds[Path(report.nodeid).parts[1]] += report.duration
     if report.when == "call" or report.outcome != "passed":
-        for marker, outcomes in _outcomes.items():
-            if marker in report.keywords:
-                outcomes[report.outcome] += 1
+        for name, marker in report.user_properties:
+            if name == _EXERCISES:
+                _outcomes[str(marker)][report.outcome] += 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -95,7 +101,7 @@ def _said(marker: str, outcomes: Counter[str]) -> str:
     if outcomes["skipped"] and (reason := _missing(marker)):
         return f"not installed, {outcomes['skipped']} tests skipped ({reason})"
     if not outcomes["passed"] + outcomes["failed"]:
-        return "not tested"
+        return "not tested: opt-in, run `make test-bft`" if marker == "bft" else "not tested"
     counts = [f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if outcomes[outcome]]
     return f"tested ({', '.join(counts)})"
 

@@ -222,7 +222,7 @@ class Ledger:
         """The round of its study that was opened next; None while there is none."""
         first, width, height, own = state.opened.place.block, _FIRST_WINDOW, self.height(), False
         while first <= height:
-            for event in self._steps(state.study, first, first + width - 1):
+            for event in self._steps(state.study, first, min(height, first + width - 1)):
                 if own and isinstance(event, OpenedEvent):
                     return self.round(event.round)
                 own = own or event.round == state.round

@@ -13,6 +13,7 @@ from web3.exceptions import (
     Web3Exception,
     Web3RPCError,
 )
+from web3.middleware import ExtraDataToPOAMiddleware
 
 from pipeline.chain.contract import refusal
 from pipeline.errors import Misconfigured, Unavailable
@@ -22,11 +23,24 @@ _TIMEOUT_SECONDS = 30
 
 def connect(rpc_url: str, chain_id: int) -> Web3:
     """A client of the chain `chain_id`; raises Misconfigured when another chain answers, Unavailable when none does."""
-    web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": _TIMEOUT_SECONDS}))
+    web3 = _client(rpc_url)
     with border(f"chain id of {rpc_url}"):
         got = web3.eth.chain_id
     if got != chain_id:
         raise Misconfigured(f"{rpc_url}: got chain id {got}, want {chain_id}; correct the RPC URL, or the ledger in the consortium file")
+    return web3
+
+
+def chain_id(rpc_url: str) -> int:
+    """The number of the chain that answers; raises Unavailable when none does."""
+    with border(f"chain id of {rpc_url}"):
+        return int(_client(rpc_url).eth.chain_id)
+
+
+def _client(rpc_url: str) -> Web3:
+    web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": _TIMEOUT_SECONDS}))
+    # A QBFT block carries its validators and their seals where Ethereum has 32 bytes; other chains' blocks pass unchanged.
+    web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return web3
 
 

@@ -17,13 +17,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _console = Console(highlight=False, soft_wrap=True)
 
 
-def up() -> None:
+def up(
+    rpc: Annotated[
+        str | None, typer.Option(help="JSON-RPC of the chain for a new installation's ledger; by default an embedded development chain.")
+    ] = None,
+) -> None:
     """Set up what is missing and start the services of this machine."""
     from pipeline.setup import airflow
     from pipeline.setup.up import up as bring_up
 
     settings = Settings.load()
-    installation = bring_up(settings)
+    installation = bring_up(settings, rpc)
     password = airflow.password_file(settings, airflow.PROVIDER)
     _console.print(f"Airflow  {installation.airflow}  user [bold]{airflow.PROVIDER}[/bold], password in {password}")
 

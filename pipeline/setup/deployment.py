@@ -15,14 +15,13 @@ from pipeline.files import write_secret
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT, Settings
-from pipeline.setup import airflow, demonstration, health, ledger, members, services, store
+from pipeline.setup import airflow, besu, demonstration, health, ledger, members, services, store
 from pipeline.setup.up import load_studies
 
 FOLDER = PROJECT / "deployment"
-ADDRESSES = Installation(store="http://store:9000", rpc="http://chain:8545", airflow="http://airflow-api:8080")
 
 _PARTY_PORT = 7000
-_NOBODY = LedgerLocation(chain_id=1, contract="0x" + "00" * 20, development=True)
+_NOBODY = LedgerLocation(chain_id=besu.CHAIN_ID, contract="0x" + "00" * 20, development=False)
 _START_SECONDS = 120
 
 
@@ -39,23 +38,33 @@ def prepare(settings: Settings) -> None:
         write_secret(password, Secret.generate(24).token().encode())
     url = f"postgresql+psycopg2://airflow:{Secret.read(password).text()}@database/airflow"
     write_secret(settings.home / "secrets" / "airflow-database", url.encode())
-    for folder in (settings.records, settings.home / "minio", settings.home / "chain", settings.home / "airflow" / "logs"):
+    for folder in (settings.records, settings.home / "minio", settings.home / "airflow" / "logs"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ADDRESSES.save(settings.installation)
+    addresses(everybody.nodes[0]).save(settings.installation)
+    for node in everybody.nodes:
+        # Each node trusts its own validator; the others read through the first.
+        addresses(node).save(settings.home / "addresses" / f"{node}.yaml")
+    besu.prepare(settings, everybody.nodes, members.accounts(settings, everybody))
     if not settings.consortium.exists():
         # Docker would mount a folder where a file is missing; `--establish` fills in the ledger.
         members.publish(settings, everybody, _NOBODY, _address)
+
+
+def addresses(node: NodeName) -> Installation:
+    """Where the services answer, the chain by this node's validator."""
+    return Installation(store="http://store:9000", rpc=besu.rpc(node), airflow="http://airflow-api:8080", development_chain=False)
 
 
 def establish(settings: Settings) -> None:
     """Set up store, ledger, demonstration data, Airflow's database and users; may be repeated."""
     studies = load_studies(settings)
     everybody = members.members(studies)
-    health.wait("the object store", lambda: health.store(ADDRESSES), _START_SECONDS)
-    store.set_up(settings, ADDRESSES, everybody)
-    health.wait("the chain", lambda: health.chain(ADDRESSES, None), _START_SECONDS)
-    consortium = members.publish(settings, everybody, ledger.deploy(settings, ADDRESSES, unset=_NOBODY), _address)
-    ledger.establish(settings, ADDRESSES, consortium, studies)
+    installation = addresses(everybody.nodes[0])
+    health.wait("the object store", lambda: health.store(installation), _START_SECONDS)
+    store.set_up(settings, installation, everybody)
+    health.wait("the chain", lambda: health.chain(installation, None), _START_SECONDS)
+    consortium = members.publish(settings, everybody, ledger.deploy(settings, installation, unset=_NOBODY), _address)
+    ledger.establish(settings, installation, consortium, studies)
     demonstration.deal_records(settings, studies)
     demonstration.approve(settings, consortium, studies)
     airflow.prepare(settings, airflow.users(everybody.hospitals))

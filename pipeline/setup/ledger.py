@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipeline import places
 from pipeline.chain import ledger as chain
-from pipeline.chain.devchain import CHAIN_ID
+from pipeline.chain import rpc
 from pipeline.chain.ledger import HospitalStatus, Ledger
 from pipeline.chain.outbox import Outbox
 from pipeline.consortium import Consortium, LedgerLocation
@@ -22,11 +22,12 @@ from pipeline.train.network import initial_model
 
 
 def deploy(settings: Settings, installation: Installation, unset: LedgerLocation | None = None) -> LedgerLocation:
-    """The ledger that the members' file names, unless that is `unset`; else deployed by the provider on the development chain."""
+    """The ledger that the members' file names, unless that is `unset`; else deployed by the provider on the installation's chain."""
     if settings.consortium.exists() and (known := Consortium.load(settings.consortium).ledger) != unset:
         return known
-    outbox = _outbox(settings, Identity.load(settings.provider), installation)
-    return LedgerLocation(chain_id=CHAIN_ID, contract=chain.deploy(outbox), development=True)
+    chain_id = rpc.chain_id(installation.rpc)
+    contract = chain.deploy(_outbox(Identity.load(settings.provider), installation, chain_id))
+    return LedgerLocation(chain_id=chain_id, contract=contract, development=installation.development_chain)
 
 
 def establish(settings: Settings, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]) -> None:
@@ -43,11 +44,13 @@ def enrol(settings: Settings, installation: Installation, consortium: Consortium
         address = consortium.hospital(name)
         status = ledger.hospital(address)
         if status is HospitalStatus.UNKNOWN:
-            _outbox(settings, Identity.load(settings.hospital(name)), installation).send(ledger.register_hospital(), "register-hospital")
+            _outbox(Identity.load(settings.hospital(name)), installation, ledger.chain_id).send(
+                ledger.register_hospital(), "register-hospital"
+            )
         if status in (HospitalStatus.UNKNOWN, HospitalStatus.REGISTERED):
             waiting.append(address)
     if waiting:
-        provider = _outbox(settings, Identity.load(settings.provider), installation)
+        provider = _outbox(Identity.load(settings.provider), installation, ledger.chain_id)
         provider.send(ledger.authorise_hospitals(waiting), f"authorise-hospitals-{digest(waiting)[:16]}")
 
 
@@ -60,7 +63,7 @@ def register_studies(settings: Settings, installation: Installation, consortium:
         model = _publish_initial_model(Store(installation.store, provider.credentials), study)
         nodes = [Address(consortium.node(name).address) for name in study.nodes]
         call = ledger.register_study(chain.study_id(study.name), nodes, model)
-        _outbox(settings, provider, installation).send(call, f"register-study-{study.name}")
+        _outbox(provider, installation, ledger.chain_id).send(call, f"register-study-{study.name}")
     return [study.name for study in new]
 
 
@@ -72,5 +75,5 @@ def _publish_initial_model(store: Store, study: Study) -> Sha256:
     return model
 
 
-def _outbox(settings: Settings, actor: Identity, installation: Installation) -> Outbox:
-    return Outbox(actor.home / "outbox", actor.key, installation.rpc, CHAIN_ID)
+def _outbox(actor: Identity, installation: Installation, chain_id: int) -> Outbox:
+    return Outbox(actor.home / "outbox", actor.key, installation.rpc, chain_id)

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from pipeline import identity, ports
 from pipeline.consortium import PORTS_PER_NODE, Consortium, LedgerLocation, Node
-from pipeline.domain import HospitalName, NodeName
+from pipeline.domain import Address, HospitalName, NodeName
 from pipeline.errors import Misconfigured
 from pipeline.files import write_atomic, write_secret
-from pipeline.identity import StoreCredentials
+from pipeline.identity import SigningKey, StoreCredentials
 from pipeline.installation import Installation
 from pipeline.ports import LOOPBACK
 from pipeline.secret import Secret
@@ -26,7 +26,7 @@ from pipeline.study import Study
 
 def on_this_machine(settings: Settings, installation: Installation) -> Callable[[NodeName], str]:
     """Gives a node loopback and the first of its own free ports, apart from all that were given before."""
-    taken = {urlsplit(url).port or 0 for _, url in installation}
+    taken = {urlsplit(url).port or 0 for url in installation.urls.values()}
     if settings.consortium.exists():
         for node in Consortium.load(settings.consortium).nodes.values():
             taken |= _block(int(node.host.rpartition(":")[2]))
@@ -79,6 +79,12 @@ def create_actors(settings: Settings, everybody: Members, host: Callable[[NodeNa
     _credentials(settings.provider, "provider")
     settings.auditor.mkdir(mode=0o700, parents=True, exist_ok=True)
     _credentials(settings.auditor, "auditor")
+
+
+def accounts(settings: Settings, everybody: Members) -> list[Address]:
+    """Everybody who may send transactions: the provider, hospitals, nodes."""
+    homes = [settings.provider, *map(settings.hospital, everybody.hospitals), *map(settings.node, everybody.nodes)]
+    return [SigningKey(Secret.read(home / "signing-key")).address for home in homes]
 
 
 def store_users(settings: Settings, everybody: Members) -> list[tuple[StoreCredentials, Policy]]:

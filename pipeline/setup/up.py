@@ -13,15 +13,18 @@ from pipeline.settings import Settings
 from pipeline.setup import airflow, demonstration, health, ledger, members, programs, services, store, tools
 from pipeline.setup.members import Members
 from pipeline.setup.progress import note, step
-from pipeline.setup.services import AIRFLOW, CHAIN, STORE
+from pipeline.setup.services import AIRFLOW
 from pipeline.setup.supervisor import Supervisor
 from pipeline.study import Study
 
 _START_SECONDS = 180
 
 
-def up(settings: Settings) -> Installation:
-    """Set up what is missing, start what is down, wait until all of it is healthy; raises Misconfigured or Unavailable."""
+def up(settings: Settings, rpc: str | None = None) -> Installation:
+    """Set up what is missing, start what is down, wait until all of it is healthy; raises Misconfigured or Unavailable.
+
+    `rpc` is a node of the chain that a new installation's ledger is to stand on, by default an embedded development chain.
+    """
     studies = load_studies(settings)
     everybody = members.members(studies)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -35,12 +38,12 @@ def up(settings: Settings) -> Installation:
         manager = services.supervisor(settings)
         if not manager.running():
             manager.end_stray()
-        installation, moved = services.addresses(settings, running=manager.running())
+        installation, moved = services.addresses(settings, running=manager.running(), rpc=rpc)
         for name in moved:
             note(f"{name}: another program took its port, so it moves to {getattr(installation, name)}")
         airflow.configure(settings, installation)
         manager.start(services.programs(settings, installation))
-        for name in (STORE, CHAIN):
+        for name in services.backing(installation):
             manager.launch(name)
         airflow_launched = background.submit(_launch_airflow, settings, everybody, manager)
         with step("object store"):

@@ -23,7 +23,7 @@ from pipeline.roles.board import Board
 from pipeline.roles.desk import Sitting, hospital_desk, node_desk
 from pipeline.settings import Settings
 from pipeline.setup import demonstration, health, ledger, members, services, store, tools
-from pipeline.setup.services import CHAIN, STORE
+from pipeline.setup.services import STORE
 from pipeline.store.objects import Store
 from pipeline.study import Study
 from tests.support.rounds import Play
@@ -54,9 +54,9 @@ _EVERYBODY = {"hospitals": list(HOSPITALS), "nodes": list(NODES), "engine": "mp-
 
 
 class Site:
-    """MinIO, the development chain and every actor under one process manager; `settings.home` holds all that they write."""
+    """MinIO, a chain and every actor; `settings.home` holds all that they write. Without `rpc` the development chain runs here too."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, rpc: str | None = None) -> None:
         usual = Settings.load()
         self.settings = Settings(home, usual.data, usual.cache, usual.mp_spdz, home / "studies")
         home.mkdir(mode=0o700)
@@ -67,9 +67,9 @@ class Site:
         tools.npm_packages(self.settings)
         members.create_actors(self.settings, everybody)
         self.manager = services.supervisor(self.settings)
-        self.services, _ = services.addresses(self.settings, running=False)
+        self.services, _ = services.addresses(self.settings, running=False, rpc=rpc)
         self.manager.start(services.programs(self.settings, self.services))
-        for name in (STORE, CHAIN):
+        for name in services.backing(self.services):
             self.manager.launch(name)
         health.wait("the object store", lambda: health.store(self.services), _START_SECONDS)
         store.set_up(self.settings, self.services, everybody)

@@ -29,7 +29,8 @@ def test_a_worker_mounts_its_own_folder_and_no_other_private_one(name: str) -> N
     mounts = [volume.split(":") for volume in SERVICES[name]["volumes"]]
     writable = [mount[0] for mount in mounts if mount[2:] != ["ro"]]
     assert writable == [own]
-    public = {"./deployment/consortium.yaml", "./deployment/installation.yaml", "./deployment/certificates", "./studies"}
+    addresses = "./deployment/installation.yaml" if side == "hospital" else f"./deployment/addresses/{actor}.yaml"
+    public = {"./deployment/consortium.yaml", addresses, "./deployment/certificates", "./studies"}
     assert {mount[0] for mount in mounts} - {own} == public
 
 

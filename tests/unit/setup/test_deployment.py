@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.consortium import Consortium
+from pipeline.domain import NodeName
 from pipeline.installation import Installation
 from pipeline.settings import PROJECT
 from pipeline.setup import deployment
@@ -27,5 +28,5 @@ def test_prepare_makes_every_file_that_compose_mounts_and_keeps_it(tmp_path: Pat
 def test_members_are_reached_under_their_services_names(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     deployment.prepare(settings)
-    assert Installation.load(settings.installation) == deployment.ADDRESSES
+    assert Installation.load(settings.installation) == deployment.addresses(NodeName("north"))
     assert {name: node.host for name, node in Consortium.load(settings.consortium).nodes.items()}["north"] == "node-north:7000"
