@@ -16,6 +16,7 @@ import psutil
 import typer
 from rich.console import Console
 
+from pipeline import program
 from pipeline.cli.evidence import Evidence
 from pipeline.cli.runs import run
 from pipeline.domain import RoundId
@@ -71,6 +72,4 @@ def main(study: Annotated[str, typer.Argument()] = "pneumonia", rounds: Annotate
 
 
 if __name__ == "__main__":
-    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    app.command()(main)
-    app()
+    program.run(main)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline import program
 from pipeline.audit.orders import orders
 from pipeline.domain import RoundId
-from pipeline.errors import Misconfigured, WardroundError
+from pipeline.errors import Misconfigured
 from pipeline.files import write_atomic
 
 
@@ -35,9 +35,4 @@ def _line(arguments: tuple[str, ...]) -> bytes:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    app.command()(main)
-    try:
-        app()
-    except WardroundError as error:
-        sys.exit(f"error: {error}")
+    program.run(main)

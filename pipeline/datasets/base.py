@@ -99,6 +99,9 @@ class Dataset(ABC):
     sites: tuple[str, ...] = ()
     """The hospitals that the publisher's records come from, where it says so: a record's id then starts with its site and a dash."""
 
+    published_split: bool = False
+    """Whether the publisher says which records are for testing."""
+
     @property
     @abstractmethod
     def bounds(self) -> Mapping[str, tuple[float, float]]:

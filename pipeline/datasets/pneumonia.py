@@ -22,6 +22,7 @@ class Pneumonia(Images):
     shape = (1, 28, 28)
     classes = ("normal", "pneumonia")
     input_range = (-128, 127)
+    published_split = True
     source = "MedMNIST v2, CC BY 4.0; Kermany et al., Cell 2018"
 
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:

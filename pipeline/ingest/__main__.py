@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.errors import DataRejected, WardroundError
+from pipeline import program
+from pipeline.errors import DataRejected
 from pipeline.evidence.canonical import canonical_json
 from pipeline.files import write_atomic
 from pipeline.ingest.validate import run
@@ -29,9 +29,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)  # a pretty traceback would show local variables
-    app.command()(main)
-    try:
-        app()
-    except WardroundError as error:
-        sys.exit(f"error: {error}")
+    program.run(main)

@@ -7,7 +7,6 @@ compares the model with the one that the chain anchors.
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +16,10 @@ from typing import Annotated, TypeVar
 import numpy as np
 import typer
 
-from pipeline import models, ports
+from pipeline import models, ports, program
 from pipeline.audit.record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Sha256
-from pipeline.errors import EvidenceRejected, WardroundError
+from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import sha256
 from pipeline.files import write_atomic
 from pipeline.identity import Identity
@@ -147,9 +146,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    app.command()(main)
-    try:
-        app()
-    except WardroundError as error:
-        sys.exit(f"error: {error}")
+    program.run(main)

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from pipeline import program
 from pipeline.datasets import Samples
 from pipeline.datasets.pool import split
 from pipeline.datasets.records import read
 from pipeline.domain import HospitalName, RoundId, Verdict
-from pipeline.errors import Misconfigured, WardroundError
+from pipeline.errors import Misconfigured
 from pipeline.files import write_atomic
 from pipeline.models import model_bytes, parse_model
 from pipeline.secret import Secret
 from pipeline.settings import Settings
 from pipeline.study import Study
-from pipeline.train.baselines import baselines as classical
 from pipeline.train.misbehaviour import configured
 from pipeline.train.network import initial_model
 from pipeline.train.stage import run
 from pipeline.train.undefended import Member
 from pipeline.train.undefended import undefended as averaged
 
-app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)  # a pretty traceback would show local variables
+app = program.commands()
 
 StudyFile = Annotated[Path, typer.Option(help="study file")]
 Out = Annotated[Path, typer.Option(help="file to write")]
@@ -88,14 +87,6 @@ def undefended(
     _write(out, {str(number): _share(result) for number, result in zip(numbers, results, strict=True)})
 
 
-@app.command()
-def baselines(study: StudyFile, out: Out) -> None:
-    """Write the test accuracy of classical models on the pooled demonstration data (JSON)."""
-    loaded = Study.load(study)
-    train, test = (loaded.source.samples(records) for records in loaded.source.load(Settings.load().data))
-    _write(out, {name: _share(result) for name, result in classical(train, test, loaded.seed).items()})
-
-
 def _member(study: Study, hospital: str) -> HospitalName:
     if hospital not in study.hospitals:
         raise Misconfigured(f"--hospital: got {hospital!r}, want one of {', '.join(study.hospitals)}")
@@ -125,7 +116,4 @@ def _write(out: Path, content: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except WardroundError as error:
-        sys.exit(f"error: {error}")
+    program.run(app)

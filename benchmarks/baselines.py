@@ -1,0 +1,164 @@
+"""Classical models per hospital and pooled, and the study's network pooled and federated: `python -m benchmarks.baselines STUDY`.
+
+The federated network comes from the round's own functions in plain integers (training, rule, trimmed mean), without engine, chain or
+Airflow, all hospitals honest. Of every seed each part is made anew: the deal to the hospitals, which records test (unless the publisher
+says it), first model and batches. Pooled data are what no consortium has; they are the yardstick.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from pipeline import program
+from pipeline.datasets import Records, Samples
+from pipeline.domain import HospitalName, RoundId
+from pipeline.files import write_atomic
+from pipeline.ingest.partition import TEST_SHARE, deal
+from pipeline.roles.rehearsal import Member, rehearse
+from pipeline.secret import Secret
+from pipeline.settings import Settings
+from pipeline.study import Study
+from pipeline.train.baselines import Score, classical, score_classical, score_network
+from pipeline.train.misbehaviour import Behaviour
+from pipeline.train.network import initial_model
+from pipeline.train.stage import run
+
+RESULTS = Path(__file__).parent / "results" / "baselines"
+
+Found = dict[tuple[str, str, str], Score]
+"""Where it was trained (hospital, pooled, federated), model, and whose records tested it, to the score."""
+
+
+def measure(study: Study, records: tuple[Records, Records], rounds: int) -> tuple[Found, int, int]:
+    """All scores of one seed, and how many verdicts on honest hospitals there were and how many rejected one."""
+    dealt = deal(study, *_split(study, *records))
+    trains = {name: study.source.samples(train) for name, (train, _) in dealt.items()}
+    tests = {name: study.source.samples(test) for name, (_, test) in dealt.items()}
+    everything, all_tests = _together(trains.values()), _together(tests.values())
+    found: Found = {}
+    for name, train in trains.items():
+        for model, fitted in classical(train, study.seed).items():
+            found["hospital", model, name] = score_classical(fitted, tests[name])
+    for model, fitted in classical(everything, study.seed).items():
+        found["pooled", model, "all"] = score_classical(fitted, all_tests)
+        found |= {("pooled", model, name): score_classical(fitted, test) for name, test in tests.items()}
+
+    numbers = [RoundId(number) for number in range(1, rounds + 1)]
+    members = {name: Member.of(train, _secret(study, name)) for name, train in trains.items()}
+    played = rehearse(study, members, numbers)
+    pooled = _pooled_network(study, everything, numbers)
+    for where, vector in (("federated", played[-1].model), ("pooled", pooled)):
+        found[where, "network", "all"] = score_network(study, vector, all_tests)
+        found |= {(where, "network", name): score_network(study, vector, test) for name, test in tests.items()}
+    verdicts = [bit for each in played for bit in each.accepted.values()]
+    return found, len(verdicts), verdicts.count(False)
+
+
+def _pooled_network(study: Study, everything: Samples, rounds: list[RoundId]) -> np.ndarray:
+    """The study's network trained on all records by as many steps as all hospitals take together."""
+    model, behaviour = initial_model(study), Behaviour("has all data", effort=len(study.hospitals), keeps_budget=False)
+    for finished, round_id in enumerate(rounds):
+        model = model + run(
+            study,
+            model,
+            everything,
+            round_id=round_id,
+            finished=finished,
+            hospital=HospitalName("pooled"),
+            budget=None,
+            behaviour=behaviour,
+        )
+    return model
+
+
+def _split(study: Study, train: Records, test: Records) -> tuple[Records, Records]:
+    """Test records of this seed, one of TEST_SHARE of each class of each site, unless the publisher chose them."""
+    if study.source.published_split:
+        return train, test
+    everything = _all_records(train, test)
+    rng = np.random.Generator(np.random.PCG64(study.seed))
+    sites = np.array([str(identity).rsplit("-", 1)[0] for identity in everything.ids])
+    chosen = np.zeros(len(everything), dtype=bool)
+    for site in np.unique(sites):
+        for label in np.unique(everything.labels):
+            chosen[rng.permutation(np.flatnonzero((sites == site) & (everything.labels == label)))[::TEST_SHARE]] = True
+    return everything[np.flatnonzero(~chosen)], everything[np.flatnonzero(chosen)]
+
+
+def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int, int]]) -> dict[str, Any]:
+    """Means over the seeds, in points of a hundred where the models differ: what README, console and `dvc metrics` show."""
+    seeds = [found for found, _, _ in measured.values()]
+
+    def mean(where: str, model: str, who: str) -> dict[str, float]:
+        scores = [found[where, model, who] for found in seeds]
+        spread = statistics.stdev(score.accuracy for score in scores) if len(scores) > 1 else 0.0
+        return {
+            "accuracy": round(statistics.mean(score.accuracy for score in scores), 4),
+            "deviation": round(spread, 4),
+            "balanced": round(statistics.mean(score.balanced for score in scores), 4),
+        }
+
+    keys = list(dict.fromkeys(key for found in seeds for key in found))
+    result: dict[str, Any] = {"study": study.name, "dataset": study.source.title, "seeds": list(measured), "rounds": rounds}
+    for where, model, who in keys:
+        result.setdefault(where, {}).setdefault(model, {})[who] = mean(where, model, who)
+    # Each hospital's own model on its own patients, weighted as the pooled figure is: by test records.
+    for scores in result["hospital"].values():
+        weights = {who: statistics.mean(found["hospital", "svm", who].tested for found in seeds) for who in scores}
+        total = sum(weights.values())
+        values = ("accuracy", "balanced")
+        scores["all"] = {value: round(sum(scores[who][value] * weights[who] for who in weights) / total, 4) for value in values}
+    gap = result["pooled"]["network"]["all"]["accuracy"] - result["federated"]["network"]["all"]["accuracy"]
+    verdicts, rejections = (sum(each[place] for each in measured.values()) for place in (1, 2))
+    return result | {"points_below_pooled": round(100 * gap, 2), "honest_verdicts": verdicts, "honest_rejected": rejections}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """One line per model and place of training, as CSV for `dvc plots`."""
+    lines = ["model,trained,accuracy"]
+    for where in ("hospital", "pooled", "federated"):
+        lines += [f"{model},{where},{scores['all']['accuracy']}" for model, scores in result[where].items()]
+    return "\n".join(lines) + "\n"
+
+
+def main(
+    study: Annotated[str, typer.Argument(help="Name of a study whose demonstration data lie on this machine.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the federated network.")] = 15,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 1.")] = 5,
+) -> None:
+    """Measure, print and write results/baselines/STUDY.json and .csv."""
+    settings = Settings.load()
+    base = Study.load(settings.studies / f"{study}.yaml")
+    records = base.source.load(settings.data)
+    measured = {seed: measure(base.model_copy(update={"seed": seed}), records, rounds) for seed in range(1, seeds + 1)}
+    result = summarise(base, rounds, measured)
+    write_atomic(RESULTS / f"{study}.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_atomic(RESULTS / f"{study}.csv", table(result).encode())
+    typer.echo(json.dumps({key: value for key, value in result.items() if not isinstance(value, dict)}, indent=2))
+    typer.echo(table(result))
+
+
+def _secret(study: Study, name: HospitalName) -> Secret:
+    # Of a rehearsal: it guards nothing.
+    return Secret(sha256(f"{study.name} {study.seed} {name}".encode()).digest())
+
+
+def _together(parts: Iterable[Samples]) -> Samples:
+    parts = list(parts)
+    return Samples(np.concatenate([part.inputs for part in parts]), np.concatenate([part.labels for part in parts]))
+
+
+def _all_records(*parts: Records) -> Records:
+    return Records(*(np.concatenate([getattr(part, field) for part in parts]) for field in ("ids", "values", "labels")))
+
+
+if __name__ == "__main__":
+    program.run(main)
