@@ -123,9 +123,11 @@ def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int
 
 def table(result: Mapping[str, Any]) -> str:
     """One line per model and place of training, as CSV for `dvc plots`."""
-    lines = ["model,trained,accuracy"]
+    lines = ["name,model,trained,accuracy"]
     for where in ("hospital", "pooled", "federated"):
-        lines += [f"{model},{where},{scores['all']['accuracy']}" for model, scores in result[where].items()]
+        lines += [
+            f"{model.replace('_', ' ')} ({where}),{model},{where},{scores['all']['accuracy']}" for model, scores in result[where].items()
+        ]
     return "\n".join(lines) + "\n"
 
 

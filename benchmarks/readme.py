@@ -11,11 +11,44 @@ RESULTS = Path(__file__).parent / "results"
 _BEGIN, _END = "<!-- figures: made by `python -m benchmarks.readme` -->", "<!-- end of figures -->"
 
 
+_BASELINES_BEGIN, _BASELINES_END = "<!-- baselines: made by `python -m benchmarks.readme` -->", "<!-- end of baselines -->"
+
+
 def rendered(text: str) -> str:
     """The README's text with its tables made anew; raises ValueError when the markers are gone."""
-    before, rest = text.split(_BEGIN)
-    _, after = rest.split(_END)
-    return f"{before}{_BEGIN}\n\n{_rounds(json.loads((RESULTS / 'round.json').read_text())['rows'])}\n{_END}{after}"
+    text = _between(text, _BEGIN, _END, _rounds(json.loads((RESULTS / "round.json").read_text())["rows"]))
+    found = [json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]
+    return _between(text, _BASELINES_BEGIN, _BASELINES_END, _baselines(found))
+
+
+def _between(text: str, begin: str, end: str, table: str) -> str:
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n\n{table}\n{end}{after}"
+
+
+def _baselines(results: list[dict[str, Any]]) -> str:
+    columns = [
+        ("own SVM", "hospital", "svm"),
+        ("own LR", "hospital", "logistic_regression"),
+        ("own tree", "hospital", "decision_tree"),
+        ("pooled SVM", "pooled", "svm"),
+        ("pooled LR", "pooled", "logistic_regression"),
+        ("pooled tree", "pooled", "decision_tree"),
+        ("pooled network", "pooled", "network"),
+        ("**federated network**", "federated", "network"),
+    ]
+    lines = ["| Study | Seeds, rounds | " + " | ".join(title for title, _, _ in columns) + " | below pooled network |"]
+    lines.append("|" + "---|" * (len(columns) + 3))
+    for result in results:
+        cells = []
+        for _, where, model in columns:
+            score = result[where][model]["all"]
+            cells.append(f"{score['accuracy']:.1%}" + (f" ± {100 * score['deviation']:.1f}" if where == "federated" else ""))
+        first = (result["study"], f"{len(result['seeds'])}, {result['rounds']}")
+        lines.append(f"| {' | '.join((*first, *cells))} | {result['points_below_pooled']} points |")
+    refused = ", ".join(f"{result['honest_rejected']} of {result['honest_verdicts']} ({result['study']})" for result in results)
+    return "\n".join([*lines, "", f"Verdicts that rejected an honest hospital: {refused}."]) + "\n"
 
 
 def _rounds(rows: list[dict[str, Any]]) -> str:
