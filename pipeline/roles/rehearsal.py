@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.datasets import Samples
 from pipeline.datasets.pool import draw, split
 from pipeline.domain import HospitalName, RoundId, Sha256
+from pipeline.errors import Misconfigured
 from pipeline.models import Vector
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateTask, VerifyTask
@@ -51,7 +52,11 @@ class Rehearsed:
 
 
 def rehearse(study: Study, members: Mapping[HospitalName, Member], rounds: Sequence[RoundId]) -> list[Rehearsed]:
-    """The rounds one after the other, from the study's initial model."""
+    """The rounds one after the other, from the study's initial model; raises Misconfigured for the large-model mode."""
+    if study.mode != "full":
+        raise Misconfigured(
+            f"{study.name}: got mode {study.mode}, want full: a rehearsal evaluates every model on every hospital's samples"
+        )
     model, budget, finished = initial_model(study), None, 0
     verdicts: dict[HospitalName, list[bool]] = {name: [] for name in members}
     past: list[Rehearsed] = []
@@ -70,7 +75,7 @@ def rehearse(study: Study, members: Mapping[HospitalName, Member], rounds: Seque
             )
             for name, member in members.items()
         }
-        payloads = {name: _payload(study, members[name], updates[name], round_id, name) for name in members}
+        payloads = {name: share(study, members[name], updates[name], round_id, name) for name in members}
         task = VerifyTask(tuple(members), study.network, rule_parameters(study, finished, budget), model)
         bits, next_budget = reference.verify(task, payloads)
         accepted = dict(zip(members, bits, strict=True))
@@ -84,7 +89,8 @@ def rehearse(study: Study, members: Mapping[HospitalName, Member], rounds: Seque
     return past
 
 
-def _payload(study: Study, member: Member, update: Vector, round_id: RoundId, name: HospitalName) -> Vector:
+def share(study: Study, member: Member, update: Vector, round_id: RoundId, name: HospitalName) -> Vector:
+    """What the hospital would share: its update, then drawn samples and their labels."""
     classes = len(study.source.classes)
     drawn = draw(member.pool, study.rule.images_per_hospital, member.secret, _NO_DIGEST, round_id, name)
     labelled = member.behaviour.labelled(drawn, classes)
