@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from pipeline.audit.audit import AuditReport, audit
@@ -16,7 +16,7 @@ class Sweep:
     """Audits any rounds of one ledger, as it stood when the first was asked for; each takes the same time however many there are."""
 
     def __init__(self, ledger: Ledger, store: ObjectStore) -> None:
-        self._ledger, self._store = _Remembered(ledger), store
+        self._ledger, self._store = _Remembered(ledger), _Recent(store)
 
     @property
     def rounds(self) -> tuple[RoundId, ...]:
@@ -26,6 +26,14 @@ class Sweep:
     def audit(self, round_id: RoundId) -> AuditReport:
         """Audit one round."""
         return audit(round_id, self._ledger, self._store, packed=True)
+
+
+class _Recent:
+    """A store whose last answers are kept: a round's model and record are read once for it and the next one."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.get = lru_cache(maxsize=16)(store.get)
+        self.history = lru_cache(maxsize=16)(store.history)
 
 
 class _Remembered:

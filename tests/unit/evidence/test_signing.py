@@ -3,10 +3,12 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
+from eth_account.messages import encode_typed_data
 
 from pipeline.domain import Address, Context, Kind, Result, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence import signing
+from pipeline.evidence.canonical import digest
 from pipeline.identity import SigningKey
 from pipeline.secret import Secret
 
@@ -48,6 +50,27 @@ def vote() -> Statement:
 @pytest.mark.parametrize("kind", STATEMENT_KINDS)
 def test_a_statement_holds_for_its_signer(kind: Kind) -> None:
     signing.check(signing.sign(kind, "north", BODY, CONTEXT, KEY), kind, CONTEXT, KEY.address)
+
+
+@pytest.mark.parametrize("kind", STATEMENT_KINDS)
+@pytest.mark.parametrize("context", [CONTEXT, *OTHER_CONTEXTS.values()], ids=["own", *OTHER_CONTEXTS])
+def test_what_is_signed_is_the_typed_data_of_eip_712(kind: Kind, context: Context) -> None:
+    fields = {"round": "uint64", "studyDigest": "bytes32", "previousModel": "bytes32", "content": "bytes32"}
+    domain = {"name": "Wardround", "version": "1", "chainId": context.chain_id, "verifyingContract": context.contract}
+    content = {
+        "round": context.round,
+        "studyDigest": bytes.fromhex(context.study_digest),
+        "previousModel": bytes.fromhex(context.previous_model),
+        "content": bytes.fromhex(digest(BODY)),
+    }
+    types = {kind.value: [{"name": name, "type": form} for name, form in fields.items()]}
+    assert signing._statement_message(kind, BODY, context) == encode_typed_data(domain, types, content)
+
+
+@pytest.mark.parametrize("field", ["study_digest", "previous_model"])
+def test_a_context_without_digests_is_refused(field: str) -> None:
+    with pytest.raises(EvidenceRejected, match="no SHA-256"):
+        signing.sign(Kind.MANIFEST, "north", BODY, replace(CONTEXT, **{field: "1122"}), KEY)
 
 
 def test_signing_twice_gives_the_same_bytes(statement: Statement) -> None:

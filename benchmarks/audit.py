@@ -1,0 +1,208 @@
+"""How long `wardround audit` takes for one round and for all, at 10, 100 and 1,000 finished rounds of 20 hospitals.
+
+Rounds are made as the tests make them, on a real MinIO and a real anvil: `python -m benchmarks.audit [--hospitals N] [--rounds N]...`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import psutil
+import typer
+from eth_utils.address import to_checksum_address
+
+from pipeline import places
+from pipeline.audit import report
+from pipeline.audit.audit import audit
+from pipeline.audit.dossier import gather
+from pipeline.audit.pack import SUFFIX, pack
+from pipeline.audit.summary import summary
+from pipeline.chain.anvil import Anvil
+from pipeline.chain.contract import Call
+from pipeline.chain.ledger import Ledger
+from pipeline.chain.outbox import Receipt
+from pipeline.consortium import LedgerLocation
+from pipeline.domain import Address, RoundId
+from pipeline.evidence.canonical import sha256
+from pipeline.files import write_atomic, write_secret
+from pipeline.installation import Installation
+from pipeline.settings import PROJECT
+from pipeline.store import policies
+from pipeline.store.objects import Store
+from tests.integration.audit.conftest import ChainDriver
+from tests.support.chains import CHAIN_ID
+from tests.support.finished_rounds import RoundMaker, consortium, key, model, study
+from tests.support.minio import StoreServer
+
+RESULTS = Path(__file__).parent / "results" / "audit.json"
+_GENESIS_SECONDS = 1_700_000_000
+_WRITERS = 4
+_REPEATS = 5
+_PARAMETERS = 31_000
+"""Of the models: as many as the chest X-ray network's, in round numbers."""
+
+
+class _Sender:
+    """Sends without an outbox and without saving the chain after each transaction: only what is read is measured."""
+
+    _nonces: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self, anvil: Anvil, name: str) -> None:
+        self._anvil, self._name = anvil, name
+
+    def send(self, call: Call, label: str) -> Receipt:
+        """Sign, send and mine one transaction."""
+        nonce = self._nonces[self._name]
+        self._nonces[self._name] += 1
+        fields: dict[str, Any] = {"nonce": nonce, "gas": 6_000_000, "gasPrice": 0, "chainId": CHAIN_ID, "value": 0}
+        signed = key(self._name).account.sign_transaction(
+            {**fields, "data": "0x" + call.data.hex(), **({"to": to_checksum_address(call.to)} if call.to else {})}
+        )
+        sent = self._anvil.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
+        self._anvil.call("evm_mine")
+        got = self._anvil.call("eth_getTransactionReceipt", sent)
+        assert int(got["status"], 16) == 1, f"{call.name} was refused"
+        return Receipt(
+            label, sent, int(got["blockNumber"], 16), got["blockHash"], int(got["gasUsed"], 16), _address(got["contractAddress"])
+        )
+
+
+def _address(found: str | None) -> Address | None:
+    return Address(to_checksum_address(found)) if found else None
+
+
+@dataclass
+class _Driver(ChainDriver):
+    anvil: Anvil | None = None
+
+    def _outbox(self, name: str) -> Any:
+        assert self.anvil
+        return _Sender(self.anvil, name)
+
+
+class Site:
+    """A store and a chain with finished rounds, and an auditor's home."""
+
+    def __init__(self, folder: Path, hospitals: int) -> None:
+        names = tuple(f"hospital-{number:02d}" for number in range(hospitals))
+        self.of = study(nodes=4).model_copy(update={"hospitals": names})
+        self.server = StoreServer(folder / "minio")
+        self.anvil = Anvil.start(folder, CHAIN_ID, _GENESIS_SECONDS, None)
+        self.store, self.home = self.server.as_root(), folder / "home"
+        initial = model(0, _PARAMETERS)
+        driver = _Driver(self.anvil.url, folder, names, self.of.nodes, self.of.name, sha256(initial), anvil=self.anvil)
+        self.ledger = driver.ledger
+        self._writers = ThreadPoolExecutor(_WRITERS)
+        self._statements: list[tuple[str, bytes]] = []
+        self._writing: list[Future[object]] = []
+        self.maker = RoundMaker(self.of, consortium(self.of, CHAIN_ID, driver.ledger.contract), self._put, driver)
+        self.maker.start(initial)
+        self._reports: dict[str, bytes] = {}
+        self._admit_auditor()
+
+    def finish(self, number: int) -> None:
+        """One more round, with its report and its pack."""
+        round_id = RoundId(number)
+        self._statements.clear()
+        self.maker.finish(round_id, new_model=model(number, _PARAMETERS))
+        self._written()
+        if not self._reports:
+            dossier = gather(self.ledger.round(round_id), self.ledger, self.store)
+            made = report.render(dossier, [summary(dossier)], self.of.title)
+            self._reports = {"html": made.html, "csv": made.csv, "png": made.png, "json": made.json}
+        for suffix, data in {**self._reports, SUFFIX: pack(self._statements)}.items():
+            place = places.report(round_id, suffix)
+            self._put(place.bucket, place.key(sha256(data)), data)
+        self._written()
+
+    def measure(self, rounds: int) -> dict[str, Any]:
+        """Seconds that the commands take, each a process of its own, and that the audit of the last round takes within one."""
+        one, _ = self._timed("audit", str(rounds), "--json")
+        everything, said = self._timed("audit", "--all", "--json")
+        assert said == {"rounds": rounds, "passed": True, "failed": []}, said
+        return {
+            "rounds": rounds,
+            "seconds_all": round(everything, 1),
+            "milliseconds_per_round": round(1000 * everything / rounds, 1),
+            "seconds_command_one": round(one, 2),
+            "seconds_one": round(self._audit_last(rounds), 3),
+        }
+
+    def stop(self) -> None:
+        """End the services."""
+        self._writers.shutdown()
+        self.anvil.kill()
+        self.server.stop()
+
+    def _audit_last(self, rounds: int) -> float:
+        ledger = Ledger.connect(self.anvil.url, LedgerLocation(chain_id=CHAIN_ID, contract=self.ledger.contract, development=True))
+        seconds = []
+        for _ in range(_REPEATS):
+            started = time.monotonic()
+            found = audit(RoundId(rounds), ledger, self.auditor)
+            seconds.append(time.monotonic() - started)
+            assert found.passed, found.first_problem
+        return statistics.median(seconds)
+
+    def _timed(self, *arguments: str) -> tuple[float, Any]:
+        started = time.monotonic()
+        environment = {**os.environ, "WARDROUND_HOME": str(self.home)}
+        command = [sys.executable, "-c", "from pipeline.cli import app; app()", *arguments]
+        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return time.monotonic() - started, json.loads(done.stdout)
+
+    def _put(self, bucket: str, name: str, data: bytes) -> object:
+        if places.holds(name):
+            self._statements.append((name, data))
+        self._writing.append(self._writers.submit(self.store.put_once, bucket, name, data))
+        return None
+
+    def _written(self) -> None:
+        for future in self._writing:
+            future.result()
+        self._writing.clear()
+
+    def _admit_auditor(self) -> None:
+        self.auditor: Store = self.server.admit("auditor", policies.auditor())
+        credentials = self.auditor._client._request_signer._credentials
+        stored = {"access_key": credentials.access_key, "secret_key": credentials.secret_key}
+        write_secret(self.home / "auditor" / "store-credentials.json", json.dumps(stored).encode())
+        Installation(store=self.server.endpoint, rpc=self.anvil.url, airflow="http://127.0.0.1:1").save(self.home / "installation.yaml")
+        self.maker.members.save(self.home / "consortium.yaml")
+
+
+def main(hospitals: int = 20, rounds: Annotated[list[int] | None, typer.Option(min=1)] = None) -> None:
+    """Measure, print and write results/audit.json."""
+    steps = sorted(rounds or [10, 100, 1000])
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="wardround-audit-") as folder:
+        site = Site(Path(folder), hospitals)
+        try:
+            for number in range(1, steps[-1] + 1):
+                site.finish(number)
+                if number in steps:
+                    rows.append(site.measure(number))
+                    typer.echo(json.dumps(rows[-1]))
+        finally:
+            site.stop()
+    result = {"hospitals": hospitals, "nodes": 4, "cores": psutil.cpu_count(), "machine": platform.machine(), "rows": rows}
+    write_atomic(RESULTS, (json.dumps(result, indent=2) + "\n").encode())
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    app()
