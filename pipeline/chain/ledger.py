@@ -31,8 +31,8 @@ from pipeline.consortium import LedgerLocation
 from pipeline.domain import Address, Context, Result, RoundId, RoundStatus, Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured
 
-_FIRST_WINDOW = 1000
-"""Blocks in which a round's neighbours are looked for first; each further look takes twice as many."""
+_FIRST_WINDOW = 16
+"""Blocks in which a round's neighbours are looked for first; each further look takes four times as many."""
 
 
 class HospitalStatus(StrEnum):
@@ -215,7 +215,7 @@ class Ledger:
                 if isinstance(event, FinalisedEvent):
                     decided.append(event.round)
             found = decided + found
-            last, width = first - 1, 2 * width
+            last, width = first - 1, 4 * width
         return tuple(self.round(number) for number in found[len(found) - min(count, len(found)) :])
 
     def after(self, state: RoundState) -> RoundState | None:
@@ -226,7 +226,7 @@ class Ledger:
                 if own and isinstance(event, OpenedEvent):
                     return self.round(event.round)
                 own = own or event.round == state.round
-            first, width = first + width, 2 * width
+            first, width = first + width, 4 * width
         return None
 
     def sealing_keys(self, round_id: RoundId) -> tuple[str, ...]:
