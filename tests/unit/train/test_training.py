@@ -113,7 +113,7 @@ def test_training_seeds_are_63_bits_and_differ_between_studies() -> None:
 
 def test_the_learning_rate_decays_with_finished_rounds() -> None:
     loaded = study()
-    early, late = updated(loaded), updated(loaded, finished=20)
+    early, late = updated(loaded), updated(loaded, finished=50)
     assert int(late @ late) < int(early @ early) // 4
 
 
