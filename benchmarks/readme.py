@@ -16,7 +16,7 @@ _BASELINES_BEGIN, _BASELINES_END = "<!-- baselines: made by `python -m benchmark
 
 def rendered(text: str) -> str:
     """The README's text with its tables made anew; raises ValueError when the markers are gone."""
-    text = _between(text, _BEGIN, _END, _rounds(json.loads((RESULTS / "round.json").read_text())["rows"]))
+    text = _between(text, _BEGIN, _END, "\n".join((_rounds(_read("round")["rows"]), _gas(_read("gas")))))
     found = [json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]
     return _between(text, _BASELINES_BEGIN, _BASELINES_END, _baselines(found))
 
@@ -49,6 +49,28 @@ def _baselines(results: list[dict[str, Any]]) -> str:
         lines.append(f"| {' | '.join((*first, *cells))} | {result['points_below_pooled']} points |")
     refused = ", ".join(f"{result['honest_rejected']} of {result['honest_verdicts']} ({result['study']})" for result in results)
     return "\n".join([*lines, "", f"Verdicts that rejected an honest hospital: {refused}."]) + "\n"
+
+
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return content
+
+
+def _gas(found: dict[str, Any]) -> str:
+    lines = ["| Gas on the ledger | 5 hospitals | 20 | 100 |", "|---|---|---|---|"]
+    for name, key in (
+        (f"a round ({found['nodes']} nodes), three transactions", "round"),
+        ("the least that these can cost", "floor"),
+        ("a round of 4 nodes", "round_of_4_nodes"),
+        ("the least", "floor_of_4_nodes"),
+    ):
+        lines.append(f"| {name} | " + " | ".join(f"{found[key][count]:,}" for count in ("5", "20", "100")) + " |")
+    said = (
+        f"A hospital registers for {found['register']:,} gas and is authorised for {found['authorise_in_batch']:,} in a batch of "
+        f"{found['batch']}. Measured on anvil, fork {found['hardfork']}; the least is the transactions, their calldata, storage, events "
+        "and signatures without one instruction between them. `benchmarks/gas.py` measures it again."
+    )
+    return "\n".join([*lines, "", said]) + "\n"
 
 
 def _rounds(rows: list[dict[str, Any]]) -> str:

@@ -3,17 +3,26 @@ pragma solidity 0.8.37;
 
 /// @title The ledger of a Wardround consortium
 /// @notice Decides, by a majority of a study's nodes, which model each round of federated learning ends with.
-///         It holds digests and deadlines only: no weights, no personal data.
+///         It holds digests and deadlines only: no weights, no personal data. This interface is its specification.
 ///
 /// A round goes NONE -> OPEN -> COMMITTED -> FINALISED, or from OPEN or COMMITTED to ABORTED. FINALISED and ABORTED are final.
 ///
 /// What always holds:
 ///  - a study has at most one round that is OPEN or COMMITTED;
 ///  - a study's current model changes only in `finaliseRound`, by signatures of a majority of ALL of its nodes;
-///  - each finalised round names the model before it, so that a study's rounds form one chain back to its initial model;
+///  - each finalised round starts from the model of the one before it, so that a study's rounds form one chain back to its initial model;
+///  - a study's nodes and their keys change, and a hospital leaves quarantine, only by signatures of a majority of ALL of its
+///    present nodes, and never while a round is open: the provider has no part in it;
+///  - a hospital that committed directly is under the commit root, or the round ends without a model;
 ///  - once a deadline has passed, anybody can abort the round: nobody can block a study for longer.
 ///
 /// Times are block times in seconds. A deadline is the last second in which the step that it limits is accepted.
+///
+/// A round keeps one storage slot (`RoundSlot.sol`): its state, the block in which it was opened, and an anchor that binds what was
+/// frozen (192 bits of a Keccak-256 hash, 160 while it is open). Whoever ends a round passes what was frozen again, and `StaleTerms`
+/// answers what is not the same; the whole of it is in the events.
+///
+/// Signatures are EIP-712 in the domain ("Wardround", "1", chain id, this contract), in the compact form of EIP-2098.
 interface ILedger {
     /// @notice State of a round.
     enum RoundStatus {
@@ -24,12 +33,52 @@ interface ILedger {
         ABORTED
     }
 
-    /// @notice State of a hospital's account.
+    /// @notice State of a hospital's account. RETIRED: the hospital moved on to another key.
     enum HospitalStatus {
         UNKNOWN,
         REGISTERED,
         AUTHORISED,
-        REVOKED
+        REVOKED,
+        RETIRED
+    }
+
+    /// @notice What is frozen when a round is opened and needed when it ends.
+    struct Terms {
+        bytes32 studyDigest;
+        bytes32 previousModel;
+        uint32 resultDeadline;
+    }
+
+    /// @notice A hospital that committed directly and the Merkle proof of its manifest.
+    struct DirectCommit {
+        address hospital;
+        bytes32[] proof;
+    }
+
+    /// @notice A signature after EIP-2098: `vs` is `s` with the parity of `v` in its highest bit.
+    struct Signature {
+        bytes32 r;
+        bytes32 vs;
+    }
+
+    /// @notice What a majority decides, beside what the ledger holds already. Bit `i` of `verdicts` is set when the study's hospital `i`
+    ///         was accepted; `record` is the digest of the canonical record.
+    struct Outcome {
+        uint256 verdicts;
+        bytes32 newModel;
+        bytes32 record;
+    }
+
+    /// @notice A result as a node signs it:
+    ///         `Result(uint64 round,bytes32 studyDigest,bytes32 commitRoot,uint256 verdicts,bytes32 previousModel,bytes32 newModel,bytes32 record)`.
+    struct Result {
+        uint64 round;
+        bytes32 studyDigest;
+        bytes32 commitRoot;
+        uint256 verdicts;
+        bytes32 previousModel;
+        bytes32 newModel;
+        bytes32 record;
     }
 
     // ------------------------------------------------------------------ events
@@ -37,59 +86,76 @@ interface ILedger {
     /// @notice A hospital registered its own account; it takes part once the provider has authorised it.
     event HospitalRegistered(address indexed hospital);
 
-    /// @notice The provider authorised a hospital.
-    event HospitalAuthorised(address indexed hospital);
+    /// @notice The provider authorised these hospitals.
+    event HospitalsAuthorised(address[] hospitals);
 
-    /// @notice The provider revoked a hospital.
-    event HospitalRevoked(address indexed hospital);
+    /// @notice The provider revoked these hospitals.
+    event HospitalsRevoked(address[] hospitals);
 
-    /// @notice A study was registered with its nodes (bit `i` of a signers bitmap is `nodes[i]`) and its initial model.
-    event StudyRegistered(bytes32 indexed studyId, address[] nodes, uint8 threshold, bytes32 initialModel);
+    /// @notice A hospital moved on to another key, with its status; the old one is RETIRED.
+    event HospitalKeyRotated(address indexed previous, address indexed next);
 
-    /// @notice A round was opened on terms that nobody can change afterwards. `sealingKeys[i]` belongs to the study's node `i`.
+    /// @notice A study was registered with its initial model.
+    event StudyRegistered(bytes32 indexed studyId, bytes32 initialModel);
+
+    /// @notice A study's nodes (bit `i` of a signers bitmap is `nodes[i]`) from this epoch on; `threshold` of them decide.
+    event NodesSet(bytes32 indexed studyId, uint32 indexed epoch, address[] nodes, uint8 threshold);
+
+    /// @notice A node signed two results of one round: its signature no longer counts, and the threshold stays what it was.
+    event NodeSuspended(bytes32 indexed studyId, address indexed node, uint64 indexed round);
+
+    /// @notice A majority of the nodes released a hospital from quarantine; `afterRound` is the study's current round then.
+    event HospitalReleased(bytes32 indexed studyId, address indexed hospital, uint64 afterRound);
+
+    /// @notice A round was opened on terms that nobody can change afterwards. `keyRecords` is the SHA-256 of the digests of the nodes' signed
+    ///         key records of this round (their public sealing keys), 32 bytes each, in the order of the nodes.
     event RoundOpened(
         uint64 indexed round,
         bytes32 indexed studyId,
         bytes32 studyDigest,
         bytes32 previousModel,
-        bytes32[] sealingKeys,
-        uint64 commitDeadline,
-        uint64 resultDeadline
+        bytes32 keyRecords,
+        uint32 commitDeadline,
+        uint32 resultDeadline
     );
 
-    /// @notice The set of `count` hospitals that take part was fixed under the Merkle root `root` of their signed manifests.
-    event RoundCommitted(uint64 indexed round, bytes32 root, uint32 count, address committer);
+    /// @notice A hospital put its manifest on the ledger itself: it must come under the commit root.
+    event CommittedDirectly(uint64 indexed round, address indexed hospital, bytes32 manifest);
 
-    /// @notice A majority of the nodes decided the round. Bit `i` of `verdicts` is set when the study's hospital `i` was accepted.
-    event RoundFinalised(
-        uint64 indexed round,
-        bytes32 indexed studyId,
-        uint256 verdicts,
-        bytes32 previousModel,
-        bytes32 newModel,
-        bytes32 record,
-        uint16 signers
-    );
+    /// @notice The set of hospitals that take part was fixed under the Merkle root of their signed manifests.
+    event RoundCommitted(uint64 indexed round, bytes32 root);
+
+    /// @notice A majority of the nodes decided the round on its terms and root. Bit `i` of `signers` is the study's node `i`.
+    event RoundFinalised(uint64 indexed round, uint256 verdicts, bytes32 newModel, bytes32 record, uint16 signers);
 
     /// @notice A round ended without a model; the study's current model stays.
-    event RoundAborted(uint64 indexed round, bytes32 indexed studyId, RoundStatus abortedFrom);
+    event RoundAborted(uint64 indexed round, RoundStatus abortedFrom);
 
     // ------------------------------------------------------------------ errors
 
     /// @notice Only the service provider may do this.
     error NotProvider(address caller);
 
-    /// @notice Only the service provider or one of the study's nodes may commit.
+    /// @notice The ledger cannot be left without a provider; transfer it instead.
+    error ProviderRequired();
+
+    /// @notice Only the service provider or one of the study's nodes, not suspended, may commit.
     error NotCommitter(bytes32 studyId, address caller);
 
-    /// @notice The hospital has registered before.
+    /// @notice The account is known as a hospital's, now or before.
     error HospitalAlreadyRegistered(address hospital);
 
-    /// @notice The hospital never registered, or it is authorised already.
+    /// @notice The hospital never registered, is authorised already, or has another key.
     error HospitalNotAuthorisable(address hospital, HospitalStatus got);
 
-    /// @notice Only an authorised hospital can be revoked.
+    /// @notice Only an authorised hospital can do this or be revoked.
     error HospitalNotAuthorised(address hospital, HospitalStatus got);
+
+    /// @notice Only a registered or authorised hospital can change its key.
+    error HospitalKeyNotRotatable(address hospital, HospitalStatus got);
+
+    /// @notice The new key did not sign for itself.
+    error WrongKeySignature(address wanted, address got);
 
     /// @notice The study has been registered before.
     error StudyAlreadyRegistered(bytes32 studyId);
@@ -100,7 +166,7 @@ interface ILedger {
     /// @notice A study takes 3 to 16 nodes.
     error InvalidNodeCount(uint256 got);
 
-    /// @notice A node is the zero address or stands twice.
+    /// @notice A node is the zero address, stands twice, or (when its key is to be rotated) is no node of the study.
     error InvalidNode(address node);
 
     /// @notice A digest or root is zero where one is needed.
@@ -113,34 +179,46 @@ interface ILedger {
     error RoundStillOpen(bytes32 studyId, uint64 round);
 
     /// @notice The round was to start from another model than the study's current one.
-    error StalePreviousModel(bytes32 got, bytes32 current);
-
-    /// @notice There must be one sealing key for each of the study's nodes.
-    error WrongSealingKeyCount(uint256 got, uint256 wanted);
+    error StalePreviousModel(bytes32 got);
 
     /// @notice Deadlines must lie in the future and the commit's before the result's.
-    error InvalidDeadlines(uint64 commitDeadline, uint64 resultDeadline, uint256 blockTime);
+    error InvalidDeadlines(uint32 commitDeadline, uint32 resultDeadline, uint256 blockTime);
 
     /// @notice The round is not in the state that this step needs.
     error WrongStatus(uint64 round, RoundStatus got, RoundStatus wanted);
 
+    /// @notice These are not the terms and the commit root that the round was opened and committed with.
+    error StaleTerms(uint64 round);
+
     /// @notice The step came after its deadline; the round can only be aborted.
-    error DeadlinePassed(uint64 round, uint64 deadline, uint256 blockTime);
+    error DeadlinePassed(uint64 round, uint32 deadline, uint256 blockTime);
 
     /// @notice The round cannot be aborted before its deadline has passed.
-    error DeadlineNotPassed(uint64 round, uint64 deadline, uint256 blockTime);
+    error DeadlineNotPassed(uint64 round, uint32 deadline, uint256 blockTime);
 
-    /// @notice A commit must hold at least one hospital.
-    error EmptyCommit(uint64 round);
+    /// @notice The hospital has committed directly to this round before, or 255 others have.
+    error AlreadyCommitted(uint64 round, address hospital);
 
-    /// @notice A signature is not by one of the study's nodes over this very result.
+    /// @notice Another number of hospitals committed directly than were shown to be under the root.
+    error DirectCommitsIgnored(uint64 round, uint256 got, uint256 wanted);
+
+    /// @notice The hospital did not commit directly, stands twice, or its manifest is not under the root.
+    error DirectCommitNotUnderRoot(uint64 round, address hospital);
+
+    /// @notice A signature is not by one of the study's nodes over this very decision.
     error NotANode(bytes32 studyId, address signer);
+
+    /// @notice The node signed two results of one round.
+    error SuspendedNode(bytes32 studyId, address node);
 
     /// @notice A node's signature stands twice.
     error DuplicateSigner(address signer);
 
     /// @notice Fewer nodes signed than a majority of all.
-    error NoMajority(uint64 round, uint256 got, uint256 wanted);
+    error NoMajority(bytes32 studyId, uint256 got, uint256 wanted);
+
+    /// @notice The two results are of different rounds, the same, or signed by different accounts.
+    error NoEquivocation();
 
     // ---------------------------------------------------------------- hospitals
 
@@ -154,46 +232,90 @@ interface ILedger {
     /// @notice Revoke authorised hospitals; all or none. Provider only. Reverts with `NotProvider`, `HospitalNotAuthorised`.
     function revokeHospitals(address[] calldata accounts) external;
 
+    /// @notice Move the calling hospital, with its status, to another key, which signs
+    ///         `HospitalKey(address previous,address next)` to show that it exists.
+    ///         Reverts with `HospitalKeyNotRotatable`, `HospitalAlreadyRegistered`, `WrongKeySignature`, or an error of OpenZeppelin's `ECDSA`.
+    function rotateHospitalKey(address next, Signature calldata signature) external;
+
     // ------------------------------------------------------------------ studies
 
     /// @notice Register a study, once, with 3 to 16 different nodes; the threshold is a majority of all of them.
     ///         Provider only. Reverts with `NotProvider`, `StudyAlreadyRegistered`, `InvalidNodeCount`, `InvalidNode`, `ZeroDigest`.
     function registerStudy(bytes32 studyId, address[] calldata nodes, bytes32 initialModel) external;
 
+    /// @notice Give a study other nodes. Anybody may send it: what counts are signatures of at least `threshold` different present
+    ///         nodes over `NodeSet(bytes32 studyId,uint32 change,address[] nodes)`; `change` is one more than the number of changes
+    ///         that the study's nodes have signed so far.
+    ///         Reverts with `UnknownStudy`, `RoundStillOpen`, `InvalidNodeCount`, `InvalidNode`, and as signatures do: with `NotANode`,
+    ///         `SuspendedNode`, `DuplicateSigner`, `NoMajority`, or an error of OpenZeppelin's `ECDSA`.
+    function changeNodes(bytes32 studyId, address[] calldata nodes, Signature[] calldata signatures) external;
+
+    /// @notice Give a node of a study another key, in the same place. Signed like `changeNodes`, over
+    ///         `NodeKey(bytes32 studyId,uint32 change,address previous,address next)`.
+    ///         Reverts with `UnknownStudy`, `RoundStillOpen`, `InvalidNode`, and as signatures do.
+    function rotateNodeKey(bytes32 studyId, address previous, address next, Signature[] calldata signatures) external;
+
+    /// @notice Release a hospital from quarantine: it takes part again from the next round on, without strikes. Signed like
+    ///         `changeNodes`, over `Release(bytes32 studyId,uint32 change,address hospital)`.
+    ///         Reverts with `UnknownStudy`, `RoundStillOpen`, and as signatures do.
+    function releaseHospital(bytes32 studyId, address hospital, Signature[] calldata signatures) external;
+
+    /// @notice Suspend a node that signed two different results of one round, in the study of that round. Anybody may send it.
+    ///         Reverts with `NoEquivocation`, `NotANode`, `SuspendedNode`, or an error of OpenZeppelin's `ECDSA`.
+    function reportEquivocation(
+        Result calldata first,
+        Signature calldata firstSignature,
+        Result calldata second,
+        Signature calldata secondSignature
+    ) external;
+
     // ------------------------------------------------------------------- rounds
 
     /// @notice Open a round of a study on its current model. `round` is any number above 0 that was never used.
     ///         Provider only. Reverts with `NotProvider`, `UnknownStudy`, `InvalidRoundId`, `RoundStillOpen`,
-    ///         `StalePreviousModel`, `ZeroDigest`, `WrongSealingKeyCount`, `InvalidDeadlines`.
+    ///         `StalePreviousModel`, `ZeroDigest`, `InvalidDeadlines`.
     function openRound(
         uint64 round,
         bytes32 studyId,
         bytes32 studyDigest,
         bytes32 previousModel,
-        bytes32[] calldata sealingKeys,
-        uint64 commitDeadline,
-        uint64 resultDeadline
+        bytes32 keyRecords,
+        uint32 commitDeadline,
+        uint32 resultDeadline
     ) external;
 
-    /// @notice Fix the set of hospitals that take part, until the commit deadline. Provider or a node of the study.
-    ///         Reverts with `WrongStatus`, `NotCommitter`, `DeadlinePassed`, `ZeroDigest`, `EmptyCommit`.
-    function commitRound(uint64 round, bytes32 root, uint32 count) external;
+    /// @notice Put the calling hospital's manifest on the ledger, until the commit deadline: the way around a provider that leaves it
+    ///         out. No set without it can be committed from now on, so that no result can come of one.
+    ///         Reverts with `WrongStatus`, `DeadlinePassed`, `ZeroDigest`, `HospitalNotAuthorised`, `AlreadyCommitted`.
+    function commit(uint64 round, bytes32 manifest) external;
 
-    /// @notice End a round with a new model, until the result deadline. Anybody may send it: what counts are the EIP-712
-    ///         signatures of at least `threshold` different nodes over
-    ///         `Result(uint64 round,bytes32 studyDigest,bytes32 commitRoot,uint256 verdicts,bytes32 previousModel,bytes32 newModel,bytes32 record)`
-    ///         in the domain ("Wardround", "1", chain id, this contract).
-    ///         Reverts with `WrongStatus`, `DeadlinePassed`, `ZeroDigest`, `NotANode`, `DuplicateSigner`, `NoMajority`, or an error
-    ///         of OpenZeppelin's `ECDSA` for a malformed signature.
-    function finaliseRound(uint64 round, uint256 verdicts, bytes32 newModel, bytes32 record, bytes[] calldata signatures) external;
+    /// @notice Fix the set of hospitals that take part, until the commit deadline, when none has committed directly. Provider or a node
+    ///         of the study. Reverts with `WrongStatus`, `DeadlinePassed`, `NotCommitter`, `ZeroDigest`, `DirectCommitsIgnored`.
+    function commitRound(uint64 round, bytes32 root) external;
 
-    /// @notice End a round whose deadline has passed: the commit's when it is OPEN, the result's when it is COMMITTED.
-    ///         Anybody may send it. Reverts with `WrongStatus`, `DeadlineNotPassed`.
-    function abortRound(uint64 round) external;
+    /// @notice The same when hospitals have committed directly: all of them, with their Merkle proofs under the root.
+    ///         Reverts also with `DirectCommitNotUnderRoot`.
+    function commitRound(uint64 round, bytes32 root, DirectCommit[] calldata included) external;
+
+    /// @notice End a round with a new model, until the result deadline. Anybody may send it: what counts are the signatures of at
+    ///         least a majority of all the study's nodes, each once, over the same `Result`.
+    ///         Reverts with `WrongStatus`, `StaleTerms`, `DeadlinePassed`, `ZeroDigest`, and as signatures do.
+    function finaliseRound(
+        uint64 round,
+        Terms calldata terms,
+        bytes32 root,
+        Outcome calldata outcome,
+        Signature[] calldata signatures
+    ) external;
+
+    /// @notice End a round whose deadline has passed: the commit's when it is OPEN (`terms` and `root` are then not read), the result's
+    ///         when it is COMMITTED. Anybody may send it. Reverts with `WrongStatus`, `StaleTerms`, `DeadlineNotPassed`.
+    function abortRound(uint64 round, Terms calldata terms, bytes32 root) external;
 
     // -------------------------------------------------------------------- views
 
-    /// @notice The account that authorises hospitals, registers studies and opens rounds.
+    /// @notice The account that authorises hospitals, registers studies and opens rounds. It is transferred in two steps, by
+    ///         OpenZeppelin's `Ownable2Step` (`transferOwnership`, then `acceptOwnership` by the new one).
     function provider() external view returns (address);
 
     /// @notice The block in which this contract was deployed: no event lies before it.
@@ -202,30 +324,37 @@ interface ILedger {
     /// @notice State of a hospital's account.
     function hospitals(address account) external view returns (HospitalStatus);
 
-    /// @notice A study's nodes, threshold, current model, the round that made it (0: the initial model) and the open round (0: none).
+    /// @notice A study's nodes and how many of them decide, its epoch (from 1) and the number of changes that its nodes signed, its
+    ///         initial model, the round that made its current model (0: the initial one) and the open round (0: none).
     ///         All are zero or empty for a study that was never registered.
     function studies(bytes32 studyId)
         external
         view
-        returns (address[] memory nodes, uint8 threshold, bytes32 currentModel, uint64 currentRound, uint64 openRoundId);
+        returns (
+            address[] memory nodes,
+            uint8 threshold,
+            uint32 epoch,
+            uint32 changes,
+            bytes32 initialModel,
+            uint64 currentRound,
+            uint64 openRoundId
+        );
 
-    /// @notice A round's state and the block in which it was opened; its terms and outcome are in the events from there on.
-    ///         `newModel` is zero unless the round is FINALISED.
+    /// @notice Whether `account` is a node of the study, and whether it is suspended.
+    function isNode(bytes32 studyId, address account) external view returns (bool node, bool suspended);
+
+    /// @notice A round's study, its state, the block in which it was opened (its events lie from there on) and how many hospitals
+    ///         committed directly.
     function rounds(uint64 round)
         external
         view
-        returns (
-            bytes32 studyId,
-            RoundStatus status,
-            uint64 commitDeadline,
-            uint64 resultDeadline,
-            uint32 count,
-            uint64 openedInBlock,
-            bytes32 newModel
-        );
+        returns (bytes32 studyId, RoundStatus status, uint32 openedInBlock, uint8 direct);
 
     /// @notice Whether a majority decided that `round` ends with `newModel`.
     function verifyModel(uint64 round, bytes32 newModel) external view returns (bool);
+
+    /// @notice Whether the round is OPEN on `terms`, or COMMITTED on them with `root`. False once it has ended.
+    function verifyTerms(uint64 round, Terms calldata terms, bytes32 root) external view returns (bool);
 
     /// @notice Whether `manifest` (a SHA-256) stands under `root`; its leaf is OpenZeppelin's standard one for `bytes32`.
     function verifyCommit(bytes32 root, bytes32 manifest, bytes32[] calldata proof) external pure returns (bool);

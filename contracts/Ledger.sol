@@ -1,35 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {ILedger} from "./ILedger.sol";
+import {RoundSlot, RoundSlots} from "./RoundSlot.sol";
 
 /// @title The ledger of a Wardround consortium
-/// @dev The terms of a study's open round lie in the study's own slots, which each round reuses; a round keeps two slots of its own.
-///      What nothing on the chain needs to read again is in the events.
-contract Ledger is ILedger, EIP712 {
-    struct Study {
-        bytes32 model;
-        bytes32 studyDigest; // of the open round
-        bytes32 commitRoot; // of the open round once it is COMMITTED; an earlier round's before
-        uint64 currentRound;
-        uint64 openRound;
-        uint8 threshold;
-        address[] nodes;
-        mapping(address => uint256) position; // in `nodes`, from 1
+/// @dev A round writes its own slot in each transaction, and one slot of its study at opening only: a study's open round is its last one
+///      unless that has ended, and its current round is the last one if that is finalised, else the one before.
+contract Ledger is ILedger, EIP712, Ownable2Step {
+    struct Head {
+        address provider; // a copy of `owner()`, so that an opening reads one slot of the study and none beside it
+        uint40 lastRound;
+        uint40 previousRound; // the finalised one before `lastRound`; 0: none
+        uint16 number; // from 1; 0: no such study
     }
 
-    struct Round {
-        uint32 study; // position in `_studyIds`, from 1
-        RoundStatus status;
-        uint48 commitDeadline;
-        uint48 resultDeadline;
-        uint32 count;
-        uint48 openedInBlock;
-        bytes32 newModel;
+    struct Study {
+        Head head;
+        bytes32 initialModel;
+        uint8 nodeCount;
+        uint32 epoch;
+        uint32 changes;
+        address[] nodes;
+    }
+
+    struct Seat {
+        uint8 number; // position among the study's nodes, from 1; 0: not a node
+        uint8 threshold; // how many of the study's nodes decide
+        bool suspended;
     }
 
     uint256 private constant _MIN_NODES = 3;
@@ -38,9 +42,10 @@ contract Ledger is ILedger, EIP712 {
     bytes32 private constant _RESULT_TYPEHASH = keccak256(
         "Result(uint64 round,bytes32 studyDigest,bytes32 commitRoot,uint256 verdicts,bytes32 previousModel,bytes32 newModel,bytes32 record)"
     );
-
-    /// @inheritdoc ILedger
-    address public immutable provider;
+    bytes32 private constant _NODE_SET_TYPEHASH = keccak256("NodeSet(bytes32 studyId,uint32 change,address[] nodes)");
+    bytes32 private constant _NODE_KEY_TYPEHASH = keccak256("NodeKey(bytes32 studyId,uint32 change,address previous,address next)");
+    bytes32 private constant _RELEASE_TYPEHASH = keccak256("Release(bytes32 studyId,uint32 change,address hospital)");
+    bytes32 private constant _HOSPITAL_KEY_TYPEHASH = keccak256("HospitalKey(address previous,address next)");
 
     /// @inheritdoc ILedger
     uint256 public immutable deployedInBlock;
@@ -48,20 +53,17 @@ contract Ledger is ILedger, EIP712 {
     /// @inheritdoc ILedger
     mapping(address => HospitalStatus) public hospitals;
 
-    bytes32[] private _studyIds;
-    mapping(bytes32 => uint32) private _studyNumber; // position in `_studyIds`, from 1
-    mapping(uint32 => Study) private _studies;
-    mapping(uint64 => Round) private _rounds;
+    bytes32[] private _studyIds; // a study's number is its position, from 1
+    mapping(bytes32 => Study) private _studies;
+    mapping(uint16 => mapping(address => Seat)) private _seats;
+    mapping(uint64 => RoundSlot) private _rounds;
+    mapping(uint64 => mapping(address => bytes32)) private _directCommits;
 
-    constructor() EIP712("Wardround", "1") {
-        provider = msg.sender;
+    constructor() EIP712("Wardround", "1") Ownable(msg.sender) {
         deployedInBlock = block.number;
     }
 
-    modifier onlyProvider() {
-        if (msg.sender != provider) revert NotProvider(msg.sender);
-        _;
-    }
+    // ---------------------------------------------------------------- hospitals
 
     /// @inheritdoc ILedger
     function registerHospital() external {
@@ -71,46 +73,106 @@ contract Ledger is ILedger, EIP712 {
     }
 
     /// @inheritdoc ILedger
-    function authoriseHospitals(address[] calldata accounts) external onlyProvider {
+    function authoriseHospitals(address[] calldata accounts) external onlyOwner {
         for (uint256 i = 0; i < accounts.length; ++i) {
             HospitalStatus status = hospitals[accounts[i]];
             if (status != HospitalStatus.REGISTERED && status != HospitalStatus.REVOKED) {
                 revert HospitalNotAuthorisable(accounts[i], status);
             }
             hospitals[accounts[i]] = HospitalStatus.AUTHORISED;
-            emit HospitalAuthorised(accounts[i]);
         }
+        emit HospitalsAuthorised(accounts);
     }
 
     /// @inheritdoc ILedger
-    function revokeHospitals(address[] calldata accounts) external onlyProvider {
+    function revokeHospitals(address[] calldata accounts) external onlyOwner {
         for (uint256 i = 0; i < accounts.length; ++i) {
-            HospitalStatus status = hospitals[accounts[i]];
-            if (status != HospitalStatus.AUTHORISED) revert HospitalNotAuthorised(accounts[i], status);
+            _requireAuthorised(accounts[i]);
             hospitals[accounts[i]] = HospitalStatus.REVOKED;
-            emit HospitalRevoked(accounts[i]);
         }
+        emit HospitalsRevoked(accounts);
     }
 
     /// @inheritdoc ILedger
-    function registerStudy(bytes32 studyId, address[] calldata nodes, bytes32 initialModel) external onlyProvider {
-        if (_studyNumber[studyId] != 0) revert StudyAlreadyRegistered(studyId);
-        if (nodes.length < _MIN_NODES || nodes.length > _MAX_NODES) revert InvalidNodeCount(nodes.length);
-        if (studyId == 0 || initialModel == 0) revert ZeroDigest();
-
-        _studyIds.push(studyId);
-        uint32 number = uint32(_studyIds.length);
-        _studyNumber[studyId] = number;
-        Study storage study = _studies[number];
-        for (uint256 i = 0; i < nodes.length; ++i) {
-            if (nodes[i] == address(0) || study.position[nodes[i]] != 0) revert InvalidNode(nodes[i]);
-            study.position[nodes[i]] = i + 1;
-        }
-        study.nodes = nodes;
-        study.threshold = uint8(nodes.length / 2 + 1);
-        study.model = initialModel;
-        emit StudyRegistered(studyId, nodes, study.threshold, initialModel);
+    function rotateHospitalKey(address next, Signature calldata signature) external {
+        HospitalStatus status = hospitals[msg.sender];
+        if (status != HospitalStatus.REGISTERED && status != HospitalStatus.AUTHORISED) revert HospitalKeyNotRotatable(msg.sender, status);
+        if (hospitals[next] != HospitalStatus.UNKNOWN) revert HospitalAlreadyRegistered(next);
+        address signer = _signer(_hashTypedDataV4(keccak256(abi.encode(_HOSPITAL_KEY_TYPEHASH, msg.sender, next))), signature);
+        if (signer != next) revert WrongKeySignature(next, signer);
+        hospitals[msg.sender] = HospitalStatus.RETIRED;
+        hospitals[next] = status;
+        emit HospitalKeyRotated(msg.sender, next);
     }
+
+    // ------------------------------------------------------------------ studies
+
+    /// @inheritdoc ILedger
+    function registerStudy(bytes32 studyId, address[] calldata nodes, bytes32 initialModel) external onlyOwner {
+        Study storage study = _studies[studyId];
+        if (study.head.number != 0) revert StudyAlreadyRegistered(studyId);
+        if (studyId == 0 || initialModel == 0) revert ZeroDigest();
+        _studyIds.push(studyId);
+        study.head = Head(msg.sender, 0, 0, SafeCast.toUint16(_studyIds.length));
+        study.initialModel = initialModel;
+        emit StudyRegistered(studyId, initialModel);
+        _setNodes(studyId, study, nodes);
+    }
+
+    /// @inheritdoc ILedger
+    function changeNodes(bytes32 studyId, address[] calldata nodes, Signature[] calldata signatures) external {
+        Study storage study = _idle(studyId);
+        bytes32 listed = keccak256(abi.encodePacked(nodes)); // as EIP-712 encodes an array: each element is padded to 32 bytes
+        _count(study, keccak256(abi.encode(_NODE_SET_TYPEHASH, studyId, study.changes + 1, listed)), signatures);
+
+        address[] memory leaving = study.nodes;
+        for (uint256 i = 0; i < leaving.length; ++i) {
+            delete _seats[study.head.number][leaving[i]];
+        }
+        _setNodes(studyId, study, nodes);
+    }
+
+    /// @inheritdoc ILedger
+    function rotateNodeKey(bytes32 studyId, address previous, address next, Signature[] calldata signatures) external {
+        Study storage study = _idle(studyId);
+        mapping(address => Seat) storage seats = _seats[study.head.number];
+        Seat memory seat = seats[previous];
+        if (seat.number == 0) revert InvalidNode(previous);
+        if (next == address(0) || seats[next].number != 0) revert InvalidNode(next);
+        _count(study, keccak256(abi.encode(_NODE_KEY_TYPEHASH, studyId, study.changes + 1, previous, next)), signatures);
+
+        delete seats[previous];
+        seats[next] = Seat(seat.number, seat.threshold, false);
+        study.nodes[seat.number - 1] = next;
+        ++study.epoch;
+        emit NodesSet(studyId, study.epoch, study.nodes, seat.threshold);
+    }
+
+    /// @inheritdoc ILedger
+    function releaseHospital(bytes32 studyId, address hospital, Signature[] calldata signatures) external {
+        Study storage study = _idle(studyId);
+        _count(study, keccak256(abi.encode(_RELEASE_TYPEHASH, studyId, study.changes + 1, hospital)), signatures);
+        emit HospitalReleased(studyId, hospital, _currentRound(study.head, _rounds[study.head.lastRound]));
+    }
+
+    /// @inheritdoc ILedger
+    function reportEquivocation(
+        Result calldata first,
+        Signature calldata firstSignature,
+        Result calldata second,
+        Signature calldata secondSignature
+    ) external {
+        bytes32 one = _hashTypedDataV4(keccak256(abi.encode(_RESULT_TYPEHASH, first)));
+        bytes32 other = _hashTypedDataV4(keccak256(abi.encode(_RESULT_TYPEHASH, second)));
+        address node = _signer(one, firstSignature);
+        if (first.round != second.round || one == other || _signer(other, secondSignature) != node) revert NoEquivocation();
+        uint16 study = _rounds[first.round].study();
+        _requireSeat(study, node);
+        _seats[study][node].suspended = true;
+        emit NodeSuspended(_studyId(study), node, first.round);
+    }
+
+    // ------------------------------------------------------------------- rounds
 
     /// @inheritdoc ILedger
     function openRound(
@@ -118,159 +180,316 @@ contract Ledger is ILedger, EIP712 {
         bytes32 studyId,
         bytes32 studyDigest,
         bytes32 previousModel,
-        bytes32[] calldata sealingKeys,
-        uint64 commitDeadline,
-        uint64 resultDeadline
-    ) external onlyProvider {
-        uint32 number = _studyNumber[studyId];
-        if (number == 0) revert UnknownStudy(studyId);
-        if (round == 0 || _rounds[round].status != RoundStatus.NONE) revert InvalidRoundId(round);
-        Study storage study = _studies[number];
-        if (study.openRound != 0) revert RoundStillOpen(studyId, study.openRound);
-        if (study.model != previousModel) revert StalePreviousModel(previousModel, study.model);
-        if (studyDigest == 0) revert ZeroDigest();
-        if (sealingKeys.length != study.nodes.length) revert WrongSealingKeyCount(sealingKeys.length, study.nodes.length);
-        if (commitDeadline <= block.timestamp || resultDeadline <= commitDeadline || resultDeadline > type(uint48).max) {
+        bytes32 keyRecords,
+        uint32 commitDeadline,
+        uint32 resultDeadline
+    ) external {
+        Study storage study = _studies[studyId];
+        Head memory head = study.head;
+        if (head.number == 0) revert UnknownStudy(studyId);
+        if (msg.sender != head.provider) revert NotProvider(msg.sender);
+        if (round == 0 || round > type(uint40).max || _rounds[round].status() != RoundStatus.NONE) revert InvalidRoundId(round);
+        (uint40 current, RoundSlot slot) = _requireIdle(studyId, head);
+        if (current == 0 ? study.initialModel != previousModel : !slot.hasAnchor(RoundSlots.ending(previousModel))) revert StalePreviousModel(previousModel);
+        if (studyDigest == 0 || keyRecords == 0) revert ZeroDigest();
+        if (commitDeadline <= block.timestamp || resultDeadline <= commitDeadline) {
             revert InvalidDeadlines(commitDeadline, resultDeadline, block.timestamp);
         }
 
-        _rounds[round] = Round({
-            study: number,
-            status: RoundStatus.OPEN,
-            commitDeadline: uint48(commitDeadline),
-            resultDeadline: uint48(resultDeadline),
-            count: 0,
-            openedInBlock: uint48(block.number),
-            newModel: 0
-        });
-        study.openRound = round;
-        study.studyDigest = studyDigest;
-        emit RoundOpened(round, studyId, studyDigest, previousModel, sealingKeys, commitDeadline, resultDeadline);
+        bytes32 terms = keccak256(abi.encode(studyDigest, previousModel, resultDeadline));
+        _rounds[round] = RoundSlots.open(terms, commitDeadline, uint32(block.number), head.number);
+        study.head = Head(head.provider, uint40(round), current, head.number);
+        emit RoundOpened(round, studyId, studyDigest, previousModel, keyRecords, commitDeadline, resultDeadline);
     }
 
     /// @inheritdoc ILedger
-    function commitRound(uint64 round, bytes32 root, uint32 count) external {
-        Round storage state = _rounds[round];
-        _requireStatus(round, state.status, RoundStatus.OPEN);
-        Study storage study = _studies[state.study];
-        if (msg.sender != provider && study.position[msg.sender] == 0) {
-            revert NotCommitter(_studyIds[state.study - 1], msg.sender);
+    function commit(uint64 round, bytes32 manifest) external {
+        RoundSlot slot = _open(round);
+        if (manifest == 0) revert ZeroDigest();
+        _requireAuthorised(msg.sender);
+        uint8 direct = slot.direct();
+        if (_directCommits[round][msg.sender] != 0 || direct == type(uint8).max) revert AlreadyCommitted(round, msg.sender);
+
+        _directCommits[round][msg.sender] = manifest;
+        _rounds[round] = slot.withDirect(direct + 1);
+        emit CommittedDirectly(round, msg.sender, manifest);
+    }
+
+    /// @inheritdoc ILedger
+    function commitRound(uint64 round, bytes32 root) external {
+        RoundSlot slot = _open(round);
+        if (slot.direct() != 0) revert DirectCommitsIgnored(round, 0, slot.direct());
+        _commitRound(round, slot, root);
+    }
+
+    /// @inheritdoc ILedger
+    function commitRound(uint64 round, bytes32 root, DirectCommit[] calldata included) external {
+        RoundSlot slot = _open(round);
+        if (included.length != slot.direct()) revert DirectCommitsIgnored(round, included.length, slot.direct());
+        address last = address(0); // ascending, so that none stands twice
+        for (uint256 i = 0; i < included.length; ++i) {
+            address hospital = included[i].hospital;
+            bytes32 manifest = _directCommits[round][hospital];
+            if (hospital <= last || manifest == 0 || !_isUnder(root, manifest, included[i].proof)) {
+                revert DirectCommitNotUnderRoot(round, hospital);
+            }
+            last = hospital;
         }
-        _requireInTime(round, state.commitDeadline);
-        if (root == 0) revert ZeroDigest();
-        if (count == 0) revert EmptyCommit(round);
-
-        state.status = RoundStatus.COMMITTED;
-        state.count = count;
-        study.commitRoot = root;
-        emit RoundCommitted(round, root, count, msg.sender);
+        _commitRound(round, slot, root);
     }
 
     /// @inheritdoc ILedger
-    function finaliseRound(uint64 round, uint256 verdicts, bytes32 newModel, bytes32 record, bytes[] calldata signatures) external {
-        Round storage state = _rounds[round];
-        _requireStatus(round, state.status, RoundStatus.COMMITTED);
-        _requireInTime(round, state.resultDeadline);
-        if (newModel == 0 || record == 0) revert ZeroDigest();
+    function finaliseRound(
+        uint64 round,
+        Terms calldata terms,
+        bytes32 root,
+        Outcome calldata outcome,
+        Signature[] calldata signatures
+    ) external {
+        RoundSlot slot = _committed(round, terms, root);
+        _requireInTime(round, terms.resultDeadline);
+        if (outcome.newModel == 0 || outcome.record == 0) revert ZeroDigest();
+        uint256 signers = _requireMajority(slot.study(), _resultHash(round, terms, root, outcome), signatures);
 
-        Study storage study = _studies[state.study];
-        bytes32 studyId = _studyIds[state.study - 1];
-        bytes32 previousModel = study.model;
-        uint256 signers = _signers(study, studyId, _resultDigest(study, round, verdicts, newModel, record), signatures);
-        if (signatures.length < study.threshold) revert NoMajority(round, signatures.length, study.threshold);
-
-        state.status = RoundStatus.FINALISED;
-        state.newModel = newModel;
-        study.model = newModel;
-        study.currentRound = round;
-        study.openRound = 0;
-        emit RoundFinalised(round, studyId, verdicts, previousModel, newModel, record, uint16(signers));
+        _rounds[round] = slot.with(RoundStatus.FINALISED, RoundSlots.ending(outcome.newModel));
+        emit RoundFinalised(round, outcome.verdicts, outcome.newModel, outcome.record, uint16(signers));
     }
 
     /// @inheritdoc ILedger
-    function abortRound(uint64 round) external {
-        Round storage state = _rounds[round];
-        RoundStatus status = state.status;
-        if (status != RoundStatus.OPEN && status != RoundStatus.COMMITTED) revert WrongStatus(round, status, RoundStatus.OPEN);
-        uint64 deadline = status == RoundStatus.OPEN ? state.commitDeadline : state.resultDeadline;
+    function abortRound(uint64 round, Terms calldata terms, bytes32 root) external {
+        RoundSlot slot = _rounds[round];
+        RoundStatus status = slot.status();
+        if (status != RoundStatus.OPEN) slot = _committed(round, terms, root);
+        uint32 deadline = status == RoundStatus.OPEN ? slot.commitDeadline() : terms.resultDeadline;
         if (block.timestamp <= deadline) revert DeadlineNotPassed(round, deadline, block.timestamp);
 
-        state.status = RoundStatus.ABORTED;
-        _studies[state.study].openRound = 0;
-        emit RoundAborted(round, _studyIds[state.study - 1], status);
+        _rounds[round] = slot.aborted();
+        emit RoundAborted(round, status);
+    }
+
+    // -------------------------------------------------------------------- views
+
+    /// @inheritdoc ILedger
+    function provider() external view returns (address) {
+        return owner();
     }
 
     /// @inheritdoc ILedger
     function studies(bytes32 studyId)
         external
         view
-        returns (address[] memory nodes, uint8 threshold, bytes32 currentModel, uint64 currentRound, uint64 openRoundId)
+        returns (
+            address[] memory nodes,
+            uint8 threshold,
+            uint32 epoch,
+            uint32 changes,
+            bytes32 initialModel,
+            uint64 currentRound,
+            uint64 openRoundId
+        )
     {
-        Study storage study = _studies[_studyNumber[studyId]];
-        return (study.nodes, study.threshold, study.model, study.currentRound, study.openRound);
+        Study storage study = _studies[studyId];
+        if (study.head.number == 0) return (nodes, 0, 0, 0, 0, 0, 0);
+        Head memory head = study.head;
+        RoundSlot last = _rounds[head.lastRound];
+        nodes = study.nodes;
+        (threshold, epoch, changes, initialModel) = (_threshold(study), study.epoch, study.changes, study.initialModel);
+        (currentRound, openRoundId) = (_currentRound(head, last), _isRunning(last) ? head.lastRound : 0);
+    }
+
+    /// @inheritdoc ILedger
+    function isNode(bytes32 studyId, address account) external view returns (bool node, bool suspended) {
+        Seat memory seat = _seats[_studies[studyId].head.number][account];
+        return (seat.number != 0, seat.suspended);
     }
 
     /// @inheritdoc ILedger
     function rounds(uint64 round)
         external
         view
-        returns (
-            bytes32 studyId,
-            RoundStatus status,
-            uint64 commitDeadline,
-            uint64 resultDeadline,
-            uint32 count,
-            uint64 openedInBlock,
-            bytes32 newModel
-        )
+        returns (bytes32 studyId, RoundStatus status, uint32 openedInBlock, uint8 direct)
     {
-        Round storage state = _rounds[round];
-        studyId = state.study == 0 ? bytes32(0) : _studyIds[state.study - 1];
-        return (studyId, state.status, state.commitDeadline, state.resultDeadline, state.count, state.openedInBlock, state.newModel);
+        RoundSlot slot = _rounds[round];
+        return (_studyId(slot.study()), slot.status(), slot.openedInBlock(), slot.direct());
     }
 
     /// @inheritdoc ILedger
     function verifyModel(uint64 round, bytes32 newModel) external view returns (bool) {
-        return _rounds[round].status == RoundStatus.FINALISED && _rounds[round].newModel == newModel;
+        RoundSlot slot = _rounds[round];
+        return slot.status() == RoundStatus.FINALISED && slot.hasAnchor(RoundSlots.ending(newModel));
+    }
+
+    /// @inheritdoc ILedger
+    function verifyTerms(uint64 round, Terms calldata terms, bytes32 root) external view returns (bool) {
+        RoundSlot slot = _rounds[round];
+        bytes32 hash = keccak256(abi.encode(terms));
+        if (slot.status() == RoundStatus.OPEN) return slot.hasTerms(hash);
+        return slot.status() == RoundStatus.COMMITTED && slot.hasAnchor(RoundSlots.commitmentOf(hash, root));
     }
 
     /// @inheritdoc ILedger
     function verifyCommit(bytes32 root, bytes32 manifest, bytes32[] calldata proof) external pure returns (bool) {
-        return MerkleProof.verifyCalldata(proof, root, keccak256(bytes.concat(keccak256(abi.encode(manifest)))));
+        return _isUnder(root, manifest, proof);
     }
 
-    /// @dev What the nodes sign; the study digest, commit root and previous model are the chain's own, never the sender's.
-    function _resultDigest(Study storage study, uint64 round, uint256 verdicts, bytes32 newModel, bytes32 record)
-        private
-        view
-        returns (bytes32)
-    {
-        bytes memory result =
-            abi.encode(_RESULT_TYPEHASH, round, study.studyDigest, study.commitRoot, verdicts, study.model, newModel, record);
-        return _hashTypedDataV4(keccak256(result));
+    // ----------------------------------------------------------------- provider
+
+    /// @dev Without a provider no round could ever be opened again.
+    function renounceOwnership() public pure override {
+        revert ProviderRequired();
     }
 
-    /// @dev Bitmap of the nodes that signed `digest`; reverts on any other signer and on a node that stands twice.
-    function _signers(Study storage study, bytes32 studyId, bytes32 digest, bytes[] calldata signatures)
+    /// @dev Every study follows its provider at once; the loop is as long as the list of studies, which only the provider lengthens.
+    function _transferOwnership(address newOwner) internal override {
+        super._transferOwnership(newOwner);
+        for (uint256 i = 0; i < _studyIds.length; ++i) {
+            _studies[_studyIds[i]].head.provider = newOwner;
+        }
+    }
+
+    function _checkOwner() internal view override {
+        if (msg.sender != owner()) revert NotProvider(msg.sender);
+    }
+
+    // ------------------------------------------------------------------ studies
+
+    function _setNodes(bytes32 studyId, Study storage study, address[] calldata nodes) private {
+        if (nodes.length < _MIN_NODES || nodes.length > _MAX_NODES) revert InvalidNodeCount(nodes.length);
+        study.nodes = nodes;
+        study.nodeCount = uint8(nodes.length);
+        ++study.epoch;
+        uint8 threshold = _threshold(study);
+        mapping(address => Seat) storage seats = _seats[study.head.number];
+        for (uint256 i = 0; i < nodes.length; ++i) {
+            if (nodes[i] == address(0) || seats[nodes[i]].number != 0) revert InvalidNode(nodes[i]);
+            seats[nodes[i]] = Seat(uint8(i + 1), threshold, false);
+        }
+        emit NodesSet(studyId, study.epoch, nodes, threshold);
+    }
+
+    /// @dev A study that has no open round.
+    function _idle(bytes32 studyId) private view returns (Study storage study) {
+        study = _studies[studyId];
+        if (study.head.number == 0) revert UnknownStudy(studyId);
+        _requireIdle(studyId, study.head);
+    }
+
+    /// @dev The study's current round (0: none, it has its initial model) and its slot.
+    function _requireIdle(bytes32 studyId, Head memory head) private view returns (uint40 current, RoundSlot slot) {
+        if (head.lastRound == 0) return (0, slot);
+        slot = _rounds[head.lastRound];
+        if (_isRunning(slot)) revert RoundStillOpen(studyId, head.lastRound);
+        current = _currentRound(head, slot);
+        if (current != head.lastRound) slot = _rounds[current];
+    }
+
+    /// @dev The study's current round when `last` is its last one's slot.
+    function _currentRound(Head memory head, RoundSlot last) private pure returns (uint40) {
+        return last.status() == RoundStatus.FINALISED ? head.lastRound : head.previousRound;
+    }
+
+    function _threshold(Study storage study) private view returns (uint8) {
+        return study.nodeCount / 2 + 1;
+    }
+
+    function _studyId(uint16 number) private view returns (bytes32) {
+        return number == 0 ? bytes32(0) : _studyIds[number - 1];
+    }
+
+    function _requireAuthorised(address hospital) private view {
+        HospitalStatus status = hospitals[hospital];
+        if (status != HospitalStatus.AUTHORISED) revert HospitalNotAuthorised(hospital, status);
+    }
+
+    // --------------------------------------------------------------- signatures
+
+    /// @dev Count a change that a majority of the study's nodes signed.
+    function _count(Study storage study, bytes32 structHash, Signature[] calldata signatures) private {
+        _requireMajority(study.head.number, structHash, signatures);
+        ++study.changes;
+    }
+
+    /// @dev Bitmap of the nodes that signed the struct with this hash; reverts unless all are the study's, different and enough.
+    function _requireMajority(uint16 study, bytes32 structHash, Signature[] calldata signatures)
         private
         view
         returns (uint256 signers)
     {
+        bytes32 digest = _hashTypedDataV4(structHash);
+        uint256 threshold = 0;
         for (uint256 i = 0; i < signatures.length; ++i) {
-            address signer = ECDSA.recover(digest, signatures[i]);
-            uint256 position = study.position[signer];
-            if (position == 0) revert NotANode(studyId, signer);
-            uint256 bit = 1 << (position - 1);
+            address signer = _signer(digest, signatures[i]);
+            Seat memory seat = _requireSeat(study, signer);
+            uint256 bit = 1 << (seat.number - 1);
             if (signers & bit != 0) revert DuplicateSigner(signer);
             signers |= bit;
+            threshold = seat.threshold;
+        }
+        if (signatures.length == 0 || signatures.length < threshold) {
+            revert NoMajority(_studyId(study), signatures.length, _threshold(_studies[_studyId(study)]));
         }
     }
 
-    function _requireStatus(uint64 round, RoundStatus got, RoundStatus wanted) private pure {
-        if (got != wanted) revert WrongStatus(round, got, wanted);
+    /// @dev The seat of a node that may sign.
+    function _requireSeat(uint16 study, address node) private view returns (Seat memory seat) {
+        seat = _seats[study][node];
+        if (seat.number == 0) revert NotANode(_studyId(study), node);
+        if (seat.suspended) revert SuspendedNode(_studyId(study), node);
     }
 
-    function _requireInTime(uint64 round, uint64 deadline) private view {
+    function _signer(bytes32 digest, Signature calldata signature) private pure returns (address) {
+        return ECDSA.recover(digest, signature.r, signature.vs);
+    }
+
+    function _resultHash(uint64 round, Terms calldata terms, bytes32 root, Outcome calldata outcome) private pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                _RESULT_TYPEHASH,
+                round,
+                terms.studyDigest,
+                root,
+                outcome.verdicts,
+                terms.previousModel,
+                outcome.newModel,
+                outcome.record
+            )
+        );
+    }
+
+    // ------------------------------------------------------------------- rounds
+
+    function _isRunning(RoundSlot slot) private pure returns (bool) {
+        RoundStatus status = slot.status();
+        return status == RoundStatus.OPEN || status == RoundStatus.COMMITTED;
+    }
+
+    function _open(uint64 round) private view returns (RoundSlot slot) {
+        slot = _rounds[round];
+        if (slot.status() != RoundStatus.OPEN) revert WrongStatus(round, slot.status(), RoundStatus.OPEN);
+        _requireInTime(round, slot.commitDeadline());
+    }
+
+    function _committed(uint64 round, Terms calldata terms, bytes32 root) private view returns (RoundSlot slot) {
+        slot = _rounds[round];
+        if (slot.status() != RoundStatus.COMMITTED) revert WrongStatus(round, slot.status(), RoundStatus.COMMITTED);
+        if (!slot.hasAnchor(RoundSlots.commitmentOf(keccak256(abi.encode(terms)), root))) revert StaleTerms(round);
+    }
+
+    function _commitRound(uint64 round, RoundSlot slot, bytes32 root) private {
+        if (msg.sender != owner()) {
+            Seat memory seat = _seats[slot.study()][msg.sender];
+            if (seat.number == 0 || seat.suspended) revert NotCommitter(_studyId(slot.study()), msg.sender);
+        }
+        if (root == 0) revert ZeroDigest();
+        _rounds[round] = slot.with(RoundStatus.COMMITTED, slot.commitment(root));
+        emit RoundCommitted(round, root);
+    }
+
+    function _requireInTime(uint64 round, uint32 deadline) private view {
         if (block.timestamp > deadline) revert DeadlinePassed(round, deadline, block.timestamp);
+    }
+
+    function _isUnder(bytes32 root, bytes32 manifest, bytes32[] calldata proof) private pure returns (bool) {
+        return MerkleProof.verifyCalldata(proof, root, keccak256(bytes.concat(keccak256(abi.encode(manifest)))));
     }
 }

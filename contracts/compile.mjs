@@ -14,14 +14,15 @@ const out = process.argv[2] ?? join(contracts, "abi", "Ledger.json");
 // cancun: the oldest fork that OpenZeppelin 5.7 compiles for. No metadata hash: the bytecode then depends on code and settings only.
 const settings = {
   evmVersion: "cancun",
-  optimizer: { enabled: true, runs: 200 },
+  optimizer: { enabled: true, runs: 1_000_000 },
+  viaIR: true,
   metadata: { bytecodeHash: "none" },
   outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } },
 };
 const own = (name) => readFileSync(join(contracts, name), "utf8");
 const input = {
   language: "Solidity",
-  sources: { "ILedger.sol": { content: own("ILedger.sol") }, "Ledger.sol": { content: own("Ledger.sol") } },
+  sources: Object.fromEntries(["ILedger.sol", "Ledger.sol", "RoundSlot.sol"].map((name) => [name, { content: own(name) }])),
   settings,
 };
 

@@ -119,6 +119,46 @@ class Result:
 
 
 @dataclass(frozen=True)
+class NodeSet:
+    """A study's next nodes, as its present ones sign them; `study` is the ledger's id, `change` numbers the changes that they sign."""
+
+    study: str
+    change: int
+    nodes: tuple[Address, ...]
+
+
+@dataclass(frozen=True)
+class NodeKey:
+    """A node's next key, as a majority of the present nodes signs it."""
+
+    study: str
+    change: int
+    previous: Address
+    successor: Address
+
+
+@dataclass(frozen=True)
+class Release:
+    """A hospital's release from quarantine, as a majority of the nodes signs it."""
+
+    study: str
+    change: int
+    hospital: Address
+
+
+@dataclass(frozen=True)
+class HospitalKey:
+    """A hospital's next key, as that key itself signs it."""
+
+    previous: Address
+    successor: Address
+
+
+Change = NodeSet | NodeKey | Release | HospitalKey
+"""What the ledger takes under the signatures of those whom it concerns."""
+
+
+@dataclass(frozen=True)
 class EngineStats:
     """What one party's run cost."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from pipeline import places
-from pipeline.audit.ports import Finalised, Ledger, ObjectStore, RoundState, StudyState
+from pipeline.audit.ports import Finalised, Ledger, Members, ObjectStore, RoundState, StudyState
 from pipeline.audit.record import RoundRecord
 from pipeline.audit.shelf import Shelf, naming, read_sole
 from pipeline.domain import Address, Context, HospitalName, Kind, Result, RoundId, RoundStatus, Sha256, Statement
@@ -47,6 +47,20 @@ class Case:
             return None
         return record_of(Shelf(self.store, self.last.round), self.last.result)
 
+    @cached_property
+    def nodes(self) -> Members:
+        """The nodes that decided about the round, which need not be the study's present ones."""
+        return self.study if self.study.epoch == 1 else self.ledger.nodes(self.state)
+
+    @cached_property
+    def released(self) -> frozenset[HospitalName]:
+        """Hospitals that the nodes released from quarantine before the round was opened."""
+        if self.last is None or self.record_before is None or not self.record_before.quarantined:
+            return frozenset()
+        released = self.ledger.released(self.state.study, self.last, self.state.opened.place.block)
+        held = self.record_before.quarantined
+        return frozenset(member.name for member in self.record_before.hospitals if member.name in held and member.address in released)
+
     @property
     def finalised(self) -> Finalised:
         """How the round ended; raises EvidenceRejected when it did not."""
@@ -86,7 +100,7 @@ class Case:
             try:
                 with naming(place, digest):
                     listed = {HospitalName(name): Sha256(value) for name, value in self.shelf.json(place, digest).items()}
-                    if merkle.root(tuple(listed.values())) == root:
+                    if merkle.root(tuple(dict.fromkeys(listed.values()))) == root:
                         return listed
             except (EvidenceRejected, ValueError, TypeError) as error:
                 problems.append(error)

@@ -29,14 +29,13 @@ class CheckStep:
 
 def ledger(case: Case) -> str:
     """A majority of all the study's nodes finalised the round, and the ledger vouches for its model."""
-    state, study = case.state, case.study
+    state = case.state
     if state.status is not RoundStatus.FINALISED:
         raise EvidenceRejected(f"round {case.round}: the ledger says {state.status}, want {RoundStatus.FINALISED}; it has not ended")
-    nodes, signers = len(study.nodes), case.finalised.signers.bit_count()
-    if study.threshold < nodes // 2 + 1 or signers < study.threshold:
-        raise EvidenceRejected(
-            f"round {case.round}: {signers} of {nodes} nodes signed (threshold {study.threshold}), want a majority of all"
-        )
+    nodes, signers = len(case.nodes.nodes), case.finalised.signers.bit_count()
+    threshold = case.nodes.threshold
+    if threshold < nodes // 2 + 1 or signers < threshold:
+        raise EvidenceRejected(f"round {case.round}: {signers} of {nodes} nodes signed (threshold {threshold}), want a majority of all")
     if case.result.previous_model != state.opened.previous_model:
         raise EvidenceRejected(f"round {case.round}: ended on model {case.result.previous_model}, opened on {state.opened.previous_model}")
     if not case.ledger.verify_model(case.round, case.result.new_model):
@@ -47,7 +46,7 @@ def ledger(case: Case) -> str:
 
 def record(case: Case) -> str:
     """The stored record has the ledger's digest and says what the ledger says."""
-    found, nodes = case.record, tuple(case.study.nodes)
+    found, nodes = case.record, tuple(case.nodes.nodes)
     with naming(places.record(case.round), case.result.record):
         if keccak(found.study.encode()).hex() != case.state.study:
             raise EvidenceRejected(f"study: got {found.study!r}, whose id is not the ledger's {case.state.study}")
@@ -79,7 +78,7 @@ def votes(case: Case) -> str:
             (agreed.add if cast == case.result else dissent.append)(node.name)
     nodes = case.record.nodes
     counted = {node.name for index, node in enumerate(nodes) if case.finalised.signers >> index & 1}
-    if len(agreed) < case.study.threshold or not counted <= agreed:
+    if len(agreed) < case.nodes.threshold or not counted <= agreed:
         raise EvidenceRejected(
             f"round {case.round}: got votes of {', '.join(sorted(agreed))}, the ledger counted {', '.join(sorted(counted))}"
         )
@@ -87,26 +86,24 @@ def votes(case: Case) -> str:
 
 
 def sealing_keys(case: Case) -> str:
-    """Each node signed the key record whose digest the round was opened with."""
-    keys = case.state.opened.sealing_keys
-    for node, key in zip(case.record.nodes, keys, strict=True):
-        statement = case.shelf.statement(Kind.SEALING_KEY, node.name, node.address, case.context)
-        if canonical.digest(statement.body) != key:
-            raise EvidenceRejected(f"round {case.round}: the ledger's sealing key of {node.name} is {key}, which {node.name} did not sign")
-    return f"{len(keys)} keys, each signed by its node"
+    """Each node signed the key record with which the round was opened."""
+    records = [case.shelf.statement(Kind.SEALING_KEY, node.name, node.address, case.context) for node in case.record.nodes]
+    if canonical.joint_digest([canonical.digest(statement.body) for statement in records]) != case.state.opened.sealing_keys:
+        raise EvidenceRejected(f"round {case.round}: the nodes signed other key records than the round was opened with")
+    return f"{len(records)} keys, each signed by its node"
 
 
 def commit(case: Case) -> str:
     """The list of manifests has the Merkle root that the ledger holds."""
-    listed, committed = case.commit_list, case.state.committed
-    if committed is None or committed.count != len(listed):
-        raise EvidenceRejected(
-            f"round {case.round}: got {len(listed)} manifests listed, the ledger counted {committed.count if committed else 0}"
-        )
-    stray = set(listed) - set(case.record.verdicts)
+    listed = case.commit_list
+    direct = {event.manifest for event in case.state.direct}
+    if not direct <= set(listed.values()):
+        raise EvidenceRejected(f"round {case.round}: the committed list lacks a manifest that a hospital committed directly")
+    # Any authorised hospital may commit directly, also one that is no member of the study; that takes it in nowhere.
+    stray = {name for name, digest in listed.items() if name not in case.record.verdicts and digest not in direct}
     if stray or any(listed.get(name) != digest for name, digest in case.record.inputs.items()):
         raise EvidenceRejected(f"round {case.round}: the record's inputs are not all in the committed list of {', '.join(sorted(listed))}")
-    for hospital, digest in listed.items():
+    for hospital, digest in case.record.inputs.items():
         case.shelf.read(places.statement(case.round, Kind.MANIFEST, hospital), digest)
     return f"{len(listed)} manifests under root {case.result.commit_root[:16]}"
 
@@ -119,7 +116,7 @@ def manifests(case: Case) -> str:
         place, digest = places.statement(case.round, Kind.MANIFEST, hospital), case.record.inputs[hospital]
         with naming(place, digest):
             status = case.ledger.hospital(case.address(hospital))
-            if status not in ("authorised", "revoked"):
+            if status not in ("authorised", "revoked", "retired"):
                 raise EvidenceRejected(f"the ledger says that {hospital} is {status}, want authorised (then or now)")
             for component in _components(statement, hospital, nodes):
                 if component in seen:

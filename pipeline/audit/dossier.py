@@ -136,6 +136,7 @@ def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping
     shelf = Shelf(store, state.round)
     record = record_of(shelf, state.result) if state.result else None
     study = ledger.study(state.study)
+    nodes = study if study.epoch == 1 else ledger.nodes(state)
     end = state.finalised or state.aborted
     return Dossier(
         round=state.round,
@@ -144,8 +145,8 @@ def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping
         record=record,
         hospitals=_rows(record, shelf, ledger, state) if record else (),
         signers=tuple(node.name for index, node in enumerate(record.nodes) if _signed(state, index)) if record else (),
-        nodes=len(study.nodes),
-        threshold=study.threshold,
+        nodes=len(nodes.nodes),
+        threshold=nodes.threshold,
         study_digest=state.opened.study_digest,
         previous_model=state.opened.previous_model,
         model=state.result.new_model if state.result else None,

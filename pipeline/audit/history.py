@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from pipeline.audit.case import Case
 from pipeline.audit.record import RoundRecord
 from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
@@ -22,13 +24,14 @@ def aborted(case: Case) -> str:
 
 def strikes(case: Case) -> str:
     """Budget, strikes and quarantine follow from the record of the round before and from this round's verdicts."""
-    found, before = case.record, case.record_before
-    for hospital in before.quarantined if before else ():
+    found, before, released = case.record, case.record_before, case.released
+    quarantined = set(before.quarantined) - released if before else set()
+    for hospital in quarantined:
         if found.absent.get(hospital) != "quarantined":
             raise EvidenceRejected(f"round {found.round}: got a verdict on {hospital}, want it absent: it was in quarantine")
-    struck = _struck(case, found, before)
+    struck = _struck(case, found, before, released)
     out = {hospital for hospital, rounds in struck.items() if len(rounds) >= found.strike_rule.strikes}
-    out |= set(before.quarantined) if before else set()
+    out |= quarantined
     for what, got, want in (
         ("budget", found.budget, before.next_budget if before else None),
         ("strikes", {name: rounds for name, rounds in found.strikes.items() if rounds}, struck),
@@ -37,7 +40,8 @@ def strikes(case: Case) -> str:
         if got != want:
             raise EvidenceRejected(f"round {found.round}: {what}: the record says {got}, the rounds before it make {want}")
     since = f"follow from round {before.round}" if before else "of a first round"
-    return f"{since}; in quarantine: {', '.join(sorted(out)) or 'nobody'}"
+    freed = f"; released by the nodes: {', '.join(sorted(released))}" if released else ""
+    return f"{since}{freed}; in quarantine: {', '.join(sorted(out)) or 'nobody'}"
 
 
 def _start(case: Case) -> str:
@@ -71,10 +75,12 @@ def _goes_on(case: Case, model: Sha256) -> str:
     return f"round {later.round} went on from it"
 
 
-def _struck(case: Case, found: RoundRecord, before: RoundRecord | None) -> dict[HospitalName, tuple[RoundId, ...]]:
+def _struck(
+    case: Case, found: RoundRecord, before: RoundRecord | None, released: Set[HospitalName]
+) -> dict[HospitalName, tuple[RoundId, ...]]:
     """Hospital to the rounds within the window that rejected it."""
     window = {found.round, *(state.round for state in case.ledger.before(case.state, found.strike_rule.window - 1))}
-    known = before.strikes if before else {}
+    known = {name: rounds for name, rounds in before.strikes.items() if name not in released} if before else {}
     rejected = {hospital for hospital, verdict in found.verdicts.items() if verdict is Verdict.REJECTED}
     struck = {name: {*known.get(name, ())} & window | ({found.round} if name in rejected else set()) for name in found.verdicts}
     return {name: tuple(sorted(rounds)) for name, rounds in struck.items() if rounds}

@@ -39,12 +39,24 @@ class Opened(Protocol):
         """The study's current model when the round was opened."""
 
     @property
-    def sealing_keys(self) -> Sequence[str]:
-        """Digests of the nodes' signed key records, in the study's order, hexadecimal."""
+    def sealing_keys(self) -> Sha256:
+        """Joint digest of the nodes' signed key records, in the study's order."""
 
     @property
     def place(self) -> Place:
         """Where the event stands."""
+
+
+class Direct(Protocol):
+    """A manifest that a hospital put on the ledger itself."""
+
+    @property
+    def hospital(self) -> Address:
+        """The hospital's account."""
+
+    @property
+    def manifest(self) -> Sha256:
+        """The manifest's digest."""
 
 
 class Committed(Protocol):
@@ -53,10 +65,6 @@ class Committed(Protocol):
     @property
     def root(self) -> Sha256:
         """Merkle root of the manifests' digests."""
-
-    @property
-    def count(self) -> int:
-        """How many manifests."""
 
 
 class Finalised(Protocol):
@@ -103,6 +111,10 @@ class RoundState(Protocol):
         """Its terms."""
 
     @property
+    def direct(self) -> Sequence[Direct]:
+        """What hospitals committed directly."""
+
+    @property
     def committed(self) -> Committed | None:
         """Its set, once fixed."""
 
@@ -119,8 +131,8 @@ class RoundState(Protocol):
         """What the majority signed; None unless finalised."""
 
 
-class StudyState(Protocol):
-    """A study as the ledger has it now."""
+class Members(Protocol):
+    """Nodes of a study."""
 
     @property
     def nodes(self) -> Sequence[Address]:
@@ -129,6 +141,14 @@ class StudyState(Protocol):
     @property
     def threshold(self) -> int:
         """Signatures that decide a round."""
+
+
+class StudyState(Members, Protocol):
+    """A study as the ledger has it now."""
+
+    @property
+    def epoch(self) -> int:
+        """1 as long as its nodes are those of its registration."""
 
     @property
     def current_model(self) -> Sha256:
@@ -175,6 +195,12 @@ class Ledger(Protocol):
 
     def registration(self, study: StudyId) -> Registered:
         """How a study was registered."""
+
+    def nodes(self, state: Any) -> Members:
+        """The nodes that decide, or decided, about a round."""
+
+    def released(self, study: StudyId, last: Any, until: int | None = None) -> Sequence[Address]:
+        """Hospitals that a majority released from quarantine after round `last` and up to block `until`."""
 
     def hospital(self, address: Address) -> str:
         """unknown, registered, authorised or revoked."""

@@ -7,7 +7,7 @@ from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from pipeline.audit.audit import AuditReport, audit
-from pipeline.audit.ports import Ledger, ObjectStore, Registered, RoundState, StudyId, StudyState
+from pipeline.audit.ports import Ledger, Members, ObjectStore, Registered, RoundState, StudyId, StudyState
 from pipeline.domain import Address, RoundId, Sha256
 from pipeline.errors import EvidenceRejected
 
@@ -80,6 +80,12 @@ class _Remembered:
         states, index = self._places[state.round]
         # Of a study's last round the ledger is asked again: one may have been opened since.
         return states[index + 1] if index + 1 < len(states) else self._ledger.after(state)
+
+    def nodes(self, state: Any) -> Members:
+        return self._ledger.nodes(state)
+
+    def released(self, study: StudyId, last: Any, until: int | None = None) -> Sequence[Address]:
+        return self._ledger.released(study, last, until)
 
     def _study(self, study: StudyId) -> StudyState:
         return self._ledger.study(study)

@@ -23,7 +23,7 @@ from pipeline.settings import PROJECT
 _LOG = logging.getLogger(__name__)
 _START_SECONDS = 30
 _CALL_SECONDS = 30
-_HARDFORK = "cancun"
+HARDFORK = "cancun"
 
 # Linux kills anvil when its supervisor dies, even by kill -9. This runs in the child before anvil: a preexec_fn is unsafe with threads.
 _DIE_WITH_PARENT = """
@@ -68,7 +68,7 @@ class Anvil:
     def start(cls, home: Path, chain_id: int, genesis_time: int, state: Path | None) -> Anvil:
         """Start from `state`, or from an empty genesis of `genesis_time` (seconds); raises Unavailable when it does not answer."""
         port = _free_port()
-        command = [str(binary()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id), "--hardfork", _HARDFORK]
+        command = [str(binary()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id), "--hardfork", HARDFORK]
         # No accounts: their keys would be public. No mining on its own: a block exists only once the supervisor can save it.
         command += ["--accounts", "0", "--no-mining", "--block-base-fee-per-gas", "0", "--gas-price", "0", "--no-cors", "--quiet"]
         # A loaded state does not replace anvil's own genesis but joins it: with the same time the two are one.

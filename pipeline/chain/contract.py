@@ -57,7 +57,7 @@ def encode(to: Address, function: str, *arguments: Any) -> Call:
         data = Web3().eth.contract(abi=abi()).encode_abi(function, list(arguments))
     except (Web3Exception, EncodingError, TypeError, ValueError, OverflowError) as error:
         raise Misconfigured(f"{function}: got arguments that the contract does not take ({error})") from error
-    return Call(function, to, bytes.fromhex(data.removeprefix("0x")))
+    return Call(function.partition("(")[0], to, bytes.fromhex(data.removeprefix("0x")))
 
 
 def creation() -> Call:
@@ -106,7 +106,7 @@ def _errors() -> Mapping[str, Any]:
 
 _STATUS_NAMES: Mapping[str, tuple[str, ...]] = {
     "enum ILedger.RoundStatus": ("NONE", "OPEN", "COMMITTED", "FINALISED", "ABORTED"),
-    "enum ILedger.HospitalStatus": ("UNKNOWN", "REGISTERED", "AUTHORISED", "REVOKED"),
+    "enum ILedger.HospitalStatus": ("UNKNOWN", "REGISTERED", "AUTHORISED", "REVOKED", "RETIRED"),
 }
 
 

@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +27,14 @@ import httpx
 from eth_utils.crypto import keccak
 
 from pipeline.chain.anvil import Anvil, RpcFailure, loadable
+from pipeline.chain.devhttp import NAME, refusal, serve
 from pipeline.errors import Misconfigured, Unavailable, WardroundError
 from pipeline.files import write_atomic
 
 CHAIN_ID = 31337
 """The chain id that development chains use by custom."""
 
-NAME = "WardroundDevelopmentChain"
-
 _LOG = logging.getLogger(__name__)
-_LARGEST_REQUEST = 1 << 20
 _PATIENCE_SECONDS = 15
 _RAPID_DEATHS = 5
 _RAPID_SECONDS = 2
@@ -126,16 +123,16 @@ class DevelopmentChain:
         try:
             request = json.loads(body)
         except ValueError:
-            return _error(None, -32700, "got no JSON")
+            return refusal(None, -32700, "got no JSON")
         if isinstance(request, list):
-            return _error(None, -32600, f"{NAME} takes no batches; send requests one at a time")
+            return refusal(None, -32600, f"{NAME} takes no batches; send requests one at a time")
         if not isinstance(request, dict) or not isinstance(request.get("method"), str):
-            return _error(None, -32600, "got no JSON-RPC request")
+            return refusal(None, -32600, "got no JSON-RPC request")
         identity, method, params = request.get("id"), request["method"], request.get("params", [])
         if not isinstance(identity, str | int | None) or not isinstance(params, list):
-            return _error(None, -32600, "got an id or params of another type than JSON-RPC's (params: a list)")
+            return refusal(None, -32600, "got an id or params of another type than JSON-RPC's (params: a list)")
         if method not in ALLOWED:
-            return _error(identity, -32601, f"{NAME} does not offer {method}")
+            return refusal(identity, -32601, f"{NAME} does not offer {method}")
         return self._forward(identity, method, params)
 
     def _forward(self, identity: str | int | None, method: str, params: list[Any]) -> dict[str, Any]:
@@ -148,11 +145,11 @@ class DevelopmentChain:
                 return {"jsonrpc": "2.0", "id": identity, "error": failure.error}
             except OSError as error:
                 _LOG.exception("the chain's state could not be saved")
-                return _error(identity, -32603, f"the state could not be saved ({error.strerror}); nothing is acknowledged")
+                return refusal(identity, -32603, f"the state could not be saved ({error.strerror}); nothing is acknowledged")
             except (httpx.HTTPError, ValueError):
                 # anvil died in the middle: the same request, even a signed transaction, may safely be made again.
                 time.sleep(0.05)
-        return _error(identity, -32603, "anvil is restarting; try again")
+        return refusal(identity, -32603, "anvil is restarting; try again")
 
     def _exchange(self, method: str, params: list[Any]) -> Any:
         child = self._anvil
@@ -220,50 +217,6 @@ class DevelopmentChain:
             if loadable(state):
                 return Anvil.start(self._home, self._chain_id, known["genesis_time"], state)
         raise Misconfigured(f"{self._home}: got no whole state of the chain, want state.json; restore it from a copy, or remove the folder")
-
-
-def serve(chain: DevelopmentChain, bind: str, port: int) -> ThreadingHTTPServer:
-    """Answer requests for `chain` on `bind`:`port` from background threads; raises Misconfigured when the port is taken."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        server_version, sys_version = NAME, ""
-        timeout = 60
-        wbufsize = -1  # headers and body in one segment: two would wait for a delayed acknowledgement
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            self._reply(200 if self.path == "/" else 404, chain.status if self.path == "/" else {"error": "only / is here"})
-
-        def do_POST(self) -> None:
-            length = self.headers.get("Content-Length", "")
-            if not length.isdecimal() or int(length) > _LARGEST_REQUEST:
-                self.close_connection = True
-                self._reply(413, _error(None, -32600, f"want Content-Length up to {_LARGEST_REQUEST}"))
-                return
-            self._reply(200, chain.answer(self.rfile.read(int(length))))
-
-        def log_message(self, template: str, *args: object) -> None:
-            _LOG.debug(template, *args)
-
-        def _reply(self, status: int, content: dict[str, Any]) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    try:
-        server = ThreadingHTTPServer((bind, port), Handler)
-    except OSError as error:
-        raise Misconfigured(f"port {port} on {bind}: {error.strerror}; choose another in installation.yaml") from error
-    threading.Thread(target=server.serve_forever, name="rpc", daemon=True).start()
-    return server
-
-
-def _error(identity: str | int | None, code: int, message: str) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": identity, "error": {"code": code, "message": message}}
 
 
 @contextmanager

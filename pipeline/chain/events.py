@@ -26,37 +26,74 @@ class Place:
 
 @dataclass(frozen=True)
 class StudyRegisteredEvent:
-    """A study with its nodes and initial model."""
+    """A study with its initial model."""
 
     study: StudyId
-    nodes: tuple[Address, ...]
-    threshold: int
     initial_model: Sha256
     place: Place
 
 
 @dataclass(frozen=True)
+class NodesSetEvent:
+    """A study's nodes from an epoch (the first is 1) on, and how many of them decide."""
+
+    study: StudyId
+    epoch: int
+    nodes: tuple[Address, ...]
+    threshold: int
+    place: Place
+
+
+@dataclass(frozen=True)
+class NodeSuspendedEvent:
+    """A node that signed two results of a round."""
+
+    study: StudyId
+    node: Address
+    round: RoundId
+    place: Place
+
+
+@dataclass(frozen=True)
+class ReleasedEvent:
+    """A hospital that a majority of a study's nodes released from quarantine when `after_round` was the study's current round."""
+
+    study: StudyId
+    hospital: Address
+    after_round: RoundId
+    place: Place
+
+
+@dataclass(frozen=True)
 class OpenedEvent:
-    """A round's terms; `sealing_keys[i]` is the digest of the study's node i's key record; deadlines in block time."""
+    """A round's terms; `sealing_keys` is the joint digest of the nodes' key records; deadlines in block time."""
 
     round: RoundId
     study: StudyId
     study_digest: Sha256
     previous_model: Sha256
-    sealing_keys: tuple[str, ...]
+    sealing_keys: Sha256
     commit_deadline: int
     result_deadline: int
     place: Place
 
 
 @dataclass(frozen=True)
+class CommittedDirectlyEvent:
+    """A manifest that a hospital put on the ledger itself."""
+
+    round: RoundId
+    hospital: Address
+    manifest: Sha256
+    place: Place
+
+
+@dataclass(frozen=True)
 class CommittedEvent:
-    """The set that takes part: the Merkle root of `count` manifests."""
+    """The set that takes part: the Merkle root of its manifests."""
 
     round: RoundId
     root: Sha256
-    count: int
-    committer: Address
     place: Place
 
 
@@ -65,9 +102,7 @@ class FinalisedEvent:
     """What a majority decided; bit i of `signers` is the study's node i, bit i of `verdicts` its hospital i."""
 
     round: RoundId
-    study: StudyId
     verdicts: int
-    previous_model: Sha256
     new_model: Sha256
     record: Sha256
     signers: int
@@ -79,46 +114,55 @@ class AbortedEvent:
     """A round that ended without a model, and the state that it was in."""
 
     round: RoundId
-    study: StudyId
     aborted_from: RoundStatus
     place: Place
 
 
-Event = StudyRegisteredEvent | OpenedEvent | CommittedEvent | FinalisedEvent | AbortedEvent
+Event = (
+    StudyRegisteredEvent
+    | NodesSetEvent
+    | NodeSuspendedEvent
+    | ReleasedEvent
+    | OpenedEvent
+    | CommittedDirectlyEvent
+    | CommittedEvent
+    | FinalisedEvent
+    | AbortedEvent
+)
 
 
 def parse(name: str, fields: Mapping[str, Any], place: Place) -> Event | None:
     """The event `name` with its decoded `fields`; None for events of no study or round."""
     match name:
         case "StudyRegistered":
+            return StudyRegisteredEvent(_study(fields), _digest(fields["initialModel"]), place)
+        case "NodesSet":
             nodes = tuple(Address(node) for node in fields["nodes"])
-            return StudyRegisteredEvent(_study(fields), nodes, fields["threshold"], _digest(fields["initialModel"]), place)
+            return NodesSetEvent(_study(fields), fields["epoch"], nodes, fields["threshold"], place)
+        case "NodeSuspended":
+            return NodeSuspendedEvent(_study(fields), Address(fields["node"]), RoundId(fields["round"]), place)
+        case "HospitalReleased":
+            return ReleasedEvent(_study(fields), Address(fields["hospital"]), RoundId(fields["afterRound"]), place)
         case "RoundOpened":
             return OpenedEvent(
                 RoundId(fields["round"]),
                 _study(fields),
                 _digest(fields["studyDigest"]),
                 _digest(fields["previousModel"]),
-                tuple(bytes(key).hex() for key in fields["sealingKeys"]),
+                _digest(fields["keyRecords"]),
                 fields["commitDeadline"],
                 fields["resultDeadline"],
                 place,
             )
+        case "CommittedDirectly":
+            return CommittedDirectlyEvent(RoundId(fields["round"]), Address(fields["hospital"]), _digest(fields["manifest"]), place)
         case "RoundCommitted":
-            return CommittedEvent(RoundId(fields["round"]), _digest(fields["root"]), fields["count"], Address(fields["committer"]), place)
+            return CommittedEvent(RoundId(fields["round"]), _digest(fields["root"]), place)
         case "RoundFinalised":
-            return FinalisedEvent(
-                RoundId(fields["round"]),
-                _study(fields),
-                fields["verdicts"],
-                _digest(fields["previousModel"]),
-                _digest(fields["newModel"]),
-                _digest(fields["record"]),
-                fields["signers"],
-                place,
-            )
+            model, record = _digest(fields["newModel"]), _digest(fields["record"])
+            return FinalisedEvent(RoundId(fields["round"]), fields["verdicts"], model, record, fields["signers"], place)
         case "RoundAborted":
-            return AbortedEvent(RoundId(fields["round"]), _study(fields), STATUSES[fields["abortedFrom"]], place)
+            return AbortedEvent(RoundId(fields["round"]), STATUSES[fields["abortedFrom"]], place)
         case _:
             return None
 

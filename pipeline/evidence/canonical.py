@@ -26,6 +26,11 @@ def digest(value: Any) -> Sha256:
     return sha256(canonical_json(value))
 
 
+def joint_digest(digests: Sequence[Sha256]) -> Sha256:
+    """One digest for several in their order: SHA-256 of their bytes, one after another."""
+    return sha256(b"".join(bytes.fromhex(value) for value in digests))
+
+
 def _refuse_floats(value: Any) -> None:
     if value is None or isinstance(value, str | int):
         return

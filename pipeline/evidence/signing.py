@@ -18,12 +18,15 @@ from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.crypto import keccak
 
-from pipeline.domain import Address, Context, Kind, Result, Statement, sha256_text
+from pipeline.domain import Address, Change, Context, HospitalKey, Kind, NodeKey, NodeSet, Release, Result, Statement, sha256_text
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, digest
 from pipeline.identity import SigningKey
 
 _DOMAIN_NAME, _DOMAIN_VERSION = "Wardround", "1"
+
+_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+"""Half the order of secp256k1: a canonical signature's s is not above it."""
 
 _STATEMENT_FIELDS = [
     {"name": "round", "type": "uint64"},
@@ -72,6 +75,20 @@ def check_vote(statement: Statement, chain_id: int, contract: Address, address: 
         raise EvidenceRejected(f"{statement.signer}'s vote: got fields that are no result ({type(error).__name__})") from error
     _check_signature(message, statement.signature, address, f"{statement.signer}'s vote")
     return result
+
+
+def sign_change(change: Change, chain_id: int, contract: Address, key: SigningKey) -> str:
+    """Sign a change of a study as the contract's type of that name; 65 bytes in hexadecimal."""
+    return key.sign(_change_message(change, chain_id, contract))
+
+
+def check_change(change: Change, signature: str, chain_id: int, contract: Address, address: Address) -> None:
+    """Raise EvidenceRejected unless `address` signed `change` for this ledger."""
+    try:
+        message = _change_message(change, chain_id, contract)
+    except (TypeError, ValueError, OverflowError, EncodingError) as error:
+        raise EvidenceRejected(f"got fields that are no {type(change).__name__} ({type(error).__name__})") from error
+    _check_signature(message, signature, address, f"a {type(change).__name__}")
 
 
 def to_bytes(statement: Statement) -> bytes:
@@ -144,6 +161,22 @@ def _result_message(result: Result, chain_id: int, contract: Address) -> Signabl
     return _typed("Result", _RESULT_FIELDS, content, chain_id, contract)
 
 
+def _change_message(change: Change, chain_id: int, contract: Address) -> SignableMessage:
+    match change:
+        case NodeSet(study, number, nodes):
+            content: dict[str, Any] = {"nodes": list(nodes)}
+        case NodeKey(study, number, previous, successor):
+            content = {"previous": previous, "next": successor}
+        case Release(study, number, hospital):
+            content = {"hospital": hospital}
+        case HospitalKey(previous, successor):
+            fields = [{"name": name, "type": "address"} for name in ("previous", "next")]
+            return _typed("HospitalKey", fields, {"previous": previous, "next": successor}, chain_id, contract)
+    fields = [{"name": "studyId", "type": "bytes32"}, {"name": "change", "type": "uint32"}]
+    fields += [{"name": name, "type": "address[]" if name == "nodes" else "address"} for name in content]
+    return _typed(type(change).__name__, fields, {"studyId": bytes.fromhex(study), "change": number, **content}, chain_id, contract)
+
+
 def _typed(name: str, fields: list[dict[str, str]], content: dict[str, Any], chain_id: int, contract: Address) -> SignableMessage:
     domain = {"name": _DOMAIN_NAME, "version": _DOMAIN_VERSION, "chainId": chain_id, "verifyingContract": contract}
     return encode_typed_data(domain_data=domain, message_types={name: fields}, message_data=content)
@@ -151,7 +184,11 @@ def _typed(name: str, fields: list[dict[str, str]], content: dict[str, Any], cha
 
 def _check_signature(message: SignableMessage, signature: str, address: Address, what: str) -> None:
     try:
-        signer = Account.recover_message(message, signature=bytes.fromhex(signature))
+        raw = bytes.fromhex(signature)
+        # A signature has one form that the contract takes: another spelling of it must not pass here and fail there.
+        if len(raw) != 65 or raw[64] not in (27, 28) or int.from_bytes(raw[32:64], "big") > _HALF_ORDER:
+            raise ValueError("not canonical")
+        signer = Account.recover_message(message, signature=raw)
     except Exception as error:  # eth_keys raises many types on malformed bytes; all mean the same here
         raise EvidenceRejected(f"{what}: got a malformed signature ({type(error).__name__}), want 65 bytes by {address}") from error
     if signer != address:

@@ -22,7 +22,7 @@ from pipeline.consortium import Consortium
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement, sha256_text
 from pipeline.errors import EvidenceRejected, Misconfigured, Refused
 from pipeline.evidence import signing
-from pipeline.evidence.canonical import digest
+from pipeline.evidence.canonical import digest, joint_digest
 from pipeline.identity import Identity
 from pipeline.installation import Installation
 from pipeline.roles import approval
@@ -196,13 +196,14 @@ class Sitting:
 
     def key_records(self) -> dict[NodeName, KeyRecord]:
         """What every node signed before the round opened; raises EvidenceRejected unless its digest is the ledger's."""
-        records = {}
-        for node, frozen in zip(self.desk.study.nodes, self.state.opened.sealing_keys, strict=True):
+        records, digests = {}, []
+        for node in self.desk.study.nodes:
             statement = self.desk.board.only(self.round_id, Kind.SEALING_KEY, node)
             self.desk.check(statement, self.context)
-            if digest(statement.body) != frozen:
-                raise EvidenceRejected(f"round {self.round_id}: the ledger's sealing key of {node} is not the one that {node} signed")
+            digests.append(digest(statement.body))
             records[node] = KeyRecord.parse(statement, self.desk.study)
+        if joint_digest(digests) != self.state.opened.sealing_keys:
+            raise EvidenceRejected(f"round {self.round_id}: the ledger's sealing keys are not the ones that the nodes signed")
         return records
 
 

@@ -60,7 +60,9 @@ def committed(sitting: Sitting, quarantined: frozenset[HospitalName]) -> Committ
                 absent[hospital] = "wrong_length"
             except Rejected:
                 absent[hospital] = "forged_manifest"
-    stray = set(listed) - set(desk.study.hospitals)
+    direct = {event.manifest for event in sitting.state.direct}
+    # Any authorised hospital may commit directly, also one that is no member of the study; that takes it in nowhere.
+    stray = {name for name, digest in listed.items() if name not in desk.study.hospitals and digest not in direct}
     if stray:
         raise EvidenceRejected(f"round {round_id}: the commit lists {', '.join(sorted(stray))}, which are no hospitals of the study")
     return Committed({name: listed[name] for name in manifests}, manifests, absent)
@@ -176,7 +178,7 @@ def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
     for digest in sitting.desk.board.digests(place):
         listed = sitting.desk.board.json(place, digest)
         try:
-            if merkle.root([Sha256(value) for value in listed.values()]) == sitting.commit_root:
+            if merkle.root([Sha256(value) for value in dict.fromkeys(listed.values())]) == sitting.commit_root:
                 return {HospitalName(name): Sha256(value) for name, value in listed.items()}
         except (EvidenceRejected, ValueError, TypeError):
             continue

@@ -9,7 +9,9 @@ from typing import Any
 from pipeline import models, places
 from pipeline.audit.orders import REMEMBERED
 from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
+from pipeline.mpc import strikes
 from pipeline.mpc.sharing import Vector
+from pipeline.mpc.strikes import Strikes
 from pipeline.roles.desk import Desk
 
 
@@ -34,16 +36,23 @@ class Lineage:
 
 def lineage(desk: Desk) -> Lineage:
     """Read the study's lineage; raises EvidenceRejected when a record is not the one that the ledger anchors."""
-    finished = [state.finalised for state in desk.ledger.rounds(desk.study_id) if state.finalised]
-    records = tuple(desk.board.json(places.record(event.round), event.record) for event in finished[-REMEMBERED:])
+    finished = [state for state in desk.ledger.rounds(desk.study_id) if state.finalised]
+    ended = [state.finalised for state in finished[-REMEMBERED:] if state.finalised]
+    records = tuple(desk.board.json(places.record(event.round), event.record) for event in ended)
     if not records:
         return Lineage(0, None, {}, frozenset(), ())
     last = records[-1]
+    struck: Strikes = {HospitalName(name): tuple(RoundId(number) for number in rounds) for name, rounds in last["strikes"].items()}
+    quarantined = tuple(HospitalName(name) for name in last["quarantined"])
+    released = desk.ledger.released(desk.study_id, finished[-1]) if quarantined else ()
+    for hospital in quarantined:
+        if desk.consortium.hospital(hospital) in released:
+            struck, quarantined = strikes.released(struck, quarantined, hospital)
     return Lineage(
         finished=len(finished),
         budget=last["next_budget"],
-        strikes={HospitalName(name): tuple(RoundId(number) for number in rounds) for name, rounds in last["strikes"].items()},
-        quarantined=frozenset(HospitalName(name) for name in last["quarantined"]),
+        strikes=struck,
+        quarantined=frozenset(quarantined),
         records=records,
     )
 

@@ -15,7 +15,7 @@ from pipeline import places
 from pipeline.chain.contract import Call
 from pipeline.chain.outbox import Outbox
 from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement
-from pipeline.errors import Rejected, RoundAborted
+from pipeline.errors import ContractRefused, Rejected, RoundAborted
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import digest
 from pipeline.files import locked, write_atomic
@@ -76,20 +76,24 @@ def commit(study: str, round_id: RoundId, settings: Settings | None = None) -> t
     """Put the Merkle root of the manifests that arrived and hold on the ledger; raises RoundAborted below the quorum."""
     desk = provider_desk(study, settings)
     sitting = Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED)
-    listed: dict[HospitalName, Sha256] = {}
-    if sitting.state.status is RoundStatus.OPEN:
-        for hospital in desk.study.hospitals:
-            manifest = _manifest(sitting, hospital)
-            if manifest is not None:
-                listed[hospital] = manifest
-        if len(listed) < desk.study.accepted_floor:
-            raise RoundAborted(f"round {round_id}: {len(listed)} hospitals shared an update, want at least {desk.study.accepted_floor}")
+    while sitting.state.status is RoundStatus.OPEN:
+        listed = _listed(sitting)
+        present = tuple(hospital for hospital in desk.study.hospitals if hospital in listed)
+        if len(present) < desk.study.accepted_floor:
+            raise RoundAborted(f"round {round_id}: {len(present)} hospitals shared an update, want at least {desk.study.accepted_floor}")
         desk.board.post_json(places.commit(round_id), listed)
-        # A rerun may see another set; what was signed first stands, and its list was posted before.
-        _outbox(desk).send(
-            lambda: desk.ledger.commit_round(round_id, merkle.root(list(listed.values())), len(listed)), f"commit-{round_id}"
-        )
-    return tuple(listed)
+        direct = sitting.state.direct
+        label = f"commit-{round_id}-direct-{len(direct)}" if direct else f"commit-{round_id}"
+        try:
+            # A rerun may see another set; what was signed first stands, and its list was posted before.
+            _outbox(desk).send(partial(_commit_call, sitting, listed), label)
+        except ContractRefused as error:
+            if error.error != "DirectCommitsIgnored":
+                raise
+            sitting = Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED)  # a hospital committed meanwhile
+            continue
+        return present
+    return ()
 
 
 def finalise(study: str, round_id: RoundId, settings: Settings | None = None) -> Sha256:
@@ -128,6 +132,20 @@ def _wait_or_abort(desk: Desk, round_id: RoundId) -> None:
             abort(desk, round_id)
             return
         time.sleep(_POLL_SECONDS)
+
+
+def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
+    """The manifests that arrived and hold, and whatever hospitals committed directly: no set without these can be committed."""
+    desk = sitting.desk
+    listed = {hospital: manifest for hospital in desk.study.hospitals if (manifest := _manifest(sitting, hospital)) is not None}
+    names = {address: name for name, address in desk.consortium.hospitals.items()}
+    return listed | {names.get(event.hospital, HospitalName(event.hospital)): event.manifest for event in sitting.state.direct}
+
+
+def _commit_call(sitting: Sitting, listed: Mapping[HospitalName, Sha256]) -> Call:
+    manifests = tuple(dict.fromkeys(listed.values()))
+    direct = {event.hospital: merkle.proof(manifests, event.manifest) for event in sitting.state.direct}
+    return sitting.desk.ledger.commit_round(sitting.round_id, merkle.root(manifests), direct)
 
 
 def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:

@@ -29,6 +29,7 @@ MODEL = Sha256("10" * 32)
 DIGEST = Sha256("20" * 32)
 ROOT = Sha256("30" * 32)
 NEW_MODEL = Sha256("40" * 32)
+SEALING_KEYS = tuple(Sha256(f"{node:02x}" * 32) for node in range(3))
 
 
 @dataclass
@@ -130,7 +131,7 @@ class Actors:
         terms: dict[str, Any] = {
             "study_digest": DIGEST,
             "previous_model": self.ledger.study(study).current_model if self.ledger.has_study(study) else MODEL,
-            "sealing_keys": [f"{node:02x}" * 32 for node in range(len(self.nodes))],
+            "sealing_keys": SEALING_KEYS,
             "commit_deadline": now + commit_in,
             "result_deadline": now + result_in,
         }
@@ -139,7 +140,7 @@ class Actors:
 
     def committed(self, study: StudyId, **terms: Any) -> RoundId:
         number = self.open(study, **terms)
-        self.send(self.provider, self.ledger.commit_round(number, ROOT, 5))
+        self.send(self.provider, self.ledger.commit_round(number, ROOT))
         return number
 
     def result(self, round_id: RoundId, new_model: Sha256 = NEW_MODEL) -> Result:

@@ -17,7 +17,7 @@ from pipeline.consortium import Consortium
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement, Verdict
 from pipeline.errors import EvidenceRejected, ObjectMissing
 from pipeline.evidence import merkle, signing
-from pipeline.evidence.canonical import canonical_json, digest, sha256
+from pipeline.evidence.canonical import canonical_json, digest, joint_digest, sha256
 from pipeline.identity import SigningKey
 from pipeline.models import model_bytes
 from pipeline.places import Place as StorePlace
@@ -252,30 +252,31 @@ class DictLedger:
         self.hospitals = {key(name).address: HospitalStatus.AUTHORISED for name in of.hospitals}
         self.states: dict[RoundId, RoundState] = {}
         self.sent: dict[RoundId, tuple[str, ...]] = {}
+        self.releases: list[tuple[RoundId, Address]] = []
         self.initial: Sha256 | None = None
         self.block = 10
 
     def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[str]) -> None:
         self.initial = self.initial or previous
-        opened = OpenedEvent(round_id, self.id, STUDY_DIGEST, previous, tuple(sealing_keys), 180, 600, self._place())
+        opened = OpenedEvent(
+            round_id, self.id, STUDY_DIGEST, previous, joint_digest(list(map(Sha256, sealing_keys))), 180, 600, self._place()
+        )
         self.states[round_id] = RoundState(opened)
 
     def commit(self, round_id: RoundId, root: Sha256, count: int) -> None:
-        committed = CommittedEvent(round_id, root, count, self.nodes[0], self._place())
+        committed = CommittedEvent(round_id, root, self._place())
         self.states[round_id] = replace(self.states[round_id], committed=committed)
 
     def finalise(self, result: Result, signatures: Sequence[str]) -> None:
         self.sent[result.round] = tuple(signatures)
         signed = [self._signer(result, signature) for signature in signatures]
         signers = sum(1 << index for index, node in enumerate(self.nodes) if node in signed)
-        end = FinalisedEvent(
-            result.round, self.id, result.verdicts, result.previous_model, result.new_model, result.record, signers, self._place()
-        )
+        end = FinalisedEvent(result.round, result.verdicts, result.new_model, result.record, signers, self._place())
         self.states[result.round] = replace(self.states[result.round], finalised=end)
 
     def abort(self, round_id: RoundId) -> None:
         state = self.states[round_id]
-        self.states[round_id] = replace(state, aborted=AbortedEvent(round_id, self.id, state.status, self._place()))
+        self.states[round_id] = replace(state, aborted=AbortedEvent(round_id, state.status, self._place()))
 
     def round(self, round_id: RoundId) -> RoundState:
         if round_id not in self.states:
@@ -298,11 +299,14 @@ class DictLedger:
         ended = [state.result.new_model for state in self.states.values() if state.result]
         current = ended[-1] if ended else self.initial
         assert current is not None
-        return StudyState(self.id, self.nodes, len(self.nodes) // 2 + 1, current, RoundId(0), None)
+        return StudyState(self.id, self.nodes, len(self.nodes) // 2 + 1, 1, 0, current, RoundId(0), None)
 
     def registration(self, study: str) -> StudyRegisteredEvent:
         assert self.initial is not None
-        return StudyRegisteredEvent(self.id, self.nodes, len(self.nodes) // 2 + 1, self.initial, Place("0x00", 2, 0))
+        return StudyRegisteredEvent(self.id, self.initial, Place("0x00", 2, 0))
+
+    def released(self, study: str, last: RoundState, until: int | None = None) -> tuple[Address, ...]:
+        return tuple(hospital for after, hospital in self.releases if after == last.round)
 
     def hospital(self, address: Address) -> HospitalStatus:
         return self.hospitals.get(address, HospitalStatus.UNKNOWN)

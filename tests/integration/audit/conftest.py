@@ -59,7 +59,7 @@ class ChainDriver:
         self._send("provider", call)
 
     def commit(self, round_id: RoundId, root: Sha256, count: int) -> None:
-        self._send("provider", self.ledger.commit_round(round_id, root, count))
+        self._send("provider", self.ledger.commit_round(round_id, root))
 
     def finalise(self, result: Result, signatures: Sequence[str]) -> None:
         self._send("provider", self.ledger.finalise_round(result, signatures))

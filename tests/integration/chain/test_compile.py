@@ -23,7 +23,8 @@ def test_the_build_names_the_pinned_versions() -> None:
     assert compiler["openzeppelin"] == pins["@openzeppelin/contracts"]
     assert compiler["settings"] == {
         "evmVersion": "cancun",
-        "optimizer": {"enabled": True, "runs": 200},
+        "optimizer": {"enabled": True, "runs": 1_000_000},
+        "viaIR": True,
         "metadata": {"bytecodeHash": "none"},
     }
 

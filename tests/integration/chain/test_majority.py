@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.chain.events import StudyId
 from pipeline.domain import Result, RoundStatus, Sha256
-from pipeline.errors import ContractRefused
-from pipeline.evidence.signing import sign_vote
+from pipeline.errors import ContractRefused, EvidenceRejected, Misconfigured
+from pipeline.evidence.signing import check_vote, sign_vote
 from tests.support.chains import CHAIN_ID, ROOT, Actors
 
 pytestmark = pytest.mark.anvil
@@ -35,9 +35,9 @@ def test_two_of_three_nodes_finalise(actors: Actors, result: Result) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_fewer_than_a_majority_do_not(actors: Actors, result: Result, count: int) -> None:
+def test_fewer_than_a_majority_do_not(actors: Actors, result: Result, study: StudyId, count: int) -> None:
     signatures = actors.sign(result, *actors.nodes[:count])
-    _refused(actors, result, signatures, "NoMajority", round=result.round, got=count, wanted=2)
+    _refused(actors, result, signatures, "NoMajority", studyId=study, got=count, wanted=2)
 
 
 def test_one_node_twice_is_no_majority(actors: Actors, result: Result) -> None:
@@ -99,11 +99,16 @@ def test_a_malleable_copy_of_a_signature_is_refused(actors: Actors, result: Resu
     raw = bytes.fromhex(actors.sign(result, actors.nodes[0])[0])
     mirrored = _SECP256K1_ORDER - int.from_bytes(raw[32:64], "big")
     twin = raw[:32] + mirrored.to_bytes(32, "big") + bytes([27 + 28 - raw[64]])
-    _refused(actors, result, [raw.hex(), twin.hex()], "ECDSAInvalidSignatureS")
+    with pytest.raises(Misconfigured, match="got a signature of 65 bytes"):
+        actors.ledger.finalise_round(result, [raw.hex(), twin.hex()])
+    vote = sign_vote("node", result, CHAIN_ID, actors.contract, actors.nodes[0])
+    with pytest.raises(EvidenceRejected, match="malformed signature"):
+        check_vote(replace(vote, signature=twin.hex()), CHAIN_ID, actors.contract, actors.nodes[0].address)
 
 
 def test_a_short_signature_is_refused(actors: Actors, result: Result) -> None:
-    _refused(actors, result, ["00" * 64], "ECDSAInvalidSignatureLength", length=64)
+    with pytest.raises(Misconfigured, match="got a signature of 64 bytes, want 65"):
+        actors.ledger.finalise_round(result, ["00" * 64])
 
 
 @pytest.mark.parametrize("field", ["new_model", "record"])
@@ -124,6 +129,6 @@ def test_the_root_that_an_aborted_round_left_behind_does_not_count(actors: Actor
     actors.wait_until(actors.ledger.round(first).opened.result_deadline)
     actors.send(actors.stranger, actors.ledger.abort_round(first))
     second = actors.open(study)
-    actors.send(actors.provider, actors.ledger.commit_round(second, Sha256("32" * 32), 5))
+    actors.send(actors.provider, actors.ledger.commit_round(second, Sha256("32" * 32)))
     stale = replace(actors.result(second), commit_root=ROOT)
     _refused(actors, stale, actors.sign(stale, *actors.nodes), "NotANode")

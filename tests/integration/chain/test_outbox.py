@@ -163,7 +163,7 @@ def test_what_a_killed_process_left_unsent_goes_out_before_the_next(
 def test_a_mined_revert_spends_its_label_and_names_the_error(actors: Actors, study: Any, shared_chain: Devchain, tmp_path: Path) -> None:
     node = actors.nodes[0]
     round_id = actors.open(study, commit_in=3)
-    commit = actors.ledger.commit_round(round_id, ROOT, 5)
+    commit = actors.ledger.commit_round(round_id, ROOT)
     before = _sent(actors, node, shared_chain)
     _killed_while_sending(tmp_path, node, actors.url, commit, "commit", "_broadcast")
     actors.wait_until(actors.ledger.round(round_id).opened.commit_deadline)

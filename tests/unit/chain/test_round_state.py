@@ -6,15 +6,14 @@ from eth_utils.crypto import keccak
 
 from pipeline.chain.events import AbortedEvent, CommittedEvent, FinalisedEvent, OpenedEvent, Place, StudyId
 from pipeline.chain.ledger import RoundState, study_id
-from pipeline.domain import Address, Result, RoundId, RoundStatus, Sha256
+from pipeline.domain import Result, RoundId, RoundStatus, Sha256
 
 _PLACE = Place("0x" + "00" * 32, 5, 1000)
 _STUDY = StudyId("77" * 32)
 _ROUND = RoundId(3)
-_PROVIDER = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
-_OPENED = OpenedEvent(_ROUND, _STUDY, Sha256("11" * 32), Sha256("22" * 32), ("aa" * 32,) * 3, 1100, 1200, _PLACE)
-_COMMITTED = CommittedEvent(_ROUND, Sha256("33" * 32), 5, _PROVIDER, _PLACE)
-_FINALISED = FinalisedEvent(_ROUND, _STUDY, 0b101, Sha256("22" * 32), Sha256("44" * 32), Sha256("55" * 32), 0b011, _PLACE)
+_OPENED = OpenedEvent(_ROUND, _STUDY, Sha256("11" * 32), Sha256("22" * 32), Sha256("aa" * 32), 1100, 1200, _PLACE)
+_COMMITTED = CommittedEvent(_ROUND, Sha256("33" * 32), _PLACE)
+_FINALISED = FinalisedEvent(_ROUND, 0b101, Sha256("44" * 32), Sha256("55" * 32), 0b011, _PLACE)
 
 
 def test_a_study_id_is_the_keccak_of_its_name() -> None:
@@ -26,7 +25,7 @@ def test_the_status_follows_the_events() -> None:
     committed = replace(opened, committed=_COMMITTED)
     assert [opened.status, committed.status] == [RoundStatus.OPEN, RoundStatus.COMMITTED]
     assert replace(committed, finalised=_FINALISED).status is RoundStatus.FINALISED
-    aborted = AbortedEvent(_ROUND, _STUDY, RoundStatus.OPEN, _PLACE)
+    aborted = AbortedEvent(_ROUND, RoundStatus.OPEN, _PLACE)
     assert replace(opened, aborted=aborted).status is RoundStatus.ABORTED
 
 

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ILedger} from "../ILedger.sol";
+import {Base} from "./Base.sol";
+
+contract FuzzTest is Base {
+    function testFuzz_only_the_signed_outcome_counts(uint256 verdicts, bytes32 model, bytes32 record, uint8 field, uint256 flip) public {
+        vm.assume(model != 0 && record != 0 && flip != 0);
+        ILedger.Terms memory terms = committed(1, INITIAL);
+        ILedger.Result memory signed = ILedger.Result(1, DIGEST, ROOT, verdicts, INITIAL, model, record);
+        ILedger.Signature[] memory all = signatures(hashOf(signed), 3);
+        ILedger.Outcome memory other = ILedger.Outcome(verdicts, model, record);
+        if (field % 3 == 0) other.verdicts ^= flip;
+        if (field % 3 == 1) other.newModel ^= bytes32(flip);
+        if (field % 3 == 2) other.record ^= bytes32(flip);
+        try ledger.finaliseRound(1, terms, ROOT, other, all) {
+            revert("an outcome counted that nobody signed");
+        } catch {}
+        ledger.finaliseRound(1, terms, ROOT, ILedger.Outcome(verdicts, model, record), all);
+        require(ledger.verifyModel(1, model), "it does not vouch for the model");
+    }
+
+    function testFuzz_any_majority_counts_and_no_minority(uint8 nodeCount, uint16 chosen) public {
+        uint256 count = 3 + nodeCount % 14;
+        bytes32 study = keccak256("fuzzed");
+        ledger.registerStudy(study, nodes(count), INITIAL);
+        uint32 end = commitDeadline() + 1;
+        ledger.openRound(1, study, DIGEST, INITIAL, KEYS, end - 1, end);
+        ledger.commitRound(1, ROOT);
+        ILedger.Signature[] memory signed = new ILedger.Signature[](count);
+        uint256 signers = 0;
+        for (uint256 i = 0; i < count; ++i) {
+            if (chosen >> i & 1 == 1) signed[signers++] = sign(NODE_KEY + i, hashOf(result(1, MODEL)));
+        }
+        assembly {
+            mstore(signed, signers)
+        }
+        try ledger.finaliseRound(1, ILedger.Terms(DIGEST, INITIAL, end), ROOT, outcome(MODEL), signed) {
+            require(signers * 2 > count, "a minority decided");
+        } catch {
+            require(signers * 2 <= count, "a majority was refused");
+        }
+    }
+
+    function testFuzz_terms_are_those_frozen(bytes32 digest, bytes32 previous, uint32 end, bytes32 root) public {
+        ILedger.Terms memory terms = committed(1, INITIAL);
+        bool same = digest == terms.studyDigest && previous == terms.previousModel && end == terms.resultDeadline && root == ROOT;
+        require(ledger.verifyTerms(1, ILedger.Terms(digest, previous, end), root) == same, "other terms were taken");
+    }
+
+    function testFuzz_a_round_opens_on_its_models_own_hash(bytes32 model, uint256 flip) public {
+        vm.assume(model != 0 && flip != 0);
+        finalise(1, committed(1, INITIAL), model);
+        uint32 end = commitDeadline() + 1;
+        bytes32 other = model ^ bytes32(flip);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.StalePreviousModel.selector, other));
+        ledger.openRound(2, STUDY, DIGEST, other, KEYS, end - 1, end);
+        open(2, model);
+    }
+}
+
+/// @dev Does to the ledger what anybody could try, in any order, and remembers what was decided.
+contract Actor is Base {
+    uint64 public last;
+    bytes32 public current = INITIAL;
+    uint64[] public finalised;
+    bytes32[] public models;
+    uint256 public decided;
+    mapping(uint64 => bytes32) public rootOf;
+    ILedger.Terms private _terms;
+
+    function setUp() public override {
+        if (address(ledger) == address(0)) super.setUp();
+    }
+
+    function target() external view returns (ILedger) {
+        return ledger;
+    }
+
+    function count() external view returns (uint256) {
+        return finalised.length;
+    }
+
+    function openNext(uint8 gap, bool stale) external {
+        uint64 round = last + 1 + gap;
+        uint32 end = uint32(block.timestamp + 1200);
+        bytes32 previous = stale ? RECORD : current;
+        ledger.openRound(round, STUDY, DIGEST, previous, KEYS, uint32(block.timestamp + 600), end);
+        require(!stale, "a round opened on a model that is not current");
+        last = round;
+        _terms = ILedger.Terms(DIGEST, previous, end);
+    }
+
+    function commitLast(bytes32 root) external {
+        ledger.commitRound(last, root);
+        rootOf[last] = root;
+    }
+
+    function finaliseLast(uint256 model, uint8 signers, bool again) external {
+        bytes32 made = bytes32(model | 1);
+        uint64 round = again && finalised.length > 0 ? finalised[model % finalised.length] : last;
+        ILedger.Result memory signed = ILedger.Result(round, DIGEST, rootOf[round], VERDICTS, _terms.previousModel, made, RECORD);
+        ledger.finaliseRound(round, _terms, rootOf[round], outcome(made), signatures(hashOf(signed), signers % 4));
+        require(signers % 4 >= 2, "a minority decided");
+        finalised.push(round);
+        models.push(made);
+        current = made;
+    }
+
+    function abortLast() external {
+        ledger.abortRound(last, _terms, rootOf[last]);
+    }
+
+    function wait_(uint16 time) external {
+        vm.warp(block.timestamp + time);
+    }
+
+    function reuse(uint8 index) external {
+        if (finalised.length == 0) return;
+        ledger.openRound(finalised[index % finalised.length], STUDY, DIGEST, current, KEYS, uint32(block.timestamp + 1), uint32(block.timestamp + 2));
+        revert("a number was used again");
+    }
+
+    function seize(bool alone) external {
+        address[] memory mine = nodes(3);
+        mine[0] = vm.addr(STRANGER_KEY);
+        ledger.changeNodes(STUDY, mine, signatures(nodeSetHash(1, mine), alone ? 1 : 0));
+        decided += 1;
+    }
+}
+
+contract InvariantsTest is Base {
+    Actor private _actor;
+
+    function setUp() public override {
+        _actor = new Actor();
+        _actor.setUp();
+        ledger = _actor.target();
+    }
+
+    function targetContracts() public view returns (address[] memory) {
+        return one(address(_actor));
+    }
+
+    function invariant_a_finalised_round_never_changes() public view {
+        for (uint256 i = 0; i < _actor.count(); ++i) {
+            statusIs(_actor.finalised(i), ILedger.RoundStatus.FINALISED);
+            require(ledger.verifyModel(_actor.finalised(i), _actor.models(i)), "a finalised round has another model");
+        }
+    }
+
+    function invariant_a_model_is_current_only_by_a_majority() public view {
+        uint256 ended = _actor.count();
+        equal(currentRound(), ended == 0 ? 0 : _actor.finalised(ended - 1));
+        equal(_actor.decided(), 0);
+    }
+
+    function invariant_rounds_form_one_chain_of_hashes() public {
+        // Whatever happened: only the current model is one that a round can start from.
+        (,,,,,, uint64 running) = ledger.studies(STUDY);
+        if (running != 0) return;
+        uint64 next = _actor.last() + 1000;
+        uint32 end = uint32(block.timestamp + 2);
+        bytes32 current = _actor.current();
+        vm.prank(address(_actor));
+        try ledger.openRound(next, STUDY, DIGEST, bytes32(uint256(2)), KEYS, end - 1, end) {
+            revert("a round started from a model that no round made");
+        } catch {}
+        vm.prank(address(_actor));
+        ledger.openRound(next, STUDY, DIGEST, current, KEYS, end - 1, end);
+    }
+}
+
+contract GasTest is Base {
+    function test_gas_of_every_step() public {
+        ILedger.Terms memory terms = committed(1, INITIAL);
+        finalise(1, terms, MODEL);
+        open(2, MODEL);
+        vm.snapshotGasLastCall("openRound");
+        ledger.commitRound(2, ROOT);
+        vm.snapshotGasLastCall("commitRound");
+        ILedger.Result memory signed = result(2, RECORD);
+        signed.previousModel = MODEL;
+        terms.previousModel = MODEL;
+        ledger.finaliseRound(2, terms, ROOT, outcome(RECORD), signatures(hashOf(signed), 2));
+        vm.snapshotGasLastCall("finaliseRound");
+        register(31);
+        vm.snapshotGasLastCall("registerHospital");
+        ledger.authoriseHospitals(one(vm.addr(31)));
+        vm.snapshotGasLastCall("authoriseHospitals of one");
+        terms = open(3, RECORD);
+        vm.prank(vm.addr(31));
+        ledger.commit(3, ROOT);
+        vm.snapshotGasLastCall("commit");
+        vm.warp(block.timestamp + 601);
+        ledger.abortRound(3, terms, 0);
+        vm.snapshotGasLastCall("abortRound");
+        ledger.releaseHospital(STUDY, stranger, signatures(releaseHash(1, stranger), 2));
+        vm.snapshotGasLastCall("releaseHospital");
+        address[] memory next = nodes(4);
+        ledger.changeNodes(STUDY, next, signatures(nodeSetHash(2, next), 2));
+        vm.snapshotGasLastCall("changeNodes to four");
+    }
+}

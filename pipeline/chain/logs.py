@@ -1,0 +1,48 @@
+"""One contract's event logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from eth_typing import HexStr
+from web3 import Web3
+from web3.types import FilterParams, LogReceipt
+
+from pipeline.chain import contract, events, rpc
+from pipeline.chain.events import Event, Place
+from pipeline.chain.words import checksum
+from pipeline.domain import Address
+
+
+class Logs:
+    """Finds events by their topics; every search raises Unavailable when the chain does not answer."""
+
+    def __init__(self, web3: Web3, address: Address) -> None:
+        self._web3, self._address = web3, checksum(address)
+        self._contract = web3.eth.contract(address=self._address, abi=contract.abi())
+
+    def find(
+        self, name: str | None, keys: tuple[bytes | None, ...], first: int, last: int | Literal["latest"] = "latest"
+    ) -> Iterator[Event]:
+        """Events of studies and rounds named `name` (None: all) whose indexed fields are `keys`, in blocks `first` to `last`."""
+        topics = [contract.topic(name) if name else None, *keys]
+        wanted: FilterParams = {
+            "address": self._address,
+            "fromBlock": first,
+            "toBlock": last,
+            "topics": [HexStr("0x" + value.hex()) if value else None for value in topics] if any(topics) else [],
+        }
+        with rpc.border("event logs"):
+            for log in self._web3.eth.get_logs(wanted):
+                decoded: Any = self._contract.events[contract.event_name(bytes(log["topics"][0]))]().process_log(log)
+                event = events.parse(decoded["event"], decoded["args"], self._place(log))
+                if event is not None:
+                    yield event
+
+    def _place(self, log: LogReceipt) -> Place:
+        # Not every chain's logs carry the block's time.
+        stamped: Any = log.get("blockTimestamp")
+        time = stamped if stamped is not None else self._web3.eth.get_block(log["blockNumber"])["timestamp"]
+        seconds = int(time, 16) if isinstance(time, str) else int(time)
+        return Place(log["transactionHash"].to_0x_hex(), log["blockNumber"], seconds)
