@@ -23,6 +23,7 @@ ENGINES_AND_SERVICES = {
     "spu": "SPU",
     "minio": "MinIO",
     "anvil": "anvil (development chain)",
+    "forge": "forge",
     "airflow": "Airflow",
     "bft": "BFT chain of four validators",
 }

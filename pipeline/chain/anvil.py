@@ -36,15 +36,15 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def binary() -> Path:
-    """The anvil inside its npm package; raises Misconfigured when it is not installed for this machine."""
+def tool(name: str) -> Path:
+    """Foundry's `name` (anvil, forge) inside its npm package; raises Misconfigured when it is not installed for this machine."""
     system = {"linux": "linux", "darwin": "darwin"}.get(sys.platform, sys.platform)
     machine = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(
         platform.machine().lower(), platform.machine()
     )
-    found = PROJECT / "node_modules" / "@foundry-rs" / f"anvil-{system}-{machine}" / "bin" / "anvil"
+    found = PROJECT / "node_modules" / "@foundry-rs" / f"{name}-{system}-{machine}" / "bin" / name
     if not found.is_file():
-        raise Misconfigured(f"{found.relative_to(PROJECT)}: got no anvil for {system}-{machine}; run `npm ci --ignore-scripts`")
+        raise Misconfigured(f"{found.relative_to(PROJECT)}: got no {name} for {system}-{machine}; run `npm ci --ignore-scripts`")
     return found
 
 
@@ -68,7 +68,7 @@ class Anvil:
     def start(cls, home: Path, chain_id: int, genesis_time: int, state: Path | None) -> Anvil:
         """Start from `state`, or from an empty genesis of `genesis_time` (seconds); raises Unavailable when it does not answer."""
         port = _free_port()
-        command = [str(binary()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id), "--hardfork", HARDFORK]
+        command = [str(tool("anvil")), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id), "--hardfork", HARDFORK]
         # No accounts: their keys would be public. No mining on its own: a block exists only once the supervisor can save it.
         command += ["--accounts", "0", "--no-mining", "--block-base-fee-per-gas", "0", "--gas-price", "0", "--no-cors", "--quiet"]
         # A loaded state does not replace anvil's own genesis but joins it: with the same time the two are one.
