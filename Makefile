@@ -39,11 +39,12 @@ check: setup  ## formatting, lint, types, import direction, compose schema
 	@.venv/bin/lint-imports --no-cache
 	@$(PY) -m pipeline.setup.compose docker-compose.yml
 
-lock:  ## pin the newest dependencies that pyproject.toml and requirements/spu.in allow
+lock:  ## pin the newest dependencies that pyproject.toml and requirements/*.in allow
 	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 		--upgrade --group dev pyproject.toml -o requirements/main.txt
-	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-		--upgrade requirements/spu.in -o requirements/spu.txt
+	@for environment in spu slither; do \
+		uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+			--custom-compile-command 'make lock' --upgrade requirements/$$environment.in -o requirements/$$environment.txt; done
 	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 		--upgrade --no-deps -c <(sed -nE 's/^([a-z0-9][^ ]*==[^ ]*).*/\1/p' requirements/main.txt) requirements/deploy.in -o requirements/deploy.txt
 
@@ -53,4 +54,4 @@ clean:  ## stop the services; remove the installation with its keys and records,
 	@find pipeline tests dags plugins -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean  ## also remove the environments; what is cached per user stays
-	@rm -rf .venv .venv-spu node_modules *.egg-info
+	@rm -rf .venv .venv-spu .venv-slither node_modules *.egg-info

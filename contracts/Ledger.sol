@@ -342,7 +342,8 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     /// @dev Every study follows its provider at once; the loop is as long as the list of studies, which only the provider lengthens.
     function _transferOwnership(address newOwner) internal override {
         super._transferOwnership(newOwner);
-        for (uint256 i = 0; i < _studyIds.length; ++i) {
+        uint256 count = _studyIds.length;
+        for (uint256 i = 0; i < count; ++i) {
             _studies[_studyIds[i]].head.provider = newOwner;
         }
     }

@@ -24,6 +24,7 @@ ENGINES_AND_SERVICES = {
     "minio": "MinIO",
     "anvil": "anvil (development chain)",
     "forge": "forge",
+    "slither": "slither",
     "airflow": "Airflow",
     "bft": "BFT chain of four validators",
 }

@@ -50,6 +50,11 @@ def spu_environment() -> Path:
     return _environment(PROJECT / ".venv-spu", PROJECT / "requirements" / "spu.txt", ours=False)
 
 
+def slither_environment() -> Path:
+    """Slither's own environment as requirements/slither.txt says; it takes an older web3 than ours."""
+    return _environment(PROJECT / ".venv-slither", PROJECT / "requirements" / "slither.txt", ours=False)
+
+
 def minio_path(settings: Settings) -> Path:
     """Where the MinIO server lies once it is built."""
     return settings.cache / "minio" / MINIO_VERSION / "minio"
@@ -222,6 +227,7 @@ def main(names: Sequence[str]) -> int:
         "minio": ("MinIO", lambda: minio(settings)),
         "python": ("Python environment", python_environment),
         "spu": ("SPU environment", spu_environment),
+        "slither": ("Slither environment", slither_environment),
         "npm": ("npm packages", lambda: npm_packages(settings)),
         "bft": ("BFT validator", lambda: bft_validator(settings)),
     }

@@ -6,15 +6,14 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.chain import anvil
-from pipeline.settings import PROJECT
+from pipeline.settings import PROJECT, Settings
+from pipeline.setup.tools import node
 
 pytestmark = pytest.mark.forge
 
@@ -35,8 +34,7 @@ def _declared() -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def ran() -> subprocess.CompletedProcess[str]:
     """One run of forge, which leaves the committed gas snapshot as it is."""
-    # The interpreter's folder also holds the Node that set-up brings where the machine has none.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{node(Settings.load()).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "FORGE_SNAPSHOT_EMIT": "false"}
     command = [str(anvil.tool("forge")), "test", "--json"]
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=240, env=environment)
