@@ -68,10 +68,11 @@ def audit(round_id: RoundId, ledger: Ledger, store: ObjectStore, *, packed: bool
         status = case.state.status
     except WardroundError as error:
         return AuditReport(round_id, RoundStatus.NONE, (Check("ledger", Outcome.FAILED, str(error)),))
-    return AuditReport(round_id, status, _run(case, _ABORTED if status is RoundStatus.ABORTED else CHECKS))
+    return AuditReport(round_id, status, run(case, _ABORTED if status is RoundStatus.ABORTED else CHECKS))
 
 
-def _run(case: Case, steps: Sequence[CheckStep]) -> tuple[Check, ...]:
+def run(case: Case, steps: Sequence[CheckStep]) -> tuple[Check, ...]:
+    """Take the steps in order; one that stands on a failed one is not taken."""
     done: dict[str, Check] = {}
     for step in steps:
         missing = [name for name in step.needs if done[name].outcome is not Outcome.PASSED]

@@ -8,7 +8,7 @@ from typing import Any
 from hexbytes import HexBytes
 from web3 import Web3
 
-from pipeline.chain import contract, rpc
+from pipeline.chain import contract, rpc, transcript
 from pipeline.chain.calls import Calls
 from pipeline.chain.contract import Call
 from pipeline.chain.events import (
@@ -198,6 +198,10 @@ class Ledger(Calls):
                 f"transaction {finalised.place.transaction}: got {function.fn_name}, want finaliseRound({finalised.round})"
             )
         return tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"])
+
+    def transcript(self, state: RoundState) -> dict[str, Any]:
+        """The round's transactions and receipts, as JSON for a proof bundle."""
+        return transcript.export(self._web3, self.chain_id, self.contract, state, self.development)
 
     def verify_model(self, round_id: RoundId, model: Sha256) -> bool:
         """Whether a majority decided that the round ends with `model`."""

@@ -9,6 +9,7 @@ import typer
 from pipeline.cli import audit, rounds, services
 from pipeline.cli.data import data
 from pipeline.cli.models import models, predict
+from pipeline.cli import audit, proof, rounds, services
 from pipeline.cli.studies import studies
 from pipeline.errors import WardroundError
 
@@ -31,6 +32,8 @@ for command in (
     audit.show,
     audit.audit,
     predict,
+    proof.proof,
+    proof.verify,
 ):
     commands.command()(command)
 commands.add_typer(studies, name="study")

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from pipeline.audit.audit import Outcome
+from pipeline.audit.audit import AuditReport, Outcome
 from pipeline.audit.dossier import Dossier
 from pipeline.audit.report import REASONS, TRUST
 from pipeline.cli import sweep
@@ -75,15 +75,20 @@ def audit(
     if json_:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
-        table = Table("", "check", "what was found", title=f"Audit of round {found.round}: {found.status}", title_justify="left")
-        for check in found.checks:
-            table.add_row(_SIGNS[check.outcome], check.name, escape(check.detail))
-        Console(highlight=False).print(table)
-        if found.first_problem is None:
-            _console.print(f"[green]Round {found.round} holds:[/green] {len(found.checks)} checks passed.")
-        else:
-            _console.print(f"[red]FIRST PROBLEM:[/red] {escape(found.first_problem)}")
+        print_audit(found, Console(highlight=False), f"Audit of round {found.round}: {found.status}")
     raise typer.Exit(0 if found.passed else 1)
+
+
+def print_audit(found: AuditReport, console: Console, title: str) -> None:
+    """Print every check and the first thing that does not fit."""
+    table = Table("", "check", "what was found", title=title, title_justify="left")
+    for check in found.checks:
+        table.add_row(_SIGNS[check.outcome], check.name, escape(check.detail))
+    console.print(table)
+    if found.first_problem is None:
+        _console.print(f"[green]Round {found.round} holds:[/green] {len(found.checks)} checks passed.")
+    else:
+        _console.print(f"[red]FIRST PROBLEM:[/red] {escape(found.first_problem)}")
 
 
 def _audit_all(json_: bool) -> None:

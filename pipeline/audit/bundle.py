@@ -1,0 +1,153 @@
+"""A proof bundle: all public evidence of one finalised round in a zip file, checked without the chain and without the store.
+
+ledger.json                  the round's transactions and receipts
+reports/rounds/<round>/...   signed statements, committed list, canonical record and report, under the store's own keys
+proofs/<hospital>.json       the Merkle proof of the hospital's manifest, and the verdict on it
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from pipeline import places
+from pipeline.audit.audit import AuditReport, run
+from pipeline.audit.case import Case
+from pipeline.audit.checks import CHECKS, CheckStep
+from pipeline.audit.ports import Ledger
+from pipeline.audit.record import RoundRecord
+from pipeline.domain import HospitalName, RoundId, Sha256
+from pipeline.errors import EvidenceRejected, ObjectMissing
+from pipeline.evidence import canonical, merkle
+
+_LARGEST_FILE, _LARGEST_BUNDLE = 64 << 20, 1 << 30
+_TIME = (1980, 1, 1, 0, 0, 0)
+_PROOFS = "proofs/"
+
+
+def pack(case: Case, transcript: Mapping[str, Any]) -> bytes:
+    """The bundle of a finalised round; the same evidence gives the same bytes. Raises EvidenceRejected when the evidence does not hold."""
+    files = {"ledger.json": json.dumps(transcript, indent=1, sort_keys=True).encode()}
+    for key in case.shelf.keys:
+        if places.holds(key):
+            files[f"{places.REPORTS}/{key}"] = case.shelf.read_key(key, _digest(key))
+    manifests = tuple(dict.fromkeys(case.commit_list.values()))
+    for hospital, manifest in case.commit_list.items():
+        proof = {"manifest": manifest, "proof": list(merkle.proof(manifests, manifest)), "verdict": case.record.verdicts.get(hospital)}
+        files[f"{_PROOFS}{hospital}.json"] = canonical.canonical_json(proof)
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, files[name])
+    return written.getvalue()
+
+
+@dataclass(frozen=True)
+class Held:
+    """One file of a bundle, as an audit asks for an object's versions."""
+
+    key: str
+    version_id: str = "bundle"
+    deleted: bool = False
+
+
+class Bundle:
+    """The files of a bundle, in memory; answers what an audit asks of a store."""
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                entries = archive.infolist()
+                total = sum(entry.file_size for entry in entries)
+                if total > _LARGEST_BUNDLE or any(entry.file_size > _LARGEST_FILE for entry in entries):
+                    raise EvidenceRejected(f"got a bundle that unpacks to {total} bytes, want at most {_LARGEST_BUNDLE}")
+                if len({entry.filename for entry in entries}) != len(entries):
+                    raise EvidenceRejected("got a bundle in which a file stands twice")
+                self._files = {entry.filename: archive.read(entry) for entry in entries}
+        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+            raise EvidenceRejected(f"got {len(data)} bytes that are no whole zip file ({error}); ask for the bundle again") from error
+
+    def get(self, bucket: str, key: str, sha256: Sha256) -> bytes:
+        """A file's bytes, hashed; raises EvidenceRejected or ObjectMissing naming it."""
+        data = self._files.get(f"{bucket}/{key}")
+        if data is None:
+            raise ObjectMissing(f"{bucket}/{key}: got none in the bundle")
+        if canonical.sha256(data) != sha256:
+            raise EvidenceRejected(f"{bucket}/{key}: got bytes with SHA-256 {canonical.sha256(data)}, want {sha256}")
+        return data
+
+    def history(self, bucket: str, prefix: str) -> Sequence[Held]:
+        """The files beneath `prefix`."""
+        start = f"{bucket}/{prefix}"
+        return tuple(Held(name.removeprefix(f"{bucket}/")) for name in self._files if name.startswith(start))
+
+    def json(self, name: str) -> Mapping[str, Any]:
+        """A file's JSON object; raises EvidenceRejected when it is none."""
+        try:
+            content = json.loads(self._files[name])
+        except (KeyError, ValueError) as error:
+            raise EvidenceRejected(f"{name}: got {type(error).__name__} from the bundle, want a JSON object") from error
+        if not isinstance(content, dict):
+            raise EvidenceRejected(f"{name}: got no JSON object from the bundle")
+        return content
+
+    def record(self, round_id: RoundId) -> RoundRecord:
+        """The one record in the bundle, whose names say whom to look up; what it claims is not checked here."""
+        prefix = f"{places.REPORTS}/{places.record(round_id).prefix}"
+        found = [data for name, data in self._files.items() if name.startswith(prefix)]
+        if len(found) != 1:
+            raise EvidenceRejected(f"round {round_id}: got {len(found)} records in the bundle, want one")
+        return RoundRecord.from_bytes(found[0])
+
+    def proofs(self) -> Iterator[tuple[HospitalName, Mapping[str, Any]]]:
+        """Every hospital's own proof."""
+        for name in sorted(self._files):
+            if name.startswith(_PROOFS):
+                yield HospitalName(PurePosixPath(name).stem), self.json(name)
+
+
+def verify(round_id: RoundId, bundle: Bundle, ledger: Ledger, model: bytes | None) -> AuditReport:
+    """Check a bundle against a ledger read from it; nothing that fails is raised, all of it is in the report."""
+
+    def proofs(case: Case) -> str:
+        held = dict(bundle.proofs())
+        if set(held) != set(case.commit_list):
+            raise EvidenceRejected(f"{_PROOFS}: got those of {', '.join(held)}, want one for each of {', '.join(case.commit_list)}")
+        for hospital, proof in held.items():
+            manifest = case.commit_list[hospital]
+            siblings = [str(sibling) for sibling in proof.get("proof", ())]
+            if proof.get("manifest") != manifest or not merkle.verify(case.result.commit_root, manifest, siblings):
+                raise EvidenceRejected(f"{_PROOFS}{hospital}.json: the manifest does not stand under root {case.result.commit_root}")
+            if proof.get("verdict") != case.record.verdicts.get(hospital):
+                raise EvidenceRejected(f"{_PROOFS}{hospital}.json: says {proof.get('verdict')}, want the record's verdict")
+        return ", ".join(f"{hospital} {case.record.verdicts.get(hospital, 'no member')}" for hospital in held) + ": each under the root"
+
+    def same_model(case: Case) -> str:
+        if model is None or canonical.sha256(model) != case.result.new_model:
+            got = "none" if model is None else canonical.sha256(model)
+            raise EvidenceRejected(f"model: got a file with SHA-256 {got}, want {case.result.new_model}")
+        return f"the file is model {case.result.new_model}"
+
+    steps = [step for step in CHECKS if step.name in _WITHOUT_THE_CHAIN]
+    steps.append(CheckStep("proofs", proofs, ("commit list",)))
+    if model is not None:
+        steps.append(CheckStep("model", same_model, ("ledger",)))
+    case = Case(round_id, ledger, bundle)
+    return AuditReport(round_id, ledger.round(round_id).status, run(case, steps))
+
+
+_WITHOUT_THE_CHAIN = {
+    *("ledger", "record", "votes", "sealing keys", "seed", "commit list", "manifests", "validations", "input set", "confirmations"),
+    "objects",
+}
+
+
+def _digest(key: str) -> Sha256:
+    return Sha256(key.rpartition("/")[2].partition(".")[0])

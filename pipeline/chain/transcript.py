@@ -1,0 +1,232 @@
+"""A round's transactions with their receipts, taken from a chain and read again without one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import rlp
+from eth_account import Account
+from eth_utils.crypto import keccak
+from hexbytes import HexBytes
+from web3 import Web3
+
+from pipeline.chain import contract, events, rpc
+from pipeline.chain.events import Event, FinalisedEvent, Place, StudyRegisteredEvent
+from pipeline.chain.state import HospitalStatus, Members, RoundState, StudyState, assemble
+from pipeline.chain.words import checksum, expanded
+from pipeline.domain import Address, Kind, Result, RoundId, Sha256, Statement
+from pipeline.errors import EvidenceRejected
+from pipeline.evidence import signing
+
+_LEGACY_FIELDS = 9
+
+
+def export(web3: Web3, chain_id: int, address: Address, state: RoundState, development: bool) -> dict[str, Any]:
+    """The round's transactions in order, as JSON; raises EvidenceRejected when the chain's own answers do not fit together."""
+    places = (state.opened, *state.direct, state.committed, state.finalised, state.aborted)
+    hashes = list(dict.fromkeys(event.place.transaction for event in places if event is not None))
+    return {
+        "chain_id": chain_id,
+        "contract": address,
+        "development": development,
+        "round": state.round,
+        "transactions": [_exported(web3, transaction) for transaction in hashes],
+    }
+
+
+def _exported(web3: Web3, transaction: str) -> dict[str, Any]:
+    with rpc.border(f"transaction {transaction}"):
+        sent: Any = web3.eth.get_transaction(HexBytes(transaction))
+        receipt: Any = web3.eth.get_transaction_receipt(HexBytes(transaction))
+        time = int(web3.eth.get_block(receipt["blockNumber"])["timestamp"])
+    to = b"" if sent.get("to") is None else bytes.fromhex(sent["to"][2:])
+    numbers = (sent["v"], int.from_bytes(sent["r"], "big"), int.from_bytes(sent["s"], "big"))
+    raw = rlp.encode([sent["nonce"], sent["gasPrice"], sent["gas"], to, sent["value"], bytes(sent["input"]), *numbers])
+    if "0x" + keccak(raw).hex() != transaction:
+        raise EvidenceRejected(f"transaction {transaction}: its fields give another hash; a bundle takes legacy transactions, as ours are")
+    return {
+        "raw": raw.hex(),
+        "block": receipt["blockNumber"],
+        "block_hash": receipt["blockHash"].to_0x_hex(),
+        "time": time,
+        "gas_used": receipt["gasUsed"],
+        "logs": [
+            {"topics": [bytes(topic).hex() for topic in log["topics"]], "data": bytes(log["data"]).hex()}
+            for log in receipt["logs"]
+            if log["address"] == sent.get("to")
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """One finalised round's transactions; answers what an audit asks of a ledger, on the word of nobody but `nodes`."""
+
+    content: Mapping[str, Any]
+    nodes_: tuple[Address, ...]
+
+    @property
+    def chain_id(self) -> int:
+        """The chain's number."""
+        return int(self.content["chain_id"])
+
+    @property
+    def contract(self) -> Address:
+        """The ledger's address."""
+        return Address(checksum(self.content["contract"]))
+
+    @property
+    def development(self) -> bool:
+        """Whether the bundle names its chain a development chain."""
+        return bool(self.content["development"])
+
+    @cached_property
+    def state(self) -> RoundState:
+        """The round by the events in the receipts; raises EvidenceRejected when they do not fit the signed calls."""
+        found = [event for sent in self.content["transactions"] for event in self._events(sent)]
+        states = assemble(found)
+        if len(states) != 1 or states[0].round != self.content["round"]:
+            raise EvidenceRejected(f"round {self.content['round']}: got the transactions of {len(states)} rounds, want this one's")
+        state = states[0]
+        if state.finalised is None or state.result is None:
+            raise EvidenceRejected(f"round {state.round}: got no result among its transactions, want the one that ended it")
+        function, arguments = self._call(state.finalised.place.transaction)
+        result, terms, outcome = state.result, arguments.get("terms", {}), arguments.get("outcome", {})
+        said = (
+            function,
+            arguments.get("round"),
+            bytes(arguments.get("root", b"")).hex(),
+            *(bytes(terms.get(name, b"")).hex() for name in ("studyDigest", "previousModel")),
+            *(bytes(outcome.get(name, b"")).hex() for name in ("newModel", "record")),
+            outcome.get("verdicts"),
+        )
+        wanted = (
+            "finaliseRound",
+            result.round,
+            result.commit_root,
+            result.study_digest,
+            result.previous_model,
+            result.new_model,
+            result.record,
+            result.verdicts,
+        )
+        if said != wanted:
+            raise EvidenceRejected(f"round {state.round}: the call that ended it says {said}, its receipt {wanted}")
+        signers = self._signers(result, tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"]))
+        if signers != state.finalised.signers:
+            raise EvidenceRejected(
+                f"round {state.round}: its receipt counts nodes {state.finalised.signers:b}, of yours {signers:b} signed"
+            )
+        return state
+
+    def round(self, round_id: RoundId) -> RoundState:
+        """The bundle's round; raises EvidenceRejected for another."""
+        if round_id != self.state.round:
+            raise EvidenceRejected(f"round {round_id}: got the bundle of round {self.state.round}")
+        return self.state
+
+    def rounds(self, study: None = None) -> Sequence[RoundState]:
+        """The bundle's round."""
+        return (self.state,)
+
+    def before(self, state: Any, count: int) -> Sequence[RoundState]:
+        """Nothing: a bundle is about one round."""
+        return ()
+
+    def after(self, state: Any) -> RoundState | None:
+        """Nothing: a bundle is about one round."""
+
+    def study(self, study: Any) -> StudyState:
+        """The nodes that its reader trusts; everything else is what the round left behind."""
+        threshold = len(self.nodes_) // 2 + 1
+        model = self.state.finalised.new_model if self.state.finalised else self.state.opened.previous_model
+        return StudyState(study, self.nodes_, threshold, 1, 0, model, self.state.round, None)
+
+    def nodes(self, state: Any) -> Members:
+        """The nodes that its reader trusts."""
+        return Members(self.nodes_, len(self.nodes_) // 2 + 1)
+
+    def released(self, study: Any, last: Any, until: int | None = None) -> Sequence[Address]:
+        """Nothing: a bundle is about one round."""
+        return ()
+
+    def registration(self, study: Any) -> StudyRegisteredEvent:
+        """Raises EvidenceRejected: a bundle is about one round."""
+        raise EvidenceRejected("got a bundle of one round, want the ledger: `wardround audit` follows a study to its initial model")
+
+    def hospital(self, address: Address) -> str:
+        """What the nodes vouched for when they took the hospital's manifest in."""
+        return HospitalStatus.AUTHORISED
+
+    def signatures(self, finalised: FinalisedEvent) -> tuple[str, ...]:
+        """The nodes' signatures (65 bytes each, hexadecimal) in the transaction that finalised the round."""
+        _, arguments = self._call(finalised.place.transaction)
+        return tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"])
+
+    def verify_model(self, round_id: RoundId, model: Sha256) -> bool:
+        """Whether the round's result names `model`."""
+        return self.state.finalised is not None and self.state.finalised.new_model == model
+
+    def senders(self) -> dict[str, Address]:
+        """Transaction hash (0x) to the account that signed it."""
+        return {_hash(sent): Address(Account.recover_transaction("0x" + sent["raw"])) for sent in self.content["transactions"]}
+
+    def _signers(self, result: Result, signatures: Sequence[str]) -> int:
+        """Bit i is set when the i-th trusted node made one of the signatures."""
+        signers = 0
+        for index, node in enumerate(self.nodes_):
+            for signature in signatures:
+                with suppress(EvidenceRejected):
+                    signing.check_vote(Statement(Kind.VOTE, node, asdict(result), signature), self.chain_id, self.contract, node)
+                    signers |= 1 << index
+        return signers
+
+    def _events(self, sent: Mapping[str, Any]) -> list[Event]:
+        place = Place(_hash(sent), int(sent["block"]), int(sent["time"]))
+        fields = rlp.decode(bytes.fromhex(sent["raw"]))
+        if len(fields) != _LEGACY_FIELDS or fields[3].hex() != self.contract[2:].lower() or _chain_of(fields) != self.chain_id:
+            raise EvidenceRejected(f"transaction {place.transaction}: got one for another contract or chain, want {self.contract}")
+        found = []
+        for log in sent["logs"]:
+            name = contract.event_name(bytes.fromhex(log["topics"][0]))
+            decoded: Any = _ABI.events[name]().process_log(_as_log(log, self.contract))
+            event = events.parse(name, decoded["args"], place)
+            if event is not None:
+                found.append(event)
+        return found
+
+    def _call(self, transaction: str) -> tuple[str, dict[str, Any]]:
+        for sent in self.content["transactions"]:
+            if _hash(sent) == transaction:
+                function, arguments = _ABI.decode_function_input(HexBytes(rlp.decode(bytes.fromhex(sent["raw"]))[5]))
+                return function.fn_name, arguments
+        raise EvidenceRejected(f"transaction {transaction}: got none of that hash in the bundle")
+
+
+_ABI = Web3().eth.contract(abi=contract.abi())
+
+
+def _hash(sent: Mapping[str, Any]) -> str:
+    return "0x" + keccak(bytes.fromhex(sent["raw"])).hex()
+
+
+def _chain_of(fields: Sequence[bytes]) -> int:
+    return (int.from_bytes(fields[6], "big") - 35) // 2
+
+
+def _as_log(log: Mapping[str, Any], address: Address) -> Any:
+    return {
+        "address": address,
+        "topics": [HexBytes(topic) for topic in log["topics"]],
+        "data": HexBytes(log["data"]),
+        "blockNumber": 0,
+        "blockHash": HexBytes(bytes(32)),
+        "transactionHash": HexBytes(bytes(32)),
+        "transactionIndex": 0,
+        "logIndex": 0,
+        "removed": False,
+    }

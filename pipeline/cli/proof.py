@@ -1,0 +1,81 @@
+"""`wardround proof` and `verify`: one round's evidence in a file, checked anywhere without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+
+from pipeline.audit import bundle
+from pipeline.audit.bundle import Bundle
+from pipeline.audit.case import Case
+from pipeline.chain.transcript import Transcript
+from pipeline.cli.audit import JsonOption, RoundNumber, print_audit
+from pipeline.cli.evidence import Evidence
+from pipeline.domain import Address, RoundId
+from pipeline.errors import EvidenceRejected, Misconfigured
+from pipeline.files import write_atomic
+from pipeline.settings import Settings
+
+_FEWEST_NODES = 3
+
+_console = Console(highlight=False, soft_wrap=True)
+
+
+def proof(round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o", help="Zip file to write.")]) -> None:
+    """Write a finalised round's transactions, statements, Merkle proofs, record and report to one file."""
+    evidence = Evidence.open(Settings.load())
+    case = Case(RoundId(round_id), evidence.ledger, evidence.store)
+    write_atomic(out, bundle.pack(case, evidence.ledger.transcript(evidence.ledger.round(case.round))))
+    typer.echo(f"{out}: round {round_id}; check it anywhere with `wardround verify {out.name} --nodes FILE`")
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="ROUND.zip", exists=True, dir_okay=False, help="A file that `wardround proof` wrote.")],
+    nodes: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The members' file, or YAML of the nodes: name to address.")],
+    model: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A model that the round should have ended with.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Check a proof bundle with no network, trusting nobody but the nodes in FILE; exit code 1 naming the first thing that does not fit."""
+    held = Bundle(file.read_bytes())
+    content = held.json("ledger.json")
+    round_id = RoundId(int(content.get("round", 0)))
+    known, ledger = _trusted(nodes)
+    transcript = Transcript(content, _in_order(held, round_id, known))
+    if ledger is not None and ledger != (transcript.chain_id, transcript.contract):
+        raise EvidenceRejected(f"{file}: got a round of chain {transcript.chain_id}, contract {transcript.contract}; want {ledger}")
+    found = bundle.verify(round_id, held, transcript, None if model is None else model.read_bytes())
+    if json_:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        print_audit(found, Console(highlight=False), f"Proof of round {found.round}")
+        kind = "development chain, which its one operator can rewrite" if transcript.development else "chain"
+        _console.print(f"  signed for {kind} {transcript.chain_id}, contract {transcript.contract}; receipts are the chain's own word")
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def _trusted(path: Path) -> tuple[Mapping[str, str], tuple[int, str] | None]:
+    """Addresses of nodes by name, and the ledger when the file names one."""
+    try:
+        content = yaml.safe_load(path.read_text())
+        listed = content.get("nodes", content)
+        found = {str(name): str(node["address"] if isinstance(node, dict) else node) for name, node in listed.items()}
+        ledger = content.get("ledger")
+        return found, (int(ledger["chain_id"]), str(ledger["contract"])) if ledger else None
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Misconfigured(f"{path}: got no list of nodes ({error}), want the members' file, or YAML of name to address") from error
+
+
+def _in_order(held: Bundle, round_id: RoundId, known: Mapping[str, str]) -> tuple[Address, ...]:
+    """The trusted addresses of the nodes that the record names, in its order."""
+    names = [node.name for node in held.record(round_id).nodes]
+    strangers = [name for name in names if name not in known]
+    if strangers or len(names) < _FEWEST_NODES:
+        raise EvidenceRejected(f"round {round_id}: the record names nodes {', '.join(names)}, the file {', '.join(known)}")
+    return tuple(Address(known[name]) for name in names)

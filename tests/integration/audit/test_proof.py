@@ -1,0 +1,200 @@
+"""Proof bundles of rounds on a real chain and store, verified with sockets forbidden."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_socket
+import yaml
+from typer.testing import CliRunner, Result
+
+from pipeline import places
+from pipeline.audit import bundle
+from pipeline.audit.case import Case
+from pipeline.cli import commands
+from pipeline.domain import RoundId
+from pipeline.errors import EvidenceRejected, WardroundError
+from tests.support.chains import CHAIN_ID
+from tests.support.finished_rounds import consortium, key, model
+
+from .conftest import Rounds
+
+pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+
+Change = Callable[[dict[str, bytes]], None]
+
+
+@pytest.fixture(scope="module")
+def packed(finished: Rounds) -> bytes:
+    """The bundle of round 2, in which hillside was absent, southmoor rejected, and two of three nodes signed."""
+    case = Case(RoundId(2), finished.driver.ledger, finished.auditor)
+    transcript = finished.driver.ledger.transcript(finished.driver.ledger.round(RoundId(2)))
+    data = bundle.pack(case, transcript)
+    assert bundle.pack(case, transcript) == data
+    return data
+
+
+@pytest.fixture
+def members(finished: Rounds, tmp_path: Path) -> Path:
+    path = tmp_path / "consortium.yaml"
+    consortium(finished.maker.of, CHAIN_ID, finished.driver.ledger.contract).save(path)
+    return path
+
+
+@pytest.fixture
+def _offline() -> Iterator[None]:
+    pytest_socket.disable_socket()
+    yield
+    pytest_socket.enable_socket()
+
+
+def _verify(data: bytes, nodes: Path, *more: str) -> Result:
+    file = nodes.parent / "round.zip"
+    file.write_bytes(data)
+    return CliRunner().invoke(commands, ["verify", str(file), "--nodes", str(nodes), *more], env={"COLUMNS": "200"})
+
+
+def _changed(data: bytes, change: Change) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return written.getvalue()
+
+
+def _refused(data: bytes, nodes: Path, *more: str) -> str:
+    said = _verify(data, nodes, *more)
+    assert said.exit_code != 0, said.output
+    if said.exit_code == 1 and not isinstance(said.exception, WardroundError):
+        assert "FIRST PROBLEM" in said.output
+        return said.output
+    assert isinstance(said.exception, WardroundError), said.exception
+    return str(said.exception)
+
+
+@pytest.mark.usefixtures("_offline")
+def test_a_bundle_holds_without_a_network(packed: bytes, members: Path) -> None:
+    said = _verify(packed, members)
+    assert said.exit_code == 0, said.output
+    assert "12 checks passed" in said.output
+    assert "southmoor rejected" in said.output.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("_offline")
+def test_the_nodes_addresses_alone_are_enough(packed: bytes, finished: Rounds, tmp_path: Path) -> None:
+    nodes = tmp_path / "nodes.yaml"
+    nodes.write_text(yaml.safe_dump({name: key(name).address for name in finished.maker.of.nodes}))
+    assert _verify(packed, nodes).exit_code == 0
+
+
+@pytest.mark.usefixtures("_offline")
+def test_a_hospital_proves_that_its_update_was_in_or_was_rejected(packed: bytes) -> None:
+    proofs = dict(bundle.Bundle(packed).proofs())
+    assert proofs["northgate"]["verdict"] == "accepted"
+    assert proofs["southmoor"]["verdict"] == "rejected"
+    assert "hillside" not in proofs
+
+
+@pytest.mark.usefixtures("_offline")
+def test_the_model_is_the_one_that_was_decided(packed: bytes, members: Path, tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_bytes(model(2))
+    wrong.write_bytes(model(1))
+    assert _verify(packed, members, "--model", str(right)).exit_code == 0
+    assert "model: got a file" in _refused(packed, members, "--model", str(wrong))
+
+
+@pytest.mark.usefixtures("_offline")
+def test_one_flipped_byte_in_any_file_is_found(packed: bytes, members: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        names = [name for name in archive.namelist() if name != "ledger.json"]
+    assert len(names) > 20
+    for name in names:
+
+        def flip(files: dict[str, bytes], name: str = name) -> None:
+            middle = len(files[name]) // 2
+            files[name] = files[name][:middle] + bytes([files[name][middle] ^ 1]) + files[name][middle + 1 :]
+
+        _refused(_changed(packed, flip), members)
+
+
+@pytest.mark.usefixtures("_offline")
+def test_a_file_that_is_missing_is_missed(packed: bytes, members: Path) -> None:
+    for part in ("/record/", "/commit/", "nodes/alder/vote/", "hospitals/northgate/manifest/", "proofs/southmoor"):
+
+        def drop(files: dict[str, bytes], part: str = part) -> None:
+            (name,) = (name for name in files if part in name)
+            del files[name]
+
+        _refused(_changed(packed, drop), members)
+
+
+@pytest.mark.usefixtures("_offline")
+def test_other_nodes_than_those_of_the_file_prove_nothing(packed: bytes, finished: Rounds, members: Path) -> None:
+    content = yaml.safe_load(members.read_text())
+    content["nodes"]["birch"]["address"] = key("northgate").address
+    members.write_text(yaml.safe_dump(content))
+    _refused(packed, members)
+    del content["nodes"]["birch"]
+    members.write_text(yaml.safe_dump(content))
+    assert "the record names nodes" in _refused(packed, members)
+
+
+@pytest.mark.usefixtures("_offline")
+def test_a_round_of_another_ledger_is_refused(packed: bytes, members: Path) -> None:
+    content = yaml.safe_load(members.read_text())
+    content["ledger"]["contract"] = key("northgate").address
+    members.write_text(yaml.safe_dump(content))
+    assert "got a round of chain" in _refused(packed, members)
+
+
+@pytest.mark.usefixtures("_offline")
+@pytest.mark.parametrize("field", ["chain_id", "contract", "round", "raw", "logs"])
+def test_a_transcript_that_was_changed_is_refused(packed: bytes, finished: Rounds, tmp_path: Path, field: str) -> None:
+    def change(files: dict[str, bytes]) -> None:
+        content = json.loads(files["ledger.json"])
+        last = content["transactions"][-1]
+        match field:
+            case "chain_id" | "round":
+                content[field] += 1
+            case "contract":
+                content[field] = key("northgate").address
+            case "raw":
+                last["raw"] = last["raw"].replace(finished.driver.ledger.round(RoundId(2)).result.record, "ab" * 32)
+            case "logs":
+                last["logs"][0]["data"] = last["logs"][0]["data"][:-64] + f"{7:064x}"
+        files["ledger.json"] = json.dumps(content).encode()
+
+    pytest_socket.enable_socket()
+    data = _changed(packed, change)
+    pytest_socket.disable_socket()
+    nodes = tmp_path / "nodes.yaml"
+    nodes.write_text(yaml.safe_dump({name: key(name).address for name in finished.maker.of.nodes}))
+    _refused(data, nodes)
+
+
+def test_what_is_no_zip_file_is_refused() -> None:
+    with pytest.raises(EvidenceRejected, match="no whole zip file"):
+        bundle.Bundle(b"PK")
+
+
+def test_a_round_that_is_not_finalised_has_no_bundle(finished: Rounds) -> None:
+    with pytest.raises(EvidenceRejected, match="got none of that number"):
+        bundle.pack(Case(RoundId(99), finished.driver.ledger, finished.auditor), {})
+
+
+def test_the_bundle_carries_everything_an_auditor_reads(packed: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        names = archive.namelist()
+    assert len(json.loads(zipfile.ZipFile(io.BytesIO(packed)).read("ledger.json"))["transactions"]) == 3
+    for part in ("sealing-key", "vote", "manifest", "validation", "input-set", "confirmation", "commit", "record"):
+        assert any(f"/{part}/" in name for name in names), part
+    assert all(name.startswith(("ledger.json", "proofs/", f"{places.REPORTS}/rounds/2/")) for name in names)
