@@ -10,6 +10,7 @@ from pipeline.cli import audit, rounds, services
 from pipeline.cli.data import data
 from pipeline.cli.models import models, predict
 from pipeline.cli import audit, proof, rounds, services
+from pipeline.cli import audit, decisions, proof, rounds, services
 from pipeline.cli.studies import studies
 from pipeline.errors import WardroundError
 
@@ -34,11 +35,13 @@ for command in (
     predict,
     proof.proof,
     proof.verify,
+    decisions.commit_directly,
 ):
     commands.command()(command)
 commands.add_typer(studies, name="study")
 commands.add_typer(data, name="data")
 commands.add_typer(models, name="model")
+commands.add_typer(decisions.release, name="release")
 
 
 def app() -> None:

@@ -1,0 +1,72 @@
+"""What hospitals and nodes put on the ledger themselves, past the service provider: a manifest, a release from quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline import places
+from pipeline.chain.outbox import Outbox
+from pipeline.domain import HospitalName, Kind, NodeName, Release, RoundId, RoundStatus, Sha256
+from pipeline.errors import EvidenceRejected, Refused
+from pipeline.evidence import signing
+from pipeline.installation import Installation
+from pipeline.roles.desk import Desk, Sitting, hospital_desk, node_desk, provider_desk
+from pipeline.roles.lineage import lineage
+from pipeline.settings import Settings
+
+
+def commit_directly(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Sha256:
+    """Put the hospital's own manifest on the ledger, so that no set without it can be committed; its digest."""
+    sitting = Sitting.join(hospital_desk(study, name, settings), round_id, RoundStatus.OPEN)
+    desk = sitting.desk
+    found = desk.board.digests(places.statement(round_id, Kind.MANIFEST, name))
+    if len(found) != 1:
+        raise Refused(f"round {round_id}: {name} posted {len(found)} manifests, want one; share first, then commit it directly")
+    _outbox(desk).send(desk.ledger.commit_directly(round_id, found[0]), f"commit-directly-{round_id}")
+    return found[0]
+
+
+def sign_release(study: str, hospital: HospitalName, node: NodeName, settings: Settings | None = None) -> dict[str, Any]:
+    """A node's signature to a hospital's release from quarantine, to hand to the others; raises Refused when it is not in quarantine."""
+    desk = node_desk(study, node, settings)
+    if hospital not in lineage(desk).quarantined:
+        raise Refused(f"{hospital}: got a hospital that study {study} has not in quarantine; nothing to release")
+    release = _release(desk, hospital)
+    signature = signing.sign_change(release, desk.ledger.chain_id, desk.ledger.contract, desk.identity.key)
+    return {"study": study, "hospital": hospital, "change": release.change, "node": node, "signature": signature}
+
+
+def send_release(signed: Sequence[dict[str, Any]], settings: Settings | None = None) -> HospitalName:
+    """Put a release that a majority of all nodes signed on the ledger; raises Refused when they are fewer."""
+    if not signed or len({(one.get("study"), one.get("hospital"), one.get("change")) for one in signed}) != 1:
+        raise EvidenceRejected(f"got {len(signed)} signatures that are not all to one release, want one hospital of one study")
+    study, hospital = str(signed[0]["study"]), HospitalName(str(signed[0]["hospital"]))
+    desk = provider_desk(study, settings)
+    release = _release(desk, hospital)
+    if signed[0]["change"] != release.change:
+        raise EvidenceRejected(
+            f"{hospital}: got signatures to change {signed[0]['change']} of study {study}, want {release.change}: sign again"
+        )
+    signatures = {}
+    for one in signed:
+        node = NodeName(str(one["node"]))
+        if node not in desk.study.nodes:
+            raise EvidenceRejected(f"{node}: got a signature of no node of study {study}, which names {', '.join(desk.study.nodes)}")
+        signing.check_change(release, str(one["signature"]), desk.ledger.chain_id, desk.ledger.contract, desk.node_address(node))
+        signatures[node] = str(one["signature"])
+    threshold = desk.ledger.study(desk.study_id).threshold
+    if len(signatures) < threshold:
+        raise Refused(f"{hospital}: {len(signatures)} nodes signed the release, want {threshold}")
+    call = desk.ledger.release_hospital(desk.study_id, release.hospital, list(signatures.values()))
+    _outbox(desk).send(call, f"release-{release.study[:16]}-{release.change}")
+    return hospital
+
+
+def _release(desk: Desk, hospital: HospitalName) -> Release:
+    return Release(desk.study_id, desk.ledger.study(desk.study_id).changes + 1, desk.consortium.hospital(hospital))
+
+
+def _outbox(desk: Desk) -> Outbox:
+    rpc = Installation.load(desk.settings.installation).rpc
+    return Outbox(desk.identity.home / "outbox", desk.identity.key, rpc, desk.ledger.chain_id)

@@ -1,0 +1,166 @@
+"""What nodes, hospitals and the provider change on a real chain, through our own calls and signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from pipeline.chain.events import StudyId
+from pipeline.chain.ledger import HospitalStatus
+from pipeline.domain import Address, Change, HospitalKey, NodeKey, NodeSet, Release, RoundStatus, Sha256
+from pipeline.errors import ContractRefused, EvidenceRejected
+from pipeline.evidence import merkle
+from pipeline.evidence.canonical import sha256
+from pipeline.evidence.signing import check_change, sign_change
+from pipeline.identity import SigningKey
+from pipeline.secret import Secret
+from tests.support.chains import CHAIN_ID, NEW_MODEL, Actors
+
+pytestmark = pytest.mark.anvil
+
+
+def _key() -> SigningKey:
+    return SigningKey(Secret.generate())
+
+
+def _signed(actors: Actors, change: Change, *keys: SigningKey) -> list[str]:
+    return [sign_change(change, CHAIN_ID, actors.contract, key) for key in keys]
+
+
+def _addresses(keys: Sequence[SigningKey]) -> tuple[Address, ...]:
+    return tuple(key.address for key in keys)
+
+
+def _finish(actors: Actors, study: StudyId) -> None:
+    round_id = actors.committed(study)
+    result = actors.result(round_id, sha256(b"%d" % round_id))
+    actors.send(actors.stranger, actors.ledger.finalise_round(result, actors.sign(result, *actors.nodes[:2])))
+
+
+def test_a_majority_releases_a_hospital_between_rounds(actors: Actors, study: StudyId) -> None:
+    ledger, hospital = actors.ledger, _key().address
+    _finish(actors, study)
+    release = Release(study, 1, hospital)
+    both = _signed(actors, release, *actors.nodes[:2])
+    check_change(release, both[0], CHAIN_ID, actors.contract, actors.nodes[0].address)
+    with pytest.raises(EvidenceRejected, match="got a signature by"):
+        check_change(release, both[0], CHAIN_ID, actors.contract, actors.nodes[1].address)
+    with pytest.raises(ContractRefused, match="NoMajority"):
+        actors.send(actors.provider, ledger.release_hospital(study, hospital, both[:1]))
+    (last,) = ledger.rounds(study)
+    assert ledger.released(study, last) == ()
+    actors.send(actors.stranger, ledger.release_hospital(study, hospital, both))
+    assert ledger.released(study, last) == (hospital,)
+    assert ledger.study(study).changes == 1
+    with pytest.raises(ContractRefused, match="NotANode"):
+        actors.send(actors.stranger, ledger.release_hospital(study, hospital, both))
+    _finish(actors, study)
+    assert ledger.released(study, ledger.rounds(study)[-1]) == ()
+
+
+def test_a_majority_changes_the_nodes_and_old_rounds_keep_theirs(actors: Actors, study: StudyId) -> None:
+    ledger, four = actors.ledger, [*actors.nodes, _key()]
+    _finish(actors, study)
+    nodes = _addresses(four)
+    both = _signed(actors, NodeSet(study, 1, nodes), *actors.nodes[1:])
+    actors.send(actors.stranger, ledger.change_nodes(study, nodes, both))
+    round_id = actors.committed(study)
+    result = actors.result(round_id, sha256(b"by four"))
+    with pytest.raises(ContractRefused, match="NoMajority"):
+        actors.send(actors.stranger, ledger.finalise_round(result, actors.sign(result, *four[:2])))
+    actors.send(actors.stranger, ledger.finalise_round(result, actors.sign(result, *four[1:])))
+    old, new = ledger.rounds(study)
+    assert (ledger.nodes(old).nodes, ledger.nodes(old).threshold) == (_addresses(actors.nodes), 2)
+    assert (ledger.nodes(new).nodes, ledger.nodes(new).threshold) == (nodes, 3)
+    assert (ledger.study(study).epoch, new.finalised and new.finalised.signers) == (2, 0b1110)
+
+
+def test_a_majority_rotates_a_nodes_key(actors: Actors, study: StudyId) -> None:
+    ledger, successor, (first, second, third) = actors.ledger, _key(), actors.nodes
+    change = NodeKey(study, 1, first.address, successor.address)
+    actors.send(first, ledger.rotate_node_key(study, first.address, successor.address, _signed(actors, change, second, third)))
+    assert ledger.study(study).nodes == _addresses([successor, second, third])
+    with pytest.raises(EvidenceRejected, match="got no node of study"):
+        ledger.suspended(study, first.address)
+
+
+def test_the_provider_alone_neither_replaces_the_nodes_nor_finalises(actors: Actors, study: StudyId) -> None:
+    ledger, mine = actors.ledger, [_key() for _ in range(3)]
+    nodes = _addresses(mine)
+    for keys in ([], [actors.provider], mine):
+        with pytest.raises(ContractRefused, match=r"NoMajority|NotANode"):
+            actors.send(actors.provider, ledger.change_nodes(study, nodes, _signed(actors, NodeSet(study, 1, nodes), *keys)))
+    result = actors.result(actors.committed(study))
+    for keys in ([], [actors.provider], mine):
+        with pytest.raises(ContractRefused, match=r"NoMajority|NotANode"):
+            actors.send(actors.provider, ledger.finalise_round(result, actors.sign(result, *keys)))
+    assert ledger.status(result.round) is RoundStatus.COMMITTED
+
+
+def test_a_node_that_signed_two_results_is_suspended(actors: Actors, study: StudyId) -> None:
+    ledger, node = actors.ledger, actors.nodes[0]
+    first = actors.result(actors.committed(study))
+    second = replace(first, new_model=Sha256("41" * 32))
+    (one,), (other,) = actors.sign(first, node), actors.sign(second, node)
+    actors.send(actors.stranger, ledger.report_equivocation(first, one, second, other))
+    assert ledger.suspended(study, node.address)
+    with pytest.raises(ContractRefused, match="SuspendedNode"):
+        actors.send(actors.stranger, ledger.finalise_round(first, actors.sign(first, *actors.nodes)))
+    actors.send(actors.stranger, ledger.finalise_round(first, actors.sign(first, *actors.nodes[1:])))
+    assert ledger.study(study).current_model == NEW_MODEL
+
+
+def test_a_hospital_commits_directly_and_no_set_without_it_is_taken(actors: Actors, study: StudyId) -> None:
+    ledger, hospitals = actors.ledger, [_key(), _key()]
+    for hospital in hospitals:
+        actors.send(hospital, ledger.register_hospital())
+    actors.send(actors.provider, ledger.authorise_hospitals(_addresses(hospitals)))
+    round_id = actors.open(study)
+    manifests = [sha256(b"manifest %d" % index) for index in range(5)]
+    for hospital, manifest in zip(hospitals, manifests, strict=False):
+        actors.send(hospital, ledger.commit_directly(round_id, manifest))
+    root = merkle.root(manifests)
+    proofs = {event.hospital: merkle.proof(manifests, event.manifest) for event in ledger.round(round_id).direct}
+    assert set(proofs) == set(_addresses(hospitals))
+    for ignored in ({}, dict(list(proofs.items())[:1])):
+        with pytest.raises(ContractRefused, match="DirectCommitsIgnored"):
+            actors.send(actors.provider, ledger.commit_round(round_id, root, ignored))
+    without = merkle.root(manifests[1:])
+    with pytest.raises(ContractRefused, match="DirectCommitNotUnderRoot"):
+        actors.send(actors.provider, ledger.commit_round(round_id, without, proofs))
+    actors.send(actors.provider, ledger.commit_round(round_id, root, proofs))
+    committed = ledger.round(round_id).committed
+    assert committed is not None
+    assert committed.root == root
+
+
+def test_a_revoked_hospital_commits_nothing(actors: Actors, study: StudyId) -> None:
+    ledger, hospital = actors.ledger, _key()
+    actors.send(hospital, ledger.register_hospital())
+    actors.send(actors.provider, ledger.authorise_hospitals([hospital.address]))
+    actors.send(actors.provider, ledger.revoke_hospitals([hospital.address]))
+    with pytest.raises(ContractRefused, match="HospitalNotAuthorised"):
+        actors.send(hospital, ledger.commit_directly(actors.open(study), sha256(b"manifest")))
+
+
+def test_a_hospital_moves_on_to_another_key(actors: Actors) -> None:
+    ledger, old, new = actors.ledger, _key(), _key()
+    actors.send(old, ledger.register_hospital())
+    actors.send(actors.provider, ledger.authorise_hospitals([old.address]))
+    (signature,) = _signed(actors, HospitalKey(old.address, new.address), new)
+    actors.send(old, ledger.rotate_hospital_key(new.address, signature))
+    assert (ledger.hospital(old.address), ledger.hospital(new.address)) == (HospitalStatus.RETIRED, HospitalStatus.AUTHORISED)
+
+
+def test_the_provider_changes_in_two_steps(actors: Actors, tmp_path_factory: pytest.TempPathFactory) -> None:
+    own = Actors(actors.url, tmp_path_factory.mktemp("transfer"))
+    study = own.new_study("transferred")
+    own.send(own.provider, own.ledger.transfer_provider(own.stranger.address))
+    assert own.ledger.provider() == own.provider.address
+    own.send(own.stranger, own.ledger.accept_provider())
+    assert own.ledger.provider() == own.stranger.address
+    with pytest.raises(ContractRefused, match="NotProvider"):
+        own.open(study)
+    assert own.ledger.status(own.open(study, sender=own.stranger)) is RoundStatus.OPEN
