@@ -229,6 +229,20 @@ def test_four_strikes_quarantine_and_the_audit_counts_them_itself(world: World) 
     assert "it was in quarantine" in str(world.audit(7).first_problem)
 
 
+def test_a_hospital_takes_part_again_without_strikes_once_the_ledger_holds_its_release(world: World) -> None:
+    for number in (5, 6):
+        world.maker.finish(RoundId(number), rejected=["southmoor"])
+    world.maker.strikes.pop(HospitalName("southmoor"))
+    world.maker.finish(RoundId(7))
+    assert "it was in quarantine" in str(world.audit(7).first_problem)
+    world.ledger.releases.append((RoundId(5), key("southmoor").address))
+    assert "it was in quarantine" in str(world.audit(7).first_problem)
+    world.ledger.releases.append((RoundId(6), key("southmoor").address))
+    report = world.audit(7)
+    assert report.first_problem is None
+    assert "released by the nodes: southmoor" in report.checks[-2].detail
+
+
 def test_a_damaged_model_is_found_in_its_own_round_and_in_the_next(world: World) -> None:
     result = world.ledger.states[RoundId(1)].result
     assert result is not None
