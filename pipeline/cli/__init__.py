@@ -6,11 +6,9 @@ import sys
 
 import typer
 
-from pipeline.cli import audit, rounds, services
+from pipeline.cli import audit, decisions, proof, rounds, services
 from pipeline.cli.data import data
 from pipeline.cli.models import models, predict
-from pipeline.cli import audit, proof, rounds, services
-from pipeline.cli import audit, decisions, proof, rounds, services
 from pipeline.cli.studies import studies
 from pipeline.errors import WardroundError
 
