@@ -172,7 +172,7 @@ interface ILedger {
     /// @notice A digest or root is zero where one is needed.
     error ZeroDigest();
 
-    /// @notice The round id is 0 or has been used before.
+    /// @notice The round id is 0, too large, or has been used before.
     error InvalidRoundId(uint64 round);
 
     /// @notice The study has a round that has neither ended nor been aborted.
@@ -271,7 +271,7 @@ interface ILedger {
 
     // ------------------------------------------------------------------- rounds
 
-    /// @notice Open a round of a study on its current model. `round` is any number above 0 that was never used.
+    /// @notice Open a round of a study on its current model. `round` is any number from 1 below 2^40 that was never used.
     ///         Provider only. Reverts with `NotProvider`, `UnknownStudy`, `InvalidRoundId`, `RoundStillOpen`,
     ///         `StalePreviousModel`, `ZeroDigest`, `InvalidDeadlines`.
     function openRound(
