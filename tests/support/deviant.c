@@ -6,7 +6,7 @@
    DEVIANT_MESSAGE  number of the message, from 1, or of an empty one before it; 0 counts only
    DEVIANT_ACT      "alter": add 1 to the byte in the message's middle, of what is sent and not of what the party keeps
                     "stop" or "kill": send the process that signal before the message
-                    "hang": wait for ever before the message
+                    "wait": before the message, until DEVIANT_REPORT has a sibling that ends in .go
    DEVIANT_REPORT   a file that says how many messages there were, and that the act was done
    DEVIANT_FULL     no file whose path contains this can be written to any more (ENOSPC) */
 
@@ -41,13 +41,13 @@ static int acts(const char *act) {
     return set && !strcmp(set, act);
 }
 
-static void report(const char *what) {
+static void report(const char *what, long number) {
     char line[64];
     const char *path = getenv("DEVIANT_REPORT");
     int file = path ? open(path, O_WRONLY | O_CREAT | O_APPEND, 0600) : -1;
     if (file < 0)
         return;
-    int size = snprintf(line, sizeof line, "%s %ld\n", what, messages);
+    int size = snprintf(line, sizeof line, "%s %ld\n", what, number);
     if (write(file, line, size) != size)
         abort();
     close(file);
@@ -58,7 +58,7 @@ __attribute__((constructor)) static void begin(void) {
     wanted = number ? atol(number) : 0;
 }
 
-__attribute__((destructor)) static void end(void) { report("sent"); }
+__attribute__((destructor)) static void end(void) { report("sent", messages); }
 
 static struct connection *of(const void *ssl) {
     for (int i = 0; i < CONNECTIONS; i++) {
@@ -77,14 +77,18 @@ static void message_begins(struct connection *it) {
     chosen = it->number;
     if (acts("alter"))
         return;
-    report("did");
+    report("did", getpid());
     if (acts("stop"))
         raise(SIGSTOP);
     else if (acts("kill"))
         raise(SIGKILL);
-    else if (acts("hang"))
-        for (;;)
-            pause();
+    else if (acts("wait")) {
+        char go[4096];
+        snprintf(go, sizeof go, "%s.go", getenv("DEVIANT_REPORT"));
+        /* no signal ends the wait: one could break off another thread's reading */
+        while (access(go, F_OK))
+            usleep(100000);
+    }
 }
 
 /* Follow `size` sent bytes; where `copy` is given, alter in it what is to be altered. */
@@ -130,7 +134,7 @@ int SSL_write(void *ssl, const void *buffer, int size) {
         int altered = copy && memcmp(copy, buffer, written);
         follow(it, buffer, written, NULL);
         if (altered)
-            report("did");
+            report("did", getpid());
     }
     pthread_mutex_unlock(&lock);
     free(copy);

@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 60
 
 
 class Deviant(MpSpdz):
-    """One party's engine: acts ("alter", "stop", "kill", "hang") at its `message`-th message; `before`: shell code run in its folder."""
+    """One party's engine: acts ("alter", "stop", "kill", "wait") at its `message`-th message; `before`: shell code run in its folder."""
 
     def __init__(self, settings: Settings, folder: Path, act: str = "", message: int = 0, before: str = "") -> None:
         super().__init__(settings)
@@ -35,12 +35,17 @@ class Deviant(MpSpdz):
         """How many messages a party that ended by itself has sent."""
         return self._report()["sent"]
 
-    def await_act(self) -> None:
-        """Wait until it has done so."""
+    def await_act(self) -> int:
+        """Wait until it has done so; its process."""
         end = time.monotonic() + _PATIENCE_SECONDS
         while not self.did:
             assert time.monotonic() < end, "the party never came to its act"
             time.sleep(0.02)
+        return self._report()["did"]
+
+    def go_on(self) -> None:
+        """End its wait."""
+        (self._folder / "report.go").touch()
 
     def _report(self) -> dict[str, int]:
         file = self._folder / "report"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -95,13 +95,17 @@ class Meeting:
 
     def _answer(self, peer: int) -> None:
         with self._talking(peer) as connection:
-            receive(connection)
+            self._still_here(peer, receive(connection))
             send(connection, {})
 
     def _exchange(self, peer: int, content: Mapping[str, Any]) -> dict[str, Any]:
         with self._talking(peer) as connection:
-            send(connection, content)
-            said = receive(connection)
+            # a peer that has left told why before it hung up
+            with suppress(OSError):
+                send(connection, content)
+            return self._still_here(peer, receive(connection))
+
+    def _still_here(self, peer: int, said: dict[str, Any]) -> dict[str, Any]:
         if "finished" in said:
             raise EngineFailed(f"{self.party.peer_name(peer)}: {printable(said.get('cause'))}")
         return said

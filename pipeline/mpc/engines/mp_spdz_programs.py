@@ -52,23 +52,23 @@ def program_digest(installation: Path) -> Sha256:
     return digest(contents | {"options": list(_OPTIONS)})
 
 
-def compiled(name: str, task: Mapping[str, Any], *, installation: Path, cache: Path) -> Path:
+def compiled(name: str, task: Mapping[str, Any], *, installation: Path, cache: Path, sources: Path = PROGRAMS) -> Path:
     """Folder with Bytecode/ and Schedules/ of program `name` for `task`; raises EngineFailed when it does not compile."""
     key = digest({"program": name, "sources": program_digest(installation), "task": task})
     folder = cache / "mp-spdz" / f"{name}-{key[:32]}"
     if not folder.is_dir():
         with locked(folder.with_suffix(".lock")):
             if not folder.is_dir():
-                _compile(name, json.dumps(task).encode(), folder, installation)
+                _compile(sources / f"{name}.mpc", json.dumps(task).encode(), folder, installation)
     return folder
 
 
-def _compile(name: str, task: bytes, folder: Path, installation: Path) -> None:
+def _compile(source: Path, task: bytes, folder: Path, installation: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".compiling-"))
     try:
         (scratch / "task.json").write_bytes(task)
         paths = os.pathsep.join([str(PROJECT), str(PROGRAMS)])
-        command = [sys.executable, str(installation / "compile.py"), *_OPTIONS, str(PROGRAMS / f"{name}.mpc")]
+        command = [sys.executable, str(installation / "compile.py"), *_OPTIONS, str(source)]
         try:
             done = subprocess.run(
                 command,
@@ -81,11 +81,11 @@ def _compile(name: str, task: bytes, folder: Path, installation: Path) -> None:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise EngineFailed(f"mp-spdz: {name}.mpc did not compile: {error}") from error
+            raise EngineFailed(f"mp-spdz: {source.name} did not compile: {error}") from error
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise EngineFailed(
-                f"mp-spdz: {name}.mpc did not compile ({last}); run `{' '.join(command)}` in a folder with task.json to see why"
+                f"mp-spdz: {source.name} did not compile ({last}); run `{' '.join(command)}` in a folder with task.json to see why"
             )
         (scratch / "Programs").rename(folder)
     finally:

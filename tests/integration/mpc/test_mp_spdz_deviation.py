@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -101,15 +100,14 @@ def test_without_the_protocols_checks_an_altered_message_changes_the_result(tmp_
 def test_a_share_altered_in_a_partys_memory_ends_every_honest_party(case: Case, tmp_path: Path) -> None:
     deviating = 2
     component = deal(case.payloads, len(case.messages))[deviating][case.task.hospitals[0]][3]
-    # the update's first coordinate, once the inputs are read and before anything is computed with them
-    engine = Deviant(case.settings, tmp_path / "deviant", "stop", round(0.08 * case.messages[deviating]))
+    # of the first sample: the inputs are read by then, and every model is still to be evaluated on it
+    word = component[LOGISTIC.size]
+    engine = Deviant(case.settings, tmp_path / "deviant", "wait", round(0.3 * case.messages[deviating]))
     altered: list[int] = []
 
     def debugger() -> None:
-        engine.await_act()
-        party = next(each for each in psutil.Process().children() if each.status() == psutil.STATUS_STOPPED)
-        altered.append(add_one(party.pid, component[0]))
-        party.send_signal(signal.SIGCONT)
+        altered.append(add_one(engine.await_act(), word))
+        engine.go_on()
 
     thread = threading.Thread(target=debugger)
     thread.start()

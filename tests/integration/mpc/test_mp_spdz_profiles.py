@@ -10,7 +10,7 @@ import pytest
 from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU
 from pipeline.mpc import reference
 from pipeline.mpc.engines.base import Task, VerifyOutput
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz import MpSpdz
 from pipeline.mpc.engines.mp_spdz_profiles import Profile
 from pipeline.settings import Settings
 from tests.support.parties import make_parties, outcomes_of, run_parties
@@ -29,10 +29,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_the_layout_of_few_rounds_gives_the_verdicts_of_the_reference(settings: Settings, tmp_path: Path) -> None:
     task, payloads = random_round(IMAGES, hospitals=4, samples=6, seed=5)
-    for protocol, nodes in NODES.items():
-        for output in run_parties(MpSpdz(settings, Profile.WAN), protocol, task, payloads, tmp_path / protocol, count=nodes):
-            assert isinstance(output, VerifyOutput)
-            assert (output.accepted, output.budget) == reference.verify(task, payloads)
+    for output in run_parties(MpSpdz(settings, Profile.WAN), "replicated-ring", task, payloads, tmp_path):
+        assert isinstance(output, VerifyOutput)
+        assert (output.accepted, output.budget) == reference.verify(task, payloads)
 
 
 def test_one_slow_connection_makes_all_parties_choose_the_layout_of_few_rounds(settings: Settings, tmp_path: Path) -> None:
@@ -45,7 +44,7 @@ def test_one_slow_connection_makes_all_parties_choose_the_layout_of_few_rounds(s
 
     task, payloads = random_round(LOGISTIC, hospitals=3, samples=4)
     members = make_parties(3, tmp_path)
-    with delayed(members, 0.02, between=(1, 2)) as apart:
+    with delayed(members, 0.01, between=(1, 2)) as apart:
         for output in outcomes_of(Watched(settings), "replicated-ring", task, payloads, apart):
             assert isinstance(output, VerifyOutput)
             assert (output.accepted, output.budget) == reference.verify(task, payloads)

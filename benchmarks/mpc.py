@@ -1,0 +1,228 @@
+"""What the encrypted verification costs: our programs under both protocols and profiles, SPU, MP-SPDZ's own layers, and plain PyTorch.
+
+One run measures everything, so that its ratios compare like with like: `make bench-mpc` (`python -m benchmarks.mpc [--quick]`).
+CPU seconds are summed over the parties; wall seconds are the slowest party's, with all parties on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import psutil
+import typer
+
+from benchmarks.stock import StockLayers, vector
+from pipeline.domain import EngineStats, HospitalName
+from pipeline.files import write_atomic
+from pipeline.layers import AvgPool2d, MaxPool2d, Network, plan
+from pipeline.layers.arrays import ArrayArithmetic, split_parameters
+from pipeline.mpc import reference
+from pipeline.mpc.engines import engine
+from pipeline.mpc.engines.base import Engine, Party, Payload, VerifyOutput, VerifyTask
+from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz_profiles import Profile
+from pipeline.settings import Settings
+from pipeline.train.network import module
+from tests.support.parties import deal, make_parties, outcomes_of
+from tests.support.relay import delayed
+from tests.support.tasks import LOGISTIC, MLP, Words, lenet, random_round, small_cnn
+
+RESULTS = Path(__file__).parent / "results" / "mpc.json"
+
+_DEADLINE_SECONDS = 1800.0
+_PLAIN_SECONDS = 0.2
+_STOCK = "Compiler.ml"
+
+
+@dataclass(frozen=True)
+class Work:
+    """One verification: every model (each hospital's and the global one) on every hospital's images."""
+
+    model: str
+    pooling: str
+    network: Network
+    hospitals: int
+    samples: int
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What identifies the work in a row."""
+        return {"model": self.model, "pooling": self.pooling, "models": self.hospitals + 1, "images": self.hospitals * self.samples}
+
+    def round(self) -> tuple[VerifyTask, dict[HospitalName, Words]]:
+        """Random inputs, the same each time."""
+        scale = min(0.05, 8 / np.sqrt(self.network.size))
+        return random_round(self.network, self.hospitals, self.samples, scale=scale)
+
+
+CNN, CNN_MAX, LENET = small_cnn(AvgPool2d), small_cnn(MaxPool2d), lenet(MaxPool2d)
+MAIN = Work("small CNN", "average", CNN, 4, 16)
+MAIN_MAX = Work("small CNN", "max", CNN_MAX, 4, 16)
+SMALL = (Work("logistic", "none", LOGISTIC, 4, 16), Work("MLP 30-64-2", "none", MLP, 4, 16))
+LARGE = (
+    Work("small CNN", "average", CNN, 10, 20),
+    Work("small CNN", "max", CNN_MAX, 10, 20),
+    Work("LeNet 20/50/500", "max", LENET, 4, 16),
+)
+
+
+def measured(work: Work, runner: Engine, protocol: str, round_trip_ms: float = 0, repetitions: int = 1) -> dict[str, Any]:
+    """One row; of several repetitions the one that took the least CPU."""
+    task, payloads = work.round()
+    expected = reference.verify(task, payloads)
+    outcomes = []
+    for _ in range(repetitions):
+        with tempfile.TemporaryDirectory() as folder:
+            parties = make_parties(NODES.get(protocol, 3), Path(folder), _DEADLINE_SECONDS)
+            if round_trip_ms:
+                with delayed(parties, round_trip_ms / 1000) as apart:
+                    outcomes.append(outcomes_of(runner, protocol, task, payloads, apart))
+            else:
+                outcomes.append(outcomes_of(runner, protocol, task, payloads, parties))
+    for found in outcomes:
+        for each in found:
+            if isinstance(each, Exception):
+                raise each
+    equal = all(isinstance(each, VerifyOutput) and (each.accepted, each.budget) == expected for found in outcomes for each in found)
+    cheapest = min(([each.stats for each in found if isinstance(each, VerifyOutput)] for found in outcomes), key=_cpu)
+    profile = getattr(runner, "_profile", None)
+    row = {"engine": runner.name, "protocol": protocol, "profile": profile and profile.value, "round_trip_ms": round_trip_ms}
+    return work.columns | row | _costs(cheapest, work.hospitals + 1) | {"plain_cpu_s": plain(work), "equal_to_reference": equal}
+
+
+def stock(work: Work, settings: Settings) -> dict[str, Any]:
+    """The row of MP-SPDZ's own layers, one model after the other in one run."""
+    task, payloads = work.round()
+    size, inputs_end = work.network.size, Payload(work.network, work.samples).length - work.samples * work.network.classes
+    models = np.stack([task.previous_model, *(task.previous_model + words[:size] for words in payloads.values())])
+    images = np.concatenate([words[size:inputs_end] for words in payloads.values()]).reshape(-1, *work.network.input_shape)
+    rows = np.concatenate([words[inputs_end:] for words in payloads.values()]).reshape(-1, work.network.classes)
+    labels = rows.argmax(axis=1)
+    logits = plan(work.network, 255).logits(ArrayArithmetic(np), images[None], split_parameters(work.network, models))
+    expected = (logits.argmax(axis=2) == labels).sum(axis=1)
+    dealt = deal({HospitalName("all"): vector(work.network, models, images, labels)}, 3)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(3) as threads:
+        parties = make_parties(3, Path(folder), _DEADLINE_SECONDS)
+
+        def run(party: Party) -> tuple[Words, EngineStats]:
+            return StockLayers(settings).count(task, len(models), dict(dealt[party.index][HospitalName("all")]), party)
+
+        found = list(threads.map(run, parties))
+    # its truncations are probabilistic and its activations have other fractional bits: a count may differ by an image at the border
+    furthest = max(int(np.abs(counts - expected).max()) for counts, _ in found)
+    row = {"engine": "mp-spdz " + _STOCK, "protocol": "replicated-ring", "profile": None, "round_trip_ms": 0}
+    costs = _costs([stats for _, stats in found], len(models)) | {"plain_cpu_s": plain(work), "equal_to_reference": furthest == 0}
+    return work.columns | row | costs | {"largest_difference_of_a_count": furthest}
+
+
+def plain(work: Work) -> float:
+    """CPU seconds of PyTorch on one thread for the same models and images."""
+    import torch
+
+    torch.set_num_threads(1)
+    task, payloads = work.round()
+    modules = [
+        module(work.network, task.previous_model + words[: work.network.size])
+        for words in (np.zeros_like(task.previous_model), *payloads.values())
+    ]
+    images = torch.rand(work.hospitals * work.samples, *work.network.input_shape)
+    taken, runs = 0.0, 0
+    with torch.inference_mode():
+        modules[0](images)
+        start = time.process_time()
+        while taken < _PLAIN_SECONDS:
+            for each in modules:
+                each(images).argmax(dim=1)
+            taken, runs = time.process_time() - start, runs + 1
+    return round(taken / runs, 6)
+
+
+def _cpu(stats: Sequence[EngineStats]) -> float:
+    return sum(each.cpu_seconds for each in stats)
+
+
+def _costs(stats: Sequence[EngineStats], models: int) -> dict[str, Any]:
+    rounds = [each.rounds for each in stats if each.rounds is not None]
+    return {
+        "cpu_s": round(_cpu(stats), 3),
+        "cpu_s_per_model": round(_cpu(stats) / models, 3),
+        "wall_s": round(max(each.wall_seconds for each in stats), 2),
+        "rounds": max(rounds) if rounds else None,
+        "mb": round(sum(each.bytes_sent for each in stats) / 1e6, 1),
+        "rss_mb": round(max(each.rss_bytes for each in stats) / 1e6),
+    }
+
+
+def ratios(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """CPU ratios at 5 models x 64 images of the small CNN with average pooling, and encrypted over plain of every model."""
+    at_once = [row for row in rows if not row["round_trip_ms"] and row["profile"] != Profile.WAN]
+    cpu = {(row["engine"], row["protocol"], row["model"], row["pooling"], row["models"], row["images"]): row["cpu_s"] for row in at_once}
+    main = ("small CNN", "average", 5, 64)
+    ours = cpu["mp-spdz", "replicated-ring", *main]
+
+    def over(engine_name: str, protocol: str) -> float | None:
+        other = cpu.get((engine_name, protocol, *main))
+        return round(other / ours, 1) if other else None
+
+    return {
+        "stock_over_ours": over("mp-spdz " + _STOCK, "replicated-ring"),
+        "spu_over_ours": over("spu", "aby3"),
+        "rep4_over_semi_honest": over("mp-spdz", "rep4-ring"),
+        "encrypted_over_plain": {
+            f"{row['model']}, {row['pooling']} pooling, {row['models']} x {row['images']}, {row['protocol']}": round(
+                row["cpu_s"] / row["plain_cpu_s"]
+            )
+            for row in at_once
+            if row["engine"] == "mp-spdz"
+        },
+    }
+
+
+def measurements(settings: Settings, quick: bool) -> Iterable[Callable[[], dict[str, Any]]]:
+    """Every row, from the cheapest; `quick` leaves out what takes minutes."""
+    lan, wan, spu = MpSpdz(settings, Profile.LAN), MpSpdz(settings, Profile.WAN), engine("spu", settings)
+    for work in (*SMALL, MAIN, MAIN_MAX):
+        yield lambda work=work: measured(work, lan, "replicated-ring", repetitions=2)  # type: ignore[misc]
+    for work in (SMALL[1], MAIN):
+        yield lambda work=work: measured(work, lan, "rep4-ring", repetitions=2)  # type: ignore[misc]
+    for work in (SMALL[1], MAIN) if quick else (SMALL[1], MAIN, MAIN_MAX):
+        yield lambda work=work: measured(work, spu, "aby3", repetitions=2)  # type: ignore[misc]
+    for round_trip in (0, 10, 40):
+        yield lambda round_trip=round_trip: measured(MAIN, wan, "replicated-ring", round_trip)  # type: ignore[misc]
+        if round_trip:
+            yield lambda round_trip=round_trip: measured(MAIN, lan, "replicated-ring", round_trip)  # type: ignore[misc]
+    if not quick:
+        for work in LARGE:
+            yield lambda work=work: measured(work, lan, "replicated-ring")  # type: ignore[misc]
+        yield lambda: measured(MAIN_MAX, lan, "rep4-ring")
+    yield lambda: stock(MAIN, settings)
+    if not quick:
+        yield lambda: stock(MAIN_MAX, settings)
+
+
+def main(quick: Annotated[bool, typer.Option(help="leave out what takes minutes")] = False) -> None:
+    """Measure, print each row and write results/mpc.json."""
+    settings = Settings.load()
+    rows = []
+    for measure in measurements(settings, quick):
+        rows.append(measure())
+        typer.echo(json.dumps(rows[-1]))
+    machine = {"cores": psutil.cpu_count(), "machine": platform.machine(), "load": round(psutil.getloadavg()[1], 1)}
+    result = {"machine": machine, "rows": rows, "ratios": ratios(rows)}
+    write_atomic(RESULTS, (json.dumps(result, indent=2) + "\n").encode())
+    typer.echo(json.dumps(result["ratios"], indent=2))
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    app()
