@@ -167,11 +167,11 @@ def ratios(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     at_once = [row for row in rows if not row["round_trip_ms"] and row["profile"] != Profile.WAN]
     cpu = {(row["engine"], row["protocol"], row["model"], row["pooling"], row["models"], row["images"]): row["cpu_s"] for row in at_once}
     main = ("small CNN", "average", 5, 64)
-    ours = cpu["mp-spdz", "replicated-ring", *main]
+    ours = cpu.get(("mp-spdz", "replicated-ring", *main))
 
     def over(engine_name: str, protocol: str) -> float | None:
         other = cpu.get((engine_name, protocol, *main))
-        return round(other / ours, 1) if other else None
+        return round(other / ours, 1) if other and ours else None
 
     return {
         "stock_over_ours": over("mp-spdz " + _STOCK, "replicated-ring"),
@@ -200,26 +200,25 @@ def measurements(settings: Settings, quick: bool) -> Iterable[Callable[[], dict[
         yield lambda round_trip=round_trip: measured(MAIN, wan, "replicated-ring", round_trip)  # type: ignore[misc]
         if round_trip:
             yield lambda round_trip=round_trip: measured(MAIN, lan, "replicated-ring", round_trip)  # type: ignore[misc]
+    yield lambda: stock(MAIN, settings)
     if not quick:
         for work in LARGE:
             yield lambda work=work: measured(work, lan, "replicated-ring")  # type: ignore[misc]
         yield lambda: measured(MAIN_MAX, lan, "rep4-ring")
-    yield lambda: stock(MAIN, settings)
-    if not quick:
         yield lambda: stock(MAIN_MAX, settings)
 
 
 def main(quick: Annotated[bool, typer.Option(help="leave out what takes minutes")] = False) -> None:
     """Measure, print each row and write results/mpc.json."""
     settings = Settings.load()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for measure in measurements(settings, quick):
         rows.append(measure())
         typer.echo(json.dumps(rows[-1]))
-    machine = {"cores": psutil.cpu_count(), "machine": platform.machine(), "load": round(psutil.getloadavg()[1], 1)}
-    result = {"machine": machine, "rows": rows, "ratios": ratios(rows)}
-    write_atomic(RESULTS, (json.dumps(result, indent=2) + "\n").encode())
-    typer.echo(json.dumps(result["ratios"], indent=2))
+        machine = {"cores": psutil.cpu_count(), "machine": platform.machine(), "load": round(psutil.getloadavg()[1], 1)}
+        # kept row by row: a run that is broken off has measured something too
+        write_atomic(RESULTS, (json.dumps({"machine": machine, "rows": rows, "ratios": ratios(rows)}, indent=2) + "\n").encode())
+    typer.echo(json.dumps(ratios(rows), indent=2))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ _BEGIN, _END = "<!-- figures: made by `python -m benchmarks.readme` -->", "<!-- 
 
 
 _BASELINES_BEGIN, _BASELINES_END = "<!-- baselines: made by `python -m benchmarks.readme` -->", "<!-- end of baselines -->"
+_MPC_BEGIN, _MPC_END = "<!-- mpc: made by `python -m benchmarks.readme` -->", "<!-- end of mpc -->"
 
 
 def rendered(text: str) -> str:
     """The README's text with its tables made anew; raises ValueError when the markers are gone."""
     text = _between(text, _BEGIN, _END, "\n".join((_rounds(_read("round")["rows"]), _gas(_read("gas")))))
+    text = _between(text, _MPC_BEGIN, _MPC_END, _mpc(_read("mpc")))
     found = [json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]
     return _between(text, _BASELINES_BEGIN, _BASELINES_END, _baselines(found))
 
@@ -25,6 +27,34 @@ def _between(text: str, begin: str, end: str, table: str) -> str:
     before, rest = text.split(begin)
     _, after = rest.split(end)
     return f"{before}{begin}\n\n{table}\n{end}{after}"
+
+
+def _mpc(result: dict[str, Any]) -> str:
+    lines = [
+        "| Model, pooling | Models x images | Engine, protocol | Round trip ms | CPU s, all nodes | Wall s | Rounds | MB | MB RSS a node "
+        "| PyTorch CPU s | Equal to the reference |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        layout = f" ({row['profile']})" if row["profile"] else ""
+        lines.append(
+            f"| {row['model']}, {row['pooling']} | {row['models']} x {row['images']} | {row['engine']} {row['protocol']}{layout} "
+            f"| {row['round_trip_ms']} | {row['cpu_s']:.2f} | {row['wall_s']} | {row['rounds'] or 'not told'} | {row['mb']} "
+            f"| {row['rss_mb']} | {row['plain_cpu_s']:.5f} | {'yes' if row['equal_to_reference'] else 'no'} |"
+        )
+    ratios = result["ratios"]
+    said = [
+        f"MP-SPDZ's own layers take {ratios['stock_over_ours']} times our CPU",
+        f"SPU {ratios['spu_over_ours']} times",
+        f"rep4-ring {ratios['rep4_over_semi_honest']} times replicated-ring",
+    ]
+    over = ", ".join(f"{name}: {times}" for name, times in ratios["encrypted_over_plain"].items())
+    return (
+        "\n".join(lines)
+        + f"\n\nSmall CNN with average pooling, 5 models x 64 images: {'; '.join(said)}. Encrypted over plain CPU: {over}. "
+        "Our rows and SPU's are the whole rule, MP-SPDZ's own layers the counts alone. All nodes on one machine of "
+        f"{result['machine']['cores']} cores at load {result['machine']['load']}. `make bench-mpc` measures it again.\n"
+    )
 
 
 def _baselines(results: list[dict[str, Any]]) -> str:

@@ -9,6 +9,7 @@ import typer
 from pipeline.cli import audit, decisions, proof, rounds, services
 from pipeline.cli.data import data
 from pipeline.cli.models import models, predict
+from pipeline.cli.mpc import mpc
 from pipeline.cli.studies import studies
 from pipeline.errors import WardroundError
 
@@ -37,6 +38,7 @@ for command in (
 ):
     commands.command()(command)
 commands.add_typer(studies, name="study")
+commands.add_typer(mpc, name="mpc")
 commands.add_typer(data, name="data")
 commands.add_typer(models, name="model")
 commands.add_typer(decisions.release, name="release")

@@ -66,6 +66,8 @@ def _engines(settings: Settings) -> list[Finding]:
         users = [study.name for study in load_studies(settings).values() if study.engine == name]
         problems = engine(name, settings).problems()
         detail = "; ".join(problems) or f"ready, for {', '.join(users) or 'no study here'}"
+        if name == "mp-spdz" and not problems:
+            detail += "; it listens on every interface: let a firewall admit the other nodes alone"
         # A study whose engine is missing does not start; the others do.
         findings.append(
             Finding(f"engine {name}", not problems, False, detail + (f"; not for now: {', '.join(users)}" if problems and users else ""))

@@ -13,6 +13,7 @@ from pipeline.mpc.engines.base import Task, VerifyOutput
 from pipeline.mpc.engines.mp_spdz import MpSpdz
 from pipeline.mpc.engines.mp_spdz_profiles import Profile
 from pipeline.settings import Settings
+from pipeline.setup.mpc_bench import measure
 from tests.support.parties import make_parties, outcomes_of, run_parties
 from tests.support.relay import delayed
 from tests.support.tasks import LOGISTIC, random_round
@@ -49,3 +50,11 @@ def test_one_slow_connection_makes_all_parties_choose_the_layout_of_few_rounds(s
             assert isinstance(output, VerifyOutput)
             assert (output.accepted, output.budget) == reference.verify(task, payloads)
     assert chosen == [Profile.WAN] * 3
+
+
+def test_the_bench_of_this_machine_measures_both_layouts_and_says_what_a_distance_costs(settings: Settings) -> None:
+    near, distant = measure(settings)
+    assert (near.profile, distant.profile) == (Profile.LAN, Profile.WAN)
+    assert distant.rounds < near.rounds
+    assert near.megabytes > 0
+    assert near.expected(0.04) == near.wall_seconds + near.rounds * 0.02
