@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ from pipeline.domain import EngineStats, HospitalName
 from pipeline.files import write_atomic
 from pipeline.layers import AvgPool2d, MaxPool2d, Network, plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
-from pipeline.mpc import reference
+from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import Engine, Party, Payload, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
@@ -61,7 +61,8 @@ class Work:
     def round(self) -> tuple[VerifyTask, dict[HospitalName, Words]]:
         """Random inputs, the same each time."""
         scale = min(0.05, 8 / np.sqrt(self.network.size))
-        return random_round(self.network, self.hospitals, self.samples, scale=scale)
+        task, payloads = random_round(self.network, self.hospitals, self.samples, scale=scale)
+        return replace(task, previous_model=rule.capped(task.previous_model)), payloads
 
 
 CNN, CNN_MAX, LENET = small_cnn(AvgPool2d), small_cnn(MaxPool2d), lenet(MaxPool2d)
