@@ -9,6 +9,9 @@ from Compiler.util import tree_reduce
 
 RING = 64
 
+GROUP = 4
+"""Positions of an addition that one carry walks through before the tree of carries begins: fewer conjunctions, one more round."""
+
 
 def width(bound):
     """Bits of a two's complement number within +-bound."""
@@ -28,8 +31,8 @@ def outside(x, lowest, highest):
 
 
 def is_zero(x, bound):
-    """1 where x = 0; |x| <= bound."""
-    return 1 - negative(x, bound) - negative(-x, bound)
+    """1 where x = 0; 0 <= x <= bound."""
+    return negative(x - 1, bound + 1)
 
 
 def narrow(x, bits, rectify, bound):
@@ -51,25 +54,24 @@ def _floor(x, bits, k):
 
 def _sign(x, k):
     """Bit k - 1 of x, whatever the bits above."""
-    # rep4-ring: two summands cost one message and save the adders that four components need
-    components = Program.prog.use_split()
-    columns = x.split_to_n_summands(k, 2 if components == 4 else components)
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    if len(rows) == 3:
-        rows = _two_rows(*rows)
-    u, v = rows
+    # two summands cost a message and save the adders that three or four components need
+    u, v = (list(row) for row in zip(*x.split_to_n_summands(k, 2), strict=True))
     if k == 1:
         return u[0] ^ v[0]
-    lower = [(None if place == 0 else i ^ j, i & j) for place, (i, j) in enumerate(zip(u[:-1], v[:-1], strict=True))]
-    return u[-1] ^ v[-1] ^ tree_reduce(_after, lower)[1]
+    groups = [
+        _group(u[first : min(first + GROUP, k - 1)], v[first : min(first + GROUP, k - 1)], first > 0) for first in range(0, k - 1, GROUP)
+    ]
+    return u[-1] ^ v[-1] ^ tree_reduce(_after, groups)[1]
 
 
-def _two_rows(a, b, c):
-    """Two rows with the same sum."""
-    half = [i ^ j for i, j in zip(a, b, strict=True)]
-    total = [i ^ j for i, j in zip(half, c, strict=True)]
-    carries = [i ^ (h & (j ^ i)) for i, h, j in zip(a[:-1], half[:-1], c[:-1], strict=True)]
-    return total, [type(a[0])(0), *carries]
+def _group(u, v, propagates):
+    """(propagates, generates) of a few neighbouring positions, with one conjunction a position where a tree takes three."""
+    either = [i ^ j for i, j in zip(u, v, strict=True)]
+    generates = u[0] & v[0]
+    for i, differ in zip(u[1:], either[1:], strict=True):
+        # the carry goes on where the two bits differ, and is either of them where they agree
+        generates = i ^ (differ & (generates ^ i))
+    return tree_reduce(lambda low, high: low & high, either) if propagates else None, generates
 
 
 def _after(low, high):

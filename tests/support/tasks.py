@@ -49,7 +49,9 @@ def random_round(
     """A task with random models and inputs, and each hospital's payload."""
     generator = np.random.default_rng(seed)
     names = tuple(HospitalName(f"hospital-{place}") for place in range(hospitals))
-    previous = (generator.standard_normal(network.size) * 0.1 * ONE).astype(np.int64)
+    # large networks within the caps on norms
+    scale = min(scale, 12 / network.size**0.5)
+    previous = (generator.standard_normal(network.size) * min(0.1, 32 / network.size**0.5) * ONE).astype(np.int64)
     payloads = {
         name: payload(
             (generator.standard_normal(network.size) * scale * ONE).astype(np.int64),
