@@ -10,7 +10,7 @@ Step by step, on updates of 16 fractional bits and inputs of 8:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,9 @@ from pipeline.mpc import rule
 from pipeline.mpc.engines.base import AggregateTask, Payload, VerifyTask
 
 Words = npt.NDArray[np.int64]
+
+Counting = Callable[[VerifyTask, Words, Words, Words], Words]
+"""What `counts` computes; the laboratory has a faster one that a test holds to be equal."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Verification:
     peers: tuple[bool, ...]
     squared_norms: tuple[int, ...]
     counts: Words
-    """Correct answers, (1 + hospitals, owners); the first row is the global model's."""
+    """Correct answers, (1 + hospitals, owners, classes); the first row is the global model's."""
 
 
 def verify(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> tuple[tuple[bool, ...], int]:
@@ -47,7 +50,7 @@ def verify(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> tuple[tu
     return found.accepted, found.budget
 
 
-def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> Verification:
+def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: Counting | None = None) -> Verification:
     """The verification with its secret parts."""
     size, samples = task.network.size, task.rule.samples
     inputs_end = Payload(task.network, samples).length - samples * task.network.classes
@@ -57,7 +60,7 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> Verific
     inputs = np.stack([vector[size:inputs_end].reshape(samples, *task.network.input_shape) for vector in vectors])
     labels = np.stack([vector[inputs_end:].reshape(samples, task.network.classes) for vector in vectors])
 
-    norms = [sum(int(value) ** 2 for value in update) for update in updates]
+    norms = [int(update @ update) for update in updates]  # < 2^54 within the cap
     size_ok = [ok and _size(norm, norms, task.rule.budget) for ok, norm in zip(in_range, norms, strict=True)]
     updates = updates * np.array(size_ok)[:, None]
     norms = [norm * ok for norm, ok in zip(norms, size_ok, strict=True)]
@@ -68,15 +71,15 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> Verific
     lowest, highest = task.rule.input_range
     valid = np.array([_valid(x, y, lowest, highest) for x, y in zip(inputs, labels, strict=True)])
     models = task.previous_model + np.concatenate([np.zeros_like(updates[:1]), updates])
-    counts = _counts(task, models, inputs, labels)
-    counts = np.where(valid, counts, rule.counts_of_invalid_owner(samples))
-    peers_ok = _peers(task, counts)
+    correct = (counting or counts)(task, models, inputs, labels)
+    correct = np.where(valid[:, None], correct, rule.counts_of_invalid_owner(samples, task.network.classes))
+    peers_ok = _peers(task, correct)
 
     accepted = tuple(bool(a and b and c) for a, b, c in zip(size_ok, direction_ok, peers_ok, strict=True))
     kept = sorted(norm for norm, ok in zip(norms, accepted, strict=True) if ok)
     budget = rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else task.rule.budget or 0
     return Verification(
-        accepted, budget, tuple(in_range), tuple(valid.tolist()), tuple(size_ok), tuple(direction_ok), tuple(peers_ok), tuple(norms), counts
+        accepted, budget, tuple(in_range), tuple(valid.tolist()), tuple(size_ok), tuple(direction_ok), tuple(peers_ok), tuple(norms), correct
     )
 
 
@@ -114,27 +117,33 @@ def _valid(inputs: Words, labels: Words, lowest: int, highest: int) -> bool:
     return bool(in_range and one_hot)
 
 
-def _counts(task: VerifyTask, models: Words, inputs: Words, labels: Words) -> Words:
+def counts(task: VerifyTask, models: Words, inputs: Words, labels: Words) -> Words:
+    """Correct answers per class, (models, owners, classes), of models (m, P) on samples (owners, v, ...) and labels (owners, v, classes)."""
     owners, samples = inputs.shape[:2]
     batch = inputs.reshape(1, owners * samples, *task.network.input_shape)
     arithmetic = ArrayArithmetic(np)
     steps = plan(task.network, max(map(abs, task.rule.input_range)))
     logits = np.stack([steps.logits(arithmetic, batch, split_parameters(task.network, model[None]))[0] for model in models])
-    answers = logits.argmax(axis=2).reshape(len(models), owners, samples)
-    correct = np.take_along_axis(labels[None], answers[..., None], axis=3)[..., 0]
-    counts: Words = correct.sum(axis=2, dtype=np.int64)
-    return counts
+    return correct_per_class(logits.argmax(axis=2).reshape(len(models), owners, samples), labels)
+
+
+def correct_per_class(answers: Words, labels: Words) -> Words:
+    """Counts (models, owners, classes) of answers (models, owners, v) that equal the label, by class."""
+    answered = np.eye(labels.shape[2], dtype=np.int64)[answers]
+    found: Words = np.einsum("mosc,osc->moc", answered, labels)
+    return found
 
 
 def _peers(task: VerifyTask, counts: Words) -> list[bool]:
-    hospitals, samples = len(task.hospitals), task.rule.samples
+    found = _near(task, counts.sum(axis=2), task.rule.samples, task.rule.below_global_percent, task.rule.below_peers_percent)
+    return found
+
+
+def _near(task: VerifyTask, counts: Words, samples: int, below_global: int, below_peers: int) -> list[bool]:
+    hospitals = len(task.hospitals)
     trimmed = rule.owners_trimmed(hospitals)
     sums = [int(row) for row in np.sort(counts, axis=1)[:, trimmed : hospitals - trimmed].sum(axis=1)]
     globally, own = sums[0], sums[1:]
     median = sorted(own)[rule.lower_median(hospitals)]
     answers = rule.answers_counted(hospitals, samples)
-    return [
-        100 * each >= 100 * globally - task.rule.below_global_percent * answers
-        and 100 * each >= 100 * median - task.rule.below_peers_percent * answers
-        for each in own
-    ]
+    return [100 * each >= 100 * globally - below_global * answers and 100 * each >= 100 * median - below_peers * answers for each in own]

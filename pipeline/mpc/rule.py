@@ -84,9 +84,9 @@ def answers_counted(hospitals: int, samples: int) -> int:
     return (hospitals - 2 * owners_trimmed(hospitals)) * samples
 
 
-def counts_of_invalid_owner(samples: int) -> int:
-    """The correct count that stands for every model where an owner's samples are out of range."""
-    return samples // 2
+def counts_of_invalid_owner(samples: int, classes: int) -> int:
+    """The correct count of each class that stands for every model where an owner's samples are out of range: about one half."""
+    return samples // (2 * classes)
 
 
 def next_budget(median_squared_norm: int) -> int:

@@ -1,0 +1,60 @@
+"""Runs a cell of the matrix: `python -m benchmarks.poisoning --cell base`; what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+# before numpy starts its threads: two processes of one thread each use two cores best
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import typer
+
+from benchmarks.poisoning import results
+from benchmarks.poisoning.cells import CELLS
+from benchmarks.poisoning.simulate import run
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
+def main(
+    cell: Annotated[list[str], typer.Option(help=f"one of {', '.join(CELLS)}; may be given again")],
+    processes: Annotated[int, typer.Option(min=1, max=2)] = 2,
+    seconds: Annotated[float | None, typer.Option(help="stop after so many seconds; the next call goes on")] = None,
+    fresh: Annotated[bool, typer.Option(help="forget the finished runs of these cells first")] = False,
+    runs: Annotated[Path, typer.Option(help="where finished runs are kept")] = results.RUNS,
+    out: Annotated[Path, typer.Option(help="rows to write")] = results.ROWS,
+) -> None:
+    """Run what is missing of the cells and write the rows."""
+    cases = [case for name in cell for case in CELLS[name].cases()]
+    if fresh and runs.exists():
+        again = {results.key(vars(case)) for case in cases}
+        runs.write_text("".join(json.dumps(each) + "\n" for known, each in results.read(runs).items() if known not in again))
+    missing = results.wanted(cases, runs)
+    started = time.monotonic()
+    runs.parent.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(processes) as pool, runs.open("a") as file:
+        for first in range(0, len(missing), processes):
+            if seconds is not None and time.monotonic() - started > seconds:
+                break
+            for found in pool.map(run, missing[first : first + processes]):
+                file.write(json.dumps(found) + "\n")
+                file.flush()
+    left = len(results.wanted(cases, runs))
+    results.write_rows(results.read(runs).values(), _commit(), out)
+    typer.echo(f"{len(cases) - left} of {len(cases)} runs done, {left} left; {time.monotonic() - started:.0f} s")
+
+
+def _commit() -> str:
+    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    return found.stdout.strip()
+
+
+if __name__ == "__main__":
+    app()

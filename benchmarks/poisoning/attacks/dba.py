@@ -1,0 +1,26 @@
+"""Distributed backdoor: each attacker trains one part of the trigger, scaled as in model replacement.
+
+Xie, Huang, Chen, Li, DBA: Distributed Backdoor Attacks against Federated Learning, ICLR 2020.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.poisoning.attacks import badnets, model_replacement
+from benchmarks.poisoning.kinds import Attack, Generator
+
+
+def poison(inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """This attacker's part of the trigger."""
+    return badnets.poison(inputs, labels, place, rng, part=place)
+
+
+ATTACK = Attack(
+    "Xie et al., ICLR 2020",
+    "each attacker trains one part of the trigger, scaled up",
+    harm="backdoor",
+    poison=poison,
+    effort=3,
+    craft=model_replacement.craft,
+)

@@ -1,0 +1,20 @@
+"""Targeted label flipping: the sick are labelled healthy, nothing else is touched.
+
+Tolpegin et al., Data Poisoning Attacks Against Federated Learning Systems, ESORICS 2020 (source class to target class).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.poisoning.kinds import Attack, Generator
+
+SOURCE, TARGET = 1, 0
+
+
+def flip(inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """The source class becomes the target class."""
+    return inputs, torch.where(labels == SOURCE, torch.full_like(labels, TARGET), labels)
+
+
+ATTACK = Attack("Tolpegin et al., ESORICS 2020", "labels the sick as healthy", poison=flip)

@@ -1,0 +1,76 @@
+"""The matrix: which settings, attacks and defences are run together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
+from benchmarks.poisoning.defences import DEFENCES
+from benchmarks.poisoning.simulate import WARDROUND, WITHOUT_INFERENCE, Case
+
+COMPARED = (WARDROUND, WITHOUT_INFERENCE, "fedavg", "accuracy_filter", "multi_krum")
+BESIDE = (WARDROUND, "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
+EVERY = (WARDROUND, WITHOUT_INFERENCE, *DEFENCES)
+
+NAIVE = tuple(name for name, attack in ATTACKS.items() if not attack.adaptive)
+ADAPTIVE = tuple(name for name, attack in ATTACKS.items() if attack.adaptive)
+FITTED = tuple(
+    f"{name}{FIT}"
+    for name in ("label_flip", "targeted_flip", "sign_flip", "gaussian", "ipm_100", "fang_krum", "fang_trim", "backdoor", "slow_backdoor", "dba")
+)
+"""Those that overshoot the budget; the others keep within it by themselves."""
+HARDEST = ("label_flip+fit", "targeted_flip+fit", "rule_aware_flip", "rule_aware_targeted", "gradient_targeted")
+SAMPLE = (NONE, "label_flip", "targeted_flip+fit", "sign_flip", "min_max", "fang_trim", "slow_backdoor", "rule_aware_targeted")
+FLOOR = 20
+"""Training records of each class that every hospital is dealt at least, before a third of them goes to its pool."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Attacks against defences in one setting."""
+
+    setting: Case
+    """Its attack, defence and seed are placeholders."""
+    attacks: tuple[str, ...]
+    defences: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def cases(self) -> Iterator[Case]:
+        """Seed by seed, so that an interrupted run has whole rows of few seeds rather than few whole rows."""
+        for seed in self.seeds:
+            for attack in self.attacks:
+                for defence in self.defences:
+                    yield replace(self.setting, attack=attack, defence=defence, seed=seed)
+
+
+def _images(hospitals: int, attackers: int, alpha: float = 0.5, floor: int = FLOOR, **more: int) -> Case:
+    return Case("pneumonia", hospitals, attackers, alpha, floor, NONE, "fedavg", 0, **more)
+
+
+def _heart(attackers: int = 1) -> Case:
+    return Case("heart_disease", 4, attackers, 0.0, 0, NONE, "fedavg", 0)
+
+
+FIVE = tuple(range(5))
+THREE = tuple(range(3))
+
+CELLS: Mapping[str, Cell] = {
+    "base": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED, *ADAPTIVE), COMPARED, THREE),
+    "base_more_seeds": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED, *ADAPTIVE), COMPARED, (3, 4)),
+    "base_more_defences": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED), tuple(d for d in EVERY if d not in COMPARED), FIVE),
+    "heart": Cell(_heart(), (NONE, *NAIVE, *FITTED, *ADAPTIVE), EVERY, FIVE),
+    "ten_percent": Cell(_images(10, 1), SAMPLE[1:], BESIDE, FIVE),
+    "twenty_percent": Cell(_images(10, 2), SAMPLE[1:], BESIDE, FIVE),
+    "forty_percent": Cell(_images(10, 4), (*SAMPLE[1:], "rule_aware_flip"), BESIDE, FIVE),
+    "five_hospitals": Cell(_images(5, 1), SAMPLE, BESIDE, FIVE),
+    "five_hospitals_two": Cell(_images(5, 2), SAMPLE[1:], BESIDE, FIVE),
+    "twenty_hospitals": Cell(_images(20, 6), SAMPLE, BESIDE, FIVE),
+    "even": Cell(_images(10, 3, 100.0), SAMPLE, BESIDE, FIVE),
+    "skewed": Cell(_images(10, 3, 0.1), SAMPLE, BESIDE, FIVE),
+    "late": Cell(_images(10, 3, first_attack=6), (*HARDEST, "slow_backdoor"), (WARDROUND, "fedavg"), FIVE),
+    "drift": Cell(_images(10, 3, rounds=50), ("rule_aware_targeted", "gradient_targeted", "min_max"), (WARDROUND,), THREE),
+    "heart_drift": Cell(
+        replace(_heart(), rounds=50), (NONE, "rule_aware_targeted", "gradient_targeted", "min_max"), (WARDROUND, "fedavg"), FIVE
+    ),
+}

@@ -1,0 +1,102 @@
+"""Runs on disk, one JSON line each, and the rows that are their means: an interrupted matrix goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from benchmarks.poisoning.attacks import NONE
+from benchmarks.poisoning.simulate import Case
+from pipeline.files import write_atomic
+
+FOLDER = Path(__file__).parent.parent / "results"
+RUNS = FOLDER / "poisoning-runs.jsonl"
+ROWS = FOLDER / "poisoning.json"
+
+CASE = tuple(field.name for field in fields(Case))
+SETTING = tuple(name for name in CASE if name != "seed")
+
+
+def key(run: Mapping[str, Any], names: tuple[str, ...] = CASE) -> tuple[Any, ...]:
+    """What makes a run, or without the seed a row, the same one."""
+    return tuple(run[name] for name in names)
+
+
+def read(path: Path = RUNS) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """All finished runs by key; a line that was cut short by an interruption is run again."""
+    found = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            run = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        found[key(run)] = run
+    return found
+
+
+def wanted(cases: Iterable[Case], path: Path = RUNS) -> list[Case]:
+    """Those that are not on disk yet."""
+    done = read(path)
+    return [case for case in cases if key(asdict(case)) not in done]
+
+
+def rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and worst over the seeds of every setting, in points of a hundred."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for run in runs:
+        groups[key(run, SETTING)].append(run)
+    # what plain averaging reaches where nobody attacks, on the same seeds
+    clean = {
+        (setting[SETTING.index("dataset")], *key(run, ("hospitals", "alpha", "floor", "rounds", "seed"))): run["accuracy"]
+        for setting, members in groups.items()
+        for run in members
+        if run["attack"] == NONE and run["defence"] == "fedavg"
+    }
+    found = []
+    for group in groups.values():
+        first = group[0]
+        free = [clean.get(key(run, ("dataset", "hospitals", "alpha", "floor", "rounds", "seed"))) for run in group]
+        gaps = [run["accuracy"] - reference for run, reference in zip(group, free, strict=True) if reference is not None]
+        found.append(
+            {
+                "dataset": first["dataset"],
+                "n": first["hospitals"],
+                "attackers": first["attackers"] if first["attack"] != NONE else 0,
+                "alpha": first["alpha"],
+                "floor": first["floor"],
+                "rounds": first["rounds"],
+                "first_attack": first["first_attack"],
+                "attack": first["attack"],
+                "defence": first["defence"],
+                "seeds": len(group),
+                "accuracy_mean": _points([run["accuracy"] for run in group]),
+                "accuracy_worst": round(100 * min(run["accuracy"] for run in group), 1),
+                "attack_free": _points(free),
+                "gap_mean": _points(gaps),
+                "gap_worst": round(100 * min(gaps), 1) if gaps else None,
+                "asr": _points([run["asr"] for run in group]),
+                "natural_miss": _points([run["natural_miss"] for run in group]),
+                "rejected": _points([run["rejected"] for run in group]),
+                "false_rejects": _points([run["false_rejects"] for run in group]),
+                "attackers_quarantined": _points([run["attackers_quarantined"] for run in group]),
+                "honest_quarantined": _points([run["honest_quarantined"] for run in group]),
+                "aborted_rounds": round(statistics.fmean(run["aborted"] for run in group), 1),
+            }
+        )
+    return sorted(found, key=lambda row: [str(row[name]) for name in ("dataset", "n", "attackers", "alpha", "rounds", "attack", "defence")])
+
+
+def write_rows(runs: Iterable[Mapping[str, Any]], commit: str, path: Path = ROWS) -> None:
+    """The rows beside the commit whose code ran."""
+    lines = ",\n".join(json.dumps(row) for row in rows(runs))
+    write_atomic(path, f'{{"commit": "{commit}",\n"rows": [\n{lines}\n]}}\n'.encode())
+
+
+def _points(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(100 * statistics.fmean(known), 1) if known else None

@@ -1,0 +1,281 @@
+"""One simulated study: hospitals train, attackers write their updates, the defence decides, round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.poisoning.attacks import NONE, named
+from benchmarks.poisoning.attacks.targeted_flip import SOURCE, TARGET
+from benchmarks.poisoning.data import Hospital, World, world
+from benchmarks.poisoning.defences import DEFENCES
+from benchmarks.poisoning.exact import counts as exact_counts
+from benchmarks.poisoning.kinds import Attack, Outcome, Poison, Seen, Update, Updates, View
+from benchmarks.poisoning.search import clipped
+from benchmarks.poisoning.training import Trainee, Trainer, answers
+from benchmarks.poisoning.triggers import stamped
+from benchmarks.poisoning.wardround import ONE, Consortium, Remembered, accepted_by, integers
+from pipeline.datasets import Samples
+from pipeline.mpc import rule
+from pipeline.mpc.engines.base import RuleParameters, VerifyTask
+from pipeline.study import Rule, Study, Training
+from pipeline.train.network import initial_model
+
+WARDROUND, WITHOUT_INFERENCE = "wardround", "wardround_without_inference"
+
+Watcher = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that decides one run."""
+
+    dataset: str
+    hospitals: int
+    attackers: int
+    alpha: float
+    floor: int
+    attack: str
+    defence: str
+    seed: int
+    rounds: int = 12
+    first_attack: int = 0
+    """Rounds before which the attackers are honest."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of it; shares in 0..1."""
+
+    accuracy: float
+    asr: float
+    """Source-class test records with the trigger that are called the target class."""
+    natural_miss: float
+    """The same without the trigger."""
+    rejected: float | None
+    """Attackers' updates kept out."""
+    false_rejects: float | None
+    """Honest updates rejected."""
+    attackers_quarantined: float | None
+    honest_quarantined: float | None
+    aborted: int
+    """Rounds without a new model, for too few were accepted."""
+    history: tuple[float, ...]
+    """Test accuracy after each round."""
+
+
+TRAINING = {
+    "pneumonia": Training(steps=12),
+    "breast_cancer": Training(steps=12),
+    "heart_disease": Training(steps=15, batch_size=16),
+}
+
+
+class Simulation:
+    """The state of one run."""
+
+    def __init__(self, case: Case, thresholds: Rule | None = None, watch: Watcher | None = None) -> None:
+        self.case, self.watch = case, watch
+        self.world: World = world(case.dataset, case.hospitals, case.alpha, case.floor, case.seed)
+        self.members = self.world.hospitals
+        self.names = tuple(hospital.name for hospital in self.members)
+        self.attack, self.fitted = named(case.attack) if case.attack != NONE else (None, False)
+        order = np.random.default_rng([case.seed, 5]).permutation(len(self.members))
+        self.bad = sorted(int(place) for place in order[: case.attackers if self.attack else 0])
+        self.good = [place for place in range(len(self.members)) if place not in self.bad]
+        self.trainees = [Trainee(hospital.training) for hospital in self.members]
+        self.trainer = Trainer(self.world.network, TRAINING[case.dataset])
+        self.rule = thresholds or Rule()
+        start = initial_model(cast(Study, SimpleNamespace(network=self.world.network, seed=case.seed)))
+        self.model: Update = start / ONE
+        self.own_rule = case.defence in (WARDROUND, WITHOUT_INFERENCE)
+        self.consortium = Consortium(
+            self.names, self.world.network, self.world.input_range, self.rule, start, inference=case.defence == WARDROUND
+        )
+        self.previous: Update = np.zeros(self.world.network.size)
+        self.median_norm: float | None = None
+        self.aborted = 0
+
+    def run(self) -> Run:
+        """All rounds, then the test."""
+        rejected: list[bool] = []
+        false: list[bool] = []
+        history = []
+        test = torch.from_numpy(self.world.test.inputs.astype(np.float32) / 256)
+        for number in range(self.case.rounds):
+            updates, attacking = self._updates(number)
+            kept = self._decide(number, updates)
+            if kept is not None:
+                rejected += [not kept[place] for place in attacking]
+                false += [not kept[place] for place in self.good if not self.own_rule or self.names[place] not in self._out_before]
+            history.append(float((answers(self.world.network, self.model, test) == self.world.test.labels).mean()))
+        source = test[self.world.test.labels == SOURCE]
+        hit = float((answers(self.world.network, self.model, stamped(source)) == TARGET).mean())
+        miss = float((answers(self.world.network, self.model, source) == TARGET).mean())
+        out = set(self.consortium.out)
+        share = lambda places: float(np.mean([self.names[place] in out for place in places])) if self.own_rule and places else None  # noqa: E731
+        return Run(
+            accuracy=history[-1],
+            asr=hit,
+            natural_miss=miss,
+            rejected=float(np.mean(rejected)) if rejected else None,
+            false_rejects=float(np.mean(false)) if false else None,
+            attackers_quarantined=share(self.bad),
+            honest_quarantined=share(self.good),
+            aborted=self.aborted,
+            history=tuple(history),
+        )
+
+    def _updates(self, number: int) -> tuple[Updates, list[int]]:
+        """Every hospital's update, and who attacked."""
+        case, finished = self.case, self.consortium.finished if self.own_rule else number
+        rng, evil = np.random.default_rng([case.seed, number, 1]), np.random.default_rng([case.seed, number, 2])
+        attack = self.attack if number >= case.first_attack else None
+        bad = self.bad if attack else []
+        places = [bad.index(place) if place in bad else None for place in range(len(self.members))]
+        longer = attack is not None and attack.effort > 1
+        poison = attack.poison if attack and not longer else None
+        updates = self.trainer(self.trainees, self.model, finished, rng, poison=poison, places=places)
+        if self.own_rule:
+            for place in range(len(self.members)):
+                if place not in bad:
+                    updates[place] = self.consortium.submitted(self.names[place], updates[place])
+        if attack is None:
+            return updates, []
+        active = [place for place in bad if not self.own_rule or self.names[place] not in self.consortium.out]
+        if active:
+            updates[active] = self._attackers(attack, active, updates, number, finished, evil)
+        return updates, bad
+
+    def _attackers(
+        self, attack: Attack, active: list[int], updates: Updates, number: int, finished: int, rng: np.random.Generator
+    ) -> Updates:
+        honest = updates[self.good]
+        trainees = [self.trainees[place] for place in active]
+
+        def train(poison: Poison | None, effort: int = 1, **limits: Any) -> Updates:
+            return self.trainer(trainees, self.model, finished, rng, poison=poison, effort=effort, **limits)
+
+        radius = self._radius(honest)
+        own = train(attack.poison, attack.effort) if attack.effort > 1 else updates[active]
+        if attack.craft is not None:
+            view = View(
+                honest=honest,
+                own=own,
+                hospitals=len(self.members),
+                previous=self.previous,
+                radius=radius,
+                rng=rng,
+                train=train,
+                accepted=self._oracle(active, updates, number, rng),
+            )
+            own = attack.craft(view)
+        return clipped(own, radius) if self.fitted else own
+
+    def _radius(self, honest: Updates) -> float:
+        if self.own_rule and self.consortium.budget is not None:
+            return 0.999 * float(np.sqrt(min(self.consortium.budget, rule.NORM_CAP))) / ONE
+        norms = np.sort(np.linalg.norm(honest, axis=1))
+        if not self.own_rule:
+            return 1.5 * float(norms[rule.lower_median(len(norms))])  # what this study's budget would be: 9/4 of the squared median
+        # the first round's budget is 9 times the median, which the attackers' own sizes shift: they expect the worst
+        return 0.95 * 3 * float(norms[max(0, rule.lower_median(len(self.members)) - len(self.bad))])
+
+    def _oracle(self, active: list[int], updates: Updates, number: int, rng: np.random.Generator) -> Callable[[Updates], bool]:
+        """Would the defence take these updates of the attackers? Their clean records stand for everybody's secret samples."""
+        count = self.rule.images_per_hospital
+        proxies = self._proxies(active, count, rng)
+        remembered = Remembered()
+
+        def accepted(tried: Updates) -> bool:
+            candidate = updates.copy()
+            candidate[active] = tried
+            if not self.own_rule:
+                kept = self._baseline(candidate, number, dict(zip(self.names, proxies, strict=True))).kept
+                return kept is None or bool(kept[active].all())
+            by_name = {name: candidate[place] for place, name in enumerate(self.names)}
+            found = self.consortium.verified(by_name, dict(zip(self.names, proxies, strict=True)), remembered)
+            return bool(accepted_by(found, self.consortium.active, [self.names[place] for place in active]).all())
+
+        return accepted
+
+    def _proxies(self, active: list[int], count: int, rng: np.random.Generator) -> list[Samples]:
+        inputs = np.concatenate([self.members[place].training.inputs for place in active])
+        labels = np.concatenate([self.members[place].training.labels for place in active])
+        classes = np.unique(labels)
+        found = []
+        for _ in self.members:
+            rows = np.concatenate([rng.choice(np.flatnonzero(labels == label), count // len(classes)) for label in classes])
+            rows = np.concatenate([rows, rng.choice(len(labels), count - len(rows))])
+            found.append(Samples(inputs[rows], labels[rows]))
+        return found
+
+    def _decide(self, number: int, updates: Updates) -> npt.NDArray[np.bool_] | None:
+        self._out_before = self.consortium.out
+        if not self.own_rule:
+            outcome = self._baseline(updates, number, {m.name: m.drawn(self.rule.images_per_hospital, number + 1) for m in self.members})
+            self.previous = outcome.update if np.isfinite(outcome.update).all() else np.zeros_like(self.model)
+            self.model = np.clip(self.model + self.previous, -4.0, 4.0)
+            return outcome.kept
+        by_name = dict(zip(self.names, updates, strict=True))
+        samples = {m.name: self._contributed(place, m, number) for place, m in enumerate(self.members)}
+        active = self.consortium.active
+        found = self.consortium.verified(by_name, samples)
+        before = self.consortium.finished
+        self.previous = self.consortium.close(by_name, found, number + 1)
+        self.aborted += self.consortium.finished == before
+        self.model = self.consortium.model / ONE
+        if self.watch is not None:
+            self.watch({"case": self.case, "round": number, "found": found, "active": active, "updates": by_name, "bad": [self.names[p] for p in self.bad]})
+        return accepted_by(found, active, self.names)
+
+    def _contributed(self, place: int, hospital: Hospital, number: int) -> Samples:
+        drawn = hospital.drawn(self.rule.images_per_hospital, number + 1)
+        # attackers spoil the judges too
+        return Samples(drawn.inputs, 1 - drawn.labels) if place in self.bad and number >= self.case.first_attack else drawn
+
+    def _baseline(self, updates: Updates, number: int, samples: dict[Any, Samples]) -> Outcome:
+        rng = np.random.default_rng([self.case.seed, number, 3])
+        seen = Seen(
+            updates=np.nan_to_num(updates, nan=0.0, posinf=1e6, neginf=-1e6),
+            assumed=max(1, self.case.attackers),
+            previous=self.previous,
+            rng=rng,
+            root=partial(self._root, number),
+            recall=partial(self._recall, samples),
+            samples=self.rule.images_per_hospital,
+        )
+        return DEFENCES[self.case.defence](seen)
+
+    def _root(self, number: int) -> Update:
+        """Fifty clean records of each class from everybody's pools: more than a server would have."""
+        rng = np.random.default_rng([self.case.seed, 4])
+        inputs = np.concatenate([member.pool.inputs for member in self.members])
+        labels = np.concatenate([member.pool.labels for member in self.members])
+        rows = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:50] for label in np.unique(labels)])
+        trainee = Trainee(Samples(inputs[rows], labels[rows]))
+        return np.asarray(self.trainer([trainee], self.model, number, rng)[0])
+
+    def _recall(self, samples: dict[Any, Samples], updates: Updates) -> npt.NDArray[np.int64]:
+        network = self.world.network
+        models = integers(np.clip(self.model + np.concatenate([np.zeros_like(updates[:1]), updates]), -7.0, 7.0))
+        parameters = RuleParameters(self.rule.images_per_hospital, self.world.input_range, 100, 100, None)
+        task = VerifyTask(self.names, network, parameters, models[0])
+        inputs = np.stack([samples[name].inputs.astype(np.int64) for name in self.names])
+        labels = np.eye(network.classes, dtype=np.int64)[np.stack([samples[name].labels for name in self.names])]
+        return exact_counts(task, models, inputs, labels).sum(axis=2)
+
+
+def run(case: Case) -> dict[str, Any]:
+    """One run as a JSON value."""
+    torch.set_num_threads(1)
+    return asdict(case) | asdict(Simulation(case).run())
+
+

@@ -1,0 +1,134 @@
+"""Wardround's own rule over the rounds of a study: the product's integer reference, budget, back-off and quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.poisoning import exact
+from benchmarks.poisoning.kinds import Update, Updates
+from pipeline.datasets import Samples
+from pipeline.domain import UPDATE_BITS, HospitalName, RoundId, Verdict
+from pipeline.layers import Network
+from pipeline.models import Vector
+from pipeline.mpc import reference, rule
+from pipeline.mpc.engines.base import AggregateTask, RuleParameters, VerifyTask
+from pipeline.mpc.strikes import quarantined, updated
+from pipeline.study import Rule
+from pipeline.train.update import backoff, fit
+
+ONE = 1 << UPDATE_BITS
+_BEYOND = float(1 << 40)
+
+
+def integers(updates: Updates) -> Vector:
+    """16 fractional bits; what does not fit a hospital's 64-bit word stays far outside the cap, as its cast would."""
+    return np.rint(np.clip(np.nan_to_num(updates, nan=_BEYOND) * ONE, -_BEYOND, _BEYOND)).astype(np.int64)
+
+
+def ignore_answers(task: VerifyTask, models: Vector, inputs: Vector, labels: Vector) -> Vector:
+    """In place of the encrypted inference: every model answers alike, so the peers object to none."""
+    return np.zeros((len(models), inputs.shape[0], labels.shape[2]), dtype=np.int64)
+
+
+@dataclass
+class Remembered:
+    """Counts of models already evaluated on the same samples: an attacker who tries candidates pays for each only once."""
+
+    known: dict[bytes, Vector] = field(default_factory=dict)
+
+    def __call__(self, task: VerifyTask, models: Vector, inputs: Vector, labels: Vector) -> Vector:
+        """`exact.counts`."""
+        keys = [model.tobytes() for model in models]
+        new = {key: place for place, key in enumerate(keys) if key not in self.known}
+        if new:
+            found = exact.counts(task, models[list(new.values())], inputs, labels)
+            self.known |= dict(zip(new, found, strict=True))
+        return np.stack([self.known[key] for key in keys])
+
+
+@dataclass
+class Consortium:
+    """What the ledger remembers of one study."""
+
+    names: tuple[HospitalName, ...]
+    network: Network
+    input_range: tuple[int, int]
+    rule: Rule
+    model: Vector
+    inference: bool = True
+    finished: int = 0
+    budget: int | None = None
+    verdicts: dict[HospitalName, list[bool]] = field(default_factory=dict)
+    strikes: Mapping[HospitalName, tuple[RoundId, ...]] = field(default_factory=dict)
+    out: tuple[HospitalName, ...] = ()
+    rounds: list[RoundId] = field(default_factory=list)
+
+    @property
+    def active(self) -> tuple[HospitalName, ...]:
+        """Hospitals that are not quarantined."""
+        return tuple(name for name in self.names if name not in self.out)
+
+    @property
+    def floor(self) -> int:
+        """Fewest accepted updates with which a round ends in a model, as `Study.accepted_floor`."""
+        return max(3, len(self.names) // 2 + 1)
+
+    def submitted(self, name: HospitalName, update: Update) -> Update:
+        """An honest hospital's update as it hands it in: within the budget, damped after its rejections."""
+        whole = fit(integers(update), self.budget, backoff(self.verdicts.get(name, [])))
+        return whole / ONE
+
+    def task(self) -> VerifyTask:
+        """The round's verification."""
+        early = self.finished < self.rule.early_rounds
+        parameters = RuleParameters(
+            samples=self.rule.images_per_hospital,
+            input_range=self.input_range,
+            below_global_percent=self.rule.below_global_early_percent if early else self.rule.below_global_percent,
+            below_peers_percent=self.rule.below_peers_percent,
+            budget=self.budget,
+        )
+        return VerifyTask(self.active, self.network, parameters, self.model)
+
+    def verified(
+        self, updates: Mapping[HospitalName, Update], samples: Mapping[HospitalName, Samples], counting: reference.Counting | None = None
+    ) -> reference.Verification:
+        """The reference on these updates and validation samples of the active hospitals; changes nothing."""
+        classes = np.eye(self.network.classes, dtype=np.int64)
+        payloads = {
+            name: np.concatenate(
+                [integers(updates[name]), samples[name].inputs.reshape(-1).astype(np.int64), classes[samples[name].labels].reshape(-1)]
+            )
+            for name in self.active
+        }
+        return reference.explain(self.task(), payloads, (counting or exact.counts) if self.inference else ignore_answers)
+
+    def close(self, updates: Mapping[HospitalName, Update], found: reference.Verification, round_id: int) -> Update:
+        """Record the round and make the new model; what was added to it: zeros when too few were accepted."""
+        active = self.active
+        bits = dict(zip(active, found.accepted, strict=True))
+        accepted = tuple(name for name in active if bits[name])
+        if len(accepted) < self.floor:
+            return np.zeros(len(self.model))
+        number = RoundId(round_id)
+        verdicts = {name: Verdict.ACCEPTED if bit else Verdict.REJECTED for name, bit in bits.items()}
+        self.strikes = updated(self.strikes, verdicts, number, self.rounds, self.rule.strike_window)
+        self.out = quarantined(self.strikes, self.out, self.rule.strikes)
+        self.rounds.append(number)
+        for name, bit in bits.items():
+            self.verdicts.setdefault(name, []).append(bit)
+        kept = {name: integers(updates[name]) for name in accepted}
+        total, count = reference.aggregate(AggregateTask(accepted, self.network), kept)
+        before, self.model = self.model, rule.new_model(self.model, total, count)
+        self.budget, self.finished = found.budget, self.finished + 1
+        return np.asarray((self.model - before) / ONE, dtype=np.float64)
+
+
+def accepted_by(found: reference.Verification, active: Sequence[HospitalName], names: Sequence[HospitalName]) -> npt.NDArray[np.bool_]:
+    """Accept bits of `names`; who is quarantined is not accepted."""
+    bits = dict(zip(active, found.accepted, strict=True))
+    return np.array([bits.get(name, False) for name in names])
