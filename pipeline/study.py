@@ -31,7 +31,16 @@ LARGEST_MODEL = 100_000
 LARGE_FROM, LARGEST_LARGE_MODEL = 100_000, 16_000_000
 """Parameters between which a study may name the large-model mode: fewer need no weaker checks, more no node takes in."""
 
-_UNUSED_IN_LARGE = ("images_per_hospital", "early_rounds", "below_global_early_percent", "below_global_percent", "below_peers_percent")
+_UNUSED_IN_LARGE = (
+    "images_per_hospital",
+    "early_rounds",
+    "below_global_early_percent",
+    "below_global_percent",
+    "below_peers_percent",
+    "weakest_class_below_global_early_percent",
+    "weakest_class_below_global_percent",
+    "weakest_class_below_peers_percent",
+)
 
 _NAME = StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,31}$")  # names become folders, queues and object keys
 _Name = Annotated[str, _NAME]
@@ -64,8 +73,12 @@ class Rule(_Model):
     early_rounds: Annotated[int, Field(ge=0)] = 3
     """Rounds during which the looser threshold against the global model holds."""
     below_global_early_percent: Annotated[int, Field(ge=1, le=100)] = 20
-    below_global_percent: Annotated[int, Field(ge=1, le=100)] = 15
-    below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 20
+    below_global_percent: Annotated[int, Field(ge=1, le=100)] = 10
+    below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 10
+    weakest_class_below_global_early_percent: Annotated[int, Field(ge=1, le=100)] = 45
+    weakest_class_below_global_percent: Annotated[int, Field(ge=1, le=100)] = 20
+    """Of the answers on the one class that a model gets wrong most: overall accuracy hides a flip of one class."""
+    weakest_class_below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 16
     strikes: _Positive = 4
     strike_window: _Positive = 5
 

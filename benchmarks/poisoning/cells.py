@@ -58,6 +58,7 @@ THREE = tuple(range(3))
 CELLS: Mapping[str, Cell] = {
     "base": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED, *ADAPTIVE), COMPARED, THREE),
     "base_more_seeds": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED, *ADAPTIVE), COMPARED, (3, 4)),
+    "hardest": Cell(_images(10, 3), (NONE, "targeted_flip+fit", "rule_aware_targeted", "rule_aware_flip"), (WARDROUND, "fedavg"), FIVE),
     "base_more_defences": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED), tuple(d for d in EVERY if d not in COMPARED), FIVE),
     "heart": Cell(_heart(), (NONE, *NAIVE, *FITTED, *ADAPTIVE), EVERY, FIVE),
     "ten_percent": Cell(_images(10, 1), SAMPLE[1:], BESIDE, FIVE),

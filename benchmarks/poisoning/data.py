@@ -11,7 +11,7 @@ from pipeline.datasets import DATASETS, Records, Samples
 from pipeline.datasets.pool import draw, split
 from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.ingest.partition import deal
-from pipeline.layers import Linear, Network, ReLU
+from pipeline.layers import Network
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT, Settings
 from pipeline.study import Partition, Study
@@ -78,32 +78,17 @@ def _records(dataset: str) -> tuple[Records, Records]:
     return DATASETS[dataset].load(Settings.load().data)
 
 
-SITES = ("cleveland", "hungarian", "switzerland", "va")
-_MEAN = np.array([54, 0.7, 3.2, 132, 245, 0.15, 0.6, 138, 0.4, 0.9, 1.8, 0.7, 5.0])
-_DEVIATION = np.array([9, 0.46, 0.95, 18, 55, 0.36, 0.8, 26, 0.49, 1.1, 0.6, 0.95, 1.95])
-
-
-@cache
-def _sites() -> dict[str, Samples]:
-    folder = next(f for f in Settings.load().data if (f / "heart-disease").is_dir()) / "heart-disease"
-    found = {}
-    for site in SITES:
-        rows = np.genfromtxt(folder / f"processed.{site}.data", delimiter=",", missing_values="?")
-        values = rows[:, :13].copy()
-        values[values[:, 4] == 0, 4] = np.nan
-        missing = np.isnan(values)[:, [4, 9, 10, 11, 12]]
-        scores = (np.where(np.isnan(values), _MEAN, values) - _MEAN) / _DEVIATION
-        encoded = np.clip(np.rint(np.concatenate([scores, missing], axis=1) * 256), -1024, 1024).astype(np.int16)
-        found[site] = Samples(encoded, (rows[:, 13] > 0).astype(np.int64))
-    return found
-
-
 def _heart(seed: int) -> World:
+    """Each site's own patients, the test records drawn anew with the seed: a fourth of each class of each site."""
+    study = _study("heart_disease")
+    records = [study.source.samples(part) for part in _records("heart_disease")]
+    sites = np.concatenate([[str(each).rsplit("-", 1)[0] for each in part.ids] for part in _records("heart_disease")])
+    everyone = Samples(np.concatenate([part.inputs for part in records]), np.concatenate([part.labels for part in records]))
     rng = np.random.default_rng(seed)
-    members, tests = [], []
-    for site, samples in _sites().items():
-        order = rng.permutation(len(samples))
-        tests.append(samples[order[: len(order) // 4]])
-        members.append(_hospital(HospitalName(site), samples[order[len(order) // 4 :]], seed))
-    test = Samples(np.concatenate([t.inputs for t in tests]), np.concatenate([t.labels for t in tests]))
-    return World(tuple(members), test, Network((18,), (Linear(16), ReLU(), Linear(2))), (-1024, 1024))
+    test = np.zeros(len(everyone), dtype=bool)
+    for site in study.hospitals:
+        for label in range(study.network.classes):
+            rows = rng.permutation(np.flatnonzero((sites == site) & (everyone.labels == label)))
+            test[rows[: len(rows) // 4]] = True
+    members = [_hospital(name, everyone[np.flatnonzero(~test & (sites == name))], seed) for name in study.hospitals]
+    return World(tuple(members), everyone[np.flatnonzero(test)], study.network, study.source.input_range)

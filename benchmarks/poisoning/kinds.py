@@ -79,8 +79,8 @@ class Attack:
     effort: int = 1
     """Training steps as a multiple of the study's."""
     craft: Callable[[View], Updates] | None = None
-    tabular: bool = True
-    """Whether it makes sense on tables."""
+    alters_own: bool = False
+    """Whether `craft` starts from what honest training gave the attacker."""
     adaptive: bool = False
     """Knows the rule, its thresholds and every honest update; heeds the published budget by itself."""
 

@@ -25,6 +25,7 @@ from benchmarks.poisoning.wardround import ONE, Consortium, Remembered, accepted
 from pipeline.datasets import Samples
 from pipeline.mpc import rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
+from pipeline.settings import PROJECT
 from pipeline.study import Rule, Study, Training
 from pipeline.train.network import initial_model
 
@@ -78,6 +79,10 @@ TRAINING = {
 }
 
 
+THRESHOLDS = {"heart_disease": Study.load(PROJECT / "studies" / "heart_disease.yaml").rule}
+"""A study's own where its hospitals differ more than the defaults allow."""
+
+
 class Simulation:
     """The state of one run."""
 
@@ -92,7 +97,7 @@ class Simulation:
         self.good = [place for place in range(len(self.members)) if place not in self.bad]
         self.trainees = [Trainee(hospital.training) for hospital in self.members]
         self.trainer = Trainer(self.world.network, TRAINING[case.dataset])
-        self.rule = thresholds or Rule()
+        self.rule = thresholds or THRESHOLDS.get(case.dataset, Rule())
         start = initial_model(cast(Study, SimpleNamespace(network=self.world.network, seed=case.seed)))
         self.model: Update = start / ONE
         self.own_rule = case.defence in (WARDROUND, WITHOUT_INFERENCE)
@@ -136,32 +141,40 @@ class Simulation:
     def _updates(self, number: int) -> tuple[Updates, list[int]]:
         """Every hospital's update, and who attacked."""
         case, finished = self.case, self.consortium.finished if self.own_rule else number
-        rng, evil = np.random.default_rng([case.seed, number, 1]), np.random.default_rng([case.seed, number, 2])
         attack = self.attack if number >= case.first_attack else None
         bad = self.bad if attack else []
-        places = [bad.index(place) if place in bad else None for place in range(len(self.members))]
-        longer = attack is not None and attack.effort > 1
-        poison = attack.poison if attack and not longer else None
-        updates = self.trainer(self.trainees, self.model, finished, rng, poison=poison, places=places)
+        out = [place for place, name in enumerate(self.names) if self.own_rule and name in self.consortium.out]
+        # an attacker trains with the others where its training is as long as theirs and leads to its update
+        apart = attack is not None and (attack.effort > 1 or (attack.poison is None and not attack.alters_own))
+        training = [place for place in range(len(self.members)) if place not in out and not (apart and place in bad)]
+        updates = np.zeros((len(self.members), self.world.network.size))
+        updates[training] = self.trainer(
+            [self.trainees[place] for place in training],
+            self.model,
+            finished,
+            [np.random.default_rng([case.seed, number, 1, place]) for place in training],
+            poison=attack.poison if attack and not apart else None,
+            places=[bad.index(place) if place in bad else None for place in training],
+        )
         if self.own_rule:
-            for place in range(len(self.members)):
+            for place in training:
                 if place not in bad:
                     updates[place] = self.consortium.submitted(self.names[place], updates[place])
         if attack is None:
             return updates, []
-        active = [place for place in bad if not self.own_rule or self.names[place] not in self.consortium.out]
+        active = [place for place in bad if place not in out]
         if active:
-            updates[active] = self._attackers(attack, active, updates, number, finished, evil)
+            updates[active] = self._attackers(attack, active, updates, number, finished)
         return updates, bad
 
-    def _attackers(
-        self, attack: Attack, active: list[int], updates: Updates, number: int, finished: int, rng: np.random.Generator
-    ) -> Updates:
-        honest = updates[self.good]
+    def _attackers(self, attack: Attack, active: list[int], updates: Updates, number: int, finished: int) -> Updates:
+        honest = updates[[place for place in self.good if self.names[place] not in self.consortium.out or not self.own_rule]]
         trainees = [self.trainees[place] for place in active]
+        rngs = [np.random.default_rng([self.case.seed, number, 2, place]) for place in active]
+        rng = np.random.default_rng([self.case.seed, number, 2])
 
         def train(poison: Poison | None, effort: int = 1, **limits: Any) -> Updates:
-            return self.trainer(trainees, self.model, finished, rng, poison=poison, effort=effort, **limits)
+            return self.trainer(trainees, self.model, finished, rngs, poison=poison, places=range(len(active)), effort=effort, **limits)
 
         radius = self._radius(honest)
         own = train(attack.poison, attack.effort) if attack.effort > 1 else updates[active]
@@ -261,7 +274,7 @@ class Simulation:
         labels = np.concatenate([member.pool.labels for member in self.members])
         rows = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:50] for label in np.unique(labels)])
         trainee = Trainee(Samples(inputs[rows], labels[rows]))
-        return np.asarray(self.trainer([trainee], self.model, number, rng)[0])
+        return np.asarray(self.trainer([trainee], self.model, number, [rng])[0])
 
     def _recall(self, samples: dict[Any, Samples], updates: Updates) -> npt.NDArray[np.int64]:
         network = self.world.network

@@ -85,7 +85,7 @@ class Trainer:
         trainees: Sequence[Trainee],
         model: Update,
         finished: int,
-        rng: Generator,
+        rngs: Sequence[Generator],
         *,
         poison: Poison | None = None,
         places: Sequence[int | None] | None = None,
@@ -94,7 +94,7 @@ class Trainer:
         allowed: npt.NDArray[np.bool_] | None = None,
         start: Update | None = None,
     ) -> Updates:
-        """Updates (trainees, P) of training from `model`; those with a place among the attackers poison their batches.
+        """Updates (trainees, P) of training from `model`, batches drawn by each one's own generator; attackers poison theirs.
 
         With `radius` the update stays in a ball, with `allowed` (P,) other coordinates stay; `start` is an update to go on from.
         """
@@ -104,14 +104,14 @@ class Trainer:
         weights = (origin if start is None else origin + torch.from_numpy(start.astype(np.float32))).clone()
         mask = None if allowed is None else torch.from_numpy(allowed.astype(np.float32))
         velocity = torch.zeros_like(weights)
-        rows = [self._rows(trainee, settings.steps * effort, rng) for trainee in trainees]
+        rows = [self._rows(trainee, settings.steps * effort, rng) for trainee, rng in zip(trainees, rngs, strict=True)]
         for step in range(settings.steps * effort):
             inputs = torch.stack([trainee.inputs[own[step]] for trainee, own in zip(trainees, rows, strict=True)])
             labels = torch.stack([trainee.labels[own[step]] for trainee, own in zip(trainees, rows, strict=True)])
             if poison is not None:
                 for row, place in enumerate(range(count) if places is None else places):
                     if place is not None:
-                        inputs[row], labels[row] = poison(inputs[row], labels[row], place, rng)
+                        inputs[row], labels[row] = poison(inputs[row], labels[row], place, rngs[row])
             leaf = weights.requires_grad_()
             found = logits(self.network, leaf, inputs)
             loss = torch_nn.cross_entropy(found.flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]

@@ -91,6 +91,10 @@ class Consortium:
             below_global_percent=self.rule.below_global_early_percent if early else self.rule.below_global_percent,
             below_peers_percent=self.rule.below_peers_percent,
             budget=self.budget,
+            weakest_class_below_global_percent=(
+                self.rule.weakest_class_below_global_early_percent if early else self.rule.weakest_class_below_global_percent
+            ),
+            weakest_class_below_peers_percent=self.rule.weakest_class_below_peers_percent,
         )
         return VerifyTask(self.active, self.network, parameters, self.model)
 

@@ -19,9 +19,10 @@ def all_true(bits: Any) -> Any:
     return bits[:, 0]
 
 
-def sort(wires: list[Any]) -> list[Any]:
-    """The arrays sorted element by element."""
-    return _sort(wires, None)
+def sort(wires: list[Any], places: range | None = None) -> list[Any]:
+    """The arrays sorted element by element; of the sorted ones those at `places`."""
+    ordered = _sort(wires, None if places is None else frozenset(places))
+    return ordered if places is None else [ordered[index] for index in places]
 
 
 def sorted_wire(wires: list[Any], index: int) -> Any:

@@ -5,7 +5,8 @@ Inputs     secret, int64, replicated components from the hospitals:
              updates (hospitals, parameters)            16 fractional bits
              samples (hospitals, samples, *input)        8 fractional bits
              labels  (hospitals, samples, classes)       one-hot
-           public: previous model (parameters,) 16 bits, thresholds (budget, percent below global, percent below peers)
+           public: previous model (parameters,) 16 bits, thresholds (budget, percent below global, percent below peers,
+             and both percentages for the class that a model answers worst)
 Learns     every node: one accept bit per hospital and one squared norm (the budget). Nothing else is opened.
 Exact      equal bit for bit to `pipeline.mpc.reference`; the bit budget stands in `pipeline.layers.plan` and beside each line here.
 """
@@ -33,7 +34,7 @@ def program(network: Network, samples: int, input_range: tuple[int, int], first_
 
     def verify(updates: Any, inputs: Any, labels: Any, previous: Any, thresholds: Any) -> Any:
         hospitals = updates.shape[0]
-        budget, below_global, below_peers = thresholds[0], thresholds[1], thresholds[2]
+        budget = thresholds[0]
 
         in_range = all_true(within(updates, 1 - rule.COORDINATE_CAP, rule.COORDINATE_CAP - 1))
         updates = jnp.where(in_range[:, None], updates, 0)
@@ -47,8 +48,8 @@ def program(network: Network, samples: int, input_range: tuple[int, int], first_
         models = previous + jnp.concatenate([jnp.zeros_like(previous)[None], updates])
         valid = _valid(inputs, labels, *input_range)
         counts = _counts(network, models, inputs, labels, max(map(abs, input_range)))
-        counts = jnp.where(valid, counts, rule.counts_of_invalid_owner(samples))
-        peers_ok = _peers(counts, samples, below_global, below_peers)
+        counts = jnp.where(valid[:, None], counts, rule.counts_of_invalid_owner(samples, network.classes))
+        peers_ok = _peers(counts, samples, thresholds[1:])
 
         accepted = reveal((size_ok & direction_ok & peers_ok).astype(jnp.int64))
         return accepted, reveal(next_budget(norms, accepted, budget, hospitals, rule.NORM_CAP))
@@ -103,15 +104,26 @@ def _counts(network: Network, models: Any, inputs: Any, labels: Any, largest_inp
     for index in range(1, classes):
         higher = logits[..., index] > best
         best, correct = jnp.where(higher, logits[..., index], best), jnp.where(higher, expected[..., index], correct)
-    return correct.reshape(-1, hospitals, samples).sum(axis=2)
+    # the label is one-hot (an owner's whose is not is replaced): it names the class of a right answer
+    return (correct.reshape(-1, hospitals, samples, 1) * labels).sum(axis=2)
 
 
-def _peers(counts: Any, samples: int, below_global: Any, below_peers: Any) -> Any:
-    hospitals = counts.shape[1]
+def _peers(counts: Any, samples: int, thresholds: Any) -> Any:
+    hospitals, classes = counts.shape[1:]
+    # the total as one more class: one sort serves all
+    counts = jnp.concatenate([counts.sum(axis=2, keepdims=True), counts], axis=2)
     sums = middle_sum([counts[:, owner] for owner in range(hospitals)], rule.owners_trimmed(hospitals))
+    weakest = sums[:, 1]
+    for index in range(2, classes + 1):
+        weakest = jnp.where(sums[:, index] < weakest, sums[:, index], weakest)
+    of_class = rule.answers_counted(hospitals, rule.samples_of_class(samples, classes))
+    overall = _near(sums[:, 0], rule.answers_counted(hospitals, samples), thresholds[0], thresholds[1])
+    return overall & _near(weakest, of_class, thresholds[2], thresholds[3])
+
+
+def _near(sums: Any, answers: int, below_global: Any, below_peers: Any) -> Any:
     globally, own = sums[0], sums[1:]
-    median = sorted_wire(list(own), rule.lower_median(hospitals))
-    answers = rule.answers_counted(hospitals, samples)
+    median = sorted_wire(list(own), rule.lower_median(len(own)))
     return (100 * own >= 100 * globally - below_global * answers) & (100 * own >= 100 * median - below_peers * answers)
 
 

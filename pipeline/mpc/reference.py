@@ -4,7 +4,8 @@ Step by step, on updates of 16 fractional bits and inputs of 8:
   range      an update with a coordinate outside its cap is out, before anything is squared; so are an owner's samples out of range
   size       the squared norm lies within the budget (first round: 9 times the median) and above a 400th of the median
   direction  the cosine to the coordinate-wise median update is not below -0.4
-  peers      the sum of the middle correct counts over all owners' samples is close to the global model's and to the median model's
+  peers      the sum of the middle correct counts over all owners' samples is close to the global model's and to the median model's,
+             and so is the sum of the class that the model answers worst
   budget     9/4 of the median squared norm of the accepted
 """
 
@@ -77,7 +78,7 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
 
     accepted = tuple(bool(a and b and c) for a, b, c in zip(size_ok, direction_ok, peers_ok, strict=True))
     kept = sorted(norm for norm, ok in zip(norms, accepted, strict=True) if ok)
-    budget = rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else task.rule.budget or 0
+    budget = rule.floored(rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else task.rule.budget or 0)
     return Verification(
         accepted, budget, tuple(in_range), tuple(valid.tolist()), tuple(size_ok), tuple(direction_ok), tuple(peers_ok), tuple(norms), correct
     )
@@ -87,8 +88,12 @@ def aggregate(task: AggregateTask, updates: Mapping[HospitalName, Words]) -> tup
     """Per coordinate the sum of the middle updates and their number; each update (network.size,)."""
     trimmed = rule.updates_trimmed(len(task.hospitals))
     ordered = np.sort(np.stack([updates[hospital][: task.network.size] for hospital in task.hospitals]), axis=0)
-    count = len(task.hospitals) - 2 * trimmed
-    return ordered[trimmed : trimmed + count].sum(axis=0, dtype=np.int64), count
+    middle = ordered[trimmed : len(task.hospitals) - trimmed]
+    count = rule.updates_averaged(len(task.hospitals))
+    total: Words = middle.sum(axis=0, dtype=np.int64)
+    if count < len(middle):
+        total = total - np.where(middle[-1] - middle[-2] > middle[1] - middle[0], middle[-1], middle[0])
+    return total, count
 
 
 def _within(update: Words, cap: int) -> npt.NDArray[np.bool_]:
@@ -135,15 +140,23 @@ def correct_per_class(answers: Words, labels: Words) -> Words:
 
 
 def _peers(task: VerifyTask, counts: Words) -> list[bool]:
-    found = _near(task, counts.sum(axis=2), task.rule.samples, task.rule.below_global_percent, task.rule.below_peers_percent)
-    return found
-
-
-def _near(task: VerifyTask, counts: Words, samples: int, below_global: int, below_peers: int) -> list[bool]:
-    hospitals = len(task.hospitals)
+    hospitals, samples, classes = len(task.hospitals), task.rule.samples, task.network.classes
     trimmed = rule.owners_trimmed(hospitals)
-    sums = [int(row) for row in np.sort(counts, axis=1)[:, trimmed : hospitals - trimmed].sum(axis=1)]
-    globally, own = sums[0], sums[1:]
-    median = sorted(own)[rule.lower_median(hospitals)]
+
+    def middle(each: Words) -> Words:
+        found: Words = np.sort(each, axis=1)[:, trimmed : hospitals - trimmed].sum(axis=1)
+        return found
+
+    weakest: Words = middle(counts).min(axis=1)
     answers = rule.answers_counted(hospitals, samples)
+    of_class = rule.answers_counted(hospitals, rule.samples_of_class(samples, classes))
+    numbers = task.rule
+    overall = _near(middle(counts.sum(axis=2)), answers, numbers.below_global_percent, numbers.below_peers_percent)
+    in_class = _near(weakest, of_class, numbers.weakest_class_below_global_percent, numbers.weakest_class_below_peers_percent)
+    return [a and b for a, b in zip(overall, in_class, strict=True)]
+
+
+def _near(sums: Words, answers: int, below_global: int, below_peers: int) -> list[bool]:
+    globally, *own = (int(each) for each in sums)
+    median = sorted(own)[rule.lower_median(len(own))]
     return [100 * each >= 100 * globally - below_global * answers and 100 * each >= 100 * median - below_peers * answers for each in own]

@@ -27,6 +27,9 @@ MODEL_NORM_CAP = 1 << 44
 if math.isqrt(NORM_CAP) + math.isqrt(MODEL_NORM_CAP) != LARGEST_WEIGHT_NORM:
     raise AssertionError("the layers' bit budget assumes other norms")
 
+LEAST_BUDGET = 1 << 16
+"""A round of empty updates has a median squared norm of 0; a budget of 0 would hold for ever (32 fractional bits: norm 1/256)."""
+
 LARGEST_OVER_MEDIAN = 9
 """First round: a squared norm may be so many times the median one."""
 
@@ -79,14 +82,30 @@ def updates_trimmed(accepted: int) -> int:
     return min(_two_fifths(accepted), (accepted - FEWEST_ACCEPTED) // 2)
 
 
+def updates_averaged(accepted: int) -> int:
+    """Updates behind the opened sum of a coordinate: an odd number, since of an even middle the end that lies farther out goes too."""
+    middle = accepted - 2 * updates_trimmed(accepted)
+    return middle - 1 if middle % 2 == 0 else middle
+
+
 def answers_counted(hospitals: int, samples: int) -> int:
-    """Samples behind the sum of a model's middle counts."""
+    """Samples behind the sum of a model's middle counts; of one class where `samples` is an owner's of that class."""
     return (hospitals - 2 * owners_trimmed(hospitals)) * samples
+
+
+def samples_of_class(samples: int, classes: int) -> int:
+    """An owner's validation samples of one class: its draw takes equally many of each."""
+    return samples // classes
 
 
 def counts_of_invalid_owner(samples: int, classes: int) -> int:
     """The correct count of each class that stands for every model where an owner's samples are out of range: about one half."""
     return samples // (2 * classes)
+
+
+def floored(budget: int) -> int:
+    """The budget to publish: never so small that a study could not move again."""
+    return max(budget, LEAST_BUDGET)
 
 
 def next_budget(median_squared_norm: int) -> int:

@@ -8,11 +8,16 @@ from pipeline.study import Study
 
 def rule_parameters(study: Study, finished: int, budget: int | None) -> RuleParameters:
     """The study's thresholds after `finished` rounds that ended in a model, under the budget that the last one set."""
-    early = finished < study.rule.early_rounds
+    rule = study.rule
+    early = finished < rule.early_rounds
     return RuleParameters(
         samples=study.samples_shared,
         input_range=study.source.input_range,
-        below_global_percent=study.rule.below_global_early_percent if early else study.rule.below_global_percent,
-        below_peers_percent=study.rule.below_peers_percent,
+        below_global_percent=rule.below_global_early_percent if early else rule.below_global_percent,
+        below_peers_percent=rule.below_peers_percent,
         budget=budget,
+        weakest_class_below_global_percent=(
+            rule.weakest_class_below_global_early_percent if early else rule.weakest_class_below_global_percent
+        ),
+        weakest_class_below_peers_percent=rule.weakest_class_below_peers_percent,
     )

@@ -61,7 +61,7 @@ def random_round(
         )
         for name in names
     }
-    return VerifyTask(names, network, RuleParameters(samples, (0, 255), 20, 20, budget), previous), payloads
+    return VerifyTask(names, network, RuleParameters(samples, (0, 255), 20, 20, budget, 30, 30), previous), payloads
 
 
 def with_update(payloads: Mapping[HospitalName, Words], hospital: int, update: Words) -> dict[HospitalName, Words]:

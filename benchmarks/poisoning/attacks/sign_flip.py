@@ -15,4 +15,4 @@ def craft(view: View) -> Updates:
     return FACTOR * view.own
 
 
-ATTACK = Attack("Li et al., AAAI 2019", "sends five times its update, reversed", craft=craft)
+ATTACK = Attack("Li et al., AAAI 2019", "sends five times its update, reversed", craft=craft, alters_own=True)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -109,7 +110,8 @@ class MpSpdz(Engine):
             public = [shares.public(values, nodes, party.index) for values in (header, model)]
             return public + [{k: words[part] for k, words in hospital.items()} for part in parts for hospital in held]
 
-        return self._verdicts("verify", protocol, task, vectors, party)
+        output = self._verdicts("verify", protocol, task, vectors, party)
+        return replace(output, budget=rule.floored(output.budget))
 
     def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
@@ -135,7 +137,7 @@ class MpSpdz(Engine):
             return [{k: words[:size] for k, words in hospital.items()} for hospital in held]
 
         words, stats = self._run("trimmed_mean", protocol, task, vectors, size, party)
-        return AggregateOutput(words, accepted - 2 * rule.updates_trimmed(accepted), stats)
+        return AggregateOutput(words, rule.updates_averaged(accepted), stats)
 
     def _verdicts(self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: _Vectors, party: Party) -> VerifyOutput:
         words, stats = self._run(program, protocol, task, vectors, len(task.hospitals) + 1, party)
@@ -231,7 +233,13 @@ def _header(task: VerifyTask) -> list[int]:
         raise EngineFailed(f"mp-spdz: got budget {budget}, want 0 to 2^61")
     if not lowest <= highest:
         raise EngineFailed(f"mp-spdz: got input range {lowest} to {highest}, want the smaller number first")
-    for percent in (numbers.below_global_percent, numbers.below_peers_percent):
+    percentages = [
+        numbers.below_global_percent,
+        numbers.below_peers_percent,
+        numbers.weakest_class_below_global_percent,
+        numbers.weakest_class_below_peers_percent,
+    ]
+    for percent in percentages:
         if not 0 <= percent <= 100:
             raise EngineFailed(f"mp-spdz: got {percent} percent, want 0 to 100")
-    return [int(budget is not None), budget or 0, numbers.below_global_percent, numbers.below_peers_percent, lowest, highest]
+    return [int(budget is not None), budget or 0, *percentages, lowest, highest]

@@ -85,11 +85,17 @@ class Spu(Engine):
         pairs = _pairs(task.hospitals, components, party.index, Payload(task.network, task.rule.samples).length)
         updates_end = task.network.size
         inputs_end = pairs.shape[1] - task.rule.samples * task.network.classes
-        thresholds = [task.rule.budget or 0, task.rule.below_global_percent, task.rule.below_peers_percent]
+        thresholds = [
+            task.rule.budget or 0,
+            task.rule.below_global_percent,
+            task.rule.below_peers_percent,
+            task.rule.weakest_class_below_global_percent,
+            task.rule.weakest_class_below_peers_percent,
+        ]
         arrays = [pairs[:, :updates_end], pairs[:, updates_end:inputs_end], pairs[:, inputs_end:]]
         public = [task.previous_model.astype(np.int64), np.array(thresholds, np.int64)]
         (accepted, (budget,)), stats = self._run(protocol, task, [array.tobytes() for array in (*arrays, *public)], party)
-        return VerifyOutput(tuple(bool(bit) for bit in accepted), budget, stats)
+        return VerifyOutput(tuple(bool(bit) for bit in accepted), rule.floored(budget), stats)
 
     def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
@@ -102,8 +108,7 @@ class Spu(Engine):
         """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
         pairs = _pairs(task.hospitals, components, party.index, task.network.size)
         (total,), stats = self._run(protocol, task, [pairs.tobytes()], party)
-        count = len(task.hospitals) - 2 * rule.updates_trimmed(len(task.hospitals))
-        return AggregateOutput(np.array(total, np.int64), count, stats)
+        return AggregateOutput(np.array(total, np.int64), rule.updates_averaged(len(task.hospitals)), stats)
 
     def _run(self, protocol: str, task: Task, content: Sequence[bytes], party: Party) -> tuple[list[list[int]], EngineStats]:
         deadline = time.monotonic() + party.deadline_seconds
@@ -191,7 +196,7 @@ def _described(task: Task) -> dict[str, Any]:
             {"name": "inputs", "shape": [hospitals, samples, *network.input_shape]},
             {"name": "labels", "shape": [hospitals, samples, network.classes]},
         ],
-        "public": [{"name": "previous", "shape": [network.size]}, {"name": "thresholds", "shape": [3]}],
+        "public": [{"name": "previous", "shape": [network.size]}, {"name": "thresholds", "shape": [5]}],
     }
 
 

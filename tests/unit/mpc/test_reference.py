@@ -6,6 +6,7 @@ The global model answers all samples right. An honest update adds a quarter on t
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_honest_hospitals_are_all_accepted_and_set_the_next_budget(hospitals: in
     found = _explain(hospitals=hospitals)
     assert found.accepted == (True,) * hospitals
     assert found.budget == 9 * NORM // 4
-    assert found.counts.tolist() == [[SAMPLES] * hospitals] * (hospitals + 1)
+    assert found.counts.sum(axis=2).tolist() == [[SAMPLES] * hospitals] * (hospitals + 1)
 
 
 def test_too_large_an_update_is_rejected_for_its_size_alone() -> None:
@@ -99,7 +100,7 @@ def test_the_direction_is_bounded_at_a_cosine_of_minus_four_tenths(cosine: float
 def test_making_the_model_worse_is_rejected_by_the_peers_alone() -> None:
     found = _explain(ALWAYS_FIRST)
     assert _reasons(found) == {"range": True, "size": True, "direction": True, "peers": False}
-    assert found.counts[-1].tolist() == [SAMPLES // 2] * 5
+    assert found.counts[-1].sum(axis=1).tolist() == [SAMPLES // 2] * 5
 
 
 def test_a_model_better_than_the_global_one_but_far_below_its_peers_is_rejected() -> None:
@@ -109,7 +110,7 @@ def test_a_model_better_than_the_global_one_but_far_below_its_peers_is_rejected(
     task = VerifyTask(task.hospitals, NETWORK, task.rule, backward)
     first = payload(np.array([0, 0, 0, 0, 2 * ONE, -2 * ONE]), INPUTS, LABELS)
     found = reference.explain(task, dict.fromkeys(task.hospitals[:-1], turned) | {task.hospitals[-1]: first})
-    assert found.counts[:, 0].tolist() == [0, 4, 4, 4, 4, 2]
+    assert found.counts[:, 0].sum(axis=1).tolist() == [0, 4, 4, 4, 4, 2]
     assert found.peers == (True, True, True, True, False)
 
 
@@ -165,7 +166,7 @@ def test_the_norm_cap_holds_whatever_the_budget() -> None:
 def test_a_minority_of_owners_with_flipped_labels_decides_nothing() -> None:
     flipped = {0: [1, 0, 1, 0], 1: [1, 0, 1, 0]}
     found = _explain(ALWAYS_FIRST, labels=flipped)
-    assert found.counts[0].tolist() == [0, 0, 4, 4, 4]
+    assert found.counts[0].sum(axis=1).tolist() == [0, 0, 4, 4, 4]
     assert found.accepted == (True, True, True, True, False)
 
 
@@ -182,7 +183,7 @@ def test_an_owner_of_a_single_class_is_valid() -> None:
 def test_labels_that_are_not_one_hot_make_their_owners_counts_a_constant(rows: list[list[int]]) -> None:
     found = _explain(labels={2: np.array(rows)})
     assert found.valid_owner == (True, True, False, True, True)
-    assert found.counts[:, 2].tolist() == [SAMPLES // 2] * 6
+    assert found.counts[:, 2].sum(axis=1).tolist() == [SAMPLES // 2] * 6
     assert found.accepted == (True,) * 5
 
 
@@ -192,20 +193,48 @@ def test_inputs_out_of_range_make_their_owners_counts_a_constant(value: int) -> 
     wild[3, 1] = value
     found = _explain(ALWAYS_FIRST, inputs={1: wild})
     assert found.valid_owner == (True, False, True, True, True)
-    assert found.counts[:, 1].tolist() == [SAMPLES // 2] * 6
+    assert found.counts[:, 1].sum(axis=1).tolist() == [SAMPLES // 2] * 6
     assert found.accepted == (True, True, True, True, False)
 
 
 def test_a_tie_of_logits_is_answered_with_the_first_class() -> None:
     found = _explain(inputs={0: np.full((4, 2), 77)})
-    assert found.counts[:, 0].tolist() == [2] * 6
+    assert found.counts[:, 0].sum(axis=1).tolist() == [2] * 6
 
 
 def test_without_any_accepted_update_the_budget_stays() -> None:
     too_large = [HONEST * 3] * 5
     assert reference.verify(*_round(*too_large, budget=NORM)) == ((False,) * 5, NORM)
     wrong = [ALWAYS_FIRST] * 5
-    assert reference.verify(*_round(*wrong)) == ((False,) * 5, 0)
+    assert reference.verify(*_round(*wrong)) == ((False,) * 5, rule.LEAST_BUDGET)
+
+
+def test_a_round_of_empty_updates_leaves_a_budget_that_a_study_can_grow_from() -> None:
+    accepted, budget = reference.verify(*_round(*[np.zeros(6, np.int64)] * 5))
+    assert accepted == (True,) * 5
+    assert budget == rule.LEAST_BUDGET
+    small = np.array([1, -1, -1, 1, 0, 0]) * math.isqrt(budget // 4)
+    accepted, following = reference.verify(*_round(*[small] * 5, budget=budget))
+    assert accepted == (True,) * 5
+    assert following > budget
+
+
+def test_a_model_that_gives_up_one_class_is_rejected_though_its_overall_count_may_pass() -> None:
+    task, payloads = _round(ALWAYS_FIRST)
+    overall_only = replace(task.rule, below_global_percent=50, below_peers_percent=50)
+    loose = replace(overall_only, weakest_class_below_global_percent=100, weakest_class_below_peers_percent=100)
+    assert reference.explain(replace(task, rule=loose), payloads).peers == (True,) * 5
+    found = reference.explain(replace(task, rule=overall_only), payloads)
+    assert found.counts[-1].tolist() == [[SAMPLES // 2, 0]] * 5
+    assert found.peers == (True, True, True, True, False)
+
+
+@pytest.mark.parametrize("field", ["weakest_class_below_global_percent", "weakest_class_below_peers_percent"])
+def test_the_weakest_class_is_compared_with_the_global_model_and_with_the_peers(field: str) -> None:
+    task, payloads = _round(ALWAYS_FIRST)
+    loose = replace(task.rule, below_global_percent=50, below_peers_percent=50)
+    one = replace(loose, weakest_class_below_global_percent=100, weakest_class_below_peers_percent=100)
+    assert not reference.explain(replace(task, rule=replace(one, **{field: 99})), payloads).peers[-1]  # type: ignore[arg-type]
 
 
 def test_the_trimmed_mean_sums_the_middle_of_each_coordinate() -> None:
@@ -214,6 +243,14 @@ def test_the_trimmed_mean_sums_the_middle_of_each_coordinate() -> None:
     total, count = reference.aggregate(AggregateTask(names, NETWORK), updates)
     assert count == 3
     assert total.tolist() == [6, -6, 0, 21, 1, 15]
+
+
+def test_of_an_even_middle_the_value_that_lies_farther_out_goes_too() -> None:
+    names = tuple(HospitalName(name) for name in "abcd")
+    columns = np.array([[0, 1, 2, 9], [-9, 0, 1, 2], [0, 1, 2, 3], [5, 5, 5, 5], [2**18 - 1, -(2**18) + 1, 0, 0], [3, 2, 1, 0]])
+    total, count = reference.aggregate(AggregateTask(names, NETWORK), dict(zip(names, columns.T, strict=True)))
+    assert count == 3
+    assert total.tolist() == [3, 3, 6, 15, 2**18 - 1, 6]  # of equal gaps the smallest goes
 
 
 def test_the_trimmed_mean_of_three_is_their_sum() -> None:
@@ -249,5 +286,5 @@ def test_each_coordinate_of_the_mean_lies_within_all_but_the_trimmed(hospitals: 
 
 def test_a_round_of_the_small_cnn_is_evaluated_whole() -> None:
     found = reference.explain(*random_round(SMALL_CNN, samples=32))
-    assert found.counts.shape == (6, 5)
+    assert found.counts.shape == (6, 5, 2)
     assert found.counts.sum() > 0

@@ -20,6 +20,14 @@ def test_the_opened_middle_always_averages_three_updates_or_more(accepted: int, 
     assert accepted - 2 * trimmed >= 3
 
 
+@pytest.mark.parametrize("accepted", range(3, 60))
+def test_an_odd_number_of_updates_stands_behind_each_opened_coordinate(accepted: int) -> None:
+    averaged = rule.updates_averaged(accepted)
+    assert averaged >= 3
+    assert averaged % 2 == 1
+    assert 0 <= accepted - 2 * rule.updates_trimmed(accepted) - averaged <= 1
+
+
 @pytest.mark.parametrize("accepted", [0, 1, 2])
 def test_fewer_than_three_updates_are_never_opened(accepted: int) -> None:
     with pytest.raises(ValueError, match=f"got {accepted} accepted updates, want at least 3"):
@@ -49,3 +57,7 @@ def test_a_model_beyond_the_norm_cap_is_shrunk_onto_it_and_any_other_is_left_alo
 
 def test_the_next_budget_is_nine_quarters_rounded_down() -> None:
     assert [rule.next_budget(norm) for norm in (0, 1, 2, 3, 4)] == [0, 2, 4, 6, 9]
+
+
+def test_a_published_budget_is_never_nothing() -> None:
+    assert [rule.floored(budget) for budget in (0, rule.LEAST_BUDGET, 1 << 30)] == [rule.LEAST_BUDGET, rule.LEAST_BUDGET, 1 << 30]
