@@ -36,9 +36,11 @@ _UNUSED_IN_LARGE = (
     "early_rounds",
     "below_global_early_percent",
     "below_global_percent",
+    "below_peers_early_percent",
     "below_peers_percent",
     "weakest_class_below_global_early_percent",
     "weakest_class_below_global_percent",
+    "weakest_class_below_peers_early_percent",
     "weakest_class_below_peers_percent",
 )
 
@@ -71,14 +73,16 @@ class Rule(_Model):
     images_per_hospital: Annotated[int, Field(ge=4, le=256)] = 32
     """Fresh validation samples that each hospital contributes per round."""
     early_rounds: Annotated[int, Field(ge=0)] = 3
-    """Rounds during which the looser threshold against the global model holds."""
+    """Rounds during which the looser, early thresholds hold: models differ most while they learn fastest."""
     below_global_early_percent: Annotated[int, Field(ge=1, le=100)] = 20
     below_global_percent: Annotated[int, Field(ge=1, le=100)] = 10
+    below_peers_early_percent: Annotated[int, Field(ge=1, le=100)] = 20
     below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 10
     weakest_class_below_global_early_percent: Annotated[int, Field(ge=1, le=100)] = 45
     weakest_class_below_global_percent: Annotated[int, Field(ge=1, le=100)] = 20
     """Of the answers on the one class that a model gets wrong most: overall accuracy hides a flip of one class."""
-    weakest_class_below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 16
+    weakest_class_below_peers_early_percent: Annotated[int, Field(ge=1, le=100)] = 30
+    weakest_class_below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 19
     strikes: _Positive = 4
     strike_window: _Positive = 5
 

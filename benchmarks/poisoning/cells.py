@@ -17,7 +17,18 @@ NAIVE = tuple(name for name, attack in ATTACKS.items() if not attack.adaptive)
 ADAPTIVE = tuple(name for name, attack in ATTACKS.items() if attack.adaptive)
 FITTED = tuple(
     f"{name}{FIT}"
-    for name in ("label_flip", "targeted_flip", "sign_flip", "gaussian", "ipm_100", "fang_krum", "fang_trim", "backdoor", "slow_backdoor", "dba")
+    for name in (
+        "label_flip",
+        "targeted_flip",
+        "sign_flip",
+        "gaussian",
+        "ipm_100",
+        "fang_krum",
+        "fang_trim",
+        "backdoor",
+        "slow_backdoor",
+        "dba",
+    )
 )
 """Those that overshoot the budget; the others keep within it by themselves."""
 HARDEST = ("label_flip+fit", "targeted_flip+fit", "rule_aware_flip", "rule_aware_targeted", "gradient_targeted")

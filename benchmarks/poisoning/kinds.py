@@ -18,15 +18,14 @@ Generator = np.random.Generator
 
 
 class Poison(Protocol):
-    """What an attacker does to a training batch; `place` counts the attackers from 0."""
+    """What an attacker does to a training batch."""
 
-    def __call__(
-        self, inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+    def __call__(self, inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch as this attacker trains on it; `place` counts the attackers from 0."""
 
 
 class Train(Protocol):
-    """Train all attackers from the global model: (attackers, P)."""
+    """Attackers' own training."""
 
     def __call__(
         self,
@@ -36,7 +35,8 @@ class Train(Protocol):
         radius: float | None = None,
         allowed: npt.NDArray[np.bool_] | None = None,
         start: Update | None = None,
-    ) -> Updates: ...
+    ) -> Updates:
+        """Train all attackers from the global model, or go on from an update: (attackers, P)."""
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ def within(update: Update, radius: float) -> Update:
 def clipped(updates: Updates, radius: float) -> Updates:
     """Each update, shortened to `radius` where it is longer."""
     norms = np.maximum(np.linalg.norm(updates, axis=1, keepdims=True), 1e-30)
-    return updates * np.minimum(1.0, radius / norms)
+    return np.asarray(updates * np.minimum(1.0, radius / norms))
 
 
 def squared_distances(updates: Updates) -> Updates:
     """(n, n), between every two updates."""
     norms = (updates**2).sum(axis=1)
-    return np.maximum(norms[:, None] + norms[None] - 2 * updates @ updates.T, 0)
+    return np.asarray(np.maximum(norms[:, None] + norms[None] - 2 * updates @ updates.T, 0))

@@ -91,7 +91,10 @@ class Simulation:
         self.world: World = world(case.dataset, case.hospitals, case.alpha, case.floor, case.seed)
         self.members = self.world.hospitals
         self.names = tuple(hospital.name for hospital in self.members)
-        self.attack, self.fitted = named(case.attack) if case.attack != NONE else (None, False)
+        self.attack: Attack | None = None
+        self.fitted = False
+        if case.attack != NONE:
+            self.attack, self.fitted = named(case.attack)
         order = np.random.default_rng([case.seed, 5]).permutation(len(self.members))
         self.bad = sorted(int(place) for place in order[: case.attackers if self.attack else 0])
         self.good = [place for place in range(len(self.members)) if place not in self.bad]
@@ -105,7 +108,6 @@ class Simulation:
             self.names, self.world.network, self.world.input_range, self.rule, start, inference=case.defence == WARDROUND
         )
         self.previous: Update = np.zeros(self.world.network.size)
-        self.median_norm: float | None = None
         self.aborted = 0
 
     def run(self) -> Run:
@@ -125,7 +127,10 @@ class Simulation:
         hit = float((answers(self.world.network, self.model, stamped(source)) == TARGET).mean())
         miss = float((answers(self.world.network, self.model, source) == TARGET).mean())
         out = set(self.consortium.out)
-        share = lambda places: float(np.mean([self.names[place] in out for place in places])) if self.own_rule and places else None  # noqa: E731
+
+        def share(places: list[int]) -> float | None:
+            return float(np.mean([self.names[place] in out for place in places])) if self.own_rule and places else None
+
         return Run(
             accuracy=history[-1],
             asr=hit,
@@ -246,7 +251,16 @@ class Simulation:
         self.aborted += self.consortium.finished == before
         self.model = self.consortium.model / ONE
         if self.watch is not None:
-            self.watch({"case": self.case, "round": number, "found": found, "active": active, "updates": by_name, "bad": [self.names[p] for p in self.bad]})
+            self.watch(
+                {
+                    "case": self.case,
+                    "round": number,
+                    "found": found,
+                    "active": active,
+                    "updates": by_name,
+                    "bad": [self.names[p] for p in self.bad],
+                }
+            )
         return accepted_by(found, active, self.names)
 
     def _contributed(self, place: int, hospital: Hospital, number: int) -> Samples:
@@ -283,12 +297,10 @@ class Simulation:
         task = VerifyTask(self.names, network, parameters, models[0])
         inputs = np.stack([samples[name].inputs.astype(np.int64) for name in self.names])
         labels = np.eye(network.classes, dtype=np.int64)[np.stack([samples[name].labels for name in self.names])]
-        return exact_counts(task, models, inputs, labels).sum(axis=2)
+        return np.asarray(exact_counts(task, models, inputs, labels).sum(axis=2))
 
 
 def run(case: Case) -> dict[str, Any]:
     """One run as a JSON value."""
     torch.set_num_threads(1)
     return asdict(case) | asdict(Simulation(case).run())
-
-

@@ -89,12 +89,14 @@ class Consortium:
             samples=self.rule.images_per_hospital,
             input_range=self.input_range,
             below_global_percent=self.rule.below_global_early_percent if early else self.rule.below_global_percent,
-            below_peers_percent=self.rule.below_peers_percent,
+            below_peers_percent=self.rule.below_peers_early_percent if early else self.rule.below_peers_percent,
             budget=self.budget,
             weakest_class_below_global_percent=(
                 self.rule.weakest_class_below_global_early_percent if early else self.rule.weakest_class_below_global_percent
             ),
-            weakest_class_below_peers_percent=self.rule.weakest_class_below_peers_percent,
+            weakest_class_below_peers_percent=(
+                self.rule.weakest_class_below_peers_early_percent if early else self.rule.weakest_class_below_peers_percent
+            ),
         )
         return VerifyTask(self.active, self.network, parameters, self.model)
 

@@ -80,7 +80,15 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
     kept = sorted(norm for norm, ok in zip(norms, accepted, strict=True) if ok)
     budget = rule.floored(rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else task.rule.budget or 0)
     return Verification(
-        accepted, budget, tuple(in_range), tuple(valid.tolist()), tuple(size_ok), tuple(direction_ok), tuple(peers_ok), tuple(norms), correct
+        accepted,
+        budget,
+        tuple(in_range),
+        tuple(valid.tolist()),
+        tuple(size_ok),
+        tuple(direction_ok),
+        tuple(peers_ok),
+        tuple(norms),
+        correct,
     )
 
 
@@ -123,7 +131,7 @@ def _valid(inputs: Words, labels: Words, lowest: int, highest: int) -> bool:
 
 
 def counts(task: VerifyTask, models: Words, inputs: Words, labels: Words) -> Words:
-    """Correct answers per class, (models, owners, classes), of models (m, P) on samples (owners, v, ...) and labels (owners, v, classes)."""
+    """Correct answers by class, (models, owners, classes), of models (m, P) to samples (owners, v, ...), labels (owners, v, classes)."""
     owners, samples = inputs.shape[:2]
     batch = inputs.reshape(1, owners * samples, *task.network.input_shape)
     arithmetic = ArrayArithmetic(np)

@@ -14,10 +14,12 @@ def rule_parameters(study: Study, finished: int, budget: int | None) -> RulePara
         samples=study.samples_shared,
         input_range=study.source.input_range,
         below_global_percent=rule.below_global_early_percent if early else rule.below_global_percent,
-        below_peers_percent=rule.below_peers_percent,
+        below_peers_percent=rule.below_peers_early_percent if early else rule.below_peers_percent,
         budget=budget,
         weakest_class_below_global_percent=(
             rule.weakest_class_below_global_early_percent if early else rule.weakest_class_below_global_percent
         ),
-        weakest_class_below_peers_percent=rule.weakest_class_below_peers_percent,
+        weakest_class_below_peers_percent=(
+            rule.weakest_class_below_peers_early_percent if early else rule.weakest_class_below_peers_percent
+        ),
     )

@@ -12,7 +12,7 @@ from benchmarks.poisoning.kinds import Attack, Generator
 
 
 def poison(inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """This attacker's part of the trigger."""
+    """Each attacker has its part of the trigger."""
     return badnets.poison(inputs, labels, place, rng, part=place)
 
 

@@ -14,7 +14,7 @@ def craft(view: View) -> Updates:
     """Up to one honest range beyond the honest extreme of each coordinate."""
     lowest, highest = view.honest.min(axis=0), view.honest.max(axis=0)
     beyond = view.rng.random(view.own.shape) * (highest - lowest)
-    return np.where(view.honest.mean(axis=0) > 0, lowest - beyond, highest + beyond)
+    return np.asarray(np.where(view.honest.mean(axis=0) > 0, lowest - beyond, highest + beyond))
 
 
 ATTACK = Attack("Fang et al., USENIX Security 2020", "every coordinate beyond the honest range, against the mean", craft=craft)

@@ -1,4 +1,4 @@
-"""The seed paper's rule: out goes an update whose model answers the pooled clean samples 10 points worse than the global or the median one."""
+"""The seed paper's rule: out goes an update whose model answers pooled clean samples 10 points worse than the global or median one."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ def bulyan(seen: Seen) -> Outcome:
     """Its guarantee needs n >= 4 f + 3; with fewer hospitals f is lowered to what the number allows."""
     count = len(seen.updates)
     expected = min(seen.assumed, (count - 3) // 4)
-    remaining, selected = list(range(count)), []
+    remaining = list(range(count))
+    selected: list[int] = []
     while len(selected) < count - 2 * expected:
         best = remaining[int(np.argmin(scores(seen.updates[remaining], expected)))] if len(remaining) > 2 else remaining[0]
         selected.append(best)

@@ -31,7 +31,7 @@ class RuleParameters:
     budget: int | None
     """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
     weakest_class_below_global_percent: int = 20
-    weakest_class_below_peers_percent: int = 16
+    weakest_class_below_peers_percent: int = 19
 
 
 @dataclass(frozen=True)
