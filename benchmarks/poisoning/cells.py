@@ -11,7 +11,7 @@ from benchmarks.poisoning.simulate import WARDROUND, WITHOUT_INFERENCE, Case
 
 COMPARED = (WARDROUND, WITHOUT_INFERENCE, "fedavg", "accuracy_filter", "multi_krum")
 BESIDE = (WARDROUND, "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
-EVERY = (WARDROUND, WITHOUT_INFERENCE, *DEFENCES)
+EVERY = (*COMPARED, "fltrust", "flame", *(name for name in DEFENCES if name not in (*COMPARED, "fltrust", "flame")))
 
 NAIVE = tuple(name for name, attack in ATTACKS.items() if not attack.adaptive)
 ADAPTIVE = tuple(name for name, attack in ATTACKS.items() if attack.adaptive)
@@ -71,7 +71,8 @@ CELLS: Mapping[str, Cell] = {
     "base_more_seeds": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED, *ADAPTIVE), COMPARED, (3, 4)),
     "hardest": Cell(_images(10, 3), (NONE, "targeted_flip+fit", "rule_aware_targeted", "rule_aware_flip"), (WARDROUND, "fedavg"), FIVE),
     "base_more_defences": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED), tuple(d for d in EVERY if d not in COMPARED), FIVE),
-    "heart": Cell(_heart(), (NONE, *NAIVE, *FITTED, *ADAPTIVE), EVERY, FIVE),
+    "heart": Cell(_heart(), (NONE, *NAIVE, *FITTED, *ADAPTIVE), (*COMPARED, "fltrust", "flame"), FIVE),
+    "heart_more_defences": Cell(_heart(), (NONE, *NAIVE, *FITTED), EVERY[7:], FIVE),
     "ten_percent": Cell(_images(10, 1), SAMPLE[1:], BESIDE, FIVE),
     "twenty_percent": Cell(_images(10, 2), SAMPLE[1:], BESIDE, FIVE),
     "forty_percent": Cell(_images(10, 4), (*SAMPLE[1:], "rule_aware_flip"), BESIDE, FIVE),
