@@ -11,6 +11,8 @@ RESULTS = Path(__file__).parent / "results"
 _BEGIN, _END = "<!-- figures: made by `python -m benchmarks.readme` -->", "<!-- end of figures -->"
 
 
+_POISONING_BEGIN, _POISONING_END = "<!-- poisoning: made by `python -m benchmarks.readme` -->", "<!-- end of poisoning -->"
+_LAB_LIMITS = "rows with fewer than 5 seeds are first looks, and settings without a row were not run."
 _BASELINES_BEGIN, _BASELINES_END = "<!-- baselines: made by `python -m benchmarks.readme` -->", "<!-- end of baselines -->"
 _MPC_BEGIN, _MPC_END = "<!-- mpc: made by `python -m benchmarks.readme` -->", "<!-- end of mpc -->"
 
@@ -20,7 +22,33 @@ def rendered(text: str) -> str:
     text = _between(text, _BEGIN, _END, "\n".join((_rounds(_read("round")["rows"]), _gas(_read("gas")))))
     text = _between(text, _MPC_BEGIN, _MPC_END, _mpc(_read("mpc")))
     found = [json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]
-    return _between(text, _BASELINES_BEGIN, _BASELINES_END, _baselines(found))
+    text = _between(text, _BASELINES_BEGIN, _BASELINES_END, _baselines(found))
+    return _between(text, _POISONING_BEGIN, _POISONING_END, _poisoning(json.loads((RESULTS / "poisoning.json").read_text())))
+
+
+def _poisoning(found: dict[str, Any]) -> str:
+    defences = ("wardround", "wardround_without_inference", "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
+    lines = []
+    for dataset, hospitals in sorted({(row["dataset"], row["n"]) for row in found["rows"]}):
+        own = [row for row in found["rows"] if (row["dataset"], row["n"]) == (dataset, hospitals)]
+        by_name = {(row["attack"], row["defence"]): row for row in own}
+        shown = [name for name in defences if any(row["defence"] == name for row in own)]
+        heads = " | ".join(name.replace("_", " ") for name in shown)
+        lines += [
+            f"{dataset}, {hospitals} hospitals, test accuracy (worst seed; seeds):",
+            "",
+            f"| attack | {heads} | kept out | false rejects | backdoor success, natural miss |",
+            "|---" * (len(shown) + 4) + "|",
+        ]
+        for attack in dict.fromkeys(row["attack"] for row in own):
+            rows = [by_name.get((attack, name)) for name in shown]
+            cells = [f"{row['accuracy_mean']} ({row['accuracy_worst']}; {row['seeds']})" if row else "not run" for row in rows]
+            ours = by_name.get((attack, "wardround"))
+            kept = [f"{ours[name]}" if ours and ours[name] is not None else "" for name in ("rejected", "false_rejects")]
+            success = f"{ours['asr']}, {ours['natural_miss']}" if ours else ""
+            lines.append(f"| {attack} | {' | '.join(cells)} | {kept[0]} | {kept[1]} | {success} |")
+        lines.append("")
+    return "\n".join([*lines, f"Runs of commit {found['commit']}; {_LAB_LIMITS}"]) + "\n"
 
 
 def _between(text: str, begin: str, end: str, table: str) -> str:

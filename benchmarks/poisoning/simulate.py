@@ -87,6 +87,7 @@ class Simulation:
     """The state of one run."""
 
     def __init__(self, case: Case, thresholds: Rule | None = None, watch: Watcher | None = None) -> None:
+        torch.set_num_threads(1)  # the tensors are small: threads would wait for one another
         self.case, self.watch = case, watch
         self.world: World = world(case.dataset, case.hospitals, case.alpha, case.floor, case.seed)
         self.members = self.world.hospitals
@@ -302,5 +303,4 @@ class Simulation:
 
 def run(case: Case) -> dict[str, Any]:
     """One run as a JSON value."""
-    torch.set_num_threads(1)
     return asdict(case) | asdict(Simulation(case).run())

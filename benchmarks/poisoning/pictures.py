@@ -1,0 +1,84 @@
+"""CSV, tables and pictures from the finished runs: `python -m benchmarks.poisoning.pictures`."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.poisoning import results
+
+FOLDER = results.FOLDER / "poisoning"
+HEAT_MAP, FILTERING, CURVES, TABLE = "heat-map.png", "rejects.png", "accuracy-per-round.csv", "rows.csv"
+
+
+def draw(folder: Path = FOLDER, runs: Path = results.RUNS) -> None:
+    """Write rows.csv, accuracy-per-round.csv, heat-map.png and rejects.png."""
+    finished = list(results.read(runs).values())
+    rows = results.rows(finished)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / TABLE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    _curves(finished, folder / CURVES)
+    _heat_map(rows, folder / HEAT_MAP)
+    _filtering(rows, folder / FILTERING)
+
+
+def _curves(runs: list[dict[str, Any]], path: Path) -> None:
+    groups = defaultdict(list)
+    for run in runs:
+        groups[run["dataset"], run["hospitals"], run["attackers"], run["alpha"], run["attack"], run["defence"], run["rounds"]].append(run)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["dataset", "n", "attackers", "alpha", "attack", "defence", "round", "accuracy", "seeds"])
+        for key, group in groups.items():
+            for number, accuracy in enumerate(np.mean([run["history"] for run in group], axis=0), start=1):
+                writer.writerow([*key[:-1], number, round(100 * float(accuracy), 1), len(group)])
+
+
+def _heat_map(rows: list[dict[str, Any]], path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    settings = sorted({(row["dataset"], row["n"]) for row in rows})
+    figure = Figure(figsize=(8 * len(settings), 12), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(settings), squeeze=False)[0]
+    for axis, (dataset, hospitals) in zip(axes, settings, strict=True):
+        own = [row for row in rows if (row["dataset"], row["n"]) == (dataset, hospitals)]
+        attacks, defences = (list(dict.fromkeys(row[name] for row in own)) for name in ("attack", "defence"))
+        gaps = np.full((len(attacks), len(defences)), np.nan)
+        for row in own:
+            if row["gap_mean"] is not None:
+                gaps[attacks.index(row["attack"]), defences.index(row["defence"])] = row["gap_mean"]
+        image = axis.imshow(gaps, cmap="RdYlGn", vmin=-15, vmax=2, aspect="auto")
+        axis.set_xticks(range(len(defences)), defences, rotation=60, ha="right")
+        axis.set_yticks(range(len(attacks)), attacks)
+        axis.set_title(f"{dataset}, {hospitals} hospitals")
+    figure.colorbar(image, ax=list(axes), label="points to attack-free averaging")
+    figure.savefig(path, dpi=90)
+
+
+def _filtering(rows: list[dict[str, Any]], path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    for defence in dict.fromkeys(row["defence"] for row in rows):
+        own = [row for row in rows if row["defence"] == defence and row["rejected"] is not None and row["false_rejects"] is not None]
+        if own:
+            axis.scatter([row["false_rejects"] for row in own], [row["rejected"] for row in own], s=14, label=defence)
+    axis.set(xlabel="honest updates rejected, percent", ylabel="attackers' updates kept out, percent", title="one point an attack")
+    axis.legend()
+    figure.savefig(path, dpi=90)
+
+
+if __name__ == "__main__":
+    draw()
