@@ -35,6 +35,7 @@ test-bft: setup  ## whole rounds on four validators of a real BFT chain, alone i
 bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU and PyTorch; half an hour; writes the README's table
 	@$(PY) -m benchmarks.mpc
 	@$(PY) -m benchmarks.readme
+
 bench-poisoning: setup  ## the base cell of attacks against defences, anew, with two processes
 	@$(PY) -m benchmarks.poisoning --cell base --fresh
 	@$(PY) -m benchmarks.poisoning.pictures
