@@ -1,6 +1,12 @@
-from benchmarks.readme import README, rendered
+from pathlib import Path
+
+import pytest
+
+from benchmarks.readme import DOCUMENTS, rendered
 
 
-def test_the_readmes_figures_are_those_of_the_results() -> None:
-    text = README.read_text()
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_figures_are_those_of_the_results(document: Path) -> None:
+    text = document.read_text()
+    assert "made by `python -m benchmarks.readme`" in text
     assert rendered(text) == text, "run `python -m benchmarks.readme`"

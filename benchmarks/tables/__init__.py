@@ -1,0 +1,1 @@
+"""Benchmark results as Markdown tables, one module a table."""

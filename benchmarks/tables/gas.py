@@ -1,0 +1,23 @@
+"""What the ledger costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def table(found: dict[str, Any]) -> str:
+    """Gas of a round, beside the least that it can cost."""
+    lines = ["| Gas on the ledger | 5 hospitals | 20 | 100 |", "|---|---|---|---|"]
+    for name, key in (
+        (f"a round ({found['nodes']} nodes), three transactions", "round"),
+        ("the least that these can cost", "floor"),
+        ("a round of 4 nodes", "round_of_4_nodes"),
+        ("the least", "floor_of_4_nodes"),
+    ):
+        lines.append(f"| {name} | " + " | ".join(f"{found[key][count]:,}" for count in ("5", "20", "100")) + " |")
+    said = (
+        f"A hospital registers for {found['register']:,} gas and is authorised for {found['authorise_in_batch']:,} in a batch of "
+        f"{found['batch']}. Measured on anvil, fork {found['hardfork']}; the least is the transactions, their calldata, storage, events "
+        "and signatures without one instruction between them. `benchmarks/gas.py` measures it again."
+    )
+    return "\n".join([*lines, "", said]) + "\n"
