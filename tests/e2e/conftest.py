@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.support.site import Site
+from tests.support.thresholds import FOR_FEW_SAMPLES
 
 HOSPITALS = ["aster", "birch", "cedar", "dahlia", "elm"]
 STUDY = {
@@ -21,7 +22,7 @@ STUDY = {
     "protocol": "aby3",
     "model": [{"Linear": {"out_features": 2}}],
     "training": {"steps": 4},
-    "rule": {"images_per_hospital": 8},
+    "rule": {"images_per_hospital": 8, **FOR_FEW_SAMPLES},
     "partition": {"alpha": 2.0, "per_class": 20},
     "seed": 4,
 }

@@ -27,6 +27,7 @@ from pipeline.setup.services import STORE
 from pipeline.store.objects import Store
 from pipeline.study import Study
 from tests.support.rounds import Play
+from tests.support.thresholds import FOR_FEW_SAMPLES
 
 HOSPITALS = tuple(map(HospitalName, ("aster", "birch", "cedar", "dahlia", "elm", "fern", "gorse", "hazel", "iris")))
 NODES = tuple(map(NodeName, ("north", "east", "west", "south")))
@@ -42,7 +43,7 @@ _STUDY: Mapping[str, Any] = {
     "protocol": "aby3",
     "model": [{"Linear": {"out_features": 2}}],
     "training": {"steps": 4, "batch_size": 16},
-    "rule": {"images_per_hospital": 6},
+    "rule": {"images_per_hospital": 6, **FOR_FEW_SAMPLES},
     "partition": {"alpha": 100.0, "per_class": 12},
     "deadlines": {"commit_seconds": 120, "result_seconds": 180},
     "seed": 3,

@@ -129,15 +129,16 @@ def test_up_again_changes_nothing(settings: Settings) -> None:
 def test_a_service_killed_outright_comes_back(settings: Settings, name: str) -> None:
     manager = services.supervisor(settings)
     before = manager.pids()[name]
-    group = [process.pid for process in processes(settings) if os.getpgid(process.pid) == before]
+    group = [process for process in processes(settings) if os.getpgid(process.pid) == before]
     os.kill(before, signal.SIGKILL)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while manager.pids().get(name) in (before, None):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     await_health(settings)
-    left = [pid for pid in group if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
-    assert left == [], "children of the killed process outlived it"
+    _, left = psutil.wait_procs(group, timeout=30)
+    alive = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert alive == [], "children of the killed process outlived it"
 
 
 def test_services_whose_manager_was_killed_are_ended_before_others_start(settings: Settings) -> None:
