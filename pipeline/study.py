@@ -270,6 +270,8 @@ def _check(study: Study, file: str) -> None:
         refuse(
             "model", f"{size} parameters", f"at most {LARGEST_MODEL}, the limit for the encrypted rule; `mode: large` checks less, on more"
         )
+    if study.rule.images_per_hospital < classes:
+        refuse("rule.images_per_hospital", study.rule.images_per_hospital, f"at least {classes}, one per class of {study.dataset}")
     try:
         plan(study.network, max(abs(bound) for bound in study.source.input_range))
     except ValueError as error:

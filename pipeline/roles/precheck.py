@@ -93,7 +93,7 @@ def findings(study: Study, current: models.Vector, parameters: RuleParameters, s
     # Without the budget, which `_size` holds against it: the rule looks no further at what is too large.
     task = VerifyTask((_ALONE,), study.network, replace(parameters, budget=None), current)
     found = reference.explain(task, {_ALONE: shared})
-    return (ranged, *size, *((_accuracy(found, parameters),) if found.size[0] else ()), *_OPEN)
+    return (ranged, *size, *(_accuracy(found, parameters) if found.size[0] else ()), *_OPEN)
 
 
 def _trained(desk: Desk, name: HospitalName, past: Lineage, current: models.Vector, round_id: RoundId) -> models.Vector:
@@ -135,12 +135,21 @@ def _size(update: models.Vector, budget: int | None) -> tuple[Finding, ...]:
     return ranged, size
 
 
-def _accuracy(found: reference.Verification, parameters: RuleParameters) -> Finding:
-    globally, own = (int(count) for count in found.counts[:, 0])
-    samples, below = parameters.samples, parameters.below_global_percent
-    return Finding(
-        "accuracy",
-        100 * own >= 100 * globally - below * samples,
-        f"Of {samples} held-out samples of this hospital it gets {own} right, and the current model {globally}; "
-        f"over the middle hospitals it may fall at most {below} points below.",
+def _accuracy(found: reference.Verification, parameters: RuleParameters) -> tuple[Finding, ...]:
+    globally, own = found.counts[:, 0]  # by class
+    samples, of_class = parameters.samples, rule.samples_of_class(parameters.samples, len(own))
+    weakest, below = (int(globally.min()), int(own.min())), parameters.weakest_class_below_global_percent
+    return (
+        Finding(
+            "accuracy",
+            bool(100 * own.sum() >= 100 * globally.sum() - parameters.below_global_percent * samples),
+            f"Of {samples} held-out samples of this hospital it gets {own.sum()} right, and the current model {globally.sum()}; "
+            f"over the middle hospitals it may fall at most {parameters.below_global_percent} points below.",
+        ),
+        Finding(
+            "weakest class",
+            100 * weakest[1] >= 100 * weakest[0] - below * of_class,
+            f"Of {of_class} samples of its worst class it gets {weakest[1]} right, and the current model {weakest[0]} of its own worst; "
+            f"over the middle hospitals it may fall at most {below} points below.",
+        ),
     )

@@ -68,7 +68,7 @@ def saved(folder: Path, site: Site, play: Play, change: np.ndarray) -> Path:
 def test_before_the_first_round_a_model_can_be_checked_but_for_its_size_and_none_can_predict(site: Site, play: Play) -> None:
     found = check_model("asked", ASTER, settings=site.settings)
     assert {finding.test: finding.passed for finding in found.findings} == {
-        "range": True, "size": None, "accuracy": True, "direction": None, "peers": None,
+        "range": True, "size": None, "accuracy": True, "weakest class": True, "direction": None, "peers": None,
     }  # fmt: skip
     with pytest.raises(Refused, match="no round has ended in a model yet"):
         Predictor.open("asked", ASTER, site.settings)

@@ -45,6 +45,7 @@ def test_an_honest_update_within_the_budget_has_nothing_against_it(member: Membe
         "range": True,
         "size": True,
         "accuracy": True,
+        "weakest class": True,
         "direction": None,
         "peers": None,
     }
