@@ -1,4 +1,7 @@
-"""kill -9 of one part in the middle of a round: it ends on the ledger, the model before holds, nothing is lost or doubled."""
+"""kill -9 of one service in the middle of a round: it ends on the ledger, the model before holds, nothing is lost or doubled.
+
+A party is killed in mid-round by tests/integration/roles/test_faults.py.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +34,11 @@ def kill_anvil(site: Site) -> None:
     os.kill(int((site.settings.home / "chain" / "anvil.pid").read_text()), signal.SIGKILL)
 
 
-def kill_party(site: Site) -> None:
-    until(lambda: len(site.parties()) == 3, 60)
-    site.parties()[0].kill()
-
-
 @pytest.mark.parametrize(
     ("kill", "during"),
     [
         pytest.param(kill_service(STORE), "share_birch", id="MinIO"),
         pytest.param(kill_anvil, "train_birch", id="anvil"),
-        pytest.param(kill_party, "verify_north", id="party"),
         pytest.param(kill_service("airflow-scheduler"), "train_birch", id="scheduler"),
     ],
 )

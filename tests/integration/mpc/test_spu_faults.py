@@ -121,7 +121,7 @@ def test_no_share_is_ever_on_disk_even_of_a_killed_party(long_round: tuple[Verif
 
 def test_a_peer_that_never_comes_is_named(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
     task, payloads = small_round
-    parties = make_parties(3, tmp_path, deadline_seconds=20)
+    parties = make_parties(3, tmp_path, deadline_seconds=10)
     messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties[:2])))
     assert any(f"node 2 ({parties[2].hosts[2]}): did not come by the deadline" in message for message in messages)
 
@@ -131,7 +131,7 @@ def test_a_certificate_that_is_not_pinned_is_refused(
     foreign: int, small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
 ) -> None:
     task, payloads = small_round
-    parties = make_parties(3, tmp_path, deadline_seconds=20)
+    parties = make_parties(3, tmp_path, deadline_seconds=10)
     certificate, key = self_signed(tmp_path / "foreign", f"node-{foreign}")
     parties[foreign] = replace(parties[foreign], certificate=certificate, private_key=key)
     messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties)))
@@ -142,7 +142,7 @@ def test_one_pinned_certificate_cannot_stand_for_another_node(
     small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
 ) -> None:
     task, payloads = small_round
-    parties = make_parties(3, tmp_path, deadline_seconds=20)
+    parties = make_parties(3, tmp_path, deadline_seconds=10)
     parties[2] = replace(parties[2], certificate=parties[1].certificate, private_key=parties[1].private_key)
     _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties)))
 
@@ -192,7 +192,7 @@ def test_an_altered_executable_in_the_cache_is_refused(small_round: tuple[Verify
 
 def test_a_taken_port_is_named(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
     task, payloads = small_round
-    parties = make_parties(3, tmp_path, deadline_seconds=20)
+    parties = make_parties(3, tmp_path, deadline_seconds=10)
     host, port = parties[1].hosts[1].split(":")
     with socket.create_server((host, int(port))):
         messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties)))
