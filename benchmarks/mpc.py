@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -192,21 +193,21 @@ def measurements(settings: Settings, quick: bool) -> Iterable[Callable[[], dict[
     """Every row, from the cheapest; `quick` leaves out what takes minutes."""
     lan, wan, spu = MpSpdz(settings, Profile.LAN), MpSpdz(settings, Profile.WAN), engine("spu", settings)
     for work in (*SMALL, MAIN, MAIN_MAX):
-        yield lambda work=work: measured(work, lan, "replicated-ring", repetitions=2)  # type: ignore[misc]
+        yield partial(measured, work, lan, "replicated-ring", repetitions=2)
     for work in (SMALL[1], MAIN):
-        yield lambda work=work: measured(work, lan, "rep4-ring", repetitions=2)  # type: ignore[misc]
+        yield partial(measured, work, lan, "rep4-ring", repetitions=2)
     for work in (SMALL[1], MAIN) if quick else (SMALL[1], MAIN, MAIN_MAX):
-        yield lambda work=work: measured(work, spu, "aby3", repetitions=2)  # type: ignore[misc]
+        yield partial(measured, work, spu, "aby3", repetitions=2)
     for round_trip in (0, 10, 40):
-        yield lambda round_trip=round_trip: measured(MAIN, wan, "replicated-ring", round_trip)  # type: ignore[misc]
+        yield partial(measured, MAIN, wan, "replicated-ring", round_trip)
         if round_trip:
-            yield lambda round_trip=round_trip: measured(MAIN, lan, "replicated-ring", round_trip)  # type: ignore[misc]
-    yield lambda: stock(MAIN, settings)
+            yield partial(measured, MAIN, lan, "replicated-ring", round_trip)
+    yield partial(stock, MAIN, settings)
     if not quick:
         for work in LARGE:
-            yield lambda work=work: measured(work, lan, "replicated-ring")  # type: ignore[misc]
-        yield lambda: measured(MAIN_MAX, lan, "rep4-ring")
-        yield lambda: stock(MAIN_MAX, settings)
+            yield partial(measured, work, lan, "replicated-ring")
+        yield partial(measured, MAIN_MAX, lan, "rep4-ring")
+        yield partial(stock, MAIN_MAX, settings)
 
 
 def main(quick: Annotated[bool, typer.Option(help="leave out what takes minutes")] = False) -> None:

@@ -86,9 +86,9 @@ def _dicom(path: Path) -> Picture:
             found = pydicom.dcmread(path, specific_tags=list(_PIXEL_TAGS))
             channels, frames = int(found.get("SamplesPerPixel", 1)), int(found.get("NumberOfFrames", 1) or 1)
             stored = found.pixel_array
-    except Exception as error:  # pydicom and its decoders raise what they like, and quote elements
-        if type(error).__name__ in ("NotImplementedError", "RuntimeError"):
-            raise NoPicture("is a DICOM file whose compression this machine cannot read; export it uncompressed") from None
+    except RuntimeError:  # no decoder for it
+        raise NoPicture("is a DICOM file whose compression this machine cannot read; export it uncompressed") from None
+    except Exception:  # pydicom raises what it likes on a damaged file, and quotes elements
         raise NoPicture("is a damaged DICOM file or one without pixels") from None
     if channels > 1 or frames > 1:
         # The contract refuses it by these two numbers; the pixels only have to be some.
@@ -102,7 +102,7 @@ def _shown(stored: npt.NDArray[Any], header: Dataset) -> Pixels:
 
     try:
         values = apply_voi_lut(apply_modality_lut(stored, header), header, index=0).astype(np.float64)
-    except Exception:
+    except Exception:  # as above: the tables come from the file
         raise NoPicture("is a DICOM file with a window or table of grey levels that does not fit its pixels") from None
     lowest, highest = float(values.min()), float(values.max())
     grey = np.zeros(values.shape) if highest == lowest else (values - lowest) / (highest - lowest) * 255
