@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -86,13 +85,6 @@ class Devchain:
     def blocks(self) -> list[str]:
         height = int(self.rpc("eth_blockNumber"), 16)
         return [self.rpc("eth_getBlockByNumber", hex(number), False)["hash"] for number in range(height + 1)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from pipeline import ports
 from pipeline.domain import HospitalName
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Engine, Party, VerifyOutput, VerifyTask
 
@@ -59,22 +59,11 @@ def self_signed(folder: Path, name: str, *alternatives: str, authority: bool = F
     return cert_path, key_path
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 def make_parties(count: int, folder: Path, deadline_seconds: float = 120) -> list[Party]:
     """One party per index, each with its own certificate, pinned by all."""
     made = [self_signed(folder / f"node-{i}", f"node-{i}", f"P{i}") for i in range(count)]
-    hosts = tuple(f"127.0.0.1:{port}" for port in free_ports(count))
+    first = ports.choose(count)
+    hosts = tuple(f"{ports.LOOPBACK}:{port}" for port in range(first, first + count))
     parties = []
     for i, (certificate, key) in enumerate(made):
         workdir = folder / f"node-{i}" / "work"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import ports
 from pipeline.audit.repository import FinishedRound, Recorded, Remote, commit_round
 from pipeline.domain import RoundId
 from pipeline.errors import EvidenceRejected, Unavailable
@@ -21,7 +22,6 @@ from pipeline.identity import StoreCredentials
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT
 from pipeline.store import policies
-from tests.support.chains import free_port
 from tests.support.finished_rounds import model
 from tests.support.minio import StoreServer
 
@@ -136,7 +136,7 @@ def test_another_record_under_a_rounds_tag_is_refused(records: Path, remote: Rem
 
 def test_without_the_store_nothing_is_committed_and_a_retry_cures_it(records: Path, remote: Remote) -> None:
     with pytest.raises(Unavailable, match="could not push"):
-        commit_round(records, finished(1), Remote(f"http://127.0.0.1:{free_port()}", PROVIDER))
+        commit_round(records, finished(1), Remote(f"http://127.0.0.1:{ports.choose()}", PROVIDER))
     assert git(records, "tag") == ""
     record(records, remote, 1)
     assert git(records, "tag") == "round-1"

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import places
+from pipeline import places, ports
 from pipeline.audit.audit import audit
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
 from pipeline.places import Place
 from pipeline.store.objects import Store, key_digest
-from tests.support.chains import free_port
 from tests.support.minio import ROOT
 
 from .conftest import Rounds
@@ -104,7 +103,7 @@ def test_an_object_removed_from_the_disk_is_missed(finished: Rounds, disk: Disk)
 
 
 def test_an_audit_without_the_store_fails_and_says_so(finished: Rounds) -> None:
-    unreachable = Store(f"http://127.0.0.1:{free_port()}", ROOT)
+    unreachable = Store(f"http://127.0.0.1:{ports.choose()}", ROOT)
     report = audit(LAST, finished.driver.ledger, unreachable)
     assert not report.passed
     assert "is the store up?" in str(report.first_problem)

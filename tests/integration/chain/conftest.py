@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import ports
 from pipeline.chain.events import StudyId
-from tests.support.chains import Actors, Devchain, free_port
+from tests.support.chains import Actors, Devchain
 
 
 @pytest.fixture
 def fresh_chain(tmp_path: Path) -> Iterator[Devchain]:
     """A chain of this test's own, to be killed at will."""
-    chain = Devchain(tmp_path / "chain", free_port())
+    chain = Devchain(tmp_path / "chain", ports.choose())
     chain.start()
     yield chain
     chain.kill_supervisor()
@@ -22,7 +23,7 @@ def fresh_chain(tmp_path: Path) -> Iterator[Devchain]:
 
 @pytest.fixture(scope="session")
 def shared_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devchain]:
-    chain = Devchain(tmp_path_factory.mktemp("chain") / "home", free_port())
+    chain = Devchain(tmp_path_factory.mktemp("chain") / "home", ports.choose())
     chain.start()
     yield chain
     assert chain.stop() == 0

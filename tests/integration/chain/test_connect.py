@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline import ports
 from pipeline.chain import rpc
 from pipeline.chain.ledger import Ledger
 from pipeline.consortium import LedgerLocation
 from pipeline.domain import RoundId, RoundStatus
 from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable
-from tests.support.chains import CHAIN_ID, Actors, free_port
+from tests.support.chains import CHAIN_ID, Actors
 
 pytestmark = pytest.mark.anvil
 
@@ -24,7 +25,7 @@ def test_an_address_without_a_contract_is_refused(actors: Actors) -> None:
 
 def test_a_chain_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="did not answer"):
-        rpc.connect(f"http://127.0.0.1:{free_port()}", CHAIN_ID)
+        rpc.connect(f"http://127.0.0.1:{ports.choose()}", CHAIN_ID)
 
 
 def test_a_round_that_was_never_opened_has_no_state(actors: Actors) -> None:

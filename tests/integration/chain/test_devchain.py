@@ -12,11 +12,12 @@ import httpx
 import psutil
 import pytest
 
+from pipeline import ports
 from pipeline.chain.outbox import Outbox
 from pipeline.identity import SigningKey
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT
-from tests.support.chains import CHAIN_ID, Actors, Devchain, free_port
+from tests.support.chains import CHAIN_ID, Actors, Devchain
 
 pytestmark = pytest.mark.anvil
 
@@ -177,7 +178,7 @@ def _failed_start(home: Path, port: int, *more: str) -> str:
 
 
 def test_two_chains_in_one_folder_are_refused(fresh_chain: Devchain) -> None:
-    assert "runs in this folder already" in _failed_start(fresh_chain.home, free_port())
+    assert "runs in this folder already" in _failed_start(fresh_chain.home, ports.choose())
 
 
 def test_a_port_that_is_taken_is_named(fresh_chain: Devchain, tmp_path: Path) -> None:

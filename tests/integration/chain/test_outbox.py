@@ -160,8 +160,10 @@ def test_what_a_killed_process_left_unsent_goes_out_before_the_next(
     assert _sent(actors, key, shared_chain) == 2
 
 
-def test_a_mined_revert_spends_its_label_and_names_the_error(actors: Actors, study: Any, shared_chain: Devchain, tmp_path: Path) -> None:
-    node = actors.nodes[0]
+def test_a_mined_revert_spends_its_label_and_names_the_error(shared_chain: Devchain, tmp_path: Path) -> None:
+    # Keys of its own: this outbox stands in another folder than the one that the shared actors' senders use.
+    actors = Actors(shared_chain.url, tmp_path / "actors")
+    study, node = actors.new_study("own"), actors.nodes[0]
     round_id = actors.open(study, commit_in=3)
     commit = actors.ledger.commit_round(round_id, ROOT)
     before = _sent(actors, node, shared_chain)
