@@ -17,11 +17,11 @@ import typer
 from rich.console import Console
 
 from pipeline import program
-from pipeline.cli.evidence import Evidence
 from pipeline.cli.runs import run
 from pipeline.domain import RoundId
 from pipeline.files import write_atomic
 from pipeline.roles.comparison import without_verification
+from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
 from pipeline.study import Study
 

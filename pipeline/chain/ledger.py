@@ -154,6 +154,11 @@ class Ledger(Calls):
         found = assemble(self._logs.find(None, (), self._start()))
         return tuple(state for state in found if study in (None, state.study))
 
+    def opened(self, first: int) -> tuple[RoundId, ...]:
+        """Numbers of the rounds that were opened in block `first` or later, in that order."""
+        found = self._logs.find("RoundOpened", (), max(first, self._start()))
+        return tuple(event.round for event in found if isinstance(event, OpenedEvent))
+
     def before(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
         """The `count` rounds of its study that were finalised last before `state` was opened, oldest first."""
         found: list[RoundState] = []

@@ -17,8 +17,8 @@ from pipeline.audit.audit import AuditReport, Outcome
 from pipeline.audit.dossier import Dossier
 from pipeline.audit.report import REASONS, TRUST
 from pipeline.cli import sweep
-from pipeline.cli.evidence import Evidence
 from pipeline.domain import RoundId, RoundStatus, Verdict
+from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
 
 RoundNumber = Annotated[int, typer.Argument(metavar="ROUND", min=1, help="Number of the round on the ledger.")]

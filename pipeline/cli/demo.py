@@ -9,11 +9,11 @@ from rich.table import Table
 
 from pipeline.audit.dossier import Dossier
 from pipeline.cli.audit import print_round
-from pipeline.cli.evidence import Evidence
 from pipeline.cli.runs import run
 from pipeline.domain import RoundId
 from pipeline.installation import Installation
 from pipeline.roles.comparison import without_verification
+from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
 from pipeline.setup.airflow import PROVIDER, password_file
 from pipeline.study import Study

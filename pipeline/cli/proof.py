@@ -16,10 +16,10 @@ from pipeline.audit.bundle import Bundle
 from pipeline.audit.case import Case
 from pipeline.chain.transcript import Transcript
 from pipeline.cli.audit import JsonOption, RoundNumber, print_audit
-from pipeline.cli.evidence import Evidence
 from pipeline.domain import Address, RoundId
 from pipeline.errors import EvidenceRejected, Misconfigured
 from pipeline.files import write_atomic
+from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
 
 _FEWEST_NODES = 3

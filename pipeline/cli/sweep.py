@@ -9,8 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 from pipeline.audit.audit import AuditReport
 from pipeline.audit.sweep import Sweep
-from pipeline.cli.evidence import Evidence
 from pipeline.domain import RoundId
+from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
 
 _FEW = 16

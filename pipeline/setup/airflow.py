@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipeline.files import write_atomic, write_secret
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT, Settings
+from pipeline.setup.accounts import RIGHTS, Role, hospital_role
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECRETS = ("airflow-fernet-key", "airflow-jwt", "airflow-session")
@@ -29,15 +30,20 @@ PROVIDER, AUDITOR = "provider", "auditor"
 
 @dataclass(frozen=True)
 class User:
-    """A login of the console: `role` is one of Airflow's own, Viewer, User or Admin."""
+    """An account made at set-up: its Airflow role, and that of Airflow's own whose rights this has."""
 
     name: str
     role: str
+    rights: str
 
 
 def users(hospitals: Iterable[str]) -> tuple[User, ...]:
-    """The provider administers, hospitals run and watch, the auditor reads."""
-    return (User(PROVIDER, "Admin"), User(AUDITOR, "Viewer"), *(User(f"hospital-{name}", "User") for name in hospitals))
+    """One account for the provider, the auditor and each of this installation's hospitals."""
+    return (
+        User(PROVIDER, Role.PROVIDER, RIGHTS[Role.PROVIDER]),
+        User(AUDITOR, Role.AUDITOR, RIGHTS[Role.AUDITOR]),
+        *(User(f"hospital-{name}", hospital_role(name), RIGHTS[Role.HOSPITAL]) for name in hospitals),
+    )
 
 
 def password_file(settings: Settings, user: str) -> Path:
@@ -105,9 +111,7 @@ def prepare(settings: Settings, logins: Iterable[User]) -> None:
     stamp = home(settings) / "prepared"
     if stamp.exists() and stamp.read_text() == wanted and (home(settings) / "airflow.db").exists():
         return
-    accounts = [
-        {"name": user.name, "role": user.role, "password": Secret.read(password_file(settings, user.name)).text()} for user in logins
-    ]
+    accounts = [{**asdict(user), "password": Secret.read(password_file(settings, user.name)).text()} for user in logins]
     done = subprocess.run(
         [sys.executable, str(_TEMPLATES / "prepare_airflow.py")],
         input=json.dumps(accounts),

@@ -17,9 +17,9 @@ import httpx
 import psutil
 
 from pipeline.chain.ledger import Ledger, RoundState, study_id
-from pipeline.cli.evidence import Evidence
 from pipeline.domain import RoundId, RoundStatus, Sha256
 from pipeline.installation import Installation
+from pipeline.roles.evidence import Evidence
 from pipeline.secret import Secret
 from pipeline.settings import Settings
 from pipeline.setup import services

@@ -1,6 +1,7 @@
 """Run in a process of its own, with AIRFLOW_HOME set: bring the database up to date and make the users that stdin lists.
 
-stdin: JSON [{"name", "role", "password"}]; passwords never stand in an argument or in the environment.
+stdin: JSON [{"name", "role", "rights", "password"}], `rights` being a role of Airflow's own; passwords stand in no argument and in no
+environment.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ from airflow.providers.fab.auth_manager.cli_commands.utils import get_applicatio
 with get_application_builder() as builder:
     manager = builder.sm
     for user in users:
+        role = manager.find_role(user["role"]) or manager.add_role(user["role"])
+        role.permissions = list(manager.find_role(user["rights"]).permissions)
         found = manager.find_user(username=user["name"])
         if found:
+            found.roles = [role]
+            manager.update_user(found)
             manager.reset_password(found.id, user["password"])
         elif not manager.add_user(
-            user["name"], user["name"].title(), "Wardround", f"{user['name']}@wardround.invalid",
-            manager.find_role(user["role"]), user["password"],
+            user["name"], user["name"].title(), "Wardround", f"{user['name']}@wardround.invalid", role, user["password"],
         ):  # fmt: skip
             sys.exit(f"could not create the user {user['name']}")

@@ -1,0 +1,1 @@
+"""The console: pages inside the Airflow UI for the service provider, hospitals and auditors; decides nothing and holds no data key."""

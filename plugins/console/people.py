@@ -1,0 +1,31 @@
+"""Who asks: a role, and for a hospital's people the hospital, both from the account's Airflow role and from nothing that a request says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.domain import HospitalName
+from pipeline.setup.accounts import HOSPITAL_PREFIX, Role
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who logged in."""
+
+    login: str
+    role: Role
+    hospital: HospitalName | None = None
+    """Set for the role Hospital, and for it alone."""
+
+
+def person(login: str, roles: Iterable[str]) -> Person | None:
+    """The person of an account with these Airflow roles; None unless exactly one of them is the console's."""
+    found = [role for role in (_parse(login, name) for name in roles) if role is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _parse(login: str, role: str) -> Person | None:
+    if role.startswith(HOSPITAL_PREFIX):
+        return Person(login, Role.HOSPITAL, HospitalName(role.removeprefix(HOSPITAL_PREFIX)))
+    return Person(login, Role(role)) if role in (Role.PROVIDER, Role.AUDITOR) else None
