@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.domain import RoundId, Verdict
+from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
+from tests.support.consortia import Site
+
+pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+
+
+@pytest.mark.parametrize("who", [PROVIDER, AUDITOR, of_hospital("aster")], ids=lambda who: who.role)
+def test_everybody_sees_every_round_and_what_was_decided(town: Site, finished: RoundId, who: object) -> None:
+    pages = client(town.settings, who)  # type: ignore[arg-type]
+    assert f'href="/rounds/{finished}"' in pages.get("/rounds").text
+    page = pages.get(f"/rounds/{finished}").text
+    record = town.record(finished)
+    assert record["new_model"] in page
+    for verdict in Verdict:
+        assert page.count(f'class="tag {verdict}"') == list(record["verdicts"].values()).count(verdict)
+
+
+def test_a_round_that_never_was_is_refused_in_words(town: Site) -> None:
+    answer = client(town.settings, AUDITOR).get("/rounds/999")
+    assert answer.status_code == 422
+    assert "round 999: got none of that number on the ledger" in answer.text
+
+
+def test_who_is_not_logged_in_is_sent_to_the_login(town: Site) -> None:
+    answer = client(town.settings, None).get("/rounds")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/auth/login/?next=/rounds")
