@@ -1,6 +1,6 @@
-"""kill -9 of one service in the middle of a round: it ends on the ledger, the model before holds, nothing is lost or doubled.
+"""kill -9 of services in the middle of a round: it ends on the ledger, the model before holds, nothing is lost or doubled.
 
-A party is killed in mid-round by tests/integration/roles/test_faults.py.
+Store, chain and a party alone are killed in mid-round by tests/integration/roles/test_faults.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -35,19 +35,19 @@ def kill_anvil(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kill", "during"),
+    "kills",
     [
-        pytest.param(kill_service(STORE), "share_birch", id="MinIO"),
-        pytest.param(kill_anvil, "train_birch", id="anvil"),
-        pytest.param(kill_service("airflow-scheduler"), "train_birch", id="scheduler"),
+        pytest.param([("train_birch", kill_anvil), ("share_birch", kill_service(STORE))], id="anvil, later MinIO"),
+        pytest.param([("train_birch", kill_service("airflow-scheduler"))], id="scheduler"),
     ],
 )
 @pytest.mark.timeout(400)
-def test_a_round_in_which_one_part_is_killed_ends(site: Site, kill: Callable[[Site], None], during: str) -> None:
+def test_a_round_in_which_parts_are_killed_ends(site: Site, kills: Sequence[tuple[str, Callable[[Site], None]]]) -> None:
     model, before = site.current_model("small"), len(site.rounds("small"))
     run = site.trigger("small")
-    site.await_task(run, during, "running", "success")
-    kill(site)
+    for during, kill in kills:
+        site.await_task(run, during, "running", "success")
+        kill(site)
     outcome = site.await_end(run, seconds=300)
     (state,) = site.rounds("small")[before:]
     assert state.status is {"success": RoundStatus.FINALISED, "failed": RoundStatus.ABORTED}[outcome]

@@ -125,20 +125,20 @@ def test_up_again_changes_nothing(settings: Settings) -> None:
     assert services.supervisor(settings).pids() == running
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_service_killed_outright_comes_back(settings: Settings, name: str) -> None:
+def test_every_service_killed_outright_comes_back(settings: Settings) -> None:
     manager = services.supervisor(settings)
-    before = manager.pids()[name]
-    group = [process for process in processes(settings) if os.getpgid(process.pid) == before]
-    os.kill(before, signal.SIGKILL)
+    before = manager.pids()
+    groups = [process for process in processes(settings) if os.getpgid(process.pid) in before.values()]
+    for name in NAMES:
+        os.kill(before[name], signal.SIGKILL)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while manager.pids().get(name) in (before, None):
+    while any(manager.pids().get(name) in (before[name], None) for name in NAMES):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     await_health(settings)
-    _, left = psutil.wait_procs(group, timeout=30)
+    _, left = psutil.wait_procs(groups, timeout=30)
     alive = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-    assert alive == [], "children of the killed process outlived it"
+    assert alive == [], "children of a killed process outlived it"
 
 
 def test_services_whose_manager_was_killed_are_ended_before_others_start(settings: Settings) -> None:
