@@ -13,7 +13,7 @@ FIND_PYTHON = for python in $${PYTHON:-} python3.11 python3 "$$(uv python find -
 	if [ "$$("$$python" -c 'import sys; print(sys.version_info[:2] == (3, 11))' 2>/dev/null)" = True ]; then echo "$$python"; exit 0; fi; done; \
 	echo "found no Python 3.11; install it (Debian: apt-get install python3.11 python3.11-venv; else: uv python install 3.11), or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1
 
-.PHONY: help setup demo test test-bft bench-poisoning check lock clean distclean bench-mpc
+.PHONY: help setup demo test test-bft bench-mpc bench-poisoning screenshots check lock clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -39,6 +39,9 @@ bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU
 bench-poisoning: setup  ## the base cell of attacks against defences, anew, with two processes
 	@$(PY) -m benchmarks.poisoning --cell base --fresh
 	@$(PY) -m benchmarks.poisoning.pictures
+
+screenshots: setup  ## a picture of every page of the console, into build/screenshots; needs a Chromium
+	@$(PY) -m tests.support.screenshots
 
 check: setup  ## formatting, lint, types, import direction, compose schema
 	@.venv/bin/ruff format --check --quiet .

@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.mpc.engines import engine
 from pipeline.settings import Settings
+from tests.support import browser
 from tests.support.minio import StoreServer
 
 HERE = Path(__file__).parent
@@ -26,6 +27,7 @@ ENGINES_AND_SERVICES = {
     "forge": "forge",
     "slither": "slither",
     "airflow": "Airflow",
+    "chromium": "Chromium",
     "bft": "BFT chain of four validators",
 }
 """Marker to name; a marker that no test carries is reported as not tested."""
@@ -39,7 +41,9 @@ _seconds: Counter[str] = Counter()
 
 @cache
 def _missing(marker: str) -> str | None:
-    """Why a test with this marker cannot run here; only MP-SPDZ may be missing, set-up brings all else."""
+    """Why a test with this marker cannot run here; only MP-SPDZ and a browser may be missing, set-up brings all else."""
+    if marker == "chromium":
+        return None if browser.command() else "install it (Debian: apt-get install chromium)"
     problems = engine("mp-spdz", Settings.load()).problems() if marker == "mp_spdz" else ()
     return "; ".join(problems) or None
 

@@ -1,0 +1,59 @@
+"""Every page, as each role sees it, in a real browser: usable by anybody, at a desk and on a telephone, with nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from pipeline.domain import RoundId
+from pipeline.settings import PROJECT
+from plugins.console.people import Person
+from tests.support.browser import WIDTHS, chromium
+from tests.support.console import AUDITOR, PROVIDER, of_hospital, served
+from tests.support.consortia import Site
+from tests.support.pages import pages
+from tests.support.rounds import Play
+
+pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
+
+_AXE = PROJECT / "node_modules" / "axe-core" / "axe.min.js"
+_FAULTS = """async () => (await axe.run()).violations
+    .filter(fault => ["serious", "critical"].includes(fault.impact))
+    .map(fault => `${fault.id}: ${fault.nodes.map(node => node.html).join(" | ")}`)"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.mark.parametrize("who", [PROVIDER, AUDITOR, of_hospital("aster")], ids=lambda who: who.role)
+def test_every_page_is_usable_by_anybody_and_fits_its_screen(
+    town: Site, play: Play, finished: RoundId, browser: Browser, who: Person
+) -> None:
+    paths = list(pages(town.settings, who, {"number": finished, "name": play.study.name}))
+    assert paths
+    trouble: list[str] = []
+    with served(town.settings, who) as address:
+        page, checked = browser.new_page(), browser.new_page(bypass_csp=True)  # axe is injected
+        page.on("console", lambda message: trouble.extend([message.text] if message.type == "error" else []))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda request: trouble.extend([] if request.url.startswith((address, "data:")) else [request.url]))
+        for path in paths:
+            page.set_viewport_size({"width": WIDTHS[1], "height": 844})
+            page.goto(address + path)
+            trouble += [f"{path}: {wide} px at {WIDTHS[1]}" for wide in _too_wide(page)]
+            checked.goto(address + path)
+            checked.add_script_tag(path=_AXE)
+            trouble += [f"{path}: {fault}" for fault in checked.evaluate(_FAULTS)]
+        page.close()
+        checked.close()
+    assert trouble == []
+
+
+def _too_wide(page: Page) -> list[int]:
+    width = page.evaluate("document.documentElement.scrollWidth")
+    return [width] if width > WIDTHS[1] else []
