@@ -25,9 +25,11 @@ from airflow.providers.fab.auth_manager.cli_commands.utils import get_applicatio
 
 with get_application_builder() as builder:
     manager = builder.sm
+    # Without it Airflow's menu lacks the console.
+    sees_menu = manager.create_permission("can_read", "Plugins")
     for user in users:
         role = manager.find_role(user["role"]) or manager.add_role(user["role"])
-        role.permissions = list(manager.find_role(user["rights"]).permissions)
+        role.permissions = [*manager.find_role(user["rights"]).permissions, sees_menu]
         found = manager.find_user(username=user["name"])
         if found:
             found.roles = [role]
