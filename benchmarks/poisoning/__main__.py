@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 
 from benchmarks.poisoning import results
+from benchmarks.poisoning.campaign import commit, play
 from benchmarks.poisoning.cells import CELLS
-from benchmarks.poisoning.simulate import run
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -36,24 +34,10 @@ def main(
     if fresh and runs.exists():
         again = {results.key(vars(case)) for case in cases}
         runs.write_text("".join(json.dumps(each) + "\n" for known, each in results.read(runs).items() if known not in again))
-    missing = results.wanted(cases, runs)
     started = time.monotonic()
-    runs.parent.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(processes) as pool, runs.open("a") as file:
-        for first in range(0, len(missing), processes):
-            if seconds is not None and time.monotonic() - started > seconds:
-                break
-            for found in pool.map(run, missing[first : first + processes]):
-                file.write(json.dumps(found) + "\n")
-                file.flush()
-    left = len(results.wanted(cases, runs))
-    results.write_rows(results.read(runs).values(), _commit(), out)
+    left = play(cases, runs, processes=processes, seconds=seconds)
+    results.write_rows(results.read(runs).values(), commit(), out)
     typer.echo(f"{len(cases) - left} of {len(cases)} runs done, {left} left; {time.monotonic() - started:.0f} s")
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -14,6 +15,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
+from benchmarks.poisoning.defences import DEFENCES
+from benchmarks.poisoning.experiment import main
+from benchmarks.poisoning.simulate import WARDROUND, WITHOUT_INFERENCE
 from pipeline.settings import PROJECT
 from pipeline.study import Study
 
@@ -25,7 +30,7 @@ import airflow.sdk
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 sys.path.insert(0, "dags")
 before = set(sys.modules)
-import rounds
+import poisoning_lab, rounds
 
 def tasks(dag):
     return {
@@ -39,6 +44,7 @@ def tasks(dag):
 dags = [value for value in vars(rounds).values() if isinstance(value, airflow.sdk.DAG)]
 print("READ" + json.dumps({
     "imported": sorted(set(sys.modules) - before),
+    "form": poisoning_lab.dag.params.dump(),
     "dags": {dag.dag_id: {"tasks": tasks(dag), "active": dag.max_active_runs, "catchup": dag.catchup} for dag in dags},
 }))
 """
@@ -82,6 +88,14 @@ def each(step: str, actors: Iterable[str]) -> list[str]:
 
 def test_parsing_imports_nothing_heavy(shipped: dict[str, Any]) -> None:
     assert [name for name in HEAVY if name in shipped["imported"]] == []
+
+
+def test_the_laboratory_is_asked_for_by_a_form_whose_values_an_experiment_takes(shipped: dict[str, Any]) -> None:
+    form = shipped["form"]
+    experiment = inspect.signature(main).parameters
+    assert {name.removesuffix("s") if name in ("attacks", "defences") else name for name in form} == set(experiment) - {"out"}
+    assert set(form["attacks"]) <= {NONE, *ATTACKS, *(name + FIT for name in ATTACKS)}
+    assert set(form["defences"]) <= {WARDROUND, WITHOUT_INFERENCE, *DEFENCES}
 
 
 def test_every_study_file_gives_one_dag(shipped: dict[str, Any]) -> None:
