@@ -89,14 +89,14 @@ class Bundle:
         return tuple(Held(name.removeprefix(f"{bucket}/")) for name in self._files if name.startswith(start))
 
     def json(self, name: str) -> Mapping[str, Any]:
-        """A file's JSON object; raises EvidenceRejected when it is none."""
+        """A file's JSON object; raises EvidenceRejected when it is none, ObjectMissing."""
+        data = self._files.get(name)
+        if data is None:
+            raise ObjectMissing(f"{name}: got none in the bundle")
         try:
-            content = json.loads(self._files[name])
-        except (KeyError, ValueError) as error:
-            raise EvidenceRejected(f"{name}: got {type(error).__name__} from the bundle, want a JSON object") from error
-        if not isinstance(content, dict):
-            raise EvidenceRejected(f"{name}: got no JSON object from the bundle")
-        return content
+            return canonical.read_object(data)
+        except EvidenceRejected as error:
+            raise EvidenceRejected(f"{name}: {error}") from error
 
     def record(self, round_id: RoundId) -> RoundRecord:
         """The one record in the bundle, whose names say whom to look up; what it claims is not checked here."""

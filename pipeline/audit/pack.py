@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pydantic import TypeAdapter, ValidationError
-
-from pipeline.evidence.canonical import canonical_json, sha256
+from pipeline.errors import EvidenceRejected
+from pipeline.evidence.canonical import canonical_json, read_object, sha256
 
 SUFFIX = "pack"
 """Of the object's key among a round's reports."""
-
-_TEXTS = TypeAdapter(dict[str, str])
 
 
 def pack(objects: Iterable[tuple[str, bytes]]) -> bytes:
@@ -31,8 +28,7 @@ def pack(objects: Iterable[tuple[str, bytes]]) -> bytes:
 def unpack(data: bytes) -> Mapping[str, bytes]:
     """Key to bytes, for every entry whose key ends in the digest of its text."""
     try:
-        # Not Python's own parser: deep nesting can overflow its stack.
-        found = {key: text.encode() for key, text in _TEXTS.validate_json(data, strict=True).items()}
-    except ValidationError:
+        found = {key: text.encode() for key, text in read_object(data).items() if isinstance(text, str)}
+    except EvidenceRejected:
         return {}
     return {key: value for key, value in found.items() if key.rpartition("/")[2].partition(".")[0] == sha256(value)}

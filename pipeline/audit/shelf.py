@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,7 +12,7 @@ from pipeline.audit.ports import ObjectStore, Version
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected, ObjectMissing
 from pipeline.evidence import signing
-from pipeline.evidence.canonical import canonical_json
+from pipeline.evidence.canonical import canonical_json, read_object
 from pipeline.places import Place
 
 
@@ -98,12 +97,10 @@ class Shelf:
     def json(self, place: Place, digest: Sha256) -> Mapping[str, Any]:
         """A canonical JSON object; raises EvidenceRejected naming the object when it is none."""
         data = self.read(place, digest)
-        try:
-            value = json.loads(data)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict) or canonical_json(value) != data:
-            raise EvidenceRejected(f"{place.bucket}/{place.key(digest)}: got {len(data)} bytes, want a canonical JSON object")
+        with naming(place, digest):
+            value = read_object(data)
+            if canonical_json(value) != data:
+                raise EvidenceRejected(f"got {len(data)} bytes of JSON that is not canonical, want sorted compact JSON")
         return value
 
 

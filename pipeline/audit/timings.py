@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pipeline import places
@@ -10,6 +9,7 @@ from pipeline.audit.ports import ObjectStore
 from pipeline.audit.shelf import Shelf, read_sole
 from pipeline.domain import RoundId, Sha256
 from pipeline.errors import WardroundError
+from pipeline.evidence.canonical import read_object
 
 _STAGES = (
     *("prepare", "open_round", "validate", "train", "share", "commit"),
@@ -31,11 +31,9 @@ def stored_report(shelf: Shelf, round_id: RoundId) -> dict[str, Any] | None:
     place = places.report(round_id, "json")
     for digest in shelf.digests(place):
         try:
-            value = json.loads(shelf.read(place, digest))
-        except (WardroundError, ValueError):
+            return read_object(shelf.read(place, digest))
+        except WardroundError:
             continue
-        if isinstance(value, dict):
-            return value
     return None
 
 
@@ -59,7 +57,7 @@ def _posted_seconds(store: ObjectStore, round_id: RoundId) -> dict[str, float]:
         stage, _, name = rest.partition("/")
         try:
             data = read_sole(store, places.MAILBOX, version.key, Sha256(name.partition(".")[0]), (version,))
-            seconds = float(json.loads(data)["seconds"])
+            seconds = float(read_object(data)["seconds"])
         except (WardroundError, ValueError, KeyError, TypeError):
             continue
         if stage in _STAGES and 0 <= seconds <= _LONGEST_SECONDS:

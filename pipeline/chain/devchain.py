@@ -28,7 +28,8 @@ from eth_utils.crypto import keccak
 
 from pipeline.chain.anvil import Anvil, RpcFailure, loadable
 from pipeline.chain.devhttp import NAME, refusal, serve
-from pipeline.errors import Misconfigured, Unavailable, WardroundError
+from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable, WardroundError
+from pipeline.evidence.canonical import read_json
 from pipeline.files import write_atomic
 
 CHAIN_ID = 31337
@@ -121,8 +122,8 @@ class DevelopmentChain:
     def answer(self, body: bytes) -> dict[str, Any]:
         """The JSON-RPC response to one request."""
         try:
-            request = json.loads(body)
-        except ValueError:
+            request = read_json(body)
+        except EvidenceRejected:
             return refusal(None, -32700, "got no JSON")
         if isinstance(request, list):
             return refusal(None, -32600, f"{NAME} takes no batches; send requests one at a time")

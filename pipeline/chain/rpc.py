@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import requests
 from web3 import HTTPProvider, Web3
@@ -14,9 +15,11 @@ from web3.exceptions import (
     Web3RPCError,
 )
 from web3.middleware import ExtraDataToPOAMiddleware
+from web3.types import RPCResponse
 
 from pipeline.chain.contract import refusal
-from pipeline.errors import Misconfigured, Unavailable
+from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable
+from pipeline.evidence.canonical import read_object
 
 _TIMEOUT_SECONDS = 30
 
@@ -37,8 +40,16 @@ def chain_id(rpc_url: str) -> int:
         return int(_client(rpc_url).eth.chain_id)
 
 
+class _Provider(HTTPProvider):
+    """HTTP whose answers are read like everybody else's JSON."""
+
+    @staticmethod
+    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+        return cast(RPCResponse, read_object(raw_response))
+
+
 def _client(rpc_url: str) -> Web3:
-    web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": _TIMEOUT_SECONDS}))
+    web3 = Web3(_Provider(rpc_url, request_kwargs={"timeout": _TIMEOUT_SECONDS}))
     # A QBFT block carries its validators and their seals where Ethereum has 32 bytes; other chains' blocks pass unchanged.
     web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return web3
@@ -57,5 +68,7 @@ def border(what: str) -> Iterator[None]:
         ) from error
     except Web3RPCError as error:
         raise Unavailable(f"{what}: the chain answered with an error: {error.message or error}; try again") from error
+    except EvidenceRejected as error:
+        raise Unavailable(f"{what}: {error}; is this the JSON-RPC of a chain?") from error
     except (requests.RequestException, Web3Exception, OSError) as error:
         raise Unavailable(f"{what}: the chain did not answer ({type(error).__name__}); check that it runs (`wardround status`)") from error

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Self
 
 import rlp
 from eth_account import Account
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from rlp.exceptions import RLPException
 from web3 import Web3
+from web3.exceptions import Web3Exception
 
 from pipeline.chain import contract, events, rpc
 from pipeline.chain.events import Event, FinalisedEvent, Place, StudyRegisteredEvent
@@ -23,6 +26,35 @@ from pipeline.errors import EvidenceRejected
 from pipeline.evidence import signing
 
 _LEGACY_FIELDS = 9
+
+_Natural = Annotated[int, Field(ge=0, lt=1 << 64)]
+_Hex = Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{2})*$")]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Log(_Form):
+    topics: list[_Hex]
+    data: _Hex
+
+
+class _Sent(_Form):
+    raw: _Hex
+    block: _Natural
+    block_hash: str
+    time: _Natural
+    gas_used: _Natural
+    logs: list[_Log]
+
+
+class _Content(_Form):
+    chain_id: _Natural
+    contract: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
+    development: bool
+    round: _Natural
+    transactions: list[_Sent]
 
 
 def export(web3: Web3, chain_id: int, address: Address, state: RoundState, development: bool) -> dict[str, Any]:
@@ -69,6 +101,22 @@ class Transcript:
     content: Mapping[str, Any]
     nodes_: tuple[Address, ...]
 
+    @classmethod
+    def read(cls, content: Mapping[str, Any], nodes: tuple[Address, ...]) -> Self:
+        """A transcript that `export` wrote; raises EvidenceRejected naming the field that has another form."""
+        try:
+            _Content.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "transcript"
+            raise EvidenceRejected(f"ledger.json: {where}: {first['msg']}; ask for the bundle again") from error
+        return cls(content, nodes)
+
+    @property
+    def round_id(self) -> RoundId:
+        """The round that it says it is about."""
+        return RoundId(self.content["round"])
+
     @property
     def chain_id(self) -> int:
         """The chain's number."""
@@ -87,6 +135,15 @@ class Transcript:
     @cached_property
     def state(self) -> RoundState:
         """The round by the events in the receipts; raises EvidenceRejected when they do not fit the signed calls."""
+        try:
+            return self._checked()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RLPException, Web3Exception) as error:
+            # Whatever its author put into transactions and logs, the reader gets a finding.
+            raise EvidenceRejected(
+                f"round {self.round_id}: got transactions or logs of a form that no ledger makes ({type(error).__name__})"
+            ) from error
+
+    def _checked(self) -> RoundState:
         found = [event for sent in self.content["transactions"] for event in self._events(sent)]
         states = assemble(found)
         if len(states) != 1 or states[0].round != self.content["round"]:

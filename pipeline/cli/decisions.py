@@ -11,6 +11,7 @@ import typer
 from pipeline.cli.studies import Actor, StudyName
 from pipeline.domain import HospitalName, NodeName, RoundId
 from pipeline.errors import EvidenceRejected
+from pipeline.evidence.canonical import read_object
 from pipeline.files import write_atomic
 from pipeline.roles import decisions
 
@@ -39,8 +40,10 @@ def sign(
 @release.command()
 def send(files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files of a majority.")]) -> None:
     """Put a release that a majority of the nodes signed on the ledger; it counts from the next round on."""
-    try:
-        signed = [json.loads(file.read_text()) for file in files]
-    except ValueError as error:
-        raise EvidenceRejected(f"got a file that is no JSON ({error}), want what `wardround release sign` wrote") from error
+    signed = []
+    for file in files:
+        try:
+            signed.append(read_object(file.read_bytes()))
+        except EvidenceRejected as error:
+            raise EvidenceRejected(f"{file}: {error}; want what `wardround release sign` wrote") from error
     typer.echo(f"{decisions.send_release(signed)} takes part again from the next round on")

@@ -43,10 +43,10 @@ def verify(
 ) -> None:
     """Check a proof bundle with no network, trusting nobody but the nodes in FILE; exit code 1 naming the first thing that does not fit."""
     held = Bundle(file.read_bytes())
-    content = held.json("ledger.json")
-    round_id = RoundId(int(content.get("round", 0)))
     known, ledger = _trusted(nodes)
-    transcript = Transcript(content, _in_order(held, round_id, known))
+    content = held.json("ledger.json")
+    round_id = Transcript.read(content, ()).round_id
+    transcript = Transcript.read(content, _in_order(held, round_id, known))
     if ledger is not None and ledger != (transcript.chain_id, transcript.contract):
         raise EvidenceRejected(f"{file}: got a round of chain {transcript.chain_id}, contract {transcript.contract}; want {ledger}")
     found = bundle.verify(round_id, held, transcript, None if model is None else model.read_bytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Sequence
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.datasets.base import RECORDS
-from pipeline.errors import FileRejected
+from pipeline.errors import EvidenceRejected, FileRejected
+from pipeline.evidence.canonical import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +35,8 @@ def from_json(text: str, where: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = read_json(text.encode())
+    except (EvidenceRejected, UnicodeEncodeError):
         found = None
     rows = found if isinstance(found, list) else [found]
     if not rows or not all(isinstance(row, dict) for row in rows):

@@ -1,4 +1,4 @@
-"""Canonical bytes of JSON values, and their digests (RFC 8785 for the values that we allow: no floats)."""
+"""Canonical bytes of JSON values, their digests (RFC 8785 for the values that we allow: no floats), and the one reader of others' JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from pipeline.domain import Sha256
+from pipeline.errors import EvidenceRejected
+
+LARGEST_JSON = 64 << 20
+"""Bytes of JSON that are read unless the reader knows better; a round's pack of a hundred hospitals is far smaller."""
 
 
 def sha256(data: bytes) -> Sha256:
@@ -19,6 +25,26 @@ def canonical_json(value: Any) -> bytes:
     """Sorted, compact UTF-8 JSON; raises TypeError on floats, whose text differs between writers."""
     _refuse_floats(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def read_json(data: bytes, largest: int = LARGEST_JSON) -> Any:
+    """The value of somebody else's JSON; raises EvidenceRejected when it is none, over `largest` bytes or nested over 200 levels."""
+    if len(data) > largest:
+        raise EvidenceRejected(f"got {len(data)} bytes of JSON, want at most {largest}")
+    try:
+        # Not Python's own parser: it recurses as deep as the text says, and py_ecc, which web3 loads, lifts the interpreter's limit
+        # so far that the machine's stack overflows first.
+        return from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise EvidenceRejected(f"got {len(data)} bytes that are no JSON ({error}), want JSON nested at most 200 levels deep") from error
+
+
+def read_object(data: bytes, largest: int = LARGEST_JSON) -> dict[str, Any]:
+    """Like `read_json`, and raises EvidenceRejected on any value but an object."""
+    value = read_json(data, largest)
+    if not isinstance(value, dict):
+        raise EvidenceRejected(f"got JSON {type(value).__name__}, want an object")
+    return value
 
 
 def digest(value: Any) -> Sha256:

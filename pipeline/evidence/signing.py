@@ -7,7 +7,6 @@ Source: EIP-712; `contracts/Ledger.sol`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -20,10 +19,13 @@ from eth_utils.crypto import keccak
 
 from pipeline.domain import Address, Change, Context, HospitalKey, Kind, NodeKey, NodeSet, Release, Result, Statement, sha256_text
 from pipeline.errors import EvidenceRejected
-from pipeline.evidence.canonical import canonical_json, digest
+from pipeline.evidence.canonical import canonical_json, digest, read_object
 from pipeline.identity import SigningKey
 
 _DOMAIN_NAME, _DOMAIN_VERSION = "Wardround", "1"
+
+LARGEST_STATEMENT = 1 << 20
+"""Bytes of a signed statement."""
 
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 """Half the order of secp256k1: a canonical signature's s is not above it."""
@@ -101,10 +103,12 @@ def to_bytes(statement: Statement) -> bytes:
 def from_bytes(data: bytes) -> Statement:
     """Parse stored bytes; raises EvidenceRejected on anything but the canonical form of a statement."""
     try:
-        value = json.loads(data)
+        value = read_object(data, LARGEST_STATEMENT)
         statement = Statement(Kind(value["kind"]), value["signer"], value["body"], value["signature"])
         canonical = to_bytes(statement)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except EvidenceRejected as error:
+        raise EvidenceRejected(f"no signed statement: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise EvidenceRejected(
             f"got {len(data)} bytes that are no signed statement ({type(error).__name__}), want canonical JSON"
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from typing import Any
 from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected, ObjectMissing, Unavailable
-from pipeline.evidence.canonical import canonical_json, sha256
-from pipeline.evidence.signing import from_bytes, to_bytes
+from pipeline.evidence.canonical import canonical_json, read_object, sha256
+from pipeline.evidence.signing import LARGEST_STATEMENT, from_bytes, to_bytes
 from pipeline.places import Place
 from pipeline.store.objects import Store, key_digest
 
-_MAX_STATEMENT_BYTES = 1 << 20
 _POLL_SECONDS = 0.2
 
 
@@ -50,7 +48,7 @@ class Board:
 
     def statement(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, digest: Sha256) -> Statement:
         """The statement with this digest; raises EvidenceRejected unless it names `signer` and `kind`."""
-        found = from_bytes(self.fetch(places.statement(round_id, kind, signer), digest, _MAX_STATEMENT_BYTES))
+        found = from_bytes(self.fetch(places.statement(round_id, kind, signer), digest, LARGEST_STATEMENT))
         if found.signer != signer or found.kind is not kind:
             raise EvidenceRejected(f"{signer}: got a {found.kind} by {found.signer} in the place of its {kind}")
         return found
@@ -84,14 +82,11 @@ class Board:
 
     def json(self, place: Place, digest: Sha256) -> dict[str, Any]:
         """A JSON object by digest; raises EvidenceRejected when it is none."""
-        data = self.fetch(place, digest, _MAX_STATEMENT_BYTES)
+        data = self.fetch(place, digest, LARGEST_STATEMENT)
         try:
-            value = json.loads(data)
-        except ValueError as error:
-            raise EvidenceRejected(f"{place.bucket}/{place.key(digest)}: got {len(data)} bytes that are no JSON") from error
-        if not isinstance(value, dict):
-            raise EvidenceRejected(f"{place.bucket}/{place.key(digest)}: got JSON {type(value).__name__}, want an object")
-        return value
+            return read_object(data, LARGEST_STATEMENT)
+        except EvidenceRejected as error:
+            raise EvidenceRejected(f"{place.bucket}/{place.key(digest)}: {error}") from error
 
     def post_json(self, place: Place, value: Mapping[Any, Any]) -> Sha256:
         """Post canonical JSON; its digest."""

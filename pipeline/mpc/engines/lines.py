@@ -7,6 +7,9 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.errors import EvidenceRejected
+from pipeline.evidence.canonical import read_object
+
 _LONGEST = 4096
 
 
@@ -24,10 +27,10 @@ def receive(connection: ssl.SSLSocket) -> dict[str, Any]:
         if not byte or len(line) > _LONGEST:
             raise EOFError
         line += byte
-    content = json.loads(line)
-    if not isinstance(content, dict):
-        raise ValueError("not an object")
-    return content
+    try:
+        return read_object(line)
+    except EvidenceRejected as error:
+        raise ValueError(str(error)) from error
 
 
 def printable(value: object) -> str:

@@ -19,6 +19,7 @@ from pipeline.audit.case import Case
 from pipeline.cli import commands
 from pipeline.domain import RoundId
 from pipeline.errors import EvidenceRejected, WardroundError
+from pipeline.evidence.canonical import sha256
 from tests.support.chains import CHAIN_ID
 from tests.support.finished_rounds import consortium, key, model
 
@@ -179,6 +180,40 @@ def test_a_transcript_that_was_changed_is_refused(packed: bytes, finished: Round
     nodes = tmp_path / "nodes.yaml"
     nodes.write_text(yaml.safe_dump({name: key(name).address for name in finished.maker.of.nodes}))
     _refused(data, nodes)
+
+
+@pytest.mark.usefixtures("_offline")
+@pytest.mark.parametrize(
+    "odd", [None, [], {}, "", "zz", -1, 1 << 80, 1.5, True, [[]], {"a": []}], ids=lambda value: json.dumps(value).replace(" ", "")[:12]
+)
+def test_a_transcript_of_any_other_form_is_refused_with_a_clear_message(packed: bytes, members: Path, odd: object) -> None:
+    whole = json.loads(zipfile.ZipFile(io.BytesIO(packed)).read("ledger.json"))
+    places_of = [(), *((name,) for name in whole), ("transactions", 0), *(("transactions", 0, name) for name in whole["transactions"][0])]
+    places_of += [("transactions", 0, "logs", 0), *(("transactions", 0, "logs", 0, name) for name in ("topics", "data"))]
+    for path in places_of:
+        content = json.loads(json.dumps({"": whole}))
+        inside, last = content, ""
+        for step in path:
+            inside, last = inside[last], step
+        if type(inside[last]) is type(odd) and (odd is True or last in ("data", "raw", "block_hash")):
+            continue
+        inside[last] = odd
+        data = json.dumps(content[""]).encode()
+        _refused(_changed(packed, lambda files, data=data: files.update({"ledger.json": data})), members)  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("_offline")
+@pytest.mark.parametrize("name", ["ledger.json", "record", "vote", "commit", "manifest"])
+def test_deeply_nested_json_in_a_bundle_is_refused(packed: bytes, members: Path, name: str) -> None:
+    deep = b'{"a":' * 1_000_000
+
+    def change(files: dict[str, bytes]) -> None:
+        key = name if name in files else next(key for key in files if f"/{name}/" in key)
+        folder = key.rpartition("/")[0]
+        files[key] = deep
+        files[f"{folder}/{sha256(deep)}.json"] = deep
+
+    _refused(_changed(packed, change), members)
 
 
 def test_what_is_no_zip_file_is_refused() -> None:

@@ -50,7 +50,8 @@ class Besu:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 answer = besu.answers[asked["method"]]
                 kind = "error" if isinstance(answer, dict) and "code" in answer else "result"
-                body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], kind: answer}).encode()
+                raw = isinstance(answer, bytes)
+                body = answer if raw else json.dumps({"jsonrpc": "2.0", "id": asked["id"], kind: answer}).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -96,4 +97,13 @@ def test_a_custom_error_is_named_although_its_message_is_besus(besu: Besu) -> No
 def test_an_error_that_is_no_revert_says_what_the_chain_said(besu: Besu) -> None:
     besu.answers["eth_call"] = {"code": -32007, "message": "Sender account not authorized to send transactions"}
     with pytest.raises(Unavailable, match="not authorized to send"):
+        ledger(besu).status(RoundId(7))
+
+
+@pytest.mark.parametrize(
+    "answer", [b"[" * 5_000_000, b'{"result":' * 2_000_000, b"<html>", b"[]"], ids=["lists", "objects", "page", "list"]
+)
+def test_an_answer_that_is_no_json_rpc_ends_as_no_answer(besu: Besu, answer: bytes) -> None:
+    besu.answers["eth_call"] = answer
+    with pytest.raises(Unavailable, match="is this the JSON-RPC of a chain"):
         ledger(besu).status(RoundId(7))
