@@ -245,12 +245,10 @@ def _vote(case: Case, node: Node, signature: str) -> Statement:
 
 
 def _voter(case: Case, signature: str) -> Node:
+    signer = signing.voter(case.result, signature, case.ledger.chain_id, case.ledger.contract)
     for node in case.record.nodes:
-        try:
-            signing.check_vote(_vote(case, node, signature), case.ledger.chain_id, case.ledger.contract, node.address)
-        except EvidenceRejected:
-            continue
-        return node
+        if node.address == signer:
+            return node
     raise EvidenceRejected(f"round {case.round}: the ledger counted a signature that no node of the study made over this result")
 
 

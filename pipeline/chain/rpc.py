@@ -15,7 +15,7 @@ from web3.exceptions import (
     Web3RPCError,
 )
 from web3.middleware import ExtraDataToPOAMiddleware
-from web3.types import RPCResponse
+from web3.types import RPCEndpoint, RPCResponse
 
 from pipeline.chain.contract import refusal
 from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable
@@ -49,7 +49,10 @@ class _Provider(HTTPProvider):
 
 
 def _client(rpc_url: str) -> Web3:
-    web3 = Web3(_Provider(rpc_url, request_kwargs={"timeout": _TIMEOUT_SECONDS}))
+    # web3 asks for the chain's id twice with every read; `connect` has checked it.
+    cached = {RPCEndpoint("eth_chainId")}
+    options = {"timeout": _TIMEOUT_SECONDS}
+    web3 = Web3(_Provider(rpc_url, request_kwargs=options, cache_allowed_requests=True, cacheable_requests=cached))
     # A QBFT block carries its validators and their seals where Ethereum has 32 bytes; other chains' blocks pass unchanged.
     web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return web3

@@ -42,7 +42,10 @@ class Store:
     def __init__(self, endpoint: str, credentials: StoreCredentials) -> None:
         self.endpoint = endpoint
         self._actor = credentials.access_key
-        self._client: Any = boto3.client(
+        session = boto3.Session()
+        # When an object was written is nobody's evidence, and reading it as a time is most of what a listing costs.
+        session._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+        self._client: Any = session.client(
             "s3",
             endpoint_url=endpoint,
             region_name="us-east-1",

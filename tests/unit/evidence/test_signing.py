@@ -67,6 +67,27 @@ def test_what_is_signed_is_the_typed_data_of_eip_712(kind: Kind, context: Contex
     assert signing._statement_message(kind, BODY, context) == encode_typed_data(domain, types, content)
 
 
+@pytest.mark.parametrize("result", [RESULT, replace(RESULT, round=RoundId(2**64 - 1), verdicts=2**256 - 1), replace(RESULT, verdicts=0)])
+def test_a_vote_signs_the_typed_data_of_eip_712_as_the_contract_checks_it(result: Result) -> None:
+    names = {"round": "round", "study_digest": "studyDigest", "commit_root": "commitRoot", "verdicts": "verdicts"}
+    names |= {"previous_model": "previousModel", "new_model": "newModel", "record": "record"}
+    domain = {"name": "Wardround", "version": "1", "chainId": CONTEXT.chain_id, "verifyingContract": CONTEXT.contract}
+    values = {field: getattr(result, field) for field in names}
+    content = {names[field]: bytes.fromhex(value) if isinstance(value, str) else value for field, value in values.items()}
+    forms = {"round": "uint64", "verdicts": "uint256"}
+    types = {"Result": [{"name": name, "type": forms.get(name, "bytes32")} for name in names.values()]}
+    assert signing._result_message(result, CONTEXT.chain_id, CONTEXT.contract) == encode_typed_data(domain, types, content)
+
+
+def test_whoever_signed_a_result_is_found_from_the_signature_alone() -> None:
+    vote = signing.sign_vote("alder", RESULT, CONTEXT.chain_id, CONTEXT.contract, KEY)
+    assert signing.voter(RESULT, vote.signature, CONTEXT.chain_id, CONTEXT.contract) == KEY.address
+    assert signing.voter(replace(RESULT, verdicts=1), vote.signature, CONTEXT.chain_id, CONTEXT.contract) != KEY.address
+    for malformed in ("", "zz", vote.signature[:-2], vote.signature[:-2] + "1d", "00" * 64 + "1b"):
+        with pytest.raises(EvidenceRejected, match="malformed signature"):
+            signing.voter(RESULT, malformed, CONTEXT.chain_id, CONTEXT.contract)
+
+
 @pytest.mark.parametrize("field", ["study_digest", "previous_model"])
 def test_a_context_without_digests_is_refused(field: str) -> None:
     with pytest.raises(EvidenceRejected, match="no SHA-256"):
