@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import places
-from pipeline.chain.outbox import Outbox
 from pipeline.domain import HospitalName, Kind, NodeName, Release, RoundId, RoundStatus, Sha256
 from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence import signing
-from pipeline.installation import Installation
 from pipeline.roles.desk import Desk, Sitting, hospital_desk, node_desk, provider_desk
 from pipeline.roles.lineage import lineage
 from pipeline.settings import Settings
@@ -23,7 +21,7 @@ def commit_directly(study: str, round_id: RoundId, name: HospitalName, settings:
     found = desk.board.digests(places.statement(round_id, Kind.MANIFEST, name))
     if len(found) != 1:
         raise Refused(f"round {round_id}: {name} posted {len(found)} manifests, want one; share first, then commit it directly")
-    _outbox(desk).send(desk.ledger.commit_directly(round_id, found[0]), f"commit-directly-{round_id}")
+    desk.outbox().send(desk.ledger.commit_directly(round_id, found[0]), f"commit-directly-{round_id}")
     return found[0]
 
 
@@ -59,14 +57,9 @@ def send_release(signed: Sequence[dict[str, Any]], settings: Settings | None = N
     if len(signatures) < threshold:
         raise Refused(f"{hospital}: {len(signatures)} nodes signed the release, want {threshold}")
     call = desk.ledger.release_hospital(desk.study_id, release.hospital, list(signatures.values()))
-    _outbox(desk).send(call, f"release-{release.study[:16]}-{release.change}")
+    desk.outbox().send(call, f"release-{release.study[:16]}-{release.change}")
     return hospital
 
 
 def _release(desk: Desk, hospital: HospitalName) -> Release:
     return Release(desk.study_id, desk.ledger.study(desk.study_id).changes + 1, desk.consortium.hospital(hospital))
-
-
-def _outbox(desk: Desk) -> Outbox:
-    rpc = Installation.load(desk.settings.installation).rpc
-    return Outbox(desk.identity.home / "outbox", desk.identity.key, rpc, desk.ledger.chain_id)

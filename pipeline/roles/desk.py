@@ -18,6 +18,7 @@ from nacl.public import PublicKey
 from pipeline import places
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus, Ledger, RoundState, study_id
+from pipeline.chain.outbox import Outbox
 from pipeline.consortium import Consortium
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement, sha256_text
 from pipeline.errors import EvidenceRejected, Misconfigured, Refused
@@ -105,6 +106,11 @@ class Desk:
         if places.by_node(kind):
             return self.node_address(NodeName(signer))
         return self.consortium.hospital(HospitalName(signer))
+
+    def outbox(self) -> Outbox:
+        """The sender of this actor's own transactions."""
+        rpc = Installation.load(self.settings.installation).rpc
+        return Outbox(self.identity.home / "outbox", self.identity.key, rpc, self.ledger.chain_id)
 
     def context(self, round_id: RoundId, previous_model: Sha256) -> Context:
         """What this study's statements and envelopes of a round are bound to."""

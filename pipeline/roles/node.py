@@ -23,7 +23,7 @@ from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import AggregateTask, Components, Party, VerifyTask
 from pipeline.mpc.journal import Commit, Journal
 from pipeline.mpc.spool import spool
-from pipeline.roles import large
+from pipeline.roles import equivocation, large
 from pipeline.roles.desk import Desk, Sitting, node_desk
 from pipeline.roles.intake import Inputs, agree, committed, in_memory
 from pipeline.roles.lineage import Lineage, global_model, lineage
@@ -109,7 +109,7 @@ def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings 
 
 
 def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
-    """Destroy this round's sealing key: its envelopes can never be opened again."""
+    """Destroy this round's sealing key: its envelopes can never be opened again; report whoever signed two results."""
     desk = node_desk(study, name, settings)
     status = desk.ledger.status(round_id)
     if status not in (RoundStatus.FINALISED, RoundStatus.ABORTED):
@@ -117,6 +117,8 @@ def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
     _sealing_key(desk, round_id).unlink(missing_ok=True)
     _nonce(desk, round_id).unlink(missing_ok=True)
     large.total_file(_journal(desk), round_id).unlink(missing_ok=True)
+    # Whatever the study has become since: what they signed is about this round.
+    equivocation.report(Sitting(desk, round_id, desk.ledger.round(round_id)))
 
 
 @contextmanager

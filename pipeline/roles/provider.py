@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import partial
 
 from pipeline import places
 from pipeline.chain.contract import Call
-from pipeline.chain.outbox import Outbox
 from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import ContractRefused, Rejected, RoundAborted
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import digest
 from pipeline.files import locked, write_atomic
-from pipeline.installation import Installation
+from pipeline.roles import equivocation
 from pipeline.roles.desk import Desk, KeyRecord, Sitting, provider_desk
 from pipeline.roles.intake import checked_manifest
 from pipeline.settings import Settings
@@ -69,7 +68,7 @@ def open_round(study: str, round_id: RoundId, settings: Settings | None = None) 
             result_deadline=now + deadlines.result_seconds,
         )
 
-    _outbox(desk).send(call, f"open-{round_id}")
+    desk.outbox().send(call, f"open-{round_id}")
 
 
 def commit(study: str, round_id: RoundId, settings: Settings | None = None) -> tuple[HospitalName, ...]:
@@ -86,7 +85,7 @@ def commit(study: str, round_id: RoundId, settings: Settings | None = None) -> t
         label = f"commit-{round_id}-direct-{len(direct)}" if direct else f"commit-{round_id}"
         try:
             # A rerun may see another set; what was signed first stands, and its list was posted before.
-            _outbox(desk).send(partial(_commit_call, sitting, listed), label)
+            desk.outbox().send(partial(_commit_call, sitting, listed), label)
         except ContractRefused as error:
             if error.error != "DirectCommitsIgnored":
                 raise
@@ -101,10 +100,17 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
     desk = provider_desk(study, settings)
     sitting = Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED, RoundStatus.FINALISED, RoundStatus.ABORTED)
     while sitting.state.status is RoundStatus.COMMITTED:
-        decided = _majority(sitting)
+        equivocation.report(sitting)
+        barred = equivocation.suspended(desk)
+        decided = _majority(sitting, barred)
         if decided is not None:
             result, signatures = decided
-            _outbox(desk).send(partial(desk.ledger.finalise_round, result, signatures), f"finalise-{round_id}")
+            label = f"finalise-{round_id}-without-{len(barred)}" if barred else f"finalise-{round_id}"
+            try:
+                desk.outbox().send(partial(desk.ledger.finalise_round, result, signatures), label)
+            except ContractRefused as error:
+                if error.error != "SuspendedNode":
+                    raise  # else somebody reported a node meanwhile: the others may still be a majority
         elif desk.ledger.block_time() > sitting.state.opened.result_deadline:
             abort(desk, round_id)
         else:
@@ -112,6 +118,7 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
         sitting = Sitting.join(desk, round_id, *RoundStatus)
     if sitting.state.status is RoundStatus.OPEN:
         _wait_or_abort(desk, round_id)
+    equivocation.report(sitting)
     if sitting.state.status is not RoundStatus.FINALISED:
         raise RoundAborted(f"round {round_id}: aborted on the ledger; model {sitting.previous_model[:16]} stays current")
     return sitting.new_model
@@ -119,7 +126,7 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
 
 def abort(desk: Desk, round_id: RoundId) -> None:
     """Abort a round whose deadline has passed; anybody may."""
-    _outbox(desk).send(desk.ledger.abort_round(round_id), f"abort-{round_id}")
+    desk.outbox().send(desk.ledger.abort_round(round_id), f"abort-{round_id}")
 
 
 def _wait_or_abort(desk: Desk, round_id: RoundId) -> None:
@@ -160,9 +167,9 @@ def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:
     return found[0]
 
 
-def _majority(sitting: Sitting) -> tuple[Result, list[str]] | None:
-    """The result that a majority of all nodes signed, with their signatures; None when there is none (yet)."""
-    votes = _votes(sitting)
+def _majority(sitting: Sitting, barred: Set[NodeName]) -> tuple[Result, list[str]] | None:
+    """The result that a majority of all nodes signed, with the signatures of those not `barred`; None when there is none (yet)."""
+    votes = {node: cast for node, cast in _votes(sitting).items() if node not in barred}
     count = Counter(result for result, _ in votes.values())
     if not count:
         return None
@@ -184,8 +191,3 @@ def _votes(sitting: Sitting) -> Mapping[NodeName, tuple[Result, Statement]]:
             continue
         found[node] = (result, vote)
     return found
-
-
-def _outbox(desk: Desk) -> Outbox:
-    rpc = Installation.load(desk.settings.installation).rpc
-    return Outbox(desk.identity.home / "outbox", desk.identity.key, rpc, desk.ledger.chain_id)

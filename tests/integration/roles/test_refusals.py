@@ -32,6 +32,7 @@ from pipeline.evidence.canonical import digest
 from pipeline.identity import Identity
 from pipeline.mpc.journal import Journal
 from pipeline.roles import approval
+from pipeline.roles.equivocation import suspended
 from pipeline.secret import Secret
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.rounds import Play
@@ -340,8 +341,11 @@ def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_ot
         NORTH, replace(result, new_model=Sha256("ab" * 32)), site.ledger.chain_id, sitting.context.contract, sitting.desk.identity.key
     )
     sitting.desk.board.say(round_id, other)
+    assert not suspended(sitting.desk)
     play.provider("finalise", round_id)
 
+    # Both signatures went to the ledger, which counts no further one of this node.
+    assert suspended(sitting.desk) == {NORTH}
     finalised = site.ledger.round(round_id).finalised
     assert finalised is not None
     assert finalised.new_model == result.new_model
@@ -358,3 +362,9 @@ def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_ot
     equivocation = site.audit(round_id).first_problem
     assert equivocation is not None
     assert NORTH in equivocation
+    late = site.node_sitting(play, round_id, EAST).desk
+    late.board.say(
+        round_id, signing.sign_vote(EAST, replace(result, verdicts=0), site.ledger.chain_id, late.ledger.contract, late.identity.key)
+    )
+    play.nodes("retire", round_id)
+    assert suspended(sitting.desk) == {NORTH, EAST}, "any node reports what it sees"
