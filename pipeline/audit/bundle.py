@@ -83,6 +83,11 @@ class Bundle:
             raise EvidenceRejected(f"{bucket}/{key}: got bytes with SHA-256 {canonical.sha256(data)}, want {sha256}")
         return data
 
+    def folders(self, bucket: str, prefix: str) -> Sequence[str]:
+        """The prefixes one slash deeper than `prefix`, each ending in its slash."""
+        inside = (name.removeprefix(f"{bucket}/{prefix}") for name in self._files if name.startswith(f"{bucket}/{prefix}"))
+        return sorted({f"{prefix}{rest.partition('/')[0]}/" for rest in inside if "/" in rest})
+
     def history(self, bucket: str, prefix: str) -> Sequence[Held]:
         """The files beneath `prefix`."""
         start = f"{bucket}/{prefix}"

@@ -234,5 +234,8 @@ class ObjectStore(Protocol):
     def get(self, bucket: str, key: str, sha256: Sha256) -> bytes:
         """The current version, hashed; raises EvidenceRejected when its hash is another."""
 
+    def folders(self, bucket: str, prefix: str) -> Sequence[str]:
+        """The prefixes one slash deeper than `prefix`, each ending in its slash."""
+
     def history(self, bucket: str, prefix: str) -> Sequence[Version]:
         """Every version and deletion marker under `prefix`, newest first within a key."""

@@ -20,7 +20,7 @@ class Shelf:
     """One round's objects in the write-once bucket, by a single listing of all their versions."""
 
     def __init__(self, store: ObjectStore, round_id: RoundId, *, packed: bool = False) -> None:
-        self._store, self._round = store, round_id
+        self._store, self.round = store, round_id
         self._versions = _by_key(store.history(places.REPORTS, f"rounds/{round_id}/"))
         self._inside: dict[str, list[str]] = {}
         for key in self.keys:
@@ -76,7 +76,7 @@ class Shelf:
         return found[0]
 
     def _unpack(self) -> None:
-        place = places.report(self._round, pack.SUFFIX)
+        place = places.report(self.round, pack.SUFFIX)
         for digest in self.digests(place):
             with suppress(EvidenceRejected, ObjectMissing):
                 self._packed |= pack.unpack(self.read(place, digest))
@@ -85,7 +85,7 @@ class Shelf:
         self, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context, digest: Sha256 | None = None
     ) -> Statement:
         """The signed statement with this digest, or the only one of its kind; raises EvidenceRejected naming the object."""
-        place = places.statement(self._round, kind, signer)
+        place = places.statement(self.round, kind, signer)
         only = digest or self.sole(place, f"{kind} by {signer}")
         with naming(place, only):
             statement = signing.from_bytes(self.read(place, only))

@@ -34,6 +34,7 @@ class _Recent:
     def __init__(self, store: ObjectStore) -> None:
         self.get = lru_cache(maxsize=16)(store.get)
         self.history = lru_cache(maxsize=16)(store.history)
+        self.folders = store.folders
 
 
 class _Remembered:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from pipeline.audit.audit import AuditReport
+from pipeline.audit.rollback import refuse_forgotten
 from pipeline.audit.sweep import Sweep
 from pipeline.domain import RoundId
 from pipeline.roles.evidence import Evidence
@@ -20,8 +21,10 @@ _sweep: Sweep
 
 
 def audit_all(settings: Settings) -> Iterator[tuple[AuditReport, int]]:
-    """The audit of every round that has ended, in the order of opening, each with the number of them."""
-    sweep = _open(settings)
+    """The audit of every round that has ended, in the order of opening, each with their number; raises Refused when some are forgotten."""
+    evidence = Evidence.open(settings)
+    refuse_forgotten(evidence.ledger, evidence.store)
+    sweep = Sweep(evidence.ledger, evidence.store)
     rounds = sweep.rounds
     if len(rounds) <= _FEW:
         for number in rounds:
@@ -34,14 +37,10 @@ def audit_all(settings: Settings) -> Iterator[tuple[AuditReport, int]]:
             yield report, len(rounds)
 
 
-def _open(settings: Settings) -> Sweep:
-    evidence = Evidence.open(settings)
-    return Sweep(evidence.ledger, evidence.store)
-
-
 def _start(settings: Settings) -> None:
     global _sweep
-    _sweep = _open(settings)
+    evidence = Evidence.open(settings)
+    _sweep = Sweep(evidence.ledger, evidence.store)
 
 
 def _audit(round_id: RoundId) -> AuditReport:

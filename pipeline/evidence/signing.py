@@ -77,14 +77,20 @@ def voter(result: Result, signature: str, chain_id: int, contract: Address) -> A
 
 def check_vote(statement: Statement, chain_id: int, contract: Address, address: Address) -> Result:
     """The result that `address` voted for on this ledger; raises EvidenceRejected when it did not."""
+    result = as_result(statement)
+    _check_signature(_result_message(result, chain_id, contract), statement.signature, address, f"{statement.signer}'s vote")
+    return result
+
+
+def as_result(statement: Statement) -> Result:
+    """What a vote says, whoever signed it; raises EvidenceRejected on anything but a vote."""
     if statement.kind is not Kind.VOTE:
         raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {Kind.VOTE}")
     try:
         result = _result(statement.body)
-        message = _result_message(result, chain_id, contract)
-    except (TypeError, ValueError, OverflowError, EncodingError, EvidenceRejected) as error:
+        _result_words(result)
+    except (TypeError, ValueError, OverflowError, EvidenceRejected) as error:
         raise EvidenceRejected(f"{statement.signer}'s vote: got fields that are no result ({type(error).__name__})") from error
-    _check_signature(message, statement.signature, address, f"{statement.signer}'s vote")
     return result
 
 
@@ -160,6 +166,11 @@ def _result_body(result: Result) -> dict[str, Any]:
 
 
 def _result_message(result: Result, chain_id: int, contract: Address) -> SignableMessage:
+    content = keccak(b"".join((_type("Result", _RESULT_FIELDS), *_result_words(result))))
+    return SignableMessage(b"\x01", _domain_separator(chain_id, contract), content)
+
+
+def _result_words(result: Result) -> tuple[bytes, ...]:
     before, after = (result.study_digest, result.commit_root), (result.previous_model, result.new_model, result.record)
     words = (
         result.round.to_bytes(8).rjust(32, b"\0"),
@@ -169,7 +180,7 @@ def _result_message(result: Result, chain_id: int, contract: Address) -> Signabl
     )
     if any(len(word) != 32 for word in words):
         raise EvidenceRejected(f"round {result.round}: got a digest in its result that is no SHA-256")
-    return SignableMessage(b"\x01", _domain_separator(chain_id, contract), keccak(b"".join((_type("Result", _RESULT_FIELDS), *words))))
+    return words
 
 
 def _change_message(change: Change, chain_id: int, contract: Address) -> SignableMessage:

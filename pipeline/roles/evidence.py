@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.audit import audit as audits
 from pipeline.audit.audit import AuditReport
 from pipeline.audit.dossier import Dossier
+from pipeline.audit.rollback import refuse_forgotten
 from pipeline.audit.summary import RoundSummary, dossiers, summary
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.consortium import Consortium
@@ -60,5 +61,6 @@ class Evidence:
         return found
 
     def audit(self, round_id: RoundId) -> AuditReport:
-        """Audit one round."""
+        """Audit one round; raises Refused when the ledger has forgotten a later one."""
+        refuse_forgotten(self.ledger, self.store)
         return audits.audit(round_id, self.ledger, self.store)

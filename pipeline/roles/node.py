@@ -13,6 +13,7 @@ from nacl.public import PrivateKey
 
 from pipeline import models, places
 from pipeline.audit import record
+from pipeline.audit.rollback import refuse_forgotten
 from pipeline.consortium import PORTS_PER_NODE
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import Refused, RoundAborted, SecondOpening
@@ -41,6 +42,8 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     status = desk.ledger.status(round_id)
     if status is not RoundStatus.NONE:
         raise Refused(f"round {round_id}: the ledger says {status}, want none; a sealing key is made before the round opens")
+    # No round opens without every node's key: one honest node suffices to keep a study off a chain that was rolled back.
+    refuse_forgotten(desk.ledger, desk.board.store)
     path = _sealing_key(desk, round_id)
     with locked(path.parent / "lock"):
         if not path.exists():

@@ -101,6 +101,12 @@ class Store:
         """Every version and delete marker of every key under `prefix`, by key and newest first."""
         return tuple(self._versions(bucket, prefix))
 
+    def folders(self, bucket: str, prefix: str) -> tuple[str, ...]:
+        """The prefixes one slash deeper than `prefix`, each ending in its slash, of whatever ever lay there."""
+        with self._border(bucket, prefix):
+            pages = self._client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+            return tuple(item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ()))
+
     def _existing(self, bucket: str, key: str, digest: Sha256, size: int) -> ObjectRef:
         _, version = self._read(bucket, key, digest, None, size)
         return ObjectRef(bucket, key, version, digest, size)

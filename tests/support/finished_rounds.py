@@ -233,6 +233,10 @@ class DictStore:
             for version, data in versions
         )
 
+    def folders(self, bucket: str, prefix: str) -> tuple[str, ...]:
+        inside = {key.removeprefix(prefix) for within, key in self.objects if within == bucket and key.startswith(prefix)}
+        return tuple(sorted({f"{prefix}{rest.partition('/')[0]}/" for rest in inside if "/" in rest}))
+
     def flip(self, bucket: str, key: str) -> None:
         """Change one byte of what is stored, as a damaged disk would."""
         version, data = self.objects[bucket, key][0]

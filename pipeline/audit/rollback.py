@@ -1,0 +1,92 @@
+"""A ledger that lost rounds: what the nodes and hospitals signed, kept in a store that nobody writes over, knows more than the chain.
+
+An older copy of a development chain that was put back is whole and consistent in itself. But nodes sign a result only for a round whose
+set the ledger fixed, and hospitals confirm a model only when it was final there: those signatures show what the ledger has forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from eth_utils.crypto import keccak
+
+from pipeline import places
+from pipeline.audit.case import record_of
+from pipeline.audit.ports import Ledger, ObjectStore, RoundState
+from pipeline.audit.record import RoundRecord
+from pipeline.audit.shelf import Shelf
+from pipeline.domain import Address, Context, Kind, NodeName, Result, RoundId, RoundStatus
+from pipeline.errors import Refused, Rejected
+from pipeline.evidence import signing
+
+_ROUND = re.compile(r"rounds/([1-9]\d{0,18})/")
+_VOTE = re.compile(r"rounds/\d+/nodes/([^/]+)/vote/[^/]+")
+_READ = 16
+"""Statements of one signer that are read at most; nobody bounds how many one posts."""
+
+
+def refuse_forgotten(ledger: Ledger, store: ObjectStore) -> None:
+    """Raise Refused naming the newest round that a majority of its study's nodes decided and that the ledger has forgotten."""
+    known = {state.round: state for state in ledger.rounds()}
+    ended = {number for number, state in known.items() if state.finalised or state.aborted}
+    held = (match for folder in store.folders(places.REPORTS, "rounds/") if (match := _ROUND.fullmatch(folder)))
+    for number in sorted({RoundId(int(match[1])) for match in held} - ended, reverse=True):
+        state = known.get(number)
+        status = state.status if state else RoundStatus.NONE
+        forgotten = _forgotten(number, state, ledger, store)
+        # Asked last: a round may have been committed or have ended while this was reading.
+        if forgotten is not None and _status(ledger, number) is status:
+            raise Refused(
+                f"round {number}: {forgotten}, but the ledger says {status}: the chain lost blocks that it had acknowledged (an older copy "
+                "was restored, or its operator rewrote it); restore the newest state of the chain"
+            )
+
+
+def _forgotten(number: RoundId, state: RoundState | None, ledger: Ledger, store: ObjectStore) -> str | None:
+    """What was signed about the round that can have been signed only when the ledger knew more of it than now."""
+    shelf = Shelf(store, number)
+    for result, record, names in _decided(shelf, ledger):
+        if state is None or state.committed is None:
+            return f"{', '.join(names)} signed its result"
+        context = Context(ledger.chain_id, ledger.contract, result.study_digest, number, result.previous_model)
+        for member in record.hospitals:
+            for digest in shelf.digests(places.statement(number, Kind.CONFIRMATION, member.name))[:_READ]:
+                try:
+                    shelf.statement(Kind.CONFIRMATION, member.name, member.address, context, digest)
+                except Rejected:
+                    continue
+                return f"{member.name} confirmed its model"
+    return None
+
+
+def _decided(shelf: Shelf, ledger: Ledger) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
+    """Results that a majority of the nodes which the ledger has for the study signed, with the record that they signed."""
+    by_result: dict[Result, set[Address]] = {}
+    for name in dict.fromkeys(match[1] for key in shelf.keys if (match := _VOTE.fullmatch(key))):
+        place = places.statement(shelf.round, Kind.VOTE, NodeName(name))
+        for digest in shelf.digests(place)[:_READ]:
+            try:
+                vote = signing.from_bytes(shelf.read(place, digest))
+                result = signing.as_result(vote)
+                by_result.setdefault(result, set()).add(signing.voter(result, vote.signature, ledger.chain_id, ledger.contract))
+            except Rejected:
+                continue
+    for result, signers in by_result.items():
+        if result.round != shelf.round:
+            continue
+        try:
+            record = record_of(shelf, result)
+            members = ledger.study(keccak(record.study.encode()).hex())
+        except Rejected:
+            continue
+        names = tuple(node.name for node in record.nodes if node.address in signers and node.address in members.nodes)
+        if len(names) >= members.threshold:
+            yield result, record, names
+
+
+def _status(ledger: Ledger, number: RoundId) -> RoundStatus:
+    try:
+        return ledger.round(number).status
+    except Rejected:
+        return RoundStatus.NONE
