@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from pipeline import places
 from pipeline.chain.ledger import study_id
+from pipeline.cli import commands
 from pipeline.domain import HospitalName, Kind, RoundId, RoundStatus
 from pipeline.errors import WardroundError
 from pipeline.evidence.canonical import sha256
@@ -21,19 +24,40 @@ from pipeline.roles.parameters import rule_parameters
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.dealers import shared_vector
 from tests.support.rounds import Play
+from tests.support.thresholds import FOR_FEW_SAMPLES
 
 pytestmark = [pytest.mark.minio, pytest.mark.anvil]
 
 ELM = HOSPITALS[4]
 
 
-@pytest.fixture
+@contextmanager
 def misbehaving_elm(site: Site) -> Iterator[None]:
     """Elm sends what NaN becomes, by its own configuration."""
     own = site.settings.hospital(ELM) / "hospital.yaml"
     own.write_text("misbehaviour: not_a_number\n")
-    yield
-    own.unlink()
+    try:
+        yield
+    finally:
+        own.unlink()
+
+
+def release_elm(study: str, folder: Path) -> None:
+    """As the owners of a majority of its nodes do: each signs a file, and somebody sends them."""
+
+    def wardround(*arguments: str) -> Result:
+        return CliRunner().invoke(commands, ["release", *arguments])
+
+    files = [str(folder / f"{node}.json") for node in NODES[:2]]
+    for node, file in zip(NODES[:2], files, strict=True):
+        assert wardround("sign", study, ELM, "--as", node, "-o", file).exit_code == 0
+    alone, twice = wardround("send", files[0]), wardround("send", files[0], files[0])
+    assert all("1 nodes signed the release, want 2" in str(refused.exception) for refused in (alone, twice))
+    sent = wardround("send", *files)
+    assert sent.exit_code == 0, sent.exception
+    assert "elm takes part again" in sent.output
+    spent = wardround("send", *files)
+    assert "sign again" in str(spent.exception), "a signature counts once"
 
 
 def computed_in_the_clear(site: Site, play: Play, round_id: RoundId) -> tuple[dict[HospitalName, str], str]:
@@ -78,15 +102,23 @@ def recomputed(site: Site, play: Play, round_id: RoundId) -> None:
 
 
 @pytest.mark.spu
-@pytest.mark.usefixtures("misbehaving_elm")
-def test_two_rounds_continue_one_model_and_leave_out_an_update_of_nan(site: Site) -> None:
-    play = site.play("two_rounds")
-    models = [site.ledger.study(study_id("two_rounds")).current_model]
-    for run in range(2):
-        round_id = play.open(f"run-{run}")
-        play.hospitals(round_id)
+def test_two_rounds_continue_one_model_and_who_is_quarantined_for_an_update_of_nan_counts_again_once_released(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARDROUND_HOME", str(site.settings.home))
+    monkeypatch.setenv("WARDROUND_STUDIES", str(site.settings.studies))
+    play, rejected = site.play("two_rounds", rule={"images_per_hospital": 6, **FOR_FEW_SAMPLES, "strikes": 1}), None
+    study = study_id("two_rounds")
+    models = [site.ledger.study(study).current_model]
+    for run, misbehaving in enumerate((misbehaving_elm(site), nullcontext())):
+        if rejected is not None:
+            assert lineage(site.node_sitting(play, rejected, NODES[0]).desk).quarantined == {ELM}
+            release_elm("two_rounds", tmp_path)
+            assert site.ledger.released(study, site.ledger.round(rejected)) == (site.members.hospital(ELM),)
+        with misbehaving:
+            round_id = play.open(f"run-{run}")
+            play.hospitals(round_id)
         verdicts, model = computed_in_the_clear(site, play, round_id)
-        assert verdicts[ELM] == "rejected"
         play.decide(round_id)
 
         record, finalised = site.record(round_id), site.ledger.round(round_id).finalised
@@ -95,7 +127,13 @@ def test_two_rounds_continue_one_model_and_leave_out_an_update_of_nan(site: Site
         assert record["new_model"] == finalised.new_model == model
         assert record["previous_model"] == models[-1]
         assert sha256(site.store().get(places.MODELS, places.model().key(model), model)) == model
-        assert record["strikes"][ELM][-1] == round_id
+        struck = [name for name, verdict in verdicts.items() if verdict == "rejected"]
+        assert record["strikes"] == {name: [round_id] for name in struck}, "who was released starts without strikes"
+        assert record["quarantined"] == sorted(struck)
+        assert ELM in record["inputs"]
+        if rejected is None:
+            assert struck == [ELM]
+            rejected = round_id
         models.append(model)
         for hospital in play.study.hospitals:
             confirmation = site.board().only(round_id, Kind.CONFIRMATION, hospital)
