@@ -72,6 +72,28 @@ class Identity:
         return Secret.read(self.home / "sharing-secret")
 
 
+_NEXT_KEY, FORMER_KEYS = "signing-key.next", "former-keys"
+
+
+def next_key(home: Path) -> SigningKey:
+    """The key that is to follow the actor's present one; made when there is none, kept until `succeed`."""
+    if not (home / _NEXT_KEY).exists():
+        write_secret(home / _NEXT_KEY, Secret.generate().reveal())
+    return SigningKey(Secret.read(home / _NEXT_KEY))
+
+
+def succeed(home: Path) -> None:
+    """Let the next key take the present one's place, which stays among the former keys; again after a crash, it does what is missing."""
+    if not (home / _NEXT_KEY).exists():
+        return
+    present, successor = Secret.read(home / "signing-key"), Secret.read(home / _NEXT_KEY)
+    if present != successor:
+        (home / FORMER_KEYS).mkdir(mode=0o700, exist_ok=True)
+        write_secret(home / FORMER_KEYS / SigningKey(present).address, present.reveal())
+        write_secret(home / "signing-key", successor.reveal())
+    (home / _NEXT_KEY).unlink()
+
+
 def create(home: Path, *, sharing: bool = False) -> SigningKey:
     """Make an actor's folder with a fresh key (and a sharing secret for a hospital); keeps what is there."""
     home.mkdir(parents=True, exist_ok=True)
