@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.chain import outbox as outbox_module
+from pipeline.chain import rpc
 from pipeline.chain.anvil import Anvil
 from pipeline.chain.contract import Call
 from pipeline.chain.ledger import Ledger
@@ -248,6 +251,57 @@ def test_a_transaction_that_is_not_mined_yet_is_resent_and_never_signed_again(ke
     finally:
         anvil.kill()
         anvil.wait()
+
+
+def test_copies_of_sends_that_arrive_in_any_order_are_mined_once(key: SigningKey, tmp_path: Path) -> None:
+    home, labels = tmp_path / "anvil", ("first", "second", "third")
+    home.mkdir()
+    anvil = Anvil.start(home, CHAIN_ID, int(time.time()), None)
+    try:
+        outbox = Outbox(tmp_path / "outbox", key, anvil.url, CHAIN_ID)
+        for label in labels:
+            with pytest.raises(Unavailable, match="was not mined"):
+                outbox.send(_nothing(key), label, timeout=0.1)
+        anvil.call("anvil_dropAllTransactions")
+        raw = ["0x" + json.loads(path.read_bytes())["raw"] for path in _persisted(tmp_path / "outbox")]
+        for one in reversed(raw):
+            anvil.call("eth_sendRawTransaction", one)
+        for label in reversed(labels):
+            with pytest.raises(Unavailable, match="was not mined"):
+                outbox.send(_nothing(key), label, timeout=0.1)
+        anvil.call("evm_mine")
+        receipts = [outbox.send(_nothing(key), label) for label in reversed(labels)]
+        assert len({receipt.transaction for receipt in receipts}) == len(labels)
+        assert int(anvil.call("eth_getTransactionCount", key.address, "latest"), 16) == len(labels)
+    finally:
+        anvil.kill()
+        anvil.wait()
+
+
+def test_a_chain_that_hangs_in_the_middle_of_a_send_takes_it_once_when_it_goes_on(
+    fresh_chain: Devchain, key: SigningKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "_RESEND_SECONDS", 0.1)
+    outbox, broadcast, supervisor, waking = Outbox(tmp_path, key, fresh_chain.url, CHAIN_ID), Outbox._broadcast, fresh_chain.process, []
+    assert supervisor is not None
+
+    def into_a_hang(self: Outbox, entry: Any) -> None:
+        if not waking:
+            supervisor.send_signal(signal.SIGSTOP)
+            with monkeypatch.context() as impatient:
+                impatient.setattr(rpc, "_TIMEOUT_SECONDS", 1)
+                self._web3 = rpc._client(fresh_chain.url)
+            # Long enough for many copies of the same bytes to lie in the socket when the chain goes on.
+            waking.append(threading.Timer(4, supervisor.send_signal, (signal.SIGCONT,)))
+            waking[0].start()
+        broadcast(self, entry)
+
+    monkeypatch.setattr(Outbox, "_broadcast", into_a_hang)
+    receipt = outbox.send(_nothing(key), "label")
+    waking[0].join()
+    later = Outbox(tmp_path, key, fresh_chain.url, CHAIN_ID).send(_nothing(key), "later")
+    assert later.block > receipt.block
+    assert int(fresh_chain.rpc("eth_getTransactionCount", key.address, "latest"), 16) == 2
 
 
 def test_the_ledger_reads_the_same_after_a_crash(fresh_chain: Devchain, tmp_path: Path) -> None:
