@@ -9,6 +9,7 @@ from Compiler.instructions import conv2ds
 from Compiler.types import regint, sint
 
 from wardround_mpc import bits as secret_bits
+from wardround_mpc.lockstep import Floor
 from wardround_mpc.selection import concatenated, parts
 
 
@@ -141,10 +142,13 @@ class SecretArithmetic:
         samples = x.shape[1]
         found = sint.Array(models * samples * outputs)
         x, weight = _row_major_view(x), _row_major_view(weight)
+        products = []
         for model in range(models):
             left = sint.Matrix(samples, features, address=x.array.address + x.offset + (model % x.shape[0]) * samples * features)
             right = sint.Matrix(outputs, features, address=weight.array.address + weight.offset + model * outputs * features)
-            found.assign_vector(left.direct_mul_trans(right), model * samples * outputs)
+            products.append(left.direct_mul_trans(right))
+        # stored when all are there: a store between two products would keep them apart
+        found.assign_vector(concatenated(products))
         return View.of(found, (models, samples, outputs))
 
     def add_bias(self, x, bias, factor):
@@ -189,11 +193,32 @@ class SecretArithmetic:
         return _elementwise(lambda values: secret_bits.narrow(values, bits, rectify, bound), x)
 
 
+def narrowed(stages):
+    """A chain that asks for what a plan's stages want narrowed; what it returns are the logits."""
+    found = None
+    while True:
+        try:
+            x, step = stages.send(found)
+        except StopIteration as end:
+            return end.value
+        order = _memory_order(x)
+        (values,) = yield [Floor(x.axes(order).vector(), step.narrowing, step.rectify, step.bound)]
+        found = _in_order(values, x, order)
+
+
 def _elementwise(function, first, *others):
     """Work in the memory order of the first operand, so that it need not be rearranged."""
-    order = sorted(range(len(first.shape)), key=lambda axis: -first.strides[axis])
-    found = View.holding(function(*(view.axes(order).vector() for view in (first, *others))), [first.shape[axis] for axis in order])
-    return found.axes(sorted(range(len(order)), key=order.__getitem__))
+    order = _memory_order(first)
+    return _in_order(function(*(view.axes(order).vector() for view in (first, *others))), first, order)
+
+
+def _memory_order(view):
+    return sorted(range(len(view.shape)), key=lambda axis: -view.strides[axis])
+
+
+def _in_order(vector, like, order):
+    """A view shaped as another one on a vector of its elements, of which it gives the order of axes."""
+    return View.holding(vector, [like.shape[axis] for axis in order]).axes(sorted(range(len(order)), key=order.__getitem__))
 
 
 def _row_major_view(view):

@@ -20,13 +20,18 @@ def width(bound):
 
 def negative(x, bound):
     """1 where x < 0; |x| <= bound < 2^63."""
-    return sint.conv(_sign(x, width(bound)))
+    return top_bit(x, width(bound))
+
+
+def top_bit(x, k, group=GROUP):
+    """Bit k - 1 of x, whatever the bits above."""
+    return sint.conv(_top_bit(x, k, group))
 
 
 def outside(x, lowest, highest):
     """1 where x lies outside [lowest, highest], for any x of the ring; 0 <= highest - lowest < 2^62."""
     # whichever way a difference wraps, one of the two is negative
-    below, above = _sign(x - lowest, RING), _sign(highest - x, RING)
+    below, above = _top_bit(x - lowest, RING, GROUP), _top_bit(highest - x, RING, GROUP)
     return sint.conv(below ^ above ^ (below & above))
 
 
@@ -45,21 +50,26 @@ def narrow(x, bits, rectify, bound):
 
 
 def _floor(x, bits, k):
+    found = guess(x, bits, k)
+    return found - top_bit(x - found * (1 << bits), bits + 1)
+
+
+def guess(x, bits, k):
+    """floor(x / 2^bits) or one more, of k-bit numbers."""
     # The engine's truncation carries the bits above exactly (option -E 64 of the run: no gap is large enough for its shortcut) but not the
     # ones below: it gives the floor or one more, by chance (replicated-ring: of x - 1, hence x + 1). The remainder's sign tells which.
-    guess = sint(size=x.size)
-    trunc_pr(guess, x + 1 if Program.prog.use_split() == 3 else x, k, bits)
-    return guess - sint.conv(_sign(x - guess * (1 << bits), bits + 1))
+    found = sint(size=x.size)
+    trunc_pr(found, x + 1 if Program.prog.use_split() == 3 else x, k, bits)
+    return found
 
 
-def _sign(x, k):
-    """Bit k - 1 of x, whatever the bits above."""
+def _top_bit(x, k, group):
     # two summands cost a message and save the adders that three or four components need
     u, v = (list(row) for row in zip(*x.split_to_n_summands(k, 2), strict=True))
     if k == 1:
         return u[0] ^ v[0]
     groups = [
-        _group(u[first : min(first + GROUP, k - 1)], v[first : min(first + GROUP, k - 1)], first > 0) for first in range(0, k - 1, GROUP)
+        _group(u[first : min(first + group, k - 1)], v[first : min(first + group, k - 1)], first > 0) for first in range(0, k - 1, group)
     ]
     return u[-1] ^ v[-1] ^ tree_reduce(_after, groups)[1]
 

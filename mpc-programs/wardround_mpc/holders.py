@@ -6,11 +6,13 @@ from Compiler.library import for_range, runtime_error_if
 from Compiler.program import Program
 from Compiler.types import cint, personal, regint, sint
 
-from wardround_mpc.reading import chunked
+from wardround_mpc.reading import LONGEST, chunked
 
 BLOCK = 4096
 HALF = 32
 KEYS = 2
+HASHES = 4
+"""Words that the blocks become, half by half."""
 
 
 def check(arrays):
@@ -19,25 +21,38 @@ def check(arrays):
     blocks = -(-total // BLOCK)
     opened = cint.Array(blocks * BLOCK)
     opened.assign_vector(cint(0, size=BLOCK), (blocks - 1) * BLOCK)
-    place = 0
+    place, at_once = 0, []
     for array in arrays:
+        if array.length <= LONGEST:
+            at_once.append((place, array.get_vector()))
+        else:
 
-        def step(start, size, array=array, place=place):
-            # masked, so that nothing is learnt; a node's own copies enter the sum that it gets
-            opened.assign_vector((array.get_vector(start, size) + sint.get_random(size=size)).reveal(), place + start)
+            def step(start, size, array=array, place=place):
+                opened.assign_vector(_masked(array.get_vector(start, size)), place + start)
 
-        chunked(array.length, step)
+            chunked(array.length, step)
         place += array.length
+    if at_once:
+        masked, start = _masked(sint.concat([values for _, values in at_once])), 0
+        for place, values in at_once:
+            opened.assign_vector(masked.get_vector(start, values.size), place)
+            start += values.size
     if Program.prog.use_split() == 3:
-        _compare([_hashed(opened, blocks) for _ in range(KEYS)])
+        # drawn when every node has its sums
+        drawn = cint.Array(KEYS * (blocks + HASHES * BLOCK))
+        drawn.assign_vector(_halves(sint.get_random(size=drawn.length).reveal())[0])
+        _compare([_hashed(opened, blocks, drawn, key * (blocks + HASHES * BLOCK)) for key in range(KEYS)])
     # four nodes: what one node sends when a value is opened, another vouches for, so the engine has compared all copies already
 
 
-def _hashed(opened, blocks):
-    """One word for all, under a key drawn when every node has its sums: two differ with one word with odds of 2^-31."""
+def _masked(values):
+    """Opened so that nothing is learnt; a node's own copies enter the sum that it gets."""
+    return (values + sint.get_random(size=values.size)).reveal()
+
+
+def _hashed(opened, blocks, drawn, place):
+    """One word for all, under keys of 32 bits from `drawn`: two differ with one word with odds of 2^-31."""
     # halves times keys of 32 bits: no two keys make the product of a difference equal in Z_2^64
-    keys = cint.Array(blocks)
-    keys.assign_vector(_halves(sint.get_random(size=blocks).reveal())[0])
     sums = [cint.Array(BLOCK) for _ in range(2)]
     for array in sums:
         array.assign_vector(cint(0, size=BLOCK))
@@ -45,13 +60,11 @@ def _hashed(opened, blocks):
     @for_range(blocks)
     def _(block):
         for array, half in zip(sums, _halves(opened.get_vector(block * BLOCK, BLOCK)), strict=True):
-            array.assign_vector(array.get_vector() + keys[block] * half)
+            array.assign_vector(array.get_vector() + drawn[place + block] * half)
 
-    found = 0
-    for array in sums:
-        for half in _halves(array.get_vector()):
-            found += _total(_halves(sint.get_random(size=BLOCK).reveal())[0] * half)
-    return found
+    words = [half for array in sums for half in _halves(array.get_vector())]
+    keys = [drawn.get_vector(place + blocks + each * BLOCK, BLOCK) for each in range(HASHES)]
+    return sum(_total(key * word) for key, word in zip(keys, words, strict=True))
 
 
 def _total(vector):

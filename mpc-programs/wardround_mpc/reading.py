@@ -35,10 +35,14 @@ def chunked(count, step, longest=LONGEST):
     """Call `step(offset, size)` over all of `count` elements."""
     whole, rest = divmod(count, longest)
     if whole:
-
-        @for_range(whole)
-        def _(index):
-            step(index * longest, longest)
-
+        repeated(whole, lambda index: step(index * longest, longest))
     if rest:
         step(whole * longest, rest)
+
+
+def repeated(count, step):
+    """Call `step(index)` for each of `count`; without a loop, in which nothing joins what stands outside, where there is one."""
+    if count == 1:
+        step(0)
+    else:
+        for_range(count)(step)

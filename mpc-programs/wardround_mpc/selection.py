@@ -33,19 +33,57 @@ class Ranking:
 
 def concatenated(vectors):
     """One vector after the other."""
-    whole = sint.Array(sum(vector.size for vector in vectors))
-    place = 0
-    for vector in vectors:
-        whole.assign_vector(vector, place)
-        place += vector.size
-    return whole.get_vector()
+    return sint.concat(vectors)
 
 
 def parts(vector, count, size):
     """`count` vectors of `size` each."""
-    whole = sint.Array(count * size)
-    whole.assign_vector(vector)
-    return [whole.get_vector(place * size, size) for place in range(count)]
+    return [vector.get_vector(place * size, size) for place in range(count)]
+
+
+def rotated(vector, by):
+    """At place j what stands at place j + by."""
+    return concatenated([vector.get_vector((j + by) % vector.size, 1) for j in range(vector.size)])
+
+
+def every_pair(ordered, count):
+    """For each j whether the other ones i come before it: `ordered` has (i, j) for i < j, and its complement is (j, i)."""
+    return [[ordered[i, j] if i < j else 1 - ordered[j, i] for i in range(count) if i != j] for j in range(count)]
+
+
+def tally(bits):
+    """Of k vectors of bits k + 1 vectors: 1 where none is 1, where one is, where two are ...; products in as many rounds as log2(k)."""
+    if len(bits) == 1:
+        return [1 - bits[0], bits[0]]
+    left, right = tally(bits[: len(bits) // 2]), tally(bits[len(bits) // 2 :])
+    # what an index 0 takes part in follows from the sums over the others
+    both = {(i, j): left[i] * right[j] for i in range(1, len(left)) for j in range(1, len(right))}
+    for i in range(1, len(left)):
+        both[i, 0] = left[i] - sum(both[i, j] for j in range(1, len(right)))
+    for j in range(1, len(right)):
+        both[0, j] = right[j] - sum(both[i, j] for i in range(1, len(left)))
+    both[0, 0] = 1 - sum(both.values())
+    return [sum(found for (i, j), found in both.items() if i + j == count) for count in range(len(left) + len(right) - 1)]
+
+
+def at_least(count, bits):
+    """1 where so many of the bits are 1."""
+    if count <= 0:
+        return 1 - 0 * bits[0] if bits else 1
+    return sum(tally(bits)[count:]) if count <= len(bits) else 0 * bits[0] if bits else 0
+
+
+def every(bits):
+    """1 where all of them are 1."""
+    while len(bits) > 1:
+        pairs = [first * second for first, second in zip(bits[::2], bits[1::2], strict=False)]
+        bits = pairs + bits[2 * len(pairs) :]
+    return bits[0]
+
+
+def some(bits):
+    """1 where one of them is 1."""
+    return 1 - every([1 - bit for bit in bits])
 
 
 def sort(wires, layers, bound):

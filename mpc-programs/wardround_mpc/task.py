@@ -17,7 +17,7 @@ from wardround_mpc.reading import LONGEST
 FILE = "task.json"
 """Written by `pipeline.mpc.engines.mp_spdz_programs` into the folder in which the compiler runs."""
 
-WIDEST = 4_000_000
+WIDEST = 1_500_000
 """Activations evaluated at once where rounds are dear: keeps a party under 1 GB."""
 
 
@@ -51,11 +51,22 @@ class Task:
 
     @property
     def samples_per_block(self) -> int:
-        """Samples evaluated at once: the largest divisor of all whose activations fit one step."""
+        """Samples evaluated at once: as many as fit one step, in blocks as even as can be."""
         total = self.hospitals * self.samples
         widest = max(self.inputs, *(math.prod(step.raw.shape) for step in self.plan.steps))
         longest = WIDEST // self.models_at_once if self.wide else LONGEST
-        return max(size for size in range(1, total + 1) if total % size == 0 and (size == 1 or size * widest <= longest))
+        blocks = -(-total // max(longest // widest, 1))
+        return -(-total // blocks)
+
+    @property
+    def is_one_block(self) -> bool:
+        """Whether the network is evaluated once, all models on all samples."""
+        return self.wide and self.samples_per_block == self.hospitals * self.samples
+
+    @property
+    def fits_one_step(self) -> bool:
+        """Whether all hospitals' updates and samples are compared at once: many comparisons that wait for none."""
+        return self.wide and self.hospitals * max(self.network.size, self.samples * self.inputs) <= LONGEST
 
     @property
     def plan(self) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.domain import INPUT_BITS
@@ -54,11 +54,24 @@ class Plan:
 
     def logits(self, arithmetic: Arithmetic[Array], x: Array, parameters: Mapping[str, Array]) -> Array:
         """Raw logits of a batch; `parameters` by the names of `network.parameters`."""
+        stages = self.stages(arithmetic, x, parameters)
+        try:
+            x, step = next(stages)
+            while True:
+                x, step = stages.send(arithmetic.narrow(x, step.narrowing, step.rectify, step.bound))
+        except StopIteration as end:
+            found: Array = end.value
+            return found
+
+    def stages(
+        self, arithmetic: Arithmetic[Array], x: Array, parameters: Mapping[str, Array]
+    ) -> Generator[tuple[Array, Step], Array, Array]:
+        """The same, stopping wherever a step's results are to be narrowed: yields them and is sent the narrowed ones."""
         for step in self.steps:
             own = [parameters[parameter.name] for parameter in step.parameters]
             x = step.layer.evaluate(arithmetic, x, own, step.inputs)
             if step.narrowing or step.rectify:
-                x = arithmetic.narrow(x, step.narrowing, step.rectify, step.bound)
+                x = yield x, step
         return x
 
 
