@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_socket
 from xdist.scheduler import LoadScopeScheduling
@@ -31,6 +32,9 @@ ENGINES_AND_SERVICES = {
     "bft": "BFT chain of four validators",
 }
 """Marker to name; a marker that no test carries is reported as not tested."""
+
+# a long look, by hand: pytest --hypothesis-profile=deep
+hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 
 _LONGEST_FIRST = ("e2e", "integration/setup", "integration/roles", "integration/mpc", "")
 _EXERCISES = "exercises"

@@ -41,6 +41,11 @@ class Verification:
     direction: tuple[bool, ...]
     peers: tuple[bool, ...]
     squared_norms: tuple[int, ...]
+    """0 where an update is out."""
+    products: tuple[int, ...]
+    """Inner products with the median update, as `squared_norms`; `rule.DIRECTION_BITS` dropped by a floor."""
+    median_square: int
+    """The median update's own, likewise."""
     counts: Words
     """Correct answers, (1 + hospitals, owners, classes); the first row is the global model's."""
 
@@ -67,7 +72,12 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
     norms = [norm * ok for norm, ok in zip(norms, size_ok, strict=True)]
 
     median = np.sort(updates, axis=0)[rule.lower_median(len(updates))]
-    direction_ok = [_direction(update, median, norm) for update, norm in zip(updates, norms, strict=True)]
+    # within the caps no sum wraps: |p| <= |update| |median|, and the median's norm is at most twice the largest
+    products, median_square = (
+        [int(update @ median) >> rule.DIRECTION_BITS for update in updates],
+        int(median @ median) >> rule.DIRECTION_BITS,
+    )
+    direction_ok = [_direction(product, median_square, norm) for product, norm in zip(products, norms, strict=True)]
 
     lowest, highest = task.rule.input_range
     valid = np.array([_valid(x, y, lowest, highest) for x, y in zip(inputs, labels, strict=True)])
@@ -88,6 +98,8 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
         tuple(direction_ok),
         tuple(peers_ok),
         tuple(norms),
+        tuple(products),
+        median_square,
         correct,
     )
 
@@ -116,11 +128,9 @@ def _size(norm: int, norms: list[int], budget: int | None) -> bool:
     return within and rule.VANISHING * norm >= reference and norm <= rule.NORM_CAP
 
 
-def _direction(update: Words, median: Words, norm: int) -> bool:
-    # within the caps no sum wraps: |p| <= |update| |median|, and the median's norm is at most twice the largest
-    product = int(update @ median) >> rule.DIRECTION_BITS
+def _direction(product: int, median_square: int, norm: int) -> bool:
     against = rule.DIRECTION_LEFT * product**2
-    limit = rule.DIRECTION_RIGHT * (norm >> rule.DIRECTION_BITS) * (int(median @ median) >> rule.DIRECTION_BITS)
+    limit = rule.DIRECTION_RIGHT * (norm >> rule.DIRECTION_BITS) * median_square
     return not (product < 0 and against > limit)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -96,21 +96,7 @@ class MpSpdz(Engine):
 
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
-        nodes, numbers = _nodes(protocol, party), task.rule
-        payload = Payload(task.network, numbers.samples)
-        model = task.previous_model
-        if model.shape != (task.network.size,) or not rule.is_within_caps(model):
-            raise EngineFailed(f"mp-spdz: the previous model is not {task.network.size} values within the rule's caps")
-        header = _header(task)
-        size, inputs_end = task.network.size, payload.length - numbers.samples * task.network.classes
-        parts = (slice(0, size), slice(size, inputs_end), slice(inputs_end, payload.length))
-
-        def vectors() -> list[shares.Held]:
-            held = shares.checked(components, task.hospitals, nodes, party.index, payload.length)
-            public = [shares.public(values, nodes, party.index) for values in (header, model)]
-            return public + [{k: words[part] for k, words in hospital.items()} for part in parts for hospital in held]
-
-        output = self._verdicts("verify", protocol, task, vectors, party)
+        output = self._verdicts("verify", protocol, task, self._secrets(protocol, task, components, party), party)
         return replace(output, budget=rule.floored(output.budget))
 
     def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
@@ -138,6 +124,23 @@ class MpSpdz(Engine):
 
         words, stats = self._run("trimmed_mean", protocol, task, vectors, size, party)
         return AggregateOutput(words, rule.updates_averaged(accepted), stats)
+
+    def _secrets(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> _Vectors:
+        nodes, numbers = _nodes(protocol, party), task.rule
+        payload = Payload(task.network, numbers.samples)
+        model = task.previous_model
+        if model.shape != (task.network.size,) or not rule.is_within_caps(model):
+            raise EngineFailed(f"mp-spdz: the previous model is not {task.network.size} values within the rule's caps")
+        header = _header(task)
+        size, inputs_end = task.network.size, payload.length - numbers.samples * task.network.classes
+        parts = (slice(0, size), slice(size, inputs_end), slice(inputs_end, payload.length))
+
+        def vectors() -> list[shares.Held]:
+            held = shares.checked(components, task.hospitals, nodes, party.index, payload.length)
+            public = [shares.public(values, nodes, party.index) for values in (header, model)]
+            return public + [{k: words[part] for k, words in hospital.items()} for part in parts for hospital in held]
+
+        return vectors
 
     def _verdicts(self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: _Vectors, party: Party) -> VerifyOutput:
         words, stats = self._run(program, protocol, task, vectors, len(task.hospitals) + 1, party)
@@ -169,13 +172,16 @@ class MpSpdz(Engine):
         if isinstance(task, ProjectedTask):
             sizes = {"nodes": NODES[protocol], "hospitals": len(task.hospitals)}
             return programs.compiled("verify_projected", sizes, installation=self._home, cache=self._cache)
+        program = "verify" if isinstance(task, VerifyTask) else "trimmed_mean"
+        return programs.compiled(program, self._shape(protocol, task, profile), installation=self._home, cache=self._cache)
+
+    def _shape(self, protocol: str, task: VerifyTask | AggregateTask, profile: Profile) -> Mapping[str, Any]:
         # the trimmed mean has few rounds in any case: one layout of it
-        program, samples, largest_input, layout = "trimmed_mean", 0, 0, Profile.LAN
+        samples, largest_input, layout = 0, 0, Profile.LAN
         if isinstance(task, VerifyTask):
-            program, samples, largest_input, layout = "verify", task.rule.samples, max(map(abs, task.rule.input_range)), profile
+            samples, largest_input, layout = task.rule.samples, max(map(abs, task.rule.input_range)), profile
         nodes, hospitals = NODES[protocol], len(task.hospitals)
-        shape = programs.shape(task.network, nodes=nodes, hospitals=hospitals, samples=samples, largest_input=largest_input, profile=layout)
-        return programs.compiled(program, shape, installation=self._home, cache=self._cache)
+        return programs.shape(task.network, nodes=nodes, hospitals=hospitals, samples=samples, largest_input=largest_input, profile=layout)
 
     def _binary(self, protocol: str) -> Path:
         return self._home / f"{protocol}-party.x"

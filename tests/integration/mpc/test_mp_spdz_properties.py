@@ -1,0 +1,100 @@
+"""Whatever shape and 64-bit values: the engine computes what the reference does. `--hypothesis-profile=deep` looks much further."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from pipeline.domain import HospitalName
+from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
+from pipeline.mpc import reference, rule
+from pipeline.mpc.engines.base import RuleParameters, VerifyTask
+from pipeline.mpc.engines.mp_spdz_profiles import Profile
+from pipeline.settings import Settings
+from tests.support.opened import Opened, differences, explanations
+from tests.support.tasks import Words, payload
+
+pytestmark = pytest.mark.mp_spdz
+
+EXTREMES = [0, 1, -1, (1 << 18) - 1, 1 - (1 << 18), 1 << 18, -(1 << 18), 1 << 32, (1 << 62), (1 << 63) - 1, -(1 << 63)]
+FIXED = Network((1, 4, 4), (Conv2d(2, 3, padding=1), AvgPool2d(2), ReLU(), Flatten(), Linear(3), ReLU(), Linear(2)))
+
+
+def examples(few: int) -> settings:
+    """So many, always the same; or as many as another profile says."""
+    deep = settings.get_current_profile_name() == "deep"
+    quick = settings(max_examples=few, derandomize=True, database=None, phases=[Phase.generate])
+    return settings(settings.default if deep else quick, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return replace(Settings.load(), cache=tmp_path_factory.mktemp("cache"))
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Network:
+    """Images or rows, every layer, two to four classes."""
+    classes = draw(st.integers(2, 4))
+    if draw(st.booleans()):
+        hidden = [Linear(draw(st.integers(1, 5))), ReLU()] if draw(st.booleans()) else []
+        return Network((draw(st.integers(1, 9)),), (*hidden, Linear(classes)))
+    sides, first = (
+        (draw(st.integers(5, 8)), draw(st.integers(5, 8))),
+        draw(st.builds(Conv2d, *[st.integers(1, 3)] * 2, st.integers(1, 2), st.integers(0, 1))),
+    )
+    channels = draw(st.integers(1, 3))
+    outputs = Network((channels, *sides), (first, Flatten(), Linear(2))).shapes[0]
+    fitting = [[]] if any(side % 2 for side in outputs[1:]) else [[], [AvgPool2d(2)], [MaxPool2d(2)]]
+    pooled = draw(st.sampled_from(fitting))
+    order = draw(st.sampled_from([[*pooled, ReLU()], [ReLU(), *pooled]]))
+    return Network((channels, *sides), (first, *order, Flatten(), Linear(classes)))
+
+
+@st.composite
+def rounds(draw: st.DrawFn, network: Network, hospitals: int, samples: int) -> tuple[VerifyTask, dict[HospitalName, Words]]:
+    """Mostly well-formed updates and samples, with single values that are anything."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    names = tuple(HospitalName(f"hospital-{place}") for place in range(hospitals))
+    common = generator.integers(-(1 << 15), 1 << 15, network.size)
+    payloads = {}
+    for name in names:
+        scale = draw(st.sampled_from([0, 1, 1, 1, 2, -1]))
+        update = scale * common + generator.integers(-(1 << 12), 1 << 12, network.size)
+        inputs = generator.integers(0, 256, (samples, *network.input_shape))
+        rows = np.eye(network.classes, dtype=np.int64)[generator.integers(0, network.classes, samples)]
+        for array, strange in ((update, EXTREMES), (inputs, [-1, 0, 255, 256, *EXTREMES]), (rows, [0, 1, 2, -1, *EXTREMES])):
+            if draw(st.integers(0, 4)) == 0:
+                array.flat[draw(st.integers(0, array.size - 1))] = draw(st.sampled_from(strange))
+        payloads[name] = payload(update, inputs, rows, network.classes)
+    edge = draw(st.booleans())
+    previous = generator.choice([-(1 << 18), 1 << 18], network.size) if edge else generator.integers(-(1 << 16), 1 << 16, network.size)
+    percents = draw(st.tuples(*[st.sampled_from([0, 1, 20, 50, 100])] * 4))
+    budget = draw(st.sampled_from([None, 0, 1, 1 << 16, 1 << 34, rule.NORM_CAP, (1 << 61) - 1]))
+    numbers = RuleParameters(samples, (0, 255), percents[0], percents[1], budget, percents[2], percents[3])
+    return VerifyTask(names, network, numbers, rule.capped(previous.astype(np.int64))), payloads
+
+
+def check(engine: Opened, task: VerifyTask, payloads: dict[HospitalName, Words]) -> None:
+    expected = reference.explain(task, payloads)
+    with TemporaryDirectory() as folder:
+        for found, _ in explanations(engine, "replicated-ring", task, payloads, Path(folder)):
+            assert differences(found, expected) == []
+
+
+@examples(12)
+@given(data=st.data(), profile=st.sampled_from(Profile))
+def test_any_values_of_one_shape(installation: Settings, data: st.DataObject, profile: Profile) -> None:
+    check(Opened(installation, profile), *data.draw(rounds(FIXED, hospitals=5, samples=4)))
+
+
+@examples(5)
+@given(data=st.data(), network=networks(), hospitals=st.integers(1, 6), samples=st.integers(1, 7), profile=st.sampled_from(Profile))
+def test_any_shape(installation: Settings, data: st.DataObject, network: Network, hospitals: int, samples: int, profile: Profile) -> None:
+    check(Opened(installation, profile), *data.draw(rounds(network, hospitals, samples)))
