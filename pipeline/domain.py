@@ -69,6 +69,7 @@ class Kind(StrEnum):
     VOTE = "Vote"
     CONFIRMATION = "Confirmation"
     CONSENT = "Consent"
+    WITHDRAWAL = "Withdrawal"
 
 
 @dataclass(frozen=True)

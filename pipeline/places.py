@@ -9,6 +9,9 @@ from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
 
 MAILBOX, MODELS, REPORTS, DVC = "mailbox", "models", "reports", "dvc"
 
+CONSENTS = "consents/"
+"""What owners decided about studies, in the reports' bucket."""
+
 _HOSPITAL_KINDS = {Kind.VALIDATION: "validation", Kind.MANIFEST: "manifest", Kind.CONFIRMATION: "confirmation"}
 _NODE_KINDS = {
     Kind.SEALING_KEY: "sealing-key",
@@ -62,6 +65,11 @@ def statement(round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) ->
     """A hospital's or node's statements of one kind in one round."""
     side, name = ("hospitals", _HOSPITAL_KINDS[kind]) if kind in _HOSPITAL_KINDS else ("nodes", _NODE_KINDS[kind])
     return Place(REPORTS, f"rounds/{round_id}/{side}/{signer}/{name}/", "json")
+
+
+def consents(study: str, name: HospitalName | NodeName, *, node: bool) -> Place:
+    """What a hospital's or node's owner decided about a study, in every version of it."""
+    return Place(REPORTS, f"{CONSENTS}{'nodes' if node else 'hospitals'}/{name}/{study}/", "json")
 
 
 def envelope(round_id: RoundId, hospital: HospitalName, node: NodeName) -> Place:

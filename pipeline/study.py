@@ -196,19 +196,19 @@ class Study(_Model):
         """Fewest accepted hospitals with which a round ends in a model."""
         return self.min_accepted if self.min_accepted is not None else max(3, len(self.hospitals) // 2 + 1)
 
-    def digest(self, consortium: Consortium) -> Sha256:
+    def terms(self, consortium: Consortium) -> dict[str, Any]:
         """What owners approve: this study, the members' keys and certificates, the ledger and the code that runs."""
-        return digest(
-            {
-                "study": _without_floats(self.model_dump(mode="json")),
-                "hospitals": {name: consortium.hospital(name) for name in self.hospitals},
-                "nodes": {
-                    name: {"address": consortium.node(name).address, "certificate": consortium.fingerprint(name)} for name in self.nodes
-                },
-                "ledger": consortium.ledger.model_dump(mode="json"),
-                "code": code_digest(),
-            }
-        )
+        return {
+            "study": _without_floats(self.model_dump(mode="json")),
+            "hospitals": {name: consortium.hospital(name) for name in self.hospitals},
+            "nodes": {name: {"address": consortium.node(name).address, "certificate": consortium.fingerprint(name)} for name in self.nodes},
+            "ledger": consortium.ledger.model_dump(mode="json"),
+            "code": code_digest(),
+        }
+
+    def digest(self, consortium: Consortium) -> Sha256:
+        """The digest of `terms`, which names them everywhere."""
+        return digest(self.terms(consortium))
 
 
 def code_digest() -> Sha256:
@@ -239,6 +239,8 @@ def _check(study: Study, file: str) -> None:
     for field, members in (("hospitals", study.hospitals), ("nodes", study.nodes)):
         if len(set(members)) != len(members):
             refuse(field, list(members), "every name once")
+    if both := set(study.hospitals) & set(study.nodes):
+        refuse("nodes", sorted(both), "names that no hospital has: a signed statement names its maker")
     protocols = PROTOCOLS[study.engine]
     if study.protocol not in protocols:
         refuse("protocol", study.protocol, f"one of {', '.join(protocols)} for engine {study.engine}")

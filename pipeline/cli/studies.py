@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -9,9 +10,10 @@ import yaml
 from rich.console import Console
 
 from pipeline.consortium import Consortium
+from pipeline.domain import Sha256
 from pipeline.errors import Misconfigured, NotApproved
 from pipeline.identity import Identity
-from pipeline.roles import approval
+from pipeline.roles import approval, consents
 from pipeline.settings import Settings
 from pipeline.study import Study
 
@@ -19,6 +21,9 @@ studies = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
 Actor = Annotated[str, typer.Option("--as", metavar="NAME", help="The hospital or node whose owner you are.")]
+Expected = Annotated[
+    Sha256 | None, typer.Option("--digest", metavar="SHA256", parser=Sha256, help="What you read; another digest is refused.")
+]
 
 
 @studies.command()
@@ -49,15 +54,34 @@ def digest(study: StudyName) -> None:
 
 
 @studies.command()
-def approve(study: StudyName, name: Actor) -> None:
-    """Consent to the study's present digest as the owner of a hospital or node."""
+def approve(study: StudyName, name: Actor, digest: Expected = None) -> None:
+    """Consent to the study's present digest as the owner of a hospital or node, and publish the signed consent."""
+    owner, read, consortium, settings = _owner(study, name)
+    signed = approval.approve(owner, read, consortium, digest)
+    typer.echo(f"{name} approved {study} with digest {signed}")
+    _publish(settings, owner, read)
+
+
+@studies.command()
+def withdraw(study: StudyName, name: Actor, digest: Expected = None) -> None:
+    """Take back consent to the study's present digest: its worker is absent from the next step on. Publishes the signed withdrawal."""
+    owner, read, consortium, settings = _owner(study, name)
+    signed = approval.withdraw(owner, read, consortium, digest)
+    typer.echo(f"{name} withdrew its consent to {study} with digest {signed}")
+    _publish(settings, owner, read)
+
+
+def _owner(study: str, name: str) -> tuple[Identity, Study, Consortium, Settings]:
     settings = Settings.load()
     read = Study.load(settings.studies / f"{study}.yaml")
-    consortium = Consortium.load(settings.consortium)
     if name not in (*read.hospitals, *read.nodes):
         raise Misconfigured(f"--as: got {name!r}, want one of {', '.join((*read.hospitals, *read.nodes))}")
-    approval.approve(_actor(settings, name), study, read.digest(consortium), consortium.ledger)
-    typer.echo(f"{name} approved {study} with digest {read.digest(consortium)}")
+    return _actor(settings, name), read, Consortium.load(settings.consortium), settings
+
+
+def _publish(settings: Settings, owner: Identity, study: Study) -> None:
+    if trouble := consents.publish_or_say(settings, owner, study):
+        sys.stderr.write(f"wardround: not published yet, and valid all the same: {trouble}\n")
 
 
 def _actor(settings: Settings, name: str) -> Identity:

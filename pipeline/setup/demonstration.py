@@ -7,12 +7,14 @@ from pathlib import Path
 
 from pipeline.consortium import Consortium
 from pipeline.datasets.records import records_folder
-from pipeline.errors import Misconfigured, NotApproved
+from pipeline.errors import Misconfigured
 from pipeline.files import write_atomic
 from pipeline.identity import Identity
 from pipeline.ingest.partition import deal
-from pipeline.roles import approval
+from pipeline.installation import Installation
+from pipeline.roles import approval, consents
 from pipeline.settings import Settings
+from pipeline.store.objects import Store
 from pipeline.study import Study
 from pipeline.train.misbehaviour import BEHAVIOURS
 
@@ -55,15 +57,24 @@ def deal_records(settings: Settings, studies: Mapping[str, Study]) -> list[str]:
 
 
 def approve(settings: Settings, consortium: Consortium, studies: Mapping[str, Study]) -> None:
-    """Consent to every study's present digest as the owner of each demonstration hospital and node."""
+    """Consent to every study's present digest as the owner of each demonstration hospital and node, unless that owner withdrew it."""
     for study in studies.values():
         digest = study.digest(consortium)
-        for home in (*map(settings.hospital, study.hospitals), *map(settings.node, study.nodes)):
-            owner = Identity.load(home)
-            try:
-                approval.require(owner, study.name, digest, consortium.ledger)
-            except NotApproved:
-                approval.approve(owner, study.name, digest, consortium.ledger)
+        for owner in _owners(settings, study):
+            if approval.given(owner, study.name, digest, consortium.ledger) is not False:
+                approval.approve(owner, study, consortium)
+
+
+def publish_consents(settings: Settings, installation: Installation, studies: Mapping[str, Study]) -> None:
+    """Publish what the owners decided and have not published yet; raises Unavailable."""
+    for study in studies.values():
+        for owner in _owners(settings, study):
+            if consents.outstanding(owner, study.name):
+                consents.publish(Store(installation.store, owner.credentials), owner, study)
+
+
+def _owners(settings: Settings, study: Study) -> list[Identity]:
+    return [Identity.load(home) for home in (*map(settings.hospital, study.hospitals), *map(settings.node, study.nodes))]
 
 
 def _dealt(settings: Settings, hospital: str, dataset: str) -> Path:

@@ -60,6 +60,7 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
                     f"study {study}: this machine lacks its data set, so its hospitals will be absent; WARDROUND_DATA names where data lie"
                 )
             demonstration.approve(settings, consortium, studies)
+            demonstration.publish_consents(settings, installation, studies)
         with step("encrypted programs"):
             for study, reason in programs.compile_programs(settings, studies).items():
                 note(f"study {study} cannot run on this machine: {reason}")

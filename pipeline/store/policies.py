@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.domain import HospitalName, NodeName
-from pipeline.places import DVC, MAILBOX, MODELS, REPORTS
+from pipeline.places import CONSENTS, DVC, MAILBOX, MODELS, REPORTS
 
 Policy = dict[str, Any]
 
@@ -18,7 +18,7 @@ def hospital(name: HospitalName) -> Policy:
     """Writes its own envelopes and statements; reads the public buckets and what it wrote itself."""
     own = (f"{MAILBOX}/rounds/*/hospitals/{name}/*", f"{MAILBOX}/rounds/*/timings/{name}/*")
     return _policy(
-        write=(*own, f"{REPORTS}/rounds/*/hospitals/{name}/*"),
+        write=(*own, f"{REPORTS}/rounds/*/hospitals/{name}/*", f"{REPORTS}/{CONSENTS}hospitals/{name}/*"),
         read=own,
         enumerate_={MAILBOX: (f"rounds/*/hospitals/{name}/*", f"rounds/*/timings/{name}/*")},
     )
@@ -29,7 +29,13 @@ def node(name: NodeName) -> Policy:
     own = (f"{MAILBOX}/rounds/*/nodes/{name}/*", f"{MAILBOX}/rounds/*/timings/{name}/*")
     addressed = (f"rounds/*/hospitals/*/to/{name}/*", f"rounds/*/nodes/*/to/{name}/*")
     return _policy(
-        write=(*own, f"{REPORTS}/rounds/*/nodes/{name}/*", f"{REPORTS}/rounds/*/record/*", f"{MODELS}/*.safetensors"),
+        write=(
+            *own,
+            f"{REPORTS}/rounds/*/nodes/{name}/*",
+            f"{REPORTS}/{CONSENTS}nodes/{name}/*",
+            f"{REPORTS}/rounds/*/record/*",
+            f"{MODELS}/*.safetensors",
+        ),
         read=(*own, *(f"{MAILBOX}/{pattern}" for pattern in addressed)),
         enumerate_={MAILBOX: (*addressed, f"rounds/*/nodes/{name}/*", f"rounds/*/timings/{name}/*")},
     )

@@ -147,7 +147,7 @@ def test_statements_under_a_key_that_is_no_members_are_not_counted(site: Site) -
         digest = play.study.digest(site.members)
         consent = home / "approvals" / f"{digest}.json"
         with rewritten(consent, lambda kept: kept):
-            approval.approve(stranger, "stranger", digest, site.members.ledger)
+            approval.approve(stranger, play.study, site.members)
             round_id = play.open()
             play.hospitals(round_id)
             assert play.absences == {}

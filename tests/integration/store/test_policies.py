@@ -20,11 +20,13 @@ OWN = {
         "mailbox/rounds/1/hospitals/elm/to/east/",
         "mailbox/rounds/1/timings/elm/train/",
         "reports/rounds/1/hospitals/elm/manifest/",
+        "reports/consents/hospitals/elm/pneumonia/",
     ],
     "node-east": [
         "mailbox/rounds/1/nodes/east/to/west/",
         "mailbox/rounds/1/timings/east/verify/",
         "reports/rounds/1/nodes/east/vote/",
+        "reports/consents/nodes/east/pneumonia/",
         "reports/rounds/1/record/",
         "models/",
     ],
@@ -44,6 +46,9 @@ ELSEWHERE = [
     "mailbox/rounds/1/nodes/west/to/east/",
     "reports/rounds/1/hospitals/oak/manifest/",
     "reports/rounds/1/nodes/west/vote/",
+    "reports/consents/hospitals/oak/pneumonia/",
+    "reports/consents/nodes/west/pneumonia/",
+    "reports/consents/hospitals/elmwood/pneumonia/",
     "mailbox/elsewhere/",
 ]
 """Prefixes that none of them may write."""
