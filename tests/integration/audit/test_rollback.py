@@ -11,10 +11,10 @@ from pipeline import ports
 from pipeline.audit.rollback import refuse_forgotten
 from pipeline.chain.ledger import Ledger
 from pipeline.chain.outbox import Outbox
-from pipeline.cli.evidence import Evidence
 from pipeline.domain import RoundId
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import sha256
+from pipeline.roles.evidence import Evidence
 from tests.support.chains import CHAIN_ID, Devchain
 from tests.support.finished_rounds import RoundMaker, consortium, key, model, study
 from tests.support.minio import StoreServer
