@@ -155,6 +155,14 @@ class HospitalKey:
     successor: Address
 
 
+@dataclass(frozen=True)
+class Vouch:
+    """A hospital's word, by its key, that the person behind an e-mail address is its own."""
+
+    hospital: HospitalName
+    email: str
+
+
 Change = NodeSet | NodeKey | Release | HospitalKey
 """What the ledger takes under the signatures of those whom it concerns."""
 

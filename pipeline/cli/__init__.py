@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli import audit, decisions, proof, rounds, services
 from pipeline.cli.data import data
+from pipeline.cli.enrol import enrol
 from pipeline.cli.keys import key
 from pipeline.cli.models import models, predict
 from pipeline.cli.mpc import mpc
@@ -43,6 +44,7 @@ commands.add_typer(mpc, name="mpc")
 commands.add_typer(data, name="data")
 commands.add_typer(models, name="model")
 commands.add_typer(decisions.release, name="release")
+commands.add_typer(enrol, name="enrol")
 commands.add_typer(key, name="key")
 
 

@@ -18,7 +18,7 @@ from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from pipeline.domain import Address, Change, Context, HospitalKey, Kind, NodeKey, NodeSet, Release, Result, Statement, sha256_text
+from pipeline.domain import Address, Change, Context, HospitalKey, Kind, NodeKey, NodeSet, Release, Result, Statement, Vouch, sha256_text
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, digest, read_object
 from pipeline.identity import SigningKey
@@ -106,6 +106,16 @@ def check_change(change: Change, signature: str, chain_id: int, contract: Addres
     except (TypeError, ValueError, OverflowError, EncodingError) as error:
         raise EvidenceRejected(f"got fields that are no {type(change).__name__} ({type(error).__name__})") from error
     _check_signature(message, signature, address, f"a {type(change).__name__}")
+
+
+def sign_vouch(vouch: Vouch, chain_id: int, contract: Address, key: SigningKey) -> str:
+    """Sign for a hospital's person, on this ledger; 65 bytes in hexadecimal."""
+    return key.sign(_vouch_message(vouch, chain_id, contract))
+
+
+def check_vouch(vouch: Vouch, signature: str, chain_id: int, contract: Address, address: Address) -> None:
+    """Raise EvidenceRejected unless `address` vouched for this person on this ledger."""
+    _check_signature(_vouch_message(vouch, chain_id, contract), signature, address, f"{vouch.hospital}'s word for {vouch.email}")
 
 
 def to_bytes(statement: Statement) -> bytes:
@@ -197,6 +207,11 @@ def _change_message(change: Change, chain_id: int, contract: Address) -> Signabl
     fields = [{"name": "studyId", "type": "bytes32"}, {"name": "change", "type": "uint32"}]
     fields += [{"name": name, "type": "address[]" if name == "nodes" else "address"} for name in content]
     return _typed(type(change).__name__, fields, {"studyId": bytes.fromhex(study), "change": number, **content}, chain_id, contract)
+
+
+def _vouch_message(vouch: Vouch, chain_id: int, contract: Address) -> SignableMessage:
+    fields = [{"name": name, "type": "string"} for name in ("hospital", "email")]
+    return _typed("Vouch", fields, {"hospital": vouch.hospital, "email": vouch.email}, chain_id, contract)
 
 
 def _typed(name: str, fields: list[dict[str, str]], content: dict[str, Any], chain_id: int, contract: Address) -> SignableMessage:

@@ -20,7 +20,7 @@ from pipeline.files import write_atomic, write_secret
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT, Settings
-from pipeline.setup.accounts import RIGHTS, Role, hospital_role
+from pipeline.setup.accounts import DENIED, RIGHTS, Role, hospital_role
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECRETS = ("airflow-fernet-key", "airflow-jwt", "airflow-session")
@@ -106,7 +106,7 @@ def prepare(settings: Settings, logins: Iterable[User]) -> None:
     for user in logins:
         if not password_file(settings, user.name).exists():
             write_secret(password_file(settings, user.name), Secret.generate(18).token().encode())
-    wanted = sha256(repr((version("apache-airflow"), version("apache-airflow-providers-fab"), logins)).encode()).hexdigest()
+    wanted = sha256(repr((version("apache-airflow"), version("apache-airflow-providers-fab"), DENIED, logins)).encode()).hexdigest()
     home(settings).mkdir(exist_ok=True)
     stamp = home(settings) / "prepared"
     if stamp.exists() and stamp.read_text() == wanted and (home(settings) / "airflow.db").exists():

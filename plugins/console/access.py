@@ -6,18 +6,24 @@ from collections.abc import Callable
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import Depends, HTTPException, status
+from fastapi import Depends, HTTPException, Request, status
 
 from pipeline.setup.accounts import Role
 from plugins.console.people import Person, person
 
 
-def current_person(user: GetUserDep) -> Person:
+def current_person(request: Request, user: GetUserDep) -> Person:
     """The person behind Airflow's session; 401 without one, 403 when the account has no role of the console, or more than one."""
     found = person(user.get_name(), [role.name for role in user.roles])
     if found is None:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "This account has no part in the consortium; ask the service provider.")
-    return found
+    return entered(request, found)
+
+
+def entered(request: Request, who: Person) -> Person:
+    """Note in the request who asks, for the log."""
+    request.state.who = who
+    return who
 
 
 def _only(*roles: Role) -> Callable[[Person], Person]:
@@ -35,3 +41,5 @@ Anyone = Annotated[Person, Depends(current_person)]
 Provider = Annotated[Person, Depends(_only(Role.PROVIDER))]
 Hospital = Annotated[Person, Depends(_only(Role.HOSPITAL))]
 Auditor = Annotated[Person, Depends(_only(Role.AUDITOR))]
+Watcher = Annotated[Person, Depends(_only(Role.PROVIDER, Role.AUDITOR))]
+"""Whoever watches over the consortium."""

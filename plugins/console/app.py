@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from pipeline.errors import ObjectMissing, Refused, Rejected, Unavailable, WardroundError
 from pipeline.settings import Settings
+from plugins.console.accounts import Accounts, UnknownAccount
+from plugins.console.limiting import Limits, source
 from plugins.console.page import HERE, render
 from plugins.console.pages import ROUTERS
+from plugins.console.people import Person
+from plugins.console.registry import Action, Registry
 from plugins.console.rounds import RoundIndex
 
 MOUNT = "/wardround"
@@ -27,13 +33,18 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_STATUS = ((Unavailable, 503), (ObjectMissing, 404), (Refused, 409), (Rejected, 422))
+_STATUS = ((UnknownAccount, 404), (Unavailable, 503), (ObjectMissing, 404), (Refused, 409), (Rejected, 422))
+
+_NOT_LOGGED = (401, 405, 429)
+"""Answers to somebody of whom nothing is known: they could fill the log without end."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; it opens ledger and store at the first page that needs them."""
     app = FastAPI(title="Wardround console", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.index = RoundIndex(settings or Settings.load())
+    settings = settings or Settings.load()
+    app.state.index = RoundIndex(settings)
+    app.state.accounts, app.state.registry, app.state.limits = Accounts(), Registry(settings.home / "console"), Limits()
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     for router in ROUTERS:
         app.include_router(router)
@@ -41,6 +52,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @app.middleware("http")
     async def _secure(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await answer(request)
+        if (action := _action(request, response.status_code)) is not None:
+            await run_in_threadpool(app.state.registry.log, action)
         response.headers.update(_HEADERS)
         if request.url.path.removeprefix(request.scope.get("root_path", "")).startswith("/static/"):
             response.headers["Cache-Control"] = "public, max-age=300"
@@ -49,18 +62,40 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @app.exception_handler(WardroundError)
     async def _trouble(request: Request, error: WardroundError) -> Response:
         code = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-        return render(request, "error", None, status=code, title="That did not work", message=str(error))
+        return render(request, "error", _who(request), status=code, title="That did not work", message=str(error))
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(request: Request, error: RequestValidationError) -> Response:
         fields = ", ".join(sorted({str(one["loc"][-1]) for one in error.errors()}))
-        return render(request, "error", None, status=422, title="That did not work", message=f"The request's {fields} cannot be read.")
+        return render(
+            request, "error", _who(request), status=422, title="That did not work", message=f"The request's {fields} cannot be read."
+        )
 
     @app.exception_handler(HTTPException)
     async def _refused(request: Request, error: HTTPException) -> Response:
         if error.status_code == 401 and request.method == "GET":
             return RedirectResponse(f"/auth/login/?next={request.url.path}", 303)
         title = {401: "Please log in", 403: "Not for you", 404: "There is no such page"}.get(error.status_code, "That did not work")
-        return render(request, "error", None, status=error.status_code, title=title, message=str(error.detail))
+        return render(request, "error", _who(request), status=error.status_code, title=title, message=str(error.detail))
 
     return app
+
+
+def _who(request: Request) -> Person | None:
+    who: Person | None = getattr(request.state, "who", None)
+    return who
+
+
+def _action(request: Request, code: int) -> Action | None:
+    """The log's line about a request that changed something, or was to."""
+    route = request.scope.get("route")
+    if request.method in ("GET", "HEAD", "OPTIONS") or route is None or code in _NOT_LOGGED:
+        return None
+    who = _who(request)
+    return Action(
+        who=who.login if who else "a visitor",
+        what=str(route.name).replace("_", " "),
+        whom=str(getattr(request.state, "whom", None) or ", ".join(map(str, request.path_params.values())))[:200],
+        outcome="done" if code < 400 else f"refused ({code})",
+        source=source(request),
+    )

@@ -33,6 +33,9 @@ class Link:
 MENU = (
     Link("Overview", "/"),
     Link("Rounds", "/rounds"),
+    Link("People", "/people", (Role.PROVIDER,)),
+    Link("Log", "/log", (Role.PROVIDER, Role.AUDITOR)),
+    Link("Profile", "/profile"),
 )
 """Every page that a person reaches from the menu, in its order."""
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
 from starlette.testclient import TestClient
 
 from pipeline import ports
@@ -30,10 +30,10 @@ def of_hospital(name: str) -> Person:
 def app(settings: Settings, who: Person | None) -> FastAPI:
     """The application with `who` logged in; nobody when None."""
 
-    def logged_in() -> Person:
+    def logged_in(request: Request) -> Person:
         if who is None:
             raise HTTPException(401, "Not authenticated")
-        return who
+        return access.entered(request, who)
 
     made = create_app(settings)
     made.dependency_overrides[access.current_person] = logged_in

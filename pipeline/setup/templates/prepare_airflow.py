@@ -13,6 +13,8 @@ import sys
 from airflow.configuration import conf
 from airflow.utils import db
 
+from pipeline.setup.accounts import may_keep
+
 users = json.load(sys.stdin)
 connection = conf.get_mandatory_value("database", "sql_alchemy_conn")
 if connection.startswith("sqlite:///"):
@@ -29,7 +31,8 @@ with get_application_builder() as builder:
     sees_menu = manager.create_permission("can_read", "Plugins")
     for user in users:
         role = manager.find_role(user["role"]) or manager.add_role(user["role"])
-        role.permissions = [*manager.find_role(user["rights"]).permissions, sees_menu]
+        rights = manager.find_role(user["rights"]).permissions
+        role.permissions = [*(one for one in rights if may_keep(one.action.name, one.resource.name)), sees_menu]
         found = manager.find_user(username=user["name"])
         if found:
             found.roles = [role]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from plugins.console.pages import overview, rounds
+from plugins.console.pages import log, overview, people, profile, register, rounds
 
-ROUTERS = (overview.router, rounds.router)
+ROUTERS = (overview.router, rounds.router, register.router, people.router, profile.router, log.router)

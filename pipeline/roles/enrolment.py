@@ -1,0 +1,105 @@
+"""How a hospital and its people come in: its key vouches for a person, it registers its account, the provider authorises or revokes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from eth_utils.address import is_address, to_checksum_address
+
+from pipeline.chain.contract import Call
+from pipeline.chain.ledger import HospitalStatus, Ledger
+from pipeline.chain.outbox import Outbox
+from pipeline.consortium import Consortium, LedgerLocation
+from pipeline.domain import Address, HospitalName, Vouch
+from pipeline.errors import EvidenceRejected, Refused
+from pipeline.evidence import signing
+from pipeline.identity import Identity
+from pipeline.installation import Installation
+from pipeline.settings import Settings
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{1,31}")
+
+
+def hospital_name(text: str) -> HospitalName:
+    """A name that a study can give a hospital; raises EvidenceRejected."""
+    if not _NAME.fullmatch(text):
+        raise EvidenceRejected("the hospital's name: want 2 to 32 small letters, digits, hyphens and underscores, a letter first")
+    return HospitalName(text)
+
+
+def signing_address(text: str) -> Address:
+    """An account's address, in the ledger's spelling; raises EvidenceRejected."""
+    if not text.startswith("0x") or not is_address(text):
+        raise EvidenceRejected("the signing address: want 0x and 40 hexadecimal digits; `wardround enrol vouch` prints it")
+    return Address(to_checksum_address(text))
+
+
+def vouch(name: HospitalName, email: str, settings: Settings) -> tuple[Address, str]:
+    """The hospital's address, and its key's signature to the person behind `email`; needs the hospital's folder."""
+    key = Identity.load(settings.hospital(hospital_name(name))).key
+    where = Consortium.load(settings.consortium).ledger
+    return key.address, signing.sign_vouch(Vouch(name, email.strip().lower()), where.chain_id, Address(where.contract), key)
+
+
+def check_vouch(
+    name: HospitalName, email: str, address: Address, signature: str, known: Mapping[HospitalName, Address], where: LedgerLocation
+) -> None:
+    """Raise EvidenceRejected unless `address` vouched for the person behind `email`, and it and the name are of one hospital."""
+    check_claim(name, address, known)
+    signing.check_vouch(Vouch(name, email), signature.removeprefix("0x"), where.chain_id, Address(where.contract), address)
+
+
+def check_claim(name: HospitalName, address: Address, known: Mapping[HospitalName, Address]) -> None:
+    """Raise EvidenceRejected when the name or the address is another hospital's among those known."""
+    if known.get(name, address) != address or any(other != name and taken == address for other, taken in known.items()):
+        raise EvidenceRejected(f"{name} and {address}: got a name and an address that are not of one hospital; the hospital knows which")
+
+
+def status(address: Address, settings: Settings) -> HospitalStatus:
+    """Where a hospital's account stands on the ledger; raises Unavailable."""
+    return _ledger(settings).hospital(address)
+
+
+def register(name: HospitalName, settings: Settings) -> Address:
+    """Put the hospital's own account on the ledger, which then waits for the provider; raises Refused when it was there before."""
+    ledger, hospital = _ledger(settings), Identity.load(settings.hospital(hospital_name(name)))
+    if (found := ledger.hospital(hospital.key.address)) is not HospitalStatus.UNKNOWN:
+        raise Refused(f"{name}: got an account that is {found} on the ledger already; nothing to register")
+    _send(hospital, ledger.register_hospital(), "register-hospital", settings, ledger)
+    return hospital.key.address
+
+
+def authorise(address: Address, settings: Settings) -> bool:
+    """Let a registered or revoked hospital take part, as the provider; False when it may already. Raises Refused when it is neither."""
+    ledger = _ledger(settings)
+    found = ledger.hospital(address)
+    if found is HospitalStatus.AUTHORISED:
+        return False
+    if found not in (HospitalStatus.REGISTERED, HospitalStatus.REVOKED):
+        raise Refused(f"{address}: got an account that is {found} on the ledger, want one that its hospital registered")
+    _send(Identity.load(settings.provider), ledger.authorise_hospitals([address]), _label("authorise", address, ledger), settings, ledger)
+    return True
+
+
+def revoke(address: Address, settings: Settings) -> bool:
+    """Take a hospital out of all later rounds, as the provider; False when it is out."""
+    ledger = _ledger(settings)
+    if ledger.hospital(address) is not HospitalStatus.AUTHORISED:
+        return False
+    _send(Identity.load(settings.provider), ledger.revoke_hospitals([address]), _label("revoke", address, ledger), settings, ledger)
+    return True
+
+
+def _label(what: str, address: Address, ledger: Ledger) -> str:
+    # A hospital may be revoked and authorised again: each is an intention of its own, and the ledger refuses one that is done already.
+    return f"{what}-{address}-{ledger.height()}"
+
+
+def _ledger(settings: Settings) -> Ledger:
+    return Ledger.connect(Installation.load(settings.installation).rpc, Consortium.load(settings.consortium).ledger)
+
+
+def _send(actor: Identity, call: Call, label: str, settings: Settings, ledger: Ledger) -> None:
+    rpc = Installation.load(settings.installation).rpc
+    Outbox(actor.home / "outbox", actor.key, rpc, ledger.chain_id).send(call, label)

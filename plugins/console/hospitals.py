@@ -1,0 +1,72 @@
+"""The hospitals that the console knows: those of the members' file, and those of people whom the provider authorised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.chain.ledger import HospitalStatus
+from pipeline.consortium import Consortium
+from pipeline.domain import Address, HospitalName
+from pipeline.errors import Unavailable
+from pipeline.roles import enrolment
+from pipeline.settings import Settings
+from plugins.console.accounts import Accounts, State, UnknownAccount
+from plugins.console.registry import Registry
+
+
+@dataclass(frozen=True)
+class Place:
+    """A hospital and where its account stands on the ledger; None while the ledger does not answer."""
+
+    name: HospitalName
+    address: Address
+    status: HospitalStatus | None
+    member: bool
+    """Whether the members' file names it, so that a study can."""
+
+
+def known(settings: Settings, accounts: Accounts, registry: Registry) -> Mapping[HospitalName, Address]:
+    """Every hospital's signing address; the members' file, which follows a hospital's new keys, comes before what people said."""
+    found = {name: Address(address) for name, address in Consortium.load(settings.consortium).hospitals.items()}
+    said = {(one.account, one.login): one for one in registry.registrations()}
+    for account in accounts.all() if said else ():
+        one = said.get((account.number, account.login))
+        if one is not None and account.state is not State.WAITING:
+            found.setdefault(one.hospital, one.address)
+    return found
+
+
+def address(name: str, settings: Settings, accounts: Accounts, registry: Registry) -> Address:
+    """One hospital's signing address; raises UnknownHospital."""
+    found = known(settings, accounts, registry).get(HospitalName(name))
+    if found is None:
+        raise UnknownHospital(f"hospital {name}: there is none of that name")
+    return found
+
+
+def places(settings: Settings, accounts: Accounts, registry: Registry) -> tuple[Sequence[Place], str]:
+    """All hospitals, and why the ledger does not say where they stand, if it does not."""
+    members, trouble, found = Consortium.load(settings.consortium).hospitals, "", []
+    for name, key in sorted(known(settings, accounts, registry).items()):
+        status, why = standing(key, settings) if not trouble else (None, trouble)
+        trouble = trouble or why
+        found.append(Place(name, key, status, name in members))
+    return found, trouble
+
+
+def standing(key: Address, settings: Settings) -> tuple[HospitalStatus | None, str]:
+    """Where an account stands on the ledger, or why that is not known."""
+    try:
+        return enrolment.status(key, settings), ""
+    except Unavailable as error:
+        return None, str(error)
+
+
+def provider_is_here(settings: Settings) -> bool:
+    """Whether the provider's key lies on this machine, so that the console can send its transactions."""
+    return (settings.provider / "signing-key").exists()
+
+
+class UnknownHospital(UnknownAccount):
+    """There is no hospital of that name."""

@@ -1,0 +1,23 @@
+"""The log of every action, for those who watch over the consortium."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from plugins.console.access import Watcher
+from plugins.console.page import render
+from plugins.console.state import People
+
+router = APIRouter()
+
+SIZE = 100
+
+
+@router.get("/log")
+def log(request: Request, who: Watcher, registry: People, page: Annotated[int, Query(ge=1, le=10**9)] = 1) -> HTMLResponse:
+    """Newest first."""
+    actions, total = registry.actions(page, SIZE)
+    return render(request, "log", who, actions=actions, total=total, number=page, last=max(1, -(-total // SIZE)))

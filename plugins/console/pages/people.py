@@ -1,0 +1,98 @@
+"""The provider's list of people and hospitals: who waits, who may log in, and which hospital may take part on the ledger."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from pipeline.chain.ledger import HospitalStatus
+from pipeline.errors import Refused
+from pipeline.roles import enrolment
+from plugins.console import hospitals
+from plugins.console.access import Provider
+from plugins.console.accounts import Account, Accounts, State
+from plugins.console.csrf import OwnForm
+from plugins.console.page import render
+from plugins.console.registry import Registration, Registry
+from plugins.console.state import Directory, People, Rounds, concerns
+
+router = APIRouter()
+
+AccountNumber = Annotated[int, Path(ge=1, lt=2**31, description="Number of an account.")]
+HospitalPath = Annotated[str, Path(max_length=32, description="A hospital's name.")]
+
+
+@router.get("/people")
+def people(request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People) -> HTMLResponse:
+    """Everybody, those who wait first."""
+    everybody, said = accounts.all(), {(one.account, one.login): one for one in registry.registrations()}
+    rows = [(account, said.get((account.number, account.login))) for account in everybody]
+    rows.sort(key=lambda row: (list(State).index(row[0].state), row[0].number))
+    places, trouble = hospitals.places(index.settings, accounts, registry)
+    here = hospitals.provider_is_here(index.settings)
+    return render(request, "people", who, rows=rows, places=places, trouble=trouble, here=here)
+
+
+@router.post("/people/{account}/authorise", dependencies=[OwnForm])
+def authorise_account(
+    request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People, account: AccountNumber
+) -> RedirectResponse:
+    """Bind a waiting account to its hospital, and the hospital to the ledger where its own account waits there."""
+    found, said = _known(request, accounts, registry, account)
+    if said is None:
+        raise Refused(f"{found.login}: got an account without a hospital; only who registered here can be authorised")
+    settings = index.settings
+    enrolment.check_claim(said.hospital, said.address, hospitals.known(settings, accounts, registry))
+    waits = enrolment.status(said.address, settings) is HospitalStatus.REGISTERED
+    accounts.authorise(account, said.hospital)
+    if waits and hospitals.provider_is_here(settings):
+        enrolment.authorise(said.address, settings)
+    return _back(request)
+
+
+@router.post("/people/{account}/suspend", dependencies=[OwnForm])
+def suspend_account(request: Request, who: Provider, accounts: Directory, registry: People, account: AccountNumber) -> RedirectResponse:
+    """End somebody's sessions; the hospital on the ledger stays as it is."""
+    found, _ = _known(request, accounts, registry, account)
+    if found.login == who.login:
+        raise Refused("You cannot suspend your own account: nobody could readmit you.")
+    accounts.suspend(account)
+    return _back(request)
+
+
+@router.post("/people/{account}/readmit", dependencies=[OwnForm])
+def readmit_account(request: Request, who: Provider, accounts: Directory, registry: People, account: AccountNumber) -> RedirectResponse:
+    """Let a suspended person log in again."""
+    _known(request, accounts, registry, account)
+    accounts.readmit(account)
+    return _back(request)
+
+
+@router.post("/hospitals/{hospital}/authorise", dependencies=[OwnForm])
+def authorise_hospital(
+    request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People, hospital: HospitalPath
+) -> RedirectResponse:
+    """Let a hospital that registered its own account, or was revoked, take part from the next round on."""
+    enrolment.authorise(hospitals.address(hospital, index.settings, accounts, registry), index.settings)
+    return _back(request)
+
+
+@router.post("/hospitals/{hospital}/revoke", dependencies=[OwnForm])
+def revoke_hospital(
+    request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People, hospital: HospitalPath
+) -> RedirectResponse:
+    """Take a hospital out of all later rounds; its people can still log in."""
+    enrolment.revoke(hospitals.address(hospital, index.settings, accounts, registry), index.settings)
+    return _back(request)
+
+
+def _known(request: Request, accounts: Accounts, registry: Registry, number: int) -> tuple[Account, Registration | None]:
+    found = accounts.get(number)
+    concerns(request, found.login)
+    return found, registry.registration(number, found.login)
+
+
+def _back(request: Request) -> RedirectResponse:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/people", 303)

@@ -1,0 +1,80 @@
+"""Registration, for a hospital's people: open to everybody, and of no effect until the service provider authorises it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from pipeline.consortium import Consortium
+from pipeline.errors import EvidenceRejected
+from pipeline.roles import enrolment
+from plugins.console import csrf, forms, hospitals
+from plugins.console.csrf import VisitorsForm
+from plugins.console.page import render
+from plugins.console.registry import Registration
+from plugins.console.state import Directory, Pace, People, Rounds, concerns
+
+router = APIRouter()
+
+_SHOWN = ("name", "email", "postal", "hospital", "address", "signature")
+"""Fields that a refused form comes back with: not the passwords."""
+
+Text = Annotated[str, Form()]
+
+
+def _pace(request: Request, limits: Pace) -> None:
+    limits.registration(request)
+
+
+@router.get("/register")
+def register_form(request: Request) -> HTMLResponse:
+    """The empty form."""
+    return _form(request, dict.fromkeys(_SHOWN, ""), "", 200)
+
+
+@router.post("/register", dependencies=[Depends(_pace), VisitorsForm])
+def register(
+    request: Request,
+    index: Rounds,
+    accounts: Directory,
+    people: People,
+    name: Text = "",
+    email: Text = "",
+    postal: Text = "",
+    hospital: Text = "",
+    address: Text = "",
+    signature: Text = "",
+    password: Text = "",
+    password_again: Text = "",
+) -> Response:
+    """Make an account that waits; a taken e-mail address is answered like a new one."""
+    concerns(request, f"{email} of {hospital}")
+    given = dict(zip(_SHOWN, (name, email, postal, hospital, address, signature), strict=True))
+    try:
+        person, login, home = forms.line(name, "Your name"), forms.email(email), forms.postal(postal)
+        where, key = enrolment.hospital_name(hospital.strip()), enrolment.signing_address(address.strip())
+        known = hospitals.known(index.settings, accounts, people)
+        enrolment.check_vouch(where, login, key, signature.strip(), known, Consortium.load(index.settings.consortium).ledger)
+        secret = forms.password(password, password_again)
+    except EvidenceRejected as error:
+        return _form(request, given, str(error), 422)
+    if (account := accounts.register(login, person, secret)) is not None:
+        people.keep(Registration(account.number, account.login, where, key, home, int(time.time())))
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/registered", 303)
+
+
+@router.get("/registered")
+def registered(request: Request) -> HTMLResponse:
+    """What happens next."""
+    return render(request, "registered", None)
+
+
+def _form(request: Request, given: dict[str, str], trouble: str, status: int) -> HTMLResponse:
+    cookie, token = csrf.visit()
+    content = {"given": given, "trouble": trouble, "visitor_token": token, "shortest": forms.SHORTEST_PASSWORD}
+    page = render(request, "register", None, status=status, **content)
+    csrf.remember(request, page, cookie)
+    return page

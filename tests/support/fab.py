@@ -1,0 +1,83 @@
+"""Airflow's FAB auth manager on a database of a test's own, with its login pages beside the console; no Airflow process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from airflow import settings as airflow_settings
+from airflow.api_fastapi import app as airflow_api
+from airflow.configuration import conf
+from airflow.models.base import Base
+from airflow.models.revoked_token import RevokedToken
+from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
+from airflow.providers.fab.auth_manager.models import metadata
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from pipeline.settings import Settings
+from pipeline.setup.accounts import RIGHTS, Role, may_keep
+from plugins.console.app import MOUNT, create_app
+
+PASSWORD = "correct horse battery"
+
+
+class Portal:
+    """The API server's part that people meet: `/auth` of FAB and the console, each as Airflow mounts it."""
+
+    def __init__(self, settings: Settings, manager: FabAuthManager) -> None:
+        self.settings, self.manager = settings, manager
+        self.console = create_app(settings)
+        self.app = FastAPI()
+        self.app.mount("/auth", manager.get_fastapi_app())
+        self.app.mount(MOUNT, self.console)
+
+    def add(self, login: str, role: str, rights: str) -> None:
+        """An account as set-up makes it."""
+        assert self.manager.flask_app is not None
+        with self.manager.flask_app.app_context():
+            fab = self.manager.security_manager
+            made = fab.find_role(role) or fab.add_role(role)
+            made.permissions = [one for one in fab.find_role(rights).permissions if may_keep(one.action.name, one.resource.name)]
+            fab.add_user(login, login.title(), "Wardround", f"{login}@wardround.invalid", made, PASSWORD)
+            airflow_settings.Session.remove()
+
+    def client(self, address: str = "192.0.2.1") -> TestClient:
+        """Somebody's browser, at that network address."""
+        return TestClient(self.app, base_url="http://console.invalid", follow_redirects=False, client=(address, 50000))
+
+    def log_in(self, login: str, password: str = PASSWORD) -> TestClient | None:
+        """A browser with that account's session; None when the login is refused."""
+        client = self.client()
+        answer = client.post("/auth/token", json={"username": login, "password": password})
+        if answer.status_code != 201:
+            return None
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return client
+
+
+@contextmanager
+def portal(folder: Path, settings: Settings) -> Iterator[Portal]:
+    """A portal with the accounts `provider` and `auditor`; Airflow's own settings of this process are put back afterwards."""
+    connection, manager_name = airflow_settings.SQL_ALCHEMY_CONN, conf.get("core", "auth_manager")
+    airflow_settings.SQL_ALCHEMY_CONN = f"sqlite:///{folder / 'airflow.db'}"
+    conf.set("database", "sql_alchemy_conn", airflow_settings.SQL_ALCHEMY_CONN)
+    conf.set("core", "auth_manager", f"{FabAuthManager.__module__}.{FabAuthManager.__name__}")
+    airflow_settings.configure_orm()
+    metadata.create_all(airflow_settings.engine)
+    Base.metadata.create_all(airflow_settings.engine, tables=[RevokedToken.__table__])
+    FabAuthManager.cache.clear()
+    try:
+        manager = airflow_api.create_auth_manager()
+        assert isinstance(manager, FabAuthManager)
+        made = Portal(settings, manager)
+        made.add("provider", Role.PROVIDER, RIGHTS[Role.PROVIDER])
+        made.add("auditor", Role.AUDITOR, RIGHTS[Role.AUDITOR])
+        yield made
+    finally:
+        airflow_api.purge_cached_app()
+        conf.set("core", "auth_manager", manager_name)
+        conf.set("database", "sql_alchemy_conn", connection)
+        airflow_settings.SQL_ALCHEMY_CONN = connection
+        airflow_settings.configure_orm()
