@@ -35,9 +35,6 @@ _HEADERS = {
 }
 _STATUS = ((UnknownAccount, 404), (Unavailable, 503), (ObjectMissing, 404), (Refused, 409), (Rejected, 422))
 
-_NOT_LOGGED = (401, 405, 429)
-"""Answers to somebody of whom nothing is known: they could fill the log without end."""
-
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; it opens ledger and store at the first page that needs them."""
@@ -73,7 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def _refused(request: Request, error: HTTPException) -> Response:
-        if error.status_code == 401 and request.method == "GET":
+        # Airflow says 403 to the session of somebody who was suspended or logged out.
+        if request.method == "GET" and (error.status_code == 401 or error.detail == "Invalid JWT token"):
             return RedirectResponse(f"/auth/login/?next={request.url.path}", 303)
         title = {401: "Please log in", 403: "Not for you", 404: "There is no such page"}.get(error.status_code, "That did not work")
         return render(request, "error", _who(request), status=error.status_code, title=title, message=str(error.detail))
@@ -89,9 +87,11 @@ def _who(request: Request) -> Person | None:
 def _action(request: Request, code: int) -> Action | None:
     """The log's line about a request that changed something, or was to."""
     route = request.scope.get("route")
-    if request.method in ("GET", "HEAD", "OPTIONS") or route is None or code in _NOT_LOGGED:
-        return None
     who = _who(request)
+    # A stranger could fill the log without end: a visitor's line comes after the rate limit.
+    expected = who is not None or getattr(request.state, "visitor", False)
+    if request.method in ("GET", "HEAD", "OPTIONS") or route is None or not expected:
+        return None
     return Action(
         who=who.login if who else "a visitor",
         what=str(route.name).replace("_", " "),

@@ -57,7 +57,8 @@ def _own_form(who: Annotated[Person, Depends(current_person)], csrf_token: Annot
     check(csrf_token, who.login)
 
 
-def _visitors_form(csrf_token: Annotated[str, Form()] = "", wardround_visitor: Annotated[str, Cookie()] = "") -> None:
+def _visitors_form(request: Request, csrf_token: Annotated[str, Form()] = "", wardround_visitor: Annotated[str, Cookie()] = "") -> None:
+    request.state.visitor = True  # for the log: one whom the endpoint expects
     _check("visitor", csrf_token, wardround_visitor)
 
 

@@ -31,6 +31,11 @@ class Portal:
         self.console = create_app(settings)
         self.app = FastAPI()
         self.app.mount("/auth", manager.get_fastapi_app())
+        assert manager.flask_app is not None
+        # FAB's own way to hash, at a cost that a test can pay many times.
+        manager.flask_app.config["FAB_PASSWORD_HASH_METHOD"] = "scrypt:256:8:1"
+        with manager.flask_app.app_context():
+            manager.flask_app.session_interface.sql_session_model.__table__.create(airflow_settings.engine)
         self.app.mount(MOUNT, self.console)
 
     def add(self, login: str, role: str, rights: str) -> None:
