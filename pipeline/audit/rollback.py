@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 
 from pipeline import places
 from pipeline.audit.case import record_of
-from pipeline.audit.ports import Ledger, ObjectStore, RoundState
+from pipeline.audit.ports import Ledger, ObjectStore, RoundState, StudyId
 from pipeline.audit.record import RoundRecord
 from pipeline.audit.shelf import Shelf
 from pipeline.domain import Address, Context, Kind, NodeName, Result, RoundId, RoundStatus
@@ -26,15 +26,15 @@ _READ = 16
 """Statements of one signer that are read at most; nobody bounds how many one posts."""
 
 
-def refuse_forgotten(ledger: Ledger, store: ObjectStore) -> None:
-    """Raise Refused naming the newest round that a majority of its study's nodes decided and that the ledger has forgotten."""
+def refuse_forgotten(ledger: Ledger, store: ObjectStore, study: StudyId | None = None) -> None:
+    """Raise Refused naming the newest round, of one study or of all, that a majority of its nodes decided and the ledger has forgotten."""
     known = {state.round: state for state in ledger.rounds()}
     ended = {number for number, state in known.items() if state.finalised or state.aborted}
     held = (match for folder in store.folders(places.REPORTS, "rounds/") if (match := _ROUND.fullmatch(folder)))
     for number in sorted({RoundId(int(match[1])) for match in held} - ended, reverse=True):
         state = known.get(number)
         status = state.status if state else RoundStatus.NONE
-        forgotten = _forgotten(number, state, ledger, store)
+        forgotten = _forgotten(number, state, ledger, store, study)
         # Asked last: a round may have been committed or have ended while this was reading.
         if forgotten is not None and _status(ledger, number) is status:
             raise Refused(
@@ -43,10 +43,10 @@ def refuse_forgotten(ledger: Ledger, store: ObjectStore) -> None:
             )
 
 
-def _forgotten(number: RoundId, state: RoundState | None, ledger: Ledger, store: ObjectStore) -> str | None:
+def _forgotten(number: RoundId, state: RoundState | None, ledger: Ledger, store: ObjectStore, study: StudyId | None) -> str | None:
     """What was signed about the round that can have been signed only when the ledger knew more of it than now."""
     shelf = Shelf(store, number)
-    for result, record, names in _decided(shelf, ledger):
+    for result, record, names in _decided(shelf, ledger, study):
         if state is None or state.committed is None:
             return f"{', '.join(names)} signed its result"
         context = Context(ledger.chain_id, ledger.contract, result.study_digest, number, result.previous_model)
@@ -60,7 +60,7 @@ def _forgotten(number: RoundId, state: RoundState | None, ledger: Ledger, store:
     return None
 
 
-def _decided(shelf: Shelf, ledger: Ledger) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
+def _decided(shelf: Shelf, ledger: Ledger, study: StudyId | None) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
     """Results that a majority of the nodes which the ledger has for the study signed, with the record that they signed."""
     by_result: dict[Result, set[Address]] = {}
     for name in dict.fromkeys(match[1] for key in shelf.keys if (match := _VOTE.fullmatch(key))):
@@ -77,8 +77,11 @@ def _decided(shelf: Shelf, ledger: Ledger) -> Iterator[tuple[Result, RoundRecord
             continue
         try:
             record = record_of(shelf, result)
-            members = ledger.study(keccak(record.study.encode()).hex())
+            named = keccak(record.study.encode()).hex()
+            members = ledger.study(named)
         except Rejected:
+            continue
+        if study not in (None, named):
             continue
         names = tuple(node.name for node in record.nodes if node.address in signers and node.address in members.nodes)
         if len(names) >= members.threshold:

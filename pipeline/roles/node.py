@@ -42,8 +42,9 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     status = desk.ledger.status(round_id)
     if status is not RoundStatus.NONE:
         raise Refused(f"round {round_id}: the ledger says {status}, want none; a sealing key is made before the round opens")
-    # No round opens without every node's key: one honest node suffices to keep a study off a chain that was rolled back.
-    refuse_forgotten(desk.ledger, desk.board.store)
+    # No round opens without every node's key: one honest node suffices to keep a study off a chain that was rolled back. Rounds of other
+    # studies do not count here, or their nodes could stop this one.
+    refuse_forgotten(desk.ledger, desk.board.store, desk.study_id)
     path = _sealing_key(desk, round_id)
     with locked(path.parent / "lock"):
         if not path.exists():

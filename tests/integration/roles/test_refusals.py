@@ -13,9 +13,10 @@ import yaml
 from nacl.public import PrivateKey
 
 from pipeline import places
+from pipeline.audit import record
 from pipeline.chain.ledger import study_id
 from pipeline.chain.outbox import Outbox
-from pipeline.domain import Kind, NodeName, Result, RoundId, RoundStatus, Sha256
+from pipeline.domain import Address, Context, Kind, NodeName, Result, RoundId, RoundStatus, Sha256
 from pipeline.errors import (
     ConflictingVote,
     ContractRefused,
@@ -202,6 +203,36 @@ def test_a_node_signs_no_second_sealing_key_for_a_round(site: Site) -> None:
     with rewritten(site.settings.node(NORTH) / "sealing" / str(round_id), lambda _: other), pytest.raises(ConflictingVote, match="resent"):
         play.node("prepare", round_id, NORTH)
     assert len(site.board().digests(places.statement(round_id, Kind.SEALING_KEY, NORTH))) == 1
+
+
+def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a_majority_signed(site: Site) -> None:
+    play, beside, forgotten = site.play("forgotten"), site.play("beside_it"), RoundId(900_000_001)
+    current, ledger = site.ledger.study(study_id("forgotten")).current_model, site.members.ledger
+    context = Context(ledger.chain_id, Address(ledger.contract), play.study.digest(site.members), forgotten, current)
+    decided = record.build(
+        play.study,
+        site.members,
+        context,
+        commit_root=Sha256("12" * 32),
+        inputs={hospital: digest(hospital) for hospital in play.study.hospitals},
+        absent={},
+        accepted=play.study.hospitals,
+        budget=None,
+        next_budget=1,
+        strikes={},
+        quarantined=(),
+        new_model=Sha256("34" * 32),
+        averaged=1,
+        seed=None,
+    )
+    for node in (NORTH, EAST):
+        play.node("prepare", play.number("run"), WEST)
+        board, key = site.board(site.settings.node(node)), Identity.load(site.settings.node(node)).key
+        board.post(places.record(forgotten), decided.to_bytes())
+        board.say(forgotten, signing.sign_vote(node, decided.result, ledger.chain_id, context.contract, key))
+    with pytest.raises(Refused, match="round 900000001: north, east signed its result, but the ledger says none: the chain lost blocks"):
+        play.node("prepare", play.number("run"), WEST)
+    beside.prepare(beside.number("run"))
 
 
 def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Site) -> None:
