@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -130,11 +131,15 @@ class Site:
     def measure(self, rounds: int) -> dict[str, Any]:
         """Seconds that the commands take, each a process of its own, and that the audit of the last round takes within one."""
         one, _ = self._timed("audit", str(rounds), "--json")
+        before = self._processor_seconds()
         everything, said = self._timed("audit", "--all", "--json")
         assert said == {"rounds": rounds, "passed": True, "failed": []}, said
+        command, services, machine = (after - earlier for after, earlier in zip(self._processor_seconds(), before, strict=True))
         return {
             "rounds": rounds,
             "seconds_all": round(everything, 1),
+            "processor_seconds_all": {"command": round(command, 1), "store_and_chain": round(services, 1)},
+            "processor_seconds_of_others": round(machine - command - services, 1),
             "milliseconds_per_round": round(1000 * everything / rounds, 1),
             "seconds_command_one": round(one, 2),
             "seconds_one": round(self._audit_last(rounds), 3),
@@ -145,6 +150,12 @@ class Site:
         self._writers.shutdown()
         self.anvil.kill()
         self.server.stop()
+
+    def _processor_seconds(self) -> tuple[float, float, float]:
+        """Used so far by the commands that have ended, by the services, and by everything on this machine."""
+        ended, machine = resource.getrusage(resource.RUSAGE_CHILDREN), psutil.cpu_times()
+        services = [psutil.Process(pid).cpu_times() for pid in (self.server.pid, self.anvil.pid)]
+        return ended.ru_utime + ended.ru_stime, sum(one.user + one.system for one in services), machine.user + machine.nice + machine.system
 
     def _audit_last(self, rounds: int) -> float:
         ledger = Ledger.connect(self.anvil.url, LedgerLocation(chain_id=CHAIN_ID, contract=self.ledger.contract, development=True))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import baselines, gas, mpc, poisoning, rounds
+from benchmarks.tables import audit, baselines, gas, mpc, poisoning, rounds
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = (PROJECT / "README.md", PROJECT / "docs" / "poisoning.md")
@@ -27,6 +27,7 @@ def rendered(text: str) -> str:
 def _tables() -> dict[str, str]:
     return {
         "rounds": rounds.table(_read("round")),
+        "audit": audit.table(_read("audit")),
         "gas": gas.table(_read("gas")),
         "verification": mpc.table(_read("mpc")),
         "baselines": baselines.table([json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]),

@@ -49,6 +49,12 @@ class StoreServer:
             time.sleep(0.05)
         raise AssertionError("MinIO did not start")
 
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        assert self._process
+        return self._process.pid
+
     def kill(self) -> None:
         """kill -9."""
         assert self._process

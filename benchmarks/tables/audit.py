@@ -1,0 +1,26 @@
+"""How long an audit takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_COLUMNS = (
+    *("rounds on the ledger", "`audit --all`, s", "ms a round", "its processor s"),
+    *("store and chain, processor s", "others meanwhile, processor s", "`audit N`, s"),
+)
+
+
+def table(found: dict[str, Any]) -> str:
+    """Seconds of `wardround audit --all` and of one round, by the number of rounds on the ledger."""
+    lines = [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
+    for row in found["rows"]:
+        spent, others = row["processor_seconds_all"], row["processor_seconds_of_others"]
+        wall, each = row["seconds_all"], row["milliseconds_per_round"]
+        cells = (f"{row['rounds']:,}", wall, each, spent["command"], spent["store_and_chain"], others, row["seconds_command_one"])
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    said = (
+        f"Finished rounds of {found['hospitals']} hospitals and {found['nodes']} nodes on a real MinIO and anvil, {found['cores']} cores, "
+        "each command a process of its own. Others used the machine meanwhile: its own processor seconds and those of store and chain, "
+        "over the cores, are the least that a quiet one would take, which was not measured. `benchmarks/audit.py` measures it again."
+    )
+    return "\n".join([*lines, "", said]) + "\n"
