@@ -111,6 +111,7 @@ class Dossier:
             "commit_root": record.commit_root if record else None,
             "record_sha256": record.digest if record else None,
             "averaged": record.averaged if record else None,
+            "programs_sha256": record.programs if record else None,
             "strikes": {name: list(rounds) for name, rounds in record.strikes.items()} if record else {},
             "quarantined": list(record.quarantined) if record else [],
             "hospitals": [

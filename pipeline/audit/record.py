@@ -73,6 +73,8 @@ class RoundRecord(_Model):
     new_model: _Digest
     averaged: _Positive
     """How many updates the new model averages per coordinate."""
+    programs: _Digest
+    """What computed: the digest of programs and installed engine that the nodes compared when they met."""
     seed: _Digest | None
     """What a large model's random projections came from; None where the rule saw every coordinate."""
 
@@ -156,6 +158,7 @@ def build(
     quarantined: Collection[HospitalName],
     new_model: Sha256,
     averaged: int,
+    programs: Sha256,
     seed: Sha256 | None = None,
 ) -> RoundRecord:
     """The record of one round; every node arrives at the same bytes. Raises EvidenceRejected when the parts contradict one another."""
@@ -185,6 +188,7 @@ def build(
             quarantined=tuple(name for name in study.hospitals if name in quarantined),
             new_model=new_model,
             averaged=averaged,
+            programs=programs,
             seed=seed,
         )
     except ValidationError as error:

@@ -80,6 +80,7 @@ def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
             output = engine(desk.study.engine, desk.settings).verify(desk.study.protocol, task, inputs.whole, party)
     accepted = [hospital for hospital, bit in zip(hospitals, output.accepted, strict=True) if bit]
     revealed |= {"accepted": accepted, "budget": output.budget, "inputs": dict(inputs.digests), "absent": dict(inputs.absent)}
+    revealed |= {"programs": engine(desk.study.engine, desk.settings).digest(desk.study.protocol)}
     journal.reveal(round_id, revealed)
 
 
@@ -176,6 +177,7 @@ def _vote(sitting: Sitting, past: Lineage, revealed: Mapping[str, Any], model: b
         quarantined=strikes.quarantined(struck, past.quarantined, desk.study.rule.strikes),
         new_model=new_model,
         averaged=averaged,
+        programs=revealed["programs"],
         seed=revealed.get("seed"),
     )
     ledger = desk.consortium.ledger

@@ -184,6 +184,7 @@ class RoundMaker:
             quarantined=[name for name, rounds in strikes.items() if len(rounds) >= self.of.rule.strikes],
             new_model=new,
             averaged=len(accepted),
+            programs=sha256(b"programs"),
         )
 
 

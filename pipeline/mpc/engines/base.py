@@ -140,6 +140,10 @@ class Engine(ABC):
         """What is missing on this machine, each with the way to mend it; empty when the engine can run."""
 
     @abstractmethod
+    def digest(self, protocol: str) -> Sha256:
+        """SHA-256 over all that decides what a party computes, programs and installed engine; parties compare it, and the record has it."""
+
+    @abstractmethod
     def prepare(self, protocol: str, task: Task) -> None:
         """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
 

@@ -75,9 +75,9 @@ class MpSpdz(Engine):
         settings = settings or Settings.load()
         self._home, self._cache, self._profile = settings.mp_spdz, settings.cache, profile
 
-    def program_digest(self) -> Sha256:
-        """SHA-256 over everything that decides what the parties compute."""
-        return programs.program_digest(self._home)
+    def digest(self, protocol: str) -> Sha256:
+        """SHA-256 over all that decides what a party computes: our programs, the installed compiler and the installed party."""
+        return programs.installed_digest(self._home, protocol)
 
     def problems(self) -> tuple[str, ...]:
         """What is missing on this machine, each with the way to mend it; empty when the engine can run."""
@@ -154,7 +154,7 @@ class MpSpdz(Engine):
     ) -> tuple[shares.Words, EngineStats]:
         end = time.monotonic() + party.deadline_seconds
         with Meeting(party) as meeting:
-            meeting.gather({"program": self.program_digest(), "task": task_digest(protocol, task)}, end)
+            meeting.gather({"program": self.digest(protocol), "task": task_digest(protocol, task)}, end)
             # after the peers have come, so that they learn what is wrong with this node's inputs
             content = shares.encode(vectors(), len(party.hosts), party.index)
             round_trip = meeting.round_trip()

@@ -52,6 +52,16 @@ def program_digest(installation: Path) -> Sha256:
     return digest(contents | {"options": list(_OPTIONS)})
 
 
+def installed_digest(installation: Path, protocol: str) -> Sha256:
+    """SHA-256 over `program_digest` and the installed party of this protocol, with the library that it loads; raises EngineFailed."""
+    party = installation / f"{protocol}-party.x"
+    try:
+        files = [party, *sorted(installation.glob("libSPDZ.so"))]
+        return digest({"programs": program_digest(installation)} | {file.name: sha256(file.read_bytes()) for file in files})
+    except OSError as error:
+        raise EngineFailed(f"mp-spdz: {party}: {error.strerror}; run `wardround doctor`") from error
+
+
 def compiled(name: str, task: Mapping[str, Any], *, installation: Path, cache: Path, sources: Path = PROGRAMS) -> Path:
     """Folder with Bytecode/ and Schedules/ of program `name` for `task`; raises EngineFailed when it does not compile."""
     key = digest({"program": name, "sources": program_digest(installation), "task": task})

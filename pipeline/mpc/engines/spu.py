@@ -70,6 +70,10 @@ class Spu(Engine):
             return (f"SPU's environment is missing ({self.settings.spu_python}): run `make setup`",)
         return ()
 
+    def digest(self, protocol: str) -> Sha256:
+        """SHA-256 over all that decides what a party computes: our programs and the locked versions of what they run on."""
+        return program_digest()
+
     def prepare(self, protocol: str, task: Task) -> None:
         """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
         self._require_environment()
@@ -133,7 +137,7 @@ class Spu(Engine):
             with self._process(folder, party.log, party.deadline_seconds) as process:
                 process.send([_line(program | place)])
                 agreed = {
-                    "program": program_digest(),
+                    "program": self.digest(protocol),
                     "compiled program": process.receive()["ready"],
                     "task": task_digest(protocol, task),
                 }
