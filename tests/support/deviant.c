@@ -4,7 +4,8 @@
    itself has nothing to object to.
 
    DEVIANT_MESSAGE  number of the message, from 1, or of an empty one before it; 0 counts only
-   DEVIANT_ACT      "alter": add 1 to the byte in the message's middle, of what is sent and not of what the party keeps
+   DEVIANT_ACT      "alter": add 1 to every byte of the message, of what is sent and not of what the party keeps: no matter which of its bits
+                    carry something, one that does is among them
                     "stop" or "kill": send the process that signal before the message
                     "wait": before the message, until DEVIANT_REPORT has a sibling that ends in .go
    DEVIANT_REPORT   a file that says how many messages there were, and that the act was done
@@ -102,11 +103,11 @@ static void follow(struct connection *it, const uint8_t *bytes, size_t size, uin
             if (it->done == HEADER && !copy)
                 message_begins(it);
         } else {
-            size_t part = HEADER + it->length - it->done, middle = HEADER + it->length / 2;
+            size_t part = HEADER + it->length - it->done;
             if (part > size - i)
                 part = size - i;
-            if (copy && middle >= it->done && middle < it->done + part)
-                copy[i + middle - it->done]++;
+            for (size_t k = i; copy && k < i + part; k++)
+                copy[k]++;
             it->done += part, i += part;
         }
         if (it->done >= HEADER && it->done == HEADER + it->length)

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from pipeline.mpc.engines.mp_spdz import MpSpdz
+from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
 from pipeline.settings import Settings
 
 _SOURCE = Path(__file__).with_name("deviant.c")
@@ -23,7 +23,13 @@ class Deviant(MpSpdz):
 
     def __init__(self, settings: Settings, folder: Path, act: str = "", message: int = 0, before: str = "") -> None:
         super().__init__(settings)
-        self._folder, self._act, self._message, self._before = folder, act, message, before
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        words = {"LD_PRELOAD": shim(), "DEVIANT_ACT": act, "DEVIANT_MESSAGE": message, "DEVIANT_REPORT": folder / "report"}
+        environment = " ".join(f"{name}='{value}'" for name, value in words.items())
+        # Before any party starts: a file that is open for writing while another thread forks is "busy" when it is to be executed.
+        for protocol in NODES:
+            script(self._binary(protocol), f"{before}\nexec env {environment} '{super()._binary(protocol)}' \"$@\"")
 
     @property
     def did(self) -> bool:
@@ -52,15 +58,7 @@ class Deviant(MpSpdz):
         return {what: int(number) for what, number in map(str.split, file.read_text().splitlines())} if file.exists() else {}
 
     def _binary(self, protocol: str) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        words = {
-            "LD_PRELOAD": shim(),
-            "DEVIANT_ACT": self._act,
-            "DEVIANT_MESSAGE": self._message,
-            "DEVIANT_REPORT": self._folder / "report",
-        }
-        environment = " ".join(f"{name}='{value}'" for name, value in words.items())
-        return script(self._folder / "deviant-party.x", f"{self._before}\nexec env {environment} '{super()._binary(protocol)}' \"$@\"")
+        return self._folder / f"deviant-{protocol}-party.x"
 
 
 def script(path: Path, code: str) -> Path:

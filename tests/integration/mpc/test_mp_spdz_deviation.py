@@ -102,7 +102,7 @@ def test_a_share_altered_in_a_partys_memory_ends_every_honest_party(case: Case, 
     component = deal(case.payloads, len(case.messages))[deviating][case.task.hospitals[0]][3]
     # of the first sample: the inputs are read by then, and every model is still to be evaluated on it
     word = component[LOGISTIC.size]
-    engine = Deviant(case.settings, tmp_path / "deviant", "wait", round(0.3 * case.messages[deviating]))
+    engine = Deviant(case.settings, tmp_path / "deviant", "wait", round(0.15 * case.messages[deviating]))
     altered: list[int] = []
 
     def debugger() -> None:
