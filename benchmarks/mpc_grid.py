@@ -1,73 +1,110 @@
-"""Whether MP-SPDZ's verdicts and budget equal the reference's, and at what cost, over models x hospitals x images.
+"""Whether all that the engines compute equals the reference, and at what cost, over models x hospitals x images.
 
-`python -m benchmarks.mpc_grid [MODEL ...]` adds its rows to results/mpc_grid.json. Images are dealt evenly, rounded up.
+`python -m benchmarks.mpc_grid [MODEL ...]` adds to results/mpc_grid.json what is not there for the present programs. Each of the hospitals'
+models and the global one is evaluated on all images, which are dealt evenly, rounded up. Under MP-SPDZ counts, norms, inner products and
+conditions are opened and compared too, by a program of the tests (tests/support/opened.mpc); under SPU the accept bits and the next budget.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from pipeline.domain import EngineStats
 from pipeline.files import write_atomic
 from pipeline.layers import AvgPool2d, MaxPool2d, Network
-from pipeline.mpc import reference
+from pipeline.mpc import reference, rule
+from pipeline.mpc.engines import engine, mp_spdz_programs
 from pipeline.mpc.engines.base import VerifyOutput
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from tests.support.parties import make_parties, run_parties
+from pipeline.mpc.engines.mp_spdz_profiles import Profile
+from pipeline.settings import Settings
+from tests.support.opened import Opened, differences, explanations
+from tests.support.parties import make_parties, outcomes_of
 from tests.support.tasks import LOGISTIC, MLP, lenet, random_round, small_cnn
 
 RESULTS = Path(__file__).parent / "results" / "mpc_grid.json"
 
 MODELS: dict[str, Network] = {
     "logistic": LOGISTIC,
-    "mlp": MLP,
-    "small-cnn-avg": small_cnn(AvgPool2d),
-    "small-cnn-max": small_cnn(MaxPool2d),
-    "lenet-avg": lenet(AvgPool2d),
-    "lenet-max": lenet(MaxPool2d),
+    "MLP 30-64-2": MLP,
+    "small CNN, average": small_cnn(AvgPool2d),
+    "small CNN, max": small_cnn(MaxPool2d),
+    "LeNet 20/50/500, average": lenet(AvgPool2d),
+    "LeNet 20/50/500, max": lenet(MaxPool2d),
 }
-CELLS = [("replicated-ring", hospitals, images) for hospitals in (3, 5, 10) for images in (64, 200)] + [("rep4-ring", 5, 64)]
+CELLS: Sequence[tuple[str, str, int, int]] = [
+    *[("replicated-ring", Profile.LAN.value, hospitals, images) for images in (64, 200) for hospitals in (1, 5, 10)],
+    ("replicated-ring", Profile.WAN.value, 5, 64),
+    *[("rep4-ring", Profile.LAN.value, hospitals, 64) for hospitals in (1, 5)],
+    *[("aby3", "", hospitals, 64) for hospitals in (1, 5)],
+]
+_KEYS = ("model", "protocol", "layout", "hospitals", "images", "programs")
 _DEADLINE_SECONDS = 1800
 
 
-def measure(model: str, protocol: str, hospitals: int, images: int) -> dict[str, Any]:
+def measure(model: str, protocol: str, layout: str, hospitals: int, images: int) -> dict[str, Any]:
     """One verification by all parties on this machine."""
-    samples = -(-images // hospitals)
-    task, payloads = random_round(MODELS[model], hospitals, samples, seed=images)
-    engine = MpSpdz()
-    engine.prepare(protocol, task)
+    network, settings = MODELS[model], Settings.load()
+    task, payloads = random_round(network, hospitals, -(-images // hospitals), seed=images)
+    task = replace(task, previous_model=rule.capped(task.previous_model))
+    expected = reference.explain(task, payloads)
+    different: list[str] = []
+    stats: list[EngineStats] = []
     with tempfile.TemporaryDirectory() as folder:
-        parties = make_parties(NODES[protocol], Path(folder), _DEADLINE_SECONDS)
-        outputs = [each for each in run_parties(engine, protocol, task, payloads, Path(folder), parties) if isinstance(each, VerifyOutput)]
-    stats, expected = [output.stats for output in outputs], reference.verify(task, payloads)
+        if layout:
+            opened = Opened(settings, Profile(layout))
+            for found, cost in explanations(opened, protocol, task, payloads, Path(folder), _DEADLINE_SECONDS):
+                different += differences(found, expected)
+                stats.append(cost)
+        else:
+            for output in outcomes_of(engine("spu", settings), protocol, task, payloads, make_parties(3, Path(folder), _DEADLINE_SECONDS)):
+                if not isinstance(output, VerifyOutput):
+                    raise RuntimeError(f"{model}: {output}")
+                if (output.accepted, output.budget) != (expected.accepted, expected.budget):
+                    different.append("verdict")
+                stats.append(output.stats)
     return {
         "model": model,
         "protocol": protocol,
+        "layout": layout,
         "hospitals": hospitals,
+        "images": images,
+        "programs": programs(),
         "models_evaluated": hospitals + 1,
-        "images": hospitals * samples,
+        "images_evaluated": hospitals * task.rule.samples,
         "cpu_s": round(sum(each.cpu_seconds for each in stats), 2),
         "wall_s": round(max(each.wall_seconds for each in stats), 2),
         "rounds": stats[0].rounds,
         "mb": round(sum(each.bytes_sent for each in stats) / 1e6, 1),
-        "rss_mb": round(max(each.rss_bytes for each in stats) / 2**20),
-        "equal_to_reference": [(output.accepted, output.budget) for output in outputs] == [expected] * NODES[protocol],
+        "rss_mb": round(max(each.rss_bytes for each in stats) / 1e6),
+        "compared": "every quantity" if layout else "accept bits and budget",
+        "equal_to_reference": not different,
+        "different": sorted(set(different)),
     }
 
 
+def programs() -> str:
+    """What the figures are of."""
+    return mp_spdz_programs.program_digest(Settings.load().mp_spdz)[:16]
+
+
 def main(models: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Measure the cells of these models, or of all, and write each as soon as it is known."""
+    """Measure the cells of these models, or of all, that are missing, and write each as soon as it is known."""
     for model in models or list(MODELS):
-        for protocol, hospitals, images in CELLS:
-            row = measure(model, protocol, hospitals, images)
+        for cell in CELLS:
             known = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-            place = [row[key] for key in ("model", "protocol", "hospitals", "images")]
-            rows = [each for each in known if [each[key] for key in ("model", "protocol", "hospitals", "images")] != place]
-            write_atomic(RESULTS, (json.dumps({"rows": [*rows, row]}, indent=2) + "\n").encode())
+            place = [model, *cell, programs()]
+            if place in [[row[key] for key in _KEYS] for row in known]:
+                continue
+            row = measure(model, *cell)
+            kept = [each for each in known if [each[key] for key in _KEYS[:-1]] != place[:-1]]
+            write_atomic(RESULTS, (json.dumps({"rows": [*kept, row]}, indent=2) + "\n").encode())
             typer.echo(json.dumps(row))
 
 
