@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from eth_utils.address import is_address, to_checksum_address
 
@@ -56,9 +56,10 @@ def check_claim(name: HospitalName, address: Address, known: Mapping[HospitalNam
         raise EvidenceRejected(f"{name} and {address}: got a name and an address that are not of one hospital; the hospital knows which")
 
 
-def status(address: Address, settings: Settings) -> HospitalStatus:
-    """Where a hospital's account stands on the ledger; raises Unavailable."""
-    return _ledger(settings).hospital(address)
+def statuses(addresses: Iterable[Address], settings: Settings) -> Mapping[Address, HospitalStatus]:
+    """Where hospitals' accounts stand on the ledger; raises Unavailable."""
+    ledger = _ledger(settings)
+    return {address: ledger.hospital(address) for address in addresses}
 
 
 def register(name: HospitalName, settings: Settings) -> Address:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.chain.ledger import HospitalStatus
@@ -47,20 +47,17 @@ def address(name: str, settings: Settings, accounts: Accounts, registry: Registr
 
 def places(settings: Settings, accounts: Accounts, registry: Registry) -> tuple[Sequence[Place], str]:
     """All hospitals, and why the ledger does not say where they stand, if it does not."""
-    members, trouble, found = Consortium.load(settings.consortium).hospitals, "", []
-    for name, key in sorted(known(settings, accounts, registry).items()):
-        status, why = standing(key, settings) if not trouble else (None, trouble)
-        trouble = trouble or why
-        found.append(Place(name, key, status, name in members))
-    return found, trouble
+    members, found = Consortium.load(settings.consortium).hospitals, known(settings, accounts, registry)
+    standing, trouble = standings(found.values(), settings)
+    return [Place(name, key, standing.get(key), name in members) for name, key in sorted(found.items())], trouble
 
 
-def standing(key: Address, settings: Settings) -> tuple[HospitalStatus | None, str]:
-    """Where an account stands on the ledger, or why that is not known."""
+def standings(keys: Iterable[Address], settings: Settings) -> tuple[Mapping[Address, HospitalStatus], str]:
+    """Where accounts stand on the ledger, or why that is not known."""
     try:
-        return enrolment.status(key, settings), ""
+        return enrolment.statuses(keys, settings), ""
     except Unavailable as error:
-        return None, str(error)
+        return {}, str(error)
 
 
 def provider_is_here(settings: Settings) -> bool:

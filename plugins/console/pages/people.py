@@ -45,7 +45,7 @@ def authorise_account(
         raise Refused(f"{found.login}: got an account without a hospital; only who registered here can be authorised")
     settings = index.settings
     enrolment.check_claim(said.hospital, said.address, hospitals.known(settings, accounts, registry))
-    waits = enrolment.status(said.address, settings) is HospitalStatus.REGISTERED
+    waits = enrolment.statuses([said.address], settings)[said.address] is HospitalStatus.REGISTERED
     accounts.authorise(account, said.hospital)
     if waits and hospitals.provider_is_here(settings):
         enrolment.authorise(said.address, settings)

@@ -91,12 +91,12 @@ def _page(
 ) -> HTMLResponse:
     account = _own(accounts, who)
     key = hospitals.known(index.settings, accounts, registry).get(who.hospital) if who.hospital else None
-    standing, silent = hospitals.standing(key, index.settings) if key else (None, "")
+    standings, silent = hospitals.standings([key] if key else [], index.settings)
     content = {
         "account": account,
         "said": registry.registration(account.number, account.login),
         "key": key,
-        "standing": standing,
+        "standing": standings.get(key) if key else None,
         "silent": silent,
         "done": {"details": "Your details were changed.", "password": "Your password was changed."}.get(done, ""),
         "trouble": trouble,
