@@ -38,7 +38,7 @@ def prepare(settings: Settings) -> None:
         write_secret(password, Secret.generate(24).token().encode())
     url = f"postgresql+psycopg2://airflow:{Secret.read(password).text()}@database/airflow"
     write_secret(settings.home / "secrets" / "airflow-database", url.encode())
-    for folder in (settings.records, settings.home / "minio", settings.home / "airflow" / "logs"):
+    for folder in (settings.records, settings.home / "minio", settings.home / "airflow" / "logs", settings.home / "console"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     addresses(everybody.nodes[0]).save(settings.installation)
     for node in everybody.nodes:
