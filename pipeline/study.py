@@ -31,7 +31,7 @@ LARGEST_MODEL = 100_000
 LARGE_FROM, LARGEST_LARGE_MODEL = 100_000, 16_000_000
 """Parameters between which a study may name the large-model mode: fewer need no weaker checks, more no node takes in."""
 
-_UNUSED_IN_LARGE = (
+UNUSED_IN_LARGE = (
     "images_per_hospital",
     "early_rounds",
     "below_global_early_percent",
@@ -43,6 +43,7 @@ _UNUSED_IN_LARGE = (
     "weakest_class_below_peers_early_percent",
     "weakest_class_below_peers_percent",
 )
+"""Fields of the rule that the large-model mode does not read."""
 
 _NAME = StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,31}$")  # names become folders, queues and object keys
 _Name = Annotated[str, _NAME]
@@ -287,7 +288,7 @@ def _check_large(study: Study, size: int, refuse: Callable[[str, object, str], N
             f"large with {size} parameters",
             f"a model of more than {LARGE_FROM} and at most {LARGEST_LARGE_MODEL}; without `mode` below",
         )
-    for field in _UNUSED_IN_LARGE:
+    for field in UNUSED_IN_LARGE:
         if field in study.rule.model_fields_set:
             refuse(f"rule.{field}", getattr(study.rule, field), "no such line: the large-model mode has no peer validation")
 

@@ -161,28 +161,45 @@ def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping
     )
 
 
+def said_so_far(dossier: Dossier, hospital: HospitalName, address: Address, store: ObjectStore) -> HospitalRow:
+    """What a hospital published in a round that has no record; the verdict is none yet, and stands as absent."""
+    context = Context(dossier.chain_id, dossier.contract, dossier.study_digest, dossier.round, dossier.previous_model)
+    return _row(Shelf(store, dossier.round), hospital, address, context, Verdict.ABSENT, None, None)
+
+
 def _rows(record: RoundRecord, shelf: Shelf, ledger: Ledger, state: RoundState) -> tuple[HospitalRow, ...]:
     context = Context(ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model)
-    rows = []
-    for member in record.hospitals:
-        validation = _said(shelf, Kind.VALIDATION, member.name, member.address, context)
-        confirmation = _said(shelf, Kind.CONFIRMATION, member.name, member.address, context)
-        correct, tested = _counts(confirmation, record.new_model)
-        passed = validation.get("passed")
-        rows.append(
-            HospitalRow(
-                name=member.name,
-                verdict=record.verdicts[member.name],
-                reason=record.absent.get(member.name),
-                rows=_word(validation.get("rows")),
-                dataset_version=_word(validation.get("dataset_version")),
-                validated=passed if isinstance(passed, bool) else None,
-                failed=_failed(validation.get("expectations")),
-                correct=correct,
-                tested=tested,
-            )
+    return tuple(
+        _row(
+            shelf,
+            member.name,
+            member.address,
+            context,
+            record.verdicts[member.name],
+            record.absent.get(member.name),
+            record.new_model,
         )
-    return tuple(rows)
+        for member in record.hospitals
+    )
+
+
+def _row(
+    shelf: Shelf, name: HospitalName, address: Address, context: Context, verdict: Verdict, reason: str | None, model: Sha256 | None
+) -> HospitalRow:
+    validation = _said(shelf, Kind.VALIDATION, name, address, context)
+    correct, tested = _counts(_said(shelf, Kind.CONFIRMATION, name, address, context), model) if model else (None, None)
+    passed = validation.get("passed")
+    return HospitalRow(
+        name=name,
+        verdict=verdict,
+        reason=reason,
+        rows=_word(validation.get("rows")),
+        dataset_version=_word(validation.get("dataset_version")),
+        validated=passed if isinstance(passed, bool) else None,
+        failed=_failed(validation.get("expectations")),
+        correct=correct,
+        tested=tested,
+    )
 
 
 # A hospital signs what it likes: what it said enters a report only in the form that a report expects.

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pipeline.errors import Misconfigured
 from pipeline.settings import Settings
 from pipeline.study import Study
 
@@ -39,3 +40,23 @@ def check(
         verdict = "[green]would pass[/green]" if found.passed else "[red]would not pass[/red]"
         _console.print(f"{found.rows} records {verdict}: {held} of {found.expectations} expectations of {study} hold.")
     raise typer.Exit(0 if found.passed else 1)
+
+
+@data.command()
+def docs(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")],
+    hospital: Annotated[str, typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are.")],
+    print_: Annotated[bool, typer.Option("--print", help="Only print where the page lies.")] = False,
+) -> None:
+    """Open the newest full data docs of your own records in a browser; they quote records, and stay on this machine."""
+    settings = Settings.load()
+    read = Study.load(settings.studies / f"{study}.yaml")
+    if hospital not in read.hospitals:
+        raise Misconfigured(f"--as: got {hospital!r}, want one of {', '.join(read.hospitals)}")
+    folder = settings.hospital(hospital) / "docs"
+    newest = max(folder.glob(f"{study}-*.html"), key=lambda file: file.stat().st_mtime_ns, default=None)
+    if newest is None:
+        raise Misconfigured(f"{folder}: got no data docs of {study}; they are written when a round validates the records")
+    typer.echo(newest)
+    if not print_:
+        typer.launch(newest.as_uri())

@@ -15,11 +15,12 @@ from rich.table import Table
 
 from pipeline.datasets import Questions, tabular
 from pipeline.datasets import table as tables
-from pipeline.datasets.records import shielded
+from pipeline.datasets.records import readable
 from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured
+from pipeline.roles.card import Card
 from pipeline.roles.precheck import check_model
-from pipeline.roles.prediction import Card, Predictor
+from pipeline.roles.prediction import Predictor
 from pipeline.settings import Settings
 from pipeline.study import Study
 
@@ -88,8 +89,8 @@ def _questions(study: Study, path: Path) -> Questions:
         if not isinstance(source, tables.Table):
             raise Misconfigured(f"FILE: got -, want a picture or a folder of them: {study.name} is about pictures")
         text = sys.stdin.read()
-        return shielded("predict", "the row can be read", lambda: source.questions_of(tabular.from_json(text, "standard input")))
-    return shielded("predict", "the file can be read", lambda: source.questions(path))
+        return readable("the row", lambda: source.questions_of(tabular.from_json(text, "standard input")))
+    return readable(path.name, lambda: source.questions(path))
 
 
 def _hospital(settings: Settings, study: str, name: str | None) -> HospitalName:

@@ -22,6 +22,17 @@ def read(home: Path, dataset: Dataset) -> Split:
     return shielded(home.name, "records are readable", lambda: dataset.read(records_folder(home, dataset.name)))
 
 
+def readable(what: str, action: Callable[[], T]) -> T:
+    """Run `action` on records to predict; raises FileRejected, naming the class of a foreign exception and nothing else of it."""
+    try:
+        return action()
+    except WardroundError:
+        raise
+    except Exception as error:
+        failure = type(error).__name__
+    raise FileRejected(f"{what}: got records that cannot be read ({failure}); want them as the hospital keeps its own")
+
+
 def shielded(hospital: str, expectation: str, action: Callable[[], T]) -> T:
     """Run `action`; raises DataRejected naming the expectation and the class of a foreign exception, and nothing else of it."""
     try:

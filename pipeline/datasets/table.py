@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEXTS = ("record_id", "split", "label")
+_SHOWN = 5
+"""Columns that a message names."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ class Table(Dataset):
         where = str(frame.index.name)
         missing = [name for name in names if name not in frame and name not in self.optional]
         if missing:
-            raise FileRejected(f"{where.removeprefix('row of ')}: got no column {', '.join(missing)}, want {', '.join(names)}")
+            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+            columns = f"{', '.join(missing[:_SHOWN])}{more}"
+            raise FileRejected(f"{where.removeprefix('row of ')}: got no column {columns}; want all {len(names)} of {self.name}")
         ids = frame["record_id"].astype(str) if "record_id" in frame else [f"{where.split()[0]} {row}" for row in frame.index]
         cells = tabular.typed(frame.reindex(columns=names), ())
         return Questions(np.array(ids, dtype=np.str_), cells.apply(_as_numbers).to_numpy(np.float64), cells)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipeline.study import Study
+from pipeline.study import UNUSED_IN_LARGE, Study
 
 NOTHING = "–"
 
@@ -42,7 +42,7 @@ FIELDS: Mapping[str, Field] = {
     "study.rule.below_global_percent": Field("A model may fall below the current one, later", _PERCENT),
     "study.rule.below_peers_early_percent": Field("A model may fall below the other hospitals' models, early", _PERCENT),
     "study.rule.below_peers_percent": Field("A model may fall below the other hospitals' models, later", _PERCENT),
-    "study.rule.weakest_class_below_global_early_percent": Field("The same on its weakest class: below the current one, early", _PERCENT),
+    "study.rule.weakest_class_below_global_early_percent": Field("On its weakest class: below the current one, early", _PERCENT),
     "study.rule.weakest_class_below_global_percent": Field("On its weakest class: below the current one, later", _PERCENT),
     "study.rule.weakest_class_below_peers_early_percent": Field("On its weakest class: below the others' models, early", _PERCENT),
     "study.rule.weakest_class_below_peers_percent": Field("On its weakest class: below the others' models, later", _PERCENT),
@@ -95,7 +95,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change
 
 def rule(terms: Mapping[str, Any]) -> tuple[Line, ...]:
     """The thresholds of the rule against poisoning."""
-    return _lines(terms, (path for path in FIELDS if path.startswith(_RULE)))
+    unused = UNUSED_IN_LARGE if terms["study"]["mode"] == "large" else ()
+    return _lines(terms, (path for path in FIELDS if path.startswith(_RULE) and path.removeprefix(_RULE) not in unused))
 
 
 def training(terms: Mapping[str, Any]) -> tuple[Line, ...]:

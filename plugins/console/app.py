@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from pipeline.errors import ObjectMissing, Refused, Rejected, Unavailable, WardroundError
 from pipeline.settings import Settings
+from plugins.console import uploads
 from plugins.console.accounts import Accounts, UnknownAccount
 from plugins.console.limiting import Limits, source
 from plugins.console.page import HERE, render
@@ -22,6 +23,9 @@ from plugins.console.registry import Action, Registry
 from plugins.console.rounds import RoundIndex
 
 MOUNT = "/wardround"
+
+_MOST_FORM_BYTES = 256 << 10
+"""Of a request without files."""
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -47,12 +51,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
 
     @app.middleware("http")
+    async def _bounded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        # Before a form is read: what is too large must not fill memory or disk first.
+        most = uploads.MOST_BYTES if _path(request) == uploads.PATH else _MOST_FORM_BYTES
+        length = request.headers.get("content-length", "" if "transfer-encoding" in request.headers else "0")
+        if length.isdecimal() and int(length) <= most:
+            return await answer(request)
+        message = f"The request says no length, or one above {most >> 10} KiB."
+        return render(request, "error", None, status=413, title="That did not work", message=message)
+
+    @app.middleware("http")
     async def _secure(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await answer(request)
         if (action := _action(request, response.status_code)) is not None:
             await run_in_threadpool(app.state.registry.log, action)
         response.headers.update(_HEADERS)
-        if request.url.path.removeprefix(request.scope.get("root_path", "")).startswith("/static/"):
+        if _path(request).startswith("/static/"):
             response.headers["Cache-Control"] = "public, max-age=300"
         return response
 
@@ -77,6 +91,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return render(request, "error", _who(request), status=error.status_code, title=title, message=str(error.detail))
 
     return app
+
+
+def _path(request: Request) -> str:
+    return request.url.path.removeprefix(request.scope.get("root_path", ""))
 
 
 def _who(request: Request) -> Person | None:

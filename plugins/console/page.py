@@ -33,6 +33,10 @@ class Link:
 MENU = (
     Link("Overview", "/"),
     Link("Rounds", "/rounds"),
+    Link("Studies", "/studies"),
+    Link("My rounds", "/hospital", (Role.HOSPITAL,)),
+    Link("Check", "/hospital/check", (Role.HOSPITAL,)),
+    Link("Predict", "/hospital/predict", (Role.HOSPITAL,)),
     Link("People", "/people", (Role.PROVIDER,)),
     Link("Log", "/log", (Role.PROVIDER, Role.AUDITOR)),
     Link("Profile", "/profile"),

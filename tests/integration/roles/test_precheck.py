@@ -18,8 +18,9 @@ from pipeline.datasets.records import records_folder
 from pipeline.domain import RoundId
 from pipeline.errors import EvidenceRejected, FileRejected, Refused
 from pipeline.models import model_bytes
+from pipeline.roles.card import WARNING
 from pipeline.roles.precheck import check_model
-from pipeline.roles.prediction import WARNING, Predictor
+from pipeline.roles.prediction import Predictor
 from tests.support.consortia import HOSPITALS, Site
 from tests.support.rounds import Play
 

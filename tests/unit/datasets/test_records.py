@@ -11,8 +11,8 @@ import pytest
 from pipeline.datasets import DATASETS
 from pipeline.datasets.base import RECORDS
 from pipeline.datasets.images import IMAGES
-from pipeline.datasets.records import read, records_folder, shielded
-from pipeline.errors import DataRejected, UpdateRejected
+from pipeline.datasets.records import read, readable, records_folder, shielded
+from pipeline.errors import DataRejected, FileRejected, UpdateRejected
 
 CANARY = "CANARY-4711"
 
@@ -70,3 +70,13 @@ def test_unreadable_records_are_refused_without_quoting_them(
 def test_missing_records_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataRejected, match=r"records\.csv: got no such file"):
         read(tmp_path / "aster", DATASETS["pneumonia"])
+
+
+def test_records_to_predict_that_cannot_be_read_name_the_kind_of_error_and_quote_nothing() -> None:
+    def read() -> None:
+        raise ValueError("could not convert 4711")
+
+    with pytest.raises(FileRejected) as caught:
+        readable("rows.csv", read)
+    assert str(caught.value) == "rows.csv: got records that cannot be read (ValueError); want them as the hospital keeps its own"
+    assert caught.value.__context__ is None

@@ -1,0 +1,81 @@
+"""A hospital's own rounds: what became of its records and its update, and the evidence of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from pipeline.audit.dossier import Dossier, HospitalRow, said_so_far
+from pipeline.audit.report import REASONS
+from pipeline.domain import Verdict
+from plugins.console import own, studies
+from plugins.console.access import Hospital
+from plugins.console.page import render
+from plugins.console.state import Rounds
+
+router = APIRouter()
+
+_MOST_UNJUDGED = 10
+"""Rounds without a model of which the page reads what the hospital said, newest first: each is a look into the store."""
+
+
+@dataclass(frozen=True)
+class OwnRound:
+    """One round of a study that names the hospital."""
+
+    dossier: Dossier
+    row: HospitalRow | None
+    """None for the older of those rounds that ended without a model."""
+    judged: bool
+    """Whether `row` has a verdict."""
+    docs: Path | None
+    """The full data docs of these records, where they lie on this machine."""
+
+
+@router.get("/hospital")
+def mine(request: Request, who: Hospital, index: Rounds) -> HTMLResponse:
+    """My rounds, newest first."""
+    name, home, known = own.name(who), own.folder(index.settings, who), index.all()
+    named = studies.of_hospital(index.settings, name)
+    docs, address = _kept(home), studies.consortium(index).hospital(name)
+    rounds: list[OwnRound] = []
+    unjudged = 0
+    for dossier in known.rounds:
+        row = next((each for each in dossier.hospitals if each.name == name), None)
+        if row is not None:
+            rounds.append(OwnRound(dossier, row, True, _docs(docs, dossier, row)))
+        elif not dossier.hospitals and dossier.study in named:
+            if unjudged < _MOST_UNJUDGED:
+                row = said_so_far(dossier, name, address, index.evidence.store)
+            unjudged += 1
+            rounds.append(OwnRound(dossier, row, False, _docs(docs, dossier, row)))
+    judged = [each.row.verdict for each in rounds if each.judged and each.row]
+    return render(
+        request,
+        "hospital",
+        who,
+        name=name,
+        rounds=rounds,
+        accepted=judged.count(Verdict.ACCEPTED),
+        judged=len(judged),
+        docs=docs,
+        folder=home / "docs" if home else None,
+        here=home is not None,
+        studies=sorted(named),
+        unread=known.unread,
+        reasons=REASONS,
+    )
+
+
+def _docs(kept: Sequence[Path], dossier: Dossier, row: HospitalRow | None) -> Path | None:
+    """Of the files that lie there the one for these records: no path is made of what a statement says."""
+    wanted = f"{dossier.study}-{row.dataset_version}.html" if row and row.dataset_version else None
+    return next((file for file in kept if file.name == wanted), None)
+
+
+def _kept(home: Path | None) -> Sequence[Path]:
+    return sorted((home / "docs").glob("*.html")) if home else ()

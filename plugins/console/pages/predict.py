@@ -1,0 +1,170 @@
+"""Predict with the current global model on the hospital's own machine: a row typed here, a table, pictures. No medical device."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import HTMLResponse
+
+from pipeline.datasets.table import Column, Table
+from pipeline.domain import Sha256
+from pipeline.errors import EvidenceRejected, FileRejected, Refused, WardroundError
+from pipeline.roles import card as cards
+from pipeline.roles.card import Card
+from pipeline.study import Study
+from plugins.console import own, studies, uploads
+from plugins.console.access import Hospital
+from plugins.console.csrf import OwnForm
+from plugins.console.page import render
+from plugins.console.people import Person
+from plugins.console.rounds import RoundIndex
+from plugins.console.state import Rounds, concerns
+
+router = APIRouter()
+
+_SHOWN = 1000
+"""Answers on a page; a larger file is the command's."""
+_LONGEST_CELL = 40
+
+
+Chosen = Annotated[str, Form(max_length=40, description="Name of a study.")]
+Cells = Annotated[
+    list[str], Form(max_length=1000, description="One for each column of the data set, in its order; empty where it has none.")
+]
+Files = Annotated[list[UploadFile], File(description="One table, or pictures.")]
+
+
+@router.get("/hospital/predict")
+def ask(request: Request, who: Hospital, index: Rounds, study: str = "") -> HTMLResponse:
+    """The model's card, and what can be asked."""
+    known = _studies(index, who)
+    chosen = known.get(study) or next(iter(known.values()), None)
+    return _page(request, who, index, chosen)
+
+
+@router.post("/hospital/predict/row", dependencies=[OwnForm])
+def predict_row(request: Request, who: Hospital, index: Rounds, study: Chosen, cell: Cells) -> HTMLResponse:
+    """What `wardround predict STUDY -` says of one typed row."""
+    return _row(request, who, index, _chosen(request, index, who, study), [text.strip()[:_LONGEST_CELL] for text in cell])
+
+
+@router.post(uploads.PATH, dependencies=[OwnForm])
+def predict_files(request: Request, who: Hospital, index: Rounds, study: Chosen, files: Files) -> HTMLResponse:
+    """What `wardround predict STUDY FILE` says of uploaded rows or pictures, of which nothing is kept."""
+    return _files(request, who, index, _chosen(request, index, who, study), [each for each in files if each.filename])
+
+
+def _row(request: Request, who: Person, index: RoundIndex, study: Study, typed: Sequence[str]) -> HTMLResponse:
+    try:
+        text = json.dumps(cells(_columns(study), typed))
+        answered = own.ask(index.settings, who, "predict", study.name, "-", "--as", own.name(who), text=text)
+    except WardroundError as error:
+        return _page(request, who, index, study, typed, trouble=_of_a_form(str(error)))
+    return _page(request, who, index, study, typed, answered=answered)
+
+
+def _files(request: Request, who: Person, index: RoundIndex, study: Study, given: Sequence[UploadFile]) -> HTMLResponse:
+    try:
+        with uploads.laid_out(given, table=isinstance(study.source, Table)) as path:
+            answered = own.ask(index.settings, who, "predict", study.name, str(path), "--as", own.name(who))
+    except WardroundError as error:
+        return _page(request, who, index, study, trouble=str(error))
+    return _page(request, who, index, study, answered=answered)
+
+
+def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float]:
+    """The row that was typed, without its empty cells; raises FileRejected naming each column that is wrong, never with a value."""
+    if len(typed) != len(columns):
+        raise FileRejected(f"got {len(typed)} cells, want one for each of {len(columns)} columns; open the page again")
+    found, wrong = {}, []
+    for column, text in zip(columns, typed, strict=True):
+        if not text and column.empty == "refused":
+            wrong.append(f"{column.name} is empty; every row needs a value there.")
+        elif text:
+            try:
+                value = float(text)
+            except ValueError:
+                value = math.nan
+            if math.isfinite(value):
+                found[column.name] = value
+            else:
+                wrong.append(f"{column.name} is no number; write one with a point, such as 1.5.")
+    if wrong:
+        raise FileRejected(" ".join(wrong))
+    return found
+
+
+def _of_a_form(message: str) -> str:
+    return message.replace(" in row 1 of standard input", "")
+
+
+def _page(
+    request: Request,
+    who: Person,
+    index: RoundIndex,
+    study: Study | None,
+    typed: Sequence[str] = (),
+    *,
+    answered: Mapping[str, Any] | None = None,
+    trouble: str | None = None,
+) -> HTMLResponse:
+    card, no_card = None, None
+    if study is not None:
+        try:
+            card = _card(index, study)
+        except (EvidenceRejected, Refused) as error:
+            no_card = str(error)
+    answers = answered["answers"] if answered else []
+    return render(
+        request,
+        "predict",
+        who,
+        status=422 if trouble else 200,
+        name=own.name(who),
+        here=own.folder(index.settings, who) is not None,
+        studies=list(_studies(index, who)),
+        study=study,
+        columns=_columns(study) if study else (),
+        typed=typed,
+        card=card,
+        no_card=no_card,
+        warning=cards.WARNING,
+        answers=answers[:_SHOWN],
+        more=max(0, len(answers) - _SHOWN),
+        made_by=answered["card"]["model"] if answered else None,
+        trouble=trouble,
+        most_files=uploads.MOST_FILES,
+        most_mebibytes=uploads.MOST_BYTES >> 20,
+    )
+
+
+def _card(index: RoundIndex, study: Study) -> Card:
+    """As `wardround predict` makes it, from the rounds at hand."""
+    finished = [dossier for dossier in index.all().rounds if dossier.study == study.name and dossier.model]
+    if not finished:
+        raise Refused("No round of this study has ended in a model yet, so there is nothing to predict with.")
+    last, digest = finished[0], Sha256(finished[0].model or "")
+    if not index.evidence.ledger.verify_model(last.round, digest):
+        raise EvidenceRejected(f"The ledger does not vouch for model {digest[:16]} of round {last.round}; do not use it.")
+    return cards.card(study, last, digest, len(finished))
+
+
+def _studies(index: RoundIndex, who: Person) -> Mapping[str, Study]:
+    return studies.of_hospital(index.settings, own.name(who))
+
+
+def _chosen(request: Request, index: RoundIndex, who: Person, name: str) -> Study:
+    found = _studies(index, who).get(name)
+    if found is None:
+        raise Refused(f"got a study that does not name {own.name(who)}; choose one of the list")
+    concerns(request, found.name)
+    return found
+
+
+def _columns(study: Study) -> Sequence[Column]:
+    source = study.source
+    return source.columns if isinstance(source, Table) else ()

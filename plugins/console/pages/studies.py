@@ -1,0 +1,222 @@
+"""Every study, and one of them: what it is in words, its exact terms, who approved what, and a hospital's own decision about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, HTTPException, Request, Response, status
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from pipeline.audit.report import TRUST
+from pipeline.chain.ledger import study_id
+from pipeline.consortium import Consortium
+from pipeline.domain import Address, Sha256
+from pipeline.errors import NotApproved
+from pipeline.evidence.canonical import canonical_json
+from pipeline.evidence.canonical import digest as digest_of
+from pipeline.roles import approval, consents, terms
+from pipeline.roles.approval import Decision
+from pipeline.roles.consents import Position
+from pipeline.roles.terms import Change
+from pipeline.settings import Settings
+from pipeline.setup.accounts import Role
+from pipeline.study import Study
+from plugins.console import own, studies
+from plugins.console.access import Anyone, Hospital
+from plugins.console.csrf import OwnForm
+from plugins.console.page import render
+from plugins.console.people import Person
+from plugins.console.state import Rounds, concerns
+from plugins.console.studies import Published, StudyName
+
+router = APIRouter()
+
+Digest = Annotated[str, Form(pattern=r"^[0-9a-f]{64}$", description="The digest that the page showed.")]
+
+_DONE = {
+    "approved": "Approved: the consent is signed with the hospital's key.",
+    "withdrawn": "Withdrawn: the hospital takes no further step of this study until it is approved again.",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A study in the list."""
+
+    name: str
+    title: str
+    digest: Sha256
+    registered: bool
+    model: Sha256 | None
+    rounds: int
+    hospitals: str
+    nodes: str
+    own: Position | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed since a version that some members approved last."""
+
+    digest: Sha256
+    members: Sequence[str]
+    changes: Sequence[Change]
+
+
+@dataclass(frozen=True)
+class Own:
+    """A hospital's own position: by its own folder where that is here, else by what it published."""
+
+    here: bool
+    approved: bool
+    withdrawn: bool
+    last: Decision | None
+    """The last consent to another version."""
+    changes: Sequence[Change]
+    unpublished: int
+    trouble: str | None
+
+
+@router.get("/studies")
+def listed(request: Request, who: Anyone, index: Rounds, published: Published) -> HTMLResponse:
+    """Every study with its digest, its current model and who approved it."""
+    found, members = studies.every(index.settings), studies.consortium(index)
+    positions = published.all(found.studies, members)
+    finished = [dossier.study for dossier in index.all().rounds if dossier.model]
+    rows = []
+    for name, study in found.studies.items():
+        digest, registered = study.digest(members), index.evidence.ledger.has_study(study_id(name))
+        rows.append(
+            Row(
+                name=name,
+                title=study.title,
+                digest=digest,
+                registered=registered,
+                model=index.evidence.ledger.study(study_id(name)).current_model if registered else None,
+                rounds=finished.count(name),
+                hospitals=_counted(positions[name], digest, node=False),
+                nodes=_counted(positions[name], digest, node=True),
+                own=next((each for each in positions[name] if who.hospital == each.name and not each.node), None),
+            )
+        )
+    return render(request, "studies", who, rows=rows, wrong=found.wrong)
+
+
+@router.get("/studies/{name}")
+def one(request: Request, who: Anyone, index: Rounds, published: Published, name: StudyName, done: str = "") -> HTMLResponse:
+    """One study as its owners have to understand it before they approve."""
+    study, members = studies.one(index.settings, name), studies.consortium(index)
+    text = study.terms(members)
+    digest, positions = digest_of(text), published.positions(study, members)
+    registered = index.evidence.ledger.has_study(study_id(name))
+    rounds = [dossier for dossier in index.all().rounds if dossier.study == name and dossier.model]
+    return render(
+        request,
+        "study",
+        who,
+        study=study,
+        source=study.source,
+        digest=digest,
+        rule=terms.rule(text),
+        training=terms.training(text),
+        deadlines=terms.deadlines(study, text),
+        layers=terms.layers(study.model_dump()["model"]),
+        trust=TRUST.get(study.protocol, "See docs/threat-model.md for what this protocol trusts."),
+        members=members,
+        registered=registered,
+        model=index.evidence.ledger.study(study_id(name)).current_model if registered else None,
+        rounds=rounds,
+        positions=positions,
+        differences=_differences(positions, digest, text),
+        own=_own(index.settings, who, study, members, positions, digest, text) if who.role is Role.HOSPITAL else None,
+        done=_DONE.get(done),
+    )
+
+
+@router.get("/studies/{name}/terms.json")
+def exact(who: Anyone, index: Rounds, name: StudyName) -> Response:
+    """The very bytes whose SHA-256 is the digest."""
+    data = canonical_json(studies.one(index.settings, name).terms(studies.consortium(index)))
+    return Response(data, media_type="application/json", headers={"Content-Disposition": f'attachment; filename="{name}-terms.json"'})
+
+
+@router.post("/studies/{name}/approve", dependencies=[OwnForm])
+def approve_study(request: Request, who: Hospital, index: Rounds, name: StudyName, digest: Digest) -> Response:
+    """Sign consent with the hospital's own key, to what the page showed and nothing else."""
+    return _decided(request, who, index, name, Sha256(digest), "approved")
+
+
+@router.post("/studies/{name}/withdraw", dependencies=[OwnForm])
+def withdraw_study(request: Request, who: Hospital, index: Rounds, name: StudyName, digest: Digest) -> Response:
+    """Take the hospital's consent back."""
+    return _decided(request, who, index, name, Sha256(digest), "withdrawn")
+
+
+def _decided(request: Request, who: Person, index: Rounds, name: str, digest: Sha256, what: str) -> Response:
+    concerns(request, f"{name} {digest[:12]}")
+    study, owner = studies.one(index.settings, name), own.identity(index.settings, who)
+    if owner.name not in study.hospitals:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, f"{owner.name} is no hospital of study {name}.")
+    decide = approval.approve if what == "approved" else approval.withdraw
+    decide(owner, study, studies.consortium(index), digest)
+    consents.publish_or_say(index.settings, owner, study)  # the page says what is not published yet
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/studies/{name}?done={what}", 303)
+
+
+def _own(
+    settings: Settings,
+    who: Person,
+    study: Study,
+    members: Consortium,
+    positions: Sequence[Position],
+    digest: Sha256,
+    text: Mapping[str, Any],
+) -> Own | None:
+    name = own.name(who)
+    position = next((each for each in positions if each.name == name and not each.node), None)
+    if position is None:
+        return None
+    here, trouble, unpublished = own.folder(settings, who) is not None, position.trouble, 0
+    approved = position.approved(digest)
+    if here:
+        owner = own.identity(settings, who)
+        position = Position(name, False, owner.key.address, approval.kept(owner, study.name, members.ledger))
+        unpublished = len(consents.outstanding(owner, study.name))
+        approved = _in_force(owner, study, digest, members)
+        if owner.key.address != Address(members.hospitals[name]):
+            trouble = "the key in the hospital's folder is not the one in the consortium file, so nobody counts what it signs"
+    last = position.consent if position.consent and position.consent.digest != digest else None
+    said = position.last(digest)
+    return Own(
+        here=here,
+        approved=approved,
+        withdrawn=not approved and said is not None and not said.given,
+        last=last,
+        changes=terms.changes(last.terms or {}, text) if last else (),
+        unpublished=unpublished,
+        trouble=trouble,
+    )
+
+
+def _in_force(owner: Any, study: Study, digest: Sha256, members: Consortium) -> bool:
+    try:
+        approval.require(owner, study.name, digest, members.ledger)
+    except NotApproved:
+        return False
+    return True
+
+
+def _differences(positions: Sequence[Position], digest: Sha256, text: Mapping[str, Any]) -> list[Difference]:
+    """By the version that members approved last, where that is not the present one."""
+    found: dict[Sha256, tuple[list[str], Mapping[str, Any]]] = {}
+    for position in positions:
+        if position.consent and position.consent.digest != digest and not position.approved(digest):
+            found.setdefault(position.consent.digest, ([], position.consent.terms or {}))[0].append(position.name)
+    return [Difference(old, names, terms.changes(before, text)) for old, (names, before) in found.items()]
+
+
+def _counted(positions: Sequence[Position], digest: Sha256, *, node: bool) -> str:
+    chosen = [each for each in positions if each.node is node]
+    return f"{sum(each.approved(digest) for each in chosen)} of {len(chosen)}"

@@ -1,0 +1,68 @@
+"""The studies of this installation, and what their owners decided, as several pages show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Path, Request, status
+
+from pipeline.consortium import Consortium
+from pipeline.domain import HospitalName
+from pipeline.errors import InvalidStudy
+from pipeline.roles.consents import Consents
+from pipeline.settings import Settings
+from pipeline.study import Study
+from plugins.console.rounds import RoundIndex
+
+StudyName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{1,31}$", description="Name of a study's file, without .yaml.")]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Every study file, read; what is wrong with those that cannot be."""
+
+    studies: Mapping[str, Study]
+    wrong: Mapping[str, str]
+
+
+def every(settings: Settings) -> Found:
+    """The studies by name."""
+    studies, wrong = {}, {}
+    for file in sorted(settings.studies.glob("*.yaml")):
+        try:
+            studies[file.stem] = Study.load(file)
+        except InvalidStudy as error:
+            wrong[file.stem] = f"{error.field}: got {error.got!r}, want {error.wanted}"
+    return Found(studies, wrong)
+
+
+def of_hospital(settings: Settings, hospital: HospitalName) -> Mapping[str, Study]:
+    """Those that name a hospital."""
+    return {name: study for name, study in every(settings).studies.items() if hospital in study.hospitals}
+
+
+def one(settings: Settings, name: str) -> Study:
+    """One study; 404 when there is no file of that name, raises InvalidStudy."""
+    file = settings.studies / f"{name}.yaml"
+    if not file.exists():
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no study {name} in this installation.")
+    return Study.load(file)
+
+
+def consortium(index: RoundIndex) -> Consortium:
+    """The members."""
+    return Consortium.load(index.settings.consortium)
+
+
+def _published(request: Request) -> Consents:
+    state = request.app.state
+    if not hasattr(state, "consents"):
+        state.consents = Consents(state.index.evidence.store)
+    found: Consents = state.consents
+    return found
+
+
+Published = Annotated[Consents, Depends(_published)]
+"""What owners decided, as they published it."""
