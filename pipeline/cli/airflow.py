@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from pipeline.errors import Misconfigured, Unavailable
+from pipeline.errors import Misconfigured, Refused, Unavailable
 from pipeline.secret import Secret
 
 STEPS = (
@@ -53,12 +53,18 @@ class RunState:
 
 
 class Airflow:
-    """A logged-in session; raises Unavailable when Airflow does not answer, Misconfigured when it refuses."""
+    """Acts as whose token it is; raises Unavailable when Airflow does not answer, Refused without the right, Misconfigured otherwise."""
 
-    def __init__(self, url: str, user: str, password: Secret) -> None:
-        self._client = httpx.Client(base_url=url, timeout=30)
-        answer = self._ask("POST", "/auth/token", json={"username": user, "password": password.text()})
-        self._client.headers["Authorization"] = f"Bearer {answer['access_token']}"
+    def __init__(self, url: str, token: Secret) -> None:
+        self._client = httpx.Client(base_url=url, timeout=30, headers={"Authorization": f"Bearer {token.text()}"})
+
+    @classmethod
+    def login(cls, url: str, user: str, password: Secret) -> Airflow:
+        """A session of a user's own."""
+        with _border("/auth/token"):
+            answer = httpx.post(f"{url}/auth/token", json={"username": user, "password": password.text()}, timeout=30)
+            answer.raise_for_status()
+            return cls(url, Secret(str(answer.json()["access_token"]).encode()))
 
     def trigger(self, dag: str, rounds: int) -> str:
         """Start a run for so many rounds, one after the other; the first run's id."""
@@ -93,6 +99,8 @@ def _border(path: str) -> Iterator[None]:
         status, text = error.response.status_code, error.response.text[:300]
         if status >= 500:
             raise Unavailable(f"Airflow {path}: got HTTP {status}; `wardround status` says what is down") from error
+        if status in (401, 403):
+            raise Refused(f"Airflow {path}: got HTTP {status}: this account may not do that; log in anew, or ask the provider") from error
         raise Misconfigured(f"Airflow {path}: got HTTP {status}: {text}") from error
     except httpx.HTTPError as error:
         raise Unavailable(

@@ -23,7 +23,7 @@ _PATIENCE_SECONDS = 120.0
 
 def connect(settings: Settings) -> Airflow:
     """Log in as the service provider."""
-    return Airflow(Installation.load(settings.installation).airflow, PROVIDER, Secret.read(password_file(settings, PROVIDER)))
+    return Airflow.login(Installation.load(settings.installation).airflow, PROVIDER, Secret.read(password_file(settings, PROVIDER)))
 
 
 def run(settings: Settings, study: Study, rounds: int, console: Console) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 import httpx
 
@@ -26,7 +28,9 @@ def chain(installation: Installation, chain_id: int | None) -> str | None:
     """None when the chain answers with its stored id (any id before the first set-up), else what is wrong."""
 
     def ask() -> None:
-        answer = httpx.post(installation.rpc, json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}, timeout=_TIMEOUT)
+        answer = httpx.post(
+            installation.rpc, json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}, timeout=_TIMEOUT, verify=_trusted()
+        )
         answer.raise_for_status()
         found = int(answer.json()["result"], 16)
         if chain_id is not None and found != chain_id:
@@ -38,7 +42,7 @@ def chain(installation: Installation, chain_id: int | None) -> str | None:
 def airflow(installation: Installation) -> Mapping[str, str | None]:
     """For each of Airflow's processes None when it is healthy, else what is wrong."""
     try:
-        answer = httpx.get(f"{installation.airflow}/api/v2/monitor/health", timeout=_TIMEOUT)
+        answer = httpx.get(f"{installation.airflow}/api/v2/monitor/health", timeout=_TIMEOUT, verify=_trusted())
         answer.raise_for_status()
         parts = answer.json()
     except (httpx.HTTPError, ValueError) as error:
@@ -94,7 +98,13 @@ def wait(what: str, check: Callable[[], str | None], seconds: float) -> None:
 
 
 def _get(url: str) -> None:
-    httpx.get(url, timeout=_TIMEOUT).raise_for_status()
+    httpx.get(url, timeout=_TIMEOUT, verify=_trusted()).raise_for_status()
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The machine's certificates, read once: httpx would read them anew for every request, which takes longer than the answer."""
+    return ssl.create_default_context()
 
 
 def _trouble(ask: Callable[[], None]) -> str | None:

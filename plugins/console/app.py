@@ -20,7 +20,7 @@ from plugins.console.page import HERE, render
 from plugins.console.pages import ROUTERS
 from plugins.console.people import Person
 from plugins.console.registry import Action, Registry
-from plugins.console.rounds import RoundIndex
+from plugins.console.rounds import NoSuchRound, RoundIndex
 
 MOUNT = "/wardround"
 
@@ -37,7 +37,11 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_STATUS = ((UnknownAccount, 404), (Unavailable, 503), (ObjectMissing, 404), (Refused, 409), (Rejected, 422))
+_NO_PAGE = "This address is none of the console's; the overview leads to every page."
+_STATUS = (
+    *((UnknownAccount, 404), (NoSuchRound, 404), (ObjectMissing, 404)),
+    *((Unavailable, 503), (Refused, 409), (Rejected, 422)),
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -65,7 +69,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         response = await answer(request)
         if (action := _action(request, response.status_code)) is not None:
             await run_in_threadpool(app.state.registry.log, action)
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)  # a stored report brings a stricter policy of its own
         if _path(request).startswith("/static/"):
             response.headers["Cache-Control"] = "public, max-age=300"
         return response
@@ -73,7 +78,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @app.exception_handler(WardroundError)
     async def _trouble(request: Request, error: WardroundError) -> Response:
         code = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-        return render(request, "error", _who(request), status=code, title="That did not work", message=str(error))
+        title = {404: "There is no such page", 503: "A service does not answer"}.get(code, "That did not work")
+        return render(request, "error", _who(request), status=code, title=title, message=str(error))
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(request: Request, error: RequestValidationError) -> Response:
@@ -88,7 +94,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if request.method == "GET" and (error.status_code == 401 or error.detail == "Invalid JWT token"):
             return RedirectResponse(f"/auth/login/?next={request.url.path}", 303)
         title = {401: "Please log in", 403: "Not for you", 404: "There is no such page"}.get(error.status_code, "That did not work")
-        return render(request, "error", _who(request), status=error.status_code, title=title, message=str(error.detail))
+        message = _NO_PAGE if (error.status_code, error.detail) == (404, "Not Found") else str(error.detail)
+        return render(request, "error", _who(request), status=error.status_code, title=title, message=message)
 
     return app
 

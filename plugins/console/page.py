@@ -33,10 +33,16 @@ class Link:
 MENU = (
     Link("Overview", "/"),
     Link("Rounds", "/rounds"),
+    Link("Accuracy", "/accuracy"),
+    Link("Poisoning", "/poisoning"),
+    Link("Baselines", "/baselines"),
+    Link("Which model?", "/which-model"),
     Link("Studies", "/studies"),
     Link("My rounds", "/hospital", (Role.HOSPITAL,)),
     Link("Check", "/hospital/check", (Role.HOSPITAL,)),
     Link("Predict", "/hospital/predict", (Role.HOSPITAL,)),
+    Link("Start", "/start", (Role.PROVIDER,)),
+    Link("Experiments", "/experiments", (Role.PROVIDER,)),
     Link("People", "/people", (Role.PROVIDER,)),
     Link("Log", "/log", (Role.PROVIDER, Role.AUDITOR)),
     Link("Profile", "/profile"),
@@ -69,4 +75,9 @@ def moment(seconds: int | None) -> str:
     return NOTHING if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%-d %b %Y, %H:%M:%S UTC")
 
 
-_templates.filters |= {"percent": percent, "moment": moment}
+def iso(seconds: int) -> str:
+    """A block time for machines."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+_templates.filters |= {"percent": percent, "moment": moment, "iso": iso}

@@ -18,6 +18,7 @@ from pipeline.setup.accounts import Role
 from plugins.console import access
 from plugins.console.app import create_app
 from plugins.console.people import Person
+from plugins.console.rounds import RoundIndex
 
 PROVIDER = Person("provider", Role.PROVIDER)
 AUDITOR = Person("auditor", Role.AUDITOR)
@@ -27,8 +28,8 @@ def of_hospital(name: str) -> Person:
     return Person(f"hospital-{name}", Role.HOSPITAL, HospitalName(name))
 
 
-def app(settings: Settings, who: Person | None) -> FastAPI:
-    """The application with `who` logged in; nobody when None."""
+def app(settings: Settings, who: Person | None, index: RoundIndex | None = None) -> FastAPI:
+    """The application with `who` logged in; nobody when None. `index` holds rounds that were read elsewhere."""
 
     def logged_in(request: Request) -> Person:
         if who is None:
@@ -36,13 +37,14 @@ def app(settings: Settings, who: Person | None) -> FastAPI:
         return access.entered(request, who)
 
     made = create_app(settings)
+    made.state.index = index or made.state.index
     made.dependency_overrides[access.current_person] = logged_in
     return made
 
 
-def client(settings: Settings, who: Person | None) -> TestClient:
+def client(settings: Settings, who: Person | None, index: RoundIndex | None = None) -> TestClient:
     """Asks the application in this process."""
-    return TestClient(app(settings, who), follow_redirects=False)
+    return TestClient(app(settings, who, index), follow_redirects=False)
 
 
 @contextmanager

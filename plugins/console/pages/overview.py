@@ -1,27 +1,44 @@
-"""The first page: the newest rounds and whether the services answer."""
+"""The first page: whether the services answer, where members stand, the newest rounds."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from pipeline.errors import WardroundError
 from pipeline.installation import Installation
-from pipeline.setup import health
+from pipeline.setup import health, services
 from plugins.console.access import Anyone
 from plugins.console.page import render
 from plugins.console.state import Rounds
 
 router = APIRouter()
 
+_TITLES = {
+    services.STORE: "Object store",
+    services.CHAIN: "Chain",
+    **dict(zip(services.AIRFLOW, ("Airflow: pages and API", "Airflow: scheduler", "Airflow: reader of studies"), strict=True)),
+}
+
 
 @router.get("/")
 def overview(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
-    """Where the consortium stands."""
+    """Where the consortium stands; what does not answer is named, and the rest is shown."""
     installation = Installation.load(index.settings.installation)
-    services = {
-        "object store": health.store(installation),
-        "development chain" if installation.development_chain else "chain": health.chain(
-            installation, health.stored_chain_id(index.settings)
-        ),
-    }
-    return render(request, "overview", who, known=index.all(), services=services)
+    answers = health.every(installation, health.stored_chain_id(index.settings))
+    known, standing, trouble = None, None, None
+    try:
+        known = index.all()
+        standing = index.standing(known)
+    except WardroundError as error:
+        trouble = str(error)
+    return render(
+        request,
+        "overview",
+        who,
+        services={_TITLES[name]: what for name, what in answers.items()},
+        known=known,
+        standing=standing,
+        trouble=trouble,
+        development=installation.development_chain,
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
 from pipeline.audit.report import REASONS, TRUST
-from pipeline.domain import RoundId
+from pipeline.domain import RoundId, RoundStatus
+from plugins.console import paging
 from plugins.console.access import Anyone
 from plugins.console.page import render
 from plugins.console.state import Rounds
@@ -17,11 +18,24 @@ router = APIRouter()
 
 RoundNumber = Annotated[int, Path(ge=1, lt=2**63, description="Number of the round on the ledger.")]
 
+_PAGE = 50
+_STATUSES = ("open", "committed", "finalised", "aborted")
+
 
 @router.get("/rounds")
-def listed(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
+def listed(
+    request: Request,
+    who: Anyone,
+    index: Rounds,
+    study: paging.Word = None,
+    status: Annotated[Literal["open", "committed", "finalised", "aborted"] | None, paging.OneOf, Query()] = None,
+    page: paging.PageNumber = None,
+) -> HTMLResponse:
     """Every round of the ledger, newest first."""
-    return render(request, "rounds", who, known=index.all())
+    known = index.all()
+    found = [dossier for dossier in known.of(study) if status is None or dossier.status is RoundStatus(status)]
+    chosen = {"study": study, "status": status}
+    return render(request, "rounds", who, known=known, rows=paging.page(found, page, _PAGE, chosen), chosen=chosen, statuses=_STATUSES)
 
 
 @router.get("/rounds/{number}")

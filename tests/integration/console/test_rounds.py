@@ -20,10 +20,10 @@ def test_everybody_sees_every_round_and_what_was_decided(town: Site, finished: R
         assert page.count(f'class="tag {verdict}"') == list(record["verdicts"].values()).count(verdict)
 
 
-def test_a_round_that_never_was_is_refused_in_words(town: Site) -> None:
+def test_a_round_that_never_was_is_no_page_and_said_in_words(town: Site) -> None:
     answer = client(town.settings, AUDITOR).get("/rounds/999")
-    assert answer.status_code == 422
-    assert "round 999: got none of that number on the ledger" in answer.text
+    assert answer.status_code == 404
+    assert "Round 999: the ledger has none of that number." in answer.text
 
 
 def test_who_is_not_logged_in_is_sent_to_the_login(town: Site) -> None:

@@ -20,7 +20,15 @@ from tests.support.console import AUDITOR, PROVIDER, app, of_hospital
 
 DOCUMENT = PROJECT / "docs" / "console.md"
 SOMEBODY: dict[str, Person | None] = {"Anonymous": None, "Hospital": of_hospital("aster"), "Auditor": AUDITOR, "Provider": PROVIDER}
-VALUES = {"number": "1", "account": "999999", "hospital": "nowhere", "name": "nothing", "path": "console.css"}
+VALUES = {
+    "number": "1",
+    "account": "999999",
+    "hospital": "nowhere",
+    "name": "nothing",
+    "path": "console.css",
+    "digest": "0" * 64,
+    "suffix": "html",
+}
 """What stands for a parameter of a path; none names anything that a form could change."""
 
 _ROW = re.compile(r"\| `([A-Z]+) (/\S*)` \|" + r" (yes|no|log in) \|" * len(SOMEBODY) + r" \S.* \|")

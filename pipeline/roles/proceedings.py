@@ -1,0 +1,121 @@
+"""How a round went, from its opening to its end: transactions, and who voted what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline import places
+from pipeline.audit.case import Case
+from pipeline.audit.record import Node
+from pipeline.audit.timings import stored_report
+from pipeline.chain.events import Place
+from pipeline.chain.ledger import RoundState
+from pipeline.domain import Address, Kind, NodeName, RoundId, Sha256
+from pipeline.errors import EvidenceRejected
+from pipeline.evidence import signing
+from pipeline.roles.evidence import Evidence
+
+
+class Said(StrEnum):
+    """What a node's stored vote says about the result that the ledger has."""
+
+    THIS = "this result"
+    ANOTHER = "another result"
+    TWO = "two results"
+    NOTHING = "no vote"
+    UNREADABLE = "no vote that holds"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One transaction of a round."""
+
+    what: str
+    detail: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class NodeVote:
+    """One node's vote."""
+
+    node: NodeName
+    address: Address
+    said: Said
+    counted: bool
+    """Whether the ledger counted its signature."""
+    digest: Sha256 | None
+    """Of the stored statement, where there is one."""
+    signature: str | None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Proceedings:
+    """One round; votes and report are empty until it is finalised."""
+
+    state: RoundState
+    steps: tuple[Step, ...]
+    votes: tuple[NodeVote, ...]
+    report: dict[str, Sha256]
+    """Suffix to digest of the stored report's forms."""
+    blocks_since: int
+    """How many blocks stand on the one of its last transaction."""
+
+
+def proceedings(round_id: RoundId, evidence: Evidence) -> Proceedings:
+    """Read one round; raises EvidenceRejected when it was never opened or its record does not hold."""
+    case, state = Case(round_id, evidence.ledger, evidence.store), evidence.ledger.round(round_id)
+    steps = _steps(state, {member.address: member.name for member in case.record.hospitals} if state.result else {})
+    return Proceedings(
+        state=state,
+        steps=steps,
+        votes=tuple(_vote(case, index, node) for index, node in enumerate(case.record.nodes)) if state.result else (),
+        report=_report(case),
+        blocks_since=max(0, evidence.ledger.height() - steps[-1].place.block),
+    )
+
+
+def _steps(state: RoundState, names: dict[Address, str]) -> tuple[Step, ...]:
+    opened = state.opened
+    steps = [Step("opened", f"from model {opened.previous_model}", opened.place)]
+    for one in state.direct:
+        who = names.get(one.hospital, one.hospital)
+        steps.append(Step("committed directly", f"manifest {one.manifest} by {who}, past the service provider", one.place))
+    if state.committed:
+        steps.append(Step("committed", f"set of manifests under root {state.committed.root}", state.committed.place))
+    if state.finalised:
+        steps.append(Step("finalised", f"with model {state.finalised.new_model}", state.finalised.place))
+    if state.aborted:
+        steps.append(Step("aborted", f"while {state.aborted.aborted_from}; the model before stays", state.aborted.place))
+    return tuple(sorted(steps, key=lambda step: step.place.block))
+
+
+def _vote(case: Case, index: int, node: Node) -> NodeVote:
+    place = places.statement(case.round, Kind.VOTE, node.name)
+    counted = bool(case.finalised.signers >> index & 1)
+    digests = case.shelf.digests(place)
+    if len(digests) != 1:
+        said = Said.TWO if digests else Said.NOTHING
+        return NodeVote(node.name, node.address, said, counted, None, None, ", ".join(digests))
+    (digest,) = digests
+    try:
+        vote = signing.from_bytes(case.shelf.read(place, digest))
+        cast = signing.check_vote(vote, case.ledger.chain_id, case.ledger.contract, node.address)
+    except EvidenceRejected as error:
+        return NodeVote(node.name, node.address, Said.UNREADABLE, counted, digest, None, str(error))
+    said = Said.THIS if cast == case.result else Said.ANOTHER
+    detail = "" if said is Said.THIS else f"model {cast.new_model}, record {cast.record}"
+    return NodeVote(node.name, node.address, said, counted, digest, vote.signature, detail)
+
+
+def _report(case: Case) -> dict[str, Sha256]:
+    """Only what the stored JSON names is the report: others cannot write into its place, but a torn writing may lie there."""
+    found = stored_report(case.shelf, case.round)
+    if found is None or not isinstance(found.get("files"), dict):
+        return {}
+    named = {str(suffix): digest for suffix, digest in found["files"].items() if isinstance(digest, str)}
+    held = {suffix: Sha256(digest) for suffix, digest in named.items() if digest in case.shelf.digests(places.report(case.round, suffix))}
+    main = case.shelf.digests(places.report(case.round, "json"))
+    return held | ({"json": main[0]} if main else {})

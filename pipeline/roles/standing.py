@@ -1,0 +1,99 @@
+"""Where each hospital and node stands: its account on the ledger, its studies, its last round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.audit.dossier import Dossier
+from pipeline.chain.ledger import HospitalStatus, Ledger, study_id
+from pipeline.consortium import Consortium
+from pipeline.domain import Address, HospitalName, NodeName, RoundId, Verdict
+from pipeline.study import Study
+
+
+@dataclass(frozen=True)
+class HospitalStanding:
+    """A hospital of the members' file."""
+
+    name: HospitalName
+    address: Address
+    status: HospitalStatus
+    studies: tuple[str, ...]
+    quarantined: tuple[str, ...]
+    """Studies whose newest finished round has it in quarantine, unless the nodes released it since."""
+    last: Dossier | None
+    """The newest round that it took part in."""
+
+
+@dataclass(frozen=True)
+class NodeStanding:
+    """A node of the members' file."""
+
+    name: NodeName
+    address: Address
+    studies: tuple[str, ...]
+    suspended: tuple[str, ...]
+    """Studies in which the ledger no longer counts its signatures."""
+    last: Dossier | None
+    """The newest round whose result it signed, as far as the ledger counted."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The consortium at one height of the chain."""
+
+    hospitals: tuple[HospitalStanding, ...]
+    nodes: tuple[NodeStanding, ...]
+
+
+def standing(consortium: Consortium, ledger: Ledger, studies: Iterable[Study], rounds: Sequence[Dossier]) -> Standing:
+    """Everybody in the order of the members' file; `rounds` newest first. Raises Unavailable when the chain does not answer."""
+    known = [study for study in studies if ledger.has_study(study_id(study.name))]
+    held = {study.name: _quarantined(consortium, ledger, study.name, rounds) for study in known}
+    return Standing(
+        tuple(_hospital(name, consortium, ledger, known, rounds, held) for name in consortium.hospitals),
+        tuple(_node(name, consortium, ledger, known, rounds) for name in consortium.nodes),
+    )
+
+
+def _hospital(
+    name: HospitalName,
+    consortium: Consortium,
+    ledger: Ledger,
+    studies: Sequence[Study],
+    rounds: Sequence[Dossier],
+    held: Mapping[str, frozenset[HospitalName]],
+) -> HospitalStanding:
+    address = consortium.hospital(name)
+    took_part = (dossier for dossier in rounds if any(row.name == name and row.verdict is not Verdict.ABSENT for row in dossier.hospitals))
+    return HospitalStanding(
+        name=name,
+        address=address,
+        status=ledger.hospital(address),
+        studies=tuple(study.name for study in studies if name in study.hospitals),
+        quarantined=tuple(study for study, names in held.items() if name in names),
+        last=next(took_part, None),
+    )
+
+
+def _node(name: NodeName, consortium: Consortium, ledger: Ledger, studies: Sequence[Study], rounds: Sequence[Dossier]) -> NodeStanding:
+    address = Address(consortium.node(name).address)
+    mine = [study.name for study in studies if name in study.nodes]
+    # A study's nodes may have changed since its file was written: the ledger says whose signatures it knows.
+    counted = [study for study in mine if address in ledger.study(study_id(study)).nodes]
+    return NodeStanding(
+        name=name,
+        address=address,
+        studies=tuple(mine),
+        suspended=tuple(study for study in counted if ledger.suspended(study_id(study), address)),
+        last=next((dossier for dossier in rounds if name in dossier.signers), None),
+    )
+
+
+def _quarantined(consortium: Consortium, ledger: Ledger, study: str, rounds: Sequence[Dossier]) -> frozenset[HospitalName]:
+    newest = next((dossier for dossier in rounds if dossier.study == study and dossier.record), None)
+    if newest is None or newest.record is None or not newest.record.quarantined:
+        return frozenset()
+    released = ledger.released(study_id(study), ledger.round(RoundId(newest.round)))
+    return frozenset(name for name in newest.record.quarantined if consortium.hospitals.get(name) not in released)

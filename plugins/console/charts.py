@@ -1,0 +1,148 @@
+"""Where the marks of a chart stand; charts.html.j2 draws them as SVG, and every chart has its table beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor
+
+WIDTH, LEFT, RIGHT = 720, 52, 16
+_HEIGHT, _TOP, _BOTTOM = 240, 14, 30
+_MOST_DOTS, _MOST_COLUMNS, _MOST_LABELS = 60, 48, 12
+_BAR, _GAP, _NAMES = 22, 8, 285
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A label of an axis."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A dot, or a column or bar from `at` with a size; `tip` says its value in words."""
+
+    x: float
+    y: float
+    size: float
+    tip: str
+    label: str = ""
+    kind: str = ""
+    """Class of the style sheet that tells it from others, beside its label."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Geometry in the SVG's own units."""
+
+    name: str
+    """Unique on the page; joins the drawing with its title for screen readers."""
+    title: str
+    description: str
+    height: int
+    across: Sequence[Tick]
+    up: Sequence[Tick]
+    marks: Sequence[Mark]
+    line: str = ""
+    goal: Tick | None = None
+    width: int = WIDTH
+    column: float = 0
+    """Width of a column."""
+
+
+def course(name: str, title: str, points: Sequence[tuple[int, float]], goal: float | None = None) -> Chart:
+    """Shares of one per round as a line, oldest first."""
+    values = [value for _, value in points]
+    low = max(0.0, floor(10 * min([*values, goal or 1.0]) - 0.5) / 10)
+    xs = _spread(len(points))
+
+    def height(value: float) -> float:
+        return round(_TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - value) / (1 - low or 1), 1)
+
+    dots = [Mark(x, height(value), 3.5, f"Round {number}: {100 * value:.1f} %") for x, (number, value) in zip(xs, points, strict=True)]
+    said = f"From {100 * values[0]:.1f} % in round {points[0][0]} to {100 * values[-1]:.1f} % in round {points[-1][0]}" if points else ""
+    return Chart(
+        name=name,
+        title=title,
+        description=f"{said}; lowest {100 * min(values):.1f} %, highest {100 * max(values):.1f} %." if points else "No round yet.",
+        height=_HEIGHT,
+        across=_sparse(xs, [str(number) for number, _ in points]),
+        up=[Tick(height(value), f"{100 * value:.0f} %") for value in _steps(low)],
+        marks=dots if len(dots) <= _MOST_DOTS else dots[-1:],
+        line=" ".join(f"{dot.x},{dot.y}" for dot in dots),
+        goal=None if goal is None else Tick(height(goal), f"goal {100 * goal:.0f} %"),
+    )
+
+
+def shares(name: str, title: str, parts: Sequence[tuple[int, int, int]]) -> Chart:
+    """Round, count and whole as columns of count / whole, oldest first; where there are many, one column for several rounds."""
+    each = max(1, -(-len(parts) // _MOST_COLUMNS))
+    groups = [parts[start : start + each] for start in range(0, len(parts), each)]
+    xs, room = _spread(len(groups), columns=True), _HEIGHT - _TOP - _BOTTOM
+    marks, labels = [], []
+    for x, group in zip(xs, groups, strict=True):
+        count, whole = sum(part[1] for part in group), sum(part[2] for part in group)
+        share = count / whole if whole else 0.0
+        rounds = f"Round {group[0][0]}" if len(group) == 1 else f"Rounds {group[0][0]} to {group[-1][0]}"
+        labels.append(str(group[0][0]))
+        tip = f"{rounds}: {count} of {whole}, {100 * share:.1f} %"
+        marks.append(Mark(x, round(_HEIGHT - _BOTTOM - room * share, 1), round(room * share, 1), tip))
+    count, whole = sum(part[1] for part in parts), sum(part[2] for part in parts)
+    of_all = f"{count} of {whole} in {len(parts)} rounds" + (f", {100 * count / whole:.1f} %" if whole else "")
+    return Chart(
+        name=name,
+        title=title,
+        description=f"{of_all}." + (f" Each column stands for {each} rounds." if each > 1 else ""),
+        height=_HEIGHT,
+        across=_sparse(xs, labels),
+        up=[Tick(round(_HEIGHT - _BOTTOM - room * value, 1), f"{100 * value:.0f} %") for value in (0, 0.25, 0.5, 0.75, 1)],
+        marks=marks,
+        column=round(0.7 * (WIDTH - LEFT - RIGHT) / max(len(groups), _MOST_LABELS), 1),
+    )
+
+
+def bars(name: str, title: str, values: Sequence[tuple[str, float, str]]) -> Chart:
+    """Label, share of one and kind as horizontal bars, in this order."""
+    room = WIDTH - _NAMES - 70
+    marks = [
+        Mark(_NAMES, 8 + index * (_BAR + _GAP), round(room * value, 1), f"{label}: {100 * value:.1f} %", label, kind)
+        for index, (label, value, kind) in enumerate(values)
+    ]
+    height = 8 + len(values) * (_BAR + _GAP) + 22
+    return Chart(
+        name=name,
+        title=title,
+        description="; ".join(mark.tip for mark in marks) + ".",
+        height=height,
+        across=[Tick(_NAMES + room * value, f"{100 * value:.0f} %") for value in (0, 0.25, 0.5, 0.75, 1)],
+        up=[],
+        marks=marks,
+        column=_BAR,
+    )
+
+
+def _spread(count: int, *, columns: bool = False) -> list[float]:
+    """Places across: of columns in the middle of equal cells, of dots from edge to edge."""
+    room = WIDTH - LEFT - RIGHT
+    if columns:
+        cells = max(count, _MOST_LABELS)
+        return [round(LEFT + room * (index + 0.5) / cells, 1) for index in range(count)]
+    if count == 1:
+        return [LEFT + room / 2]
+    return [round(LEFT + 8 + (room - 16) * index / (count - 1), 1) for index in range(count)]
+
+
+def _sparse(places: Sequence[float], labels: Sequence[str]) -> list[Tick]:
+    step = max(1, -(-len(labels) // _MOST_LABELS))
+    return [Tick(place, label) for place, label in list(zip(places, labels, strict=True))[::step]]
+
+
+def _steps(low: float) -> list[float]:
+    width = 0.1 if low >= 0.5 else 0.25
+    found, value = [], 1.0
+    while value >= low - 1e-9:
+        found.append(round(value, 2))
+        value -= width
+    return found

@@ -1,0 +1,79 @@
+"""What an auditor reads of a round: how it went, its report, an audit on demand, the proof bundle."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import HTMLResponse
+
+from pipeline import places
+from pipeline.audit import bundle
+from pipeline.audit.case import Case
+from pipeline.audit.report import REASONS
+from pipeline.audit.shelf import Shelf
+from pipeline.domain import RoundId, Sha256
+from pipeline.errors import ObjectMissing, Refused
+from pipeline.roles.proceedings import proceedings
+from plugins.console.access import Anyone
+from plugins.console.csrf import OwnForm
+from plugins.console.page import render
+from plugins.console.pages.rounds import RoundNumber
+from plugins.console.state import Rounds
+
+router = APIRouter()
+
+Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+
+_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "json": "application/json", "png": "image/png"}
+_REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""A stored report is somebody's file: it runs nothing, sends nothing and is of no origin."""
+
+
+@router.get("/rounds/{number}/timeline")
+def timeline(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HTMLResponse:
+    """From the opening to finality: transactions, votes, validations, report."""
+    dossier = index.get(RoundId(number))
+    went = proceedings(dossier.round, index.evidence)
+    return render(request, "timeline", who, dossier=dossier, went=went, reasons=REASONS)
+
+
+@router.get("/rounds/{number}/report/{digest}.{suffix}")
+def report(who: Anyone, index: Rounds, number: RoundNumber, digest: Digest, suffix: Literal["html", "csv", "json", "png"]) -> Response:
+    """One form of the stored report, by its digest."""
+    index.check(RoundId(number))
+    shelf, place = Shelf(index.evidence.store, RoundId(number)), places.report(RoundId(number), suffix)
+    if digest not in shelf.digests(place):
+        raise ObjectMissing(f"Round {number} has no {suffix} report with digest {digest}.")
+    headers = {"Content-Security-Policy": _REPORT_POLICY}
+    if suffix in ("csv", "json"):
+        headers["Content-Disposition"] = f'attachment; filename="round-{number}.{suffix}"'
+    return Response(shelf.read(place, Sha256(digest)), media_type=_TYPES[suffix], headers=headers)
+
+
+@router.get("/rounds/{number}/audit")
+def ask_audit(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HTMLResponse:
+    """What an audit does, and the button that starts one."""
+    index.check(RoundId(number))
+    return render(request, "audit", who, number=number, found=None)
+
+
+@router.post("/rounds/{number}/audit", dependencies=[OwnForm])
+def audit(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HTMLResponse:
+    """The same checks as `wardround audit`, made now; changes nothing."""
+    index.check(RoundId(number))
+    return render(request, "audit", who, number=number, found=index.evidence.audit(RoundId(number)))
+
+
+@router.get("/rounds/{number}/proof.zip")
+def proof(who: Anyone, index: Rounds, number: RoundNumber) -> Response:
+    """The file that `wardround proof` writes."""
+    index.check(RoundId(number))
+    evidence = index.evidence
+    case = Case(RoundId(number), evidence.ledger, evidence.store)
+    state = evidence.ledger.round(case.round)
+    if state.finalised is None:
+        raise Refused(f"Round {number} is {state.status}; there is a proof bundle of finalised rounds only.")
+    data = bundle.pack(case, evidence.ledger.transcript(state))
+    headers = {"Content-Disposition": f'attachment; filename="round-{number}-proof.zip"'}
+    return Response(data, media_type="application/zip", headers=headers)

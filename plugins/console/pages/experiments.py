@@ -1,0 +1,89 @@
+"""Propose an experiment: a study with some fields changed, under a new name, for its members to approve."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, HTTPException, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from pipeline.chain.ledger import study_id
+from pipeline.consortium import Consortium
+from pipeline.errors import Misconfigured, Refused
+from pipeline.roles import proposal
+from pipeline.roles.proposal import Proposal
+from plugins.console import study_files
+from plugins.console.access import Provider
+from plugins.console.csrf import OwnForm
+from plugins.console.page import render
+from plugins.console.state import Rounds
+
+router = APIRouter()
+
+StudyName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{1,31}$")]
+
+
+class _Asked:
+    """The form's fields; what is made of them is made anew each time, so that nobody can slip in another text."""
+
+    def __init__(
+        self,
+        base: Annotated[str, Form(max_length=64)],
+        name: Annotated[str, Form(max_length=64)],
+        fields: Annotated[str, Form(max_length=20_000)],
+    ) -> None:
+        self.base, self.name, self.fields = base, name.strip(), fields
+
+
+Asked = Annotated[_Asked, Depends()]
+
+
+@router.get("/experiments")
+def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
+    """The form, and what each study fixes now."""
+    return _form(request, who, index, {"base": "", "name": "", "fields": ""}, None)
+
+
+@router.post("/experiments", dependencies=[OwnForm])
+def preview(request: Request, who: Provider, index: Rounds, asked: Asked) -> HTMLResponse:
+    """The new study with its digest and what it changes; an error goes beside the form."""
+    try:
+        made = _made(index, asked)
+    except (Misconfigured, Refused) as error:
+        return _form(request, who, index, vars(asked), str(error))
+    return render(request, "experiment", who, made=made, asked=asked, folder=index.settings.studies)
+
+
+@router.post("/experiments/file", dependencies=[OwnForm])
+def download(who: Provider, index: Rounds, asked: Asked) -> Response:
+    """The proposal's file."""
+    made = _made(index, asked)
+    headers = {"Content-Disposition": f'attachment; filename="{made.study.name}.yaml"'}
+    return Response(made.text, media_type="application/yaml; charset=utf-8", headers=headers)
+
+
+@router.post("/experiments/write", dependencies=[OwnForm])
+def write(request: Request, who: Provider, index: Rounds, asked: Asked) -> Response:
+    """Put the proposal where studies lie; it runs nothing before its members approve it."""
+    proposal.write(_made(index, asked), index.settings)
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/experiments/{asked.name}", 303)
+
+
+@router.get("/experiments/{name}")
+def proposed(request: Request, who: Provider, index: Rounds, name: StudyName) -> HTMLResponse:
+    """Where a proposal stands, and what happens next."""
+    study = study_files.named(index.settings, name)
+    if study is None:
+        raise HTTPException(404, f"There is no study called {name} whose file holds.")
+    digest = study.digest(Consortium.load(index.settings.consortium))
+    registered = index.evidence.ledger.has_study(study_id(name))
+    return render(request, "proposed", who, study=study, digest=digest, registered=registered, folder=index.settings.studies)
+
+
+def _made(index: Rounds, asked: _Asked) -> Proposal:
+    return proposal.propose(asked.base, asked.name, asked.fields, index.settings)
+
+
+def _form(request: Request, who: Provider, index: Rounds, asked: dict[str, str], trouble: str | None) -> HTMLResponse:
+    files = {study.name: (index.settings.studies / f"{study.name}.yaml").read_text() for study in study_files.readable(index.settings)}
+    return render(request, "experiments", who, status=422 if trouble else 200, files=files, asked=asked, trouble=trouble)

@@ -1,0 +1,75 @@
+"""Start rounds of a study, and see them run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from pipeline.cli.airflow import STEPS, Airflow
+from pipeline.domain import RoundStatus
+from pipeline.settings import Settings
+from pipeline.study import Study
+from plugins.console import airflow, study_files
+from plugins.console.access import Provider
+from plugins.console.csrf import OwnForm
+from plugins.console.page import render
+from plugins.console.state import Rounds
+
+router = APIRouter()
+
+_MOST = 100
+"""Rounds of one run, as the DAG's parameter says."""
+
+StudyName = Annotated[str, Form(max_length=64)]
+
+
+@router.get("/start")
+def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
+    """Choose a study and how many rounds."""
+    known = index.all()
+    running = {dossier.study for dossier in known.rounds if dossier.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)}
+    last = {dossier.study: dossier for dossier in reversed(known.rounds)}
+    return render(request, "start", who, studies=study_files.readable(index.settings), running=running, last=last, most=_MOST)
+
+
+@router.post("/start", dependencies=[OwnForm])
+def start(request: Request, who: Provider, index: Rounds, study: StudyName, rounds: Annotated[int, Form(ge=1, le=_MOST)] = 1) -> Response:
+    """Trigger the study's DAG as this person; the number of rounds is all that goes with it."""
+    dag = f"round_{_study(index.settings, study).name}"
+    run = airflow.session(request, index.settings).trigger(dag, rounds)
+    query = urlencode({"study": study, "run": run, "rounds": rounds})
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/start/runs?{query}", 303)
+
+
+@router.get("/start/runs")
+def runs(
+    request: Request,
+    who: Provider,
+    index: Rounds,
+    study: Annotated[str, Query(max_length=64)],
+    run: Annotated[str, Query(pattern=r"^[A-Za-z0-9_.:+~-]{1,200}$")],
+    rounds: Annotated[int, Query(ge=1, le=_MOST)] = 1,
+) -> HTMLResponse:
+    """Where the rounds of one start stand."""
+    found = _study(index.settings, study)
+    session, dag = airflow.session(request, index.settings), f"round_{found.name}"
+    states = session.series(dag, run)
+    rows = [(state, "" if state.ended else _working(session, dag, state.run_id)) for state in states]
+    return render(request, "runs", who, study=found, run=run, rounds=rounds, rows=rows, dag=dag)
+
+
+def _working(session: Airflow, dag: str, run: str) -> str:
+    """The step that a run is at, by its own name."""
+    tasks = session.tasks(dag, run)
+    working = [step for step in STEPS if any(task.step == step and task.state == "running" for task in tasks)]
+    return working[-1] if working else ""
+
+
+def _study(settings: Settings, name: str) -> Study:
+    study = study_files.named(settings, name)
+    if study is None:
+        raise HTTPException(404, f"There is no study called {name} whose file holds.")
+    return study

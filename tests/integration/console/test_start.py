@@ -1,0 +1,142 @@
+"""Starting rounds: what reaches Airflow is the person's own token and a number of rounds, nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from pipeline import ports
+from pipeline.installation import Installation
+from plugins.console import csrf
+from tests.support.archive import Archive
+from tests.support.console import AUDITOR, PROVIDER, of_hospital
+
+FORM = {"study": "wisconsin", "rounds": "3", csrf.FIELD: csrf.token(PROVIDER.login)}
+
+
+@dataclass
+class Desk:
+    """Stands where Airflow's API server listens: writes down what it is asked."""
+
+    status: int = 200
+    asked: list[tuple[str, str, str | None, Any]] = field(default_factory=list)
+
+    def answer(self, path: str) -> Any:
+        if self.status != 200:
+            return {"detail": "Forbidden"}
+        if "taskInstances" in path:
+            return {"task_instances": [{"task_id": "train_northgate", "state": "running"}]}
+        return {"dag_run_id": "manual__1+00:00", "dag_runs": [{"dag_run_id": "manual__1+00:00", "state": "running"}]}
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def archive(tmp_path: Path, desk: Desk) -> Iterator[Archive]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            desk.asked.append((self.command, self.path, self.headers.get("Authorization"), json.loads(body) if body else None))
+            data = json.dumps(desk.answer(self.path)).encode()
+            self.send_response(desk.status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    made, port = Archive(tmp_path / "home"), ports.choose()
+    server = ThreadingHTTPServer((ports.LOOPBACK, port), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    Installation(store="http://127.0.0.1:1", rpc="http://127.0.0.1:1", airflow=f"http://{ports.LOOPBACK}:{port}").save(
+        made.settings.installation
+    )
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+def as_provider(archive: Archive) -> TestClient:
+    pages = archive.pages(PROVIDER)
+    pages.cookies.set("_token", "the.persons.token")
+    return pages
+
+
+def test_a_start_goes_to_airflow_with_the_persons_token_and_the_number_of_rounds_alone(archive: Archive, desk: Desk) -> None:
+    answer = as_provider(archive).post("/start", data={**FORM, "conf": '{"steps": 99}', "engine": "mp-spdz"})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/start/runs?study=wisconsin&run=manual__1%2B00%3A00&rounds=3"
+    assert desk.asked == [
+        ("POST", "/api/v2/dags/round_wisconsin/dagRuns", "Bearer the.persons.token", {"logical_date": None, "conf": {"rounds": 3}})
+    ]
+    page = as_provider(archive).get(answer.headers["location"]).text
+    assert "1 of 3" in page
+    assert "train" in page
+
+
+def test_an_explicit_token_goes_before_the_cookie_as_in_airflow(archive: Archive, desk: Desk) -> None:
+    as_provider(archive).post("/start", data=FORM, headers={"Authorization": "Bearer another.token"})
+    assert desk.asked[0][2] == "Bearer another.token"
+
+
+def test_who_airflow_refuses_starts_nothing_and_reads_why(archive: Archive, desk: Desk) -> None:
+    desk.status = 403
+    answer = as_provider(archive).post("/start", data=FORM)
+    assert answer.status_code == 409
+    assert "this account may not do that" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("form", "code"),
+    [
+        ({**FORM, csrf.FIELD: ""}, 403),
+        ({**FORM, csrf.FIELD: csrf.token(AUDITOR.login)}, 403),
+        ({**FORM, "study": "../../wisconsin"}, 404),
+        ({**FORM, "study": "nowhere"}, 404),
+        ({**FORM, "rounds": "0"}, 422),
+        ({**FORM, "rounds": "101"}, 422),
+    ],
+)
+def test_a_form_that_does_not_hold_reaches_nobody(archive: Archive, desk: Desk, form: dict[str, str], code: int) -> None:
+    assert as_provider(archive).post("/start", data=form).status_code == code
+    assert desk.asked == []
+
+
+def test_without_a_token_of_airflows_nothing_is_sent(archive: Archive, desk: Desk) -> None:
+    assert archive.pages(PROVIDER).post("/start", data=FORM).status_code == 401
+    assert desk.asked == []
+
+
+@pytest.mark.parametrize("who", [AUDITOR, of_hospital("northgate")], ids=lambda who: who.role)
+def test_only_the_provider_starts_rounds_or_proposes(archive: Archive, desk: Desk, who: Any) -> None:
+    pages = archive.pages(who)
+    form = {**FORM, "base": "wisconsin", "name": "new", "fields": "seed: 9", csrf.FIELD: csrf.token(who.login)}
+    for path in ("/start", "/experiments"):
+        assert pages.get(path).status_code == 403
+    for path in ("/start", "/experiments", "/experiments/write", "/experiments/file"):
+        assert pages.post(path, data=form).status_code == 403
+    assert desk.asked == []
+    assert not (archive.settings.studies / "new.yaml").exists()
+
+
+def test_without_airflow_the_start_says_so(archive: Archive) -> None:
+    Installation.model_validate(dict.fromkeys(("store", "rpc", "airflow"), f"http://{ports.LOOPBACK}:{ports.choose()}")).save(
+        archive.settings.installation
+    )
+    answer = as_provider(archive).post("/start", data=FORM)
+    assert answer.status_code == 503
+    assert "run `wardround up`" in answer.text

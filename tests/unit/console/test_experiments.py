@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.consortium import Consortium
+from pipeline.study import Study
+from plugins.console import csrf
+from tests.support.archive import Archive
+from tests.support.console import PROVIDER
+from tests.support.figures import figures
+
+NEW = {"base": "wisconsin", "name": "slower", "fields": "training: {steps: 8}", csrf.FIELD: csrf.token(PROVIDER.login)}
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path / "home")
+
+
+def written(archive: Archive) -> list[str]:
+    return sorted(file.name for file in archive.settings.studies.iterdir())
+
+
+def test_a_proposal_is_a_new_study_with_a_digest_of_its_own_and_the_base_stays(archive: Archive) -> None:
+    base = archive.settings.studies / "wisconsin.yaml"
+    before, pages = base.read_bytes(), archive.pages(PROVIDER)
+    shown = pages.post("/experiments", data=NEW)
+    assert shown.status_code == 200
+    assert "<del>-  steps: 12</del>" in shown.text
+    assert "<ins>+  steps: 8</ins>" in shown.text
+    assert written(archive) == ["wisconsin.yaml"]
+    file = pages.post("/experiments/file", data=NEW)
+    answer = pages.post("/experiments/write", data=NEW)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/experiments/slower")
+    proposed = archive.settings.studies / "slower.yaml"
+    assert file.text == proposed.read_text()
+    study = Study.load(proposed)
+    assert study == Study.load(base).model_copy(update={"name": "slower", "training": study.training})
+    assert study.training.steps == 8
+    digest = study.digest(Consortium.load(archive.settings.consortium))
+    assert figures(shown.text)["digest"].text == digest
+    page = pages.get("/experiments/slower").text
+    assert figures(page)["digest"].text == digest
+    assert "wardround study approve slower --as NAME" in page
+    assert base.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "wisconsin"}, "its file is there already"),
+        ({"name": "../evil"}, "2 to 32 of a-z"),
+        ({"name": "Slower"}, "2 to 32 of a-z"),
+        ({"base": "../../etc/passwd"}, "the name of a study that is there"),
+        ({"base": "nowhere"}, "one of the studies there: wisconsin"),
+        ({"fields": "training: {steps: 0}"}, "slower.yaml: training.steps: got 0"),
+        ({"fields": "hospitals: [northgate]"}, "slower.yaml: hospitals"),
+        ({"fields": "misbehaviour: honest"}, "slower.yaml: misbehaviour"),
+        ({"fields": "name: other"}, "the name is asked for apart"),
+        ({"fields": "training: {}"}, "at least one field that differs"),
+        ({"fields": "- steps"}, "fields of a study as in its file"),
+        ({"fields": "training: {steps"}, "want YAML"),
+        ({"fields": "a: &a [1, 1]\nb: [*a, *a]"}, "an anchor or alias"),
+        ({"fields": "a: !!python/object/apply:os.system [id]"}, "want YAML"),
+        ({"fields": "[" * 5000}, "YAML nested at most 20 levels deep"),
+        ({"fields": "when: 2026-99-99"}, "want YAML"),
+        ({"fields": "title: <script>alert(1)</script>\nseed: x"}, "slower.yaml: seed"),
+    ],
+)
+def test_a_proposal_that_does_not_hold_is_refused_with_the_field_and_what_is_allowed(
+    archive: Archive, change: dict[str, str], said: str
+) -> None:
+    pages = archive.pages(PROVIDER)
+    answer = pages.post("/experiments", data={**NEW, **change})
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert "<script>alert" not in answer.text
+    for path in ("/experiments/write", "/experiments/file"):
+        assert pages.post(path, data={**NEW, **change}).status_code >= 400
+    assert written(archive) == ["wisconsin.yaml"]
+
+
+def test_a_form_from_elsewhere_writes_nothing(archive: Archive) -> None:
+    for path in ("/experiments", "/experiments/write", "/experiments/file"):
+        assert archive.pages(PROVIDER).post(path, data={**NEW, csrf.FIELD: "x"}).status_code == 403
+    assert written(archive) == ["wisconsin.yaml"]

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline import places
+from pipeline.domain import Kind, RoundId
+from pipeline.evidence import signing
+from plugins.console.pages import baselines
+from tests.support.archive import Archive, many
+from tests.support.console import AUDITOR, PROVIDER
+from tests.support.figures import figures, read
+from tests.support.finished_rounds import key
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """Two finished rounds; nothing changes them."""
+    made = Archive(tmp_path_factory.mktemp("archive") / "home")
+    made.maker.finish(RoundId(1), rejected=["hillside"])
+    made.maker.finish(RoundId(2), rejected=["hillside"], absent=["westbrook"], signers=["alder", "cedar"])
+    return made
+
+
+@pytest.fixture
+def long(archive: Archive, tmp_path: Path) -> Archive:
+    """A hundred and twenty rounds like the second."""
+    made = Archive(tmp_path / "home")
+    made.pretend(many(archive.index.get(RoundId(2)), 120))
+    return made
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Archive:
+    """Two rounds to be spoilt."""
+    made = Archive(tmp_path / "home")
+    made.maker.finish(RoundId(1))
+    made.maker.finish(RoundId(2))
+    return made
+
+
+def rounds(page: str) -> list[str]:
+    return list(dict.fromkeys(figure.of["round"] for figure in read(page) if "round" in figure.of))
+
+
+def test_a_list_comes_in_pages_that_keep_its_filter(long: Archive) -> None:
+    pages = long.pages(AUDITOR)
+    first, last = pages.get("/rounds?study=wisconsin").text, pages.get("/rounds?study=wisconsin&page=3").text
+    assert rounds(first) == [str(number) for number in range(120, 70, -1)]
+    assert rounds(last) == [str(number) for number in range(20, 0, -1)]
+    assert 'href="?study=wisconsin&amp;page=2"' in first
+    assert 'rel="next"' not in last
+    assert rounds(pages.get("/rounds?study=wisconsin&page=99").text) == rounds(last)
+    assert "No round fits this filter" in pages.get("/rounds?status=aborted").text
+
+
+@pytest.mark.parametrize("query", ["?page=0", "?page=x", "?status=gone", "?study=" + "x" * 65])
+def test_a_filter_that_cannot_be_is_refused_in_words(archive: Archive, query: str) -> None:
+    answer = archive.pages(AUDITOR).get(f"/rounds{query}")
+    assert answer.status_code == 422
+    assert "cannot be read" in answer.text
+
+
+def test_an_address_of_no_page_is_said_in_words(archive: Archive) -> None:
+    answer = archive.pages(AUDITOR).get("/nowhere")
+    assert answer.status_code == 404
+    assert "There is no such page" in answer.text
+
+
+def test_the_poisoning_page_filters_by_hospital_verdict_and_rounds_and_sums_up(archive: Archive, long: Archive) -> None:
+    page = archive.pages(AUDITOR).get("/poisoning?study=&hospital=hillside&verdict=&from=&to=").text
+    assert {name: figure.text for name, figure in figures(page, hospital="hillside").items()} == {
+        "accepted": "0",
+        "rejected": "2",
+        "absent": "0",
+    }
+    assert "2 of 2 in 2 rounds, 100.0 %" in page
+    assert rounds(long.pages(AUDITOR).get("/poisoning?verdict=absent&from=7&to=9").text) == ["9", "8", "7"]
+    assert "No verdict fits this filter" in archive.pages(AUDITOR).get("/poisoning?from=3").text
+
+
+def test_the_csv_holds_the_rows_of_the_filter(archive: Archive) -> None:
+    answer = archive.pages(PROVIDER).get("/poisoning.csv?to=1")
+    found = list(csv.DictReader(io.StringIO(answer.text)))
+    assert answer.headers["content-disposition"] == 'attachment; filename="wardround-verdicts.csv"'
+    assert [(row["round"], row["hospital"], row["verdict"]) for row in found] == [
+        ("1", name, "rejected" if name == "hillside" else "accepted") for name in archive.of.hospitals
+    ]
+    assert found[-1]["strikes"] == "1"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", '=HYPERLINK("http://x")'])
+def test_no_cell_of_the_csv_is_a_formula(archive: Archive, tmp_path: Path, text: str) -> None:
+    made, dossier = Archive(tmp_path / "home"), archive.index.get(RoundId(1))
+    made.pretend([replace(dossier, hospitals=tuple(replace(row, failed=(text,), validated=False) for row in dossier.hospitals))])
+    found = list(csv.DictReader(io.StringIO(made.pages(AUDITOR).get("/poisoning.csv").text)))
+    assert {row["failed_expectations"] for row in found} == {f"'{text}"}
+
+
+def test_what_a_hospital_wrote_is_text_on_every_page(archive: Archive, tmp_path: Path) -> None:
+    made, dossier, script = Archive(tmp_path / "home"), archive.index.get(RoundId(2)), "<script>alert(1)</script>"
+    rows = tuple(replace(row, failed=(script,), rows=script, dataset_version=script, reason=script) for row in dossier.hospitals)
+    made.pretend([replace(dossier, hospitals=rows)])
+    for path in ("/rounds", "/rounds/2", "/poisoning", "/accuracy"):
+        assert script not in made.pages(AUDITOR).get(path).text
+
+
+def test_one_round_that_does_not_hold_spoils_no_other(own: Archive) -> None:
+    state = own.ledger.round(RoundId(1))
+    assert state.result
+    place = places.record(RoundId(1))
+    own.store.flip(place.bucket, place.key(state.result.record))
+    pages = own.pages(AUDITOR)
+    listed = pages.get("/rounds")
+    assert listed.status_code == 200
+    assert rounds(listed.text) == ["2"]
+    assert "What is stored of round 1 does not hold." in listed.text
+    assert pages.get("/rounds/1").status_code == 422
+    assert pages.get("/rounds/1/audit").status_code == 200
+
+
+def test_a_study_without_a_round_says_what_comes_first(tmp_path: Path) -> None:
+    pages = Archive(tmp_path / "home").pages(AUDITOR)
+    for path in ("/rounds", "/accuracy", "/poisoning"):
+        answer = pages.get(path)
+        assert answer.status_code == 200
+        assert 'class="empty"' in answer.text
+
+
+def test_accuracy_is_drawn_and_listed_per_round(archive: Archive) -> None:
+    page = archive.pages(AUDITOR).get("/accuracy?study=wisconsin").text
+    for number in (1, 2):
+        dossier, shown = archive.index.get(RoundId(number)), figures(page, round=str(number))
+        assert shown["accuracy"].value == repr(dossier.accuracy)
+        assert (shown["correct"].text, shown["tested"].text) == (str(dossier.correct), str(dossier.tested))
+        assert f"<title>Round {number}: {100 * (dossier.accuracy or 0):.1f} %</title>" in page
+    assert 'role="img" aria-labelledby="course-title course-desc"' in page
+    assert "No round of a study called “other” is on the ledger." in archive.pages(AUDITOR).get("/accuracy?study=other").text
+
+
+def test_baselines_show_each_model_or_the_command_that_measures(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = archive.pages(AUDITOR).get("/baselines").text
+    for name in ("SVM", "Logistic regression", "Decision tree"):
+        assert f"<title>{name}, each hospital alone: " in page
+    assert "<title>Network, federated: " in page
+    monkeypatch.setattr(baselines, "RESULTS", tmp_path)
+    page = archive.pages(AUDITOR).get("/baselines").text
+    assert "Nothing was measured on this machine yet." in page
+    assert "dvc repro baselines@breast_cancer" in page
+    (tmp_path / "torn.json").write_text('{"study": ')
+    assert "torn.json cannot be read" in archive.pages(AUDITOR).get("/baselines").text
+
+
+def test_the_timeline_shows_transactions_and_who_voted_what(archive: Archive) -> None:
+    page = archive.pages(AUDITOR).get("/rounds/2/timeline").text
+    state = archive.ledger.round(RoundId(2))
+    assert state.committed
+    assert state.finalised
+    for step, event in (("opened", state.opened), ("committed", state.committed), ("finalised", state.finalised)):
+        shown = figures(page, step=step)
+        assert (shown["block"].text, shown["transaction"].text) == (str(event.place.block), event.place.transaction)
+    votes = {name: figures(page, node=name) for name in archive.of.nodes}
+    assert {name: vote["said"].text for name, vote in votes.items()} == dict.fromkeys(archive.of.nodes, "this result")
+    assert {name: vote["counted"].text for name, vote in votes.items()} == {"alder": "yes", "birch": "no", "cedar": "yes"}
+    assert figures(page, hospital="westbrook")["validation"].text == "failed at least 10 samples of each class"
+
+
+def test_a_node_that_voted_for_something_else_twice_or_not_at_all_is_named(own: Archive) -> None:
+    result, ledger = own.ledger.round(RoundId(2)).result, own.maker.members.ledger
+    assert result
+    other = replace(result, new_model=result.previous_model)
+    place = {name: places.statement(RoundId(2), Kind.VOTE, name) for name in own.of.nodes}
+    for name in own.of.nodes:
+        for bucket, stored in list(own.store.objects):
+            if name != "birch" and stored.startswith(place[name].prefix):
+                del own.store.objects[bucket, stored]
+    for name in ("alder", "birch"):
+        vote = signing.sign_vote(name, other, ledger.chain_id, own.ledger.contract, key(name))
+        own.maker.post(places.statement(RoundId(2), Kind.VOTE, vote.signer), signing.to_bytes(vote))  # type: ignore[arg-type]
+    page = own.pages(AUDITOR).get("/rounds/2/timeline").text
+    said = {name: figures(page, node=name)["said"].text for name in own.of.nodes}
+    assert said["alder"].startswith("another result")
+    assert said["birch"].startswith("two results")
+    assert said["cedar"] == "no vote"
+
+
+def test_a_digest_is_a_rounds_model_a_studys_first_or_none(archive: Archive) -> None:
+    pages, first, last = archive.pages(AUDITOR), archive.index.get(RoundId(1)), archive.index.get(RoundId(2))
+    assert last.model
+    assert "It is the study's current model." in pages.get(f"/which-model?sha256=%20{last.model.upper()}").text
+    assert "it is not the study's current model" in pages.get(f"/which-model?sha256={first.model}").text
+    assert "This is an initial model" in pages.get(f"/which-model?sha256={first.previous_model}").text
+    assert "This is the model of no round." in pages.get(f"/which-model?sha256={'0' * 64}").text
+    assert "is no SHA-256 digest" in pages.get("/which-model?sha256=round-1").text
+
+
+def test_reports_are_served_by_digest_alone_and_run_nothing(own: Archive) -> None:
+    page = own.maker.post(places.report(RoundId(1), "html"), b"<script>alert(1)</script>")
+    pages = own.pages(AUDITOR)
+    answer = pages.get(f"/rounds/1/report/{page}.html")
+    assert answer.text == "<script>alert(1)</script>"
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    for path in (f"/rounds/2/report/{page}.html", f"/rounds/1/report/{page}.csv"):
+        assert pages.get(path).status_code == 404
+    for path in ("/rounds/1/report/..%2f..%2fsecrets.html", f"/rounds/1/report/{page}.py", "/rounds/1/report/%2e%2e/x.json"):
+        assert pages.get(path).status_code in (404, 422)
