@@ -22,7 +22,7 @@ from pipeline.identity import Identity
 from pipeline.settings import PROJECT, Settings
 from plugins.console.people import Person
 
-LONGEST_SECONDS = 90
+LONGEST_SECONDS = 180
 """So long may a command take before it is ended."""
 
 _GUARD = ("setpriv", "--pdeathsig", "KILL", "--")
