@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 HOSPITAL_PREFIX = "Hospital "
 """Followed by the hospital's name: the role of its people."""
@@ -22,10 +23,15 @@ RIGHTS = {Role.PROVIDER: "User", Role.HOSPITAL: "Viewer", Role.AUDITOR: "Viewer"
 DENIED = (("can_edit", "My Password"), ("can_edit", "My Profile"))
 """Rights of Airflow's roles that ours lack: its own pages change a password without the old one, and leave no line in the console's log."""
 
+ADDED = (("can_read", "Plugins"),)
+"""Rights that ours have beside: without it Airflow's menu lacks the console."""
 
-def may_keep(action: str, resource: str) -> bool:
-    """Whether a right of Airflow's own role is one of ours too."""
-    return (action, resource) not in DENIED
+
+def permissions(manager: Any, role: Role) -> list[Any]:
+    """What one of our roles may do in Airflow, as FAB's security manager keeps it."""
+    theirs = manager.find_role(RIGHTS[role]).permissions
+    kept = [one for one in theirs if (one.action.name, one.resource.name) not in DENIED]
+    return kept + [manager.create_permission(action, resource) for action, resource in ADDED]
 
 
 def hospital_role(name: str) -> str:

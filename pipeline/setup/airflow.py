@@ -20,7 +20,7 @@ from pipeline.files import write_atomic, write_secret
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT, Settings
-from pipeline.setup.accounts import DENIED, RIGHTS, Role, hospital_role
+from pipeline.setup.accounts import ADDED, DENIED, RIGHTS, Role, hospital_role
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECRETS = ("airflow-fernet-key", "airflow-jwt", "airflow-session")
@@ -30,19 +30,19 @@ PROVIDER, AUDITOR = "provider", "auditor"
 
 @dataclass(frozen=True)
 class User:
-    """An account made at set-up: its Airflow role, and that of Airflow's own whose rights this has."""
+    """An account made at set-up: its Airflow role, and whose job it does."""
 
     name: str
     role: str
-    rights: str
+    part: Role
 
 
 def users(hospitals: Iterable[str]) -> tuple[User, ...]:
     """One account for the provider, the auditor and each of this installation's hospitals."""
     return (
-        User(PROVIDER, Role.PROVIDER, RIGHTS[Role.PROVIDER]),
-        User(AUDITOR, Role.AUDITOR, RIGHTS[Role.AUDITOR]),
-        *(User(f"hospital-{name}", hospital_role(name), RIGHTS[Role.HOSPITAL]) for name in hospitals),
+        User(PROVIDER, Role.PROVIDER, Role.PROVIDER),
+        User(AUDITOR, Role.AUDITOR, Role.AUDITOR),
+        *(User(f"hospital-{name}", hospital_role(name), Role.HOSPITAL) for name in hospitals),
     )
 
 
@@ -106,7 +106,9 @@ def prepare(settings: Settings, logins: Iterable[User]) -> None:
     for user in logins:
         if not password_file(settings, user.name).exists():
             write_secret(password_file(settings, user.name), Secret.generate(18).token().encode())
-    wanted = sha256(repr((version("apache-airflow"), version("apache-airflow-providers-fab"), DENIED, logins)).encode()).hexdigest()
+    wanted = sha256(
+        repr((version("apache-airflow"), version("apache-airflow-providers-fab"), DENIED, ADDED, RIGHTS, logins)).encode()
+    ).hexdigest()
     home(settings).mkdir(exist_ok=True)
     stamp = home(settings) / "prepared"
     if stamp.exists() and stamp.read_text() == wanted and (home(settings) / "airflow.db").exists():

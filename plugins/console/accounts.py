@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured, Refused
-from pipeline.setup.accounts import RIGHTS, Role, hospital_role, may_keep
+from pipeline.setup.accounts import Role, hospital_role, permissions
 from plugins.console.people import Person, person
 
 
@@ -94,8 +94,7 @@ class Accounts:
             if _account(user).state is not State.WAITING:
                 raise Refused(f"account {number}: got one that was authorised before; suspend or readmit it")
             role = fab.find_role(hospital_role(hospital)) or fab.add_role(hospital_role(hospital))
-            rights = fab.find_role(RIGHTS[Role.HOSPITAL]).permissions
-            role.permissions = [one for one in rights if may_keep(one.action.name, one.resource.name)]
+            role.permissions = permissions(fab, Role.HOSPITAL)
             user.roles, user.active = [role], True
             _save(fab, user)
 
@@ -139,10 +138,13 @@ class Accounts:
 @contextmanager
 def _fab() -> Iterator[Any]:
     """FAB's security manager with its Flask application around it; its database session ends with the block."""
-    manager = get_auth_manager()
+    try:
+        manager = get_auth_manager()
+    except RuntimeError:  # there is none: the console runs without Airflow's API server around it
+        manager = None
     flask = getattr(manager, "flask_app", None)
     if flask is None:
-        raise Misconfigured("Airflow's auth manager: got one without accounts, want FabAuthManager; `wardround up` configures it")
+        raise Misconfigured("Airflow's auth manager: got none with accounts, want FabAuthManager; `wardround up` configures it")
     with flask.app_context():
         try:
             yield manager.security_manager

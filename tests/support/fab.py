@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from pipeline.settings import Settings
-from pipeline.setup.accounts import RIGHTS, Role, may_keep
+from pipeline.setup.accounts import Role, hospital_role, permissions
 from plugins.console.app import MOUNT, create_app
 
 PASSWORD = "correct horse battery"
@@ -38,13 +38,13 @@ class Portal:
             manager.flask_app.session_interface.sql_session_model.__table__.create(airflow_settings.engine)
         self.app.mount(MOUNT, self.console)
 
-    def add(self, login: str, role: str, rights: str) -> None:
+    def add(self, login: str, role: str, part: Role) -> None:
         """An account as set-up makes it."""
         assert self.manager.flask_app is not None
         with self.manager.flask_app.app_context():
             fab = self.manager.security_manager
             made = fab.find_role(role) or fab.add_role(role)
-            made.permissions = [one for one in fab.find_role(rights).permissions if may_keep(one.action.name, one.resource.name)]
+            made.permissions = permissions(fab, part)
             fab.add_user(login, login.title(), "Wardround", f"{login}@wardround.invalid", made, PASSWORD)
             airflow_settings.Session.remove()
 
@@ -64,7 +64,7 @@ class Portal:
 
 @contextmanager
 def portal(folder: Path, settings: Settings) -> Iterator[Portal]:
-    """A portal with the accounts `provider` and `auditor`; Airflow's own settings of this process are put back afterwards."""
+    """A portal with the accounts of set-up; Airflow's own settings of this process are put back afterwards."""
     connection, manager_name = airflow_settings.SQL_ALCHEMY_CONN, conf.get("core", "auth_manager")
     airflow_settings.SQL_ALCHEMY_CONN = f"sqlite:///{folder / 'airflow.db'}"
     conf.set("database", "sql_alchemy_conn", airflow_settings.SQL_ALCHEMY_CONN)
@@ -77,8 +77,9 @@ def portal(folder: Path, settings: Settings) -> Iterator[Portal]:
         manager = airflow_api.create_auth_manager()
         assert isinstance(manager, FabAuthManager)
         made = Portal(settings, manager)
-        made.add("provider", Role.PROVIDER, RIGHTS[Role.PROVIDER])
-        made.add("auditor", Role.AUDITOR, RIGHTS[Role.AUDITOR])
+        made.add("provider", Role.PROVIDER, Role.PROVIDER)
+        made.add("auditor", Role.AUDITOR, Role.AUDITOR)
+        made.add("hospital-aster", hospital_role("aster"), Role.HOSPITAL)
         yield made
     finally:
         airflow_api.purge_cached_app()

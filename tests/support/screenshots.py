@@ -11,6 +11,7 @@ from pipeline.setup import demonstration
 from tests.support.browser import WIDTHS, chromium
 from tests.support.console import AUDITOR, PROVIDER, of_hospital, served
 from tests.support.consortia import HOSPITALS, Site
+from tests.support.fab import portal
 from tests.support.pages import pages
 
 FOLDER = PROJECT / "build" / "screenshots"
@@ -28,7 +29,7 @@ def main() -> None:
             demonstration.configure_hospitals(site.settings, HOSPITALS)
             play = site.play("glade", training={"steps": 8, "batch_size": 16})
             last = [play.round(f"run-{number}") for number in range(_ROUNDS)][-1]
-            with chromium() as browser:
+            with portal(Path(folder), site.settings), chromium() as browser:
                 for who in (PROVIDER, AUDITOR, of_hospital("aster"), None):
                     paths = list(pages(site.settings, who, {"number": last, "name": play.study.name}))
                     with served(site.settings, who) as address:

@@ -1,6 +1,6 @@
 """Run in a process of its own, with AIRFLOW_HOME set: bring the database up to date and make the users that stdin lists.
 
-stdin: JSON [{"name", "role", "rights", "password"}], `rights` being a role of Airflow's own; passwords stand in no argument and in no
+stdin: JSON [{"name", "role", "part", "password"}], `part` being whose job the account does; passwords stand in no argument and in no
 environment.
 """
 
@@ -13,7 +13,7 @@ import sys
 from airflow.configuration import conf
 from airflow.utils import db
 
-from pipeline.setup.accounts import may_keep
+from pipeline.setup.accounts import Role, permissions
 
 users = json.load(sys.stdin)
 connection = conf.get_mandatory_value("database", "sql_alchemy_conn")
@@ -27,12 +27,9 @@ from airflow.providers.fab.auth_manager.cli_commands.utils import get_applicatio
 
 with get_application_builder() as builder:
     manager = builder.sm
-    # Without it Airflow's menu lacks the console.
-    sees_menu = manager.create_permission("can_read", "Plugins")
     for user in users:
         role = manager.find_role(user["role"]) or manager.add_role(user["role"])
-        rights = manager.find_role(user["rights"]).permissions
-        role.permissions = [*(one for one in rights if may_keep(one.action.name, one.resource.name)), sees_menu]
+        role.permissions = permissions(manager, Role(user["part"]))
         found = manager.find_user(username=user["name"])
         if found:
             found.roles = [role]

@@ -13,6 +13,7 @@ from plugins.console.people import Person
 from tests.support.browser import WIDTHS, chromium
 from tests.support.console import AUDITOR, PROVIDER, of_hospital, served
 from tests.support.consortia import Site
+from tests.support.fab import Portal, portal
 from tests.support.pages import pages
 from tests.support.rounds import Play
 
@@ -30,12 +31,19 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def accounts(town: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """Everybody has an account, of which the pages about people tell."""
+    with portal(tmp_path_factory.mktemp("accounts"), town.settings) as made:
+        yield made
+
+
 @pytest.mark.parametrize("who", [PROVIDER, AUDITOR, of_hospital("aster")], ids=lambda who: who.role)
 def test_every_page_is_usable_by_anybody_and_fits_its_screen(
-    town: Site, play: Play, finished: RoundId, browser: Browser, who: Person
+    town: Site, play: Play, finished: RoundId, browser: Browser, accounts: Portal, who: Person
 ) -> None:
     paths = list(pages(town.settings, who, {"number": finished, "name": play.study.name}))
-    assert paths
+    assert {"/profile", "/register"} <= set(paths)
     trouble: list[str] = []
     with served(town.settings, who) as address:
         page, checked = browser.new_page(), browser.new_page(bypass_csp=True)  # axe is injected

@@ -4,6 +4,7 @@ import configparser
 from pathlib import Path
 
 from pipeline.setup import airflow
+from pipeline.setup.accounts import RIGHTS
 from tests.support.installations import INSTALLATION, settings_in
 
 
@@ -48,5 +49,5 @@ def test_a_folder_with_a_space_a_quote_and_a_percent_sign_is_taken_literally(tmp
 
 
 def test_every_user_has_the_least_role_for_the_work() -> None:
-    accounts = {user.name: (user.role, user.rights) for user in airflow.users(["elm"])}
+    accounts = {user.name: (user.role, RIGHTS[user.part]) for user in airflow.users(["elm"])}
     assert accounts == {"provider": ("Provider", "User"), "auditor": ("Auditor", "Viewer"), "hospital-elm": ("Hospital elm", "Viewer")}
