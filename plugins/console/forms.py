@@ -16,7 +16,7 @@ _LONGEST_PASSWORD = 128
 def email(text: str) -> str:
     """An e-mail address, in small letters: it is a login."""
     try:
-        return validate_email(text.strip(), check_deliverability=False, globally_deliverable=False).normalized.lower()
+        return validate_email(text.strip(), check_deliverability=False).normalized.lower()
     except EmailNotValidError as error:
         raise EvidenceRejected(f"The e-mail address: {error}") from error
 
