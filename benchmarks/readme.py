@@ -29,7 +29,7 @@ def _tables() -> dict[str, str]:
         "rounds": rounds.table(_read("round")),
         "audit": audit.table(_read("audit")),
         "gas": gas.table(_read("gas")),
-        "verification": mpc.table(_read("mpc")),
+        "verification": mpc.table(_read("mpc"), _read("mpc_grid")),
         "baselines": baselines.table([json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]),
         "poisoning": poisoning.table(_read("poisoning")),
         "all attacks": poisoning.whole(_read("poisoning")),

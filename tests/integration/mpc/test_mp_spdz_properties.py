@@ -88,13 +88,13 @@ def check(engine: Opened, task: VerifyTask, payloads: dict[HospitalName, Words])
             assert differences(found, expected) == []
 
 
-@examples(12)
+@examples(8)
 @given(data=st.data(), profile=st.sampled_from(Profile))
 def test_any_values_of_one_shape(installation: Settings, data: st.DataObject, profile: Profile) -> None:
     check(Opened(installation, profile), *data.draw(rounds(FIXED, hospitals=5, samples=4)))
 
 
-@examples(5)
+@examples(4)
 @given(data=st.data(), network=networks(), hospitals=st.integers(1, 6), samples=st.integers(1, 7), profile=st.sampled_from(Profile))
 def test_any_shape(installation: Settings, data: st.DataObject, network: Network, hospitals: int, samples: int, profile: Profile) -> None:
     check(Opened(installation, profile), *data.draw(rounds(network, hospitals, samples)))
