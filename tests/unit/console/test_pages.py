@@ -123,6 +123,27 @@ def test_one_round_that_does_not_hold_spoils_no_other(own: Archive) -> None:
     assert pages.get("/rounds/1/audit").status_code == 200
 
 
+def test_a_page_waits_for_the_newest_rounds_and_the_others_are_read_meanwhile(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "home", hospitals=3)
+    for number in range(1, 11):
+        archive.maker.finish(RoundId(number))
+    first = archive.index.all()
+    assert [dossier.round for dossier in first.rounds[:8]] == list(range(10, 2, -1))
+    assert len(first.rounds) + first.unread == 10
+    assert archive.index._reader
+    archive.index._reader.join()
+    then = archive.index.all()
+    assert ([dossier.round for dossier in then.rounds], then.unread) == (list(range(10, 0, -1)), 0)
+
+
+def test_a_chain_that_was_put_back_is_read_anew(own: Archive) -> None:
+    assert [dossier.round for dossier in own.index.all().rounds] == [2, 1]
+    del own.ledger.states[RoundId(2)]
+    own.ledger.block = own.ledger.round(RoundId(1)).opened.place.block + 2
+    assert [dossier.round for dossier in own.index.all().rounds] == [1]
+    assert own.pages(AUDITOR).get("/rounds/2").status_code == 404
+
+
 def test_a_study_without_a_round_says_what_comes_first(tmp_path: Path) -> None:
     pages = Archive(tmp_path / "home").pages(AUDITOR)
     for path in ("/rounds", "/accuracy", "/poisoning"):
