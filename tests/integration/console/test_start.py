@@ -77,7 +77,7 @@ def as_provider(archive: Archive) -> TestClient:
 
 
 def test_a_start_goes_to_airflow_with_the_persons_token_and_the_number_of_rounds_alone(archive: Archive, desk: Desk) -> None:
-    answer = as_provider(archive).post("/start", data={**FORM, "conf": '{"steps": 99}', "engine": "mp-spdz"})
+    answer = as_provider(archive).post("/start", data=FORM)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/start/runs?study=wisconsin&run=manual__1%2B00%3A00&rounds=3"
     assert desk.asked == [
@@ -109,6 +109,8 @@ def test_who_airflow_refuses_starts_nothing_and_reads_why(archive: Archive, desk
         ({**FORM, "study": "nowhere"}, 404),
         ({**FORM, "rounds": "0"}, 422),
         ({**FORM, "rounds": "101"}, 422),
+        ({**FORM, "conf": '{"steps": 99}'}, 422),
+        ({**FORM, "engine": "mp-spdz"}, 422),
     ],
 )
 def test_a_form_that_does_not_hold_reaches_nobody(archive: Archive, desk: Desk, form: dict[str, str], code: int) -> None:
@@ -124,11 +126,13 @@ def test_without_a_token_of_airflows_nothing_is_sent(archive: Archive, desk: Des
 @pytest.mark.parametrize("who", [AUDITOR, of_hospital("northgate")], ids=lambda who: who.role)
 def test_only_the_provider_starts_rounds_or_proposes(archive: Archive, desk: Desk, who: Any) -> None:
     pages = archive.pages(who)
-    form = {**FORM, "base": "wisconsin", "name": "new", "fields": "seed: 9", csrf.FIELD: csrf.token(who.login)}
+    token = {csrf.FIELD: csrf.token(who.login)}
+    proposal = {"base": "wisconsin", "name": "new", "fields": "seed: 9", **token}
     for path in ("/start", "/experiments"):
         assert pages.get(path).status_code == 403
-    for path in ("/start", "/experiments", "/experiments/write", "/experiments/file"):
-        assert pages.post(path, data=form).status_code == 403
+    assert pages.post("/start", data={**FORM, **token}).status_code == 403
+    for path in ("/experiments", "/experiments/write", "/experiments/file"):
+        assert pages.post(path, data=proposal).status_code == 403
     assert desk.asked == []
     assert not (archive.settings.studies / "new.yaml").exists()
 
