@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from pipeline.domain import RoundStatus
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.setup.airflow import AUDITOR, PROVIDER, password_file
@@ -14,6 +15,8 @@ from tests.support.browser import chromium
 from tests.support.site import Site
 
 pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
+
+PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +43,46 @@ def generated(site: Site, login: str) -> str:
     return Secret.read(password_file(site.settings, login)).text()
 
 
-@pytest.mark.parametrize("login", [PROVIDER, AUDITOR, "hospital-aster"])
-def test_a_login_leads_to_the_page_that_was_asked_for_and_shows_what_the_ledger_has(site: Site, browser: Browser, login: str) -> None:
-    page = log_in(site, browser, login, generated(site, login))
-    expect(page.get_by_role("heading", name="Rounds", level=1)).to_be_visible()
-    number = site.rounds("small")[0].round
-    page.get_by_role("link", name=str(number), exact=True).click()
-    expect(page.get_by_text(site.json("show", str(number))["model_sha256"])).to_be_visible()
-    page.context.close()
+def test_each_role_does_its_job_from_a_registration_to_an_audited_round(site: Site, browser: Browser) -> None:
+    visitor = browser.new_context().new_page()
+    visitor.goto(f"{address(site)}/wardround/register")
+    vouched = dict(line.split(": ") for line in site.wardround("enrol", "vouch", "brook@birch.org", "--as", "birch").splitlines())
+    answers = {
+        "Your name": "Brook Lind",
+        "E-mail address": "brook@birch.org",
+        "Postal address": "2 Ward Lane",
+        "Hospital": "birch",
+        "Signing address": vouched["signing address"],
+        "Signature": vouched["signature"],
+        "Password": PASSWORD,
+        "Password again": PASSWORD,
+    }
+    for label, answer in answers.items():
+        visitor.get_by_label(label, exact=True).fill(answer)
+    visitor.get_by_role("button", name="Register").click()
+    expect(visitor.get_by_role("heading", name="Your registration waits")).to_be_visible()
+
+    provider = log_in(site, browser, PROVIDER, generated(site, PROVIDER))
+    provider.get_by_role("link", name="People").click()
+    provider.get_by_role("button", name="Authorise Brook Lind").click()
+    expect(provider.get_by_role("button", name="Suspend Brook Lind")).to_be_visible()
+    before = len(site.rounds("small"))
+    provider.get_by_role("link", name="Start").click()
+    provider.get_by_label("Study").select_option("small")
+    provider.get_by_role("button", name="Start").click()
+    number = str(site.await_round("small", before, status=RoundStatus.FINALISED))
+
+    hospital = log_in(site, browser, "brook@birch.org", PASSWORD)
+    hospital.get_by_role("link", name="My rounds").click()
+    expect(hospital.get_by_role("row", name=f"{number} small")).to_contain_text("accepted")
+    expect(hospital.get_by_role("link", name="People")).to_have_count(0)
+
+    auditor = log_in(site, browser, AUDITOR, generated(site, AUDITOR))
+    expect(auditor.get_by_role("heading", name="Rounds", level=1)).to_be_visible()
+    auditor.get_by_role("link", name=number, exact=True).click()
+    expect(auditor.get_by_text(site.json("show", number)["model_sha256"])).to_be_visible()
+    auditor.get_by_role("link", name="Audit").click()
+    auditor.get_by_role("button", name="Audit now").click()
+    expect(auditor.get_by_text(f"Round {number} holds.")).to_be_visible(timeout=60_000)
+    for page in (visitor, provider, hospital, auditor):
+        page.context.close()

@@ -11,7 +11,7 @@ from pipeline.domain import RoundId
 from pipeline.settings import PROJECT
 from plugins.console.people import Person
 from tests.support.browser import WIDTHS, chromium
-from tests.support.console import AUDITOR, PROVIDER, of_hospital, served
+from tests.support.console import AUDITOR, PROVIDER, client, of_hospital, served
 from tests.support.consortia import Site
 from tests.support.fab import Portal, portal
 from tests.support.pages import pages
@@ -45,6 +45,7 @@ def test_every_page_is_usable_by_anybody_and_fits_its_screen(
     paths = list(pages(town.settings, who, {"number": finished, "name": play.study.name}))
     assert {"/profile", "/register"} <= set(paths)
     trouble: list[str] = []
+    links: set[str] = set()
     with served(town.settings, who) as address:
         page, checked = browser.new_page(), browser.new_page(bypass_csp=True)  # axe is injected
         page.on("console", lambda message: trouble.extend([message.text] if message.type == "error" else []))
@@ -54,12 +55,20 @@ def test_every_page_is_usable_by_anybody_and_fits_its_screen(
             page.set_viewport_size({"width": WIDTHS[1], "height": 844})
             page.goto(address + path)
             trouble += [f"{path}: {wide} px at {WIDTHS[1]}" for wide in _too_wide(page)]
+            links |= set(page.eval_on_selector_all("a[href]", "found => found.map(link => link.href.split('#')[0])"))
             checked.goto(address + path)
             checked.add_script_tag(path=_AXE)
             trouble += [f"{path}: {fault}" for fault in checked.evaluate(_FAULTS)]
         page.close()
         checked.close()
+        pages_of_ours = sorted(link.removeprefix(address) for link in links if link.startswith(address) and not _airflows(link, address))
+    asking = client(town.settings, who)
     assert trouble == []
+    assert [link for link in pages_of_ours if asking.get(link).status_code != 200] == []
+
+
+def _airflows(link: str, address: str) -> bool:
+    return link.startswith((f"{address}/auth/", f"{address}/api/"))
 
 
 def _too_wide(page: Page) -> list[int]:

@@ -63,7 +63,7 @@ def test_a_hospital_sees_its_own_rounds_whatever_it_asks_for(town: Site, play: P
     assert aster == asking(town, ASTER).get("/hospital", params={"hospital": ELM, "name": ELM, "who": ELM}).text
     for name, page in ((ASTER, aster), (ELM, asking(town, ELM).get("/hospital").text)):
         assert f'<span class="tag {record["verdicts"][name]}">' in page
-        assert f'href="/rounds/{finished}/proof"' in page
+        assert f'href="/rounds/{finished}/proof.zip"' in page
         assert f"{play.study.name}-" in page  # the data docs, by name
         assert str(town.settings.hospital(name) / "docs") in page
         dossier = gather(town.ledger.round(finished), town.ledger, town.store())
