@@ -12,7 +12,7 @@ from pipeline.cli.airflow import STEPS, Airflow
 from pipeline.domain import RoundStatus
 from pipeline.settings import Settings
 from pipeline.study import Study
-from plugins.console import airflow, study_files
+from plugins.console import airflow_session, study_files
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
 from plugins.console.page import render
@@ -39,7 +39,7 @@ def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
 def start(request: Request, who: Provider, index: Rounds, study: StudyName, rounds: Annotated[int, Form(ge=1, le=_MOST)] = 1) -> Response:
     """Trigger the study's DAG as this person; the number of rounds is all that goes with it."""
     dag = f"round_{_study(index.settings, study).name}"
-    run = airflow.session(request, index.settings).trigger(dag, rounds)
+    run = airflow_session.of(request, index.settings).trigger(dag, rounds)
     query = urlencode({"study": study, "run": run, "rounds": rounds})
     return RedirectResponse(f"{request.scope.get('root_path', '')}/start/runs?{query}", 303)
 
@@ -55,7 +55,7 @@ def runs(
 ) -> HTMLResponse:
     """Where the rounds of one start stand."""
     found = _study(index.settings, study)
-    session, dag = airflow.session(request, index.settings), f"round_{found.name}"
+    session, dag = airflow_session.of(request, index.settings), f"round_{found.name}"
     states = session.series(dag, run)
     rows = [(state, "" if state.ended else _working(session, dag, state.run_id)) for state in states]
     return render(request, "runs", who, study=found, run=run, rounds=rounds, rows=rows, dag=dag)

@@ -224,6 +224,7 @@ def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a
         new_model=Sha256("34" * 32),
         averaged=1,
         seed=None,
+        programs=Sha256("56" * 32),
     )
     for node in (NORTH, EAST):
         play.node("prepare", play.number("run"), WEST)

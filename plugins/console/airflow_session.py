@@ -13,7 +13,7 @@ _COOKIE = "_token"
 """Airflow's own name for it."""
 
 
-def session(request: Request, settings: Settings) -> Airflow:
+def of(request: Request, settings: Settings) -> Airflow:
     """Airflow at the installation's own address, whatever a request says; 401 without a token."""
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     # In Airflow's own order, so that the token is that of the person whom the page was shown to.
