@@ -22,7 +22,7 @@ from pipeline.installation import Installation
 from pipeline.roles.evidence import Evidence
 from pipeline.secret import Secret
 from pipeline.settings import Settings
-from pipeline.setup import services
+from pipeline.setup import airflow, services
 from pipeline.setup.airflow import PROVIDER, password_file
 from pipeline.setup.supervisor import Supervisor
 
@@ -93,13 +93,26 @@ class Site:
 
     @cached_property
     def airflow(self) -> httpx.Client:
-        """Airflow's API as the service provider, who may do everything there."""
+        """Airflow's API as the service provider, who starts and clears runs there."""
         return self.airflow_as(PROVIDER)
+
+    @cached_property
+    def administrator(self) -> httpx.Client:
+        """Airflow's API as the owner of its machine, who may do everything there."""
+        password = Secret.generate(18).token()
+        account = {"username": "owner", "role": "Admin", "firstname": "O", "lastname": "O", "email": "owner@wardround.invalid"}
+        options = [f"--{name}={value}" for name, value in (account | {"password": password}).items()]
+        command = [sys.executable, "-m", "airflow", "users", "create", *options]
+        environment = {**self._environment, **airflow.environment(self.settings)}
+        subprocess.run(command, env=environment, cwd=airflow.home(self.settings), check=True, capture_output=True)
+        return self._logged_in("owner", password)
 
     def airflow_as(self, user: str) -> httpx.Client:
         """Airflow's API as one of its users."""
+        return self._logged_in(user, Secret.read(password_file(self.settings, user)).text())
+
+    def _logged_in(self, user: str, password: str) -> httpx.Client:
         client = httpx.Client(base_url=Installation.load(self.settings.installation).airflow, timeout=30)
-        password = Secret.read(password_file(self.settings, user)).text()
         answer = client.post("/auth/token", json={"username": user, "password": password}).raise_for_status()
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return client
