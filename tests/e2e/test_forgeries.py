@@ -14,6 +14,12 @@ from .conftest import HOSPITALS
 pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forger(site: Site) -> None:
+    """Somebody who may do everything in Airflow, there before a task starts."""
+    assert site.administrator
+
+
 def forge(site: Site, path: str, content: dict[str, object]) -> None:
     """Airflow answers 500 when its SQLite is locked for a moment; a forger would try again too."""
     for _ in range(10):
