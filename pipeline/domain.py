@@ -56,6 +56,14 @@ class Verdict(StrEnum):
     ABSENT = "absent"
 
 
+class Condition(StrEnum):
+    """What the rule against poisoning asks of an update, in this order."""
+
+    SIZE = "size"
+    DIRECTION = "direction"
+    PEERS = "peers"
+
+
 class Kind(StrEnum):
     """The signed statements; each is an EIP-712 type of its own in one domain."""
 

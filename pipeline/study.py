@@ -86,6 +86,8 @@ class Rule(_Model):
     weakest_class_below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 19
     strikes: _Positive = 4
     strike_window: _Positive = 5
+    reveal_condition: bool = False
+    """Whether a rejection names the first condition that failed; every further bit tells an attacker more about the secret thresholds."""
 
 
 class Deadlines(_Model):

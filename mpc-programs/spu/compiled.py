@@ -48,11 +48,13 @@ def _program(task: Mapping[str, Any]) -> Any:
     if task["program"] == "verify":
         import verify
 
-        return verify.program(from_plain(task["network"]), task["samples"], tuple(task["input_range"]), task["first_round"])
+        return verify.program(
+            from_plain(task["network"]), task["samples"], tuple(task["input_range"]), task["first_round"], task["names_condition"]
+        )
     if task["program"] == "verify_projected":
         import verify_projected
 
-        return verify_projected.program(task["first_round"])
+        return verify_projected.program(task["first_round"], task["names_condition"])
     import trimmed_mean
 
     return trimmed_mean.program(task["hospitals"])

@@ -7,13 +7,16 @@ Inputs     secret, int64, replicated components from the hospitals:
              labels  (hospitals, samples, classes)       one-hot
            public: previous model (parameters,) 16 bits, thresholds (budget, percent below global, percent below peers,
              and both percentages for the class that a model answers worst)
-Learns     every node: one accept bit per hospital and one squared norm (the budget). Nothing else is opened.
+Learns     every node: one accept bit per hospital and one squared norm (the budget); where the study allows it, instead of a bit how many
+           of the conditions size, direction, peers held before one failed (3: accepted). Nothing else is opened.
 Exact      equal bit for bit to `pipeline.mpc.reference`; the bit budget stands in `pipeline.layers.plan` and beside each line here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import and_
 from typing import Any
 
 import jax.numpy as jnp
@@ -29,7 +32,7 @@ _EVALUATIONS_AT_ONCE = 1024
 """Models times samples whose activations are in memory together."""
 
 
-def program(network: Network, samples: int, input_range: tuple[int, int], first_round: bool) -> Callable[..., Any]:
+def program(network: Network, samples: int, input_range: tuple[int, int], first_round: bool, names_condition: bool) -> Callable[..., Any]:
     """The function that SPU evaluates, for one network and kind of round."""
 
     def verify(updates: Any, inputs: Any, labels: Any, previous: Any, thresholds: Any) -> Any:
@@ -51,10 +54,20 @@ def program(network: Network, samples: int, input_range: tuple[int, int], first_
         counts = jnp.where(valid[:, None], counts, rule.counts_of_invalid_owner(samples, network.classes))
         peers_ok = _peers(counts, samples, thresholds[1:])
 
-        accepted = reveal((size_ok & direction_ok & peers_ok).astype(jnp.int64))
-        return accepted, reveal(next_budget(norms, accepted, budget, hospitals, rule.NORM_CAP))
+        opened, accepted = verdicts([size_ok, direction_ok, peers_ok], names_condition)
+        return opened, reveal(next_budget(norms, accepted, budget, hospitals, rule.NORM_CAP))
 
     return verify
+
+
+def verdicts(conditions: Sequence[Any], names_condition: bool) -> tuple[Any, Any]:
+    """What is opened of each update, accept bit or how many conditions held before one failed, and the accept bit that it tells."""
+    held = list(accumulate(conditions, and_))
+    if not names_condition:
+        accepted = reveal(held[-1].astype(jnp.int64))
+        return accepted, accepted
+    opened = reveal(sum(each.astype(jnp.int64) for each in held))
+    return opened, (opened == len(held)).astype(jnp.int64)
 
 
 def within(values: Any, lowest: int, highest: int) -> Any:

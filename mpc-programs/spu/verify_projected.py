@@ -3,7 +3,8 @@
 Parties    3 nodes, ABY3 over Z_2^64, honest majority, each following the protocol (semi-honest).
 Inputs     secret, int64, replicated components: projections (hospitals, 512), 16 fractional bits, which each node made from the components
            of the updates that it holds; public: budget (1,), at most the cap on squared norms.
-Learns     every node: one accept bit per hospital and one squared norm (the budget). Nothing else is opened.
+Learns     every node: one accept bit per hospital and one squared norm (the budget); where the study allows it, instead of a bit how many
+           of the conditions size, direction held before one failed (2: accepted). Nothing else is opened.
 Exact      equal bit for bit to `pipeline.mpc.reference_projected`; the bit budget is that of `mpc-programs/verify_projected.mpc`.
 """
 
@@ -15,12 +16,12 @@ from typing import Any
 import jax.numpy as jnp
 from oblivious import all_true, sorted_wire
 from spu.experimental import reveal
-from verify import next_budget, within
+from verify import next_budget, verdicts, within
 
 from pipeline.mpc import rule
 
 
-def program(first_round: bool) -> Callable[..., Any]:
+def program(first_round: bool, names_condition: bool) -> Callable[..., Any]:
     """The function that SPU evaluates."""
 
     def verify_projected(projections: Any, budget: Any) -> Any:
@@ -32,8 +33,8 @@ def program(first_round: bool) -> Callable[..., Any]:
         size_ok = in_range & _size(estimates, None if first_round else limit)
         rows = jnp.where(size_ok[:, None], rows, 0)
         squares, estimates = jnp.where(size_ok, squares, 0), jnp.where(size_ok, estimates, 0)
-        accepted = reveal((size_ok & _direction(rows, squares)).astype(jnp.int64))
-        return accepted, reveal(next_budget(estimates, accepted, limit, hospitals, rule.PROJECTED_RIGHT * rule.NORM_CAP))
+        opened, accepted = verdicts([size_ok, _direction(rows, squares)], names_condition)
+        return opened, reveal(next_budget(estimates, accepted, limit, hospitals, rule.PROJECTED_RIGHT * rule.NORM_CAP))
 
     return verify_projected
 

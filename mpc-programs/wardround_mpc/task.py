@@ -32,6 +32,8 @@ class Task:
     network: Network
     wide: bool = False
     """Whether a round costs more than the memory that saves it (`pipeline.mpc.engines.mp_spdz_profiles`)."""
+    names_condition: bool = False
+    """Whether to open how many of the rule's conditions held before one failed, in place of the accept bit."""
 
     @property
     def models_at_once(self) -> int:
@@ -95,4 +97,5 @@ def load() -> Task:
         largest_input=sizes["largest_input"],
         network=from_plain(sizes["network"]),
         wide=sizes["profile"] == "wan",
+        names_condition=sizes["names_condition"],
     )

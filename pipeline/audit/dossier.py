@@ -176,7 +176,7 @@ def _rows(record: RoundRecord, shelf: Shelf, ledger: Ledger, state: RoundState) 
             member.address,
             context,
             record.verdicts[member.name],
-            record.absent.get(member.name),
+            record.absent.get(member.name) or record.failed.get(member.name),
             record.new_model,
         )
         for member in record.hospitals

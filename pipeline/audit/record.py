@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from pipeline.consortium import Consortium
-from pipeline.domain import Address, Context, HospitalName, NodeName, Result, RoundId, Sha256, Verdict
+from pipeline.domain import Address, Condition, Context, HospitalName, NodeName, Result, RoundId, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, sha256
 from pipeline.study import Study
@@ -64,6 +64,8 @@ class RoundRecord(_Model):
     """Hospital to manifest: the set that was verified."""
     absent: Mapping[HospitalName, _Reason]
     verdicts: Mapping[HospitalName, Verdict]
+    failed: Mapping[HospitalName, Condition]
+    """Rejected hospital to the first condition that its update failed; empty where the study reveals no more than the verdict."""
     budget: _Natural | None
     """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
     next_budget: _Natural
@@ -89,6 +91,8 @@ class RoundRecord(_Model):
             raise ValueError(f"verdicts: got {sorted(self.verdicts)}, want one for each of {names}")
         if set(self.absent) != absent or set(self.inputs) != set(names) - absent:
             raise ValueError("inputs, absent: want every hospital in exactly one of them, as its verdict says")
+        if self.failed and set(self.failed) != {name for name in names if self.verdicts[name] is Verdict.REJECTED}:
+            raise ValueError("failed: want none, or a condition for each rejected hospital and no other")
         if not set(self.quarantined) <= set(names) or not set(self.strikes) <= set(names):
             raise ValueError("quarantined, strikes: want hospitals of the study only")
         if len(self.accepted) < self.min_accepted:
@@ -151,6 +155,7 @@ def build(
     commit_root: Sha256,
     inputs: Mapping[HospitalName, Sha256],
     absent: Mapping[HospitalName, str],
+    failed: Mapping[HospitalName, Condition],
     accepted: Collection[HospitalName],
     budget: int | None,
     next_budget: int,
@@ -182,6 +187,7 @@ def build(
             inputs=dict(inputs),
             absent=dict(absent),
             verdicts=verdicts,
+            failed=dict(failed),
             budget=budget,
             next_budget=next_budget,
             strikes={name: tuple(rounds) for name, rounds in strikes.items()},

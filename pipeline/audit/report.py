@@ -14,7 +14,7 @@ from pipeline.audit import pictures
 from pipeline.audit.dossier import Dossier, HospitalRow
 from pipeline.audit.record import RoundRecord
 from pipeline.audit.summary import RoundSummary, summary
-from pipeline.domain import Verdict
+from pipeline.domain import Condition, Verdict
 
 _COLUMNS = ("round", "study", "hospital", "verdict", "reason", "rows", "validation", "failed_expectations", "correct", "tested", "accuracy")
 
@@ -37,8 +37,11 @@ REASONS: Mapping[str, str] = {
     "wrong_length": "it shared an update of another length",
     "unrecoverable_component": "a part of its update reached no node intact",
     "revoked": "the provider has revoked it",
+    Condition.SIZE: "its update was too large, or next to nothing",
+    Condition.DIRECTION: "its update pushed against the others",
+    Condition.PEERS: "its model answered the others' samples worse",
 }
-"""Machine word of an absence to words."""
+"""Machine word of an absence, or of a rejection where the study reveals why, to words."""
 
 
 @dataclass(frozen=True)

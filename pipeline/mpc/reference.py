@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.domain import HospitalName
+from pipeline.domain import Condition, HospitalName
 from pipeline.layers import plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.mpc import rule
@@ -48,6 +48,14 @@ class Verification:
     """The median update's own, likewise."""
     counts: Words
     """Correct answers, (1 + hospitals, owners, classes); the first row is the global model's."""
+
+    @property
+    def failed(self) -> tuple[Condition | None, ...]:
+        """The first condition that each update failed, None where accepted."""
+        return tuple(
+            None if accepted else Condition.SIZE if not size else Condition.DIRECTION if not direction else Condition.PEERS
+            for accepted, size, direction in zip(self.accepted, self.size, self.direction, strict=True)
+        )
 
 
 def verify(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> tuple[tuple[bool, ...], int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.domain import HospitalName
+from pipeline.domain import Condition, HospitalName
 from pipeline.mpc import rule
 from pipeline.mpc.engines.base import ProjectedTask
 from pipeline.mpc.projections import project
@@ -33,6 +33,14 @@ class ProjectedVerification:
     direction: tuple[bool, ...]
     estimates: tuple[int, ...]
     """Of the squared norms, 32 fractional bits; 0 for an update that is out."""
+
+    @property
+    def failed(self) -> tuple[Condition | None, ...]:
+        """The first condition that each update failed, None where accepted."""
+        return tuple(
+            None if accepted else Condition.SIZE if not size else Condition.DIRECTION
+            for accepted, size in zip(self.accepted, self.size, strict=True)
+        )
 
 
 def verify(task: ProjectedTask, updates: Mapping[HospitalName, Vector]) -> tuple[tuple[bool, ...], int]:

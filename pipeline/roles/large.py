@@ -77,7 +77,7 @@ def agreed_seed(sitting: Sitting, said: Mapping[NodeName, Statement]) -> Sha256:
 def verify(sitting: Sitting, inputs: Inputs, drawn: Sha256, budget: int | None, party: Party) -> VerifyOutput:
     """Run this node's party of the verification on projections of its components."""
     desk = sitting.desk
-    task = ProjectedTask(tuple(inputs.digests), budget, drawn)
+    task = ProjectedTask(tuple(inputs.digests), budget, drawn, desk.study.rule.reveal_condition)
     held = [(hospital, index) for hospital in task.hospitals for index in sorted(inputs.components[hospital])]
     rows = project([inputs.components[hospital][index] for hospital, index in held], desk.study.network.size, drawn)
     projected: dict[HospitalName, dict[int, Vector]] = {}

@@ -80,6 +80,7 @@ def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
             output = engine(desk.study.engine, desk.settings).verify(desk.study.protocol, task, inputs.whole, party)
     accepted = [hospital for hospital, bit in zip(hospitals, output.accepted, strict=True) if bit]
     revealed |= {"accepted": accepted, "budget": output.budget, "inputs": dict(inputs.digests), "absent": dict(inputs.absent)}
+    revealed["failed"] = output.failures(hospitals)
     revealed |= {"programs": engine(desk.study.engine, desk.settings).digest(desk.study.protocol)}
     journal.reveal(round_id, revealed)
 
@@ -170,6 +171,7 @@ def _vote(sitting: Sitting, past: Lineage, revealed: Mapping[str, Any], model: b
         commit_root=sitting.commit_root,
         inputs=revealed["inputs"],
         absent=revealed["absent"],
+        failed=revealed["failed"],
         accepted=accepted,
         budget=past.budget,
         next_budget=revealed["budget"],

@@ -22,4 +22,5 @@ def rule_parameters(study: Study, finished: int, budget: int | None) -> RulePara
         weakest_class_below_peers_percent=(
             rule.weakest_class_below_peers_early_percent if early else rule.weakest_class_below_peers_percent
         ),
+        names_condition=rule.reveal_condition,
     )

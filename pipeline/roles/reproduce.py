@@ -74,7 +74,7 @@ def _reproduce_large(
 ) -> Sha256:
     if record.seed is None:
         raise EvidenceRejected(f"round {record.round}: got a record without the seed of its projections, want one of a large model's round")
-    task, size = ProjectedTask(tuple(updates), record.budget, record.seed), study.network.size
+    task, size = ProjectedTask(tuple(updates), record.budget, record.seed, study.rule.reveal_condition), study.network.size
     engine = engines.engine(study.engine, settings)
 
     def verify(party: Party) -> VerifyOutput:
@@ -91,7 +91,7 @@ def _reproduce_large(
 
 def _accepted(record: RoundRecord, names: Sequence[HospitalName], verified: VerifyOutput) -> tuple[HospitalName, ...]:
     accepted = tuple(name for name, bit in zip(names, verified.accepted, strict=True) if bit)
-    if accepted != record.accepted or verified.budget != record.next_budget:
+    if accepted != record.accepted or verified.budget != record.next_budget or verified.failures(names) != record.failed:
         raise EvidenceRejected(
             f"round {record.round}: reproduced verdicts accept {', '.join(accepted)}, the record says {', '.join(record.accepted)}"
         )

@@ -48,6 +48,7 @@ FIELDS: Mapping[str, Field] = {
     "study.rule.weakest_class_below_peers_percent": Field("On its weakest class: below the others' models, later", _PERCENT),
     "study.rule.strikes": Field("Rejections that lead to quarantine", "rejections"),
     "study.rule.strike_window": Field("Rounds among which they count", "rounds"),
+    "study.rule.reveal_condition": Field("A rejection names which of size, direction and peers failed", "true or false"),
     "study.data_contract.min_per_class": Field("Fewest records of each class at a hospital", "records"),
     "study.partition.by": Field("A demonstration's data are dealt out by"),
     "study.partition.alpha": Field("Skew of a demonstration's data (small is skewed)"),

@@ -34,7 +34,7 @@ def compile_programs(settings: Settings, studies: Mapping[str, Study]) -> Mappin
 def _tasks(study: Study) -> list[Task]:
     """First round, later rounds, and the aggregations of all hospitals or all but one; other shapes compile when they come up."""
     if study.mode == "large":
-        return [ProjectedTask(study.hospitals, budget, Sha256("0" * 64)) for budget in (None, 0)]
+        return [ProjectedTask(study.hospitals, budget, Sha256("0" * 64), study.rule.reveal_condition) for budget in (None, 0)]
     first = VerifyTask(study.hospitals, study.network, rule_parameters(study, 0, None), np.zeros(study.network.size, dtype=np.int64))
     later = replace(first, rule=replace(first.rule, budget=0))
     sizes = {len(study.hospitals), len(study.hospitals) - 1}

@@ -177,6 +177,7 @@ class RoundMaker:
             commit_root=root,
             inputs=inputs,
             absent=dict.fromkeys(map(HospitalName, absent), ABSENT_REASON),
+            failed={},
             accepted=accepted,
             budget=self.budget,
             next_budget=1_000_000 - int(round_id),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.domain import EngineStats, HospitalName, Sha256
+from pipeline.domain import Condition, EngineStats, HospitalName, Sha256
 from pipeline.layers import Network
 
 Components = Mapping[HospitalName, Mapping[int, npt.NDArray[np.int64]]]
@@ -32,6 +32,8 @@ class RuleParameters:
     """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
     weakest_class_below_global_percent: int = 20
     weakest_class_below_peers_percent: int = 19
+    names_condition: bool = False
+    """Whether the first condition that a rejected update failed is opened too."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ class VerifyTask:
     previous_model: npt.NDArray[np.int64]
     """Global model, (network.size,), 16 fractional bits."""
 
+    conditions: ClassVar[tuple[Condition, ...]] = (Condition.SIZE, Condition.DIRECTION, Condition.PEERS)
+
+    @property
+    def names_condition(self) -> bool:
+        """As the rule says."""
+        return self.rule.names_condition
+
 
 @dataclass(frozen=True)
 class ProjectedTask:
@@ -69,6 +78,10 @@ class ProjectedTask:
     """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
     seed: Sha256
     """What the projections were made from."""
+    names_condition: bool = False
+    """Whether the first condition that a rejected update failed is opened too."""
+
+    conditions: ClassVar[tuple[Condition, ...]] = (Condition.SIZE, Condition.DIRECTION)
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,12 @@ class VerifyOutput:
     budget: int
     """Largest squared norm of an update in the next round, 32 fractional bits."""
     stats: EngineStats
+    failed: tuple[Condition | None, ...] = ()
+    """The first condition that each update failed, None where accepted; empty unless the task names it."""
+
+    def failures(self, names: Sequence[HospitalName]) -> dict[HospitalName, Condition]:
+        """Of the task's hospitals those that were rejected, with the condition; empty unless the task names it."""
+        return {name: failed for name, failed in zip(names, self.failed, strict=bool(self.failed)) if failed}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def task_digest(protocol: str, task: Task) -> Sha256:
     """SHA-256 over everything public that the parties must agree on."""
     content: dict[str, object] = {"protocol": protocol, "hospitals": list(task.hospitals)}
     if isinstance(task, ProjectedTask):
-        return digest(content | {"budget": task.budget, "seed": task.seed})
+        return digest(content | {"budget": task.budget, "seed": task.seed, "names_condition": task.names_condition})
     content["network"] = to_plain(task.network)
     if isinstance(task, VerifyTask):
         content["rule"] = dataclasses.asdict(task.rule) | {"input_range": list(task.rule.input_range)}

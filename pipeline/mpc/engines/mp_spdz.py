@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from pipeline.domain import EngineStats, Sha256
 from pipeline.errors import EngineFailed
 from pipeline.mpc import rule
@@ -39,6 +37,7 @@ from pipeline.mpc.engines.meeting import Meeting
 from pipeline.mpc.engines.mp_spdz_profiles import Profile
 from pipeline.mpc.engines.mp_spdz_workdir import private_folder
 from pipeline.mpc.engines.pulse import Pulse
+from pipeline.mpc.engines.verdicts import verdicts
 from pipeline.settings import Settings
 
 NODES: Mapping[str, int] = {"replicated-ring": 3, "rep4-ring": 4}
@@ -144,10 +143,11 @@ class MpSpdz(Engine):
 
     def _verdicts(self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: _Vectors, party: Party) -> VerifyOutput:
         words, stats = self._run(program, protocol, task, vectors, len(task.hospitals) + 1, party)
-        bits, budget = words[:-1], int(words[-1])
-        if not np.isin(bits, (0, 1)).all() or budget < 0:
-            raise EngineFailed(f"mp-spdz: party {party.index}: got outputs that are no accept bits and budget; a party deviated")
-        return VerifyOutput(tuple(bool(bit) for bit in bits), budget, stats)
+        *opened, budget = words.tolist()
+        if budget < 0:
+            raise EngineFailed(f"mp-spdz: party {party.index}: got a budget below 0; a party deviated")
+        accepted, failed = verdicts(task, opened)
+        return VerifyOutput(accepted, budget, stats, failed)
 
     def _run(
         self, program: str, protocol: str, task: Task, vectors: _Vectors, outputs: int, party: Party
@@ -170,18 +170,26 @@ class MpSpdz(Engine):
 
     def _compiled(self, protocol: str, task: Task, profile: Profile) -> Path:
         if isinstance(task, ProjectedTask):
-            sizes = {"nodes": NODES[protocol], "hospitals": len(task.hospitals)}
+            sizes = {"nodes": NODES[protocol], "hospitals": len(task.hospitals), "names_condition": task.names_condition}
             return programs.compiled("verify_projected", sizes, installation=self._home, cache=self._cache)
         program = "verify" if isinstance(task, VerifyTask) else "trimmed_mean"
         return programs.compiled(program, self._shape(protocol, task, profile), installation=self._home, cache=self._cache)
 
     def _shape(self, protocol: str, task: VerifyTask | AggregateTask, profile: Profile) -> Mapping[str, Any]:
         # the trimmed mean has few rounds in any case: one layout of it
-        samples, largest_input, layout = 0, 0, Profile.LAN
+        samples, largest_input, layout, names_condition = 0, 0, Profile.LAN, False
         if isinstance(task, VerifyTask):
             samples, largest_input, layout = task.rule.samples, max(map(abs, task.rule.input_range)), profile
-        nodes, hospitals = NODES[protocol], len(task.hospitals)
-        return programs.shape(task.network, nodes=nodes, hospitals=hospitals, samples=samples, largest_input=largest_input, profile=layout)
+            names_condition = task.names_condition
+        return programs.shape(
+            task.network,
+            nodes=NODES[protocol],
+            hospitals=len(task.hospitals),
+            samples=samples,
+            largest_input=largest_input,
+            profile=layout,
+            names_condition=names_condition,
+        )
 
     def _binary(self, protocol: str) -> Path:
         return self._home / f"{protocol}-party.x"

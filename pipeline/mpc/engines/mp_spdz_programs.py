@@ -30,10 +30,12 @@ _OPTIONS = ("-M", "-R", "64")
 """-M keeps the order of memory accesses: without it the compiler reorders them and the results are wrong."""
 
 
-def shape(network: Network, *, nodes: int, hospitals: int, samples: int, largest_input: int, profile: Profile) -> Mapping[str, Any]:
+def shape(
+    network: Network, *, nodes: int, hospitals: int, samples: int, largest_input: int, profile: Profile, names_condition: bool = False
+) -> Mapping[str, Any]:
     """What the compiler must know (`wardround_mpc.task` reads it): sizes and layout only, no value of a round."""
     sizes = {"nodes": nodes, "hospitals": hospitals, "samples": samples, "largest_input": largest_input, "profile": profile.value}
-    return sizes | {"network": to_plain(network)}
+    return sizes | {"network": to_plain(network), "names_condition": names_condition}
 
 
 def program_digest(installation: Path) -> Sha256:

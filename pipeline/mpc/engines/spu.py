@@ -34,6 +34,7 @@ from pipeline.mpc.engines.digests import files_digest, task_digest
 from pipeline.mpc.engines.meeting import Meeting
 from pipeline.mpc.engines.pulse import Pulse
 from pipeline.mpc.engines.spu_process import PartyProcess, wait_until
+from pipeline.mpc.engines.verdicts import verdicts
 from pipeline.settings import PROJECT, Settings
 
 PROGRAMS = PROJECT / "mpc-programs" / "spu"
@@ -98,15 +99,17 @@ class Spu(Engine):
         ]
         arrays = [pairs[:, :updates_end], pairs[:, updates_end:inputs_end], pairs[:, inputs_end:]]
         public = [task.previous_model.astype(np.int64), np.array(thresholds, np.int64)]
-        (accepted, (budget,)), stats = self._run(protocol, task, [array.tobytes() for array in (*arrays, *public)], party)
-        return VerifyOutput(tuple(bool(bit) for bit in accepted), rule.floored(budget), stats)
+        (opened, (budget,)), stats = self._run(protocol, task, [array.tobytes() for array in (*arrays, *public)], party)
+        accepted, failed = verdicts(task, opened)
+        return VerifyOutput(accepted, rule.floored(budget), stats, failed)
 
     def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
         pairs = _pairs(task.hospitals, components, party.index, rule.PROJECTIONS)
         public = np.array([rule.projected_limit(task.budget)], np.int64)
-        (accepted, (budget,)), stats = self._run(protocol, task, [pairs.tobytes(), public.tobytes()], party)
-        return VerifyOutput(tuple(bool(bit) for bit in accepted), budget, stats)
+        (opened, (budget,)), stats = self._run(protocol, task, [pairs.tobytes(), public.tobytes()], party)
+        accepted, failed = verdicts(task, opened)
+        return VerifyOutput(accepted, budget, stats, failed)
 
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
         """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
@@ -181,6 +184,7 @@ def _described(task: Task) -> dict[str, Any]:
         return {
             "program": "verify_projected",
             "first_round": task.budget is None,
+            "names_condition": task.names_condition,
             "secret": [{"name": "projections", "shape": [hospitals, rule.PROJECTIONS]}],
             "public": [{"name": "budget", "shape": [1]}],
         }
@@ -195,6 +199,7 @@ def _described(task: Task) -> dict[str, Any]:
         "samples": samples,
         "input_range": list(task.rule.input_range),
         "first_round": task.rule.budget is None,
+        "names_condition": task.names_condition,
         "secret": [
             {"name": "updates", "shape": [hospitals, network.size]},
             {"name": "inputs", "shape": [hospitals, samples, *network.input_shape]},

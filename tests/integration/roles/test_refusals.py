@@ -216,6 +216,7 @@ def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a
         commit_root=Sha256("12" * 32),
         inputs={hospital: digest(hospital) for hospital in play.study.hospitals},
         absent={},
+        failed={},
         accepted=play.study.hospitals,
         budget=None,
         next_budget=1,

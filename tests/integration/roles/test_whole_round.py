@@ -107,7 +107,8 @@ def test_two_rounds_continue_one_model_and_who_is_quarantined_for_an_update_of_n
 ) -> None:
     monkeypatch.setenv("WARDROUND_HOME", str(site.settings.home))
     monkeypatch.setenv("WARDROUND_STUDIES", str(site.settings.studies))
-    play, rejected = site.play("two_rounds", rule={"images_per_hospital": 6, **FOR_FEW_SAMPLES, "strikes": 1}), None
+    rule = {"images_per_hospital": 6, **FOR_FEW_SAMPLES, "strikes": 1, "reveal_condition": True}
+    play, rejected = site.play("two_rounds", rule=rule), None
     study = study_id("two_rounds")
     models = [site.ledger.study(study).current_model]
     for run, misbehaving in enumerate((misbehaving_elm(site), nullcontext())):
@@ -130,6 +131,7 @@ def test_two_rounds_continue_one_model_and_who_is_quarantined_for_an_update_of_n
         struck = [name for name, verdict in verdicts.items() if verdict == "rejected"]
         assert record["strikes"] == {name: [round_id] for name in struck}, "who was released starts without strikes"
         assert record["quarantined"] == sorted(struck)
+        assert record["failed"] == dict.fromkeys(struck, "size")
         assert ELM in record["inputs"]
         if rejected is None:
             assert struck == [ELM]

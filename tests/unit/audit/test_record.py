@@ -22,6 +22,7 @@ def parts(**change: Any) -> dict[str, Any]:
         "commit_root": ROOT,
         "inputs": {name: sha256(name.encode()) for name in NAMES[:4]},
         "absent": {NAMES[4]: "no_manifest"},
+        "failed": {},
         "accepted": NAMES[:3],
         "budget": None,
         "next_budget": 2**40,

@@ -1,0 +1,23 @@
+"""What a verification opens of each update, as verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.domain import Condition
+from pipeline.errors import EngineFailed
+from pipeline.mpc.engines.base import ProjectedTask, VerifyTask
+
+
+def verdicts(task: VerifyTask | ProjectedTask, opened: Sequence[int]) -> tuple[tuple[bool, ...], tuple[Condition | None, ...]]:
+    """Accept bits and first failed conditions (empty unless the task names them); raises EngineFailed on what no program opens.
+
+    Each of `opened` is an accept bit, or where the task names the condition how many held before one failed.
+    """
+    most = len(task.conditions) if task.names_condition else 1
+    if not all(0 <= held <= most for held in opened):
+        raise EngineFailed(f"the verification opened something else than numbers from 0 to {most}; a party deviated")
+    accepted = tuple(held == most for held in opened)
+    if not task.names_condition:
+        return accepted, ()
+    return accepted, tuple(None if held == most else task.conditions[held] for held in opened)

@@ -1,0 +1,49 @@
+"""Where the study allows it an engine opens the first condition that an update failed, the reference's, and of accepted ones no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.domain import Condition
+from pipeline.mpc import reference, reference_projected
+from pipeline.mpc.engines.base import Engine, ProjectedTask, VerifyOutput
+from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
+from pipeline.mpc.engines.spu import Spu
+from pipeline.mpc.projections import project
+from tests.support.hostile import hostile_round
+from tests.support.large import HONEST_NORM, SEED, hostile_updates, run_projected
+from tests.support.parties import run_parties
+from tests.support.tasks import LOGISTIC
+
+ENGINES = [
+    pytest.param(MpSpdz, "replicated-ring", marks=pytest.mark.mp_spdz),
+    pytest.param(MpSpdz, "rep4-ring", marks=pytest.mark.mp_spdz),
+    pytest.param(Spu, "aby3", marks=pytest.mark.spu),
+]
+PARTIES = NODES | {"aby3": 3}
+
+
+@pytest.mark.parametrize(("kind", "protocol"), ENGINES)
+def test_the_condition_is_the_reference_s(kind: type[Engine], protocol: str, tmp_path: Path) -> None:
+    task, payloads = hostile_round(LOGISTIC, 4 << 34)
+    task = replace(task, rule=replace(task.rule, names_condition=True))
+    expected = reference.explain(task, payloads)
+    assert set(expected.failed) == {None, *Condition}
+    for output in run_parties(kind(), protocol, task, payloads, tmp_path, count=PARTIES[protocol]):
+        assert isinstance(output, VerifyOutput)
+        assert (output.accepted, output.budget, output.failed) == (expected.accepted, expected.budget, expected.failed)
+
+
+@pytest.mark.parametrize(("kind", "protocol"), ENGINES)
+def test_the_condition_of_a_large_model_s_update_is_the_reference_s(kind: type[Engine], protocol: str, tmp_path: Path) -> None:
+    updates = hostile_updates()
+    task = ProjectedTask(tuple(updates), HONEST_NORM, SEED, names_condition=True)
+    rows = project(list(updates.values()), len(next(iter(updates.values()))), SEED)
+    expected = reference_projected.explain(task, dict(zip(updates, rows, strict=True)))
+    assert set(expected.failed) == {None, Condition.SIZE, Condition.DIRECTION}
+    for output in run_projected(kind(), protocol, task, updates, PARTIES[protocol], tmp_path):
+        assert isinstance(output, VerifyOutput), output
+        assert (output.accepted, output.budget, output.failed) == (expected.accepted, expected.budget, expected.failed)

@@ -1,0 +1,38 @@
+"""What a verification opens becomes verdicts, and nothing else does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.domain import Condition, HospitalName, Sha256
+from pipeline.errors import EngineFailed
+from pipeline.mpc.engines.base import ProjectedTask, VerifyTask
+from pipeline.mpc.engines.digests import task_digest
+from pipeline.mpc.engines.verdicts import verdicts
+from tests.support.tasks import LOGISTIC, random_round
+
+TASK, _ = random_round(LOGISTIC, hospitals=3, samples=4)
+NAMED = replace(TASK, rule=replace(TASK.rule, names_condition=True))
+LARGE = ProjectedTask(tuple(map(HospitalName, "abc")), None, Sha256("0" * 64), names_condition=True)
+
+
+def test_a_bit_says_no_more_than_accepted_or_not() -> None:
+    assert verdicts(TASK, [1, 0, 1]) == ((True, False, True), ())
+
+
+def test_a_number_of_conditions_that_held_names_the_one_that_failed() -> None:
+    assert verdicts(NAMED, [0, 1, 2, 3]) == ((False, False, False, True), (Condition.SIZE, Condition.DIRECTION, Condition.PEERS, None))
+    assert verdicts(LARGE, [2, 1, 0]) == ((True, False, False), (None, Condition.DIRECTION, Condition.SIZE))
+
+
+@pytest.mark.parametrize(("task", "opened"), [(TASK, [2, 1, 1]), (TASK, [-1, 1, 1]), (NAMED, [4, 3, 3]), (LARGE, [3, 2, 2])])
+def test_anything_else_is_a_deviation(task: VerifyTask | ProjectedTask, opened: list[int]) -> None:
+    with pytest.raises(EngineFailed, match="a party deviated"):
+        verdicts(task, opened)
+
+
+def test_nodes_that_would_open_different_things_do_not_meet() -> None:
+    assert task_digest("aby3", TASK) != task_digest("aby3", NAMED)
+    assert task_digest("aby3", LARGE) != task_digest("aby3", replace(LARGE, names_condition=False))
