@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -23,7 +23,9 @@ from benchmarks.poisoning.training import Trainee, Trainer, answers
 from benchmarks.poisoning.triggers import stamped
 from benchmarks.poisoning.wardround import ONE, Consortium, Remembered, accepted_by, integers
 from pipeline.datasets import Samples
-from pipeline.mpc import rule
+from pipeline.domain import HospitalName
+from pipeline.models import Vector
+from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 from pipeline.settings import PROJECT
 from pipeline.study import Rule, Study, Training
@@ -31,7 +33,19 @@ from pipeline.train.network import initial_model
 
 WARDROUND, WITHOUT_INFERENCE = "wardround", "wardround_without_inference"
 
-Watcher = Callable[[dict[str, Any]], None]
+
+@dataclass(frozen=True)
+class Observed:
+    """A round that Wardround's own rule has decided."""
+
+    number: int
+    task: VerifyTask
+    payloads: Mapping[HospitalName, Vector]
+    """What each active hospital would have shared."""
+    found: reference.Verification
+
+
+Watcher = Callable[[Observed], None]
 
 
 @dataclass(frozen=True)
@@ -220,7 +234,8 @@ class Simulation:
                 kept = self._baseline(candidate, number, dict(zip(self.names, proxies, strict=True))).kept
                 return kept is None or bool(kept[active].all())
             by_name = {name: candidate[place] for place, name in enumerate(self.names)}
-            found = self.consortium.verified(by_name, dict(zip(self.names, proxies, strict=True)), remembered)
+            payloads = self.consortium.payloads(by_name, dict(zip(self.names, proxies, strict=True)))
+            found = self.consortium.explained(self.consortium.task(), payloads, remembered)
             return bool(accepted_by(found, self.consortium.active, [self.names[place] for place in active]).all())
 
         return accepted
@@ -246,22 +261,14 @@ class Simulation:
         by_name = dict(zip(self.names, updates, strict=True))
         samples = {m.name: self._contributed(place, m, number) for place, m in enumerate(self.members)}
         active = self.consortium.active
-        found = self.consortium.verified(by_name, samples)
+        task, payloads = self.consortium.task(), self.consortium.payloads(by_name, samples)
+        found = self.consortium.explained(task, payloads)
         before = self.consortium.finished
         self.previous = self.consortium.close(by_name, found, number + 1)
         self.aborted += self.consortium.finished == before
         self.model = self.consortium.model / ONE
         if self.watch is not None:
-            self.watch(
-                {
-                    "case": self.case,
-                    "round": number,
-                    "found": found,
-                    "active": active,
-                    "updates": by_name,
-                    "bad": [self.names[p] for p in self.bad],
-                }
-            )
+            self.watch(Observed(number, task, payloads, found))
         return accepted_by(found, active, self.names)
 
     def _contributed(self, place: int, hospital: Hospital, number: int) -> Samples:

@@ -100,18 +100,21 @@ class Consortium:
         )
         return VerifyTask(self.active, self.network, parameters, self.model)
 
-    def verified(
-        self, updates: Mapping[HospitalName, Update], samples: Mapping[HospitalName, Samples], counting: reference.Counting | None = None
-    ) -> reference.Verification:
-        """The reference on these updates and validation samples of the active hospitals; changes nothing."""
+    def payloads(self, updates: Mapping[HospitalName, Update], samples: Mapping[HospitalName, Samples]) -> dict[HospitalName, Vector]:
+        """What each active hospital shares of these."""
         classes = np.eye(self.network.classes, dtype=np.int64)
-        payloads = {
+        return {
             name: np.concatenate(
                 [integers(updates[name]), samples[name].inputs.reshape(-1).astype(np.int64), classes[samples[name].labels].reshape(-1)]
             )
             for name in self.active
         }
-        return reference.explain(self.task(), payloads, (counting or exact.counts) if self.inference else ignore_answers)
+
+    def explained(
+        self, task: VerifyTask, payloads: Mapping[HospitalName, Vector], counting: reference.Counting | None = None
+    ) -> reference.Verification:
+        """The reference's verification; changes nothing."""
+        return reference.explain(task, payloads, (counting or exact.counts) if self.inference else ignore_answers)
 
     def close(self, updates: Mapping[HospitalName, Update], found: reference.Verification, round_id: int) -> Update:
         """Record the round and make the new model; what was added to it: zeros when too few were accepted."""

@@ -79,7 +79,7 @@ def test_an_update_that_is_no_number_leaves_the_other_bits_and_the_new_model_unt
     for update in (updates[bad], np.full_like(updates[bad], value)):
         consortium = heart("free_rider").consortium
         by_name = dict(zip(simulation.names, updates, strict=True)) | {simulation.names[bad]: update}
-        found = consortium.verified(by_name, samples)
+        found = consortium.explained(consortium.task(), consortium.payloads(by_name, samples))
         consortium.close(by_name, found, 1)
         bits.append(found.accepted)
         models.append(consortium.model)
@@ -94,7 +94,7 @@ def test_a_round_that_accepts_too_few_keeps_model_budget_and_strikes() -> None:
     before = consortium.model.copy()
     updates = {name: np.full(len(before), 100.0) for name in consortium.names}
     samples = {member.name: member.drawn(32, 1) for member in heart(NONE).members}
-    moved = consortium.close(updates, consortium.verified(updates, samples), 1)
+    moved = consortium.close(updates, consortium.explained(consortium.task(), consortium.payloads(updates, samples)), 1)
     assert not moved.any()
     assert np.array_equal(consortium.model, before)
     assert (consortium.budget, consortium.finished, dict(consortium.strikes)) == (None, 0, {})
