@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.poisoning import results
+from benchmarks.poisoning.setting import MAIN, attacked
 
 FOLDER = results.FOLDER / "poisoning"
 HEAT_MAP, FILTERING, CURVES, TABLE = "heat-map.png", "rejects.png", "accuracy-per-round.csv", "rows.csv"
+
+CURVE = ("dataset", "hospitals", "attackers", "alpha", "rounds", "first_attack", "attack", "defence")
 
 
 def draw(folder: Path = FOLDER, runs: Path = results.RUNS) -> None:
@@ -32,25 +36,26 @@ def draw(folder: Path = FOLDER, runs: Path = results.RUNS) -> None:
 def _curves(runs: list[dict[str, Any]], path: Path) -> None:
     groups = defaultdict(list)
     for run in runs:
-        groups[run["dataset"], run["hospitals"], run["attackers"], run["alpha"], run["attack"], run["defence"], run["rounds"]].append(run)
+        groups[tuple(run[name] for name in CURVE)].append(run)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["dataset", "n", "attackers", "alpha", "attack", "defence", "round", "accuracy", "seeds"])
+        writer.writerow([*CURVE, "round", "accuracy", "seeds"])
         for key, group in groups.items():
             for number, accuracy in enumerate(np.mean([run["history"] for run in group], axis=0), start=1):
-                writer.writerow([*key[:-1], number, round(100 * float(accuracy), 1), len(group)])
+                writer.writerow([*key, number, round(100 * float(accuracy), 1), len(group)])
 
 
 def _heat_map(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    settings = sorted({(row["dataset"], row["n"]) for row in rows})
+    there = attacked(rows)
+    settings = [setting for setting in MAIN if setting in there] or there
     figure = Figure(figsize=(8 * len(settings), 12), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(settings), squeeze=False)[0]
-    for axis, (dataset, hospitals) in zip(axes, settings, strict=True):
-        own = [row for row in rows if (row["dataset"], row["n"]) == (dataset, hospitals)]
+    for axis, setting in zip(axes, settings, strict=True):
+        own = [row for row in rows if setting.holds(row)]
         attacks, defences = (list(dict.fromkeys(row[name] for row in own)) for name in ("attack", "defence"))
         gaps = np.full((len(attacks), len(defences)), np.nan)
         for row in own:
@@ -59,7 +64,7 @@ def _heat_map(rows: list[dict[str, Any]], path: Path) -> None:
         image = axis.imshow(gaps, cmap="RdYlGn", vmin=-15, vmax=2, aspect="auto")
         axis.set_xticks(range(len(defences)), defences, rotation=60, ha="right")
         axis.set_yticks(range(len(attacks)), attacks)
-        axis.set_title(f"{dataset}, {hospitals} hospitals")
+        axis.set_title(textwrap.fill(setting.title, 60))
     figure.colorbar(image, ax=list(axes), label="points to attack-free averaging")
     figure.savefig(path, dpi=90)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.poisoning.setting import MAIN, Setting, attacked
+
 _DEFENCES = ("wardround", "wardround_without_inference", "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
 _TELLING = (
     *("none", "label_flip+fit", "targeted_flip+fit", "sign_flip+fit", "fang_trim+fit", "min_max", "slow_backdoor+fit"),
@@ -14,22 +16,34 @@ _TELLING = (
 
 
 def table(result: dict[str, Any]) -> str:
-    """The attacks that tell most."""
-    return _tables(result, _TELLING)
+    """The attacks that tell most, in the two main settings."""
+    return _tables(result, MAIN, _TELLING)
 
 
 def whole(result: dict[str, Any]) -> str:
-    """Every attack that was run."""
-    return _tables(result, list(dict.fromkeys(row["attack"] for row in result["rows"])))
+    """Every setting and attack that was run."""
+    return _tables(result, attacked(result["rows"]), list(dict.fromkeys(row["attack"] for row in result["rows"])))
 
 
-def _tables(result: dict[str, Any], attacks: Sequence[str]) -> str:
+def encrypted(result: dict[str, Any]) -> str:
+    """Attacked studies computed under encryption as well."""
+    lines = [
+        "| study | attack | engine | rounds | updates rejected | differing bits, budgets and coordinates |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        cells = (f"{row['dataset']}, {row['hospitals']} hospitals", row["attack"], f"{row['engine']} ({row['protocol']})")
+        lines.append(f"| {' | '.join(cells)} | {row['rounds']} | {row['rejected']} | {row['differing']} |")
+    return "\n".join([*lines, "", f"Runs of commit {result['commit']}."]) + "\n"
+
+
+def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequence[str]) -> str:
     lines = []
-    for dataset, hospitals in sorted({(row["dataset"], row["n"]) for row in result["rows"]}):
-        own = {(row["attack"], row["defence"]): row for row in result["rows"] if (row["dataset"], row["n"]) == (dataset, hospitals)}
+    for setting in settings:
+        own = {(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)}
         shown = [name for name in _DEFENCES if any(defence == name for _, defence in own)]
         lines += [
-            f"{dataset}, {hospitals} hospitals: test accuracy in percent (worst seed; seeds)",
+            f"{setting.title}: test accuracy in percent (worst seed; seeds)",
             "",
             f"| attack | {' | '.join(name.replace('_', ' ') for name in shown)} | attackers rejected | honest rejected "
             "| backdoor success, natural miss |",
