@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from pipeline.domain import Address, HospitalName, NodeName, Sha256
 from pipeline.errors import Misconfigured
-from pipeline.files import write_atomic
+from pipeline.files import locked, write_atomic
 
 _Address = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -66,6 +66,16 @@ class Consortium(_Model):
     def save(self, path: Path) -> None:
         """Write the members' file, whole or not at all."""
         write_atomic(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False).encode())
+
+    @classmethod
+    def change(cls, path: Path, how: Callable[[Consortium], Consortium]) -> None:
+        """Put what `how` makes of the members' file in its place; one writer after the other."""
+        with locked(path.with_suffix(".lock")):
+            how(cls.load(path)).save(path)
+
+    def with_hospital(self, name: HospitalName, address: Address) -> Consortium:
+        """The same members, of whom one hospital signs by this address."""
+        return self.model_copy(update={"hospitals": {**self.hospitals, name: address}})
 
     def hospital(self, name: HospitalName) -> Address:
         """A hospital's signing address; raises Misconfigured when it is no member."""

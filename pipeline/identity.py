@@ -43,6 +43,10 @@ class StoreCredentials:
     access_key: str
     secret_key: Secret
 
+    def save(self, path: Path) -> None:
+        """Write them as `Identity.load` reads them, for their owner's eyes only."""
+        write_secret(path, json.dumps({"access_key": self.access_key, "secret_key": self.secret_key.text()}).encode())
+
 
 @dataclass(frozen=True)
 class Identity:

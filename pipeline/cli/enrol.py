@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.domain import HospitalName
+from pipeline.installation import Installation
 from pipeline.roles import enrolment
 from pipeline.settings import Settings
 
 enrol = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Bring a hospital and its people in.")
 
 Hospital = Annotated[str, typer.Option("--as", metavar="HOSPITAL", help="The hospital whose key lies on this machine.")]
+HospitalArgument = Annotated[str, typer.Argument(metavar="HOSPITAL", help="The hospital's name.")]
 HospitalAddress = Annotated[str, typer.Argument(metavar="ADDRESS", help="The hospital's signing address, 0x...")]
+
+
+@enrol.command()
+def prepare(name: Annotated[str, typer.Option("--as", metavar="HOSPITAL", help="The name that a new hospital is to have.")]) -> None:
+    """Make a new hospital's folder with a key of its own, on its own machine."""
+    settings = Settings.load()
+    address = enrolment.prepare(HospitalName(name), settings)
+    typer.echo(f"{name} signs as {address}; its key lies in {settings.hospital(name)} and never leaves this machine")
 
 
 @enrol.command()
@@ -33,7 +44,25 @@ def register(name: Hospital) -> None:
 def authorise(address: HospitalAddress) -> None:
     """Let a registered hospital take part, as the service provider."""
     done = enrolment.authorise(enrolment.signing_address(address), Settings.load())
-    typer.echo(f"{address} {'may take part now' if done else 'could take part already'}")
+    typer.echo(f"{address} {'may take part now' if done else 'could take part already'}; `wardround enrol admit` lets studies name it")
+
+
+@enrol.command()
+def admit(name: HospitalArgument, address: HospitalAddress) -> None:
+    """Name an authorised hospital in this machine's members' file, so that studies can; every owner does, or copies the file."""
+    done = enrolment.admit(HospitalName(name), enrolment.signing_address(address), Settings.load())
+    typer.echo(f"{name} {'is a member now' if done else 'was a member already'}; studies can name it")
+
+
+@enrol.command()
+def store(name: HospitalArgument, out: Annotated[Path, typer.Option("--out", "-o", help="File to write, for the hospital alone.")]) -> None:
+    """Make a hospital on another machine its account at the object store, as the store's operator; given again, with another secret."""
+    from pipeline.setup.store import account_elsewhere
+
+    settings = Settings.load()
+    made = account_elsewhere(settings, Installation.load(settings.installation), enrolment.hospital_name(name))
+    made.save(out)
+    typer.echo(f"{out}: hand it to {name} alone, which keeps it as store-credentials.json in its folder")
 
 
 @enrol.command()

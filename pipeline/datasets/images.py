@@ -79,6 +79,7 @@ class Images(Dataset):
                 found.append(picture(file))
             except NoPicture as error:
                 raise FileRejected(f"picture {place} of {len(files)} {error}; want PNG or DICOM") from None
+            self._check_size(found[-1], f"picture {place} of {len(files)}")
         if not found:
             raise FileRejected(f"{path.name}: got an empty folder, want PNG or DICOM files")
         import pandas as pd
@@ -86,6 +87,14 @@ class Images(Dataset):
         numbers = pd.RangeIndex(1, len(files) + 1)
         index = pd.DataFrame({"record_id": [file.name for file in files]}, index=numbers).rename_axis(index="picture")
         return Questions(index["record_id"].to_numpy(np.str_), self._fitted(found), self._measured(index, found))
+
+    def _check_size(self, one: Picture, which: str) -> None:
+        # Before the contract, which would say it in a sentence for each side.
+        height, width = one.pixels.shape
+        (narrowest, widest), (lowest, highest) = self.bounds["width"], self.bounds["height"]
+        if not (narrowest <= width <= widest and lowest <= height <= highest):
+            most = "" if (narrowest, lowest) == (widest, highest) else f" to {widest:g} x {highest:g}"
+            raise FileRejected(f"{which} has {width} x {height} pixels (width x height), want {narrowest:g} x {lowest:g}{most}")
 
     def _measured(self, index: pd.DataFrame, pictures: Sequence[Picture]) -> pd.DataFrame:
         """The index with what the contract asks of each picture."""

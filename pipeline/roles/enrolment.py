@@ -1,12 +1,18 @@
-"""How a hospital and its people come in: its key vouches for a person, it registers its account, the provider authorises or revokes it."""
+"""How a hospital and its people come in, and go.
+
+It makes its key, which vouches for its people, and registers its account; the provider authorises or revokes it on the ledger; and the
+members' file of every machine then names it, so that studies can.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from eth_utils.address import is_address, to_checksum_address
 
+from pipeline import identity
 from pipeline.chain.contract import Call
 from pipeline.chain.ledger import HospitalStatus, Ledger
 from pipeline.chain.outbox import Outbox
@@ -14,8 +20,9 @@ from pipeline.consortium import Consortium, LedgerLocation
 from pipeline.domain import Address, HospitalName, Vouch
 from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence import signing
-from pipeline.identity import Identity
+from pipeline.identity import SigningKey
 from pipeline.installation import Installation
+from pipeline.secret import Secret
 from pipeline.settings import Settings
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{1,31}")
@@ -35,9 +42,21 @@ def signing_address(text: str) -> Address:
     return Address(to_checksum_address(text))
 
 
+def prepare(name: HospitalName, settings: Settings) -> Address:
+    """Make a new hospital's folder with a key of its own on this machine, and keep what is there; its signing address.
+
+    Raises Refused when the members' file names the hospital and its key is not here.
+    """
+    home = settings.hospital(hospital_name(name))
+    known = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
+    if name in known and not (home / "signing-key").exists():
+        raise Refused(f"{name}: got a member whose key {known[name]} is not on this machine, want a new name")
+    return identity.create(home, sharing=True).address
+
+
 def vouch(name: HospitalName, email: str, settings: Settings) -> tuple[Address, str]:
     """The hospital's address, and its key's signature to the person behind `email`; needs the hospital's folder."""
-    key = Identity.load(settings.hospital(hospital_name(name))).key
+    key = _key(settings.hospital(hospital_name(name)))
     where = Consortium.load(settings.consortium).ledger
     return key.address, signing.sign_vouch(Vouch(name, email.strip().lower()), where.chain_id, Address(where.contract), key)
 
@@ -64,11 +83,12 @@ def statuses(addresses: Iterable[Address], settings: Settings) -> Mapping[Addres
 
 def register(name: HospitalName, settings: Settings) -> Address:
     """Put the hospital's own account on the ledger, which then waits for the provider; raises Refused when it was there before."""
-    ledger, hospital = _ledger(settings), Identity.load(settings.hospital(hospital_name(name)))
-    if (found := ledger.hospital(hospital.key.address)) is not HospitalStatus.UNKNOWN:
+    ledger, home = _ledger(settings), settings.hospital(hospital_name(name))
+    address = _key(home).address
+    if (found := ledger.hospital(address)) is not HospitalStatus.UNKNOWN:
         raise Refused(f"{name}: got an account that is {found} on the ledger already; nothing to register")
-    _send(hospital, ledger.register_hospital(), "register-hospital", settings, ledger)
-    return hospital.key.address
+    _send(home, ledger.register_hospital(), "register-hospital", settings, ledger)
+    return address
 
 
 def authorise(address: Address, settings: Settings) -> bool:
@@ -79,7 +99,7 @@ def authorise(address: Address, settings: Settings) -> bool:
         return False
     if found not in (HospitalStatus.REGISTERED, HospitalStatus.REVOKED):
         raise Refused(f"{address}: got an account that is {found} on the ledger, want one that its hospital registered")
-    _send(Identity.load(settings.provider), ledger.authorise_hospitals([address]), _label("authorise", address, ledger), settings, ledger)
+    _send(settings.provider, ledger.authorise_hospitals([address]), _label("authorise", address, ledger), settings, ledger)
     return True
 
 
@@ -88,7 +108,24 @@ def revoke(address: Address, settings: Settings) -> bool:
     ledger = _ledger(settings)
     if ledger.hospital(address) is not HospitalStatus.AUTHORISED:
         return False
-    _send(Identity.load(settings.provider), ledger.revoke_hospitals([address]), _label("revoke", address, ledger), settings, ledger)
+    _send(settings.provider, ledger.revoke_hospitals([address]), _label("revoke", address, ledger), settings, ledger)
+    return True
+
+
+def admit(name: HospitalName, address: Address, settings: Settings) -> bool:
+    """Name an authorised hospital in this machine's members' file, so that studies can; False when it is named already.
+
+    Raises Refused unless the ledger has it authorised, EvidenceRejected when the name or the address is another member's.
+    """
+    if (found := _ledger(settings).hospital(address)) is not HospitalStatus.AUTHORISED:
+        raise Refused(f"{name}: got an account that is {found} on the ledger, want one that the service provider authorised")
+    known = Consortium.load(settings.consortium)
+    check_claim(hospital_name(name), address, {member: Address(key) for member, key in known.hospitals.items()})
+    if name in map(str, known.nodes):
+        raise EvidenceRejected(f"{name}: got the name of a node, want one of its own: a signed statement names its maker")
+    if name in known.hospitals:
+        return False
+    Consortium.change(settings.consortium, lambda members: members.with_hospital(name, address))
     return True
 
 
@@ -101,6 +138,11 @@ def _ledger(settings: Settings) -> Ledger:
     return Ledger.connect(Installation.load(settings.installation).rpc, Consortium.load(settings.consortium).ledger)
 
 
-def _send(actor: Identity, call: Call, label: str, settings: Settings, ledger: Ledger) -> None:
+def _key(home: Path) -> SigningKey:
+    # The key alone: a new hospital has no account at the store yet.
+    return SigningKey(Secret.read(home / "signing-key"))
+
+
+def _send(home: Path, call: Call, label: str, settings: Settings, ledger: Ledger) -> None:
     rpc = Installation.load(settings.installation).rpc
-    Outbox(actor.home / "outbox", actor.key, rpc, ledger.chain_id).send(call, label)
+    Outbox(home / "outbox", _key(home), rpc, ledger.chain_id).send(call, label)

@@ -6,7 +6,7 @@ given again and does what is missing. A study's digest holds its members' keys, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -88,7 +88,7 @@ def rotate_hospital_key(name: HospitalName, settings: Settings | None = None) ->
             raise Refused(
                 f"{name}: the ledger says that {previous} is {ledger.hospital(previous)}, want it retired for {successor.address}"
             )
-        office.succeed(office.consortium.model_copy(update={"hospitals": {**office.consortium.hospitals, name: successor.address}}))
+        office.succeed(lambda members: members.with_hospital(name, successor.address))
     return Succession(name, previous, successor.address)
 
 
@@ -139,7 +139,7 @@ def send_node_key(signed: Sequence[Signatures], settings: Settings | None = None
                 call = office.ledger.rotate_node_key(state.study, request.previous, request.next, signatures)
                 office.outbox().send(call, f"node-key-{state.study[:16]}-{state.changes + 1}")
         member = office.consortium.node(name).model_copy(update={"address": request.next})
-        office.succeed(office.consortium.model_copy(update={"nodes": {**office.consortium.nodes, name: member}}))
+        office.succeed(lambda members: members.model_copy(update={"nodes": {**members.nodes, name: member}}))
     return Succession(name, request.previous, request.next)
 
 
@@ -188,10 +188,10 @@ class _Office:
                 found[study.name] = self.ledger.study(study_id(study.name))
         return found
 
-    def succeed(self, consortium: Consortium) -> None:
+    def succeed(self, how: Callable[[Consortium], Consortium]) -> None:
         """Put the next key in the present one's place, and into the members' file."""
         identity.succeed(self.home)
-        consortium.save(self.settings.consortium)
+        Consortium.change(self.settings.consortium, how)
 
 
 def _change(request: Request, study: str, state: StudyState) -> NodeKey:

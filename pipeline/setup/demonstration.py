@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.consortium import Consortium
 from pipeline.datasets.records import records_folder
+from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured
 from pipeline.files import write_atomic
 from pipeline.identity import Identity
@@ -14,6 +15,7 @@ from pipeline.ingest.partition import deal
 from pipeline.installation import Installation
 from pipeline.roles import approval, consents
 from pipeline.settings import Settings
+from pipeline.setup.members import has_key
 from pipeline.store.objects import Store
 from pipeline.study import Study
 from pipeline.train.misbehaviour import BEHAVIOURS
@@ -39,7 +41,7 @@ def deal_records(settings: Settings, studies: Mapping[str, Study]) -> list[str]:
     """Deal each data set to the hospitals that have no records of it yet; names of studies whose data this machine lacks."""
     lacking = []
     for study in studies.values():
-        wanting = [name for name in study.hospitals if not _dealt(settings, name, study.dataset).exists()]
+        wanting = [name for name in _here(settings, study) if not _dealt(settings, name, study.dataset).exists()]
         if not wanting:
             continue
         try:
@@ -74,7 +76,12 @@ def publish_consents(settings: Settings, installation: Installation, studies: Ma
 
 
 def _owners(settings: Settings, study: Study) -> list[Identity]:
-    return [Identity.load(home) for home in (*map(settings.hospital, study.hospitals), *map(settings.node, study.nodes))]
+    return [Identity.load(home) for home in (*map(settings.hospital, _here(settings, study)), *map(settings.node, study.nodes))]
+
+
+def _here(settings: Settings, study: Study) -> list[HospitalName]:
+    # A hospital on another machine has its own records, and its own say.
+    return [name for name in study.hospitals if has_key(settings, name)]
 
 
 def _dealt(settings: Settings, hospital: str, dataset: str) -> Path:

@@ -28,9 +28,10 @@ _START_SECONDS = 120
 def prepare(settings: Settings) -> None:
     """Make every folder and file that docker-compose.yml mounts; keeps what is there."""
     everybody = members.members(load_studies(settings))
+    here = members.of_this_machine(settings, everybody)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    members.create_actors(settings, everybody, _host)
-    demonstration.configure_hospitals(settings, everybody.hospitals)
+    members.create_actors(settings, here, _host)
+    demonstration.configure_hospitals(settings, here.hospitals)
     airflow.make_secrets(settings)
     services.store_environment(settings)
     password = settings.home / "secrets" / "postgres-password"
@@ -44,7 +45,7 @@ def prepare(settings: Settings) -> None:
     for node in everybody.nodes:
         # Each node trusts its own validator; the others read through the first.
         addresses(node).save(settings.home / "addresses" / f"{node}.yaml")
-    besu.prepare(settings, everybody.nodes, members.accounts(settings, everybody))
+    besu.prepare(settings, everybody.nodes, members.accounts(settings, here))
     if not settings.consortium.exists():
         # Docker would mount a folder where a file is missing; `--establish` fills in the ledger.
         members.publish(settings, everybody, _NOBODY, _address)
@@ -61,7 +62,7 @@ def establish(settings: Settings) -> None:
     everybody = members.members(studies)
     installation = addresses(everybody.nodes[0])
     health.wait("the object store", lambda: health.store(installation), _START_SECONDS)
-    store.set_up(settings, installation, everybody)
+    store.set_up(settings, installation, members.of_this_machine(settings, everybody))
     health.wait("the chain", lambda: health.chain(installation, None), _START_SECONDS)
     consortium = members.publish(settings, everybody, ledger.deploy(settings, installation, unset=_NOBODY), _address)
     ledger.establish(settings, installation, consortium, studies)

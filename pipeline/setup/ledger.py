@@ -16,6 +16,7 @@ from pipeline.identity import Identity
 from pipeline.installation import Installation
 from pipeline.models import model_bytes
 from pipeline.settings import Settings
+from pipeline.setup.members import has_key
 from pipeline.store.objects import Store
 from pipeline.study import Study
 from pipeline.train.network import initial_model
@@ -37,17 +38,18 @@ def establish(settings: Settings, installation: Installation, consortium: Consor
 
 
 def enrol(settings: Settings, installation: Installation, consortium: Consortium) -> None:
-    """Let every hospital register its key and the provider authorise it; one that was revoked stays revoked."""
+    """Let every hospital of this machine register its key, and the provider authorise all that did; one that was revoked stays revoked."""
     ledger = Ledger.connect(installation.rpc, consortium.ledger)
     waiting: list[Address] = []
     for name in consortium.hospitals:
         address = consortium.hospital(name)
         status = ledger.hospital(address)
-        if status is HospitalStatus.UNKNOWN:
+        if status is HospitalStatus.UNKNOWN and has_key(settings, name):
             _outbox(Identity.load(settings.hospital(name)), installation, ledger.chain_id).send(
                 ledger.register_hospital(), "register-hospital"
             )
-        if status in (HospitalStatus.UNKNOWN, HospitalStatus.REGISTERED):
+            status = HospitalStatus.REGISTERED
+        if status is HospitalStatus.REGISTERED:
             waiting.append(address)
     if waiting:
         provider = _outbox(Identity.load(settings.provider), installation, ledger.chain_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from pipeline import identity, ports
 from pipeline.consortium import PORTS_PER_NODE, Consortium, LedgerLocation, Node
 from pipeline.domain import Address, HospitalName, NodeName
 from pipeline.errors import Misconfigured
-from pipeline.files import write_atomic, write_secret
+from pipeline.files import write_atomic
 from pipeline.identity import SigningKey, StoreCredentials
 from pipeline.installation import Installation
 from pipeline.ports import LOOPBACK
@@ -66,6 +66,17 @@ def members(studies: Mapping[str, Study]) -> Members:
     return Members(tuple(sorted({name for study in studies.values() for name in study.hospitals})), tuple(nodes))
 
 
+def of_this_machine(settings: Settings, everybody: Members) -> Members:
+    """Without the hospitals that the members' file names and whose keys lie elsewhere: set-up makes nothing in their place."""
+    known = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
+    return replace(everybody, hospitals=tuple(name for name in everybody.hospitals if name not in known or has_key(settings, name)))
+
+
+def has_key(settings: Settings, hospital: HospitalName) -> bool:
+    """Whether the hospital's key lies on this machine."""
+    return (settings.hospital(hospital) / "signing-key").exists()
+
+
 def create_actors(settings: Settings, everybody: Members, host: Callable[[NodeName], str] = lambda _: LOOPBACK) -> None:
     """Make every actor's private folder with keys, store credentials, and a node's certificate for its host; keeps what is there."""
     for hospital in everybody.hospitals:
@@ -98,11 +109,18 @@ def store_users(settings: Settings, everybody: Members) -> list[tuple[StoreCrede
 
 
 def publish(settings: Settings, everybody: Members, ledger: LedgerLocation, address: Callable[[NodeName], str]) -> Consortium:
-    """Write consortium.yaml and every node's certificate beside it; a node keeps the `host:port` that it has, a new one is given one."""
+    """Write consortium.yaml and every node's certificate beside it.
+
+    Hospitals that it named stay, also those of other machines; a node keeps the `host:port` that it has, a new one is given one.
+    """
     before = Consortium.load(settings.consortium) if settings.consortium.exists() else None
+    here = of_this_machine(settings, everybody).hospitals
     consortium = Consortium(
         ledger=ledger,
-        hospitals={name: identity.create(settings.hospital(name), sharing=True).address for name in everybody.hospitals},
+        hospitals={
+            **(before.hospitals if before else {}),
+            **{name: identity.create(settings.hospital(name), sharing=True).address for name in here},
+        },
         nodes={
             name: Node(
                 address=identity.create(settings.node(name)).address,
@@ -118,10 +136,15 @@ def publish(settings: Settings, everybody: Members, ledger: LedgerLocation, addr
     return consortium
 
 
+def new_credentials(access_key: str) -> StoreCredentials:
+    """A store account's name with a fresh secret."""
+    return StoreCredentials(access_key, Secret(Secret.generate(24).token().encode()))
+
+
 def _credentials(home: Path, access_key: str) -> None:
     path = home / "store-credentials.json"
     if not path.exists():
-        write_secret(path, json.dumps({"access_key": access_key, "secret_key": Secret.generate(24).token()}).encode())
+        new_credentials(access_key).save(path)
 
 
 def _read_credentials(home: Path) -> StoreCredentials:

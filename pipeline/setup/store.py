@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pipeline.domain import HospitalName
+from pipeline.errors import Refused
 from pipeline.evidence.canonical import digest
 from pipeline.files import write_atomic, write_secret
 from pipeline.identity import StoreCredentials
@@ -10,6 +14,7 @@ from pipeline.secret import Secret
 from pipeline.settings import Settings
 from pipeline.setup import members
 from pipeline.setup.members import Members
+from pipeline.store import policies
 from pipeline.store.admin import Administrator, Terms
 
 
@@ -27,9 +32,27 @@ def set_up(settings: Settings, installation: Installation, everybody: Members) -
     write_atomic(stamp, wanted.encode())
 
 
+def account_elsewhere(settings: Settings, installation: Installation, hospital: HospitalName) -> StoreCredentials:
+    """A store account for a hospital on another machine, limited to its own; given again, with another secret.
+
+    Raises Refused where the hospital lies on this machine or the store's root account does not, Unavailable.
+    """
+    if members.has_key(settings, hospital):
+        raise Refused(f"{hospital}: its folder lies on this machine, where `wardround up` makes its store account")
+    if not _root(settings).exists():
+        raise Refused(f"{_root(settings)}: got no root account, want the machine of the store's operator")
+    made = members.new_credentials(f"hospital-{hospital}")
+    Administrator(installation.store, root_account(settings)).admit(made, policies.hospital(hospital))
+    return made
+
+
 def root_account(settings: Settings) -> StoreCredentials:
     """The store's root credentials, made at the first start; used by set-up only."""
-    path = settings.home / "secrets" / "store-root"
+    path = _root(settings)
     if not path.exists():
         write_secret(path, Secret.generate(24).token().encode())
     return StoreCredentials("wardround-root", Secret.read(path))
+
+
+def _root(settings: Settings) -> Path:
+    return settings.home / "secrets" / "store-root"

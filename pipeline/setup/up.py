@@ -27,14 +27,15 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
     """
     studies = load_studies(settings)
     everybody = members.members(studies)
+    here = members.of_this_machine(settings, everybody)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(settings.home / "up.lock"), ThreadPoolExecutor(max_workers=1) as background:
         with step("tools"):
             tools.minio(settings)
             tools.npm_packages(settings)
         with step("actors' folders and keys"):
-            members.create_actors(settings, everybody)
-            demonstration.configure_hospitals(settings, everybody.hospitals)
+            members.create_actors(settings, here)
+            demonstration.configure_hospitals(settings, here.hospitals)
         manager = services.supervisor(settings)
         if not manager.running():
             manager.end_stray()
@@ -48,7 +49,7 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
         airflow_launched = background.submit(_launch_airflow, settings, everybody, manager)
         with step("object store"):
             health.wait("the object store", lambda: health.store(installation), _START_SECONDS)
-            store.set_up(settings, installation, everybody)
+            store.set_up(settings, installation, here)
         with step("chain and ledger"):
             health.wait("the chain", lambda: health.chain(installation, health.stored_chain_id(settings)), _START_SECONDS)
             location = ledger.deploy(settings, installation)

@@ -57,12 +57,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @app.middleware("http")
     async def _bounded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         # Before a form is read: what is too large must not fill memory or disk first.
-        most = uploads.MOST_BYTES if _path(request) == uploads.PATH else _MOST_FORM_BYTES
+        files = _path(request) == uploads.PATH
+        most = uploads.MOST_BYTES if files else _MOST_FORM_BYTES
         length = request.headers.get("content-length", "" if "transfer-encoding" in request.headers else "0")
         if length.isdecimal() and int(length) <= most:
             return await answer(request)
-        message = f"The request says no length, or one above {most >> 10} KiB."
-        return render(request, "error", None, status=413, title="That did not work", message=message)
+        message = "The request does not say how long it is."
+        if length.isdecimal():
+            what = "files are" if files else "form is"
+            message = f"The {what} larger than {most >> 10:,} KiB in all: send less at once, or type the command on the hospital's machine."
+        return render(request, "error", None, status=413, title="That is too large", message=message)
 
     @app.middleware("http")
     async def _secure(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:

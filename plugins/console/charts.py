@@ -140,7 +140,8 @@ def _sparse(places: Sequence[float], labels: Sequence[str]) -> list[Tick]:
 
 
 def _steps(low: float) -> list[float]:
-    width = 0.1 if low >= 0.5 else 0.25
+    # Three to six lines, whatever the part of the scale.
+    width = next(width for width in (0.02, 0.05, 0.1, 0.25) if (1 - low) / width <= 5 or width == 0.25)
     found, value = [], 1.0
     while value >= low - 1e-9:
         found.append(round(value, 2))

@@ -60,6 +60,12 @@ def standings(keys: Iterable[Address], settings: Settings) -> tuple[Mapping[Addr
         return {}, str(error)
 
 
+def let_in(name: HospitalName, address: Address, settings: Settings) -> None:
+    """Authorise a hospital on the ledger, and name it in the provider's members' file; each only where that is not done."""
+    enrolment.authorise(address, settings)
+    enrolment.admit(name, address, settings)
+
+
 def provider_is_here(settings: Settings) -> bool:
     """Whether the provider's key lies on this machine, so that the console can send its transactions."""
     return (settings.provider / "signing-key").exists()

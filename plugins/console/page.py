@@ -45,9 +45,8 @@ MENU = (
     Link("Experiments", "/experiments", (Role.PROVIDER,)),
     Link("People", "/people", (Role.PROVIDER,)),
     Link("Log", "/log", (Role.PROVIDER, Role.AUDITOR)),
-    Link("Profile", "/profile"),
 )
-"""Every page that a person reaches from the menu, in its order."""
+"""Every page that a person reaches from the menu, in its order; to the profile leads the person's own name beside it."""
 
 _templates = Environment(
     loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -67,7 +66,7 @@ def render(request: Request, template: str, who: Person | None, *, status: int =
 
 def percent(share: float | None) -> str:
     """A share of one, as a person reads it."""
-    return NOTHING if share is None else f"{100 * share:.1f} %"
+    return NOTHING if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def moment(seconds: int | None) -> str:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from pipeline.domain import RoundStatus
-from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.setup.airflow import AUDITOR, PROVIDER, password_file
-from tests.support.browser import chromium
+from tests.support.browser import PASSWORD, chromium, log_in, register
 from tests.support.site import Site
 
 pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
-
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
@@ -25,44 +22,17 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-def address(site: Site) -> str:
-    return Installation.load(site.settings.installation).airflow
-
-
-def log_in(site: Site, browser: Browser, login: str, password: str) -> Page:
-    """Open the console as somebody without a session does: by way of the login, back to the page that was asked for."""
-    page = browser.new_context().new_page()
-    page.goto(f"{address(site)}/wardround/rounds")
-    page.get_by_label("Username").fill(login)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
-    return page
-
-
 def generated(site: Site, login: str) -> str:
     return Secret.read(password_file(site.settings, login)).text()
 
 
 def test_each_role_does_its_job_from_a_registration_to_an_audited_round(site: Site, browser: Browser) -> None:
     visitor = browser.new_context().new_page()
-    visitor.goto(f"{address(site)}/wardround/register")
-    vouched = dict(line.split(": ") for line in site.wardround("enrol", "vouch", "brook@birch.org", "--as", "birch").splitlines())
-    answers = {
-        "Your name": "Brook Lind",
-        "E-mail address": "brook@birch.org",
-        "Postal address": "2 Ward Lane",
-        "Hospital": "birch",
-        "Signing address": vouched["signing address"],
-        "Signature": vouched["signature"],
-        "Password": PASSWORD,
-        "Password again": PASSWORD,
-    }
-    for label, answer in answers.items():
-        visitor.get_by_label(label, exact=True).fill(answer)
-    visitor.get_by_role("button", name="Register").click()
+    word = dict(line.split(": ") for line in site.wardround("enrol", "vouch", "brook@birch.org", "--as", "birch").splitlines())
+    register(visitor, site.console, "brook@birch.org", "birch", word)
     expect(visitor.get_by_role("heading", name="Your registration waits")).to_be_visible()
 
-    provider = log_in(site, browser, PROVIDER, generated(site, PROVIDER))
+    provider = log_in(browser, site.console, PROVIDER, generated(site, PROVIDER))
     provider.get_by_role("link", name="People").click()
     provider.get_by_role("button", name="Authorise Brook Lind").click()
     expect(provider.get_by_role("button", name="Suspend Brook Lind")).to_be_visible()
@@ -72,12 +42,12 @@ def test_each_role_does_its_job_from_a_registration_to_an_audited_round(site: Si
     provider.get_by_role("button", name="Start").click()
     number = str(site.await_round("small", before, status=RoundStatus.FINALISED))
 
-    hospital = log_in(site, browser, "brook@birch.org", PASSWORD)
+    hospital = log_in(browser, site.console, "brook@birch.org", PASSWORD)
     hospital.get_by_role("link", name="My rounds").click()
     expect(hospital.get_by_role("row", name=f"{number} small")).to_contain_text("accepted")
     expect(hospital.get_by_role("link", name="People")).to_have_count(0)
 
-    auditor = log_in(site, browser, AUDITOR, generated(site, AUDITOR))
+    auditor = log_in(browser, site.console, AUDITOR, generated(site, AUDITOR))
     expect(auditor.get_by_role("heading", name="Rounds", level=1)).to_be_visible()
     auditor.get_by_role("link", name=number, exact=True).click()
     expect(auditor.get_by_text(site.json("show", number)["model_sha256"])).to_be_visible()

@@ -1,21 +1,51 @@
-"""`make screenshots`: a picture of every page of the console, as each role sees it, at a desk and on a telephone."""
+"""`make screenshots`: a picture of every page of a running console, as each role sees it, at a desk and on a telephone."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from playwright.sync_api import Browser, Page
+
+from pipeline.datasets.records import records_folder
+from pipeline.secret import Secret
 from pipeline.settings import PROJECT
-from pipeline.setup import demonstration
-from tests.support.browser import WIDTHS, chromium
-from tests.support.console import AUDITOR, PROVIDER, of_hospital, served
-from tests.support.consortia import HOSPITALS, Site
-from tests.support.fab import portal
-from tests.support.pages import pages
+from pipeline.setup.airflow import AUDITOR, PROVIDER, password_file
+from plugins.console.app import create_app
+from tests.support.browser import WIDTHS, chromium, log_in, register
+from tests.support.pages import routes
+from tests.support.site import Site
 
 FOLDER = PROJECT / "build" / "screenshots"
-_ROUNDS = 3
+_STUDY, _HOSPITAL, _ROUNDS = "breast_cancer", "aster", 3
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """Takes what a page shows, at each width."""
+
+    console: str
+    """Address below which its pages lie."""
+    who: str
+
+    def take(self, page: Page, name: str) -> None:
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.screenshot(path=FOLDER / f"{self.who}-{name}-{width}.png", full_page=True)
+
+    def look(self, page: Page, path: str, name: str = "") -> None:
+        page.goto(self.console + path)
+        self.take(page, name or path.strip("/").replace("/", "-") or "overview")
+
+    def every_page(self, page: Page, paths: Iterator[str]) -> None:
+        """Those that this person is shown as pages: neither downloads nor what is another's."""
+        for path in paths:
+            answer = page.request.get(self.console + path, max_redirects=0)
+            if answer.status == 200 and answer.headers["content-type"].startswith("text/html"):
+                self.look(page, path)
 
 
 def main() -> None:
@@ -24,25 +54,89 @@ def main() -> None:
     FOLDER.mkdir(parents=True)
     # Not a deeper folder: the process manager's socket has a short name.
     with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
-        site = Site(Path(folder) / "home")
+        studies = Path(folder) / "studies"
+        studies.mkdir()
+        shutil.copy(PROJECT / "studies" / f"{_STUDY}.yaml", studies)
+        site = Site(Path(folder) / "home", studies)
         try:
-            demonstration.configure_hospitals(site.settings, HOSPITALS)
-            play = site.play("glade", training={"steps": 8, "batch_size": 16})
-            last = [play.round(f"run-{number}") for number in range(_ROUNDS)][-1]
-            with portal(Path(folder), site.settings), chromium() as browser:
-                for who in (PROVIDER, AUDITOR, of_hospital("aster"), None):
-                    paths = list(pages(site.settings, who, {"number": last, "name": play.study.name}))
-                    with served(site.settings, who) as address:
-                        for width in WIDTHS:
-                            page = browser.new_page(viewport={"width": width, "height": 900})
-                            for path in paths:
-                                page.goto(address + path)
-                                name = path.strip("/").replace("/", "-") or "overview"
-                                page.screenshot(path=FOLDER / f"{who.login if who else 'nobody'}-{name}-{width}.png", full_page=True)
-                            page.close()
+            site.wardround("up", seconds=600)
+            site.wardround("run", _STUDY, "--rounds", str(_ROUNDS), seconds=900)
+            with chromium() as browser:
+                _visitor(site, browser)
+                _provider(site, browser)
+                _auditor(site, browser)
+                _hospital(site, browser)
         finally:
-            site.stop()
+            site.wardround("down", ends_with=None)
+            site.manager.end_stray()
     print(f"{len(list(FOLDER.iterdir()))} pictures in {FOLDER.relative_to(PROJECT)}")
+
+
+def _visitor(site: Site, browser: Browser) -> None:
+    camera, page = _Camera(site.console, "visitor"), browser.new_context().new_page()
+    camera.every_page(page, _paths(site, {"/register", "/registered"}))
+    word = dict(line.split(": ") for line in site.wardround("enrol", "vouch", "brook@birch.org", "--as", "birch").splitlines())
+    register(page, site.console, "brook@birch.org", "birch", word | {"signature": "0x00"})
+    camera.take(page, "register-refused")
+    register(page, site.console, "brook@birch.org", "birch", word)
+    camera.look(page, "/rounds", "login")
+
+
+def _provider(site: Site, browser: Browser) -> None:
+    camera, page = _Camera(site.console, PROVIDER), _person(site, browser, PROVIDER)
+    camera.every_page(page, _paths(site))
+    camera.look(page, "/nowhere", "no-such-page")
+    camera.look(page, f"/poisoning?study={_STUDY}&verdict=absent", "poisoning-none-fits")
+    page.goto(f"{site.console}/experiments")
+    page.get_by_label("Name of the new study").fill("longer")
+    page.get_by_label("Fields to change").fill("training: {steps: many}")
+    page.get_by_role("button", name="Show the new study").click()
+    camera.take(page, "experiments-refused")
+    page.get_by_label("Fields to change").fill("training: {steps: 40}")
+    page.get_by_role("button", name="Show the new study").click()
+    camera.take(page, "experiments-shown")
+    page.goto(f"{site.console}/start")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url("**/start/runs*")
+    camera.take(page, "start-runs")
+
+
+def _auditor(site: Site, browser: Browser) -> None:
+    camera, page = _Camera(site.console, AUDITOR), _person(site, browser, AUDITOR)
+    camera.every_page(page, _paths(site))
+    page.goto(f"{site.console}/rounds/{_ROUNDS}/audit")
+    page.get_by_role("button", name="Audit now").click()
+    page.get_by_text("checks passed").wait_for(timeout=60_000)
+    camera.take(page, "rounds-audit-result")
+    camera.look(page, f"/which-model?sha256={site.current_model(_STUDY)}", "which-model-found")
+    camera.look(page, f"/which-model?sha256={'0' * 64}", "which-model-none")
+
+
+def _hospital(site: Site, browser: Browser) -> None:
+    camera, page = _Camera(site.console, _HOSPITAL), _person(site, browser, f"hospital-{_HOSPITAL}")
+    camera.every_page(page, _paths(site))
+    for button, name in (("Check the records", "check-records"), ("Check the model", "check-model")):
+        page.goto(f"{site.console}/hospital/check")
+        page.get_by_role("button", name=button).click()
+        page.get_by_role("heading", name="for").wait_for(timeout=120_000)
+        camera.take(page, name)
+    for file, name in ((records_folder(site.settings.hospital(_HOSPITAL), _STUDY) / "records.csv", "answers"), (Path(__file__), "refused")):
+        page.goto(f"{site.console}/hospital/predict")
+        page.locator("#files").set_input_files(file)
+        page.get_by_role("button", name="Predict these records").click()
+        page.get_by_role("heading", name="nswer").wait_for(timeout=120_000)
+        camera.take(page, f"predict-{name}")
+
+
+def _person(site: Site, browser: Browser, login: str) -> Page:
+    return log_in(browser, site.console, login, Secret.read(password_file(site.settings, login)).text())
+
+
+def _paths(site: Site, only: set[str] | None = None) -> Iterator[str]:
+    values: Mapping[str, object] = {"number": _ROUNDS, "name": _STUDY, "digest": "0" * 64, "suffix": "html"}
+    for route in routes(create_app(site.settings)):
+        if only is None or route.path in only:
+            yield route.path.format(**values)
 
 
 if __name__ == "__main__":

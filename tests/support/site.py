@@ -91,6 +91,11 @@ class Site:
 
     # ------------------------------------------------------------------ Airflow
 
+    @property
+    def console(self) -> str:
+        """The address below which the console's pages lie."""
+        return f"{Installation.load(self.settings.installation).airflow}/wardround"
+
     @cached_property
     def airflow(self) -> httpx.Client:
         """Airflow's API as the service provider, who starts and clears runs there."""

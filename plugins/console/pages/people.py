@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from pipeline.chain.ledger import HospitalStatus
+from pipeline.domain import Address, HospitalName
 from pipeline.errors import Refused
 from pipeline.roles import enrolment
-from plugins.console import hospitals
+from plugins.console import hospitals, study_files
 from plugins.console.access import Provider
 from plugins.console.accounts import Account, Accounts, State
 from plugins.console.csrf import OwnForm
@@ -24,6 +25,14 @@ AccountNumber = Annotated[int, Path(ge=1, lt=2**31, description="Number of an ac
 HospitalPath = Annotated[str, Path(max_length=32, description="A hospital's name.")]
 
 
+def _address(index: Rounds, accounts: Directory, registry: People, hospital: HospitalPath) -> Address:
+    return hospitals.address(hospital, index.settings, accounts, registry)
+
+
+SigningAddress = Annotated[Address, Depends(_address)]
+"""Of the path's hospital; 404 where the console knows none of that name."""
+
+
 @router.get("/people")
 def people(request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People) -> HTMLResponse:
     """Everybody, those who wait first."""
@@ -32,23 +41,25 @@ def people(request: Request, who: Provider, index: Rounds, accounts: Directory, 
     rows.sort(key=lambda row: (list(State).index(row[0].state), row[0].number))
     places, trouble = hospitals.places(index.settings, accounts, registry)
     here = hospitals.provider_is_here(index.settings)
-    return render(request, "people", who, rows=rows, places=places, trouble=trouble, here=here)
+    named = {hospital for study in study_files.readable(index.settings) for hospital in study.hospitals}
+    return render(request, "people", who, rows=rows, places=places, trouble=trouble, here=here, named=named)
 
 
 @router.post("/people/{account}/authorise", dependencies=[OwnForm])
 def authorise_account(
     request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People, account: AccountNumber
 ) -> RedirectResponse:
-    """Bind a waiting account to its hospital, and the hospital to the ledger where its own account waits there."""
+    """Bind a waiting account to its hospital, and let the hospital in where its own account stands on the ledger."""
     found, said = _known(request, accounts, registry, account)
     if said is None:
         raise Refused(f"{found.login}: got an account without a hospital; only who registered here can be authorised")
     settings = index.settings
     enrolment.check_claim(said.hospital, said.address, hospitals.known(settings, accounts, registry))
-    waits = enrolment.statuses([said.address], settings)[said.address] is HospitalStatus.REGISTERED
+    standing = enrolment.statuses([said.address], settings)[said.address]
     accounts.authorise(account, said.hospital)
-    if waits and hospitals.provider_is_here(settings):
-        enrolment.authorise(said.address, settings)
+    # A revoked hospital stays out: whoever lets it in again does that by its own button.
+    if standing in (HospitalStatus.REGISTERED, HospitalStatus.AUTHORISED) and hospitals.provider_is_here(settings):
+        hospitals.let_in(said.hospital, said.address, settings)
     return _back(request)
 
 
@@ -71,20 +82,16 @@ def readmit_account(request: Request, who: Provider, accounts: Directory, regist
 
 
 @router.post("/hospitals/{hospital}/authorise", dependencies=[OwnForm])
-def authorise_hospital(
-    request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People, hospital: HospitalPath
-) -> RedirectResponse:
-    """Let a hospital that registered its own account, or was revoked, take part from the next round on."""
-    enrolment.authorise(hospitals.address(hospital, index.settings, accounts, registry), index.settings)
+def authorise_hospital(request: Request, who: Provider, index: Rounds, hospital: HospitalPath, address: SigningAddress) -> RedirectResponse:
+    """Let a hospital that registered its own account, or was revoked, take part from the next round on, and studies name it."""
+    hospitals.let_in(HospitalName(hospital), address, index.settings)
     return _back(request)
 
 
 @router.post("/hospitals/{hospital}/revoke", dependencies=[OwnForm])
-def revoke_hospital(
-    request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People, hospital: HospitalPath
-) -> RedirectResponse:
+def revoke_hospital(request: Request, who: Provider, index: Rounds, address: SigningAddress) -> RedirectResponse:
     """Take a hospital out of all later rounds; its people can still log in."""
-    enrolment.revoke(hospitals.address(hospital, index.settings, accounts, registry), index.settings)
+    enrolment.revoke(address, index.settings)
     return _back(request)
 
 

@@ -42,7 +42,9 @@ Files = Annotated[list[UploadFile], File(description="One table, or pictures.")]
 def ask(request: Request, who: Hospital, index: Rounds, study: str = "") -> HTMLResponse:
     """The model's card, and what can be asked."""
     known = _studies(index, who)
-    chosen = known.get(study) or next(iter(known.values()), None)
+    made = [name for name in known if any(dossier.study == name and dossier.model for dossier in index.all().rounds)]
+    # Without a choice a study that has a model, where there is one.
+    chosen = known.get(study) or next((known[name] for name in (*made, *known)), None)
     return _page(request, who, index, chosen)
 
 

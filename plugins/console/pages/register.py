@@ -19,10 +19,20 @@ from plugins.console.state import Directory, Pace, People, Rounds, concerns
 
 router = APIRouter()
 
-_SHOWN = ("name", "email", "postal", "hospital", "address", "signature")
-"""Fields that a refused form comes back with: not the passwords."""
-
 Text = Annotated[str, Form()]
+
+
+class _Given:
+    """What somebody typed; a refused form comes back with it, but for the passwords."""
+
+    def __init__(
+        self, name: Text = "", email: Text = "", postal: Text = "", hospital: Text = "", address: Text = "", signature: Text = ""
+    ) -> None:
+        self.name, self.email, self.postal = name, email, postal
+        self.hospital, self.address, self.signature = hospital.strip(), address.strip(), signature.strip()
+
+
+Given = Annotated[_Given, Depends()]
 
 
 def _pace(request: Request, limits: Pace) -> None:
@@ -32,35 +42,23 @@ def _pace(request: Request, limits: Pace) -> None:
 @router.get("/register")
 def register_form(request: Request) -> HTMLResponse:
     """The empty form."""
-    return _form(request, dict.fromkeys(_SHOWN, ""), "", 200)
+    return _form(request, _Given())
 
 
 @router.post("/register", dependencies=[Depends(_pace), VisitorsForm])
 def register(
-    request: Request,
-    index: Rounds,
-    accounts: Directory,
-    people: People,
-    name: Text = "",
-    email: Text = "",
-    postal: Text = "",
-    hospital: Text = "",
-    address: Text = "",
-    signature: Text = "",
-    password: Text = "",
-    password_again: Text = "",
+    request: Request, index: Rounds, accounts: Directory, people: People, given: Given, password: Text = "", password_again: Text = ""
 ) -> Response:
     """Make an account that waits; a taken e-mail address is answered like a new one."""
-    concerns(request, f"{email} of {hospital}")
-    given = dict(zip(_SHOWN, (name, email, postal, hospital, address, signature), strict=True))
+    concerns(request, f"{given.email} of {given.hospital}")
     try:
-        person, login, home = forms.line(name, "Your name"), forms.email(email), forms.postal(postal)
-        where, key = enrolment.hospital_name(hospital.strip()), enrolment.signing_address(address.strip())
+        person, login, home = forms.line(given.name, "Your name"), forms.email(given.email), forms.postal(given.postal)
+        where, key = enrolment.hospital_name(given.hospital), enrolment.signing_address(given.address)
         known = hospitals.known(index.settings, accounts, people)
-        enrolment.check_vouch(where, login, key, signature.strip(), known, Consortium.load(index.settings.consortium).ledger)
+        enrolment.check_vouch(where, login, key, given.signature, known, Consortium.load(index.settings.consortium).ledger)
         secret = forms.password(password, password_again)
     except EvidenceRejected as error:
-        return _form(request, given, str(error), 422)
+        return _form(request, given, str(error))
     if (account := accounts.register(login, person, secret)) is not None:
         people.keep(Registration(account.number, account.login, where, key, home, int(time.time())))
     return RedirectResponse(f"{request.scope.get('root_path', '')}/registered", 303)
@@ -72,9 +70,9 @@ def registered(request: Request) -> HTMLResponse:
     return render(request, "registered", None)
 
 
-def _form(request: Request, given: dict[str, str], trouble: str, status: int) -> HTMLResponse:
+def _form(request: Request, given: _Given, trouble: str = "") -> HTMLResponse:
     cookie, token = csrf.visit()
     content = {"given": given, "trouble": trouble, "visitor_token": token, "shortest": forms.SHORTEST_PASSWORD}
-    page = render(request, "register", None, status=status, **content)
+    page = render(request, "register", None, status=422 if trouble else 200, **content)
     csrf.remember(request, page, cookie)
     return page

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,6 +17,7 @@ from pipeline import places
 from pipeline.audit.dossier import gather, said_so_far
 from pipeline.cli import commands
 from pipeline.datasets.records import records_folder
+from pipeline.datasets.table import Table
 from pipeline.domain import RoundId
 from pipeline.mpc.engines.mp_spdz_workdir import MEMORY
 from pipeline.roles.card import WARNING
@@ -29,7 +31,8 @@ pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
 
 ASTER, BIRCH, ELM = HOSPITALS[0], HOSPITALS[1], HOSPITALS[4]
 
-Ask = Callable[..., object]
+Ask = Callable[..., Any]
+"""Its answer is JSON of the command's own form."""
 
 
 def asking(site: Site, hospital: str) -> TestClient:
@@ -101,9 +104,9 @@ def test_checked_records_are_told_what_the_command_tells_and_nothing_is_left(
         page = asking(town, BIRCH).post("/hospital/check/data", data=form(BIRCH, study=study, records="breast_cancer")).text
     finally:
         file.write_text(kept)
-    assert not told["passed"]  # type: ignore[index]
+    assert not told["passed"]
     assert "They would not pass." in page
-    for sentence in told["failures"].values():  # type: ignore[index]
+    for sentence in told["failures"].values():
         assert html.escape(sentence) in html.unescape(page) or sentence in html.unescape(page)
     assert left_behind(town) == before
 
@@ -114,8 +117,8 @@ def test_a_checked_model_is_told_what_the_command_tells_and_nothing_is_left(
     study, before = play.study.name, left_behind(town)
     told = command("model", "check", study, "--as", ASTER)
     page = html.unescape(asking(town, ASTER).post("/hospital/check/model", data=form(ASTER, study=study)).text)
-    assert [finding["sentence"] in page for finding in told["findings"]] == [True] * len(told["findings"])  # type: ignore[index]
-    assert ("Nothing here speaks against it." in page) is told["passed"]  # type: ignore[index]
+    assert [finding["sentence"] in page for finding in told["findings"]] == [True] * len(told["findings"])
+    assert ("Nothing here speaks against it." in page) is told["passed"]
     assert left_behind(town) == before
 
 
@@ -148,10 +151,10 @@ def test_uploaded_rows_are_predicted_as_by_the_command_with_card_and_warning_and
     told = command("predict", study, str(file), "--as", ASTER)
     upload = {"files": ("rows.csv", file.read_bytes(), "text/csv")}
     page = asking(town, ASTER).post("/hospital/predict/files", data=form(ASTER, study=study), files=upload).text
-    for answer in told["answers"]:  # type: ignore[index]
+    for answer in told["answers"]:
         cells = "".join(f'<td class="number">{percent(share)}</td>' for share in answer["shares"].values())
         assert f'<tr><th scope="row">{answer["record"]}</th><td>{answer["label"]}</td>{cells}</tr>' in page
-    card = told["card"]  # type: ignore[index]
+    card = told["card"]
     assert card["model"] == town.record(finished)["new_model"]
     for said in (WARNING, card["model"], card["transaction"], percent(card["accuracy"]), "Development chain", card["source"]):
         assert said in html.unescape(page)
@@ -164,12 +167,13 @@ def test_a_typed_row_is_predicted_as_by_the_command_and_a_wrong_one_told_by_its_
     town: Site, play: Play, finished: RoundId, command: Ask
 ) -> None:
     study, pages = play.study.name, asking(town, ASTER)
-    columns = play.study.source.columns  # type: ignore[attr-defined]
-    row = {column.name: round(column.mean, 3) for column in columns}
+    source = play.study.source
+    assert isinstance(source, Table)
+    row = {column.name: round(column.mean, 3) for column in source.columns}
     typed = list(map(str, row.values()))
     told = command("predict", study, "-", "--as", ASTER, text=json.dumps(row))
     page = pages.post("/hospital/predict/row", data=form(ASTER, study=study, cell=typed)).text
-    (answer,) = told["answers"]  # type: ignore[index]
+    (answer,) = told["answers"]
     assert f"<td>{answer['label']}</td>" in page
     assert percent(max(answer["shares"].values())) in page
     wrong = pages.post("/hospital/predict/row", data=form(ASTER, study=study, cell=["<b>x</b>", "", *typed[2:]]))

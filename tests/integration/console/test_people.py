@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from pipeline import identity
 from pipeline.chain.ledger import HospitalStatus
+from pipeline.consortium import Consortium
 from pipeline.domain import HospitalName
 from pipeline.errors import EvidenceRejected, Refused
 from pipeline.roles import enrolment
@@ -29,10 +30,7 @@ NEW = HospitalName("yarrow")
 
 @pytest.fixture(scope="module")
 def door(town: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    identity.create(town.settings.hospital(NEW), sharing=True)
-    credentials = town.settings.hospital(HospitalName("aster")) / "store-credentials.json"
-    (town.settings.hospital(NEW) / "store-credentials.json").write_bytes(credentials.read_bytes())
-    (town.settings.hospital(NEW) / "store-credentials.json").chmod(0o600)
+    enrolment.prepare(NEW, town.settings)
     with portal(tmp_path_factory.mktemp("door"), town.settings) as made:
         yield made
 
@@ -122,11 +120,7 @@ def test_a_new_hospital_comes_in_step_by_step(door: Portal, town: Site) -> None:
 
 def test_authorising_a_person_authorises_a_hospital_that_waits_on_the_ledger(door: Portal, town: Site) -> None:
     other = HospitalName("zinnia")
-    address = identity.create(town.settings.hospital(other), sharing=True).address
-    (town.settings.hospital(other) / "store-credentials.json").write_bytes(
-        (town.settings.hospital(HospitalName("aster")) / "store-credentials.json").read_bytes()
-    )
-    (town.settings.hospital(other) / "store-credentials.json").chmod(0o600)
+    address = enrolment.prepare(other, town.settings)
     enrolment.register(other, town.settings)
     member(door, town, "first@zinnia.org", other)
     assert town.ledger.hospital(address) is HospitalStatus.AUTHORISED
@@ -302,13 +296,12 @@ def test_every_action_is_a_line_that_nothing_changes(door: Portal, town: Site) -
 
 def test_a_hospital_that_took_another_key_meanwhile_is_asked_again(door: Portal, town: Site) -> None:
     assert send(door, filled(town, "late@cedar.org", "cedar"))[0] == 303
-    moved = {**town.members.hospitals, "cedar": identity.create(town.settings.home / "elsewhere").address}
-    renewed = town.members.model_copy(update={"hospitals": moved})
-    renewed.save(town.settings.consortium)
+    before = Consortium.load(town.settings.consortium)
+    before.with_hospital(HospitalName("cedar"), identity.create(town.settings.home / "elsewhere").address).save(town.settings.consortium)
     try:
         status, page = post(logged_in(door, "provider"), f"/wardround/people/{account('late@cedar.org').number}/authorise")
     finally:
-        town.members.save(town.settings.consortium)
+        before.save(town.settings.consortium)
     assert (status, "not of one hospital" in page) == (422, True)
     assert account("late@cedar.org").state == "waiting"
 

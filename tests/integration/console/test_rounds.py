@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.domain import RoundId, Verdict
+from plugins.console.people import Person
 from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
 from tests.support.consortia import Site
 
@@ -10,8 +11,8 @@ pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
 
 
 @pytest.mark.parametrize("who", [PROVIDER, AUDITOR, of_hospital("aster")], ids=lambda who: who.role)
-def test_everybody_sees_every_round_and_what_was_decided(town: Site, finished: RoundId, who: object) -> None:
-    pages = client(town.settings, who)  # type: ignore[arg-type]
+def test_everybody_sees_every_round_and_what_was_decided(town: Site, finished: RoundId, who: Person) -> None:
+    pages = client(town.settings, who)
     assert f'href="/rounds/{finished}"' in pages.get("/rounds").text
     page = pages.get(f"/rounds/{finished}").text
     record = town.record(finished)

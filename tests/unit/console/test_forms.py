@@ -101,7 +101,7 @@ def test_a_request_that_is_too_large_or_says_no_length_is_refused_before_it_is_r
     pages = client(settings_in(tmp_path), ASTER)
     large = pages.post("/hospital/predict/files", content=b"x", headers={"content-length": str(uploads.MOST_BYTES + 1)})
     assert large.status_code == 413
-    assert "above 32768 KiB" in large.text
+    assert "The files are larger than 32,768 KiB in all" in large.text
     assert pages.post("/hospital/check/data", content=b"x", headers={"content-length": str(1 << 20)}).status_code == 413
     assert pages.post("/hospital/predict/files", content=b"x", headers={"content-length": "-1"}).status_code == 413
     chunked = pages.post("/hospital/predict/files", content=iter([b"x"]), headers={"transfer-encoding": "chunked"})

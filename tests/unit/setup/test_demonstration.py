@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline import identity
 from pipeline.setup import demonstration
 from tests.support.installations import settings_in, study
 
@@ -23,7 +24,9 @@ def test_one_hospital_misbehaves_by_its_own_file_and_an_edited_file_is_kept(tmp_
 
 def test_records_are_dealt_once_and_never_over_a_hospital_s_own(tmp_path: Path) -> None:
     settings, studies = settings_in(tmp_path), {"breast_cancer": study()}
+    identity.create(settings.hospital("aster"))
     assert demonstration.deal_records(settings, studies) == []
+    assert not settings.hospital("birch").exists(), "a hospital whose key is elsewhere has its own records"
     records = settings.hospital("aster") / "data" / "records" / "breast_cancer" / "records.csv"
     assert len(records.read_text().splitlines()) > 20
     records.write_text("mended by the hospital\n")

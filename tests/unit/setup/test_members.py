@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from pipeline import identity
 from pipeline.consortium import Consortium, LedgerLocation
-from pipeline.domain import NodeName
+from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import Misconfigured
 from pipeline.setup import certificates, members
 from pipeline.store.policies import Policy
@@ -99,3 +101,18 @@ def test_a_new_node_s_ports_are_apart_from_all_others(tmp_path: Path, monkeypatc
     firsts = sorted([20_001, *(int(host.rpartition(":")[2]) for host in hosts)])
     assert all(after - before >= 20 or before == 20_001 for before, after in pairwise(firsts))
     assert not {20_001, 20_002, 20_003} & {first + offset for first in firsts[1:] for offset in range(20)}
+
+
+def test_a_hospital_whose_key_is_elsewhere_stays_a_member_and_set_up_makes_nothing_in_its_place(tmp_path: Path) -> None:
+    settings, everybody = settings_in(tmp_path), members.members({"study": study()})
+    members.create_actors(settings, everybody)
+    first = members.publish(settings, everybody, LEDGER, lambda name: "127.0.0.1:21000")
+    moved, key = everybody.hospitals[0], identity.create(tmp_path / "elsewhere").address
+    shutil.rmtree(settings.hospital(moved))
+    Consortium.change(settings.consortium, lambda found: found.with_hospital(moved, key).with_hospital(HospitalName("wren"), key))
+    here = members.of_this_machine(settings, everybody)
+    assert set(here.hospitals) == set(everybody.hospitals) - {moved}
+    members.create_actors(settings, here)
+    again = members.publish(settings, everybody, LEDGER, lambda name: "127.0.0.1:21000")
+    assert again.hospitals == {**first.hospitals, moved: key, "wren": key}
+    assert not settings.hospital(moved).exists()
