@@ -116,6 +116,11 @@ class Accounts:
             _save(fab, user, f"{email} cannot be your address here; give another one")
             return _account(user)
 
+    def knows_password(self, number: int, password: str) -> bool:
+        """Whether this is the account's present password."""
+        with _fab() as fab:
+            return bool(fab.check_password(_user(fab, number).username, password))
+
     def change_password(self, number: int, old: str, new: str) -> bool:
         """Set a new password; False unless the old one is right."""
         with _fab() as fab:

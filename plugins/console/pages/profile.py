@@ -8,8 +8,10 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.errors import EvidenceRejected, Refused
+from pipeline.roles import keys
 from plugins.console import forms, hospitals
-from plugins.console.access import Anyone
+from plugins.console import own as folders
+from plugins.console.access import Anyone, Hospital
 from plugins.console.csrf import OwnForm
 from plugins.console.page import render
 from plugins.console.state import Directory, Pace, People, Rounds, concerns
@@ -17,6 +19,13 @@ from plugins.console.state import Directory, Pace, People, Rounds, concerns
 router = APIRouter()
 
 Text = Annotated[str, Form()]
+
+
+_DONE = {
+    "details": "Your details were changed.",
+    "password": "Your password was changed.",
+    "key": "The hospital signs with a new key. Every other owner needs the new members' file, and all approve their studies again.",
+}
 
 
 class _Own:
@@ -41,7 +50,8 @@ class _Own:
             "key": key,
             "standing": standings.get(key) if key else None,
             "silent": silent,
-            "done": {"details": "Your details were changed.", "password": "Your password was changed."}.get(done, ""),
+            "here": hospital is not None and folders.folder(settings, self.who) is not None,
+            "done": _DONE.get(done, ""),
             "trouble": trouble,
             "shortest": forms.SHORTEST_PASSWORD,
         }
@@ -85,3 +95,19 @@ def change_password(own: Own, limits: Pace, old: Text = "", password: Text = "",
     except EvidenceRejected as error:
         return own.page(trouble=str(error))
     return own.after("password")
+
+
+@router.post("/profile/key", dependencies=[OwnForm])
+def rotate_key(who: Hospital, own: Own, limits: Pace, old: Text = "") -> Response:
+    """Move the hospital on to a fresh key where its folder lies here, for whoever knows the account's password too."""
+    limits.password(who.login)
+    name, settings = folders.name(who), own.index.settings
+    try:
+        if not own.accounts.knows_password(own.account.number, old):
+            raise EvidenceRejected("The present password is another one.")
+        if folders.folder(settings, who) is None:
+            raise Refused(f"the folder of {name} is not on this machine; type the command on the hospital's own")
+        keys.rotate_hospital_key(name, settings)
+    except (EvidenceRejected, Refused) as error:
+        return own.page(trouble=str(error))
+    return own.after("key")

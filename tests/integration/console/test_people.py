@@ -273,6 +273,21 @@ def test_a_person_changes_their_own_data_and_password(door: Portal, town: Site, 
     assert guesses == [422] * 3 + [429]
 
 
+def test_a_hospital_moves_on_to_a_new_key_by_its_persons_password(door: Portal, town: Site) -> None:
+    name = HospitalName("juniper")
+    before = enrolment.prepare(name, town.settings)
+    enrolment.register(name, town.settings)
+    person = member(door, town, "keeper@juniper.org", name)
+    assert post(person, "/wardround/profile/key", old="not my password")[0] == 422
+    assert post(person, "/wardround/profile/key", old=PASSWORD, hospital="aster")[0] == 422
+    assert enrolment.prepare(name, town.settings) == before
+    assert post(person, "/wardround/profile/key", old=PASSWORD)[1] == "/wardround/profile?done=key"
+    after = enrolment.prepare(name, town.settings)
+    assert after != before
+    assert Consortium.load(town.settings.consortium).hospital(name) == after
+    assert [town.ledger.hospital(key) for key in (before, after)] == [HospitalStatus.RETIRED, HospitalStatus.AUTHORISED]
+
+
 def test_every_action_is_a_line_that_nothing_changes(door: Portal, town: Site) -> None:
     member(door, town, "logged@aster.org")
     auditor = logged_in(door, "auditor")
