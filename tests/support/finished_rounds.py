@@ -235,6 +235,9 @@ class DictStore:
             for version, data in versions
         )
 
+    def list(self, bucket: str, prefix: str) -> tuple[ObjectInfo, ...]:
+        return tuple(item for item in self.history(bucket, prefix) if item.latest and not item.deleted)
+
     def folders(self, bucket: str, prefix: str) -> tuple[str, ...]:
         inside = {key.removeprefix(prefix) for within, key in self.objects if within == bucket and key.startswith(prefix)}
         return tuple(sorted({f"{prefix}{rest.partition('/')[0]}/" for rest in inside if "/" in rest}))

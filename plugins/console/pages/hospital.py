@@ -12,13 +12,14 @@ from fastapi.responses import HTMLResponse
 from pipeline.audit.dossier import Dossier, HospitalRow, said_so_far
 from pipeline.audit.report import REASONS
 from pipeline.domain import Verdict
-from plugins.console import own, studies
+from plugins.console import own, paging, studies
 from plugins.console.access import Hospital
 from plugins.console.page import render
 from plugins.console.state import Rounds
 
 router = APIRouter()
 
+_PAGE = 50
 _MOST_UNJUDGED = 10
 """Rounds without a model of which the page reads what the hospital said, newest first: each is a look into the store."""
 
@@ -37,7 +38,7 @@ class OwnRound:
 
 
 @router.get("/hospital")
-def mine(request: Request, who: Hospital, index: Rounds) -> HTMLResponse:
+def mine(request: Request, who: Hospital, index: Rounds, page: paging.PageNumber = None) -> HTMLResponse:
     """My rounds, newest first."""
     name, home, known = own.name(who), own.folder(index.settings, who), index.all()
     named = studies.of_hospital(index.settings, name)
@@ -60,6 +61,7 @@ def mine(request: Request, who: Hospital, index: Rounds) -> HTMLResponse:
         who,
         name=name,
         rounds=rounds,
+        rows=paging.page(rounds, page, _PAGE),
         accepted=judged.count(Verdict.ACCEPTED),
         judged=len(judged),
         docs=docs,

@@ -94,6 +94,9 @@ def test_whoever_registers_waits_and_cannot_log_in(door: Portal, town: Site) -> 
     found = account("waits@aster.org")
     assert (found.state, found.roles, found.active) == ("waiting", (), False)
     assert door.log_in("waits@aster.org") is None
+    assert door.manager.flask_app is not None
+    with door.manager.flask_app.app_context():
+        assert door.manager.security_manager.find_user("waits@aster.org").password.startswith("scrypt:"), "hashed by the framework"
     with sqlite3.connect(town.settings.home / "console" / "people.db") as file:
         assert PASSWORD not in "".join(file.iterdump())
     assert (town.settings.home / "console" / "people.db").stat().st_mode & 0o077 == 0
