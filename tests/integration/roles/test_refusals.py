@@ -395,6 +395,15 @@ def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_ot
     equivocation = site.audit(round_id).first_problem
     assert equivocation is not None
     assert NORTH in equivocation
+
+    following = play.open("after-the-suspension")
+    play.hospitals(following)
+    play.decide(following)
+    finalised = site.ledger.round(following).finalised
+    assert finalised is not None, "the other two are a majority of all three in every later round too"
+    assert len(site.ledger.signatures(finalised)) == 2
+    site.audits(following)
+
     late = site.node_sitting(play, round_id, EAST).desk
     late.board.say(
         round_id, signing.sign_vote(EAST, replace(result, verdicts=0), site.ledger.chain_id, late.ledger.contract, late.identity.key)
