@@ -60,9 +60,9 @@ class Site:
         """The ledger, as anybody reads it."""
         return self.evidence.ledger
 
-    @property
+    @cached_property
     def evidence(self) -> Evidence:
-        """Ledger and store, as an auditor reads them."""
+        """Ledger and store, as an auditor reads them; connected once, since tests ask while they wait."""
         return Evidence.open(self.settings)
 
     def rounds(self, study: str) -> list[RoundState]:
@@ -156,7 +156,7 @@ class Site:
 
     def await_task(self, run: str, task: str, *states: str, seconds: float = 120) -> None:
         """Wait until a task is in one of the states."""
-        until(lambda: self.tasks(run)[task]["state"] in states, seconds)
+        until(lambda: self.airflow.get(f"{run}/taskInstances/{task}").raise_for_status().json()["state"] in states, seconds)
 
     # ---------------------------------------------------------------- processes
 
@@ -180,7 +180,8 @@ def until(ask: Callable[[], T | None], seconds: float) -> T:
         if answer := ask():
             return answer
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
-        time.sleep(0.1)
+        # Each question costs the installation that is waited for.
+        time.sleep(0.3)
 
 
 def sent(outbox: Path) -> Sequence[tuple[int, str]]:
