@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import spu.libspu as libspu
+from runtime import libspu, load_compiler
 
 from pipeline.files import locked, write_secret
 
@@ -22,6 +22,7 @@ def executable(task: Mapping[str, Any], cached: Path) -> libspu.Executable:
 
 
 def _compile(task: Mapping[str, Any]) -> bytes:
+    load_compiler()
     import jax
     import numpy as np
     from spu.utils import frontend

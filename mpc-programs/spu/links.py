@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import spu.libspu as libspu
+from runtime import libspu
 
 _MEGABYTE = 1 << 20
 

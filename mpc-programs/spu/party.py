@@ -28,10 +28,9 @@ def main(results: IO[str]) -> None:
     task = json.loads(sys.stdin.buffer.readline())
     import numpy as np
     import shares
-    import spu.libspu as libspu
     from compiled import executable
     from links import connect
-    from spu import api
+    from runtime import api, libspu
 
     program = executable(task, Path(task["executable"]))
     report(results, {"ready": hashlib.sha256(program.SerializeToString()).hexdigest()})

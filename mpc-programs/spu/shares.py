@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import spu.libspu as libspu
+from runtime import libspu
 
 _REPLICATED = "aby3.AShr<FM64>"
 _PUBLIC = "Pub2k<FM64>"
