@@ -6,7 +6,9 @@ import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePosixPath
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -23,6 +25,18 @@ MAX_BYTES = 256 * 2**20
 
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"}
 _MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchObject", "404", "MethodNotAllowed", "405"}
+
+_ONE_AT_A_TIME = Lock()
+"""Clients may be used by many threads, a session's making of them may not."""
+
+
+@cache
+def _session() -> boto3.Session:
+    """One for all clients: each session reads the description of S3 for itself, which takes ten times as long as to make a client."""
+    session = boto3.Session()
+    # When an object was written is nobody's evidence, and reading it as a time is most of what a listing costs.
+    session._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+    return session
 
 
 @dataclass(frozen=True)
@@ -42,23 +56,21 @@ class Store:
     def __init__(self, endpoint: str, credentials: StoreCredentials) -> None:
         self.endpoint = endpoint
         self._actor = credentials.access_key
-        session = boto3.Session()
-        # When an object was written is nobody's evidence, and reading it as a time is most of what a listing costs.
-        session._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-        self._client: Any = session.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=credentials.access_key,
-            aws_secret_access_key=credentials.secret_key.text(),
-            config=Config(
-                connect_timeout=3,
-                read_timeout=30,
-                response_checksum_validation="when_required",  # every read is hashed here anyway
-                retries={"mode": "standard", "total_max_attempts": 4},
-                s3={"addressing_style": "path"},
-            ),
-        )
+        with _ONE_AT_A_TIME:
+            self._client: Any = _session().client(
+                "s3",
+                endpoint_url=endpoint,
+                region_name="us-east-1",
+                aws_access_key_id=credentials.access_key,
+                aws_secret_access_key=credentials.secret_key.text(),
+                config=Config(
+                    connect_timeout=3,
+                    read_timeout=30,
+                    response_checksum_validation="when_required",  # every read is hashed here anyway
+                    retries={"mode": "standard", "total_max_attempts": 4},
+                    s3={"addressing_style": "path"},
+                ),
+            )
 
     def put_once(self, bucket: str, key: str, data: bytes) -> ObjectRef:
         """Write `data` under `key` (which ends in its SHA-256) unless it is there already; raises EvidenceRejected when other bytes are."""
