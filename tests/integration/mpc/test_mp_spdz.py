@@ -35,8 +35,8 @@ OTHER_SHAPES = {
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> MpSpdz:
-    made = MpSpdz(replace(Settings.load(), cache=tmp_path_factory.mktemp("cache")))
+def engine() -> MpSpdz:
+    made = MpSpdz(Settings.load())
     assert made.problems() == ()
     return made
 
@@ -143,7 +143,8 @@ def test_a_model_of_the_largest_size_is_worked_through_in_parts(engine: MpSpdz, 
         assert (aggregated.total == total).all()
 
 
-def test_a_second_round_of_a_shape_does_not_compile_again(engine: MpSpdz, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_round_of_a_shape_does_not_compile_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = MpSpdz(replace(Settings.load(), cache=tmp_path / "cache"))
     task, payloads = random_round(LOGISTIC, seed=8)
     check(engine, "replicated-ring", task, payloads, tmp_path / "first")
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Case:
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """An honest run, which shows that the shim alone changes nothing."""
     folder = tmp_path_factory.mktemp("honest")
-    settings = replace(Settings.load(), cache=tmp_path_factory.mktemp("cache"))
+    settings = Settings.load()
     task, payloads = random_round(LOGISTIC, hospitals=3, samples=4)
     watched = [Deviant(settings, folder / str(party)) for party in range(NODES[request.param])]
     for outcome in outcomes_of(watched, request.param, task, payloads, make_parties(len(watched), folder)):
@@ -74,7 +74,7 @@ def test_one_altered_message_ends_every_honest_party(case: Case, deviating: int,
 
 
 def test_without_the_protocols_checks_an_altered_message_changes_the_result(tmp_path: Path) -> None:
-    settings = replace(Settings.load(), cache=tmp_path / "cache")
+    settings = Settings.load()
     task, payloads = random_round(LOGISTIC, samples=4)
     work = AggregateTask(task.hospitals, LOGISTIC)
     total, _ = reference.aggregate(work, payloads)

@@ -35,8 +35,8 @@ pytestmark = pytest.mark.mp_spdz
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return replace(Settings.load(), cache=tmp_path_factory.mktemp("cache"))
+def settings() -> Settings:
+    return Settings.load()
 
 
 @pytest.fixture(scope="session")
@@ -334,7 +334,7 @@ def test_a_party_with_another_task_does_not_start(engine: MpSpdz, tmp_path: Path
             looser = replace(task, rule=replace(task.rule, below_peers_percent=99))  # type: ignore[type-var,attr-defined]
             return super().verify(protocol, looser, components, party)  # type: ignore[arg-type]
 
-    other = Other(replace(Settings.load(), cache=tmp_path / "cache"))
+    other = Other(Settings.load())
     members = make_parties(3, tmp_path, deadline_seconds=60)
     said = messages(outcomes_of([engine, other, engine], "replicated-ring", task, payloads, members))
     # whoever compares first says so and leaves; the third may find them gone

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,8 @@ NETWORK = Network((3,), (Linear(2),))
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> MpSpdz:
-    return MpSpdz(replace(Settings.load(), cache=tmp_path_factory.mktemp("cache")))
+def engine() -> MpSpdz:
+    return MpSpdz(Settings.load())
 
 
 @pytest.mark.parametrize(("protocol", "party"), [(protocol, party) for protocol, nodes in NODES.items() for party in range(nodes)])

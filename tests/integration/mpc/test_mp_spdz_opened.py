@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,8 @@ pytestmark = pytest.mark.mp_spdz
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return replace(Settings.load(), cache=tmp_path_factory.mktemp("cache"))
+def settings() -> Settings:
+    return Settings.load()
 
 
 @pytest.mark.parametrize("profile", Profile)

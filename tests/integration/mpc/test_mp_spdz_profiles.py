@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,8 +23,8 @@ IMAGES = Network((2, 8, 8), (Conv2d(3, 3, padding=1), AvgPool2d(2), ReLU(), Conv
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return replace(Settings.load(), cache=tmp_path_factory.mktemp("cache"))
+def settings() -> Settings:
+    return Settings.load()
 
 
 def test_the_layout_of_few_rounds_gives_the_verdicts_of_the_reference(settings: Settings, tmp_path: Path) -> None:

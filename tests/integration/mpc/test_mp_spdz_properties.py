@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,8 +33,8 @@ def examples(few: int) -> settings:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return replace(Settings.load(), cache=tmp_path_factory.mktemp("cache"))
+def installation() -> Settings:
+    return Settings.load()
 
 
 @st.composite

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from tests.support.parties import deal
 @pytest.mark.mp_spdz
 @pytest.mark.parametrize("protocol", NODES)
 def test_mp_spdz_equals_the_reference_in_the_first_round_and_later(protocol: str, tmp_path: Path) -> None:
-    engine = MpSpdz(replace(Settings.load(), cache=tmp_path / "cache"))
+    engine = MpSpdz(Settings.load())
     for budget in (None, HONEST_NORM):
         _equals_the_reference(engine, protocol, NODES[protocol], budget, tmp_path / str(budget))
 
@@ -32,7 +31,7 @@ def test_a_node_that_projects_an_altered_component_ends_the_verification_at_ever
     dealt = deal(updates, 3)
     first = next(iter(updates))
     dealt[1] = {**dealt[1], first: {k: words + np.int64(k == 2) for k, words in dealt[1][first].items()}}
-    engine = MpSpdz(replace(Settings.load(), cache=tmp_path / "cache"))
+    engine = MpSpdz(Settings.load())
     outcomes = run_projected(engine, "replicated-ring", ProjectedTask(tuple(updates), None, SEED), updates, 3, tmp_path / "run", dealt)
     assert all(isinstance(outcome, EngineFailed) for outcome in outcomes)
     assert "altered components" in " ".join(map(str, outcomes))
