@@ -28,11 +28,12 @@ def top_bit(x, k, group=GROUP):
     return sint.conv(_top_bit(x, k, group))
 
 
-def outside(x, lowest, highest):
-    """1 where x lies outside [lowest, highest], for any x of the ring; 0 <= highest - lowest < 2^62."""
-    # whichever way a difference wraps, one of the two is negative
-    below, above = _top_bit(x - lowest, RING, GROUP), _top_bit(highest - x, RING, GROUP)
-    return sint.conv(below ^ above ^ (below & above))
+def outside(x, lowest, highest, k):
+    """1 where x lies outside [lowest, highest], for any x of the ring; 0 <= highest - lowest < 2^k, 0 < k < 63."""
+    far = _reaches(x - lowest, k)
+    # of what is not that far the lowest bits are all there is
+    above = _top_bit(highest - x, k + 1, GROUP)
+    return sint.conv(_either(far, above))
 
 
 def is_zero(x, bound):
@@ -44,14 +45,17 @@ def narrow(x, bits, rectify, bound):
     """floor(x / 2^bits), and with `rectify` its maximum with 0; |x| <= bound < 2^62."""
     if bits >= width(bound) - 1:
         # nothing is left but the sign
-        return 0 * x if rectify else -negative(x, bound)
-    floor = _floor(x, bits, width(bound)) if bits else x
-    return floor - negative(x, bound) * floor if rectify else floor
+        return sint(0, size=x.size) if rectify else -negative(x, bound)
+    if not bits:
+        return x - negative(x, bound) * x if rectify else x
+    found = guess(x, bits, width(bound))
+    floor = found - top_bit(x - found * (1 << bits), bits + 1)
+    return floor - negative(found - 1, left(bits, bound)) * floor if rectify else floor
 
 
-def _floor(x, bits, k):
-    found = guess(x, bits, k)
-    return found - top_bit(x - found * (1 << bits), bits + 1)
+def left(bits, bound):
+    """Bound of a guess less 1: where it is negative, the floor is not positive, and elsewhere not negative."""
+    return (bound >> bits) + 2
 
 
 def guess(x, bits, k):
@@ -64,14 +68,31 @@ def guess(x, bits, k):
 
 
 def _top_bit(x, k, group):
-    # two summands cost a message and save the adders that three or four components need
-    u, v = (list(row) for row in zip(*x.split_to_n_summands(k, 2), strict=True))
-    if k == 1:
-        return u[0] ^ v[0]
-    groups = [
-        _group(u[first : min(first + group, k - 1)], v[first : min(first + group, k - 1)], first > 0) for first in range(0, k - 1, group)
-    ]
-    return u[-1] ^ v[-1] ^ tree_reduce(_after, groups)[1]
+    u, v = _summands(x, k)
+    return u[-1] ^ v[-1] ^ _carry(u[:-1], v[:-1], group) if k > 1 else u[0] ^ v[0]
+
+
+def _reaches(x, k):
+    """1 where a bit of x from k on is 1, without the carries there: where no bit of a sum is 1, one summand's bit is carried on."""
+    u, v = _summands(x, RING)
+    either = [i ^ j for i, j in zip(u, v, strict=True)]
+    carried = [_carry(u[:k], v[:k], GROUP), *(differ ^ (i & j) for differ, i, j in zip(either[k:-1], u[k:-1], v[k:-1], strict=True))]
+    return tree_reduce(_either, [differ ^ carry for differ, carry in zip(either[k:], carried, strict=True)])
+
+
+def _either(i, j):
+    return i ^ j ^ (i & j)
+
+
+def _summands(x, k):
+    # two cost a message and save the adders that three or four components need
+    return (list(row) for row in zip(*x.split_to_n_summands(k, 2), strict=True))
+
+
+def _carry(u, v, group):
+    """What is carried out of the highest position."""
+    firsts = range(0, len(u), group)
+    return tree_reduce(_after, [_group(u[first : first + group], v[first : first + group], first > 0) for first in firsts])[1]
 
 
 def _group(u, v, propagates):

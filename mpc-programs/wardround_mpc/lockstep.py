@@ -59,10 +59,12 @@ def _answers(requests, joint):
     guesses = [bits.guess(each.x, each.bits, bits.width(each.bound)) if _is_guessed(each) else None for each in requests]
     looked_up = []
     for request, guess in zip(requests, guesses, strict=True):
-        if guess is not None:
-            looked_up.append((request.x - guess * (1 << request.bits), request.bits + 1))
-        if guess is None or request.rectify:
+        if guess is None:
             looked_up.append((request.x, bits.width(request.bound)))
+            continue
+        looked_up.append((request.x - guess * (1 << request.bits), request.bits + 1))
+        if request.rectify:
+            looked_up.append((guess - 1, bits.width(bits.left(request.bits, request.bound))))
     signs = iter(_signs(looked_up, joint))
     return [_answer(request, guess, signs) for request, guess in zip(requests, guesses, strict=True)]
 
@@ -82,7 +84,7 @@ def _answer(request, guess, signs):
     if not request.bits:
         return request.x - negative * request.x if request.rectify else request.x
     # nothing is left but the sign
-    return 0 * negative if request.rectify else -negative
+    return sint(0, size=negative.size) if request.rectify else -negative
 
 
 def _signs(asked, joint):

@@ -94,7 +94,7 @@ class Updates:
     def _compared_values(self, own):
         """Both sides of every range; and of two updates' coordinates whether the first is not larger, of each whether it is negative."""
         asked = []
-        for array, _, lowest, highest in self.inputs.of_updates + self.inputs.of_samples:
+        for array, _, lowest, highest, _ in self.inputs.of_updates + self.inputs.of_samples:
             values = array.get_vector()
             asked += [Sign(values - lowest, RING), Sign(highest - values, RING)]
         gaps = [own[i] - own[j] - 1 for i, j in self.pairs]
@@ -104,11 +104,11 @@ class Updates:
         """Per range and hospital the numbers found below, and those found above."""
         marks = iter(marks)
         return [
-            [concatenated([own.sum() for own in parts(next(marks) + next(marks), self.n, per)]) for _, per, _, _ in kind]
+            [concatenated([own.sum() for own in parts(next(marks) + next(marks), self.n, per)]) for _, per, *_ in kind]
             for kind in (self.inputs.of_updates, self.inputs.of_samples)
         ]
 
-    def _count_outside(self, array, per, low, high):
+    def _count_outside(self, array, per, low, high, bits):
         """Per hospital, of its `per` values, where they do not fit one step; as many hospitals at once as do."""
         found, at_once = sint.Array(self.n), self.task.hospitals_at_once(per)
         found.assign_all(0)
@@ -116,7 +116,7 @@ class Updates:
         @for_range(self.n // at_once)
         def _(group):
             def step(start, size):
-                marks = outside(array.get_vector(group * (at_once * per) + start, size), low, high)
+                marks = outside(array.get_vector(group * (at_once * per) + start, size), low, high, bits)
                 if at_once == 1:
                     found[group] += marks.sum()
                 else:
