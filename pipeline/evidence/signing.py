@@ -223,7 +223,7 @@ def _check_signature(message: SignableMessage, signature: str, address: Address,
     try:
         signer = _recovered(message, signature)
     except ValueError as error:
-        raise EvidenceRejected(f"{what}: got a malformed signature ({error}), want 65 bytes by {address}") from error
+        raise EvidenceRejected(f"{what}: got a malformed signature, want 65 bytes by {address}") from error
     if signer != address:
         raise EvidenceRejected(f"{what}: got a signature by {signer}, want one by {address}")
 

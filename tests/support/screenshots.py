@@ -15,6 +15,7 @@ from pipeline.secret import Secret
 from pipeline.settings import PROJECT
 from pipeline.setup.airflow import AUDITOR, PROVIDER, password_file
 from plugins.console.app import create_app
+from plugins.console.own import LONGEST_SECONDS
 from tests.support.browser import WIDTHS, chromium, log_in, register
 from tests.support.pages import routes
 from tests.support.site import Site
@@ -114,17 +115,18 @@ def _auditor(site: Site, browser: Browser) -> None:
 
 def _hospital(site: Site, browser: Browser) -> None:
     camera, page = _Camera(site.console, _HOSPITAL), _person(site, browser, f"hospital-{_HOSPITAL}")
+    page.set_default_timeout(1000 * LONGEST_SECONDS)
     camera.every_page(page, _paths(site))
     for button, name in (("Check the records", "check-records"), ("Check the model", "check-model")):
         page.goto(f"{site.console}/hospital/check")
         page.get_by_role("button", name=button).click()
-        page.get_by_role("heading", name="for").wait_for(timeout=120_000)
+        page.get_by_role("heading", name="for").wait_for()
         camera.take(page, name)
     for file, name in ((records_folder(site.settings.hospital(_HOSPITAL), _STUDY) / "records.csv", "answers"), (Path(__file__), "refused")):
         page.goto(f"{site.console}/hospital/predict")
         page.locator("#files").set_input_files(file)
         page.get_by_role("button", name="Predict these records").click()
-        page.get_by_role("heading", name="nswer").wait_for(timeout=120_000)
+        page.get_by_role("heading", name="nswer").wait_for()
         camera.take(page, f"predict-{name}")
 
 

@@ -24,6 +24,7 @@ from pipeline.setup import demonstration, ledger, members, store
 from pipeline.setup.up import load_studies
 from pipeline.store.objects import Store
 from plugins.console.accounts import Accounts
+from plugins.console.own import LONGEST_SECONDS
 from plugins.console.page import percent
 from tests.support.browser import PASSWORD, chromium
 from tests.support.console import of_hospital, served
@@ -146,6 +147,7 @@ def test_a_picture_is_answered_in_the_browser_by_the_model_that_the_ledger_has(t
     too_large.write_bytes(picture.read_bytes() + bytes(33 << 20))
     with served(town.settings, of_hospital(NEW)) as address, chromium() as browser:
         page = browser.new_page()
+        page.set_default_timeout(1000 * LONGEST_SECONDS)
         ask(page, address, picture)
         answer = page.get_by_role("row", name="ray.png")
         expect(answer).to_contain_text(said.label, timeout=60_000)
