@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import yaml
 
@@ -158,11 +159,22 @@ class Site:
 
     def kill_anvil(self) -> None:
         """kill -9 of anvil; the development chain starts it again."""
-        psutil.Process(int((self.settings.home / "chain" / "anvil.pid").read_text())).kill()
+        psutil.Process(self._anvil()).kill()
+
+    def pass_deadline(self, round_id: RoundId) -> None:
+        """Set the development chain's clock, as its operator can, beyond the time at which anybody may abort the round."""
+        late = self.ledger.round(round_id).opened.result_deadline - self.ledger.block_time() + 1
+        command = psutil.Process(self._anvil()).cmdline()
+        port = command[command.index("--port") + 1]
+        call = {"jsonrpc": "2.0", "id": 1, "method": "evm_increaseTime", "params": [late]}
+        httpx.post(f"http://127.0.0.1:{port}", json=call, trust_env=False).raise_for_status()
 
     def stop(self) -> None:
         """End every process of the installation."""
         self.manager.stop()
+
+    def _anvil(self) -> int:
+        return int((self.settings.home / "chain" / "anvil.pid").read_text())
 
     def _write(self, name: str, changes: Mapping[str, Any]) -> Path:
         path = self.settings.studies / f"{name}.yaml"

@@ -164,7 +164,8 @@ class MpSpdz(Engine):
                 # no_memory_output: the engine would write every share of the run to disk as it ends
                 # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
                 options = ["-p", str(party.index), "-ip", "hosts", "-b", _BATCH[protocol], "-E", "64", "-o", "no_memory_output"]
-                meeting.agree({"program": bytecode.name})
+                # the engine compares what it loads too, but does not say whose differs
+                meeting.agree({"program": programs.bytecode_digest(bytecode)})
                 ended = _together(meeting, [str(self._binary(protocol)), *options, program], folder, bytecode, end)
                 return shares.decode_output(folder / "Player-Data", party.index, outputs), ended.stats
 

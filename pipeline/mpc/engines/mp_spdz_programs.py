@@ -75,6 +75,11 @@ def compiled(name: str, task: Mapping[str, Any], *, installation: Path, cache: P
     return folder
 
 
+def bytecode_digest(folder: Path) -> Sha256:
+    """SHA-256 over the name of what `compiled` gave and over its bytecode; the schedules name folders of this machine."""
+    return digest({folder.name: {file.name: sha256(file.read_bytes()) for file in (folder / "Bytecode").iterdir()}})
+
+
 def _compile(source: Path, task: bytes, folder: Path, installation: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".compiling-"))
     try:

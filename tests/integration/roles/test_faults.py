@@ -13,11 +13,8 @@ import pytest
 from pipeline import places
 from pipeline.domain import Kind, NodeName, RoundId, RoundStatus
 from pipeline.errors import EngineFailed, Refused, RoundAborted, Unavailable
-from pipeline.mpc.engines import engine
 from pipeline.mpc.journal import Journal
-from pipeline.roles import node as node_steps
 from tests.support.consortia import HOSPITALS, NODES, Site, engine_parties
-from tests.support.deviant import Deviant
 from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.minio, pytest.mark.anvil]
@@ -43,30 +40,6 @@ def below_quorum(site: Site) -> tuple[Play, RoundId]:
     play = site.play("below_quorum", **_EXPIRING)
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:2])
-    return play, round_id
-
-
-@pytest.fixture(scope="module")
-def broken_off(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Play, RoundId]:
-    """A round under MP-SPDZ in whose verification one node's party is killed; its deadline passes while other tests run."""
-    play = site.play("broken_off", engine="mp-spdz", protocol="replicated-ring", **_EXPIRING)
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
-    killed, errors = Deviant(site.settings, tmp_path_factory.mktemp("killed"), "kill", 40), []
-    engines = iter([killed])
-
-    def verify(name: NodeName) -> None:
-        with pytest.raises(EngineFailed) as caught:
-            play.node("verify", round_id, name)
-        errors.append(str(caught.value))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(node_steps, "engine", lambda *arguments: next(engines, None) or engine(*arguments))
-        play.each(verify)
-    assert killed.did
-    assert sum("the engine was killed by signal 9" in words for words in errors) == 3, errors
-    assert sum(words.startswith("node ") for words in errors) == 2
     return play, round_id
 
 
@@ -102,13 +75,6 @@ def restarted(play: Play, step: str, round_id: RoundId) -> int:
 
     play.each(take)
     return len(failures)
-
-
-@pytest.mark.mp_spdz
-def test_a_round_in_whose_verification_a_party_was_killed_is_refused_its_aggregate(broken_off: tuple[Play, RoundId]) -> None:
-    play, round_id = broken_off
-    with pytest.raises(RoundAborted, match="has not verified"):
-        play.node("aggregate", round_id, NORTH)
 
 
 @pytest.mark.spu
@@ -183,17 +149,3 @@ def test_a_round_that_misses_a_node_is_aborted_by_the_next_one(site: Site, short
     with pytest.raises(RoundAborted):
         play.provider("finalise", round_id)
     site.audits(round_id)
-
-
-@pytest.mark.mp_spdz
-def test_after_a_round_that_a_party_broke_off_the_next_one_ends_with_a_model(site: Site, broken_off: tuple[Play, RoundId]) -> None:
-    play, round_id = broken_off
-    while site.ledger.block_time() <= site.ledger.round(round_id).opened.result_deadline:
-        time.sleep(0.2)
-    following = play.round("next")
-    assert site.transactions("broken_off") == [
-        *((kind, round_id) for kind in ("opened", "committed", "aborted")),
-        *((kind, following) for kind in ("opened", "committed", "finalised")),
-    ]
-    site.audits(following)
-    assert not [file for name in play.study.nodes for file in site.settings.node(name).rglob("run-*")]
