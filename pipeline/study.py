@@ -173,7 +173,7 @@ class Study(_Model):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "study"
-            raise InvalidStudy(str(path), where, first["input"], first["msg"]) from error
+            raise InvalidStudy(str(path), where, first["input"], first["msg"].removeprefix("Input should be ")) from error
         _check(study, str(path))
         return study
 

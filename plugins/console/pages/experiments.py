@@ -16,7 +16,7 @@ from plugins.console import study_files
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
 from plugins.console.page import render
-from plugins.console.state import Rounds
+from plugins.console.state import Rounds, concerns
 
 router = APIRouter()
 
@@ -28,10 +28,12 @@ class _Asked:
 
     def __init__(
         self,
+        request: Request,
         base: Annotated[str, Form(max_length=64)],
         name: Annotated[str, Form(max_length=64)],
         fields: Annotated[str, Form(max_length=20_000)],
     ) -> None:
+        concerns(request, f"{name} from {base}")
         self.base, self.name, self.fields = base, name.strip(), fields
 
 

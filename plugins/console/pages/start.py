@@ -16,7 +16,7 @@ from plugins.console import airflow_session, study_files
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
 from plugins.console.page import render
-from plugins.console.state import Rounds
+from plugins.console.state import Rounds, concerns
 
 router = APIRouter()
 
@@ -39,6 +39,7 @@ def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
 def start(request: Request, who: Provider, index: Rounds, study: StudyName, rounds: Annotated[int, Form(ge=1, le=_MOST)] = 1) -> Response:
     """Trigger the study's DAG as this person; the number of rounds is all that goes with it."""
     dag = f"round_{_study(index.settings, study).name}"
+    concerns(request, f"{study}, rounds: {rounds}")
     run = airflow_session.of(request, index.settings).trigger(dag, rounds)
     query = urlencode({"study": study, "run": run, "rounds": rounds})
     return RedirectResponse(f"{request.scope.get('root_path', '')}/start/runs?{query}", 303)
