@@ -124,7 +124,7 @@ def open_sum(
     for sums in _sums(components, accepted, own, length):
         for component, words in sums.items():
             digests[component].append(component_digest(words))
-        blocks.append({component: kept.keep(words) for component, words in sums.items()})
+        blocks.append({component: kept.keep([words]) for component, words in sums.items()})
     said = exchange.say(Sums(tuple(accepted), {component: tuple(found) for component, found in digests.items()}))
     agreement = agree(said, nodes)
     if me in agreement.deviating:

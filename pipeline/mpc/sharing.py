@@ -6,7 +6,7 @@ Source: Araki et al. 2016 (n = 3), Dalskov et al. 2021 (n = 4), both for one cor
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,23 @@ def held_by(node: int, nodes: int) -> tuple[int, ...]:
 def component_digest(component: Vector) -> Sha256:
     """SHA-256 of a component's little-endian words."""
     return sha256(component.astype("<i8", copy=False).tobytes())
+
+
+class Digested:
+    """Hands on the pieces of a component, and knows `component_digest` of all that went through."""
+
+    def __init__(self, pieces: Iterable[Vector]) -> None:
+        self._pieces, self._hash = pieces, hashlib.sha256()
+
+    def __iter__(self) -> Iterator[Vector]:
+        for words in self._pieces:
+            self._hash.update(words.astype("<i8", copy=False).tobytes())
+            yield words
+
+    @property
+    def digest(self) -> Sha256:
+        """SHA-256 so far."""
+        return Sha256(self._hash.hexdigest())
 
 
 def reconstruct(components: Mapping[int, Vector], nodes: int) -> Vector:

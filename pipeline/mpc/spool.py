@@ -1,13 +1,14 @@
-"""Vectors that need not fit into memory: one unnamed file that is gone with the process, whatever ends it."""
+"""Where a node keeps what it takes in: in memory, or in unnamed files that are gone with the process, whatever ends it."""
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -20,6 +21,28 @@ class Part(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, piece: slice, /) -> Vector: ...
+
+
+class Keeper(Protocol):
+    """Keeps vectors that come in pieces, and has room for one sealed envelope at a time."""
+
+    def keep(self, pieces: Iterable[Vector]) -> Part:
+        """Take a vector piece by piece; what is returned reads it."""
+
+    def scratch(self) -> AbstractContextManager[BinaryIO]:
+        """An empty file until the end of the block."""
+
+
+class Memory:
+    """Keeps vectors as they are."""
+
+    def keep(self, pieces: Iterable[Vector]) -> Part:
+        """One vector of all pieces."""
+        return np.concatenate(list(pieces))
+
+    def scratch(self) -> AbstractContextManager[BinaryIO]:
+        """A buffer."""
+        return io.BytesIO()
 
 
 class Spooled:
@@ -38,19 +61,25 @@ class Spooled:
 
 
 class Spool:
-    """An unnamed file of vectors."""
+    """Keeps vectors one after the other in an unnamed file of `folder`."""
 
-    def __init__(self, handle: int) -> None:
-        self._handle, self._end = handle, 0
+    def __init__(self, folder: Path, handle: int) -> None:
+        self._folder, self._handle, self._end = folder, handle, 0
 
-    def keep(self, words: Vector) -> Spooled:
-        """Write a vector; what is returned reads it."""
-        data = memoryview(words.astype("<i8", copy=False).tobytes())
-        start, self._end = self._end, self._end + len(data)
-        written = 0
-        while written < len(data):
-            written += os.pwrite(self._handle, data[written:], start + written)
-        return Spooled(self._handle, start, len(words))
+    def keep(self, pieces: Iterable[Vector]) -> Spooled:
+        """Write a vector piece by piece."""
+        start, length = self._end, 0
+        for words in pieces:
+            data = memoryview(words.astype("<i8", copy=False).tobytes())
+            length, written = length + len(words), 0
+            while written < len(data):
+                written += os.pwrite(self._handle, data[written:], self._end + written)
+            self._end += len(data)
+        return Spooled(self._handle, start, length)
+
+    def scratch(self) -> AbstractContextManager[BinaryIO]:
+        """A further unnamed file."""
+        return tempfile.TemporaryFile(dir=self._folder)
 
 
 @contextmanager
@@ -58,4 +87,4 @@ def spool(folder: Path) -> Iterator[Spool]:
     """A spool in the private `folder` until the end of the block."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
-        yield Spool(file.fileno())
+        yield Spool(folder, file.fileno())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement
@@ -35,6 +35,12 @@ class Board:
         if max_bytes is None:
             return self.store.get(place.bucket, place.key(digest), digest)
         return self.store.get(place.bucket, place.key(digest), digest, max_bytes=max_bytes)
+
+    def save(self, place: Place, digest: Sha256, file: BinaryIO, max_bytes: int) -> int:
+        """Like `fetch`, but into the empty `file`, to be read from its start; the size."""
+        size = self.store.save(place.bucket, place.key(digest), digest, file, max_bytes=max_bytes)
+        file.seek(0)
+        return size
 
     def digests(self, place: Place) -> tuple[Sha256, ...]:
         """Digests of everything in a place."""

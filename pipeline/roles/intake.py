@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from nacl.public import PrivateKey
@@ -18,17 +20,13 @@ from pipeline.mpc.engines.base import Components, Payload
 from pipeline.mpc.exchange import Inventory, Loan
 from pipeline.mpc.journal import Journal
 from pipeline.mpc.manifest import Manifest
-from pipeline.mpc.sharing import Vector, component_digest, held_by
-from pipeline.mpc.spool import Part
+from pipeline.mpc.sharing import Digested, Vector, held_by
+from pipeline.mpc.spool import Keeper, Part
+from pipeline.places import Place
 from pipeline.roles.desk import Sitting
 
 Held = dict[HospitalName, dict[int, Part]]
 """Hospital to component index to words."""
-
-
-def in_memory(words: Vector) -> Part:
-    """Keep a component as it is."""
-    return words
 
 
 @dataclass(frozen=True)
@@ -127,16 +125,14 @@ class Inputs:
         return {hospital: {index: part[:] for index, part in parts.items()} for hospital, parts in self.components.items()}
 
 
-def agree(
-    sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal, deadline: float, keep: Callable[[Vector], Part] = in_memory
-) -> Inputs:
+def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal, deadline: float, keeper: Keeper) -> Inputs:
     """Open, lend and borrow components until all nodes sign one input set; raises RoundAborted when they do not."""
     desk, me = sitting.desk, NodeName(sitting.desk.identity.name)
     nodes, order = desk.study.nodes, tuple(taken.manifests)
     held: Held = {}
     for hospital in order:
-        if opened := _open_own(sitting, hospital, taken.manifests[hospital], key):
-            held[hospital] = {index: keep(part) for index, part in opened.items()}
+        if opened := _open_own(sitting, hospital, taken.manifests[hospital], key, keeper):
+            held[hospital] = opened
     said = say_once(sitting, journal, Kind.INVENTORY, exchange.inventory_body({hospital: tuple(parts) for hospital, parts in held.items()}))
     _still_held(sitting, said, held, taken)
     inventories: dict[NodeName, Inventory] = {}
@@ -154,8 +150,8 @@ def agree(
     inputs = {hospital: taken.digests[hospital] for hospital in order if hospital not in absent}
     for loan in loans:
         if loan.needy == me and loan.hospital in inputs:
-            component = _borrow(sitting, loan, taken.manifests[loan.hospital], key, deadline)
-            held.setdefault(loan.hospital, {})[loan.component] = keep(component)
+            component = _borrow(sitting, loan, taken.manifests[loan.hospital], key, deadline, keeper)
+            held.setdefault(loan.hospital, {})[loan.component] = component
     mine = say_once(sitting, journal, Kind.INPUT_SET, inputs)
     if mine != inputs:
         raise RoundAborted(f"round {sitting.round_id}: {me} signed another input set before; what it sees now does not give that one")
@@ -185,18 +181,37 @@ def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
     raise EvidenceRejected(f"round {sitting.round_id}: got no list of manifests under the ledger's commit root {sitting.commit_root[:16]}")
 
 
-def _open_own(sitting: Sitting, hospital: HospitalName, manifest: Manifest, key: PrivateKey) -> dict[int, Vector]:
+def _open_own(sitting: Sitting, hospital: HospitalName, manifest: Manifest, key: PrivateKey, keeper: Keeper) -> dict[int, Part]:
     """The components of this node's envelope that fit the manifest; none when the envelope is missing or wrong."""
-    desk, me = sitting.desk, NodeName(sitting.desk.identity.name)
-    nodes = desk.study.nodes
-    indices = held_by(nodes.index(me), len(nodes))
-    sealed = manifest.envelopes[me]
+    me, nodes = NodeName(sitting.desk.identity.name), sitting.desk.study.nodes
     try:
-        data = desk.board.fetch(places.envelope(sitting.round_id, hospital, me), sealed.sha256, sealed.size)
-        parts = envelope.unseal(data, indices, manifest.length, sitting.context, hospital, me, key)
+        place = places.envelope(sitting.round_id, hospital, me)
+        return _opened(sitting, place, manifest.envelopes[me].sha256, held_by(nodes.index(me), len(nodes)), hospital, manifest, key, keeper)
     except Rejected:
         return {}
-    return {index: part for index, part in parts.items() if component_digest(part) == manifest.components[index]}
+
+
+def _opened(
+    sitting: Sitting,
+    place: Place,
+    digest: Sha256,
+    indices: tuple[int, ...],
+    hospital: HospitalName,
+    manifest: Manifest,
+    key: PrivateKey,
+    keeper: Keeper,
+) -> dict[int, Part]:
+    """Of an envelope's components those that fit the manifest, opened piece by piece; raises Rejected when the envelope does not."""
+    me, found = NodeName(sitting.desk.identity.name), dict[int, Part]()
+    with keeper.scratch() as file:
+        size = sitting.desk.board.save(place, digest, file, envelope.sealed_size(len(indices), manifest.length))
+        pieces = envelope.opened(file, size, indices, manifest.length, sitting.context, hospital, me, key)
+        for index, own in groupby(pieces, key=itemgetter(0)):
+            component = Digested(words for _, words in own)
+            kept = keeper.keep(component)
+            if component.digest == manifest.components[index]:
+                found[index] = kept
+    return found
 
 
 def _still_held(sitting: Sitting, said: Mapping[str, Any], held: Held, taken: Committed) -> None:
@@ -215,21 +230,16 @@ def _lend(sitting: Sitting, loan: Loan, component: Vector) -> None:
     sitting.desk.board.post(places.resealed(sitting.round_id, loan.holder, loan.needy), data)
 
 
-def _borrow(sitting: Sitting, loan: Loan, manifest: Manifest, key: PrivateKey, deadline: float) -> Vector:
-    board = sitting.desk.board
+def _borrow(sitting: Sitting, loan: Loan, manifest: Manifest, key: PrivateKey, deadline: float, keeper: Keeper) -> Part:
     place = places.resealed(sitting.round_id, loan.holder, loan.needy)
-    size = envelope.sealed_size(1, manifest.length)
     while time.monotonic() < deadline:
-        for digest in board.digests(place):
+        for digest in sitting.desk.board.digests(place):
             try:
-                data = board.fetch(place, digest, size)
-                part = envelope.unseal(data, (loan.component,), manifest.length, sitting.context, loan.hospital, loan.needy, key)[
-                    loan.component
-                ]
+                found = _opened(sitting, place, digest, (loan.component,), loan.hospital, manifest, key, keeper)
             except Rejected:
                 continue
-            if component_digest(part) == manifest.components[loan.component]:
-                return part
+            if loan.component in found:
+                return found[loan.component]
         time.sleep(0.2)
     raise RoundAborted(
         f"round {sitting.round_id}: {loan.holder} says that it holds component {loan.component} of {loan.hospital} but did not lend it"

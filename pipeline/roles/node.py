@@ -23,10 +23,10 @@ from pipeline.mpc import rule, strikes
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import AggregateTask, Components, Party, VerifyTask
 from pipeline.mpc.journal import Commit, Journal
-from pipeline.mpc.spool import spool
+from pipeline.mpc.spool import Keeper, Memory, spool
 from pipeline.roles import equivocation, large
 from pipeline.roles.desk import Desk, Sitting, node_desk
-from pipeline.roles.intake import Inputs, agree, committed, in_memory
+from pipeline.roles.intake import Inputs, agree, committed
 from pipeline.roles.lineage import Lineage, global_model, lineage
 from pipeline.roles.parameters import rule_parameters
 from pipeline.secret import Secret
@@ -133,8 +133,8 @@ def _inputs(sitting: Sitting, past: Lineage) -> Iterator[Inputs]:
     taken = committed(sitting, past.quarantined)
     with spool(desk.identity.home / "work") as file:
         # a large model's components of all hospitals do not fit into memory
-        keep = file.keep if desk.study.mode == "large" else in_memory
-        yield agree(sitting, taken, _private_key(sitting), _journal(desk), _deadline(sitting), keep)
+        keeper: Keeper = file if desk.study.mode == "large" else Memory()
+        yield agree(sitting, taken, _private_key(sitting), _journal(desk), _deadline(sitting), keeper)
 
 
 def _open(sitting: Sitting, accepted: tuple[HospitalName, ...], inputs: Inputs, journal: Journal, commit: Commit) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
 from threading import Lock
-from typing import Any
+from typing import Any, BinaryIO
 
 import boto3
 from botocore.config import Config
@@ -23,6 +24,7 @@ from pipeline.identity import StoreCredentials
 MAX_BYTES = 256 * 2**20
 """Largest object that is read unless the caller says otherwise; a sealed vector of the largest model fits."""
 
+_CHUNK = 1 << 20
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"}
 _MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchObject", "404", "MethodNotAllowed", "405"}
 
@@ -94,6 +96,16 @@ class Store:
         """Read the current (or the named) version; raises EvidenceRejected naming an object that does not fit, ObjectMissing."""
         return self._read(bucket, key, sha256, version_id, max_bytes)[0]
 
+    def save(self, bucket: str, key: str, sha256: Sha256, file: BinaryIO, *, max_bytes: int) -> int:
+        """Append the current version to `file`, never all of it in memory; its size; raises as `get` does, and then it means nothing."""
+        name, digest, size = f"{bucket}/{key}", hashlib.sha256(), 0
+        with self._opened(bucket, key, sha256, None, max_bytes) as (body, version):
+            while chunk := body.read(_CHUNK):
+                digest.update(chunk)
+                size += file.write(chunk)
+        _fits(name, version, digest.hexdigest(), sha256)
+        return size
+
     def read(self, ref: ObjectRef, *, max_bytes: int = MAX_BYTES) -> bytes:
         """Read the very version that `ref` names, with the checks of `get`."""
         data = self.get(ref.bucket, ref.key, ref.sha256, version_id=ref.version_id, max_bytes=max_bytes)
@@ -124,6 +136,14 @@ class Store:
         return ObjectRef(bucket, key, version, digest, size)
 
     def _read(self, bucket: str, key: str, digest: Sha256, version_id: str | None, max_bytes: int) -> tuple[bytes, str]:
+        with self._opened(bucket, key, digest, version_id, max_bytes) as (body, version):
+            data = body.read(max_bytes + 1)
+        _fits(f"{bucket}/{key}", version, sha256_of(data), digest)
+        return data, version
+
+    @contextmanager
+    def _opened(self, bucket: str, key: str, digest: Sha256, version_id: str | None, max_bytes: int) -> Iterator[tuple[Any, str]]:
+        """The body and version of an object of at most `max_bytes`."""
         name = f"{bucket}/{key}"
         if key_digest(key) != digest:
             raise EvidenceRejected(f"{name}: got a key that does not end in the wanted SHA-256 {digest}")
@@ -134,14 +154,7 @@ class Store:
             with answer["Body"] as body:
                 if size > max_bytes:
                     raise EvidenceRejected(f"{name}: got {size} bytes, want at most {max_bytes}")
-                data = body.read(max_bytes + 1)
-        found = sha256_of(data)
-        version = answer.get("VersionId", "null")
-        if found != digest:
-            raise EvidenceRejected(
-                f"{name} (version {version}): got bytes with SHA-256 {found}, want {digest}; somebody changed the object"
-            )
-        return data, version
+                yield body, answer.get("VersionId", "null")
 
     def _versions(self, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
         with self._border(bucket, prefix):
@@ -182,6 +195,11 @@ class Store:
 
 class _AlreadyThere(EvidenceRejected):
     """The key holds an object already."""
+
+
+def _fits(name: str, version: str, found: str, wanted: Sha256) -> None:
+    if found != wanted:
+        raise EvidenceRejected(f"{name} (version {version}): got bytes with SHA-256 {found}, want {wanted}; somebody changed the object")
 
 
 def key_digest(key: str) -> str:

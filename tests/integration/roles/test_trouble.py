@@ -19,6 +19,7 @@ from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.identity import SigningKey
 from pipeline.mpc.journal import Journal
+from pipeline.mpc.spool import Memory
 from pipeline.roles import intake
 from pipeline.roles.intake import Inputs
 from pipeline.roles.lineage import lineage
@@ -69,7 +70,7 @@ class Troubled:
             home = sitting.desk.identity.home
             key = PrivateKey(Secret.read(home / "sealing" / str(self.round_id)).reveal())
             taken = intake.committed(sitting, lineage(sitting.desk).quarantined)
-            return intake.agree(sitting, taken, key, Journal(home / "journal"), float("inf"))
+            return intake.agree(sitting, taken, key, Journal(home / "journal"), float("inf"), Memory())
 
         with ThreadPoolExecutor(len(self.play.study.nodes)) as threads:
             return list(threads.map(agree, self.play.study.nodes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def test_what_is_put_comes_back(minio: StoreServer) -> None:
     ref = put(store, b"a report")
     assert store.read(ref) == store.get(ref.bucket, ref.key, ref.sha256) == b"a report"
     assert (ref.size, ref.sha256) == (8, sha256(b"a report"))
+
+
+def test_an_object_is_read_into_a_file_with_the_same_checks(minio: StoreServer) -> None:
+    store, file = minio.as_root(), io.BytesIO()
+    ref = put(store, b"a long report")
+    assert store.save(ref.bucket, ref.key, ref.sha256, file, max_bytes=13) == 13
+    assert file.getvalue() == b"a long report"
+    with pytest.raises(EvidenceRejected, match="want at most 12"):
+        store.save(ref.bucket, ref.key, ref.sha256, io.BytesIO(), max_bytes=12)
+    plant(store, ref, b"another text")
+    with pytest.raises(EvidenceRejected, match="somebody changed the object"):
+        store.save(ref.bucket, ref.key, ref.sha256, io.BytesIO(), max_bytes=13)
 
 
 def test_a_second_put_of_the_same_is_the_first(minio: StoreServer) -> None:

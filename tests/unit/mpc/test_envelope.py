@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -68,3 +69,14 @@ def test_another_rounds_key_does_not_open_it() -> None:
 def test_another_size_is_refused_before_opening(size: int) -> None:
     with pytest.raises(EnvelopeRejected, match=f"{size} bytes"):
         unseal(bytes(size))
+
+
+def test_a_long_envelope_is_opened_piece_by_piece_and_no_piece_can_stand_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "PIECE", 2)
+    data = sealed()
+    assert len(data) == envelope.sealed_size(2, 3)
+    pieces = list(envelope.opened(io.BytesIO(data), len(data), (1, 2), 3, CONTEXT, ELM, NORTH, KEY))
+    assert [(index, words.tolist()) for index, words in pieces] == [(1, [1, -1]), (1, [2**63 - 1]), (2, [5, 6]), (2, [-(2**63)])]
+    half = len(data) // 2
+    with pytest.raises(EnvelopeRejected, match="bound to another"):
+        unseal(data[half:] + data[:half])

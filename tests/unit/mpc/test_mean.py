@@ -123,7 +123,7 @@ def said(accepted: tuple[HospitalName, ...], index: int) -> Sums:
 def test_a_spooled_vector_reads_like_the_vector_and_leaves_no_file(tmp_path: Path) -> None:
     vectors = list(updates().values())
     with spool(tmp_path / "work") as kept:
-        spooled = [kept.keep(vector) for vector in vectors]
+        spooled = [kept.keep([vector[:3], vector[3:]]) for vector in vectors]
         assert not list((tmp_path / "work").iterdir())
         for vector, each in zip(vectors, spooled, strict=True):
             assert len(each) == LENGTH
