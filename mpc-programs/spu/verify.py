@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import and_
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from arithmetic import SpuArithmetic
@@ -34,15 +34,39 @@ _EVALUATIONS_AT_ONCE = 1024
 
 def program(network: Network, samples: int, input_range: tuple[int, int], first_round: bool, names_condition: bool) -> Callable[..., Any]:
     """The function that SPU evaluates, for one network and kind of round."""
+    found_of = quantities(network, samples, input_range, first_round)
 
     def verify(updates: Any, inputs: Any, labels: Any, previous: Any, thresholds: Any) -> Any:
-        hospitals = updates.shape[0]
-        budget = thresholds[0]
+        found = found_of(updates, inputs, labels, previous, thresholds)
+        opened, accepted = verdicts([found.size, found.direction, found.peers], names_condition)
+        return opened, reveal(next_budget(found.norms, accepted, thresholds[0], len(updates), rule.NORM_CAP))
 
+    return verify
+
+
+class Found(NamedTuple):
+    """What is computed of a round, all of it secret."""
+
+    in_range: Any
+    valid: Any
+    """Of the owners' samples."""
+    size: Any
+    direction: Any
+    peers: Any
+    norms: Any
+    """Squared; 0 where an update does not keep range and size."""
+    counts: Any
+    """(models, owners, classes): right answers."""
+
+
+def quantities(network: Network, samples: int, input_range: tuple[int, int], first_round: bool) -> Callable[..., Found]:
+    """The function that computes them."""
+
+    def found(updates: Any, inputs: Any, labels: Any, previous: Any, thresholds: Any) -> Found:
         in_range = all_true(within(updates, 1 - rule.COORDINATE_CAP, rule.COORDINATE_CAP - 1))
         updates = jnp.where(in_range[:, None], updates, 0)
         norms = _squared_norms(updates)  # < 2^36 per coordinate, 2^53 for 100,000
-        size_ok = in_range & _size(norms, None if first_round else budget)
+        size_ok = in_range & _size(norms, None if first_round else thresholds[0])
         updates = jnp.where(size_ok[:, None], updates, 0)
         norms = jnp.where(size_ok, norms, 0)  # <= 2^40
 
@@ -52,12 +76,9 @@ def program(network: Network, samples: int, input_range: tuple[int, int], first_
         valid = _valid(inputs, labels, *input_range)
         counts = _counts(network, models, inputs, labels, max(map(abs, input_range)))
         counts = jnp.where(valid[:, None], counts, rule.counts_of_invalid_owner(samples, network.classes))
-        peers_ok = _peers(counts, samples, thresholds[1:])
+        return Found(in_range, valid, size_ok, direction_ok, _peers(counts, samples, thresholds[1:]), norms, counts)
 
-        opened, accepted = verdicts([size_ok, direction_ok, peers_ok], names_condition)
-        return opened, reveal(next_budget(norms, accepted, budget, hospitals, rule.NORM_CAP))
-
-    return verify
+    return found
 
 
 def verdicts(conditions: Sequence[Any], names_condition: bool) -> tuple[Any, Any]:

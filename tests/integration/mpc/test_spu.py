@@ -15,6 +15,8 @@ from pipeline.layers import Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, RuleParameters, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.spu import Spu
+from tests.support.hostile import hostile_round
+from tests.support.opened_spu import differences
 from tests.support.parties import make_parties, run_parties
 from tests.support.tasks import LOGISTIC, MLP, ONE, SMALL_CNN, Words, in_later_round, payload, random_round, with_update
 
@@ -108,6 +110,14 @@ def test_invalid_samples_of_one_owner_equal_the_reference(tmp_path: Path) -> Non
     payloads[task.hospitals[3]][-2:] = (2, -1)
     expected = _assert_equals_reference(task, payloads, tmp_path)
     assert expected.valid_owner == (False, False, False, False, True)
+
+
+@pytest.mark.parametrize("budget", [None, 4 << 34], ids=["first round", "later round"])
+def test_every_count_norm_and_condition_of_a_round_in_which_everything_is_broken_is_the_reference_s(
+    budget: int | None, tmp_path: Path
+) -> None:
+    task, payloads = hostile_round(MLP, budget)
+    assert differences(task, payloads, reference.explain(task, payloads), tmp_path) == []
 
 
 def test_a_round_that_accepts_nobody_keeps_its_budget(tmp_path: Path) -> None:

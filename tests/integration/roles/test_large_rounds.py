@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,11 @@ import pytest
 from nacl.public import PrivateKey
 
 from pipeline import places
+from pipeline.audit.record import RoundRecord
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
 from pipeline.errors import EvidenceRejected, RoundAborted, Unavailable, WardroundError
 from pipeline.evidence.canonical import sha256
-from pipeline.models import model_bytes
+from pipeline.models import Vector, model_bytes
 from pipeline.mpc import reference_projected, rule
 from pipeline.mpc.engines.base import ProjectedTask
 from pipeline.mpc.journal import Journal
@@ -23,6 +24,7 @@ from pipeline.roles import large, node
 from pipeline.roles.desk import Sitting
 from pipeline.roles.intake import Inputs
 from pipeline.roles.lineage import global_model
+from pipeline.roles.reproduce import reproduce
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.dealers import Dealing, shared_vector
 from tests.support.rounds import Play
@@ -37,6 +39,7 @@ LARGE = {
     "model": [{"Linear": {"out_features": 3040}}, {"ReLU": {}}, {"Linear": {"out_features": 2}}],
     "rule": {"strikes": 4},
     "training": {"steps": 2, "batch_size": 16},
+    "deadlines": {"commit_seconds": 600, "result_seconds": 900},
 }
 
 
@@ -104,10 +107,22 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
     previous = global_model(sittings[ELM].desk, record["previous_model"])
     assert record["new_model"] == sha256(model_bytes(rule.new_model(previous, total, 4)))
     site.audits(round_id)
+    reproduces(site, play, round_id, previous, updates)
     for name in play.study.nodes:
         home = site.settings.node(name)
         assert not [*(home / "sealing").glob(f"{round_id}*"), *(home / "journal").glob(f"total-{round_id}*"), *(home / "work").glob("*")]
     assert not site.board().digests(places.lent_sum(round_id, WEST, NORTH, 0))
+
+
+def reproduces(site: Site, play: Play, round_id: RoundId, previous: Vector, updates: Mapping[HospitalName, Vector]) -> None:
+    """Fail unless the round can be computed again, on one machine, and another record of it cannot."""
+    finalised = site.ledger.round(round_id).finalised
+    assert finalised is not None
+    written = RoundRecord.from_bytes(site.board().fetch(places.record(round_id), finalised.record))
+    assert reproduce(play.study, written, previous, updates, 0, site.settings) == written.new_model
+    for change, why in (({"new_model": written.previous_model}, "reproduced model"), ({"seed": None}, "without the seed")):
+        with pytest.raises(EvidenceRejected, match=why):
+            reproduce(play.study, written.model_copy(update=change), previous, updates, 0, site.settings)
 
 
 @pytest.mark.spu
