@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -120,13 +121,13 @@ def _hospital(site: Site, browser: Browser) -> None:
     for button, name in (("Check the records", "check-records"), ("Check the model", "check-model")):
         page.goto(f"{site.console}/hospital/check")
         page.get_by_role("button", name=button).click()
-        page.get_by_role("heading", name="for").wait_for()
+        page.locator("#result").wait_for()
         camera.take(page, name)
     for file, name in ((records_folder(site.settings.hospital(_HOSPITAL), _STUDY) / "records.csv", "answers"), (Path(__file__), "refused")):
         page.goto(f"{site.console}/hospital/predict")
         page.locator("#files").set_input_files(file)
         page.get_by_role("button", name="Predict these records").click()
-        page.get_by_role("heading", name="nswer").wait_for()
+        page.get_by_role("heading", name=re.compile("^(Answers|No answer)$")).wait_for()
         camera.take(page, f"predict-{name}")
 
 
