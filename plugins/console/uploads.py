@@ -33,7 +33,8 @@ def laid_out(files: Sequence[UploadFile], *, table: bool) -> Iterator[Path]:
     if len(files) > MOST_FILES:
         raise FileRejected(f"got {len(files)} files, want at most {MOST_FILES} at once")
     if table and (len(files) > 1 or Path(files[0].filename or "").suffix.lower() not in _TABLES):
-        raise FileRejected(f"got {len(files)} files, or one of another kind; want one table: {', '.join(_TABLES)}")
+        got = f"{len(files)} files" if len(files) > 1 else "a file of another kind"
+        raise FileRejected(f"got {got}, want one table: {', '.join(_TABLES)}")
     where = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="wardround-upload-", dir=where) as folder:  # mode 700
         paths = [_write(Path(folder), plain_name(file.filename, place), file) for place, file in enumerate(files, start=1)]
