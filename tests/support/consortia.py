@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 import psutil
+import pytest
 import yaml
 
 from pipeline import places
@@ -20,6 +23,7 @@ from pipeline.chain.outbox import Outbox
 from pipeline.consortium import Consortium
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId
 from pipeline.identity import Identity
+from pipeline.ingest import validate
 from pipeline.roles.board import Board
 from pipeline.roles.desk import Sitting, hospital_desk, node_desk
 from pipeline.settings import Settings
@@ -195,6 +199,26 @@ def logged(path: Path) -> Iterator[None]:
         root.removeHandler(handler)
         root.setLevel(level)
         handler.close()
+
+
+_checked: dict[bytes, tuple[bytes, dict[str, bool]]] = {}
+
+
+@contextmanager
+def tables_checked_once() -> Iterator[None]:
+    """Ask Great Expectations once about a table and a contract: it takes a second, and every round asks about the same records."""
+    check = validate.check
+
+    def remembered(frame: pd.DataFrame, study: Study) -> tuple[bytes, dict[str, bool]]:
+        asked = pickle.dumps((frame, study.dataset, study.data_contract))
+        if asked not in _checked:
+            _checked[asked] = check(frame, study)
+        page, outcome = _checked[asked]
+        return page, dict(outcome)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validate, "check", remembered)
+        yield
 
 
 def engine_parties() -> list[psutil.Process]:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.domain import RoundId
 from pipeline.setup import demonstration
-from tests.support.consortia import HOSPITALS, Site
+from tests.support.consortia import HOSPITALS, Site, tables_checked_once
 from tests.support.rounds import Play
 
 
@@ -31,3 +31,9 @@ def play(town: Site) -> Play:
 def finished(play: Play) -> RoundId:
     """Its first round."""
     return play.round()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tables_checked_once() -> Iterator[None]:
+    with tables_checked_once():
+        yield

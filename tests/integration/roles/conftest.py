@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.consortia import Site, logged
+from tests.support.consortia import Site, logged, tables_checked_once
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +24,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 yield made
         finally:
             made.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tables_checked_once() -> Iterator[None]:
+    with tables_checked_once():
+        yield
