@@ -47,9 +47,7 @@ _STATUS = (
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; it opens ledger and store at the first page that needs them."""
     app = FastAPI(title="Wardround console", docs_url=None, redoc_url=None, openapi_url=None)
-    settings = settings or Settings.load()
-    app.state.index = RoundIndex(settings)
-    app.state.accounts, app.state.registry, app.state.limits = Accounts(), Registry(settings.home / "console"), Limits()
+    equip(app, settings or Settings.load())
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     for router in ROUTERS:
         app.include_router(router)
@@ -72,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def _secure(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await answer(request)
         if (action := _action(request, response.status_code)) is not None:
-            await run_in_threadpool(app.state.registry.log, action)
+            await run_in_threadpool(request.app.state.registry.log, action)
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)  # a stored report brings a stricter policy of its own
         if _path(request).startswith("/static/"):
@@ -102,6 +100,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return render(request, "error", _who(request), status=error.status_code, title=title, message=message)
 
     return app
+
+
+def equip(app: FastAPI, settings: Settings) -> None:
+    """Give the application what its pages read and write."""
+    app.state.index = RoundIndex(settings)
+    app.state.accounts, app.state.registry, app.state.limits = Accounts(), Registry(settings.home / "console"), Limits()
 
 
 def _path(request: Request) -> str:
