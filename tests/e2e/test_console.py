@@ -51,7 +51,7 @@ def test_each_role_does_its_job_from_a_registration_to_an_audited_round(site: Si
     expect(auditor.get_by_role("heading", name="Rounds", level=1)).to_be_visible()
     auditor.get_by_role("link", name=number, exact=True).click()
     expect(auditor.get_by_text(site.json("show", number)["model_sha256"])).to_be_visible()
-    auditor.get_by_role("link", name="Audit").click()
+    auditor.get_by_role("link", name="Audit", exact=True).click()
     auditor.get_by_role("button", name="Audit now").click()
     expect(auditor.get_by_text(f"Round {number} holds.")).to_be_visible(timeout=60_000)
     for page in (visitor, provider, hospital, auditor):
