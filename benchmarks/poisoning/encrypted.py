@@ -16,17 +16,26 @@ import typer
 
 from benchmarks.poisoning.campaign import commit
 from benchmarks.poisoning.cells import FIVE, FLOOR
-from benchmarks.poisoning.simulate import Case, Observed, Simulation
+from benchmarks.poisoning.simulate import WARDROUND, Case, Observed, Simulation
 from pipeline.files import write_atomic
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Engine, VerifyOutput
 from pipeline.mpc.engines.mp_spdz import NODES
+from pipeline.settings import Settings
 from tests.support.parties import run_parties
 
 RESULTS = Path(__file__).parent.parent / "results" / "poisoning-encrypted.json"
 
-SAMPLE = ("label_flip", "targeted_flip+fit", "slow_backdoor", "rule_aware_targeted")
+SAMPLE = (
+    *(("heart_disease", attack, "mp-spdz", "replicated-ring") for attack in ("label_flip", "targeted_flip+fit", "rule_aware_targeted")),
+    ("heart_disease", "label_flip", "spu", "aby3"),
+    ("pneumonia", "targeted_flip+fit", "mp-spdz", "replicated-ring"),
+)
+"""Data set, attack, engine, protocol."""
+
+SETTINGS = {"heart_disease": (4, 1, 0.0, 0), "pneumonia": (10, 3, 0.5, FLOOR)}
+"""Hospitals, attackers, alpha and floor, as in the cells."""
 
 
 @dataclass
@@ -83,17 +92,11 @@ def compare(case: Case, runner: Engine, protocol: str, folder: Path) -> Compared
 def main(out: Annotated[Path, typer.Option(help="rows to write")] = RESULTS) -> None:
     """Compare the sample and write the rows."""
     rows = []
-    for attack in SAMPLE:
-        heart = Case("heart_disease", 4, 1, 0.0, 0, attack, "wardround", FIVE[0])
-        pictures = Case("pneumonia", 10, 3, 0.5, FLOOR, attack, "wardround", FIVE[0])
-        for case, protocol, name in (
-            (heart, "replicated-ring", "mp-spdz"),
-            (heart, "aby3", "spu"),
-            (pictures, "replicated-ring", "mp-spdz"),
-        ):
-            with tempfile.TemporaryDirectory() as folder:
-                rows.append(compare(case, engine(name), protocol, Path(folder)).row)
-            typer.echo(json.dumps(rows[-1]))
+    for dataset, attack, name, protocol in SAMPLE:
+        case = Case(dataset, *SETTINGS[dataset], attack, WARDROUND, FIVE[0])
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(compare(case, engine(name, Settings.load()), protocol, Path(folder)).row)
+        typer.echo(json.dumps(rows[-1]))
     lines = ",\n".join(map(json.dumps, rows))
     write_atomic(out, f'{{"commit": "{commit()}",\n"rows": [\n{lines}\n]}}\n'.encode())
 
