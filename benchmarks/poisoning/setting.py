@@ -34,8 +34,9 @@ class Setting:
     def title(self) -> str:
         """In words."""
         skew = "each with its own patients" if self.alpha == 0 else f"Dirichlet {self.alpha:g}"
-        late = f", who start after {self.first_attack} rounds" if self.first_attack else ""
-        return f"{self.dataset}, {self.n} hospitals ({skew}), {self.attackers} of them attackers{late}, {self.rounds} rounds"
+        bad = "1 attacker" if self.attackers == 1 else f"{self.attackers} attackers"
+        late = f" from round {self.first_attack + 1} on" if self.first_attack else ""
+        return f"{self.dataset}, {self.n} hospitals ({skew}), {bad}{late}, {self.rounds} rounds"
 
 
 MAIN = (Setting("heart_disease", 4, 1, 0.0, 12, 0), Setting("pneumonia", 10, 3, 0.5, 12, 0))
