@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks.poisoning.campaign import commit
-from benchmarks.poisoning.cells import FIVE, FLOOR
+from benchmarks.poisoning.cells import CELLS, FIVE
 from benchmarks.poisoning.simulate import WARDROUND, Case, Observed, Simulation
 from pipeline.files import write_atomic
 from pipeline.mpc import reference, rule
@@ -28,14 +28,11 @@ from tests.support.parties import run_parties
 RESULTS = Path(__file__).parent.parent / "results" / "poisoning-encrypted.json"
 
 SAMPLE = (
-    *(("heart_disease", attack, "mp-spdz", "replicated-ring") for attack in ("label_flip", "targeted_flip+fit", "rule_aware_targeted")),
-    ("heart_disease", "label_flip", "spu", "aby3"),
-    ("pneumonia", "targeted_flip+fit", "mp-spdz", "replicated-ring"),
+    *(("heart", attack, "mp-spdz", "replicated-ring") for attack in ("label_flip", "targeted_flip+fit", "rule_aware_targeted")),
+    ("heart", "label_flip", "spu", "aby3"),
+    ("base", "targeted_flip+fit", "mp-spdz", "replicated-ring"),
 )
-"""Data set, attack, engine, protocol."""
-
-SETTINGS = {"heart_disease": (4, 1, 0.0, 0), "pneumonia": (10, 3, 0.5, FLOOR)}
-"""Hospitals, attackers, alpha and floor, as in the cells."""
+"""Cell whose setting it is, attack, engine, protocol."""
 
 
 @dataclass
@@ -92,8 +89,8 @@ def compare(case: Case, runner: Engine, protocol: str, folder: Path) -> Compared
 def main(out: Annotated[Path, typer.Option(help="rows to write")] = RESULTS) -> None:
     """Compare the sample and write the rows."""
     rows = []
-    for dataset, attack, name, protocol in SAMPLE:
-        case = Case(dataset, *SETTINGS[dataset], attack, WARDROUND, FIVE[0])
+    for cell, attack, name, protocol in SAMPLE:
+        case = replace(CELLS[cell].setting, attack=attack, defence=WARDROUND, seed=FIVE[0])
         with tempfile.TemporaryDirectory() as folder:
             rows.append(compare(case, engine(name, Settings.load()), protocol, Path(folder)).row)
         typer.echo(json.dumps(rows[-1]))
