@@ -1,4 +1,4 @@
-"""Plays cases with two processes and keeps each finished run at once, so that an interruption loses none."""
+"""Plays cases with some processes and keeps finished runs at once, so that an interruption loses little."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from benchmarks.poisoning import results
 from benchmarks.poisoning.simulate import Case, run
@@ -15,18 +18,22 @@ from pipeline.settings import PROJECT
 
 
 def play(cases: Sequence[Case], runs: Path, *, processes: int = 2, seconds: float | None = None) -> int:
-    """Play what `runs` does not hold yet; stops after about so many seconds. How many are left."""
+    """Play what `runs` does not hold yet; starts nothing after so many seconds. How many are left."""
     missing = results.wanted(cases, runs)
-    started = time.monotonic()
+    deadline = None if seconds is None else time.monotonic() + seconds
     runs.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(processes) as pool, runs.open("a") as file:
-        for first in range(0, len(missing), processes):
-            if seconds is not None and time.monotonic() - started > seconds:
-                break
-            for found in pool.map(run, missing[first : first + processes]):
-                file.write(json.dumps(found) + "\n")
-                file.flush()
+        # one process plays an attack against all defences, whose runs share much of their training
+        for found in pool.map(
+            partial(_played, deadline), [list(group) for _, group in groupby(missing, lambda case: (case.seed, case.attack))]
+        ):
+            file.writelines(json.dumps(each) + "\n" for each in found)
+            file.flush()
     return len(results.wanted(cases, runs))
+
+
+def _played(deadline: float | None, cases: Sequence[Case]) -> list[dict[str, Any]]:
+    return [run(case) for case in cases if deadline is None or time.monotonic() < deadline]
 
 
 def commit() -> str:

@@ -10,8 +10,9 @@ from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.simulate import WARDROUND, WITHOUT_INFERENCE, Case
 
 COMPARED = (WARDROUND, WITHOUT_INFERENCE, "fedavg", "accuracy_filter", "multi_krum")
-BESIDE = (WARDROUND, "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
-EVERY = (*COMPARED, "fltrust", "flame", *(name for name in DEFENCES if name not in (*COMPARED, "fltrust", "flame")))
+BESIDE = ("fltrust", "flame")
+ELSEWHERE = (WARDROUND, "fedavg", "accuracy_filter", "multi_krum", *BESIDE)
+OTHERS = tuple(name for name in DEFENCES if name not in (*COMPARED, *BESIDE))
 
 NAIVE = tuple(name for name, attack in ATTACKS.items() if not attack.adaptive)
 ADAPTIVE = tuple(name for name, attack in ATTACKS.items() if attack.adaptive)
@@ -32,6 +33,7 @@ FITTED = tuple(
 )
 """Those that overshoot the budget; the others keep within it by themselves."""
 HARDEST = ("label_flip+fit", "targeted_flip+fit", "rule_aware_flip", "rule_aware_targeted", "gradient_targeted")
+ALL = (NONE, *NAIVE, *FITTED, *ADAPTIVE)
 SAMPLE = (NONE, "label_flip", "targeted_flip+fit", "sign_flip", "min_max", "fang_trim", "slow_backdoor", "rule_aware_targeted")
 FLOOR = 20
 """Training records of each class that every hospital is dealt at least, before a third of them goes to its pool."""
@@ -68,20 +70,20 @@ FIVE = tuple(range(10, 15))
 THREE = FIVE[:3]
 
 CELLS: Mapping[str, Cell] = {
-    "base": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED, *ADAPTIVE), COMPARED, THREE),
-    "base_more_seeds": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED, *ADAPTIVE), COMPARED, FIVE[3:]),
-    "hardest": Cell(_images(10, 3), (NONE, "targeted_flip+fit", "rule_aware_targeted", "rule_aware_flip"), (WARDROUND, "fedavg"), FIVE),
-    "base_more_defences": Cell(_images(10, 3), (NONE, *NAIVE, *FITTED), tuple(d for d in EVERY if d not in COMPARED), FIVE),
-    "heart": Cell(_heart(), (NONE, *NAIVE, *FITTED, *ADAPTIVE), (*COMPARED, "fltrust", "flame"), FIVE),
-    "heart_more_defences": Cell(_heart(), (NONE, *NAIVE, *FITTED), EVERY[7:], FIVE),
-    "ten_percent": Cell(_images(10, 1), SAMPLE[1:], BESIDE, FIVE),
-    "twenty_percent": Cell(_images(10, 2), SAMPLE[1:], BESIDE, FIVE),
-    "forty_percent": Cell(_images(10, 4), (*SAMPLE[1:], "rule_aware_flip"), BESIDE, FIVE),
-    "five_hospitals": Cell(_images(5, 1), SAMPLE, BESIDE, FIVE),
-    "five_hospitals_two": Cell(_images(5, 2), SAMPLE[1:], BESIDE, FIVE),
-    "twenty_hospitals": Cell(_images(20, 6), SAMPLE, BESIDE, FIVE),
-    "even": Cell(_images(10, 3, 100.0), SAMPLE, BESIDE, FIVE),
-    "skewed": Cell(_images(10, 3, 0.1), SAMPLE, BESIDE, FIVE),
+    "base": Cell(_images(10, 3), ALL, COMPARED, THREE),
+    "base_more_seeds": Cell(_images(10, 3), ALL, COMPARED, FIVE[3:]),
+    "base_beside": Cell(_images(10, 3), ALL, BESIDE, FIVE),
+    "base_more_defences": Cell(_images(10, 3), ALL, OTHERS, FIVE),
+    "heart": Cell(_heart(), ALL, (*COMPARED, *BESIDE), FIVE),
+    "heart_more_defences": Cell(_heart(), ALL, OTHERS, FIVE),
+    "ten_percent": Cell(_images(10, 1), SAMPLE[1:], ELSEWHERE, FIVE),
+    "twenty_percent": Cell(_images(10, 2), SAMPLE[1:], ELSEWHERE, FIVE),
+    "forty_percent": Cell(_images(10, 4), (*SAMPLE[1:], "rule_aware_flip"), ELSEWHERE, FIVE),
+    "five_hospitals": Cell(_images(5, 1), SAMPLE, ELSEWHERE, FIVE),
+    "five_hospitals_two": Cell(_images(5, 2), SAMPLE[1:], ELSEWHERE, FIVE),
+    "twenty_hospitals": Cell(_images(20, 6), SAMPLE, ELSEWHERE, FIVE),
+    "even": Cell(_images(10, 3, 100.0), SAMPLE, ELSEWHERE, FIVE),
+    "skewed": Cell(_images(10, 3, 0.1), SAMPLE, ELSEWHERE, FIVE),
     "late": Cell(_images(10, 3, first_attack=6), (*HARDEST, "slow_backdoor"), (WARDROUND, "fedavg"), FIVE),
     "drift": Cell(_images(10, 3, rounds=50), ("rule_aware_targeted", "gradient_targeted", "min_max"), (WARDROUND,), THREE),
     "heart_drift": Cell(

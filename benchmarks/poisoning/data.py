@@ -19,9 +19,9 @@ from pipeline.study import Partition, Study
 _DIGEST = Sha256("0" * 64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hospital:
-    """One hospital's records."""
+    """One hospital's records; equal only to itself, so that what was computed of it can be remembered."""
 
     name: HospitalName
     training: Samples
@@ -30,17 +30,22 @@ class Hospital:
 
     def drawn(self, count: int, round_id: int) -> Samples:
         """The round's fresh validation samples."""
-        return draw(self.pool, count, self.secret, _DIGEST, RoundId(round_id), self.name)
+        return _drawn(self, count, round_id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
-    """One seed's consortium: hospitals, test records, network."""
+    """One seed's consortium: hospitals, test records, network; equal only to itself."""
 
     hospitals: tuple[Hospital, ...]
     test: Samples
     network: Network
     input_range: tuple[int, int]
+
+
+@lru_cache(maxsize=1024)
+def _drawn(hospital: Hospital, count: int, round_id: int) -> Samples:
+    return draw(hospital.pool, count, hospital.secret, _DIGEST, RoundId(round_id), hospital.name)
 
 
 @lru_cache(maxsize=4)

@@ -1,16 +1,20 @@
 """The reference's correct counts, fast: the same integers carried by float64, which is exact while every sum stays below 2^53.
 
+What a model answers on samples is remembered: runs of one seed meet the same models again, and an attacker tries many candidates.
+
 A test proves bit equality with `pipeline.mpc.reference`; where a sum could leave that range the reference itself counts.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.layers import plan
+from pipeline.layers import Network, plan
 from pipeline.layers.arithmetic import Convolution
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.mpc import reference
@@ -66,10 +70,27 @@ def _exact(x: Any, weight: Any) -> None:
 
 def counts(task: VerifyTask, models: reference.Words, inputs: reference.Words, labels: reference.Words) -> reference.Words:
     """`reference.counts`, bit for bit."""
-    try:
-        return _counts(task, models, inputs, labels)
-    except OutOfRange:
-        return reference.counts(task, models, inputs, labels)
+    known = _known(task.network, task.rule.input_range, _digest(inputs) + _digest(labels))
+    keys = [_digest(model) for model in models]
+    new = {key: place for place, key in enumerate(keys) if key not in known}
+    if new:
+        tried = models[list(new.values())]
+        try:
+            found = _counts(task, tried, inputs, labels)
+        except OutOfRange:
+            found = reference.counts(task, tried, inputs, labels)
+        known |= dict(zip(new, found, strict=True))
+    return np.stack([known[key] for key in keys])
+
+
+@lru_cache(maxsize=256)
+def _known(network: Network, input_range: tuple[int, int], samples: bytes) -> dict[bytes, reference.Words]:
+    """Counts by model on these samples."""
+    return {}
+
+
+def _digest(array: reference.Words) -> bytes:
+    return blake2b(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
 
 
 def _counts(task: VerifyTask, models: reference.Words, inputs: reference.Words, labels: reference.Words) -> reference.Words:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from benchmarks.poisoning.kinds import Attack, Outcome, Poison, Seen, Update, Up
 from benchmarks.poisoning.search import clipped
 from benchmarks.poisoning.training import Trainee, Trainer, answers
 from benchmarks.poisoning.triggers import stamped
-from benchmarks.poisoning.wardround import ONE, Consortium, Remembered, accepted_by, integers
+from benchmarks.poisoning.wardround import ONE, Consortium, accepted_by, integers
 from pipeline.datasets import Samples
 from pipeline.domain import HospitalName
 from pipeline.models import Vector
@@ -113,7 +113,7 @@ class Simulation:
         order = np.random.default_rng([case.seed, 5]).permutation(len(self.members))
         self.bad = sorted(int(place) for place in order[: case.attackers if self.attack else 0])
         self.good = [place for place in range(len(self.members)) if place not in self.bad]
-        self.trainees = [Trainee(hospital.training) for hospital in self.members]
+        self.trainees = _trainees(self.world)
         self.trainer = Trainer(self.world.network, TRAINING[case.dataset])
         self.rule = thresholds or THRESHOLDS.get(case.dataset, Rule())
         start = initial_model(cast(Study, SimpleNamespace(network=self.world.network, seed=case.seed)))
@@ -130,14 +130,14 @@ class Simulation:
         rejected: list[bool] = []
         false: list[bool] = []
         history = []
-        test = torch.from_numpy(self.world.test.inputs.astype(np.float32) / 256)
         for number in range(self.case.rounds):
             updates, attacking = self._updates(number)
             kept = self._decide(number, updates)
             if kept is not None:
                 rejected += [not kept[place] for place in attacking]
                 false += [not kept[place] for place in self.good if not self.own_rule or self.names[place] not in self._out_before]
-            history.append(float((answers(self.world.network, self.model, test) == self.world.test.labels).mean()))
+            history.append(_accuracy(self.world, self.model.tobytes()))
+        test = _test(self.world)
         source = test[self.world.test.labels == SOURCE]
         hit = float((answers(self.world.network, self.model, stamped(source)) == TARGET).mean())
         miss = float((answers(self.world.network, self.model, source) == TARGET).mean())
@@ -160,32 +160,24 @@ class Simulation:
 
     def _updates(self, number: int) -> tuple[Updates, list[int]]:
         """Every hospital's update, and who attacked."""
-        case, finished = self.case, self.consortium.finished if self.own_rule else number
-        attack = self.attack if number >= case.first_attack else None
+        finished = self.consortium.finished if self.own_rule else number
+        attack = self.attack if number >= self.case.first_attack else None
         bad = self.bad if attack else []
-        out = [place for place, name in enumerate(self.names) if self.own_rule and name in self.consortium.out]
-        # an attacker trains with the others where its training is as long as theirs and leads to its update
-        apart = attack is not None and (attack.effort > 1 or (attack.poison is None and not attack.alters_own))
-        training = [place for place in range(len(self.members)) if place not in out and not (apart and place in bad)]
+        active = [place for place, name in enumerate(self.names) if not (self.own_rule and name in self.consortium.out)]
+        honest = [place for place in active if place not in bad]
         updates = np.zeros((len(self.members), self.world.network.size))
-        updates[training] = self.trainer(
-            [self.trainees[place] for place in training],
-            self.model,
-            finished,
-            [np.random.default_rng([case.seed, number, 1, place]) for place in training],
-            poison=attack.poison if attack and not apart else None,
-            places=[bad.index(place) if place in bad else None for place in training],
-        )
+        updates[honest] = self._trained(honest, number, finished)
         if self.own_rule:
-            for place in training:
-                if place not in bad:
-                    updates[place] = self.consortium.submitted(self.names[place], updates[place])
-        if attack is None:
-            return updates, []
-        active = [place for place in bad if place not in out]
-        if active:
-            updates[active] = self._attackers(attack, active, updates, number, finished)
+            for place in honest:
+                updates[place] = self.consortium.submitted(self.names[place], updates[place])
+        attacking = [place for place in active if place in bad]
+        if attack is not None and attacking:
+            updates[attacking] = self._attackers(attack, attacking, updates, number, finished)
         return updates, bad
+
+    def _trained(self, places: list[int], number: int, finished: int) -> Updates:
+        """What these hospitals' own records make of the model."""
+        return _honest(self.trainer, self.world, self.case.seed, number, finished, tuple(places), self.model.tobytes())
 
     def _attackers(self, attack: Attack, active: list[int], updates: Updates, number: int, finished: int) -> Updates:
         honest = updates[[place for place in self.good if self.names[place] not in self.consortium.out or not self.own_rule]]
@@ -194,10 +186,14 @@ class Simulation:
         rng = np.random.default_rng([self.case.seed, number, 2])
 
         def train(poison: Poison | None, effort: int = 1, **limits: Any) -> Updates:
-            return self.trainer(trainees, self.model, finished, rngs, poison=poison, places=range(len(active)), effort=effort, **limits)
+            return self.trainer(trainees, self.model, finished, rngs, poison=poison, effort=effort, **limits)
 
         radius = self._radius(honest)
-        own = train(attack.poison, attack.effort) if attack.effort > 1 else updates[active]
+        own = updates[active]
+        if attack.poison is not None:
+            own = train(attack.poison, attack.effort)
+        elif attack.alters_own:
+            own = self._trained(active, number, finished)
         if attack.craft is not None:
             view = View(
                 honest=honest,
@@ -225,7 +221,6 @@ class Simulation:
         """Would the defence take these updates of the attackers? Their clean records stand for everybody's secret samples."""
         count = self.rule.images_per_hospital
         proxies = self._proxies(active, count, rng)
-        remembered = Remembered()
 
         def accepted(tried: Updates) -> bool:
             candidate = updates.copy()
@@ -235,7 +230,7 @@ class Simulation:
                 return kept is None or bool(kept[active].all())
             by_name = {name: candidate[place] for place, name in enumerate(self.names)}
             payloads = self.consortium.payloads(by_name, dict(zip(self.names, proxies, strict=True)))
-            found = self.consortium.explained(self.consortium.task(), payloads, remembered)
+            found = self.consortium.explained(self.consortium.task(), payloads)
             return bool(accepted_by(found, self.consortium.active, [self.names[place] for place in active]).all())
 
         return accepted
@@ -306,6 +301,30 @@ class Simulation:
         inputs = np.stack([samples[name].inputs.astype(np.int64) for name in self.names])
         labels = np.eye(network.classes, dtype=np.int64)[np.stack([samples[name].labels for name in self.names])]
         return np.asarray(exact_counts(task, models, inputs, labels).sum(axis=2))
+
+
+@lru_cache(maxsize=4)
+def _trainees(world: World) -> tuple[Trainee, ...]:
+    return tuple(Trainee(hospital.training) for hospital in world.hospitals)
+
+
+@lru_cache(maxsize=256)
+def _honest(trainer: Trainer, world: World, seed: int, number: int, finished: int, places: tuple[int, ...], model: bytes) -> Updates:
+    """Updates by honest training, which nothing else decides: runs that come to the same model share them."""
+    trainees, rngs = [_trainees(world)[place] for place in places], [np.random.default_rng([seed, number, 1, place]) for place in places]
+    found = trainer(trainees, np.frombuffer(model), finished, rngs)
+    found.flags.writeable = False
+    return found
+
+
+@lru_cache(maxsize=4)
+def _test(world: World) -> torch.Tensor:
+    return torch.from_numpy(world.test.inputs.astype(np.float32) / 256)
+
+
+@lru_cache(maxsize=1024)
+def _accuracy(world: World, model: bytes) -> float:
+    return float((answers(world.network, np.frombuffer(model), _test(world)) == world.test.labels).mean())
 
 
 def run(case: Case) -> dict[str, Any]:

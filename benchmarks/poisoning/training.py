@@ -18,7 +18,7 @@ from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU
 from pipeline.study import Training
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trainee:
     """One hospital's training records as tensors."""
 
@@ -88,13 +88,12 @@ class Trainer:
         rngs: Sequence[Generator],
         *,
         poison: Poison | None = None,
-        places: Sequence[int | None] | None = None,
         effort: int = 1,
         radius: float | None = None,
         allowed: npt.NDArray[np.bool_] | None = None,
         start: Update | None = None,
     ) -> Updates:
-        """Updates (trainees, P) of training from `model`, batches drawn by each one's own generator; attackers poison theirs.
+        """Updates (trainees, P) of training from `model`, batches drawn by each one's own generator and poisoned with `poison`.
 
         With `radius` the update stays in a ball, with `allowed` (P,) other coordinates stay; `start` is an update to go on from.
         """
@@ -109,9 +108,8 @@ class Trainer:
             inputs = torch.stack([trainee.inputs[own[step]] for trainee, own in zip(trainees, rows, strict=True)])
             labels = torch.stack([trainee.labels[own[step]] for trainee, own in zip(trainees, rows, strict=True)])
             if poison is not None:
-                for row, place in enumerate(range(count) if places is None else places):
-                    if place is not None:
-                        inputs[row], labels[row] = poison(inputs[row], labels[row], place, rngs[row])
+                for row in range(count):
+                    inputs[row], labels[row] = poison(inputs[row], labels[row], row, rngs[row])
             leaf = weights.requires_grad_()
             found = logits(self.network, leaf, inputs)
             loss = torch_nn.cross_entropy(found.flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]

@@ -35,22 +35,6 @@ def ignore_answers(task: VerifyTask, models: Vector, inputs: Vector, labels: Vec
 
 
 @dataclass
-class Remembered:
-    """Counts of models already evaluated on the same samples: an attacker who tries candidates pays for each only once."""
-
-    known: dict[bytes, Vector] = field(default_factory=dict)
-
-    def __call__(self, task: VerifyTask, models: Vector, inputs: Vector, labels: Vector) -> Vector:
-        """`exact.counts`."""
-        keys = [model.tobytes() for model in models]
-        new = {key: place for place, key in enumerate(keys) if key not in self.known}
-        if new:
-            found = exact.counts(task, models[list(new.values())], inputs, labels)
-            self.known |= dict(zip(new, found, strict=True))
-        return np.stack([self.known[key] for key in keys])
-
-
-@dataclass
 class Consortium:
     """What the ledger remembers of one study."""
 
@@ -110,11 +94,9 @@ class Consortium:
             for name in self.active
         }
 
-    def explained(
-        self, task: VerifyTask, payloads: Mapping[HospitalName, Vector], counting: reference.Counting | None = None
-    ) -> reference.Verification:
+    def explained(self, task: VerifyTask, payloads: Mapping[HospitalName, Vector]) -> reference.Verification:
         """The reference's verification; changes nothing."""
-        return reference.explain(task, payloads, (counting or exact.counts) if self.inference else ignore_answers)
+        return reference.explain(task, payloads, exact.counts if self.inference else ignore_answers)
 
     def close(self, updates: Mapping[HospitalName, Update], found: reference.Verification, round_id: int) -> Update:
         """Record the round and make the new model; what was added to it: zeros when too few were accepted."""

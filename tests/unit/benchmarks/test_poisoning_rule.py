@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pytest
 
-from benchmarks.poisoning import data, exact
+from benchmarks.poisoning import data, exact, simulate
 from benchmarks.poisoning.simulate import NONE, WARDROUND, WITHOUT_INFERENCE, Case, Run, Simulation
 from pipeline.layers import Network
 from pipeline.mpc import reference
@@ -98,6 +99,16 @@ def test_a_round_that_accepts_too_few_keeps_model_budget_and_strikes() -> None:
     assert not moved.any()
     assert np.array_equal(consortium.model, before)
     assert (consortium.budget, consortium.finished, dict(consortium.strikes)) == (None, 0, {})
+
+
+def test_what_earlier_runs_left_in_memory_changes_no_run() -> None:
+    attacks = (NONE, "sign_flip", "slow_backdoor", "rule_aware_targeted")
+    played = list(product(attacks, (WARDROUND, "multi_krum")))
+    warm = [heart(attack, rounds=3, defence=defence).run() for attack, defence in played]
+    for (attack, defence), run in zip(played, warm, strict=True):
+        for cached in (data.world, data._drawn, exact._known, simulate._honest, simulate._accuracy):
+            cached.cache_clear()
+        assert heart(attack, rounds=3, defence=defence).run() == run
 
 
 def test_only_the_encrypted_inference_sees_a_targeted_flip_within_the_budget() -> None:
