@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import typer
 
 from benchmarks.poisoning import results
-from benchmarks.poisoning.campaign import commit, play
+from benchmarks.poisoning.campaign import play
 from benchmarks.poisoning.cells import CELLS
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -36,7 +36,7 @@ def main(
         runs.write_text("".join(json.dumps(each) + "\n" for known, each in results.read(runs).items() if known not in again))
     started = time.monotonic()
     left = play(cases, runs, processes=processes, seconds=seconds)
-    results.write_rows(results.read(runs).values(), commit(), out)
+    results.write_rows(results.read(runs).values(), out)
     typer.echo(f"{len(cases) - left} of {len(cases)} runs done, {left} left; {time.monotonic() - started:.0f} s")
 
 

@@ -1,4 +1,4 @@
-"""Plays cases with some processes and keeps finished runs at once, so that an interruption loses little."""
+"""Plays cases with some processes and keeps finished runs at once, with their commit, so that an interruption loses little."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pipeline.settings import PROJECT
 def play(cases: Sequence[Case], runs: Path, *, processes: int = 2, seconds: float | None = None) -> int:
     """Play what `runs` does not hold yet; starts nothing after so many seconds. How many are left."""
     missing = results.wanted(cases, runs)
+    code = commit()
     deadline = None if seconds is None else time.monotonic() + seconds
     runs.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(processes) as pool, runs.open("a") as file:
@@ -27,7 +28,7 @@ def play(cases: Sequence[Case], runs: Path, *, processes: int = 2, seconds: floa
         for found in pool.map(
             partial(_played, deadline), [list(group) for _, group in groupby(missing, lambda case: (case.seed, case.attack))]
         ):
-            file.writelines(json.dumps(each) + "\n" for each in found)
+            file.writelines(json.dumps(each | {"commit": code}) + "\n" for each in found)
             file.flush()
     return len(results.wanted(cases, runs))
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.poisoning import pictures
 from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
-from benchmarks.poisoning.campaign import commit, play
+from benchmarks.poisoning.campaign import play
 from benchmarks.poisoning.cells import FLOOR, Cell
 from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.results import read, rows, write_rows
@@ -53,7 +53,7 @@ def main(
     cases += [case for case in Cell(setting, tuple(attack), tuple(defence), tuple(range(seeds))).cases() if case not in cases]
     runs = out / "runs.jsonl"
     play(cases, runs)
-    write_rows(read(runs).values(), commit(), out / "rows.json")
+    write_rows(read(runs).values(), out / "rows.json")
     pictures.draw(out, runs)
     table = Table("attack", "defence", "accuracy", "worst", "gap", "rejected", "false rejects", title=f"{dataset}, {seeds} seeds")
     for row in rows(read(runs).values()):

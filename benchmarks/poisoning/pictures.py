@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.poisoning import results
-from benchmarks.poisoning.setting import MAIN, attacked
+from benchmarks.poisoning.setting import MAIN, Setting, attacked
 
 FOLDER = results.FOLDER / "poisoning"
 HEAT_MAP, FILTERING, CURVES, TABLE = "heat-map.png", "rejects.png", "accuracy-per-round.csv", "rows.csv"
@@ -25,7 +25,9 @@ def draw(folder: Path = FOLDER, runs: Path = results.RUNS) -> None:
     rows = results.rows(finished)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / TABLE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(
+            file, [name for name, value in rows[0].items() if not isinstance(value, dict | list)], extrasaction="ignore"
+        )
         writer.writeheader()
         writer.writerows(rows)
     _curves(finished, folder / CURVES)
@@ -45,12 +47,16 @@ def _curves(runs: list[dict[str, Any]], path: Path) -> None:
                 writer.writerow([*key, number, round(100 * float(accuracy), 1), len(group)])
 
 
+def _main(rows: list[dict[str, Any]]) -> list[Setting]:
+    there = attacked(rows)
+    return [setting for setting in MAIN if setting in there] or there
+
+
 def _heat_map(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    there = attacked(rows)
-    settings = [setting for setting in MAIN if setting in there] or there
+    settings = _main(rows)
     figure = Figure(figsize=(8 * len(settings), 12), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(settings), squeeze=False)[0]
@@ -71,17 +77,22 @@ def _heat_map(rows: list[dict[str, Any]], path: Path) -> None:
 
 def _filtering(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import TABLEAU_COLORS
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 6), layout="constrained")
+    settings = _main(rows)
+    figure = Figure(figsize=(7 * len(settings), 6), layout="constrained")
     FigureCanvasAgg(figure)
-    axis = figure.subplots()
-    for defence in dict.fromkeys(row["defence"] for row in rows):
-        own = [row for row in rows if row["defence"] == defence and row["rejected"] is not None and row["false_rejects"] is not None]
-        if own:
-            axis.scatter([row["false_rejects"] for row in own], [row["rejected"] for row in own], s=14, label=defence)
-    axis.set(xlabel="honest updates rejected, percent", ylabel="attackers' updates kept out, percent", title="one point an attack")
-    axis.legend()
+    deciding = [row for row in rows if row["rejected"] is not None and row["false_rejects"] is not None]
+    colours = dict(zip(dict.fromkeys(row["defence"] for row in deciding), TABLEAU_COLORS, strict=False))
+    for axis, setting in zip(figure.subplots(1, len(settings), squeeze=False)[0], settings, strict=True):
+        for defence, colour in colours.items():
+            own = [row for row in deciding if row["defence"] == defence and setting.holds(row)]
+            if own:
+                axis.scatter([row["false_rejects"] for row in own], [row["rejected"] for row in own], s=14, color=colour, label=defence)
+        axis.set(xlabel="honest updates rejected, percent", ylabel="attackers' updates kept out, percent")
+        axis.set_title(textwrap.fill(f"{setting.title}; one point an attack", 60))
+        axis.legend()
     figure.savefig(path, dpi=90)
 
 

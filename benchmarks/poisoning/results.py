@@ -48,7 +48,7 @@ def wanted(cases: Iterable[Case], path: Path = RUNS) -> list[Case]:
 def rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Mean and worst over the seeds of every setting, in points of a hundred."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run["seed"]):
         groups[key(run, SETTING)].append(run)
     # what plain averaging reaches where nobody attacks, on the same seeds
     clean = {
@@ -74,6 +74,7 @@ def rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "attack": first["attack"],
                 "defence": first["defence"],
                 "seeds": len(group),
+                "accuracy_by_seed": {run["seed"]: round(100 * run["accuracy"], 2) for run in group},
                 "accuracy_mean": _points([run["accuracy"] for run in group]),
                 "accuracy_worst": round(100 * min(run["accuracy"] for run in group), 1),
                 "attack_free": _points(free),
@@ -86,15 +87,16 @@ def rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "attackers_quarantined": _points([run["attackers_quarantined"] for run in group]),
                 "honest_quarantined": _points([run["honest_quarantined"] for run in group]),
                 "aborted_rounds": round(statistics.fmean(run["aborted"] for run in group), 1),
+                "commits": sorted({run["commit"] for run in group}),
             }
         )
     return sorted(found, key=lambda row: [str(row[name]) for name in ("dataset", "n", "attackers", "alpha", "rounds", "attack", "defence")])
 
 
-def write_rows(runs: Iterable[Mapping[str, Any]], commit: str, path: Path = ROWS) -> None:
-    """The rows beside the commit whose code ran."""
+def write_rows(runs: Iterable[Mapping[str, Any]], path: Path = ROWS) -> None:
+    """The rows as JSON, one a line."""
     lines = ",\n".join(json.dumps(row) for row in rows(runs))
-    write_atomic(path, f'{{"commit": "{commit}",\n"rows": [\n{lines}\n]}}\n'.encode())
+    write_atomic(path, f'{{"rows": [\n{lines}\n]}}\n'.encode())
 
 
 def _points(values: Iterable[float | None]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.poisoning.setting import MAIN, Setting, attacked
@@ -13,6 +14,11 @@ _TELLING = (
     *("rule_aware_flip", "rule_aware_targeted"),
 )
 """Attacks within the budget, where the encrypted inference has to show what it is worth, and those that know the rule."""
+
+_ENOUGH = 3
+"""Seeds from which on a difference is judged."""
+_NOTHING = 0.5
+"""Points that nobody would notice."""
 
 
 def table(result: dict[str, Any]) -> str:
@@ -46,17 +52,34 @@ def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequen
             f"{setting.title}: test accuracy in percent (worst seed; seeds)",
             "",
             f"| attack | {' | '.join(name.replace('_', ' ') for name in shown)} | attackers rejected | honest rejected "
-            "| backdoor success, natural miss |",
+            "| backdoor success (fedavg), natural miss |",
             "|---" * (len(shown) + 4) + "|",
         ]
         for attack in attacks:
             if any((attack, name) in own for name in shown):
                 lines.append(f"| {attack} | {' | '.join(_cells(own, attack, shown))} |")
-        lines.append("")
-    lines.append(
-        f"Runs of commit {result['commit']}; rows with fewer than 5 seeds are first looks, and settings without a row were not run."
-    )
+        lines += ["", _behind(own, attacks), ""]
+    commits = ", ".join(sorted({commit for row in result["rows"] for commit in row["commits"]}))
+    lines.append(f"Runs of {commits}. Rows with fewer than 5 seeds are first looks, and settings without a row were not run.")
     return "\n".join(lines) + "\n"
+
+
+def _behind(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) -> str:
+    """Where another defence is ahead by more than noise: twice the standard error of the difference, seed by seed."""
+    found = []
+    for attack in attacks:
+        ahead = {}
+        for (other, defence), row in own.items():
+            ours = own.get((attack, "wardround"))
+            if other != attack or ours is None or defence.startswith("wardround"):
+                continue
+            seeds = ours["accuracy_by_seed"].keys() & row["accuracy_by_seed"].keys()
+            gaps = [row["accuracy_by_seed"][seed] - ours["accuracy_by_seed"][seed] for seed in sorted(seeds)]
+            if len(gaps) >= _ENOUGH and mean(gaps) > max(_NOTHING, 2 * stdev(gaps) / len(gaps) ** 0.5):
+                ahead[defence] = mean(gaps)
+        if ahead:
+            found.append(f"{attack} ({', '.join(f'{name} +{gap:.1f}' for name, gap in sorted(ahead.items(), key=lambda each: -each[1]))})")
+    return f"Behind another defence by more than noise: {'; '.join(found) or 'nowhere'}."
 
 
 def _cells(own: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Sequence[str]) -> list[str]:
@@ -66,4 +89,5 @@ def _cells(own: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Seque
     if ours is None:
         return [*cells, "", "", ""]
     kept = ["" if ours[name] is None else str(ours[name]) for name in ("rejected", "false_rejects")]
-    return [*cells, *kept, f"{ours['asr']}, {ours['natural_miss']}"]
+    plain = own.get((attack, "fedavg"))
+    return [*cells, *kept, f"{ours['asr']} ({plain['asr'] if plain else 'not run'}), {ours['natural_miss']}"]

@@ -41,15 +41,15 @@ def undisturbed() -> list[Run]:
 
 
 @pytest.mark.parametrize("attack", ["ipm_100", "sign_flip"])
-def test_an_overshooting_attacker_is_rejected_in_every_round_and_quarantined_after_exactly_four(
+def test_an_overshooting_attacker_is_rejected_in_every_round_and_quarantined_after_exactly_its_strikes(
     attack: str, undisturbed: list[Run]
 ) -> None:
-    three = heart(attack, rounds=3)
-    three.run()
-    assert three.consortium.out == ()
-    four = heart(attack, rounds=4)
-    four.run()
-    assert four.consortium.out == (four.names[four.bad[0]],)
+    strikes = heart(attack).rule.strikes
+    before, after = heart(attack, rounds=strikes - 1), heart(attack, rounds=strikes)
+    before.run()
+    assert before.consortium.out == ()
+    after.run()
+    assert after.consortium.out == (after.names[after.bad[0]],)
     run = heart(attack).run()
     assert run.rejected == 1
     assert run.accuracy >= undisturbed[0].accuracy - 0.03
