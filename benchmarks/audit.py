@@ -69,7 +69,7 @@ class _Sender:
         self._nonces[self._name] += 1
         fields: dict[str, Any] = {"nonce": nonce, "gas": 6_000_000, "gasPrice": 0, "chainId": CHAIN_ID, "value": 0}
         signed = key(self._name).account.sign_transaction(
-            {**fields, "data": "0x" + call.data.hex(), **({"to": to_checksum_address(call.to)} if call.to else {})}
+            fields | {"data": "0x" + call.data.hex()} | ({"to": to_checksum_address(call.to)} if call.to else {})
         )
         sent = self._anvil.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
         self._anvil.call("evm_mine")

@@ -117,7 +117,7 @@ def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int
         values = ("accuracy", "balanced")
         scores["all"] = {value: round(sum(scores[who][value] * weights[who] for who in weights) / total, 4) for value in values}
     gap = result["pooled"]["network"]["all"]["accuracy"] - result["federated"]["network"]["all"]["accuracy"]
-    verdicts, rejections = (sum(each[place] for each in measured.values()) for place in (1, 2))
+    verdicts, rejections = (sum(numbers) for numbers in zip(*((each[1], each[2]) for each in measured.values()), strict=True))
     return result | {"points_below_pooled": round(100 * gap, 2), "honest_verdicts": verdicts, "honest_rejected": rejections}
 
 

@@ -69,7 +69,7 @@ def model(seed: int, size: int = 62) -> bytes:
 class LedgerDriver(Protocol):
     """Moves a ledger through a round."""
 
-    def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[str]) -> None: ...
+    def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[Sha256]) -> None: ...
 
     def commit(self, round_id: RoundId, root: Sha256, count: int) -> None: ...
 
@@ -100,7 +100,7 @@ class RoundMaker:
         ledger = self.members.ledger
         return Context(ledger.chain_id, Address(ledger.contract), STUDY_DIGEST, round_id, self.current)
 
-    def say(self, round_id: RoundId, kind: Kind, name: str, body: Mapping[str, Any]) -> Sha256:
+    def say(self, round_id: RoundId, kind: Kind, name: str, body: Mapping[Any, Any]) -> Sha256:
         statement = signing.sign(kind, name, body, self.context(round_id), key(name))
         return self.post(places.statement(round_id, kind, HospitalName(name)), signing.to_bytes(statement))
 
@@ -265,10 +265,10 @@ class DictLedger:
         self.initial: Sha256 | None = None
         self.block = 10
 
-    def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[str]) -> None:
+    def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[Sha256]) -> None:
         self.initial = self.initial or previous
         opened = OpenedEvent(
-            round_id, self.id, STUDY_DIGEST, previous, joint_digest(list(map(Sha256, sealing_keys))), 180, 600, self._place()
+            round_id, self.id, STUDY_DIGEST, previous, joint_digest(list(sealing_keys)), 180, 600, self._place()
         )
         self.states[round_id] = RoundState(opened)
 

@@ -34,11 +34,14 @@ class Opened(MpSpdz):
         )
         counts = np.stack([owner.reshape(1 + classes, rows) for owner in owners]).transpose(2, 0, 1)
         assert (counts[..., 0] == counts[..., 1:].sum(axis=2)).all()
-        bits = [tuple(map(bool, each)) for each in (in_range, valid, size, direction, peers)]
         found = Verification(
             tuple(map(bool, accepted)),
             rule.floored(int(budget[0])),
-            *bits,
+            tuple(map(bool, in_range)),
+            tuple(map(bool, valid)),
+            tuple(map(bool, size)),
+            tuple(map(bool, direction)),
+            tuple(map(bool, peers)),
             tuple(map(int, norms)),
             tuple(map(int, products)),
             int(median_square[0]),

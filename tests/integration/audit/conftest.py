@@ -46,7 +46,7 @@ class ChainDriver:
         self._send("provider", self.ledger.authorise_hospitals([key(name).address for name in self.hospitals]))
         self._send("provider", self.ledger.register_study(self.id, [key(name).address for name in self.nodes], self.initial))
 
-    def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[str]) -> None:
+    def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[Sha256]) -> None:
         now = self.ledger.block_time()
         call = self.ledger.open_round(
             round_id,

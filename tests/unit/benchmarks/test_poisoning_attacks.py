@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.poisoning import data
 from benchmarks.poisoning.attacks import ATTACKS, NONE, badnets, named
 from benchmarks.poisoning.attacks.neurotoxin import AVOIDED
 from benchmarks.poisoning.defences.multi_krum import scores
 from benchmarks.poisoning.kinds import Poison, Update, Updates, View
 from benchmarks.poisoning.simulate import Case, Run, Simulation
 from benchmarks.poisoning.triggers import SIDE, stamped
-from tests.support.heart import publish
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _heart_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARDROUND_DATA", str(publish(tmp_path_factory.mktemp("data") / "published")))
-        for cached in (data.world, data._records):
-            cached.cache_clear()
-        yield
-        for cached in (data.world, data._records):
-            cached.cache_clear()
+pytestmark = pytest.mark.usefixtures("published_heart")
 
 
 def undefended(attack: str) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -12,19 +11,9 @@ from benchmarks.poisoning import data, exact, simulate
 from benchmarks.poisoning.simulate import NONE, WARDROUND, WITHOUT_INFERENCE, Case, Run, Simulation
 from pipeline.layers import Network
 from pipeline.mpc import reference
-from tests.support.heart import publish
 from tests.support.tasks import LOGISTIC, MLP, SMALL_CNN, random_round
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _heart_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARDROUND_DATA", str(publish(tmp_path_factory.mktemp("data") / "published")))
-        for cached in (data.world, data._records):
-            cached.cache_clear()
-        yield
-        for cached in (data.world, data._records):
-            cached.cache_clear()
+pytestmark = pytest.mark.usefixtures("published_heart")
 
 
 def heart(attack: str, seed: int = 0, rounds: int = 6, defence: str = WARDROUND) -> Simulation:
