@@ -29,7 +29,8 @@ from nacl.public import PrivateKey
 
 from pipeline.domain import Address, Context, HospitalName, NodeName, RoundId, Sha256
 from pipeline.files import write_atomic
-from pipeline.mpc import envelope, mean
+from pipeline.mpc import mean
+from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.mean import BLOCK, LargeComponents, Sums
 from pipeline.mpc.projections import project
 from pipeline.mpc.sharing import Digested, Vector, held_by
@@ -78,10 +79,14 @@ class Work:
     def seal(self) -> None:
         """Write the envelope of the first hospital for the first node."""
         parts = {index: np.fromfile(self._components(self.names[0])[index], np.int64) for index in held_by(0, self.nodes)}
-        self.envelope.write_bytes(envelope.seal(parts, _CONTEXT, self.names[0], self.node_names[0], _key(0).public_key))
+        self.sealed.write_bytes(self.envelope(0).seal(parts, _key(0).public_key))
+
+    def envelope(self, node: int) -> Envelope:
+        """What the first hospital's envelope for a node is meant for."""
+        return Envelope(_CONTEXT, self.names[0], self.node_names[node], held_by(node, self.nodes), self.parameters)
 
     @property
-    def envelope(self) -> Path:
+    def sealed(self) -> Path:
         """Where it is."""
         return self.folder / "envelope"
 
@@ -117,14 +122,18 @@ class _FolderExchange:
 
     def lend(self, node: NodeName, component: int, number: int, words: Vector) -> None:
         """Seal a block into the folder."""
-        data = envelope.seal({component: words}, _CONTEXT, HospitalName(f"sum/{number}"), node, _key(component).public_key)
+        data = _lent(node, component, number, len(words)).seal({component: words}, _key(component).public_key)
         write_atomic(self.work.folder / f"{self.work.node_names[self.index]}-to-{node}-{number}", data)
 
     def borrow(self, holder: NodeName, component: int, number: int, digest: Sha256, size: int) -> Vector:
         """Open a block from the folder."""
         me = self.work.node_names[self.index]
         data = _awaited(self.work.folder / f"{holder}-to-{me}-{number}")
-        return envelope.unseal(data, (component,), size, _CONTEXT, HospitalName(f"sum/{number}"), me, _key(component))[component]
+        return _lent(me, component, number, size).unseal(data, _key(component))[component]
+
+
+def _lent(node: NodeName, component: int, number: int, size: int) -> Envelope:
+    return Envelope(_CONTEXT, HospitalName(f"sum/{number}"), node, (component,), size)
 
 
 def _key(node: int) -> PrivateKey:
@@ -166,10 +175,8 @@ def _seal(work: Work, _: int) -> None:
 
 
 def _intake(work: Work, index: int) -> None:
-    indices, me = held_by(index, work.nodes), work.node_names[index]
-    with work.envelope.open("rb") as sealed, spool(work.folder / me) as kept:
-        size = work.envelope.stat().st_size
-        pieces = envelope.opened(sealed, size, indices, work.parameters, _CONTEXT, work.names[0], me, _key(index))
+    with work.sealed.open("rb") as sealed, spool(work.folder / work.node_names[index]) as kept:
+        pieces = work.envelope(index).opened(sealed, work.sealed.stat().st_size, _key(index))
         for _, own in groupby(pieces, key=itemgetter(0)):
             kept.keep(Digested(words for _, words in own))
 

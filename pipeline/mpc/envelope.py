@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -33,78 +34,74 @@ def sealed_size(components: int, length: int) -> int:
     return components * (len(_starts(length)) * (_SEAL_SIZE + _BINDING_SIZE) + 8 * length)
 
 
-def seal(parts: Mapping[int, Vector], context: Context, hospital: HospitalName, node: NodeName, key: PublicKey) -> bytes:
-    """Seal one hospital's components for one node."""
-    indices, box = tuple(sorted(parts)), SealedBox(key)
-    length = len(parts[indices[0]])
-    boxes = []
-    for index in indices:
-        for start in _starts(length):
-            words = parts[index][start : start + PIECE].astype("<i8", copy=False).tobytes()
-            boxes.append(box.encrypt(_binding(context, hospital, node, indices, length, index, start) + words))
-    return b"".join(boxes)
+@dataclass(frozen=True)
+class Envelope:
+    """What an envelope is meant for: it opens as nothing else."""
 
+    context: Context
+    hospital: HospitalName
+    node: NodeName
+    indices: tuple[int, ...]
+    """Components in it."""
+    length: int
+    """Words of each."""
 
-def unseal(
-    sealed: bytes,
-    indices: tuple[int, ...],
-    length: int,
-    context: Context,
-    hospital: HospitalName,
-    node: NodeName,
-    key: PrivateKey,
-) -> dict[int, Vector]:
-    """Open an envelope meant for `node`; raises EnvelopeRejected on another size, key or binding."""
-    pieces: dict[int, list[Vector]] = {index: [] for index in indices}
-    for index, words in opened(io.BytesIO(sealed), len(sealed), indices, length, context, hospital, node, key):
-        pieces[index].append(words)
-    return {index: np.concatenate(found) for index, found in pieces.items()}
+    @property
+    def size(self) -> int:
+        """Bytes of the sealed envelope."""
+        return sealed_size(len(self.indices), self.length)
 
+    def seal(self, parts: Mapping[int, Vector], key: PublicKey) -> bytes:
+        """Seal the components, each (length,), for the node's key."""
+        box = SealedBox(key)
+        boxes = []
+        for index in self.indices:
+            for start in _starts(self.length):
+                words = parts[index][start : start + PIECE].astype("<i8", copy=False).tobytes()
+                boxes.append(box.encrypt(self._binding(index, start) + words))
+        return b"".join(boxes)
 
-def opened(
-    sealed: BinaryIO,
-    size: int,
-    indices: tuple[int, ...],
-    length: int,
-    context: Context,
-    hospital: HospitalName,
-    node: NodeName,
-    key: PrivateKey,
-) -> Iterator[tuple[int, Vector]]:
-    """Open an envelope of `size` bytes piece by piece: component and words; raises EnvelopeRejected where `unseal` does."""
-    want, box = sealed_size(len(indices), length), SealedBox(key)
-    if size != want:
-        raise EnvelopeRejected(f"{hospital} to {node}: got an envelope of {size} bytes, want {want}")
-    for index in indices:
-        for start in _starts(length):
-            try:
-                plaintext = box.decrypt(sealed.read(_SEAL_SIZE + _BINDING_SIZE + 8 * min(PIECE, length - start)))
-            except CryptoError as error:
-                raise EnvelopeRejected(f"{hospital} to {node}: got an envelope that this round's key does not open") from error
-            if plaintext[:_BINDING_SIZE] != _binding(context, hospital, node, indices, length, index, start):
-                raise EnvelopeRejected(
-                    f"{hospital} to {node}: got an envelope bound to another hospital, node, round, study, model or ledger"
-                )
-            yield index, np.frombuffer(plaintext, "<i8", offset=_BINDING_SIZE).astype(np.int64)
+    def unseal(self, sealed: bytes, key: PrivateKey) -> dict[int, Vector]:
+        """All components; raises EnvelopeRejected on another size, key or binding."""
+        pieces: dict[int, list[Vector]] = {index: [] for index in self.indices}
+        for index, words in self.opened(io.BytesIO(sealed), len(sealed), key):
+            pieces[index].append(words)
+        return {index: np.concatenate(found) for index, found in pieces.items()}
+
+    def opened(self, sealed: BinaryIO, size: int, key: PrivateKey) -> Iterator[tuple[int, Vector]]:
+        """Component and words of an envelope of `size` bytes, piece by piece; raises EnvelopeRejected where `unseal` does."""
+        box = SealedBox(key)
+        if size != self.size:
+            raise EnvelopeRejected(f"{self.hospital} to {self.node}: got an envelope of {size} bytes, want {self.size}")
+        for index in self.indices:
+            for start in _starts(self.length):
+                try:
+                    plaintext = box.decrypt(sealed.read(_SEAL_SIZE + _BINDING_SIZE + 8 * min(PIECE, self.length - start)))
+                except CryptoError as error:
+                    raise EnvelopeRejected(
+                        f"{self.hospital} to {self.node}: got an envelope that this round's key does not open"
+                    ) from error
+                if plaintext[:_BINDING_SIZE] != self._binding(index, start):
+                    raise EnvelopeRejected(
+                        f"{self.hospital} to {self.node}: got an envelope bound to another hospital, node, round, study, model or ledger"
+                    )
+                yield index, np.frombuffer(plaintext, "<i8", offset=_BINDING_SIZE).astype(np.int64)
+
+    def _binding(self, index: int, start: int) -> bytes:
+        bound_to = {
+            "ledger": [self.context.chain_id, self.context.contract],
+            "study": self.context.study_digest,
+            "round": self.context.round,
+            "previous": self.context.previous_model,
+            "hospital": self.hospital,
+            "node": self.node,
+            "components": list(self.indices),
+            "length": self.length,
+            "component": index,
+            "start": start,
+        }
+        return bytes.fromhex(digest(bound_to))
 
 
 def _starts(length: int) -> range:
     return range(0, max(length, 1), PIECE)
-
-
-def _binding(
-    context: Context, hospital: HospitalName, node: NodeName, indices: tuple[int, ...], length: int, index: int, start: int
-) -> bytes:
-    bound_to = {
-        "ledger": [context.chain_id, context.contract],
-        "study": context.study_digest,
-        "round": context.round,
-        "previous": context.previous_model,
-        "hospital": hospital,
-        "node": node,
-        "components": list(indices),
-        "length": length,
-        "component": index,
-        "start": start,
-    }
-    return bytes.fromhex(digest(bound_to))

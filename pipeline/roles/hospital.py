@@ -16,7 +16,8 @@ from pipeline.evidence.signing import from_bytes, to_bytes
 from pipeline.files import locked, write_secret
 from pipeline.ingest import validate as ingest
 from pipeline.models import Vector
-from pipeline.mpc import envelope, sharing
+from pipeline.mpc import sharing
+from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.manifest import Manifest, Sealed
 from pipeline.roles.desk import Sitting, hospital_desk
 from pipeline.roles.lineage import global_model, lineage
@@ -94,15 +95,17 @@ def _deal(sitting: Sitting, folder: Path) -> None:
     desk, context = sitting.desk, sitting.context
     name, nodes, secret = HospitalName(desk.identity.name), desk.study.nodes, desk.identity.sharing_secret
     vector = payload(desk.study, desk.digest, desk.identity, sitting.round_id, _update(sitting, folder))
-    components = sharing.share(vector, len(nodes), secret, context)
+    components = dict(enumerate(sharing.share(vector, len(nodes), secret, context)))
     keys = sitting.sealing_keys()
     sealed: dict[NodeName, Sealed] = {}
     for index, node in enumerate(nodes):
-        parts = {held: components[held] for held in sharing.held_by(index, len(nodes))}
-        data = envelope.seal(parts, context, name, node, keys[node])
+        envelope = Envelope(context, name, node, sharing.held_by(index, len(nodes)), len(vector))
+        data = envelope.seal(components, keys[node])
         write_secret(folder / f"{node}.envelope", data)
         sealed[node] = Sealed(sha256(data), len(data))
-    manifest = Manifest(name, len(vector), tuple(map(sharing.component_digest, components)), sealed, sha256(to_bytes(_passed(sitting))))
+    manifest = Manifest(
+        name, len(vector), tuple(map(sharing.component_digest, components.values())), sealed, sha256(to_bytes(_passed(sitting)))
+    )
     write_secret(folder / "manifest.json", to_bytes(desk.sign(Kind.MANIFEST, manifest.body(), context)))
 
 

@@ -15,8 +15,9 @@ from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, Sha256
 from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
 from pipeline.evidence import merkle
-from pipeline.mpc import envelope, exchange
+from pipeline.mpc import exchange
 from pipeline.mpc.engines.base import Components, Payload
+from pipeline.mpc.envelope import Envelope, sealed_size
 from pipeline.mpc.exchange import Inventory, Loan
 from pipeline.mpc.journal import Journal
 from pipeline.mpc.manifest import Manifest
@@ -83,7 +84,7 @@ def checked_manifest(sitting: Sitting, hospital: HospitalName, digest: Sha256) -
     if validation.body.get("passed") is not True:
         raise EvidenceRejected(f"{hospital}: got a manifest that stands on a failed validation")
     length = Payload(desk.study.network, desk.study.samples_shared).length
-    per_envelope = envelope.sealed_size(len(desk.study.nodes) - 1, length)
+    per_envelope = sealed_size(len(desk.study.nodes) - 1, length)
     if manifest.length != length or any(sealed.size != per_envelope for sealed in manifest.envelopes.values()):
         raise WrongLengthError(f"{hospital}: got a vector of {manifest.length} words, want {length}: another model or sample count")
     return manifest
@@ -202,11 +203,11 @@ def _opened(
     keeper: Keeper,
 ) -> dict[int, Part]:
     """Of an envelope's components those that fit the manifest, opened piece by piece; raises Rejected when the envelope does not."""
-    me, found = NodeName(sitting.desk.identity.name), dict[int, Part]()
+    found = dict[int, Part]()
+    envelope = Envelope(sitting.context, hospital, NodeName(sitting.desk.identity.name), indices, manifest.length)
     with keeper.scratch() as file:
-        size = sitting.desk.board.save(place, digest, file, envelope.sealed_size(len(indices), manifest.length))
-        pieces = envelope.opened(file, size, indices, manifest.length, sitting.context, hospital, me, key)
-        for index, own in groupby(pieces, key=itemgetter(0)):
+        size = sitting.desk.board.save(place, digest, file, envelope.size)
+        for index, own in groupby(envelope.opened(file, size, key), key=itemgetter(0)):
             component = Digested(words for _, words in own)
             kept = keeper.keep(component)
             if component.digest == manifest.components[index]:
@@ -226,8 +227,8 @@ def _still_held(sitting: Sitting, said: Mapping[str, Any], held: Held, taken: Co
 
 def _lend(sitting: Sitting, loan: Loan, component: Vector) -> None:
     key = sitting.sealing_keys()[loan.needy]
-    data = envelope.seal({loan.component: component}, sitting.context, loan.hospital, loan.needy, key)
-    sitting.desk.board.post(places.resealed(sitting.round_id, loan.holder, loan.needy), data)
+    envelope = Envelope(sitting.context, loan.hospital, loan.needy, (loan.component,), len(component))
+    sitting.desk.board.post(places.resealed(sitting.round_id, loan.holder, loan.needy), envelope.seal({loan.component: component}, key))
 
 
 def _borrow(sitting: Sitting, loan: Loan, manifest: Manifest, key: PrivateKey, deadline: float, keeper: Keeper) -> Part:

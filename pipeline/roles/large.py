@@ -20,9 +20,10 @@ from pipeline.domain import HospitalName, Kind, NodeName, Sha256, Statement
 from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
 from pipeline.evidence import randomness
 from pipeline.files import write_secret
-from pipeline.mpc import envelope, mean
+from pipeline.mpc import mean
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import Party, ProjectedTask, VerifyOutput
+from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.journal import Journal
 from pipeline.mpc.mean import Sums
 from pipeline.mpc.projections import project
@@ -147,19 +148,18 @@ class _StoreExchange:
 
     def lend(self, node: NodeName, component: int, number: int, words: Vector) -> None:
         """Seal a block for the node that lacks it."""
-        sitting = self.sitting
-        data = envelope.seal({component: words}, sitting.context, _origin(number), node, self._keys[node])
-        sitting.desk.board.post(places.lent_sum(sitting.round_id, NodeName(sitting.desk.identity.name), node, number), data)
+        sitting, me = self.sitting, NodeName(self.sitting.desk.identity.name)
+        data = self._envelope(node, component, number, len(words)).seal({component: words}, self._keys[node])
+        sitting.desk.board.post(places.lent_sum(sitting.round_id, me, node, number), data)
 
     def borrow(self, holder: NodeName, component: int, number: int, digest: Sha256, size: int) -> Vector:
         """Wait for a block and open it."""
         sitting, board, me = self.sitting, self.sitting.desk.board, NodeName(self.sitting.desk.identity.name)
-        place = places.lent_sum(sitting.round_id, holder, me, number)
+        place, envelope = places.lent_sum(sitting.round_id, holder, me, number), self._envelope(me, component, number, size)
         while time.monotonic() < self.deadline:
             for found in board.digests(place):
                 try:
-                    data = board.fetch(place, found, envelope.sealed_size(1, size))
-                    words = envelope.unseal(data, (component,), size, sitting.context, _origin(number), me, self.key)[component]
+                    words = envelope.unseal(board.fetch(place, found, envelope.size), self.key)[component]
                 except Rejected:
                     continue
                 if component_digest(words) == digest:
@@ -169,7 +169,6 @@ class _StoreExchange:
             f"round {sitting.round_id}: {holder} signed component sum {component} but did not lend its block {number}; is that node up?"
         )
 
-
-def _origin(number: int) -> HospitalName:
-    """What a lent block is bound to in a hospital's stead; no hospital can have this name."""
-    return HospitalName(f"sum/{number}")
+    def _envelope(self, node: NodeName, component: int, number: int, size: int) -> Envelope:
+        # a lent block is bound to a name that no hospital can have
+        return Envelope(self.sitting.context, HospitalName(f"sum/{number}"), node, (component,), size)

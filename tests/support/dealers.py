@@ -13,7 +13,8 @@ from pipeline.domain import HospitalName, Kind, NodeName, Sha256, Statement
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import to_bytes
 from pipeline.models import Vector
-from pipeline.mpc import envelope, sharing
+from pipeline.mpc import sharing
+from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.manifest import Manifest, Sealed
 from pipeline.roles.desk import Sitting
 from pipeline.roles.payload import payload
@@ -50,8 +51,9 @@ class Dealing:
     def sealed(self, node: NodeName, change: Mapping[int, Vector] | None = None) -> bytes:
         """The envelope for a node, with some components changed."""
         nodes = self.sitting.desk.study.nodes
-        parts = {index: self.components[index] for index in sharing.held_by(nodes.index(node), len(nodes))} | dict(change or {})
-        return envelope.seal(parts, self.sitting.context, self.name, node, self.sitting.sealing_keys()[node])
+        indices, parts = sharing.held_by(nodes.index(node), len(nodes)), dict(enumerate(self.components)) | dict(change or {})
+        envelope = Envelope(self.sitting.context, self.name, node, indices, len(parts[indices[0]]))
+        return envelope.seal(parts, self.sitting.sealing_keys()[node])
 
     def sending(self, envelopes: Mapping[NodeName, bytes]) -> Dealing:
         """The same with other envelopes for these nodes; the manifest describes them."""

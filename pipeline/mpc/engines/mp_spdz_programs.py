@@ -31,7 +31,7 @@ _OPTIONS = ("-M", "-R", "64")
 
 
 def shape(
-    network: Network, *, nodes: int, hospitals: int, samples: int, largest_input: int, profile: Profile, names_condition: bool = False
+    network: Network, *, nodes: int, hospitals: int, samples: int, largest_input: int, profile: Profile, names_condition: bool
 ) -> Mapping[str, Any]:
     """What the compiler must know (`wardround_mpc.task` reads it): sizes and layout only, no value of a round."""
     sizes = {"nodes": nodes, "hospitals": hospitals, "samples": samples, "largest_input": largest_input, "profile": profile.value}
