@@ -165,21 +165,26 @@ def correct_per_class(answers: Words, labels: Words) -> Words:
     return found
 
 
-def _peers(task: VerifyTask, counts: Words) -> list[bool]:
-    hospitals, samples, classes = len(task.hospitals), task.rule.samples, task.network.classes
+def judged(counts: Words) -> tuple[Words, Words]:
+    """Of counts (1 + hospitals, owners, classes) each model's sum over the middle owners, and that of the class it answers worst."""
+    hospitals = counts.shape[1]
     trimmed = rule.owners_trimmed(hospitals)
 
     def middle(each: Words) -> Words:
         found: Words = np.sort(each, axis=1)[:, trimmed : hospitals - trimmed].sum(axis=1)
         return found
 
-    weakest: Words = middle(counts).min(axis=1)
+    return middle(counts.sum(axis=2)), middle(counts).min(axis=1)
+
+
+def _peers(task: VerifyTask, counts: Words) -> list[bool]:
+    hospitals, samples, numbers = len(task.hospitals), task.rule.samples, task.rule
+    overall, weakest = judged(counts)
     answers = rule.answers_counted(hospitals, samples)
-    of_class = rule.answers_counted(hospitals, rule.samples_of_class(samples, classes))
-    numbers = task.rule
-    overall = _near(middle(counts.sum(axis=2)), answers, numbers.below_global_percent, numbers.below_peers_percent)
-    in_class = _near(weakest, of_class, numbers.weakest_class_below_global_percent, numbers.weakest_class_below_peers_percent)
-    return [a and b for a, b in zip(overall, in_class, strict=True)]
+    of_class = rule.answers_counted(hospitals, rule.samples_of_class(samples, task.network.classes))
+    near = _near(overall, answers, numbers.below_global_percent, numbers.below_peers_percent)
+    near_in_class = _near(weakest, of_class, numbers.weakest_class_below_global_percent, numbers.weakest_class_below_peers_percent)
+    return [a and b for a, b in zip(near, near_in_class, strict=True)]
 
 
 def _near(sums: Words, answers: int, below_global: int, below_peers: int) -> list[bool]:

@@ -267,9 +267,7 @@ class DictLedger:
 
     def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[Sha256]) -> None:
         self.initial = self.initial or previous
-        opened = OpenedEvent(
-            round_id, self.id, STUDY_DIGEST, previous, joint_digest(list(sealing_keys)), 180, 600, self._place()
-        )
+        opened = OpenedEvent(round_id, self.id, STUDY_DIGEST, previous, joint_digest(list(sealing_keys)), 180, 600, self._place())
         self.states[round_id] = RoundState(opened)
 
     def commit(self, round_id: RoundId, root: Sha256, count: int) -> None:

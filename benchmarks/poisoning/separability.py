@@ -1,0 +1,108 @@
+"""How well any threshold on what the rule computes could tell attackers' updates from honest ones.
+
+Plays attacks that heed the budget, without quarantine, and looks at the secret quantities of every round after the early ones
+(`python -m benchmarks.poisoning.separability`). An area under the ROC curve of 0.5 is a coin: whatever the threshold, as large a share of
+honest updates would be rejected as of the attackers'; below 0.5 the attackers' look better than the honest ones. `together` is a logistic
+regression, tried on seeds that it was not fitted on. It knows all but the size, by which an attacker stands out who fills the budget: the
+budget is published, and it would fill any other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks.poisoning.campaign import commit
+from benchmarks.poisoning.cells import CELLS, FITTED, FIVE
+from benchmarks.poisoning.simulate import WARDROUND, Case, Observed, Simulation
+from pipeline.files import write_atomic
+from pipeline.mpc import reference, rule
+
+RESULTS = Path(__file__).parent.parent / "results" / "poisoning-separability.json"
+
+SIZE = "size"
+QUANTITIES = (SIZE, "direction", "overall to global", "overall to peers", "weakest class to global", "weakest class to peers")
+ATTACKS = (*FITTED, "rule_aware_flip", "rule_aware_targeted", "rule_aware_backdoor")
+
+Values = npt.NDArray[np.float64]
+
+
+def quantities(seen: Observed) -> Values:
+    """(hospitals, QUANTITIES): what the rule compares with thresholds; the lower, the more suspect."""
+    found = seen.found
+    median = sorted(found.squared_norms)[rule.lower_median(len(found.squared_norms))]
+    norms = np.sqrt(np.maximum(np.array(found.squared_norms, dtype=np.float64), 1))
+    cosines = np.array(found.products) * float(1 << rule.DIRECTION_BITS)
+    cosines /= norms * np.sqrt(max(float(found.median_square) * (1 << rule.DIRECTION_BITS), 1.0))
+    columns = [-norms / np.sqrt(max(median, 1)), cosines]
+    for sums in reference.judged(found.counts):
+        own = sums[1:]
+        columns += [own - sums[0], own - np.sort(own)[rule.lower_median(len(own))]]
+    return np.stack(columns, axis=1)
+
+
+def row(setting: Case, attack: str, seeds: tuple[int, ...] = FIVE) -> dict[str, Any]:
+    """Areas under the ROC curve of one attack; raises ValueError where no update was judged after the early rounds."""
+    values, attackers, groups = [], [], []
+    for seed in seeds:
+        rounds: list[Observed] = []
+        case = replace(setting, attack=attack, defence=WARDROUND, seed=seed)
+        thresholds = Simulation(case).rule.model_copy(update={"strikes": case.rounds + 1})
+        played = Simulation(case, thresholds, watch=rounds.append)
+        played.run()
+        bad = {played.names[place] for place in played.bad}
+        for seen in rounds[thresholds.early_rounds :]:
+            values.append(quantities(seen))
+            attackers += [name in bad for name in seen.task.hospitals]
+            groups += [seed] * len(seen.task.hospitals)
+    table = np.concatenate(values)
+    others = table[:, [name != SIZE for name in QUANTITIES]]
+    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+    together = cross_val_predict(model, others, attackers, groups=groups, cv=LeaveOneGroupOut(), method="decision_function")
+    areas = {name: _area(attackers, -column) for name, column in zip(QUANTITIES, table.T, strict=True)}
+    return {
+        "dataset": setting.dataset,
+        "n": setting.hospitals,
+        "attackers": setting.attackers,
+        "attack": attack,
+        "seeds": len(seeds),
+        "honest_updates": attackers.count(False),
+        "attackers_updates": attackers.count(True),
+        "areas": areas | {"together": _area(attackers, together)},
+    }
+
+
+def _area(attackers: list[bool], suspicion: Values) -> float:
+    return round(float(roc_auc_score(attackers, suspicion)), 2)
+
+
+def main(
+    cell: Annotated[list[str], typer.Option(help="whose settings; may be given again")] = ["heart", "base"],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="rows to write")] = RESULTS,
+) -> None:
+    """Measure and write the rows."""
+    rows = []
+    for name in cell:
+        for attack in ATTACKS:
+            rows.append(row(CELLS[name].setting, attack))
+            typer.echo(json.dumps(rows[-1]))
+    lines = ",\n".join(map(json.dumps, rows))
+    write_atomic(out, f'{{"commit": "{commit()}",\n"rows": [\n{lines}\n]}}\n'.encode())
+
+
+if __name__ == "__main__":
+    typer.run(main)
