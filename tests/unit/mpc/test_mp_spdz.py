@@ -226,7 +226,14 @@ def test_the_engine_s_words_become_a_cause(words: str, meaning: str, tmp_path: P
 
 
 def test_the_key_of_a_compilation_depends_on_the_shape_alone() -> None:
-    sizes: dict[str, Any] = {"nodes": 3, "hospitals": 5, "samples": 8, "largest_input": 255, "profile": Profile.LAN, "names_condition": False}
+    sizes: dict[str, Any] = {
+        "nodes": 3,
+        "hospitals": 5,
+        "samples": 8,
+        "largest_input": 255,
+        "profile": Profile.LAN,
+        "names_condition": False,
+    }
     one = programs.shape(LOGISTIC, **sizes)
     assert one == programs.shape(LOGISTIC, **sizes)
     assert one != programs.shape(MLP, **sizes)
