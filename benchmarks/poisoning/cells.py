@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
 from benchmarks.poisoning.defences import DEFENCES
-from benchmarks.poisoning.simulate import WARDROUND, WITHOUT_INFERENCE, Case
+from benchmarks.poisoning.simulate import WARDROUND, WITH_MEDIAN, WITHOUT_INFERENCE, Case
 
 COMPARED = (WARDROUND, WITHOUT_INFERENCE, "fedavg", "accuracy_filter", "multi_krum")
 BESIDE = ("fltrust", "flame")
@@ -75,11 +75,13 @@ FLIPS = ("label_flip+fit", "targeted_flip+fit", "sign_flip+fit")
 CELLS: Mapping[str, Cell] = {
     "base": Cell(_images(10, 3), ALL, COMPARED, THREE),
     "base_more_seeds": Cell(_images(10, 3), ALL, COMPARED, FIVE[3:]),
+    "privacy_floor": Cell(_images(10, 3), (NONE, *FLIPS, "alie", "min_max", "fang_trim", "rule_aware_flip"), (WITH_MEDIAN,), FIVE),
     "calm": Cell(_images(10, 3), (NONE,), (WARDROUND, "fedavg"), TWENTY),
     "base_beside": Cell(_images(10, 3), ALL, BESIDE, FIVE),
     "base_more_defences": Cell(_images(10, 3), ALL, OTHERS, FIVE),
     "heart": Cell(_heart(), ALL, (*COMPARED, *BESIDE), FIVE),
     "heart_flips": Cell(_heart(), (NONE, *FLIPS), (*COMPARED, *BESIDE), TWENTY),
+    "heart_privacy_floor": Cell(_heart(), (NONE, *FLIPS, "alie", "min_max", "fang_trim", "rule_aware_flip"), (WITH_MEDIAN,), FIVE),
     "heart_more_defences": Cell(_heart(), ALL, OTHERS, FIVE),
     "ten_percent": Cell(_images(10, 1), SAMPLE[1:], ELSEWHERE, FIVE),
     "twenty_percent": Cell(_images(10, 2), SAMPLE[1:], ELSEWHERE, FIVE),

@@ -31,7 +31,9 @@ from pipeline.settings import PROJECT
 from pipeline.study import Rule, Study, Training
 from pipeline.train.network import initial_model
 
-WARDROUND, WITHOUT_INFERENCE = "wardround", "wardround_without_inference"
+WARDROUND, WITHOUT_INFERENCE, WITH_MEDIAN = "wardround", "wardround_without_inference", "wardround_with_median"
+OWN = (WARDROUND, WITHOUT_INFERENCE, WITH_MEDIAN)
+"""The rule, the rule less what the peers find, and the rule without the privacy floor of its mean."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,15 @@ class Simulation:
         self.rule = thresholds or THRESHOLDS.get(case.dataset, Rule())
         start = initial_model(cast(Study, SimpleNamespace(network=self.world.network, seed=case.seed)))
         self.model: Update = start / ONE
-        self.own_rule = case.defence in (WARDROUND, WITHOUT_INFERENCE)
+        self.own_rule = case.defence in OWN
         self.consortium = Consortium(
-            self.names, self.world.network, self.world.input_range, self.rule, start, inference=case.defence == WARDROUND
+            self.names,
+            self.world.network,
+            self.world.input_range,
+            self.rule,
+            start,
+            inference=case.defence != WITHOUT_INFERENCE,
+            floor_kept=case.defence != WITH_MEDIAN,
         )
         self.previous: Update = np.zeros(self.world.network.size)
         self.aborted = 0

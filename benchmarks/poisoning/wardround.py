@@ -44,6 +44,8 @@ class Consortium:
     rule: Rule
     model: Vector
     inference: bool = True
+    floor_kept: bool = True
+    """Whether the opened middle averages at least 3 values; else the median is opened, hence single hospitals' coordinates."""
     finished: int = 0
     budget: int | None = None
     verdicts: dict[HospitalName, list[bool]] = field(default_factory=dict)
@@ -113,10 +115,17 @@ class Consortium:
         for name, bit in bits.items():
             self.verdicts.setdefault(name, []).append(bit)
         kept = {name: integers(updates[name]) for name in accepted}
-        total, count = reference.aggregate(AggregateTask(accepted, self.network), kept)
+        total, count = reference.aggregate(AggregateTask(accepted, self.network), kept) if self.floor_kept else _median(kept)
         before, self.model = self.model, rule.new_model(self.model, total, count)
         self.budget, self.finished = found.budget, self.finished + 1
         return np.asarray((self.model - before) / ONE, dtype=np.float64)
+
+
+def _median(updates: Mapping[HospitalName, Vector]) -> tuple[Vector, int]:
+    """Sum and number of the one or two middle values of each coordinate."""
+    ordered = np.sort(np.stack(list(updates.values())), axis=0)
+    middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
+    return middle.sum(axis=0), len(middle)
 
 
 def accepted_by(found: reference.Verification, active: Sequence[HospitalName], names: Sequence[HospitalName]) -> npt.NDArray[np.bool_]:

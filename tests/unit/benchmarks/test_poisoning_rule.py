@@ -7,10 +7,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from benchmarks.poisoning import data, exact, simulate
+from benchmarks.poisoning import data, exact, simulate, wardround
 from benchmarks.poisoning.simulate import NONE, WARDROUND, WITHOUT_INFERENCE, Case, Run, Simulation
+from pipeline.domain import HospitalName
 from pipeline.layers import Network
-from pipeline.mpc import reference
+from pipeline.mpc import reference, rule
 from tests.support.tasks import LOGISTIC, MLP, SMALL_CNN, random_round
 
 pytestmark = pytest.mark.usefixtures("published_heart")
@@ -88,6 +89,14 @@ def test_a_round_that_accepts_too_few_keeps_model_budget_and_strikes() -> None:
     assert not moved.any()
     assert np.array_equal(consortium.model, before)
     assert (consortium.budget, consortium.finished, dict(consortium.strikes)) == (None, 0, {})
+
+
+@pytest.mark.parametrize("accepted", [3, 4, 5, 8])
+def test_without_the_privacy_floor_the_median_is_opened(accepted: int) -> None:
+    updates = np.random.default_rng(accepted).integers(-1000, 1000, size=(accepted, 50))
+    total, count = wardround._median({HospitalName(f"h{place}"): update for place, update in enumerate(updates)})
+    assert np.array_equal(total / count, np.median(updates, axis=0))
+    assert count < rule.FEWEST_ACCEPTED
 
 
 def test_what_earlier_runs_left_in_memory_changes_no_run() -> None:
