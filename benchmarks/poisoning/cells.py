@@ -11,7 +11,7 @@ from benchmarks.poisoning.simulate import WARDROUND, WITH_MEDIAN, WITHOUT_INFERE
 
 COMPARED = (WARDROUND, WITHOUT_INFERENCE, "fedavg", "accuracy_filter", "multi_krum")
 BESIDE = ("fltrust", "flame")
-ELSEWHERE = (WARDROUND, "fedavg", "accuracy_filter", "multi_krum", *BESIDE)
+ELSEWHERE = (WARDROUND, "fedavg", "accuracy_filter", "multi_krum")
 OTHERS = tuple(name for name in DEFENCES if name not in (*COMPARED, *BESIDE))
 
 NAIVE = tuple(name for name, attack in ATTACKS.items() if not attack.adaptive)
