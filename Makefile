@@ -36,9 +36,10 @@ bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU
 	@$(PY) -m benchmarks.mpc
 	@$(PY) -m benchmarks.readme
 
-bench-poisoning: setup  ## the base cell of attacks against defences, anew, with two processes
+bench-poisoning: setup  ## the base cell of attacks against defences, anew: a quarter of an hour; writes pictures and the README's table
 	@$(PY) -m benchmarks.poisoning --cell base --fresh
 	@$(PY) -m benchmarks.poisoning.pictures
+	@$(PY) -m benchmarks.readme
 
 screenshots: setup  ## a picture of every page of the console, into build/screenshots; needs a Chromium
 	@$(PY) -m tests.support.screenshots

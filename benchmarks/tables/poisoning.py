@@ -43,6 +43,30 @@ def encrypted(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Runs of commit {result['commit']}."]) + "\n"
 
 
+def privacy_floor(result: dict[str, Any]) -> str:
+    """What it costs that no single hospital's coordinate is opened."""
+    lines = ["| study | attack | mean of at least 3 | median | cost, points (seeds) |", "|---|---|---|---|---|"]
+    for setting in MAIN:
+        own = {(row["attack"], row["defence"]): row["accuracy_by_seed"] for row in result["rows"] if setting.holds(row)}
+        for attack in dict.fromkeys(attack for attack, defence in own if defence == "wardround_with_median"):
+            ours, median = own[attack, "wardround"], own[attack, "wardround_with_median"]
+            seeds = sorted(ours.keys() & median.keys())
+            means = [mean(each[seed] for seed in seeds) for each in (ours, median)]
+            shown = f"{means[0]:.1f} | {means[1]:.1f} | {means[1] - means[0]:+.1f} ({len(seeds)})"
+            lines.append(f"| {setting.dataset}, {setting.n} hospitals | {attack} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+def separability(result: dict[str, Any]) -> str:
+    """Areas under the ROC curve."""
+    names = list(result["rows"][0]["areas"])
+    lines = [f"| study | attack | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    for row in result["rows"]:
+        areas = (f"{area:.2f}" for area in row["areas"].values())
+        lines.append(f"| {row['dataset']}, {row['n']} hospitals, {row['attackers']} bad | {row['attack']} | {' | '.join(areas)} |")
+    return "\n".join([*lines, "", f"Runs of commit {result['commit']}, {result['rows'][0]['seeds']} seeds."]) + "\n"
+
+
 def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequence[str]) -> str:
     lines = []
     for setting in settings:
