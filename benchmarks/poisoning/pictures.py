@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.poisoning import results
 from benchmarks.poisoning.setting import MAIN, Setting, attacked
+from benchmarks.poisoning.simulate import WITH_MEDIAN
 
 FOLDER = results.FOLDER / "poisoning"
 HEAT_MAP, FILTERING, CURVES, TABLE = "heat-map.png", "rejects.png", "accuracy-per-round.csv", "rows.csv"
@@ -61,7 +62,7 @@ def _heat_map(rows: list[dict[str, Any]], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(settings), squeeze=False)[0]
     for axis, setting in zip(axes, settings, strict=True):
-        own = [row for row in rows if setting.holds(row)]
+        own = [row for row in rows if setting.holds(row) and row["defence"] != WITH_MEDIAN]
         attacks, defences = (list(dict.fromkeys(row[name] for row in own)) for name in ("attack", "defence"))
         gaps = np.full((len(attacks), len(defences)), np.nan)
         for row in own:
