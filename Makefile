@@ -36,7 +36,7 @@ bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU
 	@$(PY) -m benchmarks.mpc
 	@$(PY) -m benchmarks.readme
 
-bench-poisoning: setup  ## the base cell of attacks against defences, anew: a quarter of an hour; writes pictures and the README's table
+bench-poisoning: setup  ## the base cell of attacks against defences, anew: some 12 minutes; writes pictures and the README's table
 	@$(PY) -m benchmarks.poisoning --cell base --fresh
 	@$(PY) -m benchmarks.poisoning.pictures
 	@$(PY) -m benchmarks.readme
