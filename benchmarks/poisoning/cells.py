@@ -94,7 +94,7 @@ CELLS: Mapping[str, Cell] = {
     "even": Cell(_images(10, 3, 100.0), SAMPLE, ELSEWHERE, FIVE),
     "skewed": Cell(_images(10, 3, 0.1), SAMPLE, ELSEWHERE, FIVE),
     "late": Cell(_images(10, 3, first_attack=6), (*HARDEST, "slow_backdoor"), (WARDROUND, "fedavg"), FIVE),
-    "drift": Cell(_images(10, 3, rounds=50), ("rule_aware_targeted", "gradient_targeted", "min_max"), (WARDROUND,), THREE),
+    "drift": Cell(_images(10, 3, rounds=50), ("rule_aware_targeted", "gradient_targeted", "min_max"), (WARDROUND,), FIVE),
     "heart_drift": Cell(
         replace(_heart(), rounds=50), (NONE, "rule_aware_targeted", "gradient_targeted", "min_max"), (WARDROUND, "fedavg"), FIVE
     ),
