@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
-import yaml
 from nacl.public import PrivateKey
 
 from pipeline import places
 from pipeline.audit import record
 from pipeline.chain.ledger import study_id
 from pipeline.chain.outbox import Outbox
-from pipeline.domain import Address, Context, Kind, NodeName, Result, RoundId, RoundStatus, Sha256
+from pipeline.domain import Address, Context, Kind, RoundId, Sha256
 from pipeline.errors import (
     ConflictingVote,
-    ContractRefused,
     EvidenceRejected,
     Misconfigured,
     NotApproved,
     Refused,
-    RoundAborted,
-    SecondOpening,
     WardroundError,
 )
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import digest
 from pipeline.identity import Identity
-from pipeline.mpc.journal import Journal
 from pipeline.roles import approval
-from pipeline.roles.equivocation import suspended
 from pipeline.secret import Secret
 from tests.support.consortia import HOSPITALS, NODES, Site
+from tests.support.edits import edited, rewritten
 from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.minio, pytest.mark.anvil]
@@ -44,28 +33,6 @@ ASTER, ELM = HOSPITALS[0], HOSPITALS[4]
 NORTH, EAST, WEST = NODES[:3]
 
 HOSPITAL_STEPS, NODE_STEPS = ("validate", "train", "share", "confirm"), ("prepare", "verify", "aggregate", "retire")
-
-
-@contextmanager
-def rewritten(path: Path, change: Callable[[bytes], bytes]) -> Iterator[None]:
-    """A file with other content for a while."""
-    kept = path.read_bytes()
-    path.write_bytes(change(kept))
-    try:
-        yield
-    finally:
-        path.write_bytes(kept)
-
-
-def edited(change: Callable[[dict[str, object]], None]) -> Callable[[bytes], bytes]:
-    """The change of a JSON or YAML file's content, as canonical JSON, which is both."""
-
-    def edit(data: bytes) -> bytes:
-        content = yaml.safe_load(data)
-        change(content)
-        return json.dumps(content, sort_keys=True).encode()
-
-    return edit
 
 
 def every_worker_refuses(play: Play, round_id: RoundId, error: type[WardroundError], saying: str) -> None:
@@ -261,152 +228,3 @@ def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Site)
     with pytest.raises(EvidenceRejected, match="sealing keys are not the ones that the nodes signed"):
         play.hospital("share", round_id, ASTER)
     assert not site.board().digests(places.envelope(round_id, ASTER, EAST))
-
-
-# ------------------------------------------------------ one opening, one vote
-
-
-def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(site: Site) -> None:
-    play = site.play("other_components")
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
-    listed = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
-    verified = listed | {ELM: Sha256("ab" * 32)}
-    for node in play.study.nodes:
-        journal = Journal(site.settings.node(node) / "journal")
-        journal.reveal(round_id, {"accepted": list(listed), "budget": 1, "inputs": verified, "absent": {}})
-    for error in errors_of(play, "aggregate", round_id):
-        assert isinstance(error, SecondOpening)
-        assert "verified" in str(error)
-
-
-def test_a_hospital_revoked_after_the_nodes_agreed_stops_the_round_and_opens_nothing(site: Site) -> None:
-    play = site.play("revoked")
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
-    listed = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
-    for node in play.study.nodes:
-        sitting = site.node_sitting(play, round_id, node)
-        journal = Journal(site.settings.node(node) / "journal")
-        journal.say(round_id, sitting.desk.sign(Kind.INVENTORY, {name: held(play, node) for name in listed}, sitting.context))
-        journal.say(round_id, sitting.desk.sign(Kind.INPUT_SET, listed, sitting.context))
-        journal.reveal(round_id, {"accepted": list(listed), "budget": 1, "inputs": listed, "absent": {}})
-    elm, provider = site.members.hospital(ELM), Identity.load(site.settings.provider)
-    outbox = Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id)
-    outbox.send(site.ledger.revoke_hospitals([elm]), "revoke-elm")
-    try:
-        errors = errors_of(play, "aggregate", round_id)
-    finally:
-        outbox.send(site.ledger.authorise_hospitals([elm]), "authorise-elm-again")
-    for error in errors:
-        assert isinstance(error, RoundAborted)
-        assert "elm, but does not now: revoked" in str(error)
-
-
-def held(play: Play, node: NodeName) -> list[int]:
-    return [index for index, _ in enumerate(play.study.nodes) if index != play.study.nodes.index(node)]
-
-
-def errors_of(play: Play, step: str, round_id: RoundId) -> list[BaseException]:
-    """What each node's step raises, all nodes at the same time."""
-    errors: list[BaseException] = []
-
-    def take(name: NodeName) -> None:
-        try:
-            play.node(step, round_id, name)
-        except Exception as error:
-            errors.append(error)
-
-    play.each(take)
-    assert len(errors) == len(play.study.nodes)
-    return errors
-
-
-@pytest.fixture(scope="module")
-def voted(site: Site) -> tuple[Play, RoundId]:
-    """A round whose nodes have all voted, before its result is sent."""
-    play = site.play("voted")
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
-    play.verify(round_id)
-    play.aggregate(round_id)
-    return play, round_id
-
-
-@pytest.mark.spu
-def test_a_second_aggregate_over_another_accepted_set_is_refused(site: Site, voted: tuple[Play, RoundId]) -> None:
-    play, round_id = voted
-    revealed = site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json"
-    without_elm = edited(lambda outcome: outcome["accepted"].remove(ELM))  # type: ignore[attr-defined]
-    with rewritten(revealed, without_elm), pytest.raises(SecondOpening, match="two openings"):
-        play.node("aggregate", round_id, NORTH)
-
-
-@pytest.mark.spu
-def test_a_node_does_not_sign_a_second_vote_that_differs(site: Site, voted: tuple[Play, RoundId]) -> None:
-    play, round_id = voted
-    revealed = site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json"
-    with rewritten(revealed, edited(lambda outcome: outcome.update(budget=1))), pytest.raises(ConflictingVote, match="resent"):
-        play.node("aggregate", round_id, NORTH)
-    assert len(site.board().digests(places.statement(round_id, Kind.VOTE, NORTH))) == 1
-
-
-@pytest.mark.spu
-def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, voted: tuple[Play, RoundId]) -> None:
-    _, round_id = voted
-    vote = site.board().only(round_id, Kind.VOTE, NORTH)
-    provider = Identity.load(site.settings.provider)
-    outbox = Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id)
-    for signatures in ([vote.signature], [vote.signature, vote.signature]):
-        with pytest.raises(ContractRefused):
-            outbox.send(site.ledger.finalise_round(Result(**vote.body), signatures), f"minority-{round_id}-{len(signatures)}")
-
-
-@pytest.mark.spu
-def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_other_two(site: Site, voted: tuple[Play, RoundId]) -> None:
-    play, round_id = voted
-    result = Result(**site.board().only(round_id, Kind.VOTE, EAST).body)
-    sitting = site.node_sitting(play, round_id, NORTH)
-    other = signing.sign_vote(
-        NORTH, replace(result, new_model=Sha256("ab" * 32)), site.ledger.chain_id, sitting.context.contract, sitting.desk.identity.key
-    )
-    sitting.desk.board.say(round_id, other)
-    assert not suspended(sitting.desk)
-    play.provider("finalise", round_id)
-
-    # Both signatures went to the ledger, which counts no further one of this node.
-    assert suspended(sitting.desk) == {NORTH}
-    finalised = site.ledger.round(round_id).finalised
-    assert finalised is not None
-    assert finalised.new_model == result.new_model
-    assert len(site.ledger.signatures(finalised)) == 2
-    assert site.ledger.status(round_id) is RoundStatus.FINALISED
-    for step in ("validate", "train", "share"):
-        with pytest.raises(Refused, match="the ledger says finalised"):
-            play.hospital(step, round_id, ASTER)
-    for step in ("prepare", "verify", "aggregate"):
-        with pytest.raises(Refused, match="the ledger says finalised"):
-            play.node(step, round_id, NORTH)
-    with pytest.raises(Refused, match="the ledger says finalised"):
-        play.provider("commit", round_id)
-    equivocation = site.audit(round_id).first_problem
-    assert equivocation is not None
-    assert NORTH in equivocation
-
-    following = play.open("after-the-suspension")
-    play.hospitals(following)
-    play.decide(following)
-    finalised = site.ledger.round(following).finalised
-    assert finalised is not None, "the other two are a majority of all three in every later round too"
-    assert len(site.ledger.signatures(finalised)) == 2
-    site.audits(following)
-
-    late = site.node_sitting(play, round_id, EAST).desk
-    late.board.say(
-        round_id, signing.sign_vote(EAST, replace(result, verdicts=0), site.ledger.chain_id, late.ledger.contract, late.identity.key)
-    )
-    play.nodes("retire", round_id)
-    assert suspended(sitting.desk) == {NORTH, EAST}, "any node reports what it sees"
