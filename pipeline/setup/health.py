@@ -94,7 +94,7 @@ def wait(what: str, check: Callable[[], str | None], seconds: float) -> None:
     while trouble := check():
         if time.monotonic() > deadline:
             raise Unavailable(f"{what} is not healthy after {seconds:.0f} s: {trouble}; its log in .wardround/logs says why")
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def _get(url: str) -> None:

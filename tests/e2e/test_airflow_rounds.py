@@ -53,7 +53,7 @@ def course(site: Site) -> Course:
                     states.append(now)
                 if [state.status for state in site.rounds("small")[1:]] == [RoundStatus.COMMITTED]:
                     records.write_text("".join(line for line in before.splitlines(keepends=True) if not line.rstrip().endswith(",benign")))
-                time.sleep(0.2)
+                time.sleep(0.5)
         finally:
             records.write_text(before)
     return Course(command.result(), states)

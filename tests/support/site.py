@@ -181,7 +181,7 @@ def until(ask: Callable[[], T | None], seconds: float) -> T:
             return answer
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
         # Each question costs the installation that is waited for.
-        time.sleep(0.3)
+        time.sleep(0.6)
 
 
 def sent(outbox: Path) -> Sequence[tuple[int, str]]:
