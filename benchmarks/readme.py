@@ -33,6 +33,7 @@ def _tables() -> dict[str, str]:
         "baselines": baselines.table([json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]),
         "poisoning": poisoning.table(_read("poisoning")),
         "all attacks": poisoning.whole(_read("poisoning")),
+        "other defences": poisoning.others(_read("poisoning")),
         "privacy floor": poisoning.privacy_floor(_read("poisoning")),
         "separability": poisoning.separability(_read("poisoning-separability")),
         "attacked studies under encryption": poisoning.encrypted(_read("poisoning-encrypted")),

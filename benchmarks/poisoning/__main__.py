@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ import typer
 from benchmarks.poisoning import results
 from benchmarks.poisoning.campaign import play
 from benchmarks.poisoning.cells import CELLS
+from pipeline.files import write_atomic
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -33,7 +33,8 @@ def main(
     cases = [case for name in cell for case in CELLS[name].cases()]
     if fresh and runs.exists():
         again = {results.key(vars(case)) for case in cases}
-        runs.write_text("".join(json.dumps(each) + "\n" for known, each in results.read(runs).items() if known not in again))
+        kept = "".join(results.line(each) for known, each in results.read(runs).items() if known not in again)
+        write_atomic(runs, kept.encode())
     started = time.monotonic()
     left = play(cases, runs, processes=processes, seconds=seconds)
     results.write_rows(results.read(runs).values(), out)

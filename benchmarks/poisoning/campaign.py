@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ def play(cases: Sequence[Case], runs: Path, *, processes: int = 2, seconds: floa
         for found in pool.map(
             partial(_played, deadline), [list(group) for _, group in groupby(missing, lambda case: (case.seed, case.attack))]
         ):
-            file.writelines(json.dumps(each | {"commit": code}) + "\n" for each in found)
+            file.writelines(results.line(each | {"commit": code}) for each in found)
             file.flush()
     return len(results.wanted(cases, runs))
 

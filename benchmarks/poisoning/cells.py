@@ -70,9 +70,10 @@ FIVE = tuple(range(10, 15))
 THREE = FIVE[:3]
 TWENTY = (*FIVE, *range(40, 55))
 """Where single seeds differ by more than what is to be shown; 20 to 39 chose how many strikes heart's four hospitals have."""
-FLIPS = ("label_flip+fit", "targeted_flip+fit", "sign_flip+fit")
-AVERAGED = (NONE, *FLIPS, "alie", "min_max", "fang_trim", "rule_aware_flip")
+AVERAGED = (NONE, "label_flip+fit", "targeted_flip+fit", "sign_flip+fit", "alie", "min_max", "fang_trim", "rule_aware_flip")
 """Where it may matter how the accepted updates are averaged, since attackers are among them."""
+DRIFT = (NONE, "rule_aware_targeted", "gradient_targeted", "min_max")
+"""Small steps in one direction, over many rounds."""
 
 CELLS: Mapping[str, Cell] = {
     "base": Cell(_images(10, 3), ALL, COMPARED, THREE),
@@ -81,10 +82,9 @@ CELLS: Mapping[str, Cell] = {
     "calm": Cell(_images(10, 3), (NONE,), (WARDROUND, "fedavg"), TWENTY),
     "base_beside": Cell(_images(10, 3), ALL, BESIDE, FIVE),
     "base_more_defences": Cell(_images(10, 3), ALL, OTHERS, FIVE),
-    "heart": Cell(_heart(), ALL, (*COMPARED, *BESIDE), FIVE),
-    "heart_flips": Cell(_heart(), (NONE, *FLIPS), (*COMPARED, *BESIDE), TWENTY),
-    "heart_privacy_floor": Cell(_heart(), AVERAGED, (WITH_MEDIAN,), FIVE),
-    "heart_more_defences": Cell(_heart(), ALL, OTHERS, FIVE),
+    "heart": Cell(_heart(), ALL, (*COMPARED, *BESIDE), TWENTY),
+    "heart_privacy_floor": Cell(_heart(), AVERAGED, (WITH_MEDIAN,), TWENTY),
+    "heart_more_defences": Cell(_heart(), ALL, OTHERS, TWENTY),
     "ten_percent": Cell(_images(10, 1), SAMPLE[1:], ELSEWHERE, FIVE),
     "twenty_percent": Cell(_images(10, 2), SAMPLE[1:], ELSEWHERE, FIVE),
     "forty_percent": Cell(_images(10, 4), (*SAMPLE[1:], "rule_aware_flip"), ELSEWHERE, FIVE),
@@ -94,8 +94,6 @@ CELLS: Mapping[str, Cell] = {
     "even": Cell(_images(10, 3, 100.0), SAMPLE, ELSEWHERE, FIVE),
     "skewed": Cell(_images(10, 3, 0.1), SAMPLE, ELSEWHERE, FIVE),
     "late": Cell(_images(10, 3, first_attack=6), (*HARDEST, "slow_backdoor"), (WARDROUND, "fedavg"), FIVE),
-    "drift": Cell(_images(10, 3, rounds=50), ("rule_aware_targeted", "gradient_targeted", "min_max"), (WARDROUND,), FIVE),
-    "heart_drift": Cell(
-        replace(_heart(), rounds=50), (NONE, "rule_aware_targeted", "gradient_targeted", "min_max"), (WARDROUND, "fedavg"), FIVE
-    ),
+    "drift": Cell(_images(10, 3, rounds=50), DRIFT, (WARDROUND, "fedavg"), FIVE),
+    "heart_drift": Cell(replace(_heart(), rounds=50), DRIFT, (WARDROUND, "fedavg"), TWENTY),
 }

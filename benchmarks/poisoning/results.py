@@ -39,6 +39,12 @@ def read(path: Path = RUNS) -> dict[tuple[Any, ...], dict[str, Any]]:
     return found
 
 
+def line(run: Mapping[str, Any]) -> str:
+    """One run as a line of the file; shares are kept to a thousandth of a percent."""
+    rounded = json.loads(json.dumps(run), parse_float=lambda share: round(float(share), 5))
+    return json.dumps(rounded) + "\n"
+
+
 def wanted(cases: Iterable[Case], path: Path = RUNS) -> list[Case]:
     """Those that are not on disk yet."""
     done = read(path)

@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.poisoning.setting import MAIN, Setting, attacked
+from benchmarks.poisoning.simulate import WITH_MEDIAN
 
 _DEFENCES = ("wardround", "wardround_without_inference", "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
 _TELLING = (
@@ -31,6 +32,25 @@ def whole(result: dict[str, Any]) -> str:
     return _tables(result, attacked(result["rows"]), list(dict.fromkeys(row["attack"] for row in result["rows"])))
 
 
+def others(result: dict[str, Any]) -> str:
+    """Every attack in the two main settings against the defences for which the other tables have no room."""
+    lines = []
+    for setting in MAIN:
+        own = {(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)}
+        attacks, defences = (list(dict.fromkeys(names)) for names in zip(*own, strict=True))
+        shown = ["wardround", *(name for name in defences if name not in (*_DEFENCES, WITH_MEDIAN))]
+        lines += [
+            f"{setting.title}: test accuracy in percent (worst seed; seeds)",
+            "",
+            f"| attack | {' | '.join(name.replace('_', ' ') for name in shown)} |",
+            "|---" * (len(shown) + 1) + "|",
+        ]
+        for attack in attacks:
+            lines.append(f"| {attack} | {' | '.join(_accuracies(own, attack, shown))} |")
+        lines.append("")
+    return "\n".join([*lines, _commits(result, MAIN)]) + "\n"
+
+
 def encrypted(result: dict[str, Any]) -> str:
     """Attacked studies computed under encryption as well."""
     lines = [
@@ -48,8 +68,8 @@ def privacy_floor(result: dict[str, Any]) -> str:
     lines = ["| study | attack | mean of at least 3 | median | cost, points (seeds) |", "|---|---|---|---|---|"]
     for setting in MAIN:
         own = {(row["attack"], row["defence"]): row["accuracy_by_seed"] for row in result["rows"] if setting.holds(row)}
-        for attack in dict.fromkeys(attack for attack, defence in own if defence == "wardround_with_median"):
-            ours, median = own[attack, "wardround"], own[attack, "wardround_with_median"]
+        for attack in dict.fromkeys(attack for attack, defence in own if defence == WITH_MEDIAN):
+            ours, median = own[attack, "wardround"], own[attack, WITH_MEDIAN]
             seeds = sorted(ours.keys() & median.keys())
             means = [mean(each[seed] for seed in seeds) for each in (ours, median)]
             shown = f"{means[0]:.1f} | {means[1]:.1f} | {means[1] - means[0]:+.1f} ({len(seeds)})"
@@ -83,9 +103,12 @@ def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequen
             if any((attack, name) in own for name in shown):
                 lines.append(f"| {attack} | {' | '.join(_cells(own, attack, shown))} |")
         lines += ["", _behind(own, attacks), ""]
-    commits = ", ".join(sorted({commit for row in result["rows"] for commit in row["commits"]}))
-    lines.append(f"Runs of {commits}. Rows with fewer than 5 seeds are first looks, and settings without a row were not run.")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, _commits(result, settings)]) + "\n"
+
+
+def _commits(result: dict[str, Any], settings: Sequence[Setting]) -> str:
+    shown = [row for row in result["rows"] if any(setting.holds(row) for setting in settings)]
+    return f"Runs of commit {', '.join(sorted({commit for row in shown for commit in row['commits']}))}."
 
 
 def _behind(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) -> str:
@@ -106,9 +129,13 @@ def _behind(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) 
     return f"Behind another defence by more than noise: {'; '.join(found) or 'nowhere'}."
 
 
-def _cells(own: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Sequence[str]) -> list[str]:
+def _accuracies(own: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Sequence[str]) -> list[str]:
     rows = [own.get((attack, name)) for name in shown]
-    cells = [f"{row['accuracy_mean']} ({row['accuracy_worst']}; {row['seeds']})" if row else "not run" for row in rows]
+    return [f"{row['accuracy_mean']} ({row['accuracy_worst']}; {row['seeds']})" if row else "not run" for row in rows]
+
+
+def _cells(own: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Sequence[str]) -> list[str]:
+    cells = _accuracies(own, attack, shown)
     ours = own.get((attack, "wardround"))
     if ours is None:
         return [*cells, "", "", ""]
