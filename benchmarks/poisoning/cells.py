@@ -84,7 +84,7 @@ CELLS: Mapping[str, Cell] = {
     "base_more_defences": Cell(_images(10, 3), ALL, OTHERS, FIVE),
     "heart": Cell(_heart(), ALL, (*COMPARED, *BESIDE), TWENTY),
     "heart_privacy_floor": Cell(_heart(), AVERAGED, (WITH_MEDIAN,), TWENTY),
-    "heart_more_defences": Cell(_heart(), ALL, OTHERS, TWENTY),
+    "heart_more_defences": Cell(_heart(), ALL, OTHERS, FIVE),
     "ten_percent": Cell(_images(10, 1), SAMPLE[1:], ELSEWHERE, FIVE),
     "twenty_percent": Cell(_images(10, 2), SAMPLE[1:], ELSEWHERE, FIVE),
     "forty_percent": Cell(_images(10, 4), (*SAMPLE[1:], "rule_aware_flip"), ELSEWHERE, FIVE),
