@@ -31,6 +31,7 @@ def _tables() -> dict[str, str]:
         "gas": gas.table(_read("gas")),
         "verification": mpc.table(_read("mpc"), _read("mpc_grid")),
         "baselines": baselines.table([json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]),
+        "poisoning in short": poisoning.summary(_read("poisoning")),
         "poisoning": poisoning.table(_read("poisoning")),
         "all attacks": poisoning.whole(_read("poisoning")),
         "other defences": poisoning.others(_read("poisoning")),

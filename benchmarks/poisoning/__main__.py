@@ -30,7 +30,8 @@ def main(
     out: Annotated[Path, typer.Option(help="rows to write")] = results.ROWS,
 ) -> None:
     """Run what is missing of the cells and write the rows."""
-    cases = [case for name in cell for case in CELLS[name].cases()]
+    # cells overlap, and what two of them want is played once
+    cases = list(dict.fromkeys(case for name in cell for case in CELLS[name].cases()))
     if fresh and runs.exists():
         again = {results.key(vars(case)) for case in cases}
         kept = "".join(results.line(each) for known, each in results.read(runs).items() if known not in again)

@@ -84,7 +84,7 @@ def _filtering(rows: list[dict[str, Any]], path: Path) -> None:
     settings = _main(rows)
     figure = Figure(figsize=(7 * len(settings), 6), layout="constrained")
     FigureCanvasAgg(figure)
-    deciding = [row for row in rows if row["rejected"] is not None and row["false_rejects"] is not None]
+    deciding = [row for row in rows if row["rejected"] is not None and row["false_rejects"] is not None and row["defence"] != WITH_MEDIAN]
     colours = dict(zip(dict.fromkeys(row["defence"] for row in deciding), TABLEAU_COLORS, strict=False))
     for axis, setting in zip(figure.subplots(1, len(settings), squeeze=False)[0], settings, strict=True):
         for defence, colour in colours.items():

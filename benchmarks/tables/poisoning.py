@@ -22,6 +22,21 @@ _NOTHING = 0.5
 """Points that nobody would notice."""
 
 
+def summary(result: dict[str, Any]) -> str:
+    """Each defence over all attacks of the two main settings: what they cost on average, and the one that costs most."""
+    own = [{(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)} for setting in MAIN]
+    attacks = [{attack for attack, _ in rows} for rows in own]
+    cells: dict[str, list[str]] = {}
+    for name in dict.fromkeys(defence for rows in own for _, defence in rows):
+        costs = [{attack: row["gap_mean"] for (attack, defence), row in rows.items() if defence == name} for rows in own]
+        if all(cost.keys() == played for cost, played in zip(costs, attacks, strict=True)):
+            most = [min(cost, key=cost.__getitem__) for cost in costs]
+            cells[name] = [f"{mean(cost.values()):+.1f} | {cost[attack]:+.1f} ({attack})" for cost, attack in zip(costs, most, strict=True)]
+    lines = [f"| defence | {' | '.join(f'{setting.dataset}: average | most' for setting in MAIN)} |", "|---" * (1 + 2 * len(MAIN)) + "|"]
+    lines += [f"| {name.replace('_', ' ')} | {' | '.join(shown)} |" for name, shown in sorted(cells.items())]
+    return "\n".join([*lines, "", _commits(result, MAIN)]) + "\n"
+
+
 def table(result: dict[str, Any]) -> str:
     """The attacks that tell most, in the two main settings."""
     return _tables(result, MAIN, _TELLING)
