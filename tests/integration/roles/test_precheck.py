@@ -138,7 +138,8 @@ def test_the_command_predicts_rows_with_the_card_and_the_warning(site: Site, fin
     assert answered["card"]["model"] == digest
     assert set(answered["card"]["hospitals"]) == set(HOSPITALS[:5])
     right = [answer["label"] == label for answer, label in zip(answered["answers"], own["label"], strict=True)]
-    assert np.mean(right) > 0.85
+    # one round's model: which samples judge it is drawn anew each time, and with them who is in it
+    assert np.mean(right) > own["label"].value_counts(normalize=True).max() + 0.05
     assert [answer["record"] for answer in answered["answers"]] == own["record_id"].tolist()
 
 
