@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,7 +22,7 @@ def rewritten(path: Path, change: Callable[[bytes], bytes]) -> Iterator[None]:
         path.write_bytes(kept)
 
 
-def edited(change: Callable[[dict[str, object]], None]) -> Callable[[bytes], bytes]:
+def edited(change: Callable[[dict[str, Any]], None]) -> Callable[[bytes], bytes]:
     """The change of a JSON or YAML file's content, as canonical JSON, which is both."""
 
     def edit(data: bytes) -> bytes:

@@ -76,14 +76,14 @@ def test_nobody_works_when_the_members_file_gives_a_node_another_key_or_certific
     play, round_id = opened
     other = Identity.load(site.settings.provider).key.address
     for field, value in (("address", other), ("certificate_sha256", "ab" * 32)):
-        with rewritten(site.settings.consortium, edited(lambda members: members["nodes"]["west"].update({field: value}))):  # type: ignore[index] # noqa: B023
+        with rewritten(site.settings.consortium, edited(lambda members: members["nodes"]["west"].update({field: value}))):  # noqa: B023
             every_worker_refuses(play, round_id, NotApproved, "has not approved")
 
 
 def test_a_node_key_that_the_ledger_does_not_list_is_refused_even_when_it_was_approved(site: Site, opened: tuple[Play, RoundId]) -> None:
     play, round_id = opened
     other = Identity.load(site.settings.provider).key.address
-    with rewritten(site.settings.consortium, edited(lambda members: members["nodes"]["west"].update(address=other))):  # type: ignore[index]
+    with rewritten(site.settings.consortium, edited(lambda members: members["nodes"]["west"].update(address=other))):
         site.approve(play.study)
         every_worker_refuses(play, round_id, Refused, "the ledger lists nodes")
 

@@ -30,11 +30,17 @@ ASTER, ELM = HOSPITALS[0], HOSPITALS[4]
 NORTH, EAST = NODES[:2]
 
 
-def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(site: Site) -> None:
-    play = site.play("other_components")
+def committed(site: Site, study: str) -> tuple[Play, RoundId]:
+    """A round whose inputs are on the ledger, before its verification."""
+    play = site.play(study)
     round_id = play.open()
     play.hospitals(round_id)
     play.commit(round_id)
+    return play, round_id
+
+
+def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(site: Site) -> None:
+    play, round_id = committed(site, "other_components")
     listed = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
     verified = listed | {ELM: Sha256("ab" * 32)}
     for node in play.study.nodes:
@@ -46,10 +52,7 @@ def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(s
 
 
 def test_a_hospital_revoked_after_the_nodes_agreed_stops_the_round_and_opens_nothing(site: Site) -> None:
-    play = site.play("revoked")
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    play, round_id = committed(site, "revoked")
     listed = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
     for node in play.study.nodes:
         sitting = site.node_sitting(play, round_id, node)
@@ -91,10 +94,7 @@ def errors_of(play: Play, step: str, round_id: RoundId) -> list[BaseException]:
 @pytest.fixture(scope="module")
 def voted(site: Site) -> tuple[Play, RoundId]:
     """A round whose nodes have all voted, before its result is sent."""
-    play = site.play("voted")
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    play, round_id = committed(site, "voted")
     play.verify(round_id)
     play.aggregate(round_id)
     return play, round_id
@@ -104,7 +104,7 @@ def voted(site: Site) -> tuple[Play, RoundId]:
 def test_a_second_aggregate_over_another_accepted_set_is_refused(site: Site, voted: tuple[Play, RoundId]) -> None:
     play, round_id = voted
     revealed = site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json"
-    without_elm = edited(lambda outcome: outcome["accepted"].remove(ELM))  # type: ignore[attr-defined]
+    without_elm = edited(lambda outcome: outcome["accepted"].remove(ELM))
     with rewritten(revealed, without_elm), pytest.raises(SecondOpening, match="two openings"):
         play.node("aggregate", round_id, NORTH)
 
