@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any
 
+from benchmarks.poisoning.attacks import NONE
 from benchmarks.poisoning.setting import MAIN, Setting, attacked
 from benchmarks.poisoning.simulate import WITH_MEDIAN
 
@@ -24,7 +25,8 @@ _NOTHING = 0.5
 
 def summary(result: dict[str, Any]) -> str:
     """Each defence over all attacks of the two main settings: what they cost on average, and the one that costs most."""
-    own = [{(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)} for setting in MAIN]
+    attacking = [row for row in result["rows"] if row["attack"] != NONE]
+    own = [{(row["attack"], row["defence"]): row for row in attacking if setting.holds(row)} for setting in MAIN]
     attacks = [{attack for attack, _ in rows} for rows in own]
     cells: dict[str, list[str]] = {}
     for name in dict.fromkeys(defence for rows in own for _, defence in rows):
