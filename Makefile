@@ -8,27 +8,41 @@ unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV PYTHONPATH
 
 PY := .venv/bin/python
 
-# The first Python 3.11 among: $PYTHON, the commands on PATH, uv's and pyenv's.
-FIND_PYTHON = for python in $${PYTHON:-} python3.11 python3 "$$(uv python find --no-project --system 3.11 2>/dev/null || true)" $$HOME/.pyenv/versions/3.11*/bin/python; do \
-	if [ "$$("$$python" -c 'import sys; print(sys.version_info[:2] == (3, 11))' 2>/dev/null)" = True ]; then echo "$$python"; exit 0; fi; done; \
-	echo "found no Python 3.11; install it (Debian: apt-get install python3.11 python3.11-venv; else: uv python install 3.11), or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1
+# The first Python 3.11, else the first newer one, among: $PYTHON, the commands on PATH, uv's and pyenv's.
+FIND_PYTHON = for fits in '== (3, 11)' '> (3, 11)'; do \
+	for python in $${PYTHON:+"$$PYTHON"} python3.11 python3 python3.13 python3.12 "$$(uv python find --no-project --system 3.11 2>/dev/null || true)" \
+		"$$HOME"/.pyenv/versions/3.1[1-9]*/bin/python; do \
+		if "$$python" -c "import sys; sys.exit(not sys.version_info[:2] $$fits)" 2>/dev/null; then echo "$$python"; exit 0; fi; done; done; \
+	echo "found no Python since 3.11; install one (Debian: apt-get install python3 python3-venv; else: uv python install 3.11), or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1
 
-.PHONY: help setup demo test test-bft bench-mpc bench-poisoning screenshots check lock clean distclean
+# Set-up of the set of tools that is named after it.
+SET_UP = @python="$$($(FIND_PYTHON))"; echo "set-up with $$python"; "$$python" -m pipeline.setup.tools
+
+COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command 'make lock' --upgrade
+
+.PHONY: help setup setup-dev demo unit test test-bft bench-mpc bench-poisoning screenshots check fix lock clean distclean
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-17s%s\n", $$1, $$2 }'
 
-setup:  ## environments, npm packages and MinIO; minutes the first time, a second when nothing is missing
-	@python="$$($(FIND_PYTHON))"; echo "set-up with $$python"; "$$python" -m pipeline.setup.tools
+setup:  ## all that rounds need: environments, MinIO, development chain; minutes the first time, a second when nothing is missing
+	$(SET_UP) runtime
+
+setup-dev:  ## that, and all that tests and checks need; they call it themselves
+	$(SET_UP) development
 
 demo: setup  ## three federated rounds with real services and one hospital that flips its labels
 	@.venv/bin/wardround up
 	@.venv/bin/wardround demo
 
-test: setup  ## unit, integration and end-to-end tests; ends by naming the engines and services exercised
+unit: setup-dev  ## unit tests alone; within a minute
+	@$(PY) -m pytest -n 3 tests/unit
+
+test: setup-dev  ## unit, integration and end-to-end tests; ends by naming the engines and services exercised
 	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder tests
 
-test-bft: setup  ## whole rounds on four validators of a real BFT chain, alone in a network namespace; builds for minutes the first time
+test-bft: setup-dev  ## whole rounds on four validators of a real BFT chain, alone in a network namespace; builds for minutes the first time
 	@$(PY) -m pipeline.setup.tools bft
 	@unshare --map-root-user --net $(PY) -m tests.support.alone $(PY) -m pytest -m bft tests/integration/bft
 
@@ -41,24 +55,25 @@ bench-poisoning: setup  ## the base cell of attacks against defences, anew: some
 	@$(PY) -m benchmarks.poisoning.pictures
 	@$(PY) -m benchmarks.readme
 
-screenshots: setup  ## a picture of every page of the console, into build/screenshots; needs a Chromium
+screenshots: setup-dev  ## a picture of every page of the console, into build/screenshots; needs a Chromium
 	@$(PY) -m tests.support.screenshots
 
-check: setup  ## formatting, lint, types, import direction, compose schema
+check: setup-dev  ## formatting, lint, types, import direction, compose schema
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
 	@$(PY) -m pipeline.setup.compose docker-compose.yml
 
+fix: setup-dev  ## format, and mend what ruff can mend by itself
+	@.venv/bin/ruff format --quiet .
+	@.venv/bin/ruff check --quiet --fix .
+
 lock:  ## pin the newest dependencies that pyproject.toml and requirements/*.in allow
-	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-		--upgrade --group dev pyproject.toml -o requirements/main.txt
-	@for environment in spu slither; do \
-		uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-			--custom-compile-command 'make lock' --upgrade requirements/$$environment.in -o requirements/$$environment.txt; done
-	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-		--upgrade --no-deps -c <(sed -nE 's/^([a-z0-9][^ ]*==[^ ]*).*/\1/p' requirements/main.txt) requirements/deploy.in -o requirements/deploy.txt
+	@$(COMPILE) pyproject.toml -o requirements/main.txt
+	@$(COMPILE) --group dev -c requirements/main.txt -o requirements/dev/main.txt
+	@for name in spu dev/slither; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	@$(COMPILE) --no-deps -c requirements/main.txt requirements/deploy.in -o requirements/deploy.txt
 
 clean:  ## stop the services; remove the installation with its keys and records, and caches of tools
 	@if [ -x .venv/bin/wardround ]; then .venv/bin/wardround down; fi
@@ -66,4 +81,4 @@ clean:  ## stop the services; remove the installation with its keys and records,
 	@find pipeline tests dags plugins -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean  ## also remove the environments; what is cached per user stays
-	@rm -rf .venv .venv-spu .venv-slither node_modules *.egg-info
+	@rm -rf .venv* node_modules* *.egg-info

@@ -215,7 +215,7 @@ class Study(_Model):
 
 
 def code_digest() -> Sha256:
-    """SHA-256 over the names and bytes of every file that can change a result."""
+    """SHA-256 over the names and bytes of every file that can change a result; developers' tools are locked in a folder of their own."""
     files = [
         *PROJECT.glob("pipeline/**/*.py"),
         *PROJECT.glob("mpc-programs/**/*.mpc"),

@@ -44,7 +44,7 @@ def tool(name: str) -> Path:
     )
     found = PROJECT / "node_modules" / "@foundry-rs" / f"{name}-{system}-{machine}" / "bin" / name
     if not found.is_file():
-        raise Misconfigured(f"{found.relative_to(PROJECT)}: got no {name} for {system}-{machine}; run `npm ci --ignore-scripts`")
+        raise Misconfigured(f"{found.relative_to(PROJECT)}: got no {name} for {system}-{machine}; run `make setup-dev`")
     return found
 
 

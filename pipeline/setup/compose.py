@@ -12,7 +12,7 @@ import yaml
 from jsonschema.validators import validator_for
 
 from pipeline.settings import Settings
-from pipeline.setup import tools
+from pipeline.setup.tools.development import compose_schema
 
 
 def problems(compose: dict[str, Any], schema: dict[str, Any]) -> list[str]:
@@ -38,7 +38,7 @@ def _dangling(compose: dict[str, Any]) -> Iterator[str]:
 
 def main(path: Path) -> int:
     """Print what is wrong; the exit code."""
-    schema = json.loads(tools.compose_schema(Settings.load()).read_text())
+    schema = json.loads(compose_schema(Settings.load()).read_text())
     found = problems(yaml.safe_load(path.read_text()), schema)
     sys.stderr.writelines(f"{path}: {problem}\n" for problem in found)
     return int(bool(found))

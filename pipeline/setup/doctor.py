@@ -10,7 +10,7 @@ from pipeline import ports
 from pipeline.errors import Misconfigured
 from pipeline.mpc.engines import ENGINES, engine
 from pipeline.settings import PROJECT, Settings
-from pipeline.setup import tools
+from pipeline.setup.tools import runtime, toolchains
 from pipeline.setup.up import load_studies
 
 _DISK_BYTES = 5 * 2**30
@@ -47,13 +47,13 @@ def _python() -> Finding:
 
 
 def _tools(settings: Settings) -> list[Finding]:
-    built = tools.minio_path(settings)
+    built = runtime.minio_path(settings)
     go, node = shutil.which("go"), shutil.which("node")
     modules = PROJECT / "node_modules" / ".wardround"
     return [
         Finding("MinIO", built.exists(), True, str(built) if built.exists() else "not built; run `make setup`"),
-        Finding("Go", go is not None, False, go or f"none; {tools.GO} from PyPI takes its place when MinIO is built"),
-        Finding("Node.js", node is not None, False, node or f"none; {tools.NODE} from PyPI takes its place"),
+        Finding("Go", go is not None, False, go or f"none; {toolchains.GO} from PyPI takes its place when MinIO is built"),
+        Finding("Node.js", node is not None, False, node or f"none; {toolchains.NODE} from PyPI takes its place"),
         Finding(
             "npm packages", modules.exists(), True, "as in package-lock.json" if modules.exists() else "not installed; run `make setup`"
         ),

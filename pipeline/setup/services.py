@@ -12,8 +12,9 @@ from pipeline.files import write_secret
 from pipeline.installation import SERVICES, Installation
 from pipeline.ports import LOOPBACK
 from pipeline.settings import PROJECT, Settings
-from pipeline.setup import airflow, store, tools
+from pipeline.setup import airflow, store
 from pipeline.setup.supervisor import Program, Supervisor
+from pipeline.setup.tools import runtime
 
 STORE, CHAIN = "store", "chain"
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dags")
@@ -65,7 +66,7 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
     }
     object_store = Program(
         STORE,
-        [str(tools.minio_path(settings)), "server", "--quiet", "--address", _host_port(installation.store), str(settings.home / "minio")],
+        [str(runtime.minio_path(settings)), "server", "--quiet", "--address", _host_port(installation.store), str(settings.home / "minio")],
         settings.home,
         {"MINIO_CONFIG_ENV_FILE": str(store_environment(settings)), "MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "CI": "true"},
     )

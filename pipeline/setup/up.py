@@ -10,11 +10,12 @@ from pipeline.files import locked
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.settings import Settings
-from pipeline.setup import airflow, demonstration, health, ledger, members, programs, services, store, tools
+from pipeline.setup import airflow, demonstration, health, ledger, members, programs, services, store
 from pipeline.setup.members import Members
 from pipeline.setup.progress import note, step
 from pipeline.setup.services import AIRFLOW
 from pipeline.setup.supervisor import Supervisor
+from pipeline.setup.tools import runtime
 from pipeline.study import Study
 
 _START_SECONDS = 180
@@ -31,8 +32,8 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(settings.home / "up.lock"), ThreadPoolExecutor(max_workers=1) as background:
         with step("tools"):
-            tools.minio(settings)
-            tools.npm_packages(settings)
+            runtime.minio(settings)
+            runtime.npm_packages(settings)
         with step("actors' folders and keys"):
             members.create_actors(settings, here)
             demonstration.configure_hospitals(settings, here.hospitals)

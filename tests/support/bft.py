@@ -17,7 +17,7 @@ from web3.exceptions import Web3Exception
 
 from pipeline.files import write_secret
 from pipeline.settings import Settings
-from pipeline.setup import tools
+from pipeline.setup.tools.development import bft_validator
 from tests.support.alone import interfaces
 
 CHAIN_ID = 20260
@@ -32,7 +32,7 @@ class Network:
 
     def __init__(self, folder: Path) -> None:
         assert interfaces() == ["lo"], "want a network namespace of its own; run `make test-bft`"
-        self._folder, self._binary = folder, tools.bft_validator(Settings.load())
+        self._folder, self._binary = folder, bft_validator(Settings.load())
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._keys = [keys.PrivateKey(secrets.token_bytes(32)) for _ in range(VALIDATORS)]
         folder.mkdir()

@@ -27,8 +27,9 @@ from pipeline.ingest import validate
 from pipeline.roles.board import Board
 from pipeline.roles.desk import Sitting, hospital_desk, node_desk
 from pipeline.settings import Settings
-from pipeline.setup import demonstration, health, ledger, members, services, store, tools
+from pipeline.setup import demonstration, health, ledger, members, services, store
 from pipeline.setup.services import STORE
+from pipeline.setup.tools import runtime
 from pipeline.store.objects import Store
 from pipeline.study import Study
 from tests.support.rounds import Play
@@ -69,8 +70,8 @@ class Site:
         self.settings.studies.mkdir()
         studies = {"everybody": Study.load(self._write("everybody", _EVERYBODY))}
         everybody = members.members(studies)
-        tools.minio(self.settings)
-        tools.npm_packages(self.settings)
+        runtime.minio(self.settings)
+        runtime.npm_packages(self.settings)
         members.create_actors(self.settings, everybody)
         self.manager = services.supervisor(self.settings)
         self.services, _ = services.addresses(self.settings, running=False, rpc=rpc)

@@ -14,7 +14,7 @@ from pipeline import ports
 from pipeline.identity import StoreCredentials
 from pipeline.secret import Secret
 from pipeline.settings import Settings
-from pipeline.setup import tools
+from pipeline.setup.tools.runtime import minio
 from pipeline.store.admin import Administrator, Terms
 from pipeline.store.objects import Store
 from pipeline.store.policies import Policy
@@ -37,7 +37,7 @@ class StoreServer:
         self.administrator.make_buckets(TERMS)
 
     def start(self) -> None:
-        command = [str(tools.minio(Settings.load())), "server", "--quiet", "--address", f"127.0.0.1:{self.port}", str(self.folder)]
+        command = [str(minio(Settings.load())), "server", "--quiet", "--address", f"127.0.0.1:{self.port}", str(self.folder)]
         secrets = {"MINIO_ROOT_USER": ROOT.access_key, "MINIO_ROOT_PASSWORD": ROOT.secret_key.text(), "MINIO_BROWSER": "off"}
         self._process = subprocess.Popen(command, env={**os.environ, **secrets}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(200):

