@@ -59,7 +59,7 @@ def minio(settings: Settings) -> Path:
 
     def build(folder: Path) -> Path:
         env = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
-        run([go(settings), "install", f"github.com/minio/minio@{MINIO_VERSION}"], "build MinIO", env)
+        run([go(settings), "install", "-ldflags", "-s -w", f"github.com/minio/minio@{MINIO_VERSION}"], "build MinIO", env)
         return folder / "minio"
 
     return built(minio_path(settings), build)
