@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
+from pipeline.errors import Misconfigured
 from pipeline.settings import Settings
-from pipeline.setup.tools import development, runtime
+from pipeline.setup.tools import development, runtime, toolchains
 
 _HEARTBEAT_SECONDS = 20
 
@@ -39,6 +40,12 @@ def main(names: Sequence[str]) -> int:
         _say(f"got {' '.join(names)}, want one of {', '.join(SETS)}")
         return 2
     settings = Settings.load()
+    try:
+        # Before anything that takes minutes.
+        toolchains.python(settings)
+    except Misconfigured as none:
+        _say(str(none))
+        return 1
     started = time.monotonic()
     failed = False
     with ThreadPoolExecutor(max_workers=len(SETS[name])) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -66,19 +67,28 @@ def npm(settings: Settings) -> list[str | Path]:
     return [_from_pypi(settings, NODE) / "bin" / "python", "-c", _NPM_SCRIPT]
 
 
-def environment(settings: Settings, folder: Path) -> Path:
-    """Make `folder` an environment of Python 3.11, which uv fetches where the machine has none; its interpreter.
+def python(settings: Settings) -> Path:
+    """The Python 3.11 that environments are made of, which uv fetches where the machine has none.
 
-    Raises Misconfigured where no Python 3.11 can be had.
+    Raises Misconfigured where none can be had.
     """
-    command: list[str | Path] = [uv(settings), "venv", "--quiet", "--no-project", "--allow-existing", "--python"]
-    if sys.version_info[:2] == (3, 11):
-        run([*command, sys.executable, folder], f"create {folder.name}")
-    else:
+    if platform.python_version().startswith(f"{PYTHON}."):
+        return Path(sys.executable)
+    find: list[str | Path] = [uv(settings), "python", "find", "--no-project", "--system", PYTHON]
+    try:
+        return Path(run(find, f"find Python {PYTHON}").strip())
+    except Misconfigured:
         try:
-            run([*command, PYTHON, folder], f"create {folder.name}")
+            run([uv(settings), "python", "install", PYTHON], f"fetch Python {PYTHON}")
         except Misconfigured as error:
             raise Misconfigured(f"{error}\n{_NO_PYTHON}") from error
+        return Path(run(find, f"find Python {PYTHON}").strip())
+
+
+def environment(settings: Settings, folder: Path) -> Path:
+    """Make `folder` an environment without packages, unless it is one; its interpreter."""
+    command: list[str | Path] = [uv(settings), "venv", "--quiet", "--no-project", "--allow-existing", "--python", python(settings), folder]
+    run(command, f"create {folder.name}")
     return folder / "bin" / "python"
 
 
@@ -88,6 +98,6 @@ def _from_pypi(settings: Settings, requirement: str) -> Path:
     with stamped(folder, requirement) as fresh:
         if not fresh:
             shutil.rmtree(folder, ignore_errors=True)
-            python = environment(settings, folder)
-            run([uv(settings), "pip", "install", "--quiet", "--python", python, requirement], f"install {requirement}")
+            interpreter = environment(settings, folder)
+            run([uv(settings), "pip", "install", "--quiet", "--python", interpreter, requirement], f"install {requirement}")
     return folder
