@@ -20,6 +20,8 @@ SET_UP = @python="$$($(FIND_PYTHON))"; echo "set-up with $$python"; "$$python" -
 
 COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command 'make lock' --upgrade
+# A gigabyte that torch asks for and that only a GPU uses; without the other packages of NVIDIA it cannot be imported.
+LEAVE_OUT = --no-emit-package triton --no-emit-package nvidia-cusolver
 
 .PHONY: help setup setup-dev demo unit test test-bft bench-mpc bench-poisoning screenshots check fix lock clean distclean
 
@@ -70,7 +72,7 @@ fix: setup-dev  ## format, and mend what ruff can mend by itself
 	@.venv/bin/ruff check --quiet --fix .
 
 lock:  ## pin the newest dependencies that pyproject.toml and requirements/*.in allow
-	@$(COMPILE) pyproject.toml -o requirements/main.txt
+	@$(COMPILE) $(LEAVE_OUT) pyproject.toml -o requirements/main.txt
 	@$(COMPILE) --group dev -c requirements/main.txt -o requirements/dev/main.txt
 	@for name in spu dev/slither; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(COMPILE) --no-deps -c requirements/main.txt requirements/deploy.in -o requirements/deploy.txt
