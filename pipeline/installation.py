@@ -1,25 +1,51 @@
-"""Where this machine reaches the services: the store, the chain and Airflow."""
+"""Where this machine reaches the services, and where its engines and data lie: what `wardround up` writes down."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from pipeline.errors import Misconfigured
 from pipeline.files import write_atomic
 
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
-
+_Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 SERVICES = ("store", "rpc", "airflow")
 
 
+def _absolute(path: Path) -> Path:
+    # A worker runs in another folder than whoever wrote the path.
+    if not path.is_absolute():
+        raise ValueError("an absolute path")
+    return path
+
+
+_Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Folders(BaseModel):
+    """Where things lie that do not lie where they do by default; `pipeline.settings` says what they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    studies: _Folder | None = None
+    data: tuple[_Folder, ...] | None = None
+    cache: _Folder | None = None
+    mp_spdz: _Folder | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that are written down."""
+        return self.model_dump(exclude_none=True)
+
+
 class Installation(BaseModel):
-    """Addresses of the services, without a trailing slash."""
+    """Addresses of the services, without a trailing slash, and folders."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,6 +54,10 @@ class Installation(BaseModel):
     airflow: _Url
     development_chain: bool = True
     """Whether the embedded development chain runs here, at `rpc`; else `rpc` is a node of a chain that runs elsewhere."""
+    folders: Folders | None = None
+    """None where the environment counts: `wardround up` has not been there."""
+    mp_spdz_release: _Digest | None = None
+    """SHA-256 of the release in `folders.mp_spdz`, where `wardround engine install` put it there."""
 
     @property
     def urls(self) -> Mapping[str, str]:
@@ -48,4 +78,4 @@ class Installation(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write installation.yaml, whole or not at all."""
-        write_atomic(path, yaml.safe_dump(self.model_dump(), sort_keys=False).encode())
+        write_atomic(path, yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False).encode())

@@ -26,7 +26,7 @@ def up(
     from pipeline.setup import airflow
     from pipeline.setup.up import up as bring_up
 
-    settings = Settings.load()
+    settings = Settings.wanted()
     installation = bring_up(settings, rpc)
     password = airflow.password_file(settings, airflow.PROVIDER)
     _console.print(f"Airflow  {installation.airflow}  user [bold]{airflow.PROVIDER}[/bold], password in {password}")
@@ -40,13 +40,15 @@ def down() -> None:
 
 
 def status(json_: JsonOption = False) -> None:
-    """Show which services run and whether they answer; exit code 1 unless all do."""
+    """Show which services run and whether they answer, and where engines and data lie; exit code 1 unless all answer."""
+    from pipeline.setup.folders import places
     from pipeline.setup.status import report
 
     settings = Settings.load()
     rows = report(settings)
+    lie = places(settings) if settings.installation.exists() else []
     if json_:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json.dumps({"services": rows, "folders": {place.variable: place.where for place in lie}}, indent=2))
     else:
         table = Table("service", "process", "address", "health", box=SIMPLE_HEAD, padding=0)
         for row in rows:
@@ -57,6 +59,11 @@ def status(json_: JsonOption = False) -> None:
                 "[green]healthy[/green]" if row["healthy"] else f"[red]{row['trouble']}[/red]",
             )
         _console.print(table)
+        if lie:
+            table = Table("where commands and workers look", "", "", box=SIMPLE_HEAD, padding=0)
+            for place in lie:
+                table.add_row(place.variable, place.where or "nowhere", place.why)
+            _console.print(table)
     raise typer.Exit(0 if all(row["healthy"] for row in rows) else 1)
 
 

@@ -1,4 +1,4 @@
-"""What this machine has and lacks, and how to get it."""
+"""What this machine has and lacks, as the workers find it, and how to get it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipeline import ports
 from pipeline.errors import Misconfigured
 from pipeline.mpc.engines import ENGINES, engine
 from pipeline.settings import PROJECT, Settings
+from pipeline.setup import folders
 from pipeline.setup.tools import runtime, toolchains
 from pipeline.setup.up import load_studies
 
@@ -28,9 +29,10 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look for everything that set-up, services and studies need."""
+    """Look for everything that set-up, services and studies need, where this installation's workers look for it."""
     return [
         _python(),
+        *_folders(settings),
         *_tools(settings),
         *_engines(settings),
         _disk(settings),
@@ -44,6 +46,19 @@ def _python() -> Finding:
     return Finding(
         "Python", fits, True, f"{version} at {sys.executable}" if fits else f"got {version}, want 3.11; install it and run `make setup`"
     )
+
+
+def _folders(settings: Settings) -> list[Finding]:
+    return [
+        Finding(
+            variable,
+            False,
+            False,
+            f"this shell says {here!r}, the installation's workers go by {workers!r}, and so does all that follows; "
+            f"run `wardround up` for them to go by this shell's, or unset {variable}",
+        )
+        for variable, workers, here in folders.differences(settings, Settings.wanted(settings.home))
+    ]
 
 
 def _tools(settings: Settings) -> list[Finding]:

@@ -11,7 +11,7 @@ from pipeline.errors import Misconfigured
 from pipeline.files import write_secret
 from pipeline.installation import SERVICES, Installation
 from pipeline.ports import LOOPBACK
-from pipeline.settings import PROJECT, Settings
+from pipeline.settings import HOME, PROJECT, Settings
 from pipeline.setup import airflow, store
 from pipeline.setup.supervisor import Program, Supervisor
 from pipeline.setup.tools import runtime
@@ -57,13 +57,8 @@ def addresses(settings: Settings, *, running: bool, rpc: str | None = None) -> t
 def programs(settings: Settings, installation: Installation) -> list[Program]:
     """What the process manager runs; secrets are in files that only the services read."""
     python = sys.executable
-    ours = {
-        "WARDROUND_HOME": str(settings.home),
-        "WARDROUND_CACHE": str(settings.cache),
-        "WARDROUND_STUDIES": str(settings.studies),
-        "WARDROUND_DATA": ":".join(str(folder) for folder in settings.data),
-        "MP_SPDZ_HOME": str(settings.mp_spdz),
-    }
+    # The rest stands in the installation: an environment would keep what was right when the service started.
+    ours = {HOME: str(settings.home)}
     object_store = Program(
         STORE,
         [str(runtime.minio_path(settings)), "server", "--quiet", "--address", _host_port(installation.store), str(settings.home / "minio")],

@@ -19,6 +19,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from pipeline.errors import Misconfigured, Unavailable
 from pipeline.files import write_atomic
+from pipeline.settings import inherited
 
 MARK = "WARDROUND_SERVICES"
 """Environment variable with the installation's path, by which its processes are known even when their manager is gone."""
@@ -61,7 +62,7 @@ class Supervisor:
         write_atomic(self._folder / "supervisord.conf", self.configuration(programs).encode(), mode=0o600)
         daemon = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._folder / "supervisord.conf")],
-            env={key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"} | {MARK: str(self._home)},
+            env=inherited(without=["PYTHONDONTWRITEBYTECODE"]) | {MARK: str(self._home)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

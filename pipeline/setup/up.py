@@ -10,7 +10,7 @@ from pipeline.files import locked
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.settings import Settings
-from pipeline.setup import airflow, demonstration, health, ledger, members, programs, services, store
+from pipeline.setup import airflow, demonstration, folders, health, ledger, members, programs, services, store
 from pipeline.setup.members import Members
 from pipeline.setup.progress import note, step
 from pipeline.setup.services import AIRFLOW
@@ -43,6 +43,9 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
         installation, moved = services.addresses(settings, running=manager.running(), rpc=rpc)
         for name in moved:
             note(f"{name}: another program took its port, so it moves to {getattr(installation, name)}")
+        installation, changed = folders.write_down(settings)
+        for each in changed:
+            note(f"{each.variable}: {each.other} from each worker's next step on, {each.one} until now")
         airflow.configure(settings, installation)
         manager.start(services.programs(settings, installation))
         for name in services.backing(installation):

@@ -47,7 +47,7 @@ _STATUS = (
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; it opens ledger and store at the first page that needs them."""
     app = FastAPI(title="Wardround console", docs_url=None, redoc_url=None, openapi_url=None)
-    equip(app, settings or Settings.load())
+    equip(app, settings)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     for router in ROUTERS:
         app.include_router(router)
@@ -102,10 +102,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def equip(app: FastAPI, settings: Settings) -> None:
+def equip(app: FastAPI, settings: Settings | None = None) -> None:
     """Give the application what its pages read and write."""
-    app.state.index = RoundIndex(settings)
-    app.state.accounts, app.state.registry, app.state.limits = Accounts(), Registry(settings.home / "console"), Limits()
+    app.state.index = index = RoundIndex(settings)
+    app.state.accounts, app.state.registry, app.state.limits = Accounts(), Registry(index.settings.home / "console"), Limits()
 
 
 def _path(request: Request) -> str:

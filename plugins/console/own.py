@@ -100,10 +100,6 @@ def _alone(home: Path) -> Iterator[None]:
 def _environment(settings: Settings) -> dict[str, str]:
     return {
         **{key: os.environ[key] for key in _KEPT if key in os.environ},
-        "WARDROUND_HOME": str(settings.home),
-        "WARDROUND_STUDIES": str(settings.studies),
-        "WARDROUND_DATA": os.pathsep.join(map(str, settings.data)),
-        "WARDROUND_CACHE": str(settings.cache),
-        "MP_SPDZ_HOME": str(settings.mp_spdz),
+        **settings.environment,
         "OMP_NUM_THREADS": "1",
     }

@@ -70,7 +70,8 @@ class _Reading:
 class RoundIndex:
     """Dossiers by round; every method raises Unavailable when chain or store do not answer."""
 
-    settings: Settings
+    _settings: Settings | None
+    """None for this installation's own, which `wardround up` may change while the console runs."""
     _evidence: Evidence | None = None
     _height: int = -1
     _known: dict[RoundId, _Reading | None] = field(default_factory=dict)
@@ -84,6 +85,11 @@ class RoundIndex:
     """Until when (on this machine's clock) a service is taken to be down, and what it was."""
     _standing: tuple[int, Standing] | None = None
     """With the height at which it was read."""
+
+    @property
+    def settings(self) -> Settings:
+        """Where things lie now."""
+        return self._settings or Settings.load()
 
     @property
     def evidence(self) -> Evidence:

@@ -54,7 +54,7 @@ def test_a_round_in_which_parts_are_killed_ends(site: Site, kills: Sequence[tupl
     assert state.opened.previous_model == model
     site.audit_all()
     check_nothing_doubled(site, state.round)
-    assert until(lambda: all(row["healthy"] for row in site.json("status", ends_with=None)), 60)
+    assert until(lambda: all(row["healthy"] for row in site.json("status", ends_with=None)["services"]), 60)
 
 
 def check_nothing_doubled(site: Site, round_id: RoundId) -> None:

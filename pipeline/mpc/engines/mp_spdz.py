@@ -84,7 +84,9 @@ class MpSpdz(Engine):
         found = [f"{path}: not found; {_INSTALL}" for path in missing if not path.exists()]
         found += [f"{path}: not executable; {_INSTALL}" for path in missing[2:] if path.exists() and not os.access(path, os.X_OK)]
         tools = {"openssl": "openssl", "prlimit": "util-linux", "setpriv": "util-linux"}
-        found += [f"{tool}: not on the PATH; install the package {package}" for tool, package in tools.items() if not shutil.which(tool)]
+        # Looked for where a party starts them, whatever this process has on its PATH.
+        absent = [tool for tool in tools if not shutil.which(tool, path=os.defpath)]
+        found += [f"{tool}: not in {os.defpath}; install the package {tools[tool]}" for tool in absent]
         if not sys.platform.startswith("linux"):
             found.append(f"{sys.platform}: got this operating system, want Linux")
         return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ def install(folder: Path, index: int, own: Path, key: Path, pinned: Sequence[Pat
         (folder / f"P{party}.pem").write_bytes(content)
     write_secret(folder / f"P{index}.key", Secret.read(key).reveal())
     try:
-        subprocess.run(["openssl", "rehash", str(folder)], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        command, environment = ["openssl", "rehash", str(folder)], {"PATH": os.defpath}
+        subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise EngineFailed(f"mp-spdz: `openssl rehash` failed on the pinned certificates: {error}") from error
 

@@ -39,7 +39,7 @@ def main(names: Sequence[str]) -> int:
     if more or name not in SETS:
         _say(f"got {' '.join(names)}, want one of {', '.join(SETS)}")
         return 2
-    settings = Settings.load()
+    settings = Settings.of_environment()
     try:
         # Before anything that takes minutes.
         toolchains.python(settings)

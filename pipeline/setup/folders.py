@@ -1,0 +1,57 @@
+"""Where engines and data lie: what `wardround up` writes into the installation, and what a shell says otherwise."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipeline.installation import Folders, Installation
+from pipeline.settings import VARIABLES, Settings
+
+
+class Place(NamedTuple):
+    """Where something lies."""
+
+    variable: str
+    """The environment variable that names it."""
+    where: str
+    why: str
+
+
+class Difference(NamedTuple):
+    """What two settings say of one variable."""
+
+    variable: str
+    one: str
+    other: str
+
+
+def write_down(settings: Settings, release: str | None = None) -> tuple[Installation, list[Difference]]:
+    """Let the installation go by these settings, and what that changes; the caller holds the installation's lock.
+
+    `release` is the SHA-256 of the MP-SPDZ that was put into its folder now; another folder's is forgotten.
+    """
+    known, before = Installation.load(settings.installation), Settings.load(settings.home)
+    if release is None and settings.mp_spdz == before.mp_spdz:
+        release = known.mp_spdz_release
+    folders = Folders(**settings.folders)
+    new = known.model_copy(update={"folders": folders, "mp_spdz_release": release})
+    if new != known:
+        new.save(settings.installation)
+    return new, differences(before, settings)
+
+
+def places(settings: Settings) -> list[Place]:
+    """Where everything lies for this installation's commands and workers."""
+    installation = Installation.load(settings.installation)
+    written = {} if installation.folders is None else installation.folders.given
+    usual = "by the environment, else by default" if installation.folders is None else "by default"
+    why = dict.fromkeys(VARIABLES, usual) | dict.fromkeys(written, f"as {settings.installation.name} says")
+    if installation.mp_spdz_release:
+        why["mp_spdz"] += f"; release {installation.mp_spdz_release}"
+    return [Place(variable, settings.environment[variable], why[name]) for name, variable in VARIABLES.items()]
+
+
+def differences(one: Settings, other: Settings) -> list[Difference]:
+    """The variables of which the two say different things."""
+    found = [Difference(variable, one.environment[variable], other.environment[variable]) for variable in VARIABLES.values()]
+    return [each for each in found if each.one != each.other]
