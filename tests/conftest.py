@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -14,7 +15,7 @@ import pytest_socket
 from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.mpc.engines import engine
-from pipeline.settings import Settings
+from pipeline.settings import HOME, PROJECT, VARIABLES, Settings
 from tests.support import browser
 from tests.support.minio import StoreServer
 
@@ -41,6 +42,13 @@ _EXERCISES = "exercises"
 
 _outcomes: dict[str, Counter[str]] = {marker: Counter() for marker in ENGINES_AND_SERVICES}
 _seconds: Counter[str] = Counter()
+
+
+def pytest_configure() -> None:
+    # Tests find engines and data where this checkout does, and nothing else of its installation.
+    usual = Settings.load()
+    lie = {VARIABLES[name]: usual.environment[VARIABLES[name]] for name in usual.folders}
+    os.environ.update({**lie, HOME: str(PROJECT / "build" / "no-installation")})
 
 
 @cache
