@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from pipeline import errors
 from pipeline.errors import Misconfigured, Refused, Unavailable
 from pipeline.secret import Secret
 
@@ -17,6 +18,10 @@ STEPS = (
     *("finalise", "confirm", "retire", "record", "next_round"),
 )
 """Of a round, in their order; a task is called after its step and, where several actors take it, its actor."""
+
+_FINAL = "AirflowFailException"
+"""What `dags/round_tasks.py` makes of an error that no retry cures; its text begins with the error's kind."""
+_FORESEEN = frozenset(name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.WardroundError))
 
 _DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
@@ -27,6 +32,8 @@ class TaskState:
 
     task: str
     state: str | None
+    attempt: int = 0
+    """Of the present or last try, from 1; 0 before the first."""
 
     @property
     def done(self) -> bool:
@@ -37,6 +44,11 @@ class TaskState:
     def step(self) -> str:
         """The step of a round that it takes: its id without the actor's name."""
         return next((step for step in STEPS if self.task == step or self.task.startswith(f"{step}_")), self.task)
+
+    @property
+    def actor(self) -> str:
+        """Whose task it is where several actors take its step; else empty."""
+        return self.task.removeprefix(self.step).removeprefix("_")
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,19 @@ class Airflow:
     def tasks(self, dag: str, run: str) -> tuple[TaskState, ...]:
         """The run's tasks."""
         answer = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": 500})
-        return tuple(TaskState(item["task_id"], item["state"]) for item in answer["task_instances"])
+        return tuple(TaskState(item["task_id"], item["state"], item["try_number"]) for item in answer["task_instances"])
+
+    def cause(self, dag: str, run: str, task: TaskState) -> str:
+        """Why a task's last try failed, in the words of the error that ended it; only the kind of one that Wardround did not foresee."""
+        answer = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task.task}/logs/{task.attempt}")
+        raised = [line["error_detail"][0] for line in answer["content"] if isinstance(line, dict) and line.get("error_detail")]
+        if not raised:
+            return "its process ended without a word"
+        kind, text = str(raised[-1]["exc_type"]), str(raised[-1]["exc_value"])
+        if kind == _FINAL:
+            kind, _, text = text.partition(": ")
+        # What others' code says of a hospital's records may quote them.
+        return text if kind in _FORESEEN else f"an unforeseen {kind}"
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         with _border(path):

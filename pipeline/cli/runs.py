@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline.cli.airflow import STEPS, Airflow, RunState, TaskState
+from pipeline.cli.failures import Failures, summed_up
 from pipeline.errors import RoundAborted, Unavailable
 from pipeline.installation import Installation
 from pipeline.secret import Secret
@@ -19,6 +20,8 @@ from pipeline.study import Study
 _POLL_SECONDS = 1.0
 _PATIENCE_SECONDS = 120.0
 """How long Airflow may be away, and how long it may take to start the next round: it is restarted when it dies."""
+_INTERRUPTED = 130
+"""128 and the signal's number."""
 
 
 def connect(settings: Settings) -> Airflow:
@@ -27,28 +30,43 @@ def connect(settings: Settings) -> Airflow:
 
 
 def run(settings: Settings, study: Study, rounds: int, console: Console) -> None:
-    """Trigger `rounds` rounds of a study and wait for their end; raises RoundAborted when one of them fails."""
-    dag = f"round_{study.name}"
+    """Trigger `rounds` rounds of a study and wait for their end; raises RoundAborted when one of them fails.
+
+    Whoever interrupts it leaves the rounds running, is told how to go on, and gets the exit code that shells give it.
+    """
     airflow = connect(settings)
-    first = airflow.trigger(dag, rounds)
+    first = airflow.trigger(_dag(study), rounds)
+    try:
+        _follow(settings, study, airflow, first, rounds, console)
+    except KeyboardInterrupt:
+        what = "The round goes on without this terminal and ends" if rounds == 1 else "The rounds go on without this terminal and end"
+        where = f"{Installation.load(settings.installation).airflow}/dags/{_dag(study)}"
+        console.print(f"{what} by itself: `wardround rounds` and `wardround show ROUND` say how, Airflow shows the tasks ({where}).")
+        console.print(f"Another `wardround run {study.name}` waits for that.")
+        raise SystemExit(_INTERRUPTED) from None
+
+
+def _follow(settings: Settings, study: Study, airflow: Airflow, first: str, rounds: int, console: Console) -> None:
+    dag, failures = _dag(study), Failures(settings, study, airflow, console)
     with _Display(console, rounds) as display:
         waiting_since: float | None = None
         while True:
             try:
                 series = airflow.series(dag, first)
                 for place, state in enumerate(series[:rounds]):
-                    display.show(place, state, airflow.tasks(dag, state.run_id) if not display.ended(place) else ())
+                    if not display.ended(place):
+                        tasks = airflow.tasks(dag, state.run_id)
+                        failures.look(display.title(place), state, tasks)
+                        display.show(place, state, tasks)
             except Unavailable:
                 if _waited(waiting_since):
                     raise
                 series = ()
-            for state in series:
-                if state.state == "failed":
-                    failed = ", ".join(task.task for task in airflow.tasks(dag, state.run_id) if task.state == "failed")
-                    raise RoundAborted(
-                        f"a round of {study.name} failed in {failed}; the logs of these tasks in Airflow ({dag}) say why, "
-                        "and `wardround rounds` what the ledger holds"
-                    )
+            if any(state.state == "failed" for state in series):
+                raise RoundAborted(
+                    f"a round of {study.name} ended without a model ({summed_up(failures.causes)}); the model before stays. "
+                    f"`wardround rounds` says what the ledger holds, `wardround run {study.name}` runs the next round"
+                )
             if len(series) == rounds and all(state.ended for state in series):
                 return
             if any(not state.ended for state in series):
@@ -58,6 +76,10 @@ def run(settings: Settings, study: Study, rounds: int, console: Console) -> None
             else:
                 waiting_since = waiting_since or time.monotonic()
             time.sleep(_POLL_SECONDS)
+
+
+def _dag(study: Study) -> str:
+    return f"round_{study.name}"
 
 
 def _waited(since: float | None) -> bool:
@@ -76,7 +98,7 @@ class _Display:
 
     def __enter__(self) -> _Display:
         self._progress.start()
-        self._bars = [self._progress.add_task(self._title(place), total=None, start=False) for place in range(self._rounds)]
+        self._bars = [self._progress.add_task(self.title(place), total=None, start=False) for place in range(self._rounds)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,7 +118,7 @@ class _Display:
         working = [step for step in STEPS if any(task.step == step and task.state == "running" for task in tasks)]
         words = {"queued": "queued (a study runs one round at a time)", "success": "finished", "failed": "ended without a model"}
         what = words.get(state.state) or (working[-1] if working else None)
-        title = f"{self._title(place)}: {what}" if what else self._title(place)
+        title = f"{self.title(place)}: {what}" if what else self.title(place)
         total = max(1, len(tasks))
         done = total if state.ended else min(total - 1, sum(task.done for task in tasks))
         self._progress.update(bar, total=total, completed=done, description=title)
@@ -106,5 +128,6 @@ class _Display:
             self._said.add(title)
             self._console.print(title)
 
-    def _title(self, place: int) -> str:
+    def title(self, place: int) -> str:
+        """A round's name."""
         return f"round {place + 1} of {self._rounds}"

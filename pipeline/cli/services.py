@@ -60,7 +60,7 @@ def status(json_: JsonOption = False) -> None:
             )
         _console.print(table)
         if lie:
-            table = Table("where commands and workers look", "", "", box=SIMPLE_HEAD, padding=0)
+            table = Table("variable", "commands and workers go by", "", box=SIMPLE_HEAD, padding=0)
             for place in lie:
                 table.add_row(place.variable, place.where or "nowhere", place.why)
             _console.print(table)

@@ -56,6 +56,11 @@ def home(settings: Settings) -> Path:
     return settings.home / "airflow"
 
 
+def log_file(settings: Settings, dag: str, run: str, task: str, attempt: int) -> Path:
+    """Where Airflow keeps what a task's try has said."""
+    return home(settings) / "logs" / f"dag_id={dag}" / f"run_id={run}" / f"task_id={task}" / f"attempt={attempt}.log"
+
+
 def configure(settings: Settings, installation: Installation) -> None:
     """Write airflow.cfg and what Airflow reads beside it; secrets stay in files of their own."""
     folder = home(settings)

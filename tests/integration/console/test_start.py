@@ -33,7 +33,7 @@ class Desk:
         if self.status != 200:
             return {"detail": "Forbidden"}
         if "taskInstances" in path:
-            return {"task_instances": [{"task_id": "train_northgate", "state": "running"}]}
+            return {"task_instances": [{"task_id": "train_northgate", "state": "running", "try_number": 1}]}
         return {"dag_run_id": "manual__1+00:00", "dag_runs": [{"dag_run_id": "manual__1+00:00", "state": "running"}]}
 
 

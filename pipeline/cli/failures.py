@@ -1,0 +1,96 @@
+"""What a round's failed tasks say at the terminal, while the round still runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rich.console import Console
+from rich.markup import escape
+
+from pipeline.chain.ledger import study_id
+from pipeline.cli.airflow import Airflow, RunState, TaskState
+from pipeline.errors import WardroundError
+from pipeline.roles.evidence import Evidence
+from pipeline.settings import Settings
+from pipeline.setup.airflow import log_file
+from pipeline.study import Study
+
+_BY_A_HOSPITAL = ("validate", "train", "share")
+"""Steps without which a hospital is absent; the round goes on."""
+_AGAIN, _FAILED = "up_for_retry", "failed"
+
+
+@dataclass
+class Failures:
+    """Says each failure of a run once: what failed, why, in which log; and what it means for the round."""
+
+    settings: Settings
+    study: Study
+    airflow: Airflow
+    console: Console
+    causes: dict[str, str] = field(default_factory=dict)
+    """Task to why it failed for good, of the run that was looked at last."""
+    _run: str | None = None
+    _said: set[tuple[str, int]] = field(default_factory=set)
+    """Task and try, of that run."""
+    _doomed: bool = False
+
+    def look(self, title: str, run: RunState, tasks: Sequence[TaskState]) -> None:
+        """Say what is new; raises Unavailable when Airflow does not answer."""
+        if run.run_id != self._run:
+            self._run, self.causes, self._said, self._doomed = run.run_id, {}, set(), False
+        for task in tasks:
+            if task.state in (_AGAIN, _FAILED) and (task.task, task.attempt) not in self._said:
+                self._say(title, run, task)
+                self._said.add((task.task, task.attempt))
+        if not self._doomed and not run.ended and cannot_end_with_a_model(tasks):
+            self._doomed = True
+            self.console.print(f"{title}: no majority of the nodes can sign a model any more. {self._until()}")
+
+    def _say(self, title: str, run: RunState, task: TaskState) -> None:
+        dag = f"round_{self.study.name}"
+        cause, what = self.airflow.cause(dag, run.run_id, task), "failed and is tried again"
+        if task.state == _FAILED:
+            self.causes[task.task] = cause
+            what = f"failed, so {task.actor} is absent" if task.step in _BY_A_HOSPITAL else "failed"
+        self.console.print(f"{title}: {task.task} {what}: {escape(cause)}")
+        if task.state == _FAILED:
+            self.console.print(f"  log: {escape(str(log_file(self.settings, dag, run.run_id, task.task, task.attempt)))}")
+
+    def _until(self) -> str:
+        """Until when the ledger waits; without a time where it does not answer."""
+        after = "the model before stays, and the next round can be run"
+        try:
+            ledger = Evidence.open(self.settings).ledger
+            number = ledger.study(study_id(self.study.name)).open_round
+            deadline = None if number is None else ledger.round(number).deadline
+            # The chain's clock may differ from this machine's: what is left is the same on both.
+            left = None if deadline is None else max(0, deadline - ledger.block_time())
+        except WardroundError:
+            left = None
+        if left is None:
+            return f"The round ends at its deadline on the ledger; then {after}."
+        end = datetime.fromtimestamp(time.time() + left).astimezone()
+        return f"The ledger keeps round {number} open until {end:%H:%M:%S}, {_minutes(left)} from now; then {after}."
+
+
+def cannot_end_with_a_model(tasks: Sequence[TaskState]) -> bool:
+    """Whether too many nodes have ended without a vote for a majority of all of them."""
+    votes = [task for task in tasks if task.step == "aggregate"]
+    possible = [task for task in votes if task.state == "success" or not task.done]
+    return bool(votes) and len(possible) < len(votes) // 2 + 1
+
+
+def summed_up(causes: Mapping[str, str]) -> str:
+    """Why a round failed in one sentence; a cause that several tasks share is named once."""
+    tasks: dict[str, list[str]] = {}
+    for task, cause in causes.items():
+        tasks.setdefault(cause, []).append(task)
+    return "; ".join(f"{', '.join(names)}: {cause}" for cause, names in tasks.items())
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
