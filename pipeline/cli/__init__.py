@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli import audit, decisions, proof, rounds, services
 from pipeline.cli.data import data
+from pipeline.cli.engine import engine
 from pipeline.cli.enrol import enrol
 from pipeline.cli.keys import key
 from pipeline.cli.models import models, predict
@@ -41,6 +42,7 @@ for command in (
     commands.command()(command)
 commands.add_typer(studies, name="study")
 commands.add_typer(mpc, name="mpc")
+commands.add_typer(engine, name="engine")
 commands.add_typer(data, name="data")
 commands.add_typer(models, name="model")
 commands.add_typer(decisions.release, name="release")

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
-import tempfile
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from pipeline import ports
 from pipeline.consortium import Consortium
 from pipeline.domain import EngineStats, HospitalName
 from pipeline.layers import Linear, Network, ReLU
-from pipeline.mpc.engines.base import Components, Party, Payload, RuleParameters, VerifyTask
-from pipeline.mpc.engines.mp_spdz import MpSpdz
+from pipeline.mpc.engines.base import Payload, RuleParameters, VerifyTask
+from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
 from pipeline.mpc.engines.mp_spdz_profiles import Profile
 from pipeline.settings import Settings
-from pipeline.setup import certificates
+from pipeline.setup import trial
 
-NODES = 3
+PROTOCOL = "replicated-ring"
 HOSPITALS, SAMPLES = 4, 16
 
 _NETWORK = Network((30,), (Linear(64), ReLU(), Linear(2)))
 _CONNECT_SECONDS = 3.0
-_DEADLINE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -54,44 +48,13 @@ def round_trips(consortium: Consortium) -> Mapping[str, float | None]:
 
 def measure(settings: Settings) -> list[Cost]:
     """MLP 30-64-2, 5 models x 64 samples under replicated-ring; raises EngineFailed."""
-    generator = np.random.default_rng()
     names = tuple(HospitalName(f"hospital-{place}") for place in range(HOSPITALS))
     words = {name: np.zeros(Payload(_NETWORK, SAMPLES).length, np.int64) for name in names}
-    held: list[dict[HospitalName, dict[int, np.ndarray]]] = [{} for _ in range(NODES)]
-    for name, vector in words.items():
-        masks = [generator.integers(-(2**63), 2**63, vector.size, dtype=np.int64) for _ in range(NODES - 1)]
-        components = [*masks, vector - masks[0] - masks[1]]
-        for party in range(NODES):
-            held[party][name] = {index: each for index, each in enumerate(components) if index != party}
     task = VerifyTask(names, _NETWORK, RuleParameters(SAMPLES, (0, 255), 20, 20, None), np.zeros(_NETWORK.size, np.int64))
-    return [_cost(profile, _run(MpSpdz(settings, profile), task, held)) for profile in Profile]
-
-
-def _run(engine: MpSpdz, task: VerifyTask, held: list[dict[HospitalName, dict[int, np.ndarray]]]) -> list[EngineStats]:
-    first = ports.choose(NODES)
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(NODES) as threads:
-        homes = [Path(name) / str(index) for index in range(NODES)]
-        for index, home in enumerate(homes):
-            certificates.create(home, f"bench-{index}-{secrets.token_hex(4)}", index, ports.LOOPBACK)
-        parties = [
-            Party(
-                index=index,
-                hosts=tuple(f"{ports.LOOPBACK}:{first + each}" for each in range(NODES)),
-                certificate=home / "cert.pem",
-                private_key=home / "key.pem",
-                peer_certificates=tuple(each / "cert.pem" for each in homes),
-                workdir=home / "work",
-                log=home / "party.log",
-                deadline_seconds=_DEADLINE_SECONDS,
-            )
-            for index, home in enumerate(homes)
-        ]
-
-        def verify(party: Party) -> EngineStats:
-            components: Components = held[party.index]
-            return engine.verify("replicated-ring", task, components, party).stats
-
-        return list(threads.map(verify, parties))
+    return [
+        _cost(profile, [output.stats for output in trial.run(MpSpdz(settings, profile), PROTOCOL, NODES[PROTOCOL], task, words)])
+        for profile in Profile
+    ]
 
 
 def _cost(profile: Profile, stats: list[EngineStats]) -> Cost:

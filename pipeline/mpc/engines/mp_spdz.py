@@ -53,10 +53,9 @@ _BATCH = {"replicated-ring": "10000000", "rep4-ring": "50000"}
 """Products per message: a whole layer at once; for rep4-ring no more, since it prepares as many converted bits in advance."""
 
 _INSTALL = (
-    "install the official release: unpack mp-spdz-0.4.2.tar.xz from the releases of github.com/data61/MP-SPDZ, "
-    "not the 'source code' asset, run Scripts/tldr.sh in it, and point MP_SPDZ_HOME at the folder"
+    "run `wardround engine install mp-spdz`, or run `wardround up` with MP_SPDZ_HOME naming the folder of an official release "
+    "in which Scripts/tldr.sh has been run"
 )
-
 
 _SECONDS_FOR_REPORTS = 2.0
 
@@ -81,12 +80,13 @@ class MpSpdz(Engine):
     def problems(self) -> tuple[str, ...]:
         """What is missing on this machine, each with the way to mend it; empty when the engine can run."""
         missing = [self._home / "compile.py", self._home / "Compiler", *(self._binary(protocol) for protocol in NODES)]
-        found = [f"{path}: not found; {_INSTALL}" for path in missing if not path.exists()]
+        absent = [path.name for path in missing if not path.exists()]
+        found = [f"{self._home}: got no {', '.join(absent)}; {_INSTALL}"] if absent else []
         found += [f"{path}: not executable; {_INSTALL}" for path in missing[2:] if path.exists() and not os.access(path, os.X_OK)]
         tools = {"openssl": "openssl", "prlimit": "util-linux", "setpriv": "util-linux"}
         # Looked for where a party starts them, whatever this process has on its PATH.
-        absent = [tool for tool in tools if not shutil.which(tool, path=os.defpath)]
-        found += [f"{tool}: not in {os.defpath}; install the package {tools[tool]}" for tool in absent]
+        lacking = [tool for tool in tools if not shutil.which(tool, path=os.defpath)]
+        found += [f"{tool}: not in {os.defpath}; install the package {tools[tool]}" for tool in lacking]
         if not sys.platform.startswith("linux"):
             found.append(f"{sys.platform}: got this operating system, want Linux")
         return tuple(found)
