@@ -79,7 +79,7 @@ def _following(run_id: str) -> str:
 
 def _given(round_number: int | None) -> int:
     if round_number is None:
-        raise AirflowFailException("this run has no round number; see its task `number`")
+        raise AirflowFailException("RoundAborted: this run has no round number; see its task `number`")
     return round_number
 
 

@@ -102,11 +102,10 @@ class Airflow:
         raised = [line["error_detail"][0] for line in answer["content"] if isinstance(line, dict) and line.get("error_detail")]
         if not raised:
             return "its process ended without a word"
-        kind, text = str(raised[-1]["exc_type"]), str(raised[-1]["exc_value"])
-        if kind == _FINAL:
-            kind, _, text = text.partition(": ")
+        raised_as, text = str(raised[-1]["exc_type"]), str(raised[-1]["exc_value"])
+        kind, _, text = text.partition(": ") if raised_as == _FINAL else (raised_as, "", text)
         # What others' code says of a hospital's records may quote them.
-        return text if kind in _FORESEEN else f"an unforeseen {kind}"
+        return text if kind in _FORESEEN else f"an unforeseen {raised_as}"
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         with _border(path):

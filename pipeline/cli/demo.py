@@ -12,6 +12,7 @@ from pipeline.cli.audit import print_round
 from pipeline.cli.runs import run
 from pipeline.domain import RoundId
 from pipeline.installation import Installation
+from pipeline.mpc.engines import engine
 from pipeline.roles.comparison import without_verification
 from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
@@ -53,6 +54,8 @@ def _where(settings: Settings, last: RoundId, console: Console) -> None:
     console.print(f"  report   {settings.records / 'rounds' / str(last) / 'report.html'}")
     console.print(f"  audit    .venv/bin/wardround audit {last}")
     console.print("  stop     .venv/bin/wardround down")
+    if engine("mp-spdz", settings).problems():
+        console.print("  engine   .venv/bin/wardround engine install mp-spdz  (the studies that it verifies run on this machine then, too)")
     console.print(
         "All nodes of this demonstration run on one machine, so its owner could see everything; the chain is a development chain."
     )

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,19 @@ from pipeline.setup.supervisor import Supervisor
 
 T = TypeVar("T")
 
+
+@dataclass(frozen=True)
+class Following:
+    """A command that runs, and what it has written so far."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def said(self) -> str:
+        """All of it, errors too."""
+        return self.output.read_text()
+
+
 WARDROUND = Path(sys.executable).with_name("wardround")
 
 
@@ -45,6 +59,18 @@ class Site:
         )
         assert ends_with in (None, done.returncode), f"wardround {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    @contextmanager
+    def following(self, *arguments: str) -> Iterator[Following]:
+        """Run the command meanwhile."""
+        output = self.settings.home / "said"
+        with output.open("wb") as file:
+            process = subprocess.Popen([str(WARDROUND), *arguments], env=self._environment, stdout=file, stderr=subprocess.STDOUT)
+            try:
+                yield Following(process, output)
+            finally:
+                process.kill()
+                process.wait()
 
     def json(self, *arguments: str, **options: Any) -> Any:
         """What the command prints as JSON."""

@@ -1,0 +1,62 @@
+"""A round all of whose verifications fail: the terminal says what, why and until when, and may be left."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.domain import RoundStatus
+from tests.support.site import Following, Site, until
+
+pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(400)]
+
+STUDY = "doomed"
+
+
+@pytest.fixture
+def following(site: Site) -> Iterator[Following]:
+    with site.following("run", STUDY) as command:
+        yield command
+
+
+def kill_parties(site: Site) -> None:
+    for party in site.parties():
+        try:
+            party.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def test_the_terminal_says_what_failed_and_until_when_the_ledger_waits_and_leaves_the_round_to_end(
+    site: Site, following: Following
+) -> None:
+    def given_up() -> bool:
+        kill_parties(site)
+        return "no majority of the nodes" in following.said()
+
+    until(given_up, 200)
+    said = following.said()
+    for node in ("north", "east", "west"):
+        assert re.search(rf"verify_{node} failed and is tried again: \S", said)
+        (log,) = re.findall(rf"verify_{node} failed: .+\n  log: (.+)\n", said)
+        assert Path(log).exists()
+    assert re.search(r"verify_\w+ failed: .*killed by signal 9", said)
+    (number, left) = re.findall(
+        r"The ledger keeps round (\d+) open until \d\d:\d\d:\d\d, (.+) from now; then the model before stays", said
+    )[0]
+    assert re.fullmatch(r"(\d min )?\d+ s", left)
+    (state,) = site.rounds(STUDY)
+    assert (str(state.round), state.status) == (number, RoundStatus.COMMITTED)
+
+    following.process.send_signal(signal.SIGINT)
+    assert following.process.wait(30) == 130
+    assert "goes on without this terminal and ends by itself: `wardround rounds`" in following.said()
+    assert "Traceback" not in following.said()
+    (run,) = site.runs(STUDY)
+    assert site.await_end(f"/api/v2/dags/round_{STUDY}/dagRuns/{run}") == "failed"
+    assert [state.status for state in site.rounds(STUDY)] == [RoundStatus.ABORTED]
