@@ -139,7 +139,7 @@ def main(
     """Measure, print and write results/baselines/STUDY.json and .csv."""
     settings = Settings.load()
     base = Study.load(settings.studies / f"{study}.yaml")
-    records = base.source.load(settings.data)
+    records = base.source.load(settings.searched)
     measured = {seed: measure(base.model_copy(update={"seed": seed}), records, rounds) for seed in range(1, seeds + 1)}
     result = summarise(base, rounds, measured)
     write_atomic(RESULTS / f"{study}.json", (json.dumps(result, indent=2) + "\n").encode())

@@ -98,6 +98,11 @@ def succeed(home: Path) -> None:
     (home / _NEXT_KEY).unlink()
 
 
+def is_here(home: Path) -> bool:
+    """Whether the actor of this folder works on this machine: its key lies here."""
+    return (home / "signing-key").exists()
+
+
 def create(home: Path, *, sharing: bool = False) -> SigningKey:
     """Make an actor's folder with a fresh key (and a sharing secret for a hospital); keeps what is there."""
     home.mkdir(parents=True, exist_ok=True)

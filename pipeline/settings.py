@@ -35,9 +35,9 @@ class Settings:
     home: Path
     """The installation: keys, services' data, records."""
     data: tuple[Path, ...]
-    """Folders searched for data sets, first hit wins."""
+    """Folders of data sets that a person named."""
     cache: Path
-    """Built tools, per version, shared by every checkout of this user."""
+    """Built tools, per version, and fetched data sets, for every checkout of this user."""
     mp_spdz: Path
     """Where MP-SPDZ is installed."""
     studies: Path
@@ -85,6 +85,16 @@ class Settings:
         return self.home / "certificates" / f"{node}.pem"
 
     @property
+    def fetched(self) -> Path:
+        """Data sets that came from their publishers."""
+        return self.cache / "data"
+
+    @property
+    def searched(self) -> tuple[Path, ...]:
+        """Folders searched for data sets, first hit wins."""
+        return (*self.data, self.fetched)
+
+    @property
     def provider(self) -> Path:
         """The service provider's private folder."""
         return self.home / "provider"
@@ -127,7 +137,7 @@ def _home() -> Path:
 def _default() -> dict[str, Any]:
     return {
         "studies": PROJECT / "studies",
-        "data": (PROJECT.parent / "shared" / "data",),
+        "data": (),
         "cache": Path.home() / ".cache" / "wardround",
         "mp_spdz": Path("/opt/mp-spdz"),
     }

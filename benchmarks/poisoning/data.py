@@ -80,7 +80,7 @@ def _study(dataset: str) -> Study:
 
 @cache
 def _records(dataset: str) -> tuple[Records, Records]:
-    return DATASETS[dataset].load(Settings.load().data)
+    return DATASETS[dataset].load(Settings.load().searched)
 
 
 def _heart(seed: int) -> World:

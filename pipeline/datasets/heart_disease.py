@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.datasets import publishers
 from pipeline.datasets.base import Records
 from pipeline.datasets.table import Column, Table
 from pipeline.errors import Misconfigured
 
-_FOLDER = "heart-disease"
 _FILES: Mapping[str, str] = {
     "cleveland": "processed.cleveland.data",
     "hungary": "processed.hungarian.data",
@@ -57,7 +57,7 @@ class HeartDisease(Table):
 
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """Of each class of each hospital, every fourth record of a seeded order is a test record."""
-        folder = _find(folders)
+        folder = publishers.find(self.name, folders)
         rng = np.random.Generator(np.random.PCG64(_ORDER_SEED))
         parts: list[tuple[Records, Records]] = []
         for site, file in _FILES.items():
@@ -88,15 +88,3 @@ def _read(site: str, file: Path) -> Records:
         values[values[:, place] == 0, place] = np.nan
     ids = np.array([f"{site}-{row:03d}" for row in range(len(rows))])
     return Records(ids, values, (rows[:, -1] > 0).astype(np.int64))
-
-
-def _find(folders: Sequence[Path]) -> Path:
-    places = [folder / _FOLDER for folder in folders]
-    for place in places:
-        if all((place / file).is_file() for file in _FILES.values()):
-            return place
-    raise Misconfigured(
-        f"heart_disease: got no {', '.join(_FILES.values())} in {', '.join(map(str, places)) or 'no folder'}; "
-        f"unpack the publisher's archive (https://archive.ics.uci.edu/dataset/45) into a folder {_FOLDER} "
-        "and name the folder that holds it in WARDROUND_DATA"
-    )

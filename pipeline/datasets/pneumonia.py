@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.datasets import publishers
 from pipeline.datasets.base import Records
 from pipeline.datasets.images import Images
-from pipeline.errors import Misconfigured
-
-_FILE = "pneumoniamnist.npz"
 
 
 class Pneumonia(Images):
@@ -27,7 +25,7 @@ class Pneumonia(Images):
 
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """The publisher's split; training and validation images together train."""
-        with np.load(_find(folders), allow_pickle=False) as archive:
+        with np.load(publishers.find(self.name, folders) / "pneumoniamnist.npz", allow_pickle=False) as archive:
             parts = {split: _records(split, archive) for split in ("train", "val", "test")}
         train = [parts["train"], parts["val"]]
         return Records(*(np.concatenate(arrays) for arrays in zip(*train, strict=True))), Records(*parts["test"])
@@ -36,26 +34,3 @@ class Pneumonia(Images):
 def _records(split: str, archive: np.lib.npyio.NpzFile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     images, labels = archive[f"{split}_images"], archive[f"{split}_labels"]
     return np.array([f"{split}-{row:05d}" for row in range(len(images))]), images, labels.ravel().astype(np.int64)
-
-
-def _find(folders: Sequence[Path]) -> Path:
-    places = [*(folder / "pneumoniamnist" / _FILE for folder in folders), Path.home() / ".medmnist" / _FILE]
-    for place in places:
-        if place.is_file():
-            return place
-    try:
-        from medmnist import PneumoniaMNIST
-    except ImportError:
-        looked = ", ".join(str(place) for place in places)
-        raise Misconfigured(
-            f"pneumonia: got no {_FILE} at {looked}; install the publisher's package (`uv pip install medmnist`), which downloads it, "
-            "or name the folder that holds pneumoniamnist/ in WARDROUND_DATA"
-        ) from None
-    try:
-        PneumoniaMNIST(split="train", download=True)
-    except Exception as error:
-        raise Misconfigured(
-            f"pneumonia: the publisher's package could not download {_FILE} ({type(error).__name__}); "
-            f"put the file at {places[-1]} or name its folder in WARDROUND_DATA"
-        ) from error
-    return places[-1]

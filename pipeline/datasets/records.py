@@ -17,6 +17,12 @@ def records_folder(home: Path, dataset: str) -> Path:
     return home / "data" / "records" / dataset
 
 
+def kept(home: Path, dataset: str) -> bool:
+    """Whether a hospital keeps any records of one data set; what they are worth is for its data contract to say."""
+    folder = records_folder(home, dataset)
+    return folder.is_dir() and any(folder.iterdir())
+
+
 def read(home: Path, dataset: Dataset) -> Split:
     """A hospital's encoded records; raises DataRejected, without any value, when they cannot be read."""
     return shielded(home.name, "records are readable", lambda: dataset.read(records_folder(home, dataset.name)))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.progress import Progress
+
 from pipeline.consortium import Consortium
-from pipeline.datasets.records import records_folder
+from pipeline.datasets import publishers
+from pipeline.datasets.records import kept, records_folder
 from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured
 from pipeline.files import write_atomic
@@ -37,23 +41,33 @@ def configure_hospitals(settings: Settings, hospitals: tuple[str, ...]) -> None:
             write_atomic(path, text.encode(), mode=0o600)
 
 
-def deal_records(settings: Settings, studies: Mapping[str, Study]) -> list[str]:
-    """Deal each data set to the hospitals that have no records of it yet; names of studies whose data this machine lacks."""
-    lacking = []
+def fetch(settings: Settings, studies: Mapping[str, Study], progress: Progress) -> None:
+    """Fetch into this user's cache what is to be dealt and publishers have; raises Unavailable naming every file that did not come."""
+    wanting = {study.dataset for study in studies.values() if _wanting(settings, study)}
+    wanting = {name for name in wanting & publishers.PUBLISHED.keys() if not publishers.is_here(name, settings.searched)}
+    publishers.fetch(sorted(wanting), settings.fetched, progress)
+
+
+def deal_records(settings: Settings, studies: Mapping[str, Study]) -> Mapping[str, str]:
+    """Deal each data set to the hospitals that have no records of it yet; study to reason where its data cannot be read here."""
+    lacking = {}
     for study in studies.values():
-        wanting = [name for name in _here(settings, study) if not _dealt(settings, name, study.dataset).exists()]
+        wanting = _wanting(settings, study)
         if not wanting:
             continue
         try:
-            train, test = study.source.load(settings.data)
-        except Misconfigured:
-            lacking.append(study.name)
+            train, test = study.source.load(settings.searched)
+        except Misconfigured as error:
+            lacking[study.name] = str(error)
             continue
         parts = deal(study, train, test)
         for name in wanting:
             folder = records_folder(settings.hospital(name), study.dataset)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            study.source.write(folder, *parts[name])
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Whole or not there: what lies in the folder is taken for the hospital's own from then on.
+            with tempfile.TemporaryDirectory(dir=settings.hospital(name), prefix=".dealing-") as scratch:
+                study.source.write(Path(scratch), *parts[name])
+                Path(scratch).replace(folder)
             write_atomic(_dealt(settings, name, study.dataset), f"{study.name}\n".encode())
     return lacking
 
@@ -82,6 +96,15 @@ def _owners(settings: Settings, study: Study) -> list[Identity]:
 def _here(settings: Settings, study: Study) -> list[HospitalName]:
     # A hospital on another machine has its own records, and its own say.
     return [name for name in study.hospitals if has_key(settings, name)]
+
+
+def _wanting(settings: Settings, study: Study) -> list[HospitalName]:
+    # A hospital that threw its dealt records away meant it.
+    return [
+        name
+        for name in _here(settings, study)
+        if not kept(settings.hospital(name), study.dataset) and not _dealt(settings, name, study.dataset).exists()
+    ]
 
 
 def _dealt(settings: Settings, hospital: str, dataset: str) -> Path:

@@ -74,7 +74,7 @@ def of_this_machine(settings: Settings, everybody: Members) -> Members:
 
 def has_key(settings: Settings, hospital: HospitalName) -> bool:
     """Whether the hospital's key lies on this machine."""
-    return (settings.hospital(hospital) / "signing-key").exists()
+    return identity.is_here(settings.hospital(hospital))
 
 
 def create_actors(settings: Settings, everybody: Members, host: Callable[[NodeName], str] = lambda _: LOOPBACK) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -19,6 +20,12 @@ def step(title: str) -> Iterator[None]:
         yield
     if (seconds := time.monotonic() - started) >= 0.5:
         CONSOLE.print(f"  [green]✓[/green] {title} [dim]{seconds:.1f} s[/dim]")
+
+
+def transfers() -> Progress:
+    """Bars of files that come in, drawn while the block runs and gone afterwards; on a terminal only."""
+    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn())
+    return Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal)
 
 
 def note(text: str) -> None:

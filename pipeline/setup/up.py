@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from pipeline.errors import Misconfigured
+from pipeline.errors import Misconfigured, Unavailable
 from pipeline.files import locked
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.settings import Settings
 from pipeline.setup import airflow, demonstration, folders, health, ledger, members, programs, services, store
 from pipeline.setup.members import Members
-from pipeline.setup.progress import note, step
+from pipeline.setup.progress import note, step, transfers
 from pipeline.setup.services import AIRFLOW
 from pipeline.setup.supervisor import Supervisor
 from pipeline.setup.tools import runtime
@@ -30,13 +30,15 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
     everybody = members.members(studies)
     here = members.of_this_machine(settings, everybody)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(settings.home / "up.lock"), ThreadPoolExecutor(max_workers=1) as background:
+    with locked(settings.home / "up.lock"), ThreadPoolExecutor(max_workers=2) as background:
         with step("tools"):
             runtime.minio(settings)
             runtime.npm_packages(settings)
         with step("actors' folders and keys"):
             members.create_actors(settings, here)
             demonstration.configure_hospitals(settings, here.hospitals)
+        bars = transfers()
+        fetched = background.submit(demonstration.fetch, settings, studies, bars)
         manager = services.supervisor(settings)
         if not manager.running():
             manager.end_stray()
@@ -59,11 +61,11 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
             location = ledger.deploy(settings, installation)
             consortium = members.publish(settings, everybody, location, members.on_this_machine(settings, installation))
             ledger.establish(settings, installation, consortium, studies)
+        with bars:
+            wait([fetched])
         with step("records dealt to the demonstration's hospitals, studies approved by their owners"):
-            for study in demonstration.deal_records(settings, studies):
-                note(
-                    f"study {study}: this machine lacks its data set, so its hospitals will be absent; WARDROUND_DATA names where data lie"
-                )
+            if lacking := demonstration.deal_records(settings, studies):
+                note(f"no records for {', '.join(lacking)}: {_trouble(fetched) or '; '.join(dict.fromkeys(lacking.values()))}")
             demonstration.approve(settings, consortium, studies)
             demonstration.publish_consents(settings, installation, studies)
         with step("encrypted programs"):
@@ -89,6 +91,15 @@ def load_studies(settings: Settings) -> Mapping[str, Study]:
     if not found:
         raise Misconfigured(f"{settings.studies}: got no study file, want at least one YAML file")
     return found
+
+
+def _trouble(fetched: Future[None]) -> str | None:
+    """Why not all came that publishers have."""
+    try:
+        fetched.result()
+    except Unavailable as error:
+        return str(error)
+    return None
 
 
 def _launch_airflow(settings: Settings, everybody: Members, manager: Supervisor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from tests.support.console import of_hospital, served
 from tests.support.consortia import Site
 from tests.support.fab import portal
 from tests.support.pictures import png
+from tests.support.publisher import publish
 from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
@@ -86,13 +88,19 @@ def member(town: Site, play: Play, patched: pytest.MonkeyPatch, tmp_path_factory
 
 
 @pytest.fixture(scope="module")
-def round_id(town: Site, member: Address) -> RoundId:
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files like the publishers'."""
+    return publish(tmp_path_factory.mktemp("published") / "data")
+
+
+@pytest.fixture(scope="module")
+def round_id(town: Site, member: Address, published: Path) -> RoundId:
     """The first round of the study, after `wardround up` and every owner's consent."""
     studies = load_studies(town.settings)
     here = members.of_this_machine(town.settings, members.members(studies))
     members.create_actors(town.settings, here)
     store.set_up(town.settings, town.services, here)
-    assert demonstration.deal_records(town.settings, {STUDY: studies[STUDY]}) == [], "set WARDROUND_DATA to where PneumoniaMNIST lies"
+    assert demonstration.deal_records(replace(town.settings, data=(published,)), {STUDY: studies[STUDY]}) == {}
     consortium = Consortium.load(town.settings.consortium)
     ledger.establish(town.settings, town.services, consortium, {STUDY: studies[STUDY]})
     demonstration.approve(town.settings, consortium, {STUDY: studies[STUDY]})
@@ -135,11 +143,13 @@ def ask(page: Page, address: str, file: Path) -> None:
     page.get_by_role("button", name="Predict these pictures").click()
 
 
-def test_a_picture_is_answered_in_the_browser_by_the_model_that_the_ledger_has(town: Site, round_id: RoundId, tmp_path: Path) -> None:
+def test_a_picture_is_answered_in_the_browser_by_the_model_that_the_ledger_has(
+    town: Site, round_id: RoundId, published: Path, tmp_path: Path
+) -> None:
     model = Sha256(town.record(round_id)["new_model"])
     predictor = Predictor.open(STUDY, NEW, town.settings)
     source = predictor.study.source
-    rays = source.load(town.settings.data)[1]
+    rays = source.load([published])[1]
     picture = png(tmp_path / "ray.png", rays.values[0])
     (said,) = predictor.predict(source.questions(picture))
     too_large = tmp_path / "large.png"

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.datasets import DATASETS, Records
+from pipeline.datasets import DATASETS, Records, publishers
 from pipeline.datasets.base import SPLITS
 from pipeline.datasets.breast_cancer import BreastCancer
 from pipeline.datasets.heart_disease import HeartDisease
 from pipeline.datasets.pneumonia import Pneumonia
+from pipeline.datasets.publishers import PUBLISHED
 from pipeline.errors import Misconfigured
 from tests.support.heart import HOSPITALS, publish
 
@@ -89,13 +90,29 @@ def test_pneumonia_trains_on_the_publishers_training_and_validation_images(tmp_p
     assert train.labels.shape == (10,)
 
 
-def test_missing_images_are_reported_with_every_place_and_the_way_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setitem(__import__("sys").modules, "medmnist", None)
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_missing_files_are_reported_with_every_place_and_the_ways_to_get_them(name: str, tmp_path: Path) -> None:
+    published = PUBLISHED[name]
     with pytest.raises(Misconfigured) as caught:
-        Pneumonia().load([tmp_path / "one", tmp_path / "two"])
-    for part in ("one/pneumoniamnist", "two/pneumoniamnist", "home/.medmnist", "medmnist", "WARDROUND_DATA"):
+        DATASETS[name].load([tmp_path / "one", tmp_path / "two"])
+    places = f"{tmp_path / 'one' / published.folder}, {tmp_path / 'two' / published.folder}"
+    for part in (places, *published.files, "`wardround up` fetches", published.page, "WARDROUND_DATA"):
         assert part in str(caught.value)
+    with pytest.raises(Misconfigured, match="in no folder;"):
+        DATASETS[name].load([])
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_files_count_as_found_when_all_of_them_are_there(name: str, tmp_path: Path) -> None:
+    *others, last = PUBLISHED[name].files
+    folder = tmp_path / PUBLISHED[name].folder
+    folder.mkdir()
+    for file in others:
+        (folder / file).touch()
+    assert not publishers.is_here(name, [tmp_path])
+    (folder / last).touch()
+    assert publishers.is_here(name, [tmp_path / "elsewhere", tmp_path])
+    assert publishers.find(name, [tmp_path / "elsewhere", tmp_path]) == folder
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
@@ -163,12 +180,10 @@ def test_an_empty_cell_in_a_column_that_takes_none_is_not_encoded(hearts: Path) 
         HeartDisease().encode(train.values)
 
 
-def test_missing_or_other_files_of_heart_disease_are_reported_with_the_place_and_the_way_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"one/heart-disease, .*two/heart-disease; unpack the publisher's archive .* in WARDROUND_DATA"):
-        HeartDisease().load([tmp_path / "one", tmp_path / "two"])
-    (publish(tmp_path / "three") / "heart-disease" / "processed.va.data").write_text("63,1,4\n44,1,4\n")
+def test_other_files_than_the_publisher_s_of_heart_disease_are_told_from_them(tmp_path: Path) -> None:
+    (publish(tmp_path) / "heart-disease" / "processed.va.data").write_text("63,1,4\n44,1,4\n")
     with pytest.raises(Misconfigured, match=r"processed\.va\.data: got \(2, 3\) numbers, want the publisher's file of 14 columns"):
-        HeartDisease().load([tmp_path / "three"])
+        HeartDisease().load([tmp_path])
 
 
 def test_samples_and_records_print_no_value() -> None:
