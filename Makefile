@@ -34,9 +34,9 @@ setup:  ## all that rounds need: environments, MinIO, development chain; minutes
 setup-dev:  ## that, and all that tests and checks need; they call it themselves
 	$(SET_UP) development
 
-demo: setup  ## three federated rounds with real services and one hospital that flips its labels
+demo: setup  ## three federated rounds with real services and one hospital that flips its labels; STUDY=heart_disease names another study
 	@.venv/bin/wardround up
-	@.venv/bin/wardround demo
+	@.venv/bin/wardround demo $(STUDY)
 
 unit: setup-dev  ## unit tests alone; within a minute
 	@$(PY) -m pytest -n 3 tests/unit

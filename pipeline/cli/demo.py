@@ -11,14 +11,35 @@ from pipeline.audit.dossier import Dossier
 from pipeline.cli.audit import print_round
 from pipeline.cli.runs import run
 from pipeline.domain import RoundId
+from pipeline.errors import Misconfigured
 from pipeline.installation import Installation
 from pipeline.mpc.engines import engine
+from pipeline.roles import readiness
 from pipeline.roles.comparison import without_verification
 from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
 from pipeline.setup.airflow import PROVIDER, password_file
 from pipeline.study import Study
 from pipeline.train import misbehaviour
+
+STUDIES = ("pneumonia", "breast_cancer")
+"""What a demonstration takes unless a study is named, in this order; the data of the last one come with scikit-learn."""
+
+
+def choose(settings: Settings, names: Sequence[str], console: Console) -> Study:
+    """The first of these studies whose rounds can happen, with one line that says which and why; raises Misconfigured."""
+    refusals: list[Misconfigured] = []
+    for name in names:
+        study = Study.load(settings.studies / f"{name}.yaml")
+        try:
+            readiness.require(study, settings)
+        except Misconfigured as error:
+            refusals.append(error)
+            continue
+        why = "; ".join(map(str, refusals)) or "its hospitals here have their records"
+        console.print(f"Demonstration with {name}: {why}")
+        return study
+    raise refusals[-1]
 
 
 def demo(settings: Settings, study: Study, rounds: int, console: Console) -> None:

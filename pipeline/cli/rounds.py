@@ -24,7 +24,14 @@ def run(study: StudyName, rounds: Rounds = 1) -> None:
     runs.run(settings, Study.load(settings.studies / f"{study}.yaml"), rounds, _console)
 
 
-def demo(study: StudyName = "pneumonia", rounds: Rounds = 3) -> None:
+def demo(
+    study: Annotated[
+        str | None,
+        typer.Argument(metavar="STUDY", help="As for `run`; by default pneumonia or, where its data are missing, breast_cancer."),
+    ] = None,
+    rounds: Rounds = 3,
+) -> None:
     """Run rounds of a demonstration study and show what happened, beside the same rounds without verification."""
     settings = Settings.load()
-    demonstration.demo(settings, Study.load(settings.studies / f"{study}.yaml"), rounds, _console)
+    chosen = demonstration.choose(settings, [study] if study else demonstration.STUDIES, _console)
+    demonstration.demo(settings, chosen, rounds, _console)

@@ -12,6 +12,7 @@ from pipeline.cli.airflow import STEPS, Airflow, RunState, TaskState
 from pipeline.cli.failures import Failures, summed_up
 from pipeline.errors import RoundAborted, Unavailable
 from pipeline.installation import Installation
+from pipeline.roles import readiness
 from pipeline.secret import Secret
 from pipeline.settings import Settings
 from pipeline.setup.airflow import PROVIDER, password_file
@@ -30,10 +31,11 @@ def connect(settings: Settings) -> Airflow:
 
 
 def run(settings: Settings, study: Study, rounds: int, console: Console) -> None:
-    """Trigger `rounds` rounds of a study and wait for their end; raises RoundAborted when one of them fails.
+    """Trigger rounds of a study and wait for their end; raises Misconfigured when none can happen, RoundAborted when one fails.
 
     Whoever interrupts it leaves the rounds running, is told how to go on, and gets the exit code that shells give it.
     """
+    readiness.require(study, settings)
     airflow = connect(settings)
     first = airflow.trigger(_dag(study), rounds)
     try:

@@ -18,7 +18,7 @@ from pipeline.errors import ContractRefused, Rejected, RoundAborted
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import digest
 from pipeline.files import locked, write_atomic
-from pipeline.roles import equivocation
+from pipeline.roles import equivocation, readiness
 from pipeline.roles.desk import Desk, KeyRecord, Sitting, provider_desk
 from pipeline.roles.intake import checked_manifest
 from pipeline.settings import Settings
@@ -27,8 +27,12 @@ _POLL_SECONDS = 0.5
 
 
 def number(study: str, run_id: str, settings: Settings | None = None) -> RoundId:
-    """The round's number on the ledger: the next free one, and the same again for a rerun of one Airflow run."""
+    """The round's number on the ledger: the next free one, and the same again for a rerun of one Airflow run.
+
+    Raises Misconfigured where the round cannot happen.
+    """
     desk = provider_desk(study, settings)
+    readiness.require(desk.study, desk.settings)
     path = desk.identity.home / "rounds.json"
     with locked(path.with_suffix(".lock")):
         given: dict[str, int] = json.loads(path.read_bytes()) if path.exists() else {}
@@ -40,11 +44,15 @@ def number(study: str, run_id: str, settings: Settings | None = None) -> RoundId
 
 
 def open_round(study: str, round_id: RoundId, settings: Settings | None = None) -> None:
-    """Put round, study digest, current model, sealing keys and deadlines on the ledger; aborts an expired round of the study first."""
+    """Put round, study digest, current model, sealing keys and deadlines on the ledger; aborts an expired round of the study first.
+
+    Raises Misconfigured where the round cannot happen.
+    """
     desk = provider_desk(study, settings)
     if desk.ledger.status(round_id) is not RoundStatus.NONE:
         Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED)
         return
+    readiness.require(desk.study, desk.settings)
     state = desk.ledger.study(desk.study_id)
     if state.open_round is not None:
         _wait_or_abort(desk, state.open_round)

@@ -10,6 +10,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.cli.airflow import STEPS, Airflow
 from pipeline.domain import RoundStatus
+from pipeline.errors import Misconfigured
+from pipeline.roles import readiness
 from pipeline.settings import Settings
 from pipeline.study import Study
 from plugins.console import airflow_session, study_files
@@ -37,8 +39,13 @@ def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
 
 @router.post("/start", dependencies=[OwnForm])
 def start(request: Request, who: Provider, index: Rounds, study: StudyName, rounds: Annotated[int, Form(ge=1, le=_MOST)] = 1) -> Response:
-    """Trigger the study's DAG as this person; the number of rounds is all that goes with it."""
-    dag = f"round_{_study(index.settings, study).name}"
+    """Trigger the study's DAG as this person unless its rounds cannot happen; the number of rounds is all that goes with it."""
+    found = _study(index.settings, study)
+    try:
+        readiness.require(found, index.settings)
+    except Misconfigured as error:
+        raise HTTPException(409, str(error)) from None
+    dag = f"round_{found.name}"
     concerns(request, f"{study}, rounds: {rounds}")
     run = airflow_session.of(request, index.settings).trigger(dag, rounds)
     query = urlencode({"study": study, "run": run, "rounds": rounds})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from pipeline import ports
+from pipeline import identity, ports
 from pipeline.installation import Installation
 from plugins.console import csrf
 from tests.support.archive import Archive
@@ -98,6 +98,16 @@ def test_who_airflow_refuses_starts_nothing_and_reads_why(archive: Archive, desk
     answer = as_provider(archive).post("/start", data=FORM)
     assert answer.status_code == 409
     assert "this account may not do that" in answer.text
+
+
+def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_page_says_what_to_do(archive: Archive, desk: Desk) -> None:
+    for name in archive.of.hospitals:
+        identity.create(archive.settings.hospital(name))
+    answer = as_provider(archive).post("/start", data=FORM)
+    assert answer.status_code == 409
+    assert "0 of 5 hospitals could take part" in answer.text
+    assert "run `wardround up`" in answer.text
+    assert desk.asked == []
 
 
 @pytest.mark.parametrize(

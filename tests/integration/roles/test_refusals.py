@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 from nacl.public import PrivateKey
 
@@ -9,7 +13,8 @@ from pipeline import places
 from pipeline.audit import record
 from pipeline.chain.ledger import study_id
 from pipeline.chain.outbox import Outbox
-from pipeline.domain import Address, Context, Kind, RoundId, Sha256
+from pipeline.datasets.records import records_folder
+from pipeline.domain import Address, Context, Kind, RoundId, RoundStatus, Sha256
 from pipeline.errors import (
     ConflictingVote,
     EvidenceRejected,
@@ -43,6 +48,38 @@ def every_worker_refuses(play: Play, round_id: RoundId, error: type[WardroundErr
     for step in NODE_STEPS:
         with pytest.raises(error, match=saying):
             play.node(step, round_id, NORTH)
+
+
+# ---------------------------------------------------------------- what cannot happen
+
+
+def test_a_round_for_which_too_few_hospitals_have_records_gets_no_number_and_is_not_opened(site: Site) -> None:
+    play = site.play("empty_handed", hospitals=["aster", "birch", "cedar"])
+    round_id = play.number("run")
+    play.prepare(round_id)
+    given = (site.settings.provider / "rounds.json").read_bytes()
+    records = records_folder(site.settings.hospital(ASTER), play.study.dataset)
+    with moved(records):
+        for step in (lambda: play.number("another run"), lambda: play.provider("open_round", round_id)):
+            with pytest.raises(
+                Misconfigured, match=r"no records of breast_cancer at aster, so 2 of 3 hospitals could take part, want at least 3"
+            ):
+                step()
+    assert site.ledger.status(round_id) is RoundStatus.NONE
+    assert (site.settings.provider / "rounds.json").read_bytes() == given
+    play.provider("open_round", round_id)
+    with moved(records):
+        play.provider("open_round", round_id)  # again: it stands already
+
+
+@contextmanager
+def moved(folder: Path) -> Iterator[None]:
+    """The folder is elsewhere for a while."""
+    away = folder.rename(folder.with_name(f".{folder.name}"))
+    try:
+        yield
+    finally:
+        away.rename(folder)
 
 
 # ---------------------------------------------------------------- consent
