@@ -14,6 +14,7 @@ pragma solidity 0.8.37;
 ///  - a study's nodes and their keys change, and a hospital leaves quarantine, only by signatures of a majority of ALL of its
 ///    present nodes, and never while a round is open: the provider has no part in it;
 ///  - a hospital that committed directly is under the commit root, or the round ends without a model;
+///  - only hospitals of a round's study commit directly to it, each once, whatever keys it moves on to;
 ///  - once a deadline has passed, anybody can abort the round: nobody can block a study for longer.
 ///
 /// Times are block times in seconds. A deadline is the last second in which the step that it limits is accepted.
@@ -49,7 +50,17 @@ interface ILedger {
         uint32 resultDeadline;
     }
 
-    /// @notice A hospital that committed directly and the Merkle proof of its manifest.
+    /// @notice What shows that a hospital is one of a round's study. A study digest is the SHA-256 of two words: the Merkle root of the
+    ///         accounts of its hospitals (OpenZeppelin's standard tree of `address`), and `rest`, the digest of everything else that its
+    ///         owners approved. `account` is the hospital's in that tree: the key that it signs the round with, which need not be its
+    ///         present one.
+    struct Membership {
+        address account;
+        bytes32 rest;
+        bytes32[] proof;
+    }
+
+    /// @notice A hospital that committed directly, by its account in the study, and the Merkle proof of its manifest.
     struct DirectCommit {
         address hospital;
         bytes32[] proof;
@@ -119,7 +130,7 @@ interface ILedger {
         uint32 resultDeadline
     );
 
-    /// @notice A hospital put its manifest on the ledger itself: it must come under the commit root.
+    /// @notice A hospital, by its account in the study, put its manifest on the ledger itself: it must come under the commit root.
     event CommittedDirectly(uint64 indexed round, address indexed hospital, bytes32 manifest);
 
     /// @notice The set of hospitals that take part was fixed under the Merkle root of their signed manifests.
@@ -191,12 +202,15 @@ interface ILedger {
     error StaleTerms(uint64 round);
 
     /// @notice The step came after its deadline; the round can only be aborted.
-    error DeadlinePassed(uint64 round, uint32 deadline, uint256 blockTime);
+    error DeadlinePassed(uint64 round, uint256 deadline, uint256 blockTime);
 
     /// @notice The round cannot be aborted before its deadline has passed.
-    error DeadlineNotPassed(uint64 round, uint32 deadline, uint256 blockTime);
+    error DeadlineNotPassed(uint64 round, uint256 deadline, uint256 blockTime);
 
-    /// @notice The hospital has committed directly to this round before, or 255 others have.
+    /// @notice The caller's hospital is none of the round's study.
+    error NotAMember(uint64 round, address caller);
+
+    /// @notice The hospital has committed directly to this round before.
     error AlreadyCommitted(uint64 round, address hospital);
 
     /// @notice Another number of hospitals committed directly than were shown to be under the root.
@@ -285,15 +299,18 @@ interface ILedger {
     ) external;
 
     /// @notice Put the calling hospital's manifest on the ledger, until the commit deadline: the way around a provider that leaves it
-    ///         out. No set without it can be committed from now on, so that no result can come of one.
-    ///         Reverts with `WrongStatus`, `DeadlinePassed`, `ZeroDigest`, `HospitalNotAuthorised`, `AlreadyCommitted`.
-    function commit(uint64 round, bytes32 manifest) external;
+    ///         out. No set without it can be committed from now on, so that no result can come of one. For the hospitals of the study
+    ///         only, each once: by its account there, or by a key that this hospital moved on to.
+    ///         Reverts with `WrongStatus`, `DeadlinePassed`, `ZeroDigest`, `StaleTerms`, `HospitalNotAuthorised`, `NotAMember`,
+    ///         `AlreadyCommitted`.
+    function commit(uint64 round, bytes32 manifest, Terms calldata terms, Membership calldata membership) external;
 
     /// @notice Fix the set of hospitals that take part, until the commit deadline, when none has committed directly. Provider or a node
     ///         of the study. Reverts with `WrongStatus`, `DeadlinePassed`, `NotCommitter`, `ZeroDigest`, `DirectCommitsIgnored`.
     function commitRound(uint64 round, bytes32 root) external;
 
-    /// @notice The same when hospitals have committed directly: all of them, with their Merkle proofs under the root.
+    /// @notice The same when hospitals have committed directly: all of them, with their Merkle proofs under the root, until 60 seconds
+    ///         after the commit deadline: who commits in its last second leaves the committer time to take that in.
     ///         Reverts also with `DirectCommitNotUnderRoot`.
     function commitRound(uint64 round, bytes32 root, DirectCommit[] calldata included) external;
 
@@ -308,8 +325,8 @@ interface ILedger {
         Signature[] calldata signatures
     ) external;
 
-    /// @notice End a round whose deadline has passed: the commit's when it is OPEN (`terms` and `root` are then not read), the result's
-    ///         when it is COMMITTED. Anybody may send it. Reverts with `WrongStatus`, `StaleTerms`, `DeadlineNotPassed`.
+    /// @notice End a round whose deadline has passed: the commit's when it is OPEN (`terms` and `root` are then not read; 60 seconds
+    ///         later when hospitals committed directly), the result's when it is COMMITTED. Anybody may send it. Reverts with `WrongStatus`, `StaleTerms`, `DeadlineNotPassed`.
     function abortRound(uint64 round, Terms calldata terms, bytes32 root) external;
 
     // -------------------------------------------------------------------- views
@@ -321,8 +338,12 @@ interface ILedger {
     /// @notice The block in which this contract was deployed: no event lies before it.
     function deployedInBlock() external view returns (uint256);
 
-    /// @notice State of a hospital's account.
+    /// @notice State of a hospital's account: RETIRED when the hospital moved on to another key.
     function hospitals(address account) external view returns (HospitalStatus);
+
+    /// @notice The hospital that an account is, or was, a key of: the account with which it registered, which names it whatever keys it
+    ///         moves on to; its present key; and its own state. All are zero for an account that is no hospital's.
+    function hospitalOf(address account) external view returns (address first, address present, HospitalStatus status);
 
     /// @notice A study's nodes and how many of them decide, its epoch (from 1) and the number of changes that its nodes signed, its
     ///         initial model, the round that made its current model (0: the initial one) and the open round (0: none).

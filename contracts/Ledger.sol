@@ -7,6 +7,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
+import {HospitalSlot, HospitalSlots} from "./HospitalSlot.sol";
 import {ILedger} from "./ILedger.sol";
 import {RoundSlot, RoundSlots} from "./RoundSlot.sol";
 
@@ -50,8 +51,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     /// @inheritdoc ILedger
     uint256 public immutable deployedInBlock;
 
-    /// @inheritdoc ILedger
-    mapping(address => HospitalStatus) public hospitals;
+    mapping(address => HospitalSlot) private _hospitals;
 
     bytes32[] private _studyIds; // a study's number is its position, from 1
     mapping(bytes32 => Study) private _studies;
@@ -67,19 +67,19 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
 
     /// @inheritdoc ILedger
     function registerHospital() external {
-        if (hospitals[msg.sender] != HospitalStatus.UNKNOWN) revert HospitalAlreadyRegistered(msg.sender);
-        hospitals[msg.sender] = HospitalStatus.REGISTERED;
+        _requireUnknown(msg.sender);
+        _hospitals[msg.sender] = HospitalSlots.registered();
         emit HospitalRegistered(msg.sender);
     }
 
     /// @inheritdoc ILedger
     function authoriseHospitals(address[] calldata accounts) external onlyOwner {
         for (uint256 i = 0; i < accounts.length; ++i) {
-            HospitalStatus status = hospitals[accounts[i]];
+            (address first, HospitalSlot slot, HospitalStatus status) = _hospital(accounts[i]);
             if (status != HospitalStatus.REGISTERED && status != HospitalStatus.REVOKED) {
                 revert HospitalNotAuthorisable(accounts[i], status);
             }
-            hospitals[accounts[i]] = HospitalStatus.AUTHORISED;
+            _hospitals[first] = slot.withStatus(HospitalStatus.AUTHORISED);
         }
         emit HospitalsAuthorised(accounts);
     }
@@ -87,21 +87,21 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     /// @inheritdoc ILedger
     function revokeHospitals(address[] calldata accounts) external onlyOwner {
         for (uint256 i = 0; i < accounts.length; ++i) {
-            _requireAuthorised(accounts[i]);
-            hospitals[accounts[i]] = HospitalStatus.REVOKED;
+            (address first, HospitalSlot slot) = _authorised(accounts[i]);
+            _hospitals[first] = slot.withStatus(HospitalStatus.REVOKED);
         }
         emit HospitalsRevoked(accounts);
     }
 
     /// @inheritdoc ILedger
     function rotateHospitalKey(address next, Signature calldata signature) external {
-        HospitalStatus status = hospitals[msg.sender];
+        (address first, HospitalSlot slot, HospitalStatus status) = _hospital(msg.sender);
         if (status != HospitalStatus.REGISTERED && status != HospitalStatus.AUTHORISED) revert HospitalKeyNotRotatable(msg.sender, status);
-        if (hospitals[next] != HospitalStatus.UNKNOWN) revert HospitalAlreadyRegistered(next);
+        _requireUnknown(next);
         address signer = _signer(_hashTypedDataV4(keccak256(abi.encode(_HOSPITAL_KEY_TYPEHASH, msg.sender, next))), signature);
         if (signer != next) revert WrongKeySignature(next, signer);
-        hospitals[msg.sender] = HospitalStatus.RETIRED;
-        hospitals[next] = status;
+        _hospitals[first] = slot.withPresent(next);
+        _hospitals[next] = HospitalSlots.later(first);
         emit HospitalKeyRotated(msg.sender, next);
     }
 
@@ -203,28 +203,31 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     }
 
     /// @inheritdoc ILedger
-    function commit(uint64 round, bytes32 manifest) external {
+    function commit(uint64 round, bytes32 manifest, Terms calldata terms, Membership calldata membership) external {
         RoundSlot slot = _open(round);
+        _requireInTime(round, slot.commitDeadline());
         if (manifest == 0) revert ZeroDigest();
-        _requireAuthorised(msg.sender);
-        uint8 direct = slot.direct();
-        if (_directCommits[round][msg.sender] != 0 || direct == type(uint8).max) revert AlreadyCommitted(round, msg.sender);
+        if (!slot.hasTerms(keccak256(abi.encode(terms)))) revert StaleTerms(round);
+        address hospital = _requireMember(round, terms.studyDigest, membership);
+        if (_directCommits[round][hospital] != 0) revert AlreadyCommitted(round, hospital);
 
-        _directCommits[round][msg.sender] = manifest;
-        _rounds[round] = slot.withDirect(direct + 1);
-        emit CommittedDirectly(round, msg.sender, manifest);
+        _directCommits[round][hospital] = manifest;
+        _rounds[round] = slot.withDirect(slot.direct() + 1); // a study has 200 hospitals at most
+        emit CommittedDirectly(round, hospital, manifest);
     }
 
     /// @inheritdoc ILedger
     function commitRound(uint64 round, bytes32 root) external {
         RoundSlot slot = _open(round);
         if (slot.direct() != 0) revert DirectCommitsIgnored(round, 0, slot.direct());
+        _requireInTime(round, slot.commitDeadline());
         _commitRound(round, slot, root);
     }
 
     /// @inheritdoc ILedger
     function commitRound(uint64 round, bytes32 root, DirectCommit[] calldata included) external {
         RoundSlot slot = _open(round);
+        _requireInTime(round, slot.setDeadline());
         if (included.length != slot.direct()) revert DirectCommitsIgnored(round, included.length, slot.direct());
         address last = address(0); // ascending, so that none stands twice
         for (uint256 i = 0; i < included.length; ++i) {
@@ -260,7 +263,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         RoundSlot slot = _rounds[round];
         RoundStatus status = slot.status();
         if (status != RoundStatus.OPEN) slot = _committed(round, terms, root);
-        uint32 deadline = status == RoundStatus.OPEN ? slot.commitDeadline() : terms.resultDeadline;
+        uint256 deadline = status == RoundStatus.OPEN ? slot.setDeadline() : terms.resultDeadline;
         if (block.timestamp <= deadline) revert DeadlineNotPassed(round, deadline, block.timestamp);
 
         _rounds[round] = slot.aborted();
@@ -268,6 +271,19 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     }
 
     // -------------------------------------------------------------------- views
+
+    /// @inheritdoc ILedger
+    function hospitals(address account) external view returns (HospitalStatus status) {
+        (,, status) = _hospital(account);
+    }
+
+    /// @inheritdoc ILedger
+    function hospitalOf(address account) external view returns (address first, address present, HospitalStatus status) {
+        HospitalSlot slot;
+        (first, slot,) = _hospital(account);
+        if (slot.isUnknown()) return (address(0), address(0), status);
+        (present, status) = (slot.link() == address(0) ? first : slot.link(), slot.status());
+    }
 
     /// @inheritdoc ILedger
     function provider() external view returns (address) {
@@ -352,6 +368,39 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         if (msg.sender != owner()) revert NotProvider(msg.sender);
     }
 
+    // ---------------------------------------------------------------- hospitals
+
+    function _requireUnknown(address account) private view {
+        if (!_hospitals[account].isUnknown()) revert HospitalAlreadyRegistered(account);
+    }
+
+    /// @dev The first account of the hospital of `account` with its slot, and the state of `account` itself.
+    function _hospital(address account) private view returns (address first, HospitalSlot slot, HospitalStatus status) {
+        (first, slot) = (account, _hospitals[account]);
+        if (slot.isLater()) {
+            first = slot.link();
+            slot = _hospitals[first];
+        }
+        status = slot.link() == (first == account ? address(0) : account) ? slot.status() : HospitalStatus.RETIRED;
+    }
+
+    /// @dev The same of an account that may act for its hospital.
+    function _authorised(address account) private view returns (address first, HospitalSlot slot) {
+        HospitalStatus status;
+        (first, slot, status) = _hospital(account);
+        if (status != HospitalStatus.AUTHORISED) revert HospitalNotAuthorised(account, status);
+    }
+
+    /// @dev The caller's account in the study of this digest.
+    function _requireMember(uint64 round, bytes32 studyDigest, Membership calldata membership) private view returns (address account) {
+        account = membership.account;
+        bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(account))));
+        bytes32 members = MerkleProof.processProofCalldata(membership.proof, leaf);
+        (address caller,) = _authorised(msg.sender);
+        (address member,,) = _hospital(account);
+        if (caller != member || sha256(abi.encode(members, membership.rest)) != studyDigest) revert NotAMember(round, msg.sender);
+    }
+
     // ------------------------------------------------------------------ studies
 
     function _setNodes(bytes32 studyId, Study storage study, address[] calldata nodes) private {
@@ -395,11 +444,6 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
 
     function _studyId(uint16 number) private view returns (bytes32) {
         return number == 0 ? bytes32(0) : _studyIds[number - 1];
-    }
-
-    function _requireAuthorised(address hospital) private view {
-        HospitalStatus status = hospitals[hospital];
-        if (status != HospitalStatus.AUTHORISED) revert HospitalNotAuthorised(hospital, status);
     }
 
     // --------------------------------------------------------------- signatures
@@ -467,7 +511,6 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     function _open(uint64 round) private view returns (RoundSlot slot) {
         slot = _rounds[round];
         if (slot.status() != RoundStatus.OPEN) revert WrongStatus(round, slot.status(), RoundStatus.OPEN);
-        _requireInTime(round, slot.commitDeadline());
     }
 
     function _committed(uint64 round, Terms calldata terms, bytes32 root) private view returns (RoundSlot slot) {
@@ -486,7 +529,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         emit RoundCommitted(round, root);
     }
 
-    function _requireInTime(uint64 round, uint32 deadline) private view {
+    function _requireInTime(uint64 round, uint256 deadline) private view {
         if (block.timestamp > deadline) revert DeadlinePassed(round, deadline, block.timestamp);
     }
 

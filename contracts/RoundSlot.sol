@@ -16,6 +16,7 @@ using RoundSlots for RoundSlot global;
 library RoundSlots {
     uint256 private constant _ANCHOR = 64;
     uint256 private constant _TERMS = 96;
+    uint256 private constant _DIRECT_GRACE = 60;
 
     /// @dev The slot of a round that has just been opened.
     function open(bytes32 terms, uint32 deadline, uint32 blockNumber, uint16 studyNumber) internal pure returns (RoundSlot) {
@@ -44,6 +45,12 @@ library RoundSlots {
     /// @dev Of an OPEN round.
     function commitDeadline(RoundSlot self) internal pure returns (uint32) {
         return uint32(RoundSlot.unwrap(self) >> _ANCHOR);
+    }
+
+    /// @dev Of an OPEN round: the last second for its set. A hospital may commit directly in the last second before the commit deadline;
+    ///      the committer then has a minute to take that in, or one hospital could stop every round.
+    function setDeadline(RoundSlot self) internal pure returns (uint256) {
+        return self.direct() == 0 ? self.commitDeadline() : self.commitDeadline() + _DIRECT_GRACE;
     }
 
     /// @dev Whether an OPEN round has terms with this hash.

@@ -22,7 +22,7 @@ const settings = {
 const own = (name) => readFileSync(join(contracts, name), "utf8");
 const input = {
   language: "Solidity",
-  sources: Object.fromEntries(["ILedger.sol", "Ledger.sol", "RoundSlot.sol"].map((name) => [name, { content: own(name) }])),
+  sources: Object.fromEntries(["HospitalSlot.sol", "ILedger.sol", "Ledger.sol", "RoundSlot.sol"].map((name) => [name, { content: own(name) }])),
   settings,
 };
 

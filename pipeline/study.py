@@ -15,6 +15,7 @@ from pipeline.datasets.schema import ImagesSchema, TableSchema
 from pipeline.domain import HospitalName, NodeName, Sha256
 from pipeline.errors import InvalidStudy
 from pipeline.evidence.canonical import digest, sha256
+from pipeline.evidence.membership import study_digest
 from pipeline.layers import LAYERS, Layer, Network
 from pipeline.layers.plan import plan
 from pipeline.settings import PROJECT
@@ -211,7 +212,7 @@ class Study(_Model):
 
     def digest(self, consortium: Consortium) -> Sha256:
         """The digest of `terms`, which names them everywhere."""
-        return digest(self.terms(consortium))
+        return study_digest(self.terms(consortium))
 
 
 def code_digest() -> Sha256:

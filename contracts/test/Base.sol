@@ -37,6 +37,7 @@ abstract contract Base {
     bytes32 internal constant KEYS = bytes32(uint256(0x25) << 248 | 1);
     bytes32 internal constant ROOT = bytes32(uint256(0x30) << 248 | 1);
     bytes32 internal constant MODEL = bytes32(uint256(0x40) << 248 | 1);
+    bytes32 internal constant REST = bytes32(uint256(0x28) << 248 | 1);
     bytes32 internal constant RECORD = bytes32(uint256(0x50) << 248 | 1);
     uint256 internal constant VERDICTS = 23;
     uint256 internal constant NODE_KEY = 1000;
@@ -85,6 +86,32 @@ abstract contract Base {
         uint32 end = uint32(block.timestamp + 1200);
         ledger.openRound(round, STUDY, DIGEST, previous, KEYS, commitDeadline(), end);
         return ILedger.Terms(DIGEST, previous, end);
+    }
+
+    /// @dev Open a round of a study of two hospitals, which may commit directly to it.
+    function openFor(uint64 round, bytes32 previous, address one_, address other) internal returns (ILedger.Terms memory) {
+        uint32 end = uint32(block.timestamp + 1200);
+        bytes32 digest = sha256(abi.encode(pair(leaf(one_), leaf(other)), REST));
+        ledger.openRound(round, STUDY, digest, previous, KEYS, commitDeadline(), end);
+        return ILedger.Terms(digest, previous, end);
+    }
+
+    /// @dev What shows that `account` is a hospital of a study whose only other one is `other`.
+    function membership(address account, address other) internal pure returns (ILedger.Membership memory shown) {
+        shown = ILedger.Membership(account, REST, new bytes32[](1));
+        shown.proof[0] = leaf(other);
+    }
+
+    function leaf(address account) internal pure returns (bytes32) {
+        return leaf(bytes32(uint256(uint160(account))));
+    }
+
+    function leaf(bytes32 value) internal pure returns (bytes32) {
+        return keccak256(bytes.concat(keccak256(abi.encode(value))));
+    }
+
+    function pair(bytes32 left, bytes32 right) internal pure returns (bytes32) {
+        return left < right ? keccak256(abi.encode(left, right)) : keccak256(abi.encode(right, left));
     }
 
     function committed(uint64 round, bytes32 previous) internal returns (ILedger.Terms memory terms) {

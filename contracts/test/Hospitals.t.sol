@@ -78,6 +78,57 @@ contract HospitalsTest is Base {
         ledger.authoriseHospitals(one(elm));
     }
 
+    function test_a_hospital_stays_the_same_one_whatever_keys_it_moves_on_to() public {
+        address elm = authorised(_ELM);
+        address key = elm;
+        for (uint256 next = 32; next < 36; ++next) {
+            ILedger.Signature memory signature = sign(next, hospitalKeyHash(key, vm.addr(next)));
+            vm.prank(key);
+            ledger.rotateHospitalKey(vm.addr(next), signature);
+            key = vm.addr(next);
+        }
+        for (uint256 each = 32; each < 36; ++each) {
+            (address first, address present, ILedger.HospitalStatus status) = ledger.hospitalOf(vm.addr(each));
+            equal(first, elm);
+            equal(present, key);
+            require(status == ILedger.HospitalStatus.AUTHORISED, "its state is another");
+            hospitalIs(vm.addr(each), each == 35 ? ILedger.HospitalStatus.AUTHORISED : ILedger.HospitalStatus.RETIRED);
+        }
+        ledger.revokeHospitals(one(key));
+        (,, ILedger.HospitalStatus revoked) = ledger.hospitalOf(elm);
+        require(revoked == ILedger.HospitalStatus.REVOKED, "it is not revoked");
+    }
+
+    function test_a_key_that_a_hospital_left_is_nobodys_again() public {
+        address elm = authorised(_ELM);
+        address next = vm.addr(32);
+        ILedger.Signature memory signature = sign(32, hospitalKeyHash(elm, next));
+        vm.prank(elm);
+        ledger.rotateHospitalKey(next, signature);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.HospitalAlreadyRegistered.selector, next));
+        vm.prank(next);
+        ledger.registerHospital();
+        vm.expectRevert(abi.encodeWithSelector(ILedger.HospitalAlreadyRegistered.selector, elm));
+        vm.prank(elm);
+        ledger.registerHospital();
+        signature = sign(_ELM, hospitalKeyHash(next, elm));
+        vm.expectRevert(abi.encodeWithSelector(ILedger.HospitalAlreadyRegistered.selector, elm));
+        vm.prank(next);
+        ledger.rotateHospitalKey(elm, signature);
+        vm.expectRevert(
+            abi.encodeWithSelector(ILedger.HospitalKeyNotRotatable.selector, elm, ILedger.HospitalStatus.RETIRED)
+        );
+        vm.prank(elm);
+        ledger.rotateHospitalKey(vm.addr(33), signature);
+    }
+
+    function test_an_account_of_no_hospital_is_nobodys() public view {
+        (address first, address present, ILedger.HospitalStatus status) = ledger.hospitalOf(stranger);
+        equal(first, address(0));
+        equal(present, address(0));
+        require(status == ILedger.HospitalStatus.UNKNOWN, "somebody is known");
+    }
+
     function test_the_new_key_signs_for_itself() public {
         address elm = authorised(_ELM);
         ILedger.Signature memory signature = sign(_ELM, hospitalKeyHash(elm, vm.addr(32)));

@@ -172,6 +172,91 @@ contract InvariantsTest is Base {
     }
 }
 
+/// @dev Two hospitals of a study and one of another, who commit directly in any order, under each key that they ever had.
+contract Crowd is Base {
+    uint256 private constant _HOSPITALS = 3;
+    uint256 private constant _KEYS = 1 << 16;
+
+    ILedger.Terms public terms;
+    uint32 public deadline;
+    uint256 public taken; // direct commits that the ledger took
+    uint256 public foreign; // of these, ones by the hospital of another study
+    uint256[_HOSPITALS] private _moves; // keys that each hospital moved on from
+
+    function setUp() public override {
+        if (address(ledger) != address(0)) return;
+        super.setUp();
+        for (uint256 i = 0; i < _HOSPITALS; ++i) {
+            authorised(_key(i, 0));
+        }
+        deadline = commitDeadline();
+        terms = openFor(1, INITIAL, _named(0), _named(1));
+    }
+
+    function target() external view returns (ILedger) {
+        return ledger;
+    }
+
+    function moveOn(uint8 who) external {
+        uint256 i = who % _HOSPITALS;
+        (uint256 from, uint256 to) = (_key(i, _moves[i]), _key(i, _moves[i] + 1));
+        ILedger.Signature memory signature = sign(to, hospitalKeyHash(vm.addr(from), vm.addr(to)));
+        vm.prank(vm.addr(from));
+        ledger.rotateHospitalKey(vm.addr(to), signature);
+        ++_moves[i];
+    }
+
+    function commitAs(uint8 who, uint8 age, uint8 claimed) external {
+        uint256 i = who % _HOSPITALS;
+        address sender = vm.addr(_key(i, age % (_moves[i] + 1)));
+        uint256 member = claimed % _HOSPITALS;
+        vm.prank(sender);
+        ledger.commit(1, keccak256(abi.encode(i)), terms, membership(_named(member), _named(member == 0 ? 1 : 0)));
+        require(i == member, "a hospital committed as another one");
+        ++taken;
+        if (i == 2) ++foreign;
+    }
+
+    function wait_(uint8 time) external {
+        vm.warp(block.timestamp + time);
+    }
+
+    function _named(uint256 i) private pure returns (address) {
+        return vm.addr(_key(i, 0));
+    }
+
+    function _key(uint256 i, uint256 age) private pure returns (uint256) {
+        return _KEYS * (i + 1) + age;
+    }
+}
+
+contract DirectCommitInvariantsTest is Base {
+    Crowd private _crowd;
+
+    function setUp() public override {
+        _crowd = new Crowd();
+        _crowd.setUp();
+        ledger = _crowd.target();
+    }
+
+    function targetContracts() public view returns (address[] memory) {
+        return one(address(_crowd));
+    }
+
+    function invariant_no_more_commit_directly_than_the_study_has_hospitals() public view {
+        (,,, uint8 direct) = ledger.rounds(1);
+        equal(direct, _crowd.taken());
+        require(direct <= 2, "a hospital committed twice");
+        equal(_crowd.foreign(), 0);
+    }
+
+    function invariant_whoever_commits_directly_the_round_ends() public {
+        (bytes32 digest, bytes32 previous, uint32 end) = _crowd.terms();
+        vm.warp(_crowd.deadline() + 61);
+        ledger.abortRound(1, ILedger.Terms(digest, previous, end), 0);
+    }
+}
+
 contract GasTest is Base {
     function test_gas_of_every_step() public {
         ILedger.Terms memory terms = committed(1, INITIAL);
@@ -189,11 +274,11 @@ contract GasTest is Base {
         vm.snapshotGasLastCall("registerHospital");
         ledger.authoriseHospitals(one(vm.addr(31)));
         vm.snapshotGasLastCall("authoriseHospitals of one");
-        terms = open(3, RECORD);
+        terms = openFor(3, RECORD, vm.addr(31), stranger);
         vm.prank(vm.addr(31));
-        ledger.commit(3, ROOT);
+        ledger.commit(3, ROOT, terms, membership(vm.addr(31), stranger));
         vm.snapshotGasLastCall("commit");
-        vm.warp(block.timestamp + 601);
+        vm.warp(block.timestamp + 661);
         ledger.abortRound(3, terms, 0);
         vm.snapshotGasLastCall("abortRound");
         ledger.releaseHospital(STUDY, stranger, signatures(releaseHash(1, stranger), 2));

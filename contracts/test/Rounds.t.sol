@@ -146,24 +146,17 @@ contract DirectCommitTest is Base {
     bytes32 private constant _MANIFEST = keccak256("manifest");
     bytes32 private constant _SIBLING = keccak256("sibling");
     address private _elm;
+    address private _oak;
     ILedger.Terms private _terms;
 
     function setUp() public override {
         super.setUp();
-        _elm = authorised(31);
-        _terms = open(1, INITIAL);
-    }
-
-    function _leaf(bytes32 manifest) private pure returns (bytes32) {
-        return keccak256(bytes.concat(keccak256(abi.encode(manifest))));
-    }
-
-    function _pair(bytes32 left, bytes32 right) private pure returns (bytes32) {
-        return left < right ? keccak256(abi.encode(left, right)) : keccak256(abi.encode(right, left));
+        (_elm, _oak) = (authorised(31), authorised(32));
+        _terms = openFor(1, INITIAL, _elm, _oak);
     }
 
     function _root() private pure returns (bytes32) {
-        return _pair(_leaf(_MANIFEST), _SIBLING);
+        return pair(leaf(_MANIFEST), _SIBLING);
     }
 
     function _shown(address hospital, bytes32 sibling) private pure returns (ILedger.DirectCommit[] memory shown) {
@@ -174,8 +167,19 @@ contract DirectCommitTest is Base {
     }
 
     function _commit() private {
-        vm.prank(_elm);
-        ledger.commit(1, _MANIFEST);
+        _commitAs(_elm, membership(_elm, _oak));
+    }
+
+    function _commitAs(address sender, ILedger.Membership memory shown) private {
+        vm.prank(sender);
+        ledger.commit(1, _MANIFEST, _terms, shown);
+    }
+
+    function _moved(address from, uint256 key) private returns (address next) {
+        next = vm.addr(key);
+        ILedger.Signature memory signature = sign(key, hospitalKeyHash(from, next));
+        vm.prank(from);
+        ledger.rotateHospitalKey(next, signature);
     }
 
     function test_a_hospital_commits_itself() public {
@@ -190,7 +194,9 @@ contract DirectCommitTest is Base {
         _commit();
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitsIgnored.selector, uint64(1), 0, 1));
         ledger.commitRound(1, ROOT);
-        ILedger.Signature[] memory all = signatures(hashOf(result(1, MODEL)), 3);
+        ILedger.Result memory signed = result(1, MODEL);
+        signed.studyDigest = _terms.studyDigest;
+        ILedger.Signature[] memory all = signatures(hashOf(signed), 3);
         vm.expectRevert(
             abi.encodeWithSelector(ILedger.WrongStatus.selector, uint64(1), ILedger.RoundStatus.OPEN, ILedger.RoundStatus.COMMITTED)
         );
@@ -219,10 +225,9 @@ contract DirectCommitTest is Base {
     }
 
     function test_one_hospital_does_not_count_as_two() public {
-        address oak = authorised(32);
         _commit();
-        vm.prank(oak);
-        ledger.commit(1, ROOT);
+        vm.prank(_oak);
+        ledger.commit(1, ROOT, _terms, membership(_oak, _elm));
         ILedger.DirectCommit[] memory twice = new ILedger.DirectCommit[](2);
         (twice[0], twice[1]) = (_shown(_elm, _SIBLING)[0], _shown(_elm, _SIBLING)[0]);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitNotUnderRoot.selector, uint64(1), _elm));
@@ -237,6 +242,95 @@ contract DirectCommitTest is Base {
         _commit();
     }
 
+    function test_a_hospital_commits_once_whatever_keys_it_moves_on_to() public {
+        _commit();
+        address next = _elm;
+        for (uint256 key = 40; key < 43; ++key) {
+            next = _moved(next, key);
+            vm.expectRevert(abi.encodeWithSelector(ILedger.AlreadyCommitted.selector, uint64(1), _elm));
+            _commitAs(next, membership(_elm, _oak));
+        }
+    }
+
+    function test_a_hospital_that_moved_on_commits_as_the_one_that_the_study_names() public {
+        address next = _moved(_moved(_elm, 40), 41);
+        vm.expectEmit(address(ledger));
+        emit ILedger.CommittedDirectly(1, _elm, _MANIFEST);
+        _commitAs(next, membership(_elm, _oak));
+    }
+
+    function test_a_key_that_a_hospital_left_commits_nothing() public {
+        _moved(_elm, 40);
+        vm.expectRevert(
+            abi.encodeWithSelector(ILedger.HospitalNotAuthorised.selector, _elm, ILedger.HospitalStatus.RETIRED)
+        );
+        _commit();
+    }
+
+    function test_a_study_may_name_a_later_key_of_a_hospital() public {
+        address next = _moved(_elm, 40);
+        vm.warp(block.timestamp + 601);
+        ledger.abortRound(1, _terms, 0);
+        _terms = openFor(2, INITIAL, next, _oak);
+        address last = _moved(next, 41);
+        vm.prank(last);
+        ledger.commit(2, _MANIFEST, _terms, membership(next, _oak));
+        (,,, uint8 direct) = ledger.rounds(2);
+        equal(direct, 1);
+    }
+
+    function test_a_hospital_of_another_study_does_not_commit() public {
+        address fir = authorised(33);
+        bytes memory refusal = abi.encodeWithSelector(ILedger.NotAMember.selector, uint64(1), fir);
+        vm.expectRevert(refusal);
+        _commitAs(fir, membership(fir, _oak));
+        vm.expectRevert(refusal);
+        _commitAs(fir, membership(_elm, _oak));
+        ILedger.Membership memory forged = membership(_elm, _oak);
+        forged.account = fir;
+        vm.expectRevert(refusal);
+        _commitAs(fir, forged);
+        (,,, uint8 direct) = ledger.rounds(1);
+        equal(direct, 0);
+    }
+
+    function test_a_member_shows_the_tree_of_this_rounds_study() public {
+        bytes memory refusal = abi.encodeWithSelector(ILedger.NotAMember.selector, uint64(1), _elm);
+        ILedger.Membership memory shown = membership(_elm, _oak);
+        shown.rest = MODEL;
+        vm.expectRevert(refusal);
+        _commitAs(_elm, shown);
+        shown = membership(_elm, _oak);
+        shown.proof = new bytes32[](0);
+        vm.expectRevert(refusal);
+        _commitAs(_elm, shown);
+        _terms.studyDigest = sha256(abi.encode(leaf(_elm), REST));
+        vm.expectRevert(abi.encodeWithSelector(ILedger.StaleTerms.selector, uint64(1)));
+        _commitAs(_elm, shown);
+    }
+
+    function test_a_direct_commit_in_the_last_second_leaves_a_minute_for_the_set() public {
+        uint32 deadline = commitDeadline();
+        vm.warp(deadline);
+        _commit();
+        vm.warp(deadline + 60);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.DeadlineNotPassed.selector, uint64(1), deadline + 60, deadline + 60));
+        ledger.abortRound(1, _terms, 0);
+        vm.warp(deadline + 61);
+        ILedger.DirectCommit[] memory shown = _shown(_elm, _SIBLING);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.DeadlinePassed.selector, uint64(1), deadline + 60, deadline + 61));
+        ledger.commitRound(1, _root(), shown);
+        vm.warp(deadline + 60);
+        ledger.commitRound(1, _root(), shown);
+    }
+
+    function test_a_direct_commit_keeps_no_round_open_for_longer() public {
+        _commit();
+        vm.warp(commitDeadline() + 61);
+        ledger.abortRound(1, _terms, 0);
+        statusIs(1, ILedger.RoundStatus.ABORTED);
+    }
+
     function test_a_revoked_hospital_does_not_commit() public {
         ledger.revokeHospitals(one(_elm));
         vm.expectRevert(
@@ -248,7 +342,7 @@ contract DirectCommitTest is Base {
     function test_a_manifest_is_not_nothing() public {
         vm.expectRevert(abi.encodeWithSelector(ILedger.ZeroDigest.selector));
         vm.prank(_elm);
-        ledger.commit(1, 0);
+        ledger.commit(1, 0, _terms, membership(_elm, _oak));
     }
 
     function test_not_after_the_deadline_and_not_after_the_commit() public {

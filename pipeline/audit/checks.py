@@ -99,9 +99,7 @@ def commit(case: Case) -> str:
     direct = {event.manifest for event in case.state.direct}
     if not direct <= set(listed.values()):
         raise EvidenceRejected(f"round {case.round}: the committed list lacks a manifest that a hospital committed directly")
-    # Any authorised hospital may commit directly, also one that is no member of the study; that takes it in nowhere.
-    stray = {name for name, digest in listed.items() if name not in case.record.verdicts and digest not in direct}
-    if stray or any(listed.get(name) != digest for name, digest in case.record.inputs.items()):
+    if not set(listed) <= set(case.record.verdicts) or any(listed.get(name) != digest for name, digest in case.record.inputs.items()):
         raise EvidenceRejected(f"round {case.round}: the record's inputs are not all in the committed list of {', '.join(sorted(listed))}")
     for hospital, digest in case.record.inputs.items():
         case.shelf.read(places.statement(case.round, Kind.MANIFEST, hospital), digest)

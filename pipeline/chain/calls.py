@@ -12,6 +12,7 @@ from pipeline.chain.state import RoundState
 from pipeline.chain.words import checksum, compact, word
 from pipeline.domain import Address, Result, RoundId, Sha256
 from pipeline.evidence.canonical import joint_digest
+from pipeline.evidence.membership import Membership
 
 _NOTHING = bytes(32)
 
@@ -90,9 +91,10 @@ class Calls:
         terms = (word(study_digest), word(previous_model), word(keys), commit_deadline, result_deadline)
         return self._call("openRound", round_id, word(study), *terms)
 
-    def commit_directly(self, round_id: RoundId, manifest: Sha256) -> Call:
-        """A hospital puts its own manifest on the ledger."""
-        return self._call("commit", round_id, word(manifest))
+    def commit_directly(self, state: RoundState, manifest: Sha256, membership: Membership) -> Call:
+        """A hospital puts its own manifest on the ledger, by its account in the study or by a key that it moved on to."""
+        shown = (checksum(membership.account), word(membership.rest), [word(sibling) for sibling in membership.proof])
+        return self._call("commit", state.round, word(manifest), _terms(state), shown)
 
     def commit_round(self, round_id: RoundId, root: Sha256, direct: Mapping[Address, Sequence[str]] | None = None) -> Call:
         """The provider or a node fixes the set that takes part; `direct` has the proof of every hospital that committed directly."""

@@ -14,6 +14,12 @@ StudyId = NewType("StudyId", str)
 STATUSES = tuple(RoundStatus)
 """Round states by the contract's numbers."""
 
+ROUND_EVENTS = ("RoundOpened", "CommittedDirectly", "RoundCommitted", "RoundFinalised", "RoundAborted")
+"""What a round consists of, each with its number as the first indexed field."""
+
+STANDING_EVENTS = ("HospitalsAuthorised", "HospitalsRevoked")
+"""What the provider decides about hospitals."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -118,10 +124,20 @@ class AbortedEvent:
     place: Place
 
 
+@dataclass(frozen=True)
+class StandingEvent:
+    """Hospitals, by their keys then, that the provider authorised, or else revoked."""
+
+    hospitals: tuple[Address, ...]
+    authorised: bool
+    place: Place
+
+
 Event = (
     StudyRegisteredEvent
     | NodesSetEvent
     | NodeSuspendedEvent
+    | StandingEvent
     | ReleasedEvent
     | OpenedEvent
     | CommittedDirectlyEvent
@@ -132,8 +148,11 @@ Event = (
 
 
 def parse(name: str, fields: Mapping[str, Any], place: Place) -> Event | None:
-    """The event `name` with its decoded `fields`; None for events of no study or round."""
+    """The event `name` with its decoded `fields`; None for what nobody asks of the ledger's history."""
     match name:
+        case "HospitalsAuthorised" | "HospitalsRevoked":
+            hospitals = tuple(Address(hospital) for hospital in fields["hospitals"])
+            return StandingEvent(hospitals, name == "HospitalsAuthorised", place)
         case "StudyRegistered":
             return StudyRegisteredEvent(_study(fields), _digest(fields["initialModel"]), place)
         case "NodesSet":

@@ -12,12 +12,15 @@ from pipeline.chain import contract, rpc, transcript
 from pipeline.chain.calls import Calls
 from pipeline.chain.contract import Call
 from pipeline.chain.events import (
+    ROUND_EVENTS,
+    STANDING_EVENTS,
     STATUSES,
     Event,
     FinalisedEvent,
     NodesSetEvent,
     OpenedEvent,
     ReleasedEvent,
+    StandingEvent,
     StudyId,
     StudyRegisteredEvent,
 )
@@ -85,6 +88,17 @@ class Ledger(Calls):
         number: int = self._read("hospitals", checksum(address))
         return tuple(HospitalStatus)[number]
 
+    def authorised(self, address: Address, block: int | None = None) -> bool:
+        """Whether the hospital of this account, whatever its key since, was authorised at the end of block `block`, or is now."""
+        first, _, number = self._read("hospitalOf", checksum(address))
+        # The present state first: what changes meanwhile is among the events.
+        for event in () if block is None else self._logs.find(STANDING_EVENTS, (), block):
+            if not isinstance(event, StandingEvent) or event.place.block == block:
+                continue
+            if any(self._read("hospitalOf", checksum(account))[0] == first for account in event.hospitals):
+                return not event.authorised
+        return tuple(HospitalStatus)[number] is HospitalStatus.AUTHORISED
+
     def has_study(self, study: StudyId) -> bool:
         """Whether the study was registered."""
         return bool(self._read("studies", word(study))[0])
@@ -151,7 +165,7 @@ class Ledger(Calls):
 
     def rounds(self, study: StudyId | None = None) -> tuple[RoundState, ...]:
         """Every round, of one study or of all, in the order of opening."""
-        found = assemble(self._logs.find(None, (), self._start()))
+        found = assemble(self._logs.find(ROUND_EVENTS, (), self._start()))
         return tuple(state for state in found if study in (None, state.study))
 
     def opened(self, first: int) -> tuple[RoundId, ...]:
@@ -238,7 +252,7 @@ class Ledger(Calls):
         return self._first_block
 
     def _of(self, round_id: RoundId, first: int) -> Iterator[Event]:
-        return self._logs.find(None, (round_id.to_bytes(32, "big"),), first)
+        return self._logs.find(ROUND_EVENTS, (round_id.to_bytes(32, "big"),), first)
 
     def _openings(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent]:
         """Where rounds of a study were opened, in the blocks from `first` to `last`."""

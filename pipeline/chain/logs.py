@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from eth_typing import HexStr
@@ -23,15 +23,15 @@ class Logs:
         self._contract = web3.eth.contract(address=self._address, abi=contract.abi())
 
     def find(
-        self, name: str | None, keys: tuple[bytes | None, ...], first: int, last: int | Literal["latest"] = "latest"
+        self, names: str | Sequence[str], keys: tuple[bytes | None, ...], first: int, last: int | Literal["latest"] = "latest"
     ) -> Iterator[Event]:
-        """Events of studies and rounds named `name` (None: all) whose indexed fields are `keys`, in blocks `first` to `last`."""
-        topics = [contract.topic(name) if name else None, *keys]
+        """Events of these names whose indexed fields are `keys`, in blocks `first` to `last`, in the chain's order."""
+        kinds = [HexStr("0x" + contract.topic(name).hex()) for name in ([names] if isinstance(names, str) else names)]
         wanted: FilterParams = {
             "address": self._address,
             "fromBlock": first,
             "toBlock": last,
-            "topics": [HexStr("0x" + value.hex()) if value else None for value in topics] if any(topics) else [],
+            "topics": [kinds, *(HexStr("0x" + value.hex()) if value else None for value in keys)],
         }
         with rpc.border("event logs"):
             for log in self._web3.eth.get_logs(wanted):

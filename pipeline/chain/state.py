@@ -20,6 +20,9 @@ from pipeline.chain.events import (
 )
 from pipeline.domain import Address, Result, RoundId, RoundStatus, Sha256
 
+DIRECT_GRACE = 60
+"""Seconds after the commit deadline in which the contract still takes a set when hospitals committed directly."""
+
 
 class HospitalStatus(StrEnum):
     """State of a hospital's account; the order is the contract's."""
@@ -85,7 +88,8 @@ class RoundState:
     @property
     def deadline(self) -> int | None:
         """Block time after which anybody may abort the round; None once it has ended."""
-        return {RoundStatus.OPEN: self.opened.commit_deadline, RoundStatus.COMMITTED: self.opened.result_deadline}.get(self.status)
+        grace = DIRECT_GRACE if self.direct else 0
+        return {RoundStatus.OPEN: self.opened.commit_deadline + grace, RoundStatus.COMMITTED: self.opened.result_deadline}.get(self.status)
 
     @property
     def result(self) -> Result | None:

@@ -17,7 +17,7 @@ from pipeline.consortium import Consortium, LedgerLocation
 from pipeline.domain import Address, Context, Kind, RoundId, Sha256, Statement, sha256_text
 from pipeline.errors import EvidenceRejected, NotApproved, Refused
 from pipeline.evidence import signing
-from pipeline.evidence.canonical import digest as digest_of
+from pipeline.evidence.membership import study_digest
 from pipeline.files import locked, write_atomic
 from pipeline.identity import Identity
 from pipeline.study import Study
@@ -44,7 +44,7 @@ class Decision:
 def approve(identity: Identity, study: Study, consortium: Consortium, expected: Sha256 | None = None) -> Sha256:
     """Sign consent to the study's present terms into the actor's own folder, once; raises Refused when they are not those `expected`."""
     terms = study.terms(consortium)
-    digest = _as_expected(study, digest_of(terms), expected)
+    digest = _as_expected(study, study_digest(terms), expected)
     with _journal(identity, study.name):
         try:
             require(identity, study.name, digest, consortium.ledger)
@@ -144,8 +144,8 @@ def _as_expected(study: Study, digest: Sha256, expected: Sha256 | None) -> Sha25
 
 def _covers(terms: object, study: str, digest: Sha256) -> bool:
     try:
-        return isinstance(terms, dict) and terms["study"]["name"] == study and digest_of(terms) == digest
-    except (KeyError, TypeError):
+        return isinstance(terms, dict) and terms["study"]["name"] == study and study_digest(terms) == digest
+    except (AttributeError, EvidenceRejected, KeyError, TypeError, ValueError):
         return False
 
 

@@ -9,6 +9,7 @@ from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, Release, RoundId, RoundStatus, Sha256
 from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence import signing
+from pipeline.evidence.membership import membership
 from pipeline.roles.desk import Desk, Sitting, hospital_desk, node_desk, provider_desk
 from pipeline.roles.lineage import lineage
 from pipeline.settings import Settings
@@ -21,7 +22,8 @@ def commit_directly(study: str, round_id: RoundId, name: HospitalName, settings:
     found = desk.board.digests(places.statement(round_id, Kind.MANIFEST, name))
     if len(found) != 1:
         raise Refused(f"round {round_id}: {name} posted {len(found)} manifests, want one; share first, then commit it directly")
-    desk.outbox().send(desk.ledger.commit_directly(round_id, found[0]), f"commit-directly-{round_id}")
+    shown = membership(desk.study.terms(desk.consortium), desk.consortium.hospital(name))
+    desk.outbox().send(desk.ledger.commit_directly(sitting.state, found[0], shown), f"commit-directly-{round_id}")
     return found[0]
 
 

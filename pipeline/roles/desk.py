@@ -17,7 +17,7 @@ from nacl.public import PublicKey
 
 from pipeline import places
 from pipeline.chain.events import StudyId
-from pipeline.chain.ledger import HospitalStatus, Ledger, RoundState, study_id
+from pipeline.chain.ledger import Ledger, RoundState, study_id
 from pipeline.chain.outbox import Outbox
 from pipeline.consortium import Consortium
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement, sha256_text
@@ -116,10 +116,6 @@ class Desk:
         """What this study's statements and envelopes of a round are bound to."""
         return Context(self.consortium.ledger.chain_id, Address(self.consortium.ledger.contract), self.digest, round_id, previous_model)
 
-    def authorised(self, hospital: HospitalName) -> bool:
-        """Whether the ledger lets the hospital take part."""
-        return self.ledger.hospital(self.consortium.hospital(hospital)) is HospitalStatus.AUTHORISED
-
     def sign(self, kind: Kind, body: Mapping[Any, Any], context: Context) -> Statement:
         """Sign a statement as this desk's actor."""
         return signing.sign(kind, self.identity.name, body, context, self.identity.key)
@@ -183,6 +179,11 @@ class Sitting:
         if self.state.committed is None:
             raise Refused(f"round {self.round_id}: the ledger holds no commit yet")
         return self.state.committed.root
+
+    def authorised(self, hospital: HospitalName) -> bool:
+        """Whether the ledger lets the hospital take part: now, or once the set is fixed in the block of its commit."""
+        committed = self.state.committed
+        return self.desk.ledger.authorised(self.desk.consortium.hospital(hospital), committed.place.block if committed else None)
 
     @property
     def new_model(self) -> Sha256:

@@ -48,7 +48,7 @@ def committed(sitting: Sitting, quarantined: frozenset[HospitalName]) -> Committ
     for hospital in desk.study.hospitals:
         if hospital in quarantined:
             absent[hospital] = "quarantined"
-        elif not desk.authorised(hospital):
+        elif not sitting.authorised(hospital):
             absent[hospital] = "revoked"
         elif hospital not in listed:
             absent[hospital] = absence(sitting, hospital)
@@ -59,10 +59,7 @@ def committed(sitting: Sitting, quarantined: frozenset[HospitalName]) -> Committ
                 absent[hospital] = "wrong_length"
             except Rejected:
                 absent[hospital] = "forged_manifest"
-    direct = {event.manifest for event in sitting.state.direct}
-    # Any authorised hospital may commit directly, also one that is no member of the study; that takes it in nowhere.
-    stray = {name for name, digest in listed.items() if name not in desk.study.hospitals and digest not in direct}
-    if stray:
+    if stray := set(listed) - set(desk.study.hospitals):
         raise EvidenceRejected(f"round {round_id}: the commit lists {', '.join(sorted(stray))}, which are no hospitals of the study")
     return Committed({name: listed[name] for name in manifests}, manifests, absent)
 

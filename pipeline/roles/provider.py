@@ -154,7 +154,7 @@ def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
     desk = sitting.desk
     listed = {hospital: manifest for hospital in desk.study.hospitals if (manifest := _manifest(sitting, hospital)) is not None}
     names = {address: name for name, address in desk.consortium.hospitals.items()}
-    return listed | {names.get(event.hospital, HospitalName(event.hospital)): event.manifest for event in sitting.state.direct}
+    return listed | {names[event.hospital]: event.manifest for event in sitting.state.direct}
 
 
 def _commit_call(sitting: Sitting, listed: Mapping[HospitalName, Sha256]) -> Call:
@@ -166,7 +166,7 @@ def _commit_call(sitting: Sitting, listed: Mapping[HospitalName, Sha256]) -> Cal
 def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:
     """The hospital's one manifest when it holds; the nodes name the reason where there is none (`pipeline.roles.intake.absence`)."""
     found = sitting.desk.board.digests(places.statement(sitting.round_id, Kind.MANIFEST, hospital))
-    if len(found) != 1 or not sitting.desk.authorised(hospital):
+    if len(found) != 1 or not sitting.authorised(hospital):
         return None
     try:
         checked_manifest(sitting, hospital, found[0])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import Ledger, deploy, study_id
 from pipeline.chain.outbox import Outbox, Receipt
 from pipeline.consortium import LedgerLocation
-from pipeline.domain import Address, Result, RoundId, Sha256
-from pipeline.evidence.signing import sign_vote
+from pipeline.domain import Address, HospitalKey, Result, RoundId, Sha256
+from pipeline.evidence.membership import membership
+from pipeline.evidence.signing import sign_change, sign_vote
 from pipeline.identity import SigningKey
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT
@@ -28,7 +30,13 @@ MODEL = Sha256("10" * 32)
 DIGEST = Sha256("20" * 32)
 ROOT = Sha256("30" * 32)
 NEW_MODEL = Sha256("40" * 32)
+MANIFEST = Sha256("35" * 32)
 SEALING_KEYS = tuple(Sha256(f"{node:02x}" * 32) for node in range(3))
+
+
+def named(*hospitals: SigningKey) -> dict[str, Any]:
+    """Terms of a study of these hospitals, as far as the ledger asks for them."""
+    return {"hospitals": {f"hospital-{index}": key.address for index, key in enumerate(hospitals)}}
 
 
 @dataclass
@@ -114,6 +122,32 @@ class Actors:
         study = study_id(name)
         self.send(self.provider, self.ledger.register_study(study, [node.address for node in self.nodes], MODEL))
         return study
+
+    def hospital(self) -> SigningKey:
+        """A hospital that registered and that the provider authorised."""
+        key = SigningKey(Secret.generate())
+        self.send(key, self.ledger.register_hospital())
+        self.send(self.provider, self.ledger.authorise_hospitals([key.address]))
+        return key
+
+    def moved_on(self, hospital: SigningKey) -> SigningKey:
+        """The key that a hospital moved on to."""
+        successor = SigningKey(Secret.generate())
+        signature = sign_change(HospitalKey(hospital.address, successor.address), CHAIN_ID, self.contract, successor)
+        self.send(hospital, self.ledger.rotate_hospital_key(successor.address, signature))
+        return successor
+
+    def commit_directly(
+        self,
+        round_id: RoundId,
+        terms: Mapping[str, Any],
+        hospital: SigningKey,
+        manifest: Sha256 = MANIFEST,
+        account: Address | None = None,
+    ) -> Receipt:
+        """A hospital commits directly, as the one that the study's terms name by `account`, or by its key."""
+        shown = membership(terms, account or hospital.address)
+        return self.send(hospital, self.ledger.commit_directly(self.ledger.round(round_id), manifest, shown))
 
     def open(self, study: StudyId, *, round_id: int | None = None, commit_in: int = 600, result_in: int = 1200, **change: Any) -> RoundId:
         """Open a round with the given terms; its number is a fresh one."""

@@ -15,7 +15,7 @@ from pipeline.consortium import Consortium
 from pipeline.domain import Address, Sha256
 from pipeline.errors import NotApproved
 from pipeline.evidence.canonical import canonical_json
-from pipeline.evidence.canonical import digest as digest_of
+from pipeline.evidence.membership import study_digest
 from pipeline.roles import approval, consents, terms
 from pipeline.roles.approval import Decision
 from pipeline.roles.consents import Position
@@ -109,7 +109,7 @@ def one(request: Request, who: Anyone, index: Rounds, published: Published, name
     """One study as its owners have to understand it before they approve."""
     study, members = studies.one(index.settings, name), studies.consortium(index)
     text = study.terms(members)
-    digest, positions = digest_of(text), published.positions(study, members)
+    digest, positions = study_digest(text), published.positions(study, members)
     registered = index.evidence.ledger.has_study(study_id(name))
     rounds = [dossier for dossier in index.all().rounds if dossier.study == name and dossier.model]
     return render(
@@ -137,7 +137,7 @@ def one(request: Request, who: Anyone, index: Rounds, published: Published, name
 
 @router.get("/studies/{name}/terms.json")
 def exact(who: Anyone, index: Rounds, name: StudyName) -> Response:
-    """The very bytes whose SHA-256 is the digest."""
+    """The very bytes that the digest is made of, beside the root of the hospitals' accounts in them."""
     data = canonical_json(studies.one(index.settings, name).terms(studies.consortium(index)))
     return Response(data, media_type="application/json", headers={"Content-Disposition": f'attachment; filename="{name}-terms.json"'})
 

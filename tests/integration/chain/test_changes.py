@@ -9,14 +9,15 @@ import pytest
 
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus
-from pipeline.domain import Address, Change, HospitalKey, NodeKey, NodeSet, Release, RoundStatus, Sha256
+from pipeline.domain import Address, Change, NodeKey, NodeSet, Release, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, EvidenceRejected
 from pipeline.evidence import merkle
 from pipeline.evidence.canonical import sha256
+from pipeline.evidence.membership import study_digest
 from pipeline.evidence.signing import check_change, sign_change
 from pipeline.identity import SigningKey
 from pipeline.secret import Secret
-from tests.support.chains import CHAIN_ID, NEW_MODEL, Actors
+from tests.support.chains import CHAIN_ID, NEW_MODEL, Actors, named
 
 pytestmark = pytest.mark.anvil
 
@@ -113,17 +114,15 @@ def test_a_node_that_signed_two_results_is_suspended(actors: Actors, study: Stud
 
 
 def test_a_hospital_commits_directly_and_no_set_without_it_is_taken(actors: Actors, study: StudyId) -> None:
-    ledger, hospitals = actors.ledger, [_key(), _key()]
-    for hospital in hospitals:
-        actors.send(hospital, ledger.register_hospital())
-    actors.send(actors.provider, ledger.authorise_hospitals(_addresses(hospitals)))
-    round_id = actors.open(study)
+    ledger, hospitals = actors.ledger, [actors.hospital() for _ in range(3)]
+    terms = named(*hospitals)
+    round_id = actors.open(study, study_digest=study_digest(terms))
     manifests = [sha256(b"manifest %d" % index) for index in range(5)]
-    for hospital, manifest in zip(hospitals, manifests, strict=False):
-        actors.send(hospital, ledger.commit_directly(round_id, manifest))
+    for hospital, manifest in zip(hospitals[:2], manifests, strict=False):
+        actors.commit_directly(round_id, terms, hospital, manifest)
     root = merkle.root(manifests)
     proofs = {event.hospital: merkle.proof(manifests, event.manifest) for event in ledger.round(round_id).direct}
-    assert set(proofs) == set(_addresses(hospitals))
+    assert set(proofs) == set(_addresses(hospitals[:2]))
     for ignored in ({}, dict(list(proofs.items())[:1])):
         with pytest.raises(ContractRefused, match="DirectCommitsIgnored"):
             actors.send(actors.provider, ledger.commit_round(round_id, root, ignored))
@@ -137,21 +136,30 @@ def test_a_hospital_commits_directly_and_no_set_without_it_is_taken(actors: Acto
 
 
 def test_a_revoked_hospital_commits_nothing(actors: Actors, study: StudyId) -> None:
-    ledger, hospital = actors.ledger, _key()
-    actors.send(hospital, ledger.register_hospital())
-    actors.send(actors.provider, ledger.authorise_hospitals([hospital.address]))
-    actors.send(actors.provider, ledger.revoke_hospitals([hospital.address]))
+    hospital, terms = (key := actors.hospital()), named(key, actors.hospital())
+    actors.send(actors.provider, actors.ledger.revoke_hospitals([hospital.address]))
     with pytest.raises(ContractRefused, match="HospitalNotAuthorised"):
-        actors.send(hospital, ledger.commit_directly(actors.open(study), sha256(b"manifest")))
+        actors.commit_directly(actors.open(study, study_digest=study_digest(terms)), terms, hospital)
 
 
 def test_a_hospital_moves_on_to_another_key(actors: Actors) -> None:
-    ledger, old, new = actors.ledger, _key(), _key()
-    actors.send(old, ledger.register_hospital())
-    actors.send(actors.provider, ledger.authorise_hospitals([old.address]))
-    (signature,) = _signed(actors, HospitalKey(old.address, new.address), new)
-    actors.send(old, ledger.rotate_hospital_key(new.address, signature))
+    ledger, old = actors.ledger, actors.hospital()
+    new = actors.moved_on(old)
     assert (ledger.hospital(old.address), ledger.hospital(new.address)) == (HospitalStatus.RETIRED, HospitalStatus.AUTHORISED)
+    assert ledger.authorised(old.address), "the hospital is the same one"
+
+
+def test_who_was_authorised_in_a_block_stays_so(actors: Actors) -> None:
+    ledger, hospital, other = actors.ledger, actors.hospital(), actors.hospital()
+    then = ledger.height()
+    next_key = actors.moved_on(hospital)
+    actors.send(actors.provider, ledger.revoke_hospitals([next_key.address, other.address]))
+    revoked = ledger.height()
+    assert [ledger.authorised(hospital.address, block) for block in (then, revoked, None)] == [True, False, False]
+    last = actors.send(actors.provider, ledger.authorise_hospitals([next_key.address])).block
+    assert [ledger.authorised(hospital.address, block) for block in (then, revoked, last, None)] == [True, False, True, True]
+    assert not ledger.authorised(other.address)
+    assert not ledger.authorised(_key().address, then)
 
 
 def test_the_provider_changes_in_two_steps(actors: Actors, tmp_path_factory: pytest.TempPathFactory) -> None:

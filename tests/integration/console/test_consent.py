@@ -14,7 +14,8 @@ from pipeline.cli import commands
 from pipeline.domain import HospitalName, Kind, Sha256
 from pipeline.errors import NotApproved, Unavailable
 from pipeline.evidence import signing
-from pipeline.evidence.canonical import sha256
+from pipeline.evidence.canonical import read_object
+from pipeline.evidence.membership import study_digest
 from pipeline.identity import Identity
 from pipeline.roles import approval, consents
 from pipeline.roles.consents import Consents, Position
@@ -89,7 +90,7 @@ def test_a_hospital_reads_what_changed_and_its_approval_is_the_command_s(town: S
     assert "Training steps per round" in page
     assert f'name="digest" value="{digest}"' in page
     assert "Approve for aster" in page
-    assert sha256(asking(town, ASTER).get(f"/studies/{heath}/terms.json").content) == digest
+    assert study_digest(read_object(asking(town, ASTER).get(f"/studies/{heath}/terms.json").content)) == digest
     assert decide(town, ASTER, heath, "approve", digest) == 303
     assert in_force(town, ASTER, read, digest)
     assert position(town, read, ASTER).approved(digest)

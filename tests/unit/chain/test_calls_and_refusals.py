@@ -39,15 +39,15 @@ def test_a_revert_with_damaged_arguments_keeps_its_name() -> None:
 
 
 def test_a_call_starts_with_its_selector() -> None:
-    call = contract.encode(LEDGER, "commit", 7, b"\x11" * 32)
-    assert call.data == keccak(b"commit(uint64,bytes32)")[:4] + (7).to_bytes(32, "big") + b"\x11" * 32
-    assert (call.name, call.to) == ("commit", LEDGER)
+    call = contract.encode(LEDGER, "verifyModel", 7, b"\x11" * 32)
+    assert call.data == keccak(b"verifyModel(uint64,bytes32)")[:4] + (7).to_bytes(32, "big") + b"\x11" * 32
+    assert (call.name, call.to) == ("verifyModel", LEDGER)
 
 
 @pytest.mark.parametrize("arguments", [(), (-1, b""), (1 << 64, b""), ("seven", b""), (7,), (7, b"", 8), (7, b"\x11" * 33)])
 def test_arguments_that_do_not_fit_are_refused(arguments: tuple[object, ...]) -> None:
-    with pytest.raises(Misconfigured, match="commit: got arguments"):
-        contract.encode(LEDGER, "commit", *arguments)
+    with pytest.raises(Misconfigured, match="verifyModel: got arguments"):
+        contract.encode(LEDGER, "verifyModel", *arguments)
 
 
 def test_every_error_of_the_interface_can_be_decoded() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from pipeline import identity
 from pipeline.consortium import Consortium, LedgerLocation, Node
-from pipeline.domain import Kind, Sha256
+from pipeline.domain import HospitalName, Kind, Sha256
 from pipeline.errors import EvidenceRejected, NotApproved, Refused
 from pipeline.evidence import signing
-from pipeline.evidence.canonical import canonical_json, sha256
+from pipeline.evidence.membership import study_digest
 from pipeline.files import write_secret
 from pipeline.identity import Identity
 from pipeline.roles import approval, terms
@@ -36,7 +36,7 @@ def members(owner: Identity) -> Consortium:
     address = owner.key.address
     return Consortium(
         ledger=LedgerLocation(chain_id=31337, contract="0x" + "12" * 20, development=True),
-        hospitals=dict.fromkeys(STUDY.hospitals, address),
+        hospitals={name: f"0x{index:040x}" for index, name in enumerate(STUDY.hospitals)} | {HospitalName(owner.name): address},
         nodes={name: Node(address=address, certificate_sha256="ab" * 32, host="127.0.0.1:9") for name in STUDY.nodes},
     )
 
@@ -51,7 +51,7 @@ def test_a_consent_holds_the_terms_whose_digest_it_names(owner: Identity, member
     (decision,) = approval.kept(owner, STUDY.name, members.ledger)
     assert (decision.digest, decision.number, decision.given) == (digest, 1, True)
     assert decision.terms == STUDY.terms(members)
-    assert sha256(canonical_json(decision.terms)) == digest == STUDY.digest(members)
+    assert study_digest(decision.terms) == digest == STUDY.digest(members)
 
 
 def test_approving_twice_signs_once(owner: Identity, members: Consortium) -> None:
