@@ -125,6 +125,15 @@ class AbortedEvent:
 
 
 @dataclass(frozen=True)
+class MovedOnEvent:
+    """A hospital that moved on to another key."""
+
+    previous: Address
+    successor: Address
+    place: Place
+
+
+@dataclass(frozen=True)
 class StandingEvent:
     """Hospitals, by their keys then, that the provider authorised, or else revoked."""
 
@@ -137,6 +146,7 @@ Event = (
     StudyRegisteredEvent
     | NodesSetEvent
     | NodeSuspendedEvent
+    | MovedOnEvent
     | StandingEvent
     | ReleasedEvent
     | OpenedEvent
@@ -150,6 +160,8 @@ Event = (
 def parse(name: str, fields: Mapping[str, Any], place: Place) -> Event | None:
     """The event `name` with its decoded `fields`; None for what nobody asks of the ledger's history."""
     match name:
+        case "HospitalKeyRotated":
+            return MovedOnEvent(Address(fields["previous"]), Address(fields["next"]), place)
         case "HospitalsAuthorised" | "HospitalsRevoked":
             hospitals = tuple(Address(hospital) for hospital in fields["hospitals"])
             return StandingEvent(hospitals, name == "HospitalsAuthorised", place)

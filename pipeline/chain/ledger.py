@@ -88,16 +88,25 @@ class Ledger(Calls):
         number: int = self._read("hospitals", checksum(address))
         return tuple(HospitalStatus)[number]
 
-    def authorised(self, address: Address, block: int | None = None) -> bool:
-        """Whether the hospital of this account, whatever its key since, was authorised at the end of block `block`, or is now."""
-        first, _, number = self._read("hospitalOf", checksum(address))
+    def standing(self, state: RoundState, address: Address) -> HospitalStatus:
+        """A hospital's account as a round takes it: its key as of the opening, its state as of the commit, or as of now until then."""
         # The present state first: what changes meanwhile is among the events.
-        for event in () if block is None else self._logs.find(STANDING_EVENTS, (), block):
-            if not isinstance(event, StandingEvent) or event.place.block == block:
-                continue
-            if any(self._read("hospitalOf", checksum(account))[0] == first for account in event.hospitals):
-                return not event.authorised
-        return tuple(HospitalStatus)[number] is HospitalStatus.AUTHORISED
+        first, present, number = self._read("hospitalOf", checksum(address))
+        now: HospitalStatus = tuple(HospitalStatus)[number]
+        if present != address:
+            moved = self._logs.find("HospitalKeyRotated", (bytes.fromhex(address[2:]).rjust(32, b"\0"),), self._start())
+            if any(event.place.block <= state.opened.place.block for event in moved):
+                return HospitalStatus.RETIRED
+        if state.committed is None:
+            return now
+        block = state.committed.place.block
+        later = (event for event in self._decided(first, block) if event.place.block > block)
+        for event in later:
+            if not event.authorised:
+                return HospitalStatus.AUTHORISED
+            known = any(earlier.place.block <= block for earlier in self._decided(first, self._start()))
+            return HospitalStatus.REVOKED if known else HospitalStatus.REGISTERED
+        return now
 
     def has_study(self, study: StudyId) -> bool:
         """Whether the study was registered."""
@@ -253,6 +262,12 @@ class Ledger(Calls):
 
     def _of(self, round_id: RoundId, first: int) -> Iterator[Event]:
         return self._logs.find(ROUND_EVENTS, (round_id.to_bytes(32, "big"),), first)
+
+    def _decided(self, first: Address, since: int) -> Iterator[StandingEvent]:
+        """What the provider decided, from block `since` on, about the hospital that registered with the account `first`."""
+        for event in self._logs.find(STANDING_EVENTS, (), since):
+            if isinstance(event, StandingEvent) and first in (self._read("hospitalOf", checksum(one))[0] for one in event.hospitals):
+                yield event
 
     def _openings(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent]:
         """Where rounds of a study were opened, in the blocks from `first` to `last`."""

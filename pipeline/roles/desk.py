@@ -17,7 +17,7 @@ from nacl.public import PublicKey
 
 from pipeline import places
 from pipeline.chain.events import StudyId
-from pipeline.chain.ledger import Ledger, RoundState, study_id
+from pipeline.chain.ledger import HospitalStatus, Ledger, RoundState, study_id
 from pipeline.chain.outbox import Outbox
 from pipeline.consortium import Consortium
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement, sha256_text
@@ -180,10 +180,9 @@ class Sitting:
             raise Refused(f"round {self.round_id}: the ledger holds no commit yet")
         return self.state.committed.root
 
-    def authorised(self, hospital: HospitalName) -> bool:
-        """Whether the ledger lets the hospital take part: now, or once the set is fixed in the block of its commit."""
-        committed = self.state.committed
-        return self.desk.ledger.authorised(self.desk.consortium.hospital(hospital), committed.place.block if committed else None)
+    def standing(self, hospital: HospitalName) -> HospitalStatus:
+        """What the ledger says in this round of the key under which the study names the hospital; only an authorised one takes part."""
+        return self.desk.ledger.standing(self.state, self.desk.consortium.hospital(hospital))
 
     @property
     def new_model(self) -> Sha256:

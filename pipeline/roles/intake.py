@@ -12,6 +12,7 @@ from typing import Any
 from nacl.public import PrivateKey
 
 from pipeline import places
+from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, NodeName, Sha256
 from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
 from pipeline.evidence import merkle
@@ -48,8 +49,8 @@ def committed(sitting: Sitting, quarantined: frozenset[HospitalName]) -> Committ
     for hospital in desk.study.hospitals:
         if hospital in quarantined:
             absent[hospital] = "quarantined"
-        elif not sitting.authorised(hospital):
-            absent[hospital] = "revoked"
+        elif (standing := sitting.standing(hospital)) is not HospitalStatus.AUTHORISED:
+            absent[hospital] = standing.value
         elif hospital not in listed:
             absent[hospital] = absence(sitting, hospital)
         else:

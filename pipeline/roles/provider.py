@@ -13,6 +13,7 @@ from functools import partial
 
 from pipeline import places
 from pipeline.chain.contract import Call
+from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import ContractRefused, Rejected, RoundAborted
 from pipeline.evidence import merkle, signing
@@ -166,7 +167,7 @@ def _commit_call(sitting: Sitting, listed: Mapping[HospitalName, Sha256]) -> Cal
 def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:
     """The hospital's one manifest when it holds; the nodes name the reason where there is none (`pipeline.roles.intake.absence`)."""
     found = sitting.desk.board.digests(places.statement(sitting.round_id, Kind.MANIFEST, hospital))
-    if len(found) != 1 or not sitting.authorised(hospital):
+    if len(found) != 1 or sitting.standing(hospital) is not HospitalStatus.AUTHORISED:
         return None
     try:
         checked_manifest(sitting, hospital, found[0])

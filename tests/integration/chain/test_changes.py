@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus
-from pipeline.domain import Address, Change, NodeKey, NodeSet, Release, RoundStatus, Sha256
+from pipeline.domain import Address, Change, NodeKey, NodeSet, Release, RoundId, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, EvidenceRejected
 from pipeline.evidence import merkle
 from pipeline.evidence.canonical import sha256
@@ -17,7 +17,7 @@ from pipeline.evidence.membership import study_digest
 from pipeline.evidence.signing import check_change, sign_change
 from pipeline.identity import SigningKey
 from pipeline.secret import Secret
-from tests.support.chains import CHAIN_ID, NEW_MODEL, Actors, named
+from tests.support.chains import CHAIN_ID, NEW_MODEL, ROOT, Actors, named
 
 pytestmark = pytest.mark.anvil
 
@@ -146,20 +146,48 @@ def test_a_hospital_moves_on_to_another_key(actors: Actors) -> None:
     ledger, old = actors.ledger, actors.hospital()
     new = actors.moved_on(old)
     assert (ledger.hospital(old.address), ledger.hospital(new.address)) == (HospitalStatus.RETIRED, HospitalStatus.AUTHORISED)
-    assert ledger.authorised(old.address), "the hospital is the same one"
 
 
-def test_who_was_authorised_in_a_block_stays_so(actors: Actors) -> None:
-    ledger, hospital, other = actors.ledger, actors.hospital(), actors.hospital()
-    then = ledger.height()
-    next_key = actors.moved_on(hospital)
-    actors.send(actors.provider, ledger.revoke_hospitals([next_key.address, other.address]))
-    revoked = ledger.height()
-    assert [ledger.authorised(hospital.address, block) for block in (then, revoked, None)] == [True, False, False]
-    last = actors.send(actors.provider, ledger.authorise_hospitals([next_key.address])).block
-    assert [ledger.authorised(hospital.address, block) for block in (then, revoked, last, None)] == [True, False, True, True]
-    assert not ledger.authorised(other.address)
-    assert not ledger.authorised(_key().address, then)
+def _standings(actors: Actors, round_id: RoundId, *accounts: Address) -> list[HospitalStatus]:
+    state = actors.ledger.round(round_id)
+    return [actors.ledger.standing(state, account) for account in accounts]
+
+
+def test_a_round_keeps_the_keys_of_its_opening_and_whom_the_provider_had_authorised_by_the_commit(actors: Actors, study: StudyId) -> None:
+    ledger, provider = actors.ledger, actors.provider
+    mover, revoked, out, new = (actors.hospital() for _ in range(4))
+    actors.send(provider, ledger.revoke_hospitals([out.address]))
+    waiting = _key()
+    actors.send(waiting, ledger.register_hospital())
+    accounts = [key.address for key in (mover, revoked, out, waiting, _key())]
+    round_id = actors.open(study)
+    moved = actors.moved_on(mover)
+    actors.send(provider, ledger.commit_round(round_id, ROOT))
+    as_of_commit = [
+        HospitalStatus.AUTHORISED,
+        HospitalStatus.AUTHORISED,
+        HospitalStatus.REVOKED,
+        HospitalStatus.REGISTERED,
+        HospitalStatus.UNKNOWN,
+    ]
+    assert _standings(actors, round_id, *accounts) == as_of_commit
+    actors.send(provider, ledger.revoke_hospitals([moved.address, revoked.address, new.address]))
+    actors.send(provider, ledger.authorise_hospitals([out.address, waiting.address]))
+    assert _standings(actors, round_id, *accounts) == as_of_commit
+    actors.send(provider, ledger.authorise_hospitals([moved.address]))
+    assert _standings(actors, round_id, *accounts) == as_of_commit
+    result = actors.result(round_id)
+    actors.send(provider, ledger.finalise_round(result, actors.sign(result, *actors.nodes)))
+
+    following = actors.open(study)
+    assert _standings(actors, following, *accounts, moved.address) == [
+        HospitalStatus.RETIRED,
+        HospitalStatus.REVOKED,
+        HospitalStatus.AUTHORISED,
+        HospitalStatus.AUTHORISED,
+        HospitalStatus.UNKNOWN,
+        HospitalStatus.AUTHORISED,
+    ]
 
 
 def test_the_provider_changes_in_two_steps(actors: Actors, tmp_path_factory: pytest.TempPathFactory) -> None:
