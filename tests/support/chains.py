@@ -130,9 +130,9 @@ class Actors:
         self.send(self.provider, self.ledger.authorise_hospitals([key.address]))
         return key
 
-    def moved_on(self, hospital: SigningKey) -> SigningKey:
-        """The key that a hospital moved on to."""
-        successor = SigningKey(Secret.generate())
+    def moved_on(self, hospital: SigningKey, successor: SigningKey | None = None) -> SigningKey:
+        """The key that a hospital moved on to, a fresh one unless it is given."""
+        successor = successor or SigningKey(Secret.generate())
         signature = sign_change(HospitalKey(hospital.address, successor.address), CHAIN_ID, self.contract, successor)
         self.send(hospital, self.ledger.rotate_hospital_key(successor.address, signature))
         return successor

@@ -14,7 +14,6 @@ from pipeline.errors import (
     ConflictingVote,
     ContractRefused,
     Refused,
-    RoundAborted,
     SecondOpening,
 )
 from pipeline.evidence import signing

@@ -1,0 +1,40 @@
+"""A ledger for every attacker, on a development chain of this session's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import ports
+from pipeline.chain.events import StudyId
+from tests.adversary import record
+from tests.support.chains import Actors, Devchain
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            record(item)
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devchain]:
+    chain = Devchain(tmp_path_factory.mktemp("chain") / "home", ports.choose())
+    chain.start()
+    yield chain
+    assert chain.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def actors(chain: Devchain, tmp_path_factory: pytest.TempPathFactory) -> Actors:
+    return Actors(chain.url, tmp_path_factory.mktemp("outbox"))
+
+
+@pytest.fixture
+def study(actors: Actors, request: pytest.FixtureRequest) -> StudyId:
+    """A study of this test's own."""
+    return actors.new_study(request.node.nodeid)

@@ -1,0 +1,76 @@
+"""One node of the study, with its key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.chain.events import StudyId
+from pipeline.chain.ledger import study_id
+from pipeline.domain import NodeSet, Release, RoundStatus, Sha256
+from pipeline.errors import ContractRefused
+from pipeline.evidence.signing import sign_change
+from pipeline.identity import SigningKey
+from pipeline.secret import Secret
+from tests.adversary import attack
+from tests.support.chains import CHAIN_ID, MODEL, ROOT, Actors
+
+pytestmark = pytest.mark.anvil
+
+REFUSED = "nothing: the ledger refuses it"
+
+
+@attack(by="node", tries="to decide a round alone, or by signing twice", costs="nothing", seen=REFUSED)
+def test_one_node_decides_no_round(actors: Actors, study: StudyId) -> None:
+    result = actors.result(actors.committed(study))
+    (own,) = actors.sign(result, actors.nodes[0])
+    for signatures, error in (([own], "NoMajority"), ([own, own], "DuplicateSigner")):
+        with pytest.raises(ContractRefused, match=error):
+            actors.send(actors.nodes[0], actors.ledger.finalise_round(result, signatures))
+    assert actors.ledger.status(result.round) is RoundStatus.COMMITTED
+
+
+@attack(
+    by="node",
+    tries="to leave it to the provider which of two results stands",
+    costs="its seat: it is suspended",
+    seen="its two signatures, on the ledger",
+)
+def test_a_node_that_signs_two_results_is_suspended(actors: Actors, study: StudyId) -> None:
+    node, first = actors.nodes[0], actors.result(actors.committed(study))
+    second = replace(first, new_model=Sha256("41" * 32))
+    (one,), (other,) = actors.sign(first, node), actors.sign(second, node)
+    actors.send(actors.stranger, actors.ledger.report_equivocation(first, one, second, other))
+    assert actors.ledger.suspended(study, node.address)
+    with pytest.raises(ContractRefused, match="SuspendedNode"):
+        actors.send(node, actors.ledger.finalise_round(first, actors.sign(first, *actors.nodes[:2])))
+    actors.send(actors.nodes[1], actors.ledger.finalise_round(first, actors.sign(first, *actors.nodes[1:])))
+
+
+@attack(by="node", tries="to replace the other nodes, or release a friend from quarantine", costs="nothing", seen=REFUSED)
+def test_one_node_changes_no_study(actors: Actors, study: StudyId) -> None:
+    ledger, node = actors.ledger, actors.nodes[0]
+    mine, friend = (node.address, actors.stranger.address, actors.provider.address), actors.stranger.address
+    nodes = sign_change(NodeSet(study, 1, mine), CHAIN_ID, actors.contract, node)
+    release = sign_change(Release(study, 1, friend), CHAIN_ID, actors.contract, node)
+    for signed in (1, 2):
+        for call in (ledger.change_nodes(study, mine, [nodes] * signed), ledger.release_hospital(study, friend, [release] * signed)):
+            with pytest.raises(ContractRefused, match=r"NoMajority|DuplicateSigner"):
+                actors.send(node, call)
+
+
+@attack(by="node", tries="to fix the set of another study", costs="nothing", seen=REFUSED)
+def test_a_node_of_another_study_commits_nothing(actors: Actors, study: StudyId) -> None:
+    foreign = SigningKey(Secret.generate())
+    nodes = [foreign.address, *(node.address for node in actors.nodes[1:])]
+    actors.send(actors.provider, actors.ledger.register_study(study_id("the adversary's own"), nodes, MODEL))
+    with pytest.raises(ContractRefused, match="NotCommitter"):
+        actors.send(foreign, actors.ledger.commit_round(actors.open(study), ROOT))
+
+
+@attack(by="node", tries="to abort a round early", costs="nothing", seen=REFUSED)
+def test_one_node_aborts_no_round_early(actors: Actors, study: StudyId) -> None:
+    round_id = actors.committed(study)
+    with pytest.raises(ContractRefused, match="DeadlineNotPassed"):
+        actors.send(actors.nodes[0], actors.ledger.abort_round(round_id))

@@ -1,0 +1,181 @@
+"""Somebody with a key of nobody's, who reaches the chain's port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from pipeline.chain.contract import Call
+from pipeline.chain.events import StudyId
+from pipeline.chain.ledger import study_id
+from pipeline.domain import NodeKey, NodeSet, Release, RoundStatus, Sha256
+from pipeline.errors import ContractRefused
+from pipeline.evidence.canonical import sha256
+from pipeline.evidence.membership import study_digest
+from pipeline.evidence.signing import sign_change
+from pipeline.identity import SigningKey
+from pipeline.secret import Secret
+from tests.adversary import attack
+from tests.support.chains import CHAIN_ID, MODEL, NEW_MODEL, ROOT, Actors, Devchain, named
+
+pytestmark = pytest.mark.anvil
+
+NOTHING_SEEN = "nothing: the ledger takes no such transaction"
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda ledger, own: ledger.register_study(study_id("a stranger's"), [own] * 3, MODEL), "NotProvider"),
+        (lambda ledger, own: ledger.authorise_hospitals([own]), "NotProvider"),
+        (lambda ledger, own: ledger.revoke_hospitals([own]), "NotProvider"),
+        (lambda ledger, own: ledger.transfer_provider(own), "NotProvider"),
+        (lambda ledger, own: ledger.accept_provider(), "OwnableUnauthorizedAccount"),
+    ],
+    ids=["register a study", "authorise itself", "revoke", "hand over the provider's part", "take the provider's part"],
+)
+@attack(by="stranger", tries="to act as the service provider", costs="nothing", seen=NOTHING_SEEN)
+def test_a_stranger_is_no_provider(actors: Actors, make: Callable[..., Call], error: str) -> None:
+    with pytest.raises(ContractRefused, match=error):
+        actors.send(actors.stranger, make(actors.ledger, actors.stranger.address))
+
+
+@attack(by="stranger", tries="to open a round", costs="nothing", seen=NOTHING_SEEN)
+def test_a_stranger_opens_no_round(actors: Actors, study: StudyId) -> None:
+    with pytest.raises(ContractRefused, match="NotProvider"):
+        actors.open(study, sender=actors.stranger)
+    assert actors.ledger.study(study).open_round is None
+
+
+@attack(by="stranger", tries="to fix who takes part", costs="nothing", seen=NOTHING_SEEN)
+def test_a_stranger_commits_no_set(actors: Actors, study: StudyId) -> None:
+    round_id = actors.open(study)
+    with pytest.raises(ContractRefused, match="NotCommitter"):
+        actors.send(actors.stranger, actors.ledger.commit_round(round_id, ROOT))
+
+
+@attack(by="stranger", tries="to commit directly, registered or not", costs="nothing", seen="its account, where it registers one")
+def test_a_stranger_commits_nothing_directly(actors: Actors, study: StudyId) -> None:
+    own, terms = SigningKey(Secret.generate()), named(actors.hospital(), actors.hospital())
+    round_id = actors.open(study, study_digest=study_digest(terms))
+    member = terms["hospitals"]["hospital-0"]
+    with pytest.raises(ContractRefused, match=r"HospitalNotAuthorised.*UNKNOWN"):
+        actors.commit_directly(round_id, terms, own, account=member)
+    actors.send(own, actors.ledger.register_hospital())
+    with pytest.raises(ContractRefused, match=r"HospitalNotAuthorised.*REGISTERED"):
+        actors.commit_directly(round_id, terms, own, account=member)
+    actors.send(actors.provider, actors.ledger.commit_round(round_id, ROOT))
+
+
+@attack(by="stranger", tries="to end a round with signatures of its own", costs="nothing", seen=NOTHING_SEEN)
+def test_a_stranger_decides_nothing(actors: Actors, study: StudyId) -> None:
+    result = actors.result(actors.committed(study))
+    for signatures in ([], actors.sign(result, actors.stranger), actors.sign(result, actors.stranger, actors.nodes[0])):
+        with pytest.raises(ContractRefused, match=r"NoMajority|NotANode"):
+            actors.send(actors.stranger, actors.ledger.finalise_round(result, signatures))
+    assert actors.ledger.status(result.round) is RoundStatus.COMMITTED
+
+
+@attack(by="stranger", tries="to end a round with the signatures of an earlier one", costs="nothing", seen=NOTHING_SEEN)
+def test_signatures_of_an_earlier_round_decide_nothing(actors: Actors, study: StudyId) -> None:
+    first = actors.result(actors.committed(study))
+    signatures = actors.sign(first, *actors.nodes)
+    actors.send(actors.provider, actors.ledger.finalise_round(first, signatures))
+    second = actors.result(actors.committed(study), NEW_MODEL)
+    for result in (second, replace(first, round=second.round)):
+        with pytest.raises(ContractRefused, match="NotANode"):
+            actors.send(actors.stranger, actors.ledger.finalise_round(result, signatures))
+    with pytest.raises(ContractRefused, match="WrongStatus"):
+        actors.send(actors.stranger, actors.ledger.finalise_round(first, signatures))
+
+
+@attack(by="stranger", tries="to end an aborted round with its nodes' signatures", costs="nothing", seen=NOTHING_SEEN)
+def test_an_aborted_round_gets_no_result(actors: Actors, study: StudyId) -> None:
+    round_id = actors.committed(study, commit_in=1, result_in=2)
+    result, opened = actors.result(round_id), actors.ledger.round(round_id).opened
+    actors.wait_until(opened.result_deadline)
+    actors.send(actors.provider, actors.ledger.abort_round(round_id))
+    with pytest.raises(ContractRefused, match="WrongStatus"):
+        actors.send(actors.stranger, actors.ledger.finalise_round(result, actors.sign(result, *actors.nodes)))
+    assert actors.ledger.study(study).current_model == MODEL
+
+
+@attack(by="stranger", tries="to abort a round before its deadline", costs="nothing", seen=NOTHING_SEEN)
+def test_a_stranger_aborts_nothing_early(actors: Actors, study: StudyId) -> None:
+    round_id = actors.open(study)
+    with pytest.raises(ContractRefused, match="DeadlineNotPassed"):
+        actors.send(actors.stranger, actors.ledger.abort_round(round_id))
+    actors.send(actors.provider, actors.ledger.commit_round(round_id, ROOT))
+    with pytest.raises(ContractRefused, match="DeadlineNotPassed"):
+        actors.send(actors.stranger, actors.ledger.abort_round(round_id))
+
+
+@pytest.mark.parametrize("what", ["nodes", "key", "release"])
+@attack(by="stranger", tries="to change a study's nodes, a node's key or who is in quarantine", costs="nothing", seen=NOTHING_SEEN)
+def test_a_stranger_changes_nothing(actors: Actors, study: StudyId, what: str) -> None:
+    ledger, own, (first, *_) = actors.ledger, actors.stranger.address, actors.nodes
+    mine = (own, *(node.address for node in actors.nodes[1:]))
+    changes = {
+        "nodes": (NodeSet(study, 1, mine), lambda signed: ledger.change_nodes(study, mine, signed)),
+        "key": (NodeKey(study, 1, first.address, own), lambda signed: ledger.rotate_node_key(study, first.address, own, signed)),
+        "release": (Release(study, 1, own), lambda signed: ledger.release_hospital(study, own, signed)),
+    }
+    change, call = changes[what]
+    for keys in ([], [actors.stranger], [actors.stranger, first]):
+        signed = [sign_change(change, CHAIN_ID, actors.contract, key) for key in keys]
+        with pytest.raises(ContractRefused, match=r"NoMajority|NotANode"):
+            actors.send(actors.stranger, call(signed))
+    assert ledger.study(study).changes == 0
+
+
+@attack(by="stranger", tries="to have an honest node suspended", costs="nothing", seen=NOTHING_SEEN)
+def test_an_honest_node_is_not_suspended(actors: Actors, study: StudyId) -> None:
+    result = actors.result(actors.committed(study))
+    (signature,) = actors.sign(result, actors.nodes[0])
+    (other,) = actors.sign(result, actors.nodes[1])
+    forged = replace(result, new_model=Sha256("41" * 32))
+    for second, second_signature in ((result, signature), (result, other), (forged, signature)):
+        with pytest.raises(ContractRefused, match=r"NoEquivocation|NotANode"):
+            actors.send(actors.stranger, actors.ledger.report_equivocation(result, signature, second, second_signature))
+    assert not actors.ledger.suspended(study, actors.nodes[0].address)
+
+
+@attack(
+    by="stranger", tries="to slow rounds down with accounts that it registers", costs="a transaction each", seen="the accounts, of nobody"
+)
+def test_registered_accounts_are_not_read_by_any_round(actors: Actors, study: StudyId, monkeypatch: pytest.MonkeyPatch) -> None:
+    round_id = actors.committed(study)
+    for _ in range(20):
+        actors.send(SigningKey(Secret.generate()), actors.ledger.register_hospital())
+    asked = []
+    get_logs = actors.ledger._web3.eth.get_logs
+    monkeypatch.setattr(actors.ledger._web3.eth, "get_logs", lambda wanted: asked.extend(found := get_logs(wanted)) or found)
+    result = actors.result(round_id, sha256(b"whoever registers"))
+    actors.send(actors.provider, actors.ledger.finalise_round(result, actors.sign(result, *actors.nodes)))
+    assert actors.ledger.rounds(study)[-1].result == result
+    assert actors.ledger.study(study).current_round == round_id
+    registrations = actors.ledger._contract.events.HospitalRegistered().topic
+    assert asked
+    assert registrations not in {log["topics"][0].to_0x_hex() for log in asked}
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "anvil_setBalance", "anvil_impersonateAccount", "anvil_setStorageAt", "anvil_setCode", "anvil_dumpState",
+        "anvil_loadState", "anvil_reset", "evm_revert", "evm_snapshot", "evm_increaseTime", "evm_setNextBlockTimestamp",
+        "evm_mine", "eth_sendTransaction", "eth_sign", "eth_accounts", "hardhat_setBalance", "debug_traceTransaction",
+        "txpool_content",
+    ],
+)  # fmt: skip
+@attack(
+    by="stranger", tries="to rewrite the chain through its port", costs="nothing", seen="nothing: the chain's filter answers no such method"
+)
+def test_the_chain_offers_no_method_that_rewrites_it(chain: Devchain, method: str) -> None:
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": []}
+    answer = httpx.post(chain.url, json=request, trust_env=False).json()
+    assert "error" in answer
+    assert "result" not in answer
