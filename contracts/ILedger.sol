@@ -15,7 +15,8 @@ pragma solidity 0.8.37;
 ///    present nodes, and never while a round is open: the provider has no part in it;
 ///  - a hospital that committed directly is under the commit root, or the round ends without a model;
 ///  - only hospitals of a round's study commit directly to it, each once, whatever keys it moves on to;
-///  - once a deadline has passed, anybody can abort the round: nobody can block a study for longer.
+///  - once a deadline has passed, anybody can abort the round: nobody can block a study for longer. Before that, a majority of ALL of the
+///    study's nodes can, once it is committed.
 ///
 /// Times are block times in seconds. A deadline is the last second in which the step that it limits is accepted.
 ///
@@ -80,6 +81,14 @@ interface ILedger {
         bytes32 record;
     }
 
+    /// @notice Why a majority ends a round without a model: a short word in ASCII, and the accounts of the hospitals that all of them blame
+    ///         for it, as the study names them. A node signs
+    ///         `Abort(uint64 round,bytes32 studyDigest,bytes32 commitRoot,bytes32 previousModel,bytes32 reason,address[] blamed)`.
+    struct Cause {
+        bytes32 reason;
+        address[] blamed;
+    }
+
     /// @notice A result as a node signs it:
     ///         `Result(uint64 round,bytes32 studyDigest,bytes32 commitRoot,uint256 verdicts,bytes32 previousModel,bytes32 newModel,bytes32 record)`.
     struct Result {
@@ -138,6 +147,9 @@ interface ILedger {
 
     /// @notice A majority of the nodes decided the round on its terms and root. Bit `i` of `signers` is the study's node `i`.
     event RoundFinalised(uint64 indexed round, uint256 verdicts, bytes32 newModel, bytes32 record, uint16 signers);
+
+    /// @notice A majority of the nodes ended a round before its deadline, for this cause. Bit `i` of `signers` is the study's node `i`.
+    event AbortDecided(uint64 indexed round, bytes32 reason, address[] blamed, uint16 signers);
 
     /// @notice A round ended without a model; the study's current model stays.
     event RoundAborted(uint64 indexed round, RoundStatus abortedFrom);
@@ -303,7 +315,7 @@ interface ILedger {
     ///         only, each once: by its account there, or by a key that this hospital moved on to.
     ///         Reverts with `WrongStatus`, `DeadlinePassed`, `ZeroDigest`, `StaleTerms`, `HospitalNotAuthorised`, `NotAMember`,
     ///         `AlreadyCommitted`.
-    function commit(uint64 round, bytes32 manifest, Terms calldata terms, Membership calldata membership) external;
+    function commit(uint64 round, Terms calldata terms, bytes32 manifest, Membership calldata membership) external;
 
     /// @notice Fix the set of hospitals that take part, until the commit deadline, when none has committed directly. Provider or a node
     ///         of the study. Reverts with `WrongStatus`, `DeadlinePassed`, `NotCommitter`, `ZeroDigest`, `DirectCommitsIgnored`.
@@ -329,6 +341,17 @@ interface ILedger {
     ///         later when hospitals committed directly), the result's when it is COMMITTED. Anybody may send it. Reverts with `WrongStatus`, `StaleTerms`, `DeadlineNotPassed`.
     function abortRound(uint64 round, Terms calldata terms, bytes32 root) external;
 
+    /// @notice End a round that is COMMITTED without a model, at once. Anybody may send it: what counts are the signatures of at least a
+    ///         majority of all the study's nodes, each once, over the same `Abort`.
+    ///         Reverts with `WrongStatus`, `StaleTerms`, `ZeroDigest` for no reason, and as signatures do.
+    function abortRoundByNodes(
+        uint64 round,
+        Terms calldata terms,
+        bytes32 root,
+        Cause calldata cause,
+        Signature[] calldata signatures
+    ) external;
+
     // -------------------------------------------------------------------- views
 
     /// @notice The account that authorises hospitals, registers studies and opens rounds. It is transferred in two steps, by
@@ -343,7 +366,7 @@ interface ILedger {
 
     /// @notice The hospital that an account is, or was, a key of: the account with which it registered, which names it whatever keys it
     ///         moves on to; its present key; and its own state. All are zero for an account that is no hospital's.
-    function hospitalOf(address account) external view returns (address first, address present, HospitalStatus status);
+    function keyHolder(address account) external view returns (address first, address present, HospitalStatus status);
 
     /// @notice A study's nodes and how many of them decide, its epoch (from 1) and the number of changes that its nodes signed, its
     ///         initial model, the round that made its current model (0: the initial one) and the open round (0: none).

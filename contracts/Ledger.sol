@@ -43,6 +43,9 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     bytes32 private constant _RESULT_TYPEHASH = keccak256(
         "Result(uint64 round,bytes32 studyDigest,bytes32 commitRoot,uint256 verdicts,bytes32 previousModel,bytes32 newModel,bytes32 record)"
     );
+    bytes32 private constant _ABORT_TYPEHASH = keccak256(
+        "Abort(uint64 round,bytes32 studyDigest,bytes32 commitRoot,bytes32 previousModel,bytes32 reason,address[] blamed)"
+    );
     bytes32 private constant _NODE_SET_TYPEHASH = keccak256("NodeSet(bytes32 studyId,uint32 change,address[] nodes)");
     bytes32 private constant _NODE_KEY_TYPEHASH = keccak256("NodeKey(bytes32 studyId,uint32 change,address previous,address next)");
     bytes32 private constant _RELEASE_TYPEHASH = keccak256("Release(bytes32 studyId,uint32 change,address hospital)");
@@ -203,7 +206,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     }
 
     /// @inheritdoc ILedger
-    function commit(uint64 round, bytes32 manifest, Terms calldata terms, Membership calldata membership) external {
+    function commit(uint64 round, Terms calldata terms, bytes32 manifest, Membership calldata membership) external {
         RoundSlot slot = _open(round);
         _requireInTime(round, slot.commitDeadline());
         if (manifest == 0) revert ZeroDigest();
@@ -270,6 +273,23 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         emit RoundAborted(round, status);
     }
 
+    /// @inheritdoc ILedger
+    function abortRoundByNodes(
+        uint64 round,
+        Terms calldata terms,
+        bytes32 root,
+        Cause calldata cause,
+        Signature[] calldata signatures
+    ) external {
+        RoundSlot slot = _committed(round, terms, root);
+        if (cause.reason == 0) revert ZeroDigest();
+        uint256 signers = _requireMajority(slot.study(), _abortHash(round, terms, root, cause), signatures);
+
+        _rounds[round] = slot.aborted();
+        emit AbortDecided(round, cause.reason, cause.blamed, uint16(signers));
+        emit RoundAborted(round, RoundStatus.COMMITTED);
+    }
+
     // -------------------------------------------------------------------- views
 
     /// @inheritdoc ILedger
@@ -278,7 +298,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     }
 
     /// @inheritdoc ILedger
-    function hospitalOf(address account) external view returns (address first, address present, HospitalStatus status) {
+    function keyHolder(address account) external view returns (address first, address present, HospitalStatus status) {
         HospitalSlot slot;
         (first, slot,) = _hospital(account);
         if (slot.isUnknown()) return (address(0), address(0), status);
@@ -465,7 +485,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         for (uint256 i = 0; i < signatures.length; ++i) {
             address signer = _signer(digest, signatures[i]);
             Seat memory seat = _requireSeat(study, signer);
-            uint256 bit = 1 << (seat.number - 1);
+            uint256 bit = (1 << seat.number) >> 1;
             if (signers & bit != 0) revert DuplicateSigner(signer);
             signers |= bit;
             threshold = seat.threshold;
@@ -499,6 +519,11 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
                 outcome.record
             )
         );
+    }
+
+    function _abortHash(uint64 round, Terms calldata terms, bytes32 root, Cause calldata cause) private pure returns (bytes32) {
+        bytes32 blamed = keccak256(abi.encodePacked(cause.blamed));
+        return keccak256(abi.encode(_ABORT_TYPEHASH, round, terms.studyDigest, root, terms.previousModel, cause.reason, blamed));
     }
 
     // ------------------------------------------------------------------- rounds

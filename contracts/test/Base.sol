@@ -167,6 +167,18 @@ abstract contract Base {
         return keccak256(abi.encode(_RESULT, signed));
     }
 
+    function abortHash(uint64 round, ILedger.Terms memory terms, bytes32 root, ILedger.Cause memory cause)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes32 kind = keccak256(
+            "Abort(uint64 round,bytes32 studyDigest,bytes32 commitRoot,bytes32 previousModel,bytes32 reason,address[] blamed)"
+        );
+        bytes32 blamed = keccak256(abi.encodePacked(cause.blamed));
+        return typed(keccak256(abi.encode(kind, round, terms.studyDigest, root, terms.previousModel, cause.reason, blamed)));
+    }
+
     function hashOf(ILedger.Result memory signed) internal view returns (bytes32) {
         return typed(structOf(signed));
     }

@@ -88,14 +88,14 @@ contract HospitalsTest is Base {
             key = vm.addr(next);
         }
         for (uint256 each = 32; each < 36; ++each) {
-            (address first, address present, ILedger.HospitalStatus status) = ledger.hospitalOf(vm.addr(each));
+            (address first, address present, ILedger.HospitalStatus status) = ledger.keyHolder(vm.addr(each));
             equal(first, elm);
             equal(present, key);
             require(status == ILedger.HospitalStatus.AUTHORISED, "its state is another");
             hospitalIs(vm.addr(each), each == 35 ? ILedger.HospitalStatus.AUTHORISED : ILedger.HospitalStatus.RETIRED);
         }
         ledger.revokeHospitals(one(key));
-        (,, ILedger.HospitalStatus revoked) = ledger.hospitalOf(elm);
+        (,, ILedger.HospitalStatus revoked) = ledger.keyHolder(elm);
         require(revoked == ILedger.HospitalStatus.REVOKED, "it is not revoked");
     }
 
@@ -123,7 +123,7 @@ contract HospitalsTest is Base {
     }
 
     function test_an_account_of_no_hospital_is_nobodys() public view {
-        (address first, address present, ILedger.HospitalStatus status) = ledger.hospitalOf(stranger);
+        (address first, address present, ILedger.HospitalStatus status) = ledger.keyHolder(stranger);
         equal(first, address(0));
         equal(present, address(0));
         require(status == ILedger.HospitalStatus.UNKNOWN, "somebody is known");

@@ -112,6 +112,13 @@ contract Actor is Base {
         ledger.abortRound(last, _terms, rootOf[last]);
     }
 
+    function abortByNodes(uint8 signers) external {
+        ILedger.Cause memory cause = ILedger.Cause("engine_failed", new address[](0));
+        ILedger.Signature[] memory signed = signatures(abortHash(last, _terms, rootOf[last], cause), signers % 4);
+        ledger.abortRoundByNodes(last, _terms, rootOf[last], cause, signed);
+        require(signers % 4 >= 2, "a minority ended a round");
+    }
+
     function wait_(uint16 time) external {
         vm.warp(block.timestamp + time);
     }
@@ -211,7 +218,7 @@ contract Crowd is Base {
         address sender = vm.addr(_key(i, age % (_moves[i] + 1)));
         uint256 member = claimed % _HOSPITALS;
         vm.prank(sender);
-        ledger.commit(1, keccak256(abi.encode(i)), terms, membership(_named(member), _named(member == 0 ? 1 : 0)));
+        ledger.commit(1, terms, keccak256(abi.encode(i)), membership(_named(member), _named(member == 0 ? 1 : 0)));
         require(i == member, "a hospital committed as another one");
         ++taken;
         if (i == 2) ++foreign;
@@ -276,11 +283,15 @@ contract GasTest is Base {
         vm.snapshotGasLastCall("authoriseHospitals of one");
         terms = openFor(3, RECORD, vm.addr(31), stranger);
         vm.prank(vm.addr(31));
-        ledger.commit(3, ROOT, terms, membership(vm.addr(31), stranger));
+        ledger.commit(3, terms, ROOT, membership(vm.addr(31), stranger));
         vm.snapshotGasLastCall("commit");
         vm.warp(block.timestamp + 661);
         ledger.abortRound(3, terms, 0);
         vm.snapshotGasLastCall("abortRound");
+        terms = committed(4, RECORD);
+        ILedger.Cause memory cause = ILedger.Cause("too_few_accepted", one(vm.addr(31)));
+        ledger.abortRoundByNodes(4, terms, ROOT, cause, signatures(abortHash(4, terms, ROOT, cause), 2));
+        vm.snapshotGasLastCall("abortRoundByNodes");
         ledger.releaseHospital(STUDY, stranger, signatures(releaseHash(1, stranger), 2));
         vm.snapshotGasLastCall("releaseHospital");
         address[] memory next = nodes(4);

@@ -172,7 +172,7 @@ contract DirectCommitTest is Base {
 
     function _commitAs(address sender, ILedger.Membership memory shown) private {
         vm.prank(sender);
-        ledger.commit(1, _MANIFEST, _terms, shown);
+        ledger.commit(1, _terms, _MANIFEST, shown);
     }
 
     function _moved(address from, uint256 key) private returns (address next) {
@@ -227,7 +227,7 @@ contract DirectCommitTest is Base {
     function test_one_hospital_does_not_count_as_two() public {
         _commit();
         vm.prank(_oak);
-        ledger.commit(1, ROOT, _terms, membership(_oak, _elm));
+        ledger.commit(1, _terms, ROOT, membership(_oak, _elm));
         ILedger.DirectCommit[] memory twice = new ILedger.DirectCommit[](2);
         (twice[0], twice[1]) = (_shown(_elm, _SIBLING)[0], _shown(_elm, _SIBLING)[0]);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitNotUnderRoot.selector, uint64(1), _elm));
@@ -274,7 +274,7 @@ contract DirectCommitTest is Base {
         _terms = openFor(2, INITIAL, next, _oak);
         address last = _moved(next, 41);
         vm.prank(last);
-        ledger.commit(2, _MANIFEST, _terms, membership(next, _oak));
+        ledger.commit(2, _terms, _MANIFEST, membership(next, _oak));
         (,,, uint8 direct) = ledger.rounds(2);
         equal(direct, 1);
     }
@@ -342,7 +342,7 @@ contract DirectCommitTest is Base {
     function test_a_manifest_is_not_nothing() public {
         vm.expectRevert(abi.encodeWithSelector(ILedger.ZeroDigest.selector));
         vm.prank(_elm);
-        ledger.commit(1, 0, _terms, membership(_elm, _oak));
+        ledger.commit(1, _terms, 0, membership(_elm, _oak));
     }
 
     function test_not_after_the_deadline_and_not_after_the_commit() public {
@@ -542,6 +542,106 @@ contract ResultTest is Base {
         }
         require(ledger.verifyModel(1, MODEL), "it lost the first model");
         equal(currentRound(), 5);
+    }
+}
+
+contract DecidedAbortTest is Base {
+    ILedger.Terms private _terms;
+    ILedger.Cause private _cause;
+
+    function setUp() public override {
+        super.setUp();
+        _terms = committed(1, INITIAL);
+        _cause = ILedger.Cause("too_few_accepted", new address[](0));
+        _cause.blamed.push(vm.addr(31));
+        _cause.blamed.push(vm.addr(32));
+    }
+
+    function _refused(bytes memory refusal, ILedger.Signature[] memory signed) private {
+        vm.expectRevert(refusal);
+        ledger.abortRoundByNodes(1, _terms, ROOT, _cause, signed);
+        statusIs(1, ILedger.RoundStatus.COMMITTED);
+    }
+
+    function test_a_majority_ends_a_round_at_once_whoever_sends_it() public {
+        ILedger.Signature[] memory signed = signatures(abortHash(1, _terms, ROOT, _cause), 2);
+        vm.expectEmit(address(ledger));
+        emit ILedger.AbortDecided(1, "too_few_accepted", _cause.blamed, 3);
+        vm.expectEmit(address(ledger));
+        emit ILedger.RoundAborted(1, ILedger.RoundStatus.COMMITTED);
+        vm.prank(stranger);
+        ledger.abortRoundByNodes(1, _terms, ROOT, _cause, signed);
+        statusIs(1, ILedger.RoundStatus.ABORTED);
+        equal(currentRound(), 0);
+        open(2, INITIAL);
+    }
+
+    function test_fewer_than_a_majority_end_no_round() public {
+        bytes32 hash = abortHash(1, _terms, ROOT, _cause);
+        for (uint256 count = 0; count < 2; ++count) {
+            _refused(abi.encodeWithSelector(ILedger.NoMajority.selector, STUDY, count, 2), signatures(hash, count));
+        }
+        ILedger.Signature[] memory twice = signatures(hash, 2);
+        twice[1] = twice[0];
+        _refused(abi.encodeWithSelector(ILedger.DuplicateSigner.selector, vm.addr(NODE_KEY)), twice);
+    }
+
+    function test_nodes_that_see_different_causes_are_no_majority() public {
+        ILedger.Signature[] memory signed = signatures(abortHash(1, _terms, ROOT, _cause), 2);
+        ILedger.Cause memory other = ILedger.Cause("engine_failed", _cause.blamed);
+        signed[1] = sign(NODE_KEY + 1, abortHash(1, _terms, ROOT, other));
+        vm.expectPartialRevert(ILedger.NotANode.selector);
+        ledger.abortRoundByNodes(1, _terms, ROOT, _cause, signed);
+        statusIs(1, ILedger.RoundStatus.COMMITTED);
+    }
+
+    function test_nobody_is_blamed_whom_the_majority_did_not_sign() public {
+        ILedger.Signature[] memory signed = signatures(abortHash(1, _terms, ROOT, _cause), 3);
+        _cause.blamed[1] = stranger;
+        vm.expectPartialRevert(ILedger.NotANode.selector);
+        ledger.abortRoundByNodes(1, _terms, ROOT, _cause, signed);
+        _cause.blamed.pop();
+        vm.expectPartialRevert(ILedger.NotANode.selector);
+        ledger.abortRoundByNodes(1, _terms, ROOT, _cause, signed);
+        statusIs(1, ILedger.RoundStatus.COMMITTED);
+    }
+
+    function test_signatures_to_a_result_end_no_round_and_the_other_way_round() public {
+        vm.expectPartialRevert(ILedger.NotANode.selector);
+        ledger.abortRoundByNodes(1, _terms, ROOT, _cause, signatures(hashOf(result(1, MODEL)), 3));
+        vm.expectPartialRevert(ILedger.NotANode.selector);
+        ledger.finaliseRound(1, _terms, ROOT, outcome(MODEL), signatures(abortHash(1, _terms, ROOT, _cause), 3));
+    }
+
+    function test_signatures_to_the_end_of_another_round_count_in_none() public {
+        ILedger.Signature[] memory signed = signatures(abortHash(1, _terms, ROOT, _cause), 3);
+        finalise(1, _terms, MODEL);
+        vm.expectRevert(
+            abi.encodeWithSelector(ILedger.WrongStatus.selector, uint64(1), ILedger.RoundStatus.FINALISED, ILedger.RoundStatus.COMMITTED)
+        );
+        ledger.abortRoundByNodes(1, _terms, ROOT, _cause, signed);
+        ILedger.Terms memory next = committed(2, MODEL);
+        vm.expectPartialRevert(ILedger.NotANode.selector);
+        ledger.abortRoundByNodes(2, next, ROOT, _cause, signed);
+    }
+
+    function test_an_end_has_a_reason_and_the_frozen_terms() public {
+        ILedger.Signature[] memory signed = signatures(abortHash(1, _terms, ROOT, _cause), 3);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.StaleTerms.selector, uint64(1)));
+        ledger.abortRoundByNodes(1, _terms, MODEL, _cause, signed);
+        _cause.reason = 0;
+        _refused(abi.encodeWithSelector(ILedger.ZeroDigest.selector), signed);
+    }
+
+    function test_a_round_that_is_not_committed_waits_for_its_deadline() public {
+        ILedger.Signature[] memory signed = signatures(abortHash(1, _terms, ROOT, _cause), 3);
+        ledger.abortRoundByNodes(1, _terms, ROOT, _cause, signed);
+        ILedger.Terms memory next = open(2, INITIAL);
+        signed = signatures(abortHash(2, next, ROOT, _cause), 3);
+        vm.expectRevert(
+            abi.encodeWithSelector(ILedger.WrongStatus.selector, uint64(2), ILedger.RoundStatus.OPEN, ILedger.RoundStatus.COMMITTED)
+        );
+        ledger.abortRoundByNodes(2, next, ROOT, _cause, signed);
     }
 }
 

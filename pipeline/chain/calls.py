@@ -94,7 +94,7 @@ class Calls:
     def commit_directly(self, state: RoundState, manifest: Sha256, membership: Membership) -> Call:
         """A hospital puts its own manifest on the ledger, by its account in the study or by a key that it moved on to."""
         shown = (checksum(membership.account), word(membership.rest), [word(sibling) for sibling in membership.proof])
-        return self._call("commit", state.round, word(manifest), _terms(state), shown)
+        return self._call("commit", state.round, _terms(state), word(manifest), shown)
 
     def commit_round(self, round_id: RoundId, root: Sha256, direct: Mapping[Address, Sequence[str]] | None = None) -> Call:
         """The provider or a node fixes the set that takes part; `direct` has the proof of every hospital that committed directly."""

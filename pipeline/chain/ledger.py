@@ -91,7 +91,7 @@ class Ledger(Calls):
     def standing(self, state: RoundState, address: Address) -> HospitalStatus:
         """A hospital's account as a round takes it: its key as of the opening, its state as of the commit, or as of now until then."""
         # The present state first: what changes meanwhile is among the events.
-        first, present, number = self._read("hospitalOf", checksum(address))
+        first, present, number = self._read("keyHolder", checksum(address))
         now: HospitalStatus = tuple(HospitalStatus)[number]
         if present != address:
             moved = self._logs.find("HospitalKeyRotated", (bytes.fromhex(address[2:]).rjust(32, b"\0"),), self._start())
@@ -266,7 +266,7 @@ class Ledger(Calls):
     def _decided(self, first: Address, since: int) -> Iterator[StandingEvent]:
         """What the provider decided, from block `since` on, about the hospital that registered with the account `first`."""
         for event in self._logs.find(STANDING_EVENTS, (), since):
-            if isinstance(event, StandingEvent) and first in (self._read("hospitalOf", checksum(one))[0] for one in event.hospitals):
+            if isinstance(event, StandingEvent) and first in (self._read("keyHolder", checksum(one))[0] for one in event.hospitals):
                 yield event
 
     def _openings(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent]:
