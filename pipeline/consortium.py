@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from pipeline.documents import load
 from pipeline.domain import Address, HospitalName, NodeName, Sha256
 from pipeline.errors import Misconfigured
 from pipeline.files import locked, write_atomic
@@ -54,14 +55,7 @@ class Consortium(_Model):
     @classmethod
     def load(cls, path: Path) -> Consortium:
         """Read the members' file; raises Misconfigured naming file, field, value and what is allowed."""
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text()))
-        except FileNotFoundError as error:
-            raise Misconfigured(f"{path}: got no consortium file, want the list of members; run `wardround up`") from error
-        except (yaml.YAMLError, ValidationError) as error:
-            first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("file",), "input": "", "msg": "YAML"}
-            where = ".".join(str(part) for part in first["loc"])
-            raise Misconfigured(f"{path}: {where}: got {first['input']!r}, want: {first['msg']}") from error
+        return load(path, cls, "the list of members")
 
     def save(self, path: Path) -> None:
         """Write the members' file, whole or not at all."""

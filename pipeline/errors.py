@@ -2,7 +2,8 @@
 
 WardroundError
 ├── Misconfigured              a study, a consortium file or an installation is wrong; nothing was started
-│   └── InvalidStudy           a study YAML: names file, field, value and what is allowed
+│   └── InvalidFile            a file that people write: names file, field, value and what is allowed
+│       └── InvalidStudy       a study's
 ├── Refused                    somebody asked for what this worker must not do; never retried
 │   ├── NotApproved            the owner has not approved this study digest
 │   ├── SecondOpening          a second aggregate over another accepted set
@@ -24,7 +25,29 @@ A message says what was got, what was wanted and what to do next, and never a pa
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
+
+
+class _Brief(reprlib.Repr):
+    """Short for whatever somebody wrote: long, wide, deep, or a number that Python does not print."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 120
+        self.maxlevel = 3
+
+    def repr_int(self, value: int, level: int) -> str:
+        """Python refuses to write out an integer of more than some thousand digits."""
+        return super().repr_int(value, level) if value.bit_length() < 1024 else f"a number of {value.bit_length()} bits"
+
+
+_BRIEF = _Brief()
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: its repr, and a part of it where that is long."""
+    return _BRIEF.repr(value)
 
 
 class WardroundError(Exception):
@@ -35,12 +58,16 @@ class Misconfigured(WardroundError):
     """A study, a consortium file or an installation is wrong."""
 
 
-class InvalidStudy(Misconfigured):
-    """A study file is wrong: names file, field, value and what is allowed."""
+class InvalidFile(Misconfigured):
+    """A file that people write is wrong: names file, field, value and what is allowed."""
 
     def __init__(self, file: str, field: str, got: object, wanted: str) -> None:
-        super().__init__(f"{file}: {field}: got {got!r}, want {wanted}")
+        super().__init__(f"{file}: {field}: got {shown(got)}, want {wanted}")
         self.file, self.field, self.got, self.wanted = file, field, got, wanted
+
+
+class InvalidStudy(InvalidFile):
+    """A study file is wrong."""
 
 
 class Refused(WardroundError):

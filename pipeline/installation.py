@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
-from pipeline.errors import Misconfigured
+from pipeline.documents import load
 from pipeline.files import write_atomic
 
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
@@ -67,14 +67,7 @@ class Installation(BaseModel):
     @classmethod
     def load(cls, path: Path) -> Installation:
         """Read installation.yaml; raises Misconfigured naming file, field, value and what is allowed."""
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text()))
-        except FileNotFoundError as error:
-            raise Misconfigured(f"{path}: got no file, want the services' addresses; run `wardround up`") from error
-        except (yaml.YAMLError, ValidationError) as error:
-            first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("file",), "input": "", "msg": "YAML"}
-            where = ".".join(str(part) for part in first["loc"])
-            raise Misconfigured(f"{path}: {where}: got {first['input']!r}, want: {first['msg']}") from error
+        return load(path, cls, "the services' addresses")
 
     def save(self, path: Path) -> None:
         """Write installation.yaml, whole or not at all."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
+from croniter import croniter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from pipeline.consortium import Consortium
 from pipeline.datasets import DATASETS, Dataset
 from pipeline.datasets.schema import ImagesSchema, TableSchema
+from pipeline.documents import first_problem, read_fields
 from pipeline.domain import HospitalName, NodeName, Sha256
 from pipeline.errors import InvalidStudy
 from pipeline.evidence.canonical import digest, sha256
@@ -46,11 +48,23 @@ UNUSED_IN_LARGE = (
 )
 """Fields of the rule that the large-model mode does not read."""
 
+_CRON_FIELDS, _SOME_DAY = 5, datetime(2026, 1, 1, tzinfo=UTC)
+
 _NAME = StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,31}$")  # names become folders, queues and object keys
 _Name = Annotated[str, _NAME]
 _HospitalName = Annotated[HospitalName, _NAME]
 _NodeName = Annotated[NodeName, _NAME]
-_Positive = Annotated[int, Field(ge=1)]
+
+MOST_STEPS, LARGEST_BATCH, MOST_RECORDS = 100_000, 65_536, 1_000_000
+"""What no hospital trains or is dealt in a round: hours of the smallest model's steps, more records than a demonstration has."""
+
+LONGEST_ROUND = 7 * 24 * 3600
+"""Seconds; the store keeps an envelope for a week, so that a later deadline could not be met."""
+
+MOST_ROUNDS = 10_000
+"""Rounds that a rule looks ahead or back: at one a day, a study's whole course several times over."""
+
+_Size = Annotated[int, Field(le=1 << 16)]  # of a layer: wider ones have no encrypted form in any mode
 
 
 class _Model(BaseModel):
@@ -60,8 +74,8 @@ class _Model(BaseModel):
 class Training(_Model):
     """Local training: a fixed number of steps for everyone, so that the update's size tells nothing."""
 
-    steps: _Positive = 12
-    batch_size: _Positive = 32
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 12
+    batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)] = 32
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
     decay: Annotated[float, Field(gt=0, le=1)] = 0.87
     """Factor on the learning rate per round."""
@@ -74,7 +88,7 @@ class Rule(_Model):
 
     images_per_hospital: Annotated[int, Field(ge=4, le=256)] = 32
     """Fresh validation samples that each hospital contributes per round."""
-    early_rounds: Annotated[int, Field(ge=0)] = 3
+    early_rounds: Annotated[int, Field(ge=0, le=MOST_ROUNDS)] = 3
     """Rounds during which the looser, early thresholds hold: models differ most while they learn fastest."""
     below_global_early_percent: Annotated[int, Field(ge=1, le=100)] = 20
     below_global_percent: Annotated[int, Field(ge=1, le=100)] = 10
@@ -85,8 +99,9 @@ class Rule(_Model):
     """Of the answers on the one class that a model gets wrong most: overall accuracy hides a flip of one class."""
     weakest_class_below_peers_early_percent: Annotated[int, Field(ge=1, le=100)] = 30
     weakest_class_below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 19
-    strikes: _Positive = 4
-    strike_window: _Positive = 5
+    strikes: Annotated[int, Field(ge=1, le=100)] = 4
+    strike_window: Annotated[int, Field(ge=1, le=100)] = 5
+    """Rounds; the record of each names all of them that count."""
     reveal_condition: bool = False
     """Whether a rejection names the first condition that failed; every further bit tells an attacker more about the secret thresholds."""
 
@@ -94,8 +109,8 @@ class Rule(_Model):
 class Deadlines(_Model):
     """Seconds of block time from the round's opening."""
 
-    commit_seconds: Annotated[int, Field(ge=5)] = 180
-    result_seconds: Annotated[int, Field(ge=10)] = 600
+    commit_seconds: Annotated[int, Field(ge=5, le=LONGEST_ROUND)] = 180
+    result_seconds: Annotated[int, Field(ge=10, le=LONGEST_ROUND)] = 600
 
     @model_validator(mode="after")
     def _ordered(self) -> Deadlines:
@@ -109,9 +124,9 @@ class Partition(_Model):
 
     by: Literal["class", "site"] = "class"
     """Seeded and skewed by class, or each hospital the records of the publisher's site that has its name."""
-    alpha: Annotated[float, Field(gt=0)] = 0.5
+    alpha: Annotated[float, Field(ge=0.001, le=1_000_000)] = 0.5
     """Dirichlet concentration: small is skewed, 100 is nearly even."""
-    per_class: Annotated[int, Field(ge=0)] = 20
+    per_class: Annotated[int, Field(ge=0, le=MOST_RECORDS)] = 20
     """Least records of each class that every hospital is dealt."""
 
     @model_validator(mode="after")
@@ -124,14 +139,14 @@ class Partition(_Model):
 class DataContract(_Model):
     """What every hospital's records must satisfy, beside the data set's own expectations."""
 
-    min_per_class: Annotated[int, Field(ge=1)] = 10
+    min_per_class: Annotated[int, Field(ge=1, le=MOST_RECORDS)] = 10
 
 
 class Study(_Model):
     """One study as its YAML file says it, checked against data set, layers and protocol."""
 
     name: _Name
-    title: str
+    title: Annotated[str, StringConstraints(max_length=200)]
     dataset: _Name
     """Name of a data set of this package, or of the hospitals' own, which is the study's where none is given."""
     table: TableSchema | None = None
@@ -142,7 +157,7 @@ class Study(_Model):
     nodes: Annotated[tuple[_NodeName, ...], Field(min_length=3, max_length=4)]
     engine: Literal["spu", "mp-spdz"]
     protocol: str
-    model: Annotated[tuple[Mapping[str, Mapping[str, int]], ...], Field(min_length=1)]
+    model: Annotated[tuple[Mapping[str, Mapping[str, _Size]], ...], Field(min_length=1, max_length=100)]
     mode: Literal["full", "large"] = "full"
     """full: the whole rule under encryption and a trimmed mean; large: size and direction checked on random projections, no peer
     validation, a plain mean (docs/adr/0007-large-models.md)."""
@@ -151,8 +166,9 @@ class Study(_Model):
     data_contract: DataContract = DataContract()
     partition: Partition = Partition()
     deadlines: Deadlines = Deadlines()
-    min_accepted: int | None = None
+    min_accepted: Annotated[int, Field(ge=1, le=200)] | None = None
     schedule: str | None = None
+    """When rounds start by themselves: five fields of cron, or a name such as @daily; None for by hand."""
     target_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
 
@@ -160,21 +176,15 @@ class Study(_Model):
     def load(cls, path: Path) -> Study:
         """Read and check a study file; raises InvalidStudy naming file, field, value and what is allowed."""
         try:
-            content = yaml.safe_load(path.read_text())
+            content = read_fields(path.read_bytes(), str(path), raising=InvalidStudy)
         except FileNotFoundError as error:
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
             raise InvalidStudy(str(path), "file", "nothing", f"one of the studies there: {known}") from error
-        except yaml.YAMLError as error:
-            raise InvalidStudy(str(path), "file", str(error).splitlines()[0], "YAML") from error
-        if not isinstance(content, dict):
-            raise InvalidStudy(str(path), "file", type(content).__name__, "a mapping of fields")
         try:
             own = {"dataset": content.get("name", path.stem)} if {"table", "images"} & content.keys() else {}
             study = cls.model_validate({"name": path.stem} | own | content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "study"
-            raise InvalidStudy(str(path), where, first["input"], first["msg"].removeprefix("Input should be ")) from error
+            raise InvalidStudy(str(path), *first_problem(error, "study")) from error
         _check(study, str(path))
         return study
 
@@ -256,6 +266,8 @@ def _check(study: Study, file: str) -> None:
     floor = study.min_accepted
     if floor is not None and not max(3, len(study.hospitals) // 2 + 1) <= floor <= len(study.hospitals):
         refuse("min_accepted", floor, f"at least 3 and a majority of {len(study.hospitals)} hospitals, and no more than there are")
+    if study.schedule is not None and (trouble := _no_schedule(study.schedule)):
+        refuse("schedule", study.schedule, f"five fields of cron, such as 0 3 * * 0, or @daily: {trouble}")
     if study.rule.strikes > study.rule.strike_window:
         refuse("rule.strikes", study.rule.strikes, f"at most strike_window ({study.rule.strike_window})")
     for index, item in enumerate(study.model):
@@ -294,6 +306,18 @@ def _check_large(study: Study, size: int, refuse: Callable[[str, object, str], N
     for field in UNUSED_IN_LARGE:
         if field in study.rule.model_fields_set:
             refuse(f"rule.{field}", getattr(study.rule, field), "no such line: the large-model mode has no peer validation")
+
+
+def _no_schedule(text: str) -> str | None:
+    """Why Airflow's own parser of cron finds no next round in `text`; None where it finds one."""
+    try:
+        parsed = croniter(text, _SOME_DAY)
+        if len(parsed.expanded) != _CRON_FIELDS:
+            return f"got {len(parsed.expanded)} fields, and rounds do not start by the second"
+        parsed.get_next()
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _layer(item: Mapping[str, Mapping[str, int]]) -> Layer:

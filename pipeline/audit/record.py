@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from pipeline.consortium import Consortium
+from pipeline.documents import first_problem
 from pipeline.domain import Address, Condition, Context, HospitalName, NodeName, Result, RoundId, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, sha256
@@ -139,9 +140,7 @@ class RoundRecord(_Model):
         try:
             record = cls.model_validate_json(data, strict=True)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "record"
-            raise EvidenceRejected(f"round record: {where}: {first['msg']}") from error
+            raise EvidenceRejected(f"round record: {first_problem(error, 'record')}") from error
         if record.to_bytes() != data:
             raise EvidenceRejected(f"round record of {len(data)} bytes: got JSON that is not canonical, want sorted compact JSON")
         return record
@@ -198,6 +197,4 @@ def build(
             seed=seed,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "record"
-        raise EvidenceRejected(f"round record: {where}: {first['msg']}") from error
+        raise EvidenceRejected(f"round record: {first_problem(error, 'record')}") from error

@@ -21,6 +21,7 @@ from pipeline.chain import contract, events, rpc
 from pipeline.chain.events import Event, FinalisedEvent, Place, StudyRegisteredEvent
 from pipeline.chain.state import HospitalStatus, Members, RoundState, StudyState, assemble
 from pipeline.chain.words import checksum, expanded
+from pipeline.documents import first_problem
 from pipeline.domain import Address, Kind, Result, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence import signing
@@ -107,9 +108,7 @@ class Transcript:
         try:
             _Content.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "transcript"
-            raise EvidenceRejected(f"ledger.json: {where}: {first['msg']}; ask for the bundle again") from error
+            raise EvidenceRejected(f"ledger.json: {first_problem(error, 'transcript')}; ask for the bundle again") from error
         return cls(content, nodes)
 
     @property

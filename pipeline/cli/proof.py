@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
 
 from pipeline.audit import bundle
@@ -16,6 +15,7 @@ from pipeline.audit.bundle import Bundle
 from pipeline.audit.case import Case
 from pipeline.chain.transcript import Transcript
 from pipeline.cli.audit import JsonOption, RoundNumber, print_audit
+from pipeline.documents import read_fields
 from pipeline.domain import Address, RoundId
 from pipeline.errors import EvidenceRejected, Misconfigured
 from pipeline.files import write_atomic
@@ -62,13 +62,13 @@ def verify(
 
 def _trusted(path: Path) -> tuple[Mapping[str, str], tuple[int, str] | None]:
     """Addresses of nodes by name, and the ledger when the file names one."""
+    content = read_fields(path.read_bytes(), str(path))
     try:
-        content = yaml.safe_load(path.read_text())
         listed = content.get("nodes", content)
         found = {str(name): str(node["address"] if isinstance(node, dict) else node) for name, node in listed.items()}
         ledger = content.get("ledger")
         return found, (int(ledger["chain_id"]), str(ledger["contract"])) if ledger else None
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Misconfigured(f"{path}: got no list of nodes ({error}), want the members' file, or YAML of name to address") from error
 
 

@@ -13,6 +13,7 @@ from pipeline.datasets.table import Column
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Classes = Annotated[tuple[_Text, ...], Field(min_length=2, max_length=100)]
+_Number = Annotated[float, Field(ge=-1e15, le=1e15)]  # doubles beyond it are not exact to a unit
 _Side = Annotated[int, Field(ge=4, le=1024)]
 
 _RESERVED = frozenset({"record_id", "split", "label"})
@@ -25,11 +26,11 @@ class _Model(BaseModel):
 class ColumnSchema(_Model):
     """A number column: `[lowest, highest]`, or fields of these names; a code stands for a category."""
 
-    lowest: float
-    highest: float
-    mean: float
-    deviation: Annotated[float, Field(gt=0)]
-    codes: tuple[float, ...] = ()
+    lowest: _Number
+    highest: _Number
+    mean: _Number
+    deviation: Annotated[float, Field(gt=0, le=1e15)]
+    codes: Annotated[tuple[_Number, ...], Field(max_length=1000)] = ()
     empty: Literal["refused", "mean", "flagged"] = "refused"
 
     @model_validator(mode="before")

@@ -8,9 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from pipeline.datasets.records import records_folder, shielded
+from pipeline.documents import read_yaml
 from pipeline.files import locked
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def _version(home: Path, dataset: str) -> str:
         if not pointer.exists() or repository.status(targets=[str(pointer)]):
             repository.add(str(records))
             _commit(repository, [pointer, pointer.with_name(".gitignore")], f"Record a version of {dataset}")
-        return str(yaml.safe_load(pointer.read_text())["outs"][0]["md5"])
+        return str(read_yaml(pointer.read_bytes(), pointer.name)["outs"][0]["md5"])
 
 
 @contextmanager

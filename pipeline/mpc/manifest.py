@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipeline.documents import first_problem
 from pipeline.domain import HospitalName, NodeName, Sha256, sha256_text
 from pipeline.errors import EvidenceRejected
 
@@ -47,8 +48,7 @@ class Manifest:
         try:
             read = _Body.model_validate(dict(body))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise EvidenceRejected(f"manifest: {'.'.join(map(str, first['loc']))}: want: {first['msg']}") from error
+            raise EvidenceRejected(f"manifest: {first_problem(error)}") from error
         if set(read.envelopes) != set(nodes) or len(read.components) != len(nodes):
             raise EvidenceRejected(
                 f"manifest of {read.hospital}: got {len(read.components)} components and envelopes for "

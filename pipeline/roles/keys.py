@@ -17,6 +17,7 @@ from pipeline import identity
 from pipeline.chain.ledger import HospitalStatus, Ledger, StudyState, study_id
 from pipeline.chain.outbox import Outbox
 from pipeline.consortium import Consortium
+from pipeline.documents import first_problem
 from pipeline.domain import Address, HospitalKey, HospitalName, NodeKey, NodeName, RoundStatus
 from pipeline.errors import EvidenceRejected, Misconfigured, Refused
 from pipeline.evidence import signing
@@ -42,9 +43,7 @@ class _File(BaseModel):
         try:
             return cls.model_validate(read_json(data))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "file"
-            raise EvidenceRejected(f"{where}: {first['msg']}; want a file of `wardround key`") from error
+            raise EvidenceRejected(f"{first_problem(error)}; want a file of `wardround key`") from error
 
 
 class Request(_File):

@@ -13,15 +13,14 @@ from typing import Any
 import yaml
 
 from pipeline.consortium import Consortium
+from pipeline.documents import PLAIN, read_fields
 from pipeline.domain import Sha256
 from pipeline.errors import InvalidStudy, Misconfigured, Refused
 from pipeline.settings import Settings
 from pipeline.study import Study
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{1,31}")
-_LONGEST_OVERRIDE, _DEEPEST = 16_384, 20
-_OPENING = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken, yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)
-_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
+_LONGEST_OVERRIDE = 16_384
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def propose(base: str, name: str, override: str, settings: Settings) -> Proposal
     changes = _mapping(override)
     if "name" in changes:
         raise InvalidStudy(file, "name", changes["name"], "no such line: the name is asked for apart")
-    content = _merged({key: value for key, value in yaml.safe_load(source.read_text()).items() if key != "name"}, changes)
+    content = _merged({key: value for key, value in read_fields(source.read_bytes(), base).items() if key != "name"}, changes)
     text = f"# Proposed as an experiment on study {base}.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     after = _loaded(file, text)
     diff = _diff(before, after)
@@ -78,26 +77,10 @@ def _mapping(text: str) -> Mapping[str, Any]:
     if len(text) > _LONGEST_OVERRIDE:
         raise InvalidStudy("the proposal", "fields", f"{len(text)} characters", f"at most {_LONGEST_OVERRIDE}")
     try:
-        _check_form(text)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidStudy("the proposal", "fields", str(error).partition("\n")[0], "YAML") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise InvalidStudy(
-            "the proposal", "fields", type(content).__name__, "fields of a study as in its file, such as `training: {steps: 8}`"
-        )
-    return content
-
-
-def _check_form(text: str) -> None:
-    """Refuse what a few lines of YAML can make long work of: aliases stand for gigabytes, depth costs its square."""
-    depth = 0
-    for token in yaml.scan(text):
-        if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
-            raise InvalidStudy("the proposal", "fields", "an anchor or alias", "YAML without them")
-        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-        if depth > _DEEPEST:
-            raise InvalidStudy("the proposal", "fields", f"more than {_DEEPEST} levels", f"YAML nested at most {_DEEPEST} levels deep")
+        return read_fields(text, "the proposal", raising=InvalidStudy)
+    except InvalidStudy as error:
+        wanted = f"fields of a study as in its file, such as `training: {{steps: 8}}`, in {PLAIN}"
+        raise InvalidStudy("the proposal", "fields", error.got, wanted) from error
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from pipeline.datasets import Samples
-from pipeline.errors import Misconfigured
+from pipeline.documents import read_fields
+from pipeline.errors import Misconfigured, shown
 from pipeline.models import Vector
 
 
@@ -66,12 +66,12 @@ An update beyond the budget fails the encrypted size check alone; `label_flip_wi
 """
 
 
-def behaviour(name: str | None) -> Behaviour:
+def behaviour(name: object) -> Behaviour:
     """The behaviour of that name, honest for None; raises Misconfigured naming those that there are."""
     if name is None:
         return HONEST
-    if name not in BEHAVIOURS:
-        raise Misconfigured(f"misbehaviour: got {name!r}, want one of {', '.join(BEHAVIOURS)}")
+    if not isinstance(name, str) or name not in BEHAVIOURS:
+        raise Misconfigured(f"misbehaviour: got {shown(name)}, want one of {', '.join(BEHAVIOURS)}")
     return BEHAVIOURS[name]
 
 
@@ -80,10 +80,4 @@ def configured(home: Path) -> Behaviour:
     path = home / "hospital.yaml"
     if not path.exists():
         return HONEST
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise Misconfigured(f"{path}: got no YAML, want fields such as `misbehaviour: honest`") from error
-    if not isinstance(content, dict):
-        raise Misconfigured(f"{path}: got {type(content).__name__}, want a mapping of fields")
-    return behaviour(content.get("misbehaviour"))
+    return behaviour(read_fields(path.read_bytes(), str(path)).get("misbehaviour"))

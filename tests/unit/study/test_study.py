@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
         ({"rule__strikes": 6}, "rule.strikes", "6", "at most strike_window (5)"),
         ({"data_contract__min_per_class": 0}, "data_contract.min_per_class", "0", "greater than or equal to 1"),
         ({"partition__per_class": -1}, "partition.per_class", "-1", "greater than or equal to 0"),
-        ({"partition__alpha": 0}, "partition.alpha", "0", "greater than 0"),
+        ({"partition__alpha": 0}, "partition.alpha", "0", "greater than or equal to 0.001"),
         ({"partition__by": "site"}, "partition", "'alpha'", "alpha and per_class go with `by: class`"),
         ({"partition": {"by": "site"}}, "partition.by", "aster", "hospitals named as the data set's sites: none"),
         ({"dataset": "heart_disease", "partition": {"by": "site"}}, "partition.by", "elm", "cleveland, hungary, switzerland, long-beach"),
@@ -97,6 +98,14 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
         ({"hospitals": ["aster", "birch", "aster"]}, "hospitals", "'birch'", "every name once"),
         ({"min_accepted": 2}, "min_accepted", "2", "at least 3 and a majority of 5 hospitals"),
         ({"min_accepted": 6}, "min_accepted", "6", "no more than there are"),
+        ({"training__steps": 100_000_000_000}, "training.steps", "100000000000", "less than or equal to 100000"),
+        ({"deadlines__commit_seconds": 99999999999999}, "deadlines.commit_seconds", "99999999999999", "less than or equal to 604800"),
+        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 10**30}}]}, "model.1.Linear.out_features", "10000", "less than or equal"),
+        ({"schedule": "0 3 * * 0 * *"}, "schedule", "'0 3 * * 0 * *'", "five fields of cron, such as 0 3 * * 0, or @daily: got 7 fields"),
+        ({"schedule": "60 3 * * *"}, "schedule", "'60 3 * * *'", "out of range"),
+        ({"schedule": "0 3 30 2 *"}, "schedule", "'0 3 30 2 *'", "failed to find next date"),
+        ({"schedule": "sometimes"}, "schedule", "'sometimes'", "five fields of cron"),
+        ({"title": "a" * 10_000}, "title", "'aaa", "at most 200 characters"),
         ({"seed": -1}, "seed", "-1", "greater than or equal to 0"),
         ({"target_accuracy": 85}, "target_accuracy", "85", "less than or equal to 1"),
         ({"colour": "blue"}, "colour", "'blue'", "Extra inputs are not permitted"),
@@ -117,12 +126,35 @@ def test_a_wrong_field_is_refused_with_its_name_its_value_and_what_is_allowed(
     assert "\n" not in message
 
 
-@pytest.mark.parametrize(("content", "got"), [("model: [1", "while parsing"), ("- a list", "list"), ("", "NoneType")])
+@pytest.mark.parametrize(("content", "got"), [("model: [1", "plain YAML"), ("- a list", "list"), ("", "nothing")])
 def test_a_file_that_is_no_mapping_is_refused(content: str, got: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(content)
     with pytest.raises(InvalidStudy, match=got):
         Study.load(file)
+
+
+def bounds(schema: Any, where: str = "") -> Iterator[tuple[str, bool]]:
+    """Every number of a study's schema, and whether it has a bound on both sides."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from bounds(item, where)
+    if isinstance(schema, dict):
+        if schema.get("type") in ("integer", "number"):
+            yield where, {"maximum", "exclusiveMaximum"} & schema.keys() != set()
+        for key, item in schema.items():
+            yield from bounds(item, f"{where}.{key}")
+
+
+def test_every_number_of_a_study_is_bounded() -> None:
+    found = dict(bounds(Study.model_json_schema()))
+    assert len(found) > 30
+    assert [field for field, bounded in found.items() if not bounded] == []
+
+
+@pytest.mark.parametrize("schedule", ["0 3 * * 0", "@daily", "*/20 8-18 * * mon-fri"])
+def test_a_schedule_that_the_scheduler_reads_is_taken(schedule: str, tmp_path: Path) -> None:
+    assert Study.load(changed(tmp_path, schedule=schedule)).schedule == schedule
 
 
 def test_a_large_model_is_taken_in_the_mode_that_says_so_and_no_samples_are_shared(tmp_path: Path) -> None:
