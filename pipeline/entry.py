@@ -7,8 +7,10 @@ import signal
 
 def main() -> None:
     """Load the command, and run it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    wanted = signal.getsignal(signal.SIGINT)
+    if wanted is signal.default_int_handler:  # not where the parent asked that interrupts be ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing has begun, so the process may just end
     from pipeline.cli import app
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, wanted)
     app()

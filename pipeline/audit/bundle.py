@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -22,10 +24,19 @@ from pipeline.audit.checks import CHECKS, CheckStep
 from pipeline.audit.ports import Ledger
 from pipeline.audit.record import RoundRecord
 from pipeline.domain import HospitalName, RoundId, Sha256
-from pipeline.errors import EvidenceRejected, ObjectMissing
+from pipeline.errors import EvidenceRejected, ObjectMissing, shown
 from pipeline.evidence import canonical, merkle
 
-_LARGEST_FILE, _LARGEST_BUNDLE = 64 << 20, 1 << 30
+LARGEST_BUNDLE = 1 << 30
+"""Bytes, packed or not."""
+
+_LARGEST_FILE = 64 << 20
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(EOFError, OSError, RuntimeError, NotImplementedError, ValueError, OverflowError),
+)
+"""What Python's reader of zip files raises on damaged ones."""
 _TIME = (1980, 1, 1, 0, 0, 0)
 _PROOFS = "proofs/"
 
@@ -62,16 +73,13 @@ class Bundle:
     """The files of a bundle, in memory; answers what an audit asks of a store."""
 
     def __init__(self, data: bytes) -> None:
+        """Unpack `data`; raises EvidenceRejected when it is no whole zip file of ours, before it takes more memory than it may."""
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 entries = archive.infolist()
-                total = sum(entry.file_size for entry in entries)
-                if total > _LARGEST_BUNDLE or any(entry.file_size > _LARGEST_FILE for entry in entries):
-                    raise EvidenceRejected(f"got a bundle that unpacks to {total} bytes, want at most {_LARGEST_BUNDLE}")
-                if len({entry.filename for entry in entries}) != len(entries):
-                    raise EvidenceRejected("got a bundle in which a file stands twice")
+                _check_entries(entries)
                 self._files = {entry.filename: archive.read(entry) for entry in entries}
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+        except _UNREADABLE as error:
             raise EvidenceRejected(f"got {len(data)} bytes that are no whole zip file ({error}); ask for the bundle again") from error
 
     def get(self, bucket: str, key: str, sha256: Sha256) -> bytes:
@@ -116,6 +124,20 @@ class Bundle:
         for name in sorted(self._files):
             if name.startswith(_PROOFS):
                 yield HospitalName(PurePosixPath(name).stem), self.json(name)
+
+
+def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Raise EvidenceRejected unless the files that an archive announces are as `pack` writes them."""
+    for entry in entries:
+        if entry.compress_type not in _METHODS:
+            raise EvidenceRejected(f"{shown(entry.filename)}: got compression method {entry.compress_type}, want deflate or none")
+        if entry.file_size > _LARGEST_FILE:
+            raise EvidenceRejected(f"{shown(entry.filename)}: got a file of {entry.file_size} bytes, want at most {_LARGEST_FILE}")
+    total = sum(entry.file_size for entry in entries)
+    if total > LARGEST_BUNDLE:
+        raise EvidenceRejected(f"got a bundle that unpacks to {total} bytes, want at most {LARGEST_BUNDLE}")
+    if len({entry.filename for entry in entries}) != len(entries):
+        raise EvidenceRejected("got a bundle in which a file stands twice")
 
 
 def verify(round_id: RoundId, bundle: Bundle, ledger: Ledger, model: bytes | None) -> AuditReport:

@@ -11,6 +11,7 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import (
     BadFunctionCallOutput,
     ContractLogicError,
+    MismatchedABI,
     Web3Exception,
     Web3RPCError,
 )
@@ -69,6 +70,8 @@ def border(what: str) -> Iterator[None]:
         raise Misconfigured(
             f"{what}: got no answer of the ledger's contract; check the contract's address in the consortium file"
         ) from error
+    except MismatchedABI as error:
+        raise EvidenceRejected(f"{what}: got a value that the ledger's contract does not take; its numbers have at most 64 bits") from error
     except Web3RPCError as error:
         raise Unavailable(f"{what}: the chain answered with an error: {error.message or error}; try again") from error
     except EvidenceRejected as error:

@@ -54,6 +54,6 @@ def app() -> None:
     """Entry point: a known error is one message on stderr and exit code 2, never a traceback."""
     try:
         commands()
-    except WardroundError as error:
+    except (WardroundError, OSError) as error:  # of the system's: no right to a file, no room on the disk
         sys.stderr.write(f"wardround: {error}\n")
         raise SystemExit(2) from None

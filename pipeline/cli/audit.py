@@ -21,7 +21,11 @@ from pipeline.domain import RoundId, RoundStatus, Verdict
 from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
 
-RoundNumber = Annotated[int, typer.Argument(metavar="ROUND", min=1, help="Number of the round on the ledger.")]
+_LAST_NUMBER = 2**64 - 1
+"""The ledger's numbers have 64 bits."""
+
+_NUMBER = typer.Argument(metavar="ROUND", min=1, max=_LAST_NUMBER, help="Number of the round on the ledger.")
+RoundNumber = Annotated[int, _NUMBER]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 STYLES = {Verdict.ACCEPTED: "green", Verdict.REJECTED: "red", Verdict.ABSENT: "yellow"}
@@ -61,7 +65,7 @@ def show(round_id: RoundNumber, json_: JsonOption = False) -> None:
 
 
 def audit(
-    round_id: Annotated[int | None, typer.Argument(metavar="ROUND", min=1, help="Number of the round on the ledger.")] = None,
+    round_id: Annotated[int | None, _NUMBER] = None,
     all_: Annotated[bool, typer.Option("--all", help="Audit every round of the ledger, statements read from each round's pack.")] = False,
     json_: JsonOption = False,
 ) -> None:

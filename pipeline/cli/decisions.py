@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.audit import RoundNumber
+from pipeline.cli.files import read_file, write_file
 from pipeline.cli.studies import Actor, StudyName
 from pipeline.domain import HospitalName, NodeName, RoundId
 from pipeline.errors import EvidenceRejected
-from pipeline.evidence.canonical import read_object
-from pipeline.files import write_atomic
+from pipeline.evidence.canonical import LARGEST_JSON, read_object
 from pipeline.roles import decisions
 
 release = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Release a hospital from quarantine, by a majority.")
@@ -20,9 +21,7 @@ release = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help
 Hospital = Annotated[str, typer.Argument(metavar="HOSPITAL", help="The hospital in quarantine.")]
 
 
-def commit_directly(
-    study: StudyName, round_id: Annotated[int, typer.Argument(metavar="ROUND", min=1, help="Number of the open round.")], name: Actor
-) -> None:
+def commit_directly(study: StudyName, round_id: RoundNumber, name: Actor) -> None:
     """Put a hospital's manifest on the ledger itself, when the service provider leaves it out."""
     manifest = decisions.commit_directly(study, RoundId(round_id), HospitalName(name))
     typer.echo(f"{name}: manifest {manifest} is on the ledger; no set without it can be committed in round {round_id}")
@@ -33,7 +32,7 @@ def sign(
     study: StudyName, hospital: Hospital, name: Actor, out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")]
 ) -> None:
     """Sign a release as the owner of a node, into a file to hand on."""
-    write_atomic(out, json.dumps(decisions.sign_release(study, HospitalName(hospital), NodeName(name)), indent=1).encode())
+    write_file(out, json.dumps(decisions.sign_release(study, HospitalName(hospital), NodeName(name)), indent=1).encode())
     typer.echo(f"{out}: {name} releases {hospital} in study {study}; `wardround release send` takes a majority's files")
 
 
@@ -43,7 +42,7 @@ def send(files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=T
     signed = []
     for file in files:
         try:
-            signed.append(read_object(file.read_bytes()))
+            signed.append(read_object(read_file(file, LARGEST_JSON)))
         except EvidenceRejected as error:
             raise EvidenceRejected(f"{file}: {error}; want what `wardround release sign` wrote") from error
     typer.echo(f"{decisions.send_release(signed)} takes part again from the next round on")

@@ -7,10 +7,11 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from pipeline.cli.files import read_file, write_file
 from pipeline.cli.studies import Actor
 from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import EvidenceRejected
-from pipeline.files import write_atomic
+from pipeline.evidence.canonical import LARGEST_JSON
 from pipeline.roles import keys
 from pipeline.roles.keys import Request, Signatures, Succession
 
@@ -31,7 +32,7 @@ def rotate(name: Actor) -> None:
 def request(name: Actor, out: Out) -> None:
     """Make a node's next key and write a request for the other owners to sign."""
     asked = keys.request_node_key(NodeName(name))
-    write_atomic(out, asked.model_dump_json(indent=1).encode())
+    write_file(out, asked.model_dump_json(indent=1).encode())
     typer.echo(f"{out}: {name} asks for {asked.next} in the place of {asked.previous}; tell the other owners both by another way too")
 
 
@@ -41,7 +42,7 @@ def sign(
 ) -> None:
     """Sign another node's request as the owner of a node, into a file to hand back."""
     signed = keys.sign_node_key(_read(Request, file), NodeName(name))
-    write_atomic(out, signed.model_dump_json(indent=1).encode())
+    write_file(out, signed.model_dump_json(indent=1).encode())
     asked, studies = signed.request, ", ".join(signed.signatures)
     typer.echo(f"{out}: {name} agrees that {asked.node} moves from {asked.previous} to {asked.next} in {studies}")
 
@@ -59,6 +60,6 @@ def _say(done: Succession) -> None:
 
 def _read(form: type[_Form], file: Path) -> _Form:
     try:
-        return form.read(file.read_bytes())
+        return form.read(read_file(file, LARGEST_JSON))
     except EvidenceRejected as error:
         raise EvidenceRejected(f"{file}: {error}") from error

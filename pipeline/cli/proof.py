@@ -11,16 +11,17 @@ import typer
 from rich.console import Console
 
 from pipeline.audit import bundle
-from pipeline.audit.bundle import Bundle
+from pipeline.audit.bundle import LARGEST_BUNDLE, Bundle
 from pipeline.audit.case import Case
 from pipeline.chain.transcript import Transcript
 from pipeline.cli.audit import JsonOption, RoundNumber, print_audit
-from pipeline.documents import read_fields
+from pipeline.cli.files import read_file, write_file
+from pipeline.documents import LARGEST_YAML, read_fields
 from pipeline.domain import Address, RoundId
 from pipeline.errors import EvidenceRejected, Misconfigured
-from pipeline.files import write_atomic
 from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
+from pipeline.store.objects import MAX_BYTES
 
 _FEWEST_NODES = 3
 
@@ -31,7 +32,7 @@ def proof(round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o"
     """Write a finalised round's transactions, statements, Merkle proofs, record and report to one file."""
     evidence = Evidence.open(Settings.load())
     case = Case(RoundId(round_id), evidence.ledger, evidence.store)
-    write_atomic(out, bundle.pack(case, evidence.ledger.transcript(evidence.ledger.round(case.round))))
+    write_file(out, bundle.pack(case, evidence.ledger.transcript(evidence.ledger.round(case.round))))
     typer.echo(f"{out}: round {round_id}; check it anywhere with `wardround verify {out.name} --nodes FILE`")
 
 
@@ -42,14 +43,14 @@ def verify(
     json_: JsonOption = False,
 ) -> None:
     """Check a proof bundle with no network, trusting nobody but the nodes in FILE; exit code 1 naming the first thing that does not fit."""
-    held = Bundle(file.read_bytes())
+    held = Bundle(read_file(file, LARGEST_BUNDLE))
     known, ledger = _trusted(nodes)
     content = held.json("ledger.json")
     round_id = Transcript.read(content, ()).round_id
     transcript = Transcript.read(content, _in_order(held, round_id, known))
     if ledger is not None and ledger != (transcript.chain_id, transcript.contract):
         raise EvidenceRejected(f"{file}: got a round of chain {transcript.chain_id}, contract {transcript.contract}; want {ledger}")
-    found = bundle.verify(round_id, held, transcript, None if model is None else model.read_bytes())
+    found = bundle.verify(round_id, held, transcript, None if model is None else read_file(model, MAX_BYTES))
     if json_:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
@@ -62,7 +63,7 @@ def verify(
 
 def _trusted(path: Path) -> tuple[Mapping[str, str], tuple[int, str] | None]:
     """Addresses of nodes by name, and the ledger when the file names one."""
-    content = read_fields(path.read_bytes(), str(path))
+    content = read_fields(read_file(path, LARGEST_YAML), str(path))
     try:
         listed = content.get("nodes", content)
         found = {str(name): str(node["address"] if isinstance(node, dict) else node) for name, node in listed.items()}

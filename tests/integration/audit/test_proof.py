@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 import pytest_socket
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from pipeline import places
@@ -214,6 +217,35 @@ def test_deeply_nested_json_in_a_bundle_is_refused(packed: bytes, members: Path,
         files[f"{folder}/{sha256(deep)}.json"] = deep
 
     _refused(_changed(packed, change), members)
+
+
+@pytest.mark.usefixtures("_offline")
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_stands_in_a_bundles_files_nothing_leaves_but_a_finding(packed: bytes, members: Path, data: st.DataObject) -> None:
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        name = data.draw(st.sampled_from(archive.namelist()))
+    junk = data.draw(st.binary(max_size=80))
+    at, length = data.draw(st.integers(0, 3000)), data.draw(st.integers(0, 200))
+
+    def change(files: dict[str, bytes]) -> None:
+        before = files[name]
+        files[name] = before[: at % len(before)] + junk + before[at % len(before) + length :]
+
+    said = _verify(_changed(packed, change), members)
+    assert said.exception is None or isinstance(said.exception, WardroundError | SystemExit), said.exception
+
+
+@pytest.mark.usefixtures("_offline")
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_is_refused_in_a_sentence(packed: bytes, members: Path, method: int) -> None:
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive, zipfile.ZipFile(written, "w", method) as other:
+        for name in archive.namelist():
+            other.writestr(name, archive.read(name))
+    data = bytearray(written.getvalue())
+    data[60:100] = bytes(40)
+    assert re.search("no whole zip file|got compression method 14", _refused(bytes(data), members))
 
 
 def test_what_is_no_zip_file_is_refused() -> None:

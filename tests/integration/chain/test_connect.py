@@ -34,5 +34,11 @@ def test_a_round_that_was_never_opened_has_no_state(actors: Actors) -> None:
         actors.ledger.round(RoundId(10**9))
 
 
+@pytest.mark.parametrize("number", [2**64, 10**30, -1])
+def test_a_number_that_the_ledger_cannot_have_is_no_outage_of_the_chain(actors: Actors, number: int) -> None:
+    with pytest.raises(EvidenceRejected, match=f"rounds\\({number}\\): got a value that the ledger's contract does not take"):
+        actors.ledger.round(RoundId(number))
+
+
 def test_the_deployer_is_the_provider(actors: Actors) -> None:
     assert actors.ledger.provider() == actors.provider.address
