@@ -108,17 +108,18 @@ def environment(settings: Settings) -> Mapping[str, str]:
 def prepare(settings: Settings, logins: Iterable[User]) -> None:
     """Migrate the database and make the users, unless that is done for this version; about 15 s the first time."""
     logins = tuple(logins)
-    for user in logins:
-        if not password_file(settings, user.name).exists():
-            write_secret(password_file(settings, user.name), Secret.generate(18).token().encode())
+    fresh = {user.name for user in logins if not password_file(settings, user.name).exists()}
+    for name in fresh:
+        write_secret(password_file(settings, name), Secret.generate(18).token().encode())
     wanted = sha256(
         repr((version("apache-airflow"), version("apache-airflow-providers-fab"), DENIED, ADDED, RIGHTS, logins)).encode()
     ).hexdigest()
     home(settings).mkdir(exist_ok=True)
     stamp = home(settings) / "prepared"
-    if stamp.exists() and stamp.read_text() == wanted and (home(settings) / "airflow.db").exists():
+    if not fresh and stamp.exists() and stamp.read_text() == wanted and (home(settings) / "airflow.db").exists():
         return
-    accounts = [{**asdict(user), "password": Secret.read(password_file(settings, user.name)).text()} for user in logins]
+    passwords = {user.name: Secret.read(password_file(settings, user.name)).text() for user in logins}
+    accounts = [{**asdict(user), "password": passwords[user.name], "fresh": user.name in fresh} for user in logins]
     done = subprocess.run(
         [sys.executable, str(_TEMPLATES / "prepare_airflow.py")],
         input=json.dumps(accounts),

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured, Refused
 from pipeline.setup.accounts import Role, hospital_role, permissions
+from plugins.console.auth_manager import ConsoleFabAuthManager
 from plugins.console.people import Person, person
 
 
@@ -122,13 +123,14 @@ class Accounts:
             return bool(fab.check_password(_user(fab, number).username, password))
 
     def change_password(self, number: int, old: str, new: str) -> bool:
-        """Set a new password; False unless the old one is right."""
+        """Set a new password and end all of the account's sessions; False unless the old one is right."""
         with _fab() as fab:
             user = _user(fab, number)
             if not fab.check_password(user.username, old):
                 return False
             if not fab.reset_password(number, new):
                 raise Refused(f"account {number}: the new password could not be stored; try again")
+            _manager().end_sessions(number)
             return True
 
     def _set_active(self, number: int, wanted: State, *, active: bool) -> None:
@@ -136,6 +138,8 @@ class Accounts:
             user = _user(fab, number)
             if (found := _account(user).state) is not wanted:
                 raise Refused(f"account {number}: got one that is {found}, want one that is {wanted}")
+            # Before either change: tokens of before a suspension are none of the readmitted account's.
+            _manager().end_sessions(number)
             user.active = active
             _save(fab, user)
 
@@ -143,18 +147,25 @@ class Accounts:
 @contextmanager
 def _fab() -> Iterator[Any]:
     """FAB's security manager with its Flask application around it; its database session ends with the block."""
-    try:
-        manager = get_auth_manager()
-    except RuntimeError:  # there is none: the console runs without Airflow's API server around it
-        manager = None
-    flask = getattr(manager, "flask_app", None)
-    if flask is None:
-        raise Misconfigured("Airflow's auth manager: got none with accounts, want FabAuthManager; `wardround up` configures it")
-    with flask.app_context():
+    manager = _manager()
+    with manager.flask_app.app_context():
         try:
             yield manager.security_manager
         finally:
             airflow_settings.Session.remove()
+
+
+def _manager() -> Any:
+    """The auth manager; raises Misconfigured unless it is the console's."""
+    try:
+        manager = get_auth_manager()
+    except RuntimeError:  # there is none: the console runs without Airflow's API server around it
+        manager = None
+    if not isinstance(manager, ConsoleFabAuthManager) or manager.flask_app is None:
+        raise Misconfigured(
+            "Airflow's auth manager: got none with accounts, want plugins.console.auth_manager; `wardround up` configures it"
+        )
+    return manager
 
 
 def _user(fab: Any, number: int) -> Any:

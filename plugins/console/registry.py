@@ -1,4 +1,4 @@
-"""The console's own small database: what people said of themselves at registration, and the log of all that was done."""
+"""The console's own small database: what people said at registration, how often sessions were ended, and the log of all that was done."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, delete, event, func, insert, select, text, update
+from sqlalchemy.dialects.sqlite import insert as insert_or_update
 
 from pipeline.domain import Address, HospitalName
 
@@ -23,6 +24,12 @@ _registrations = Table(
     Column("address", String, nullable=False),
     Column("postal", String, nullable=False),
     Column("at", Integer, nullable=False),
+)
+_sessions = Table(
+    "sessions",
+    _TABLES,
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("ended", Integer, nullable=False),
 )
 _actions = Table(
     "actions",
@@ -105,6 +112,19 @@ class Registry:
         mine = (_registrations.c.account == account) & (_registrations.c.login == login)
         with self._engine.begin() as connection:
             connection.execute(update(_registrations).where(mine).values(login=new_login, postal=postal))
+
+    # ---------------------------------------------------------------- sessions
+
+    def sessions_ended(self, account: int) -> int:
+        """How many times all of an account's sessions were ended at once."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(_sessions.c.ended).where(_sessions.c.account == account)).scalar_one_or_none() or 0
+
+    def end_sessions(self, account: int) -> None:
+        """Count up, so that no token given out before is one of the account's any longer."""
+        counted = insert_or_update(_sessions).values(account=account, ended=1)
+        with self._engine.begin() as connection:
+            connection.execute(counted.on_conflict_do_update(index_elements=["account"], set_={"ended": _sessions.c.ended + 1}))
 
     # ----------------------------------------------------------------- the log
 

@@ -10,7 +10,11 @@ import pytest
 from pipeline.domain import HospitalName
 from pipeline.installation import Installation
 from pipeline.roles import enrolment
+from pipeline.secret import Secret
+from pipeline.setup import airflow
 from tests.support.site import Site
+
+from .conftest import HOSPITALS
 
 pytestmark = pytest.mark.airflow
 
@@ -69,6 +73,28 @@ def test_a_person_comes_in_through_airflows_own_login_and_goes_when_suspended(si
     assert site.airflow.post(f"/wardround/people/{number}/suspend", data={"csrf_token": _token(page)}).status_code == 303
     assert person.get("/wardround/profile").status_code == 303
     assert person.get("/api/v2/dags").status_code == 403
+    assert site.airflow.post(f"/wardround/people/{number}/readmit", data={"csrf_token": _token(page)}).status_code == 303
+    assert person.get("/wardround/profile").status_code == 303, "the token of before stays dead"
+    assert person.get("/api/v2/dags").status_code == 403
+    assert visitor.post("/auth/token", json=login).status_code == 201
+
+
+def test_a_password_that_its_person_changed_outlives_the_set_up_of_another_hospital(site: Site) -> None:
+    person = site.airflow_as("hospital-elm")
+    old = Secret.read(airflow.password_file(site.settings, "hospital-elm")).text()
+    page = person.get("/wardround/profile").text
+    form = {"old": old, "password": PASSWORD, "password_again": PASSWORD, "csrf_token": _token(page)}
+    assert person.post("/wardround/profile/password", data=form).status_code == 303
+    airflow.prepare(site.settings, airflow.users([*HOSPITALS, "yarrow"]))
+    answers = {
+        login: site.airflow.post("/auth/token", json={"username": login, "password": password}).status_code
+        for login, password in (
+            ("hospital-elm", PASSWORD),
+            ("hospital-yarrow", Secret.read(airflow.password_file(site.settings, "hospital-yarrow")).text()),
+        )
+    }
+    assert answers == {"hospital-elm": 201, "hospital-yarrow": 201}
+    assert site.airflow.post("/auth/token", json={"username": "hospital-elm", "password": old}).status_code == 401
 
 
 def _token(page: str) -> str:

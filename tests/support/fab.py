@@ -8,10 +8,10 @@ from pathlib import Path
 
 from airflow import settings as airflow_settings
 from airflow.api_fastapi import app as airflow_api
+from airflow.api_fastapi.core_api.routes.public.auth import auth_router
 from airflow.configuration import conf
 from airflow.models.base import Base
 from airflow.models.revoked_token import RevokedToken
-from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
 from airflow.providers.fab.auth_manager.models import metadata
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -19,17 +19,21 @@ from starlette.testclient import TestClient
 from pipeline.settings import Settings
 from pipeline.setup.accounts import Role, hospital_role, permissions
 from plugins.console.app import MOUNT, create_app
+from plugins.console.auth_manager import ConsoleFabAuthManager
+from plugins.console.registry import Registry
 
 PASSWORD = "correct horse battery"
 
 
 class Portal:
-    """The API server's part that people meet: `/auth` of FAB and the console, each as Airflow mounts it."""
+    """The API server's part that people meet: login and logout, `/auth` of FAB and the console, each as Airflow mounts it."""
 
-    def __init__(self, settings: Settings, manager: FabAuthManager) -> None:
+    def __init__(self, settings: Settings, manager: ConsoleFabAuthManager) -> None:
         self.settings, self.manager = settings, manager
         self.console = create_app(settings)
         self.app = FastAPI()
+        self.app.state.auth_manager = manager
+        self.app.include_router(auth_router, prefix="/api/v2")
         self.app.mount("/auth", manager.get_fastapi_app())
         assert manager.flask_app is not None
         # FAB's own way to hash, at a cost that a test can pay many times.
@@ -68,14 +72,15 @@ def portal(folder: Path, settings: Settings) -> Iterator[Portal]:
     connection, manager_name = airflow_settings.SQL_ALCHEMY_CONN, conf.get("core", "auth_manager")
     airflow_settings.SQL_ALCHEMY_CONN = f"sqlite:///{folder / 'airflow.db'}"
     conf.set("database", "sql_alchemy_conn", airflow_settings.SQL_ALCHEMY_CONN)
-    conf.set("core", "auth_manager", f"{FabAuthManager.__module__}.{FabAuthManager.__name__}")
+    conf.set("core", "auth_manager", f"{ConsoleFabAuthManager.__module__}.{ConsoleFabAuthManager.__name__}")
     airflow_settings.configure_orm()
     metadata.create_all(airflow_settings.engine)
     Base.metadata.create_all(airflow_settings.engine, tables=[RevokedToken.__table__])
-    FabAuthManager.cache.clear()
+    ConsoleFabAuthManager.cache.clear()
     try:
         manager = airflow_api.create_auth_manager()
-        assert isinstance(manager, FabAuthManager)
+        assert isinstance(manager, ConsoleFabAuthManager)
+        manager.registry = Registry(settings.home / "console")
         made = Portal(settings, manager)
         made.add("provider", Role.PROVIDER, Role.PROVIDER)
         made.add("auditor", Role.AUDITOR, Role.AUDITOR)

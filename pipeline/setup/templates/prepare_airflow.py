@@ -1,7 +1,7 @@
 """Run in a process of its own, with AIRFLOW_HOME set: bring the database up to date and make the users that stdin lists.
 
-stdin: JSON [{"name", "role", "part", "password"}], `part` being whose job the account does; passwords stand in no argument and in no
-environment.
+stdin: JSON [{"name", "role", "part", "password", "fresh"}], `part` being whose job the account does; passwords stand in no argument and
+in no environment. An account that is there keeps its password, which its person may have changed, unless set-up made a fresh one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ with get_application_builder() as builder:
         if found:
             found.roles = [role]
             manager.update_user(found)
-            manager.reset_password(found.id, user["password"])
+            if user["fresh"]:
+                manager.reset_password(found.id, user["password"])
         elif not manager.add_user(
             user["name"], user["name"].title(), "Wardround", f"{user['name']}@wardround.invalid", role, user["password"],
         ):  # fmt: skip

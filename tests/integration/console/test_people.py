@@ -139,7 +139,8 @@ def test_a_suspended_persons_session_ends_at_once_and_the_hospital_stays(door: P
     assert door.log_in("suspended@aster.org") is None
     assert town.ledger.hospital(town.members.hospital(HospitalName("aster"))) is HospitalStatus.AUTHORISED
     assert post(provider, f"/wardround/people/{number}/readmit")[0] == 303
-    assert person.get("/wardround/profile").status_code == 200
+    assert person.get("/wardround/profile").headers["location"].startswith("/auth/login/"), "the old token stays dead"
+    assert logged_in(door, "suspended@aster.org").get("/wardround/profile").status_code == 200
     assert post(provider, f"/wardround/people/{number}/authorise")[0] == 409, "an account is bound to a hospital one time"
     own = account("provider").number
     assert post(provider, f"/wardround/people/{own}/suspend")[0] == 409, "nobody could readmit the provider"
@@ -254,6 +255,31 @@ def test_a_visitors_form_is_refused_without_its_own_cookie(door: Portal, town: S
     assert Accounts().find("visitor@aster.org") is None
 
 
+def in_browser(door: Portal, login: str) -> TestClient:
+    """Somebody's browser after Airflow's own login page: with the cookie of FAB's session, and that of a token."""
+    client = door.client()
+    page = client.get("/auth/login/").text
+    answer = client.post("/auth/login/", data={"username": login, "password": PASSWORD, "csrf_token": _token(page)})
+    assert answer.status_code == 302
+    assert {"session", "_token"} <= set(client.cookies)
+    return client
+
+
+def test_a_logout_ends_the_session_also_for_whoever_copied_its_cookies(door: Portal, town: Site) -> None:
+    member(door, town, "leaves@aster.org")
+    person, thief = in_browser(door, "leaves@aster.org"), door.client()
+    thief.cookies.update(dict(person.cookies))
+    assert thief.get("/wardround/profile").status_code == 200
+    assert person.get("/api/v2/auth/logout").status_code == 307
+    assert thief.get("/wardround/profile").headers["location"].startswith("/auth/login/")
+    again = thief.get("/auth/login/")
+    assert again.status_code == 200, "the login page asks for a password"
+    assert "_token" not in again.headers.get("set-cookie", "")
+    anew = in_browser(door, "leaves@aster.org")
+    assert thief.get("/api/v2/auth/logout").status_code == 307
+    assert anew.get("/wardround/profile").status_code == 200, "an ended session ends no later one"
+
+
 def test_a_person_changes_their_own_data_and_password(door: Portal, town: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     client = member(door, town, "moves@aster.org")
     assert send(door, filled(town, "stays@aster.org", "aster"))[0] == 303
@@ -268,6 +294,7 @@ def test_a_person_changes_their_own_data_and_password(door: Portal, town: Site, 
     assert post(client, "/wardround/profile/password", old=PASSWORD, password="short", password_again="short")[0] == 422
     assert post(client, "/wardround/profile/password", old=PASSWORD, **new) == (303, "/wardround/profile?done=password")
     assert door.log_in("moved@aster.org") is None
+    assert client.get("/wardround/profile").headers["location"].startswith("/auth/login/"), "whoever knew the old one is out"
     moved = logged_in(door, "moved@aster.org", "another passphrase")
     assert "2 Ward Lane" in moved.get("/wardround/profile").text
     door.console.state.limits = limiting.Limits()
