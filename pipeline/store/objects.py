@@ -1,12 +1,20 @@
-"""Write-once objects: the key is the digest, the first write wins, and every read is hashed again."""
+"""Write-once objects: the key is the digest, so that every version with those bytes is the object, and every read is hashed again.
+
+What the store answers is sorted: other bytes (EvidenceRejected), nothing (ObjectMissing), no right (Refused), a wrong clock or access key
+(Misconfigured), no answer (Unavailable). An object that it does not give out while it answers else is missing: others may hold its bytes.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import logging
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import PurePosixPath
 from threading import Lock
@@ -15,6 +23,7 @@ from typing import Any, BinaryIO
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from urllib3.exceptions import HTTPError
 
 from pipeline.domain import ObjectRef, Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured, ObjectMissing, Refused, Unavailable
@@ -25,7 +34,9 @@ MAX_BYTES = 256 * 2**20
 """Largest object that is read unless the caller says otherwise; a sealed vector of the largest model fits."""
 
 _CHUNK = 1 << 20
-_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"}
+_TRANSFERS = 3
+_LOG = logging.getLogger(__name__)
+_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchObject", "404", "MethodNotAllowed", "405"}
 
 _ONE_AT_A_TIME = Lock()
@@ -75,36 +86,34 @@ class Store:
             )
 
     def put_once(self, bucket: str, key: str, data: bytes) -> ObjectRef:
-        """Write `data` under `key` (which ends in its SHA-256) unless it is there already; raises EvidenceRejected when other bytes are."""
+        """Write `data` under `key` (which ends in its SHA-256) unless it is there already; what others wrote there first takes no place."""
         digest = sha256_of(data)
         if key_digest(key) != digest:
             raise EvidenceRejected(f"{bucket}/{key}: got data with SHA-256 {digest}, want a key that ends in it")
         try:
-            with self._border(bucket, key):
-                answer = self._client.put_object(
-                    Bucket=bucket,
-                    Key=key,
-                    Body=data,
-                    IfNoneMatch="*",
-                    ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),
-                )
+            version = self._put(bucket, key, data, digest, IfNoneMatch="*")
         except _AlreadyThere:
-            return self._existing(bucket, key, digest, len(data))
-        return ObjectRef(bucket, key, answer.get("VersionId", "null"), digest, len(data))
+            try:
+                _, version = self._read(bucket, key, digest, None, io.BytesIO(), len(data))
+            except EvidenceRejected:
+                version = self._put(bucket, key, data, digest)
+        return ObjectRef(bucket, key, version, digest, len(data))
+
+    def _put(self, bucket: str, key: str, data: bytes, digest: Sha256, **condition: str) -> str:
+        checksum = base64.b64encode(bytes.fromhex(digest)).decode()
+        with self._border(bucket, key):
+            answer = self._client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum, **condition)
+        return str(answer.get("VersionId", "null"))
 
     def get(self, bucket: str, key: str, sha256: Sha256, *, version_id: str | None = None, max_bytes: int = MAX_BYTES) -> bytes:
-        """Read the current (or the named) version; raises EvidenceRejected naming an object that does not fit, ObjectMissing."""
-        return self._read(bucket, key, sha256, version_id, max_bytes)[0]
+        """Read the version that fits, or the named one; raises EvidenceRejected naming an object that does not fit, ObjectMissing."""
+        file = io.BytesIO()
+        self._read(bucket, key, sha256, version_id, file, max_bytes)
+        return file.getvalue()
 
     def save(self, bucket: str, key: str, sha256: Sha256, file: BinaryIO, *, max_bytes: int) -> int:
-        """Append the current version to `file`, never all of it in memory; its size; raises as `get` does, and then it means nothing."""
-        name, digest, size = f"{bucket}/{key}", hashlib.sha256(), 0
-        with self._opened(bucket, key, sha256, None, max_bytes) as (body, version):
-            while chunk := body.read(_CHUNK):
-                digest.update(chunk)
-                size += file.write(chunk)
-        _fits(name, version, digest.hexdigest(), sha256)
-        return size
+        """Append the version that fits to `file`, never all of it in memory; its size; raises as `get` does."""
+        return self._read(bucket, key, sha256, None, file, max_bytes)[0]
 
     def read(self, ref: ObjectRef, *, max_bytes: int = MAX_BYTES) -> bytes:
         """Read the very version that `ref` names, with the checks of `get`."""
@@ -114,8 +123,12 @@ class Store:
         return data
 
     def list(self, bucket: str, prefix: str) -> tuple[ObjectInfo, ...]:
-        """Current versions under `prefix`, in the order of their keys."""
-        return tuple(item for item in self._versions(bucket, prefix) if item.latest and not item.deleted)
+        """Every key under `prefix` by its newest version with bytes, in their order; a delete marker takes nothing away."""
+        newest: dict[str, ObjectInfo] = {}
+        for item in self._versions(bucket, prefix):
+            if not item.deleted:
+                newest.setdefault(item.key, item)
+        return tuple(newest.values())
 
     def versions(self, bucket: str, key: str) -> tuple[ObjectInfo, ...]:
         """Every version and delete marker of `key`, newest first; more than one means that somebody wrote over it."""
@@ -131,30 +144,63 @@ class Store:
             pages = self._client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
             return tuple(item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ()))
 
-    def _existing(self, bucket: str, key: str, digest: Sha256, size: int) -> ObjectRef:
-        _, version = self._read(bucket, key, digest, None, size)
-        return ObjectRef(bucket, key, version, digest, size)
-
-    def _read(self, bucket: str, key: str, digest: Sha256, version_id: str | None, max_bytes: int) -> tuple[bytes, str]:
-        with self._opened(bucket, key, digest, version_id, max_bytes) as (body, version):
-            data = body.read(max_bytes + 1)
-        _fits(f"{bucket}/{key}", version, sha256_of(data), digest)
-        return data, version
-
-    @contextmanager
-    def _opened(self, bucket: str, key: str, digest: Sha256, version_id: str | None, max_bytes: int) -> Iterator[tuple[Any, str]]:
-        """The body and version of an object of at most `max_bytes`."""
+    def _read(self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int) -> tuple[int, str]:
+        """Append an object to `file`; its size and version. Looks past versions that others wrote over it, and past damaged ones."""
         name = f"{bucket}/{key}"
         if key_digest(key) != digest:
             raise EvidenceRejected(f"{name}: got a key that does not end in the wanted SHA-256 {digest}")
+        try:
+            return self._version(bucket, key, digest, version_id, file, max_bytes)
+        except (EvidenceRejected, _Busy) as error:
+            trouble = error
+        # The store answers this listing: what it does not give out is this object, not everything.
+        versions = self.versions(bucket, key)
+        for other in versions if version_id is None else ():
+            if not other.latest and not other.deleted and other.size <= max_bytes:
+                with suppress(EvidenceRejected, _Busy):
+                    found = self._version(bucket, key, digest, other.version_id, file, max_bytes)
+                    _LOG.warning("%s: read version %s of %s, since the newest does not fit", name, other.version_id, len(versions))
+                    return found
+        if isinstance(trouble, _Busy):
+            raise ObjectMissing(f"{trouble}, but lists it or its neighbours: it is damaged on the store's disk") from trouble
+        raise trouble
+
+    def _version(self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int) -> tuple[int, str]:
+        """Append one version to `file`, or leave that as it was; a transfer that breaks off is begun again a few times."""
+        start = file.tell()
+        for attempt in range(1, _TRANSFERS + 1):
+            try:
+                return self._transfer(bucket, key, digest, version_id, file, max_bytes)
+            except (EvidenceRejected, _Busy) as error:
+                file.seek(start)
+                file.truncate()
+                if not isinstance(error, _BrokenOff) or attempt == _TRANSFERS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _transfer(self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int) -> tuple[int, str]:
+        name, hashed, size = f"{bucket}/{key}", hashlib.sha256(), 0
         with self._border(bucket, key):
             chosen = {"VersionId": version_id} if version_id is not None else {}
             answer = self._client.get_object(Bucket=bucket, Key=key, **chosen)
-            size = answer["ContentLength"]
-            with answer["Body"] as body:
-                if size > max_bytes:
-                    raise EvidenceRejected(f"{name}: got {size} bytes, want at most {max_bytes}")
-                yield body, answer.get("VersionId", "null")
+        version, length = answer.get("VersionId", "null"), answer["ContentLength"]
+        with answer["Body"] as body:
+            if length > max_bytes:
+                raise EvidenceRejected(f"{name}: got {length} bytes, want at most {max_bytes}")
+            try:
+                while chunk := body.read(_CHUNK):
+                    hashed.update(chunk)
+                    size += file.write(chunk)
+            except (BotoCoreError, HTTPClientError, HTTPError) as error:
+                raise _BrokenOff(f"{name}: the store broke off after {size} of {length} bytes") from error
+        if size < length:
+            raise _BrokenOff(f"{name}: the store broke off after {size} of {length} bytes")
+        found = hashed.hexdigest()
+        if found != digest:
+            raise EvidenceRejected(
+                f"{name} (version {version}): got bytes with SHA-256 {found}, want {digest}; somebody changed the object"
+            )
+        return size, version
 
     def _versions(self, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
         with self._border(bucket, prefix):
@@ -180,12 +226,16 @@ class Store:
                 raise ObjectMissing(f"{name}: got nothing from the store; it expired, was never written or is damaged on disk") from error
             if code == "AccessDenied":
                 raise Refused(f"{name}: the store's policy does not let {self._actor} do this ({error.operation_name})") from error
+            if code == "RequestTimeTooSkewed":
+                raise Misconfigured(f"{self.endpoint}: {_skew(error)}; set the clock that is wrong, by NTP") from error
             if code in _CREDENTIALS:
                 raise Misconfigured(
                     f"{self.endpoint}: got {code} for {self._actor}; run `wardround up` to renew the actors' access"
                 ) from error
             if code == "NoSuchBucket":
                 raise Misconfigured(f"{self.endpoint}: got no bucket {bucket}; run `wardround up` to create it") from error
+            if status >= 500 and error.operation_name == "GetObject":
+                raise _Busy(f"{name}: the store answered {code or status} to every try") from error
             raise Unavailable(f"{name}: the store answered {code or status} ({error.operation_name}); try again") from error
         except (BotoCoreError, HTTPClientError) as error:
             raise Unavailable(
@@ -197,9 +247,22 @@ class _AlreadyThere(EvidenceRejected):
     """The key holds an object already."""
 
 
-def _fits(name: str, version: str, found: str, wanted: Sha256) -> None:
-    if found != wanted:
-        raise EvidenceRejected(f"{name} (version {version}): got bytes with SHA-256 {found}, want {wanted}; somebody changed the object")
+class _Busy(Unavailable):
+    """The store did not give an object out, however often it was asked."""
+
+
+class _BrokenOff(_Busy):
+    """The store began to give an object out and stopped."""
+
+
+def _skew(error: ClientError) -> str:
+    """How far this machine's clock is from the store's, which dates its answers."""
+    date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        minutes = (time.time() - parsedate_to_datetime(str(date)).timestamp()) / 60
+    except ValueError:
+        return "the store's clock and this machine's are more than 15 minutes apart"
+    return f"this machine's clock is {abs(minutes):.0f} minutes {'ahead of' if minutes > 0 else 'behind'} the store's, want at most 15"
 
 
 def key_digest(key: str) -> str:

@@ -117,6 +117,27 @@ def test_a_component_that_a_node_signed_for_and_that_is_gone_ends_the_round_unde
         play.node("verify", round_id, NORTH)
 
 
+@pytest.mark.spu
+def test_an_envelope_that_is_damaged_on_the_stores_disk_is_lent_by_another_node(site: Site) -> None:
+    play = site.play("damaged", hospitals=list(HOSPITALS[:3]))
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    envelope = places.envelope(round_id, HOSPITALS[0], NORTH)
+    (digest,) = site.board().digests(envelope)
+    for file in (site.settings.home / "minio" / places.MAILBOX / envelope.key(digest)).rglob("*"):
+        if file.is_file():
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+            file.write_bytes(content)
+    play.verify(round_id)
+    play.aggregate(round_id)
+    play.end(round_id)
+
+    assert site.ledger.status(round_id) is RoundStatus.FINALISED
+    site.audits(round_id)
+
+
 def test_a_round_below_the_quorum_is_aborted_and_the_model_stays(site: Site, below_quorum: tuple[Play, RoundId]) -> None:
     play, round_id = below_quorum
     model = site.ledger.round(round_id).opened.previous_model

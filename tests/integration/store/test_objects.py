@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from botocore import auth
 from botocore.exceptions import ClientError
 
 from pipeline import ports
@@ -48,8 +51,10 @@ def test_an_object_is_read_into_a_file_with_the_same_checks(minio: StoreServer) 
     with pytest.raises(EvidenceRejected, match="want at most 12"):
         store.save(ref.bucket, ref.key, ref.sha256, io.BytesIO(), max_bytes=12)
     plant(store, ref, b"another text")
-    with pytest.raises(EvidenceRejected, match="somebody changed the object"):
-        store.save(ref.bucket, ref.key, ref.sha256, io.BytesIO(), max_bytes=13)
+    file.seek(0)
+    file.truncate()
+    assert store.save(ref.bucket, ref.key, ref.sha256, file, max_bytes=13) == 13
+    assert file.getvalue() == b"a long report"
 
 
 def test_a_second_put_of_the_same_is_the_first(minio: StoreServer) -> None:
@@ -63,32 +68,41 @@ def test_a_key_must_end_in_the_digest(minio: StoreServer) -> None:
         minio.as_root().put_once("reports", key_of(b"something else"), b"something")
 
 
-def test_other_bytes_under_the_key_are_not_taken_for_ours(minio: StoreServer) -> None:
+def test_other_bytes_that_came_first_take_no_place(minio: StoreServer) -> None:
     store = minio.as_root()
-    ref = ObjectRef("reports", key_of(b"wanted"), "", sha256(b"wanted"), 6)
-    plant(store, ref, b"junk!!")
-    with pytest.raises(EvidenceRejected, match=ref.key):
-        put(store, b"wanted")
+    planted = ObjectRef("reports", key_of(b"wanted"), "", sha256(b"wanted"), 6)
+    plant(store, planted, b"junk!!")
+    ref = put(store, b"wanted")
+    assert store.get(ref.bucket, ref.key, ref.sha256) == store.read(ref) == b"wanted"
+    assert put(store, b"wanted") == ref
+    assert len(store.versions("reports", ref.key)) == 2
 
 
-def test_a_newer_version_is_noticed_and_the_first_one_stays_readable(minio: StoreServer) -> None:
+def test_reading_looks_past_newer_versions_and_says_so(minio: StoreServer, caplog: pytest.LogCaptureFixture) -> None:
     store = minio.as_root()
     ref = put(store, b"the model that was voted for")
     plant(store, ref, b"the model that an operator prefers")
-    with pytest.raises(EvidenceRejected, match=f"reports/{ref.key}.*somebody changed"):
-        store.get(ref.bucket, ref.key, ref.sha256)
-    assert store.read(ref) == b"the model that was voted for"
-    assert [item.version_id == ref.version_id for item in store.versions(ref.bucket, ref.key)] == [False, True]
+    plant(store, ref, b"x" * 100_000)
+    assert store.get(ref.bucket, ref.key, ref.sha256) == store.read(ref) == b"the model that was voted for"
+    assert f"{ref.key}: read version {ref.version_id} of 3, since the newest does not fit" in caplog.text
+    assert [item.version_id == ref.version_id for item in store.versions(ref.bucket, ref.key)] == [False, False, True]
 
 
-def test_a_delete_marker_hides_the_object_but_not_its_version(minio: StoreServer) -> None:
+def test_other_bytes_alone_are_named(minio: StoreServer) -> None:
+    store = minio.as_root()
+    alone = ObjectRef("reports", key_of(b"never written"), "", sha256(b"never written"), 13)
+    plant(store, alone, b"written by another")
+    with pytest.raises(EvidenceRejected, match=f"reports/{alone.key}.*somebody changed"):
+        store.get(alone.bucket, alone.key, alone.sha256)
+
+
+def test_a_delete_marker_hides_nothing(minio: StoreServer) -> None:
     store = minio.as_root()
     ref = put(store, b"hidden by its operator")
     store._client.delete_object(Bucket=ref.bucket, Key=ref.key)
-    with pytest.raises(ObjectMissing, match=ref.key):
-        store.get(ref.bucket, ref.key, ref.sha256)
     assert [item.deleted for item in store.versions(ref.bucket, ref.key)] == [True, False]
-    assert store.read(ref) == b"hidden by its operator"
+    assert store.get(ref.bucket, ref.key, ref.sha256) == b"hidden by its operator"
+    assert ref.key in [item.key for item in store.list(ref.bucket, "rounds/1/report/")]
 
 
 def test_not_even_root_deletes_or_shortens_before_the_retention_ends(minio: StoreServer) -> None:
@@ -124,15 +138,38 @@ def test_listing_shows_current_versions_below_a_prefix_in_order(minio: StoreServ
     assert store.list("mailbox", "rounds/46/") == ()
 
 
-def test_a_byte_changed_on_disk_is_noticed_and_named(own_minio: StoreServer) -> None:
+@pytest.mark.parametrize(("size", "part"), [(9, "xl.meta"), (400_000, "xl.meta"), (400_000, "part."), (3_000_000, "part.")])
+def test_what_is_damaged_on_the_stores_disk_is_missing(own_minio: StoreServer, size: int, part: str) -> None:
     store = own_minio.as_root()
-    large, small = put(store, b"m" * 2_000_000), put(store, b"statement")
-    for ref in (large, small):
-        for file in (own_minio.folder / ref.bucket / ref.key).rglob("*"):
-            if file.is_file() and (file.name.startswith("part.") or ref is small):
-                flip_a_byte(file)
-        with pytest.raises((EvidenceRejected, Unavailable), match=ref.key):
-            store.read(ref)
+    ref, other = put(store, b"m" * size), put(store, b"whole")
+    files = [file for file in (own_minio.folder / ref.bucket / ref.key).rglob("*") if file.is_file() and file.name.startswith(part)]
+    assert files
+    for file in files:
+        flip_a_byte(file)
+    with pytest.raises(ObjectMissing, match=f"{ref.key}: the store .*: it is damaged on the store's disk"):
+        store.get(ref.bucket, ref.key, ref.sha256)
+    assert store.read(other) == b"whole"
+
+
+def test_a_damaged_newest_version_is_looked_past(own_minio: StoreServer) -> None:
+    store = own_minio.as_root()
+    ref, data = put(store, b"n" * 400_000), b"n" * 400_000
+    plant(store, ref, data)
+    newest = next(item.version_id for item in store.versions(ref.bucket, ref.key) if item.latest)
+    parts = {file: file.stat().st_mtime_ns for file in (own_minio.folder / ref.bucket / ref.key).rglob("part.*")}
+    assert len(parts) == 2
+    flip_a_byte(max(parts, key=lambda file: parts[file]))
+    assert newest != ref.version_id
+    assert store.get(ref.bucket, ref.key, ref.sha256) == data
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(16, "16 minutes ahead of the store's"), (-16, "16 minutes behind the store's")])
+def test_a_clock_that_is_wrong_is_called_that(minio: StoreServer, monkeypatch: pytest.MonkeyPatch, minutes: int, said: str) -> None:
+    store, now, clock = minio.as_root(), auth.get_current_datetime, time.time
+    monkeypatch.setattr(auth, "get_current_datetime", lambda *given, **more: now(*given, **more) + timedelta(minutes=minutes))
+    monkeypatch.setattr("pipeline.store.objects.time.time", lambda: clock() + 60 * minutes)
+    with pytest.raises(Misconfigured, match=f"this machine's clock is {said}, want at most 15; set the clock"):
+        store.list("models", "")
 
 
 def flip_a_byte(file: Path) -> None:
