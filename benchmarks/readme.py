@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.tables import audit, baselines, gas, mpc, poisoning, rounds
 
 PROJECT = Path(__file__).parent.parent
-DOCUMENTS = (PROJECT / "README.md", PROJECT / "docs" / "poisoning.md")
+DOCUMENTS = (PROJECT / "README.md", PROJECT / "docs" / "reference" / "results" / "poisoning.md")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -141,7 +141,7 @@ def _page(dossier: Dossier, history: Sequence[RoundSummary], title: str, course:
         title=title,
         history=history,
         ended=datetime.fromtimestamp(dossier.time or 0, UTC).strftime("%-d %B %Y, %H:%M:%S UTC"),
-        trust=TRUST.get(protocol, "See docs/threat-model.md for what this protocol trusts."),
+        trust=TRUST.get(protocol, "See docs/explanation/threat-model.md for what this protocol trusts."),
         remarks=lambda row: _remarks(row, dossier.record),
         course=course,
         local=pictures.svg(pictures.local_accuracy(dossier)) if dossier.tested else "",

@@ -1,4 +1,4 @@
-"""`dvc repro` on a finished round, as docs/reproduce.md says."""
+"""`dvc repro` on a finished round, as docs/how-to/reproduce-a-round.md says."""
 
 from __future__ import annotations
 

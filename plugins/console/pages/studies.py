@@ -123,7 +123,7 @@ def one(request: Request, who: Anyone, index: Rounds, published: Published, name
         training=terms.training(text),
         deadlines=terms.deadlines(study, text),
         layers=terms.layers(study.model_dump()["model"]),
-        trust=TRUST.get(study.protocol, "See docs/threat-model.md for what this protocol trusts."),
+        trust=TRUST.get(study.protocol, "See docs/explanation/threat-model.md for what this protocol trusts."),
         members=members,
         registered=registered,
         model=index.evidence.ledger.study(study_id(name)).current_model if registered else None,

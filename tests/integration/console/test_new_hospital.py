@@ -66,7 +66,7 @@ def patched() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="module")
 def member(town: Site, play: Play, patched: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Address:
-    """The hospital after all that docs/console.md tells it and the provider to do, in that order."""
+    """The hospital after all that docs/how-to/use-the-console.md tells it and the provider to do, in that order."""
     command(town, patched, "enrol", "prepare", "--as", NEW)
     word = dict(line.split(": ") for line in command(town, patched, "enrol", "vouch", PERSON, "--as", NEW).splitlines())
     with portal(tmp_path_factory.mktemp("door"), town.settings) as door:

@@ -1,4 +1,4 @@
-"""The table of docs/console.md, against every endpoint of the console as everybody."""
+"""The table of docs/how-to/use-the-console.md, against every endpoint of the console as everybody."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from plugins.console.app import create_app
 from plugins.console.people import Person
 from tests.support.console import AUDITOR, PROVIDER, app, of_hospital
 
-DOCUMENT = PROJECT / "docs" / "console.md"
+DOCUMENT = PROJECT / "docs" / "how-to" / "use-the-console.md"
 SOMEBODY: dict[str, Person | None] = {"Anonymous": None, "Hospital": of_hospital("aster"), "Auditor": AUDITOR, "Provider": PROVIDER}
 VALUES = {
     "number": "1",
@@ -56,7 +56,7 @@ TABLE, ENDPOINTS = rows(), endpoints()
 
 
 def test_the_table_has_no_row_without_an_endpoint() -> None:
-    assert sorted(set(TABLE) - set(ENDPOINTS)) == [], f"delete these rows of docs/{DOCUMENT.name}"
+    assert sorted(set(TABLE) - set(ENDPOINTS)) == [], f"delete these rows of {DOCUMENT.relative_to(PROJECT)}"
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +86,8 @@ def answer(console: FastAPI, who: Person | None, method: str, path: str) -> str:
 def test_an_endpoint_lets_in_whom_the_table_says(consoles: dict[str, FastAPI], method: str, path: str) -> None:
     found = tuple(answer(consoles[name], who, method, path) for name, who in SOMEBODY.items())
     row = f"| `{method} {path}` | {' | '.join(found)} | what it is for |"
-    assert (method, path) in TABLE, f"add a row to docs/{DOCUMENT.name}; what the endpoint does now is\n{row}\nif that is meant"
-    assert TABLE[method, path] == found, f"docs/{DOCUMENT.name} says otherwise; what the endpoint does now is\n{row}"
+    assert (method, path) in TABLE, f"add a row to {DOCUMENT.relative_to(PROJECT)}; what the endpoint does now is\n{row}\nif that is meant"
+    assert TABLE[method, path] == found, f"{DOCUMENT.relative_to(PROJECT)} says otherwise; what the endpoint does now is\n{row}"
 
 
 @pytest.mark.parametrize("path", [path for method, path in ENDPOINTS if method != "GET"])
