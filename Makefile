@@ -48,14 +48,14 @@ test-bft: setup-dev  ## whole rounds on four validators of a real BFT chain, alo
 	@$(PY) -m pipeline.setup.tools bft
 	@unshare --map-root-user --net $(PY) -m tests.support.alone $(PY) -m pytest -m bft tests/integration/bft
 
-bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU and PyTorch; half an hour; writes the README's table
+bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU and PyTorch; half an hour; writes the tables
 	@$(PY) -m benchmarks.mpc
-	@$(PY) -m benchmarks.readme
+	@$(PY) -m benchmarks.pages
 
-bench-poisoning: setup  ## the base cell of attacks against defences, anew: some 12 minutes; writes pictures and the README's table
+bench-poisoning: setup  ## the base cell of attacks against defences, anew: some 12 minutes; writes pictures and tables
 	@$(PY) -m benchmarks.poisoning --cell base --fresh
 	@$(PY) -m benchmarks.poisoning.pictures
-	@$(PY) -m benchmarks.readme
+	@$(PY) -m benchmarks.pages
 
 screenshots: setup-dev  ## a picture of every page of the console, into build/screenshots; needs a Chromium
 	@$(PY) -m tests.support.screenshots

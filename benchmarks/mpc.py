@@ -166,7 +166,7 @@ def _costs(stats: Sequence[EngineStats], models: int) -> dict[str, Any]:
 
 
 def ratios(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """CPU ratios at 5 models x 64 images of the small CNN with average pooling, and encrypted over plain of every model."""
+    """CPU ratios at 5 models x 64 images of the small CNN with average pooling."""
     at_once = [row for row in rows if not row["round_trip_ms"] and row["profile"] != Profile.WAN]
     cpu = {(row["engine"], row["protocol"], row["model"], row["pooling"], row["models"], row["images"]): row["cpu_s"] for row in at_once}
     main = ("small CNN", "average", 5, 64)
@@ -180,13 +180,6 @@ def ratios(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "stock_over_ours": over("mp-spdz " + _STOCK, "replicated-ring"),
         "spu_over_ours": over("spu", "aby3"),
         "rep4_over_semi_honest": over("mp-spdz", "rep4-ring"),
-        "encrypted_over_plain": {
-            f"{row['model']}, {row['pooling']} pooling, {row['models']} x {row['images']}, {row['protocol']}": round(
-                row["cpu_s"] / row["plain_cpu_s"]
-            )
-            for row in at_once
-            if row["engine"] == "mp-spdz"
-        },
     }
 
 

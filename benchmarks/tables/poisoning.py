@@ -11,11 +11,8 @@ from benchmarks.poisoning.setting import MAIN, Setting, attacked
 from benchmarks.poisoning.simulate import WITH_MEDIAN
 
 _DEFENCES = ("wardround", "wardround_without_inference", "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
-_TELLING = (
-    *("none", "label_flip+fit", "targeted_flip+fit", "sign_flip+fit", "fang_trim+fit", "min_max", "slow_backdoor+fit"),
-    *("rule_aware_flip", "rule_aware_targeted"),
-)
-"""Attacks within the budget, where the encrypted inference has to show what it is worth, and those that know the rule."""
+BEST_KNOWN = ("wardround", "fltrust", "flame", "multi_krum", "fedavg")
+"""The five defences of the short table: this rule, the three that readers know best, and none."""
 
 _ENOUGH = 3
 """Seeds from which on a difference is judged."""
@@ -23,25 +20,35 @@ _NOTHING = 0.5
 """Points that nobody would notice."""
 
 
-def summary(result: dict[str, Any]) -> str:
-    """Each defence over all attacks of the two main settings: what they cost on average, and the one that costs most."""
-    attacking = [row for row in result["rows"] if row["attack"] != NONE]
-    own = [{(row["attack"], row["defence"]): row for row in attacking if setting.holds(row)} for setting in MAIN]
-    attacks = [{attack for attack, _ in rows} for rows in own]
-    cells: dict[str, list[str]] = {}
-    for name in dict.fromkeys(defence for rows in own for _, defence in rows):
-        costs = [{attack: row["gap_mean"] for (attack, defence), row in rows.items() if defence == name} for rows in own]
-        if all(cost.keys() == played for cost, played in zip(costs, attacks, strict=True)):
-            most = [min(cost, key=cost.__getitem__) for cost in costs]
-            cells[name] = [f"{mean(cost.values()):+.1f} | {cost[attack]:+.1f} ({attack})" for cost, attack in zip(costs, most, strict=True)]
-    lines = [f"| defence | {' | '.join(f'{setting.dataset}: average | most' for setting in MAIN)} |", "|---" * (1 + 2 * len(MAIN)) + "|"]
-    lines += [f"| {name.replace('_', ' ')} | {' | '.join(shown)} |" for name, shown in sorted(cells.items())]
-    return "\n".join([*lines, "", _commits(result, MAIN)]) + "\n"
+def points_lost(result: dict[str, Any], setting: Setting) -> dict[str, dict[str, float]]:
+    """Defence to attack to the points of accuracy that it costs, of attack-free plain averaging's; none for what is not played whole."""
+    attacking = {(row["defence"], row["attack"]): row for row in result["rows"] if setting.holds(row) and row["attack"] != NONE}
+    attacks, defences = ({key[part] for key in attacking} for part in (1, 0))
+    found = {name: {attack: -row["gap_mean"] for (defence, attack), row in attacking.items() if defence == name} for name in defences}
+    return {name: lost for name, lost in sorted(found.items()) if lost.keys() == attacks}
 
 
-def table(result: dict[str, Any]) -> str:
-    """The attacks that tell most, in the two main settings."""
-    return _tables(result, MAIN, _TELLING)
+def summary(result: dict[str, Any], defences: Sequence[str] | None = None) -> str:
+    """What all attacks of the two main settings cost each defence on average, and the one that costs it most."""
+    losses = [points_lost(result, setting) for setting in MAIN]
+    columns = " | ".join(f"{setting.dataset}: points lost on average | at most, to" for setting in MAIN)
+    lines = [f"| defence | {columns} |", "|---" * (1 + 2 * len(MAIN)) + "|"]
+    for name in defences or sorted(losses[0].keys() & losses[1].keys()):
+        own = [lost[name] for lost in losses]
+        most = [max(lost, key=lost.__getitem__) for lost in own]
+        shown = [f"{mean(lost.values()):z.1f} | {lost[attack]:z.1f} ({attack})" for lost, attack in zip(own, most, strict=True)]
+        lines.append(f"| {_title(name)} | {' | '.join(shown)} |")
+    return "\n".join(lines) + "\n"
+
+
+def commits(attacks: dict[str, Any], separability: dict[str, Any], encrypted: dict[str, Any]) -> str:
+    """Whose code played what the tables of a page show."""
+    played = sorted({_short(commit) for row in attacks["rows"] for commit in row["commits"]})
+    return (
+        f"Played by the code of commits {', '.join(played[:-1])} and {played[-1]}; areas under the ROC curve "
+        f"by {_short(separability['commit'])}, {separability['rows'][0]['seeds']} seeds; studies under encryption "
+        f"by {_short(encrypted['commit'])}.\n"
+    )
 
 
 def whole(result: dict[str, Any]) -> str:
@@ -59,13 +66,13 @@ def others(result: dict[str, Any]) -> str:
         lines += [
             f"{setting.title}: test accuracy in percent (worst seed; seeds)",
             "",
-            f"| attack | {' | '.join(name.replace('_', ' ') for name in shown)} |",
+            f"| attack | {' | '.join(_title(name) for name in shown)} |",
             "|---" * (len(shown) + 1) + "|",
         ]
         for attack in attacks:
             lines.append(f"| {attack} | {' | '.join(_accuracies(own, attack, shown))} |")
         lines.append("")
-    return "\n".join([*lines, _commits(result, MAIN)]) + "\n"
+    return "\n".join(lines)
 
 
 def encrypted(result: dict[str, Any]) -> str:
@@ -77,7 +84,7 @@ def encrypted(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         cells = (f"{row['dataset']}, {row['hospitals']} hospitals", row["attack"], f"{row['engine']} ({row['protocol']})")
         lines.append(f"| {' | '.join(cells)} | {row['rounds']} | {row['rejected']} | {row['differing']} |")
-    return "\n".join([*lines, "", f"Runs of commit {result['commit']}."]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def privacy_floor(result: dict[str, Any]) -> str:
@@ -89,7 +96,7 @@ def privacy_floor(result: dict[str, Any]) -> str:
             ours, median = own[attack, "wardround"], own[attack, WITH_MEDIAN]
             seeds = sorted(ours.keys() & median.keys())
             means = [mean(each[seed] for seed in seeds) for each in (ours, median)]
-            shown = f"{means[0]:.1f} | {means[1]:.1f} | {means[1] - means[0]:+.1f} ({len(seeds)})"
+            shown = f"{means[0]:.1f} | {means[1]:.1f} | {means[1] - means[0]:+z.1f} ({len(seeds)})"
             lines.append(f"| {setting.dataset}, {setting.n} hospitals | {attack} | {shown} |")
     return "\n".join(lines) + "\n"
 
@@ -101,7 +108,7 @@ def separability(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         areas = (f"{area:.2f}" for area in row["areas"].values())
         lines.append(f"| {row['dataset']}, {row['n']} hospitals, {row['attackers']} bad | {row['attack']} | {' | '.join(areas)} |")
-    return "\n".join([*lines, "", f"Runs of commit {result['commit']}, {result['rows'][0]['seeds']} seeds."]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequence[str]) -> str:
@@ -112,24 +119,28 @@ def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequen
         lines += [
             f"{setting.title}: test accuracy in percent (worst seed; seeds)",
             "",
-            f"| attack | {' | '.join(name.replace('_', ' ') for name in shown)} | attackers rejected | honest rejected "
+            f"| attack | {' | '.join(_title(name) for name in shown)} | attackers rejected | honest rejected "
             "| backdoor success (fedavg), natural miss |",
             "|---" * (len(shown) + 4) + "|",
         ]
         for attack in attacks:
             if any((attack, name) in own for name in shown):
                 lines.append(f"| {attack} | {' | '.join(_cells(own, attack, shown))} |")
-        lines += ["", _behind(own, attacks), ""]
-    return "\n".join([*lines, _commits(result, settings)]) + "\n"
+        lines += ["", _ahead(own, attacks), ""]
+    return "\n".join(lines)
 
 
-def _commits(result: dict[str, Any], settings: Sequence[Setting]) -> str:
-    shown = [row for row in result["rows"] if any(setting.holds(row) for setting in settings)]
-    return f"Runs of commit {', '.join(sorted({commit for row in shown for commit in row['commits']}))}."
+def _short(commit: str) -> str:
+    return commit[:8]
 
 
-def _behind(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) -> str:
-    """Where another defence is ahead by more than noise: twice the standard error of the difference, seed by seed."""
+def _title(defence: str) -> str:
+    """A defence's name in a table."""
+    return "plain averaging (fedavg)" if defence == "fedavg" else defence.replace("_", " ")
+
+
+def _ahead(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) -> str:
+    """Which other defences are ahead of the rule by more than noise: twice the standard error of the difference, seed by seed."""
     found = []
     for attack in attacks:
         ahead = {}
@@ -142,8 +153,11 @@ def _behind(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) 
             if len(gaps) >= _ENOUGH and mean(gaps) > max(_NOTHING, 2 * stdev(gaps) / len(gaps) ** 0.5):
                 ahead[defence] = mean(gaps)
         if ahead:
-            found.append(f"{attack} ({', '.join(f'{name} +{gap:.1f}' for name, gap in sorted(ahead.items(), key=lambda each: -each[1]))})")
-    return f"Behind another defence by more than noise: {'; '.join(found) or 'nowhere'}."
+            names = ", ".join(f"{_title(name)} by {gap:.1f}" for name, gap in sorted(ahead.items(), key=lambda each: -each[1]))
+            found.append(f"- under {attack}: {names}")
+    if not found:
+        return "No other defence is ahead of Wardround by more than noise."
+    return "\n".join(("Ahead of Wardround by more than noise, in points of accuracy:", "", *found))
 
 
 def _accuracies(own: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Sequence[str]) -> list[str]:
