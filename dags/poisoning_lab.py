@@ -1,6 +1,7 @@
 """Attacks against defences on demand, on the public records of this machine: trigger it with the form, read the task's log.
 
-Nothing here touches a consortium's rounds: no hospital's records, no ledger, no key. docs/reference/results/poisoning.md says what was measured before.
+Nothing here touches a consortium's rounds: no hospital's records, no ledger, no key.
+docs/reference/results/poisoning.md says what was measured before.
 """
 
 from __future__ import annotations

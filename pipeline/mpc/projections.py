@@ -1,8 +1,8 @@
 """Secret random projections of long vectors: a few hundred short sums that bound the size of a vector that is too long to check.
 
 Every entry of the (PROJECTIONS, length) matrix is -1, 0, 0 or 1, each equally likely, from a seed that is known only once the vectors are
-fixed (`pipeline.evidence.randomness`). A projection is linear, so each node projects the components that it holds, by itself. What the checks
-on projections prove, and with which probability: docs/adr/0007-large-models.md.
+fixed (`pipeline.evidence.randomness`). A projection is linear, so each node projects the components that it holds, by itself. What the
+checks on projections prove, and with which probability: docs/adr/0007-large-models.md.
 
 Source: Achlioptas 2003 (sums of signs instead of Gaussians), Gentry, Halevi and Lyubashevsky 2021 (modulo q, with zeros).
 """

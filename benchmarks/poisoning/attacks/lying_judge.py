@@ -7,4 +7,6 @@ from __future__ import annotations
 
 from benchmarks.poisoning.kinds import Attack
 
-ATTACK = Attack("Wardround, docs/explanation/threat-model.md", "honest updates, mislabelled validation samples", harm="none", alters_own=True)
+ATTACK = Attack(
+    "Wardround, docs/explanation/threat-model.md", "honest updates, mislabelled validation samples", harm="none", alters_own=True
+)
