@@ -23,7 +23,7 @@ COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-em
 # A gigabyte that torch asks for and that only a GPU uses; without the other packages of NVIDIA it cannot be imported.
 LEAVE_OUT = --no-emit-package triton --no-emit-package nvidia-cusolver
 
-.PHONY: help setup setup-dev demo unit test test-bft bench-mpc bench-poisoning screenshots check fix lock clean distclean
+.PHONY: help setup setup-dev demo unit test test-bft bench-mpc bench-poisoning screenshots docs check fix lock clean distclean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-17s%s\n", $$1, $$2 }'
@@ -60,6 +60,11 @@ bench-poisoning: setup  ## the base cell of attacks against defences, anew: some
 screenshots: setup-dev  ## a picture of every page of the console, into build/screenshots; needs a Chromium
 	@$(PY) -m tests.support.screenshots
 
+docs:  ## build the pages of docs/ into build/docs; fails on a dangling link, or on a page that loads from elsewhere
+	$(SET_UP) docs
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+	@! grep -rE --include='*.html' '<(script|link|img|iframe)[^>]* (src|href)="?(https?:)?//' build/docs
+
 check: setup-dev  ## formatting, lint, types, import direction, compose schema
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
@@ -74,7 +79,7 @@ fix: setup-dev  ## format, and mend what ruff can mend by itself
 lock:  ## pin the newest dependencies that pyproject.toml and requirements/*.in allow
 	@$(COMPILE) $(LEAVE_OUT) pyproject.toml -o requirements/main.txt
 	@$(COMPILE) --group dev -c requirements/main.txt -o requirements/dev/main.txt
-	@for name in spu dev/slither; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in spu dev/slither dev/docs; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(COMPILE) --no-deps -c requirements/main.txt requirements/deploy.in -o requirements/deploy.txt
 
 clean:  ## stop the services; remove the installation with its keys and records, and caches of tools

@@ -1,4 +1,4 @@
-"""Install at the same time what is missing of a set of tools: `python -m pipeline.setup.tools [runtime | development | bft]`."""
+"""Install at the same time what is missing of a set of tools: `python -m pipeline.setup.tools [runtime | development | bft | docs]`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ SETS: Mapping[str, Mapping[str, Callable[[Settings], object]]] = {
         "npm packages": lambda settings: runtime.npm_packages(settings, develop=True),
     },
     "bft": {"BFT validator": development.bft_validator},
+    "docs": {"environment of the docs": development.docs_environment},
 }
 """What is installed together: title to what makes it."""
 

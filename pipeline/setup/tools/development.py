@@ -1,4 +1,4 @@
-"""What tests and checks need beside what runs: their own packages, Slither, a BFT chain, the compose schema."""
+"""What tests, checks and docs need beside what runs: their own packages, Slither, MkDocs, a BFT chain, the compose schema."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ COMPOSE_VERSION = "v2.16.2"
 
 def slither_environment(settings: Settings) -> Path:
     """Slither's own environment as requirements/dev/slither.txt says; it takes an older web3 than ours."""
-    folder, lock = PROJECT / ".venv-slither", runtime.REQUIREMENTS / "dev" / "slither.txt"
+    return _environment(settings, "slither")
+
+
+def docs_environment(settings: Settings) -> Path:
+    """The environment that builds the docs, as requirements/dev/docs.txt says; nothing that runs or is tested needs it."""
+    return _environment(settings, "docs")
+
+
+def _environment(settings: Settings, name: str) -> Path:
+    folder, lock = PROJECT / f".venv-{name}", runtime.REQUIREMENTS / "dev" / f"{name}.txt"
     with stamped(folder, digest(lock)) as fresh:
         if not fresh:
             runtime.locked_environment(settings, folder, lock)
