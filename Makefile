@@ -23,7 +23,7 @@ COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-em
 # A gigabyte that torch asks for and that only a GPU uses; without the other packages of NVIDIA it cannot be imported.
 LEAVE_OUT = --no-emit-package triton --no-emit-package nvidia-cusolver
 
-.PHONY: help setup setup-dev demo unit test test-bft bench-mpc bench-poisoning screenshots docs check fix lock clean distclean
+.PHONY: help setup setup-dev demo unit test test-bft bench-mpc bench-poisoning reference screenshots docs check fix lock clean distclean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-17s%s\n", $$1, $$2 }'
@@ -55,6 +55,10 @@ bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU
 bench-poisoning: setup  ## the base cell of attacks against defences, anew: some 12 minutes; writes pictures and tables
 	@$(PY) -m benchmarks.poisoning --cell base --fresh
 	@$(PY) -m benchmarks.poisoning.pictures
+	@$(PY) -m benchmarks.pages
+
+reference: setup-dev  ## write what is made from the code anew: docs/reference, the comments of studies/, the tables of results
+	@$(PY) -m reference
 	@$(PY) -m benchmarks.pages
 
 screenshots: setup-dev  ## a picture of every page of the console, into build/screenshots; needs a Chromium

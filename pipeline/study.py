@@ -1,4 +1,8 @@
-"""A study: everything that changes a result, in one YAML file that every worker's owner approves."""
+"""A study: what its members agree on, in one YAML file that every worker's owner approves.
+
+What a field is called, its unit and its meaning stand here alone: the comments of the files in studies/, the console and
+docs/reference/study.md take them from here (`python -m reference`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Unit
 from croniter import croniter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -65,52 +70,81 @@ MOST_ROUNDS = 10_000
 """Rounds that a rule looks ahead or back: at one a day, a study's whole course several times over."""
 
 _Size = Annotated[int, Field(le=1 << 16)]  # of a layer: wider ones have no encrypted form in any mode
+_Title = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
+_Points = Annotated[int, Field(ge=1, le=100), Unit("percentage points")]
+_BLOCK_TIME = Unit("seconds of block time from the opening")
+
+
+def _protocols() -> str:
+    """The table of protocols in words."""
+    nodes = {engine: ", ".join(f"{name} of {count} nodes" for name, count in each.items()) for engine, each in PROTOCOLS.items()}
+    return "; ".join(f"with engine {engine} {known}" for engine, known in nodes.items()).capitalize()
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Training(_Model):
-    """Local training: a fixed number of steps for everyone, so that the update's size tells nothing."""
+    """Local training by SGD on class-balanced batches: the same number of steps for everyone, so that an update's size tells nothing."""
 
-    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 12
-    batch_size: Annotated[int, Field(ge=1, le=LARGEST_BATCH)] = 32
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.87
-    """Factor on the learning rate per round."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 1e-4
+    steps: Annotated[int, Field(title="Training steps per round", ge=1, le=MOST_STEPS), Unit("steps")] = 12
+    """Steps that each hospital takes in a round."""
+    batch_size: Annotated[int, Field(title="Records per training step", ge=1, le=LARGEST_BATCH), Unit("records")] = 32
+    """Records in a step, as many of each class."""
+    learning_rate: Annotated[float, Field(title="Learning rate", gt=0, le=1)] = 0.05
+    """Learning rate of the first round."""
+    decay: Annotated[float, Field(title="Factor on the learning rate per round", gt=0, le=1)] = 0.87
+    """Factor on the learning rate per finished round."""
+    momentum: Annotated[float, Field(title="Momentum", ge=0, lt=1)] = 0.9
+    """Momentum of SGD."""
+    weight_decay: Annotated[float, Field(title="Weight decay", ge=0, lt=1)] = 1e-4
+    """Weight decay of SGD."""
 
 
 class Rule(_Model):
-    """Thresholds of the rule against poisoning (`pipeline.mpc.reference`); percentages and counts are whole numbers."""
+    """The rule against poisoning: it compares accuracies on the hospitals' secret validation samples, in percentage points."""
 
-    images_per_hospital: Annotated[int, Field(ge=4, le=256)] = 32
-    """Fresh validation samples that each hospital contributes per round."""
-    early_rounds: Annotated[int, Field(ge=0, le=MOST_ROUNDS)] = 3
-    """Rounds during which the looser, early thresholds hold: models differ most while they learn fastest."""
-    below_global_early_percent: Annotated[int, Field(ge=1, le=100)] = 20
-    below_global_percent: Annotated[int, Field(ge=1, le=100)] = 10
-    below_peers_early_percent: Annotated[int, Field(ge=1, le=100)] = 20
-    below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 10
-    weakest_class_below_global_early_percent: Annotated[int, Field(ge=1, le=100)] = 45
-    weakest_class_below_global_percent: Annotated[int, Field(ge=1, le=100)] = 20
-    """Of the answers on the one class that a model gets wrong most: overall accuracy hides a flip of one class."""
-    weakest_class_below_peers_early_percent: Annotated[int, Field(ge=1, le=100)] = 30
-    weakest_class_below_peers_percent: Annotated[int, Field(ge=1, le=100)] = 19
-    strikes: Annotated[int, Field(ge=1, le=100)] = 4
-    strike_window: Annotated[int, Field(ge=1, le=100)] = 5
-    """Rounds; the record of each names all of them that count."""
-    reveal_condition: bool = False
-    """Whether a rejection names the first condition that failed; every further bit tells an attacker more about the secret thresholds."""
+    images_per_hospital: Annotated[
+        int, Field(title="Secret validation samples that each hospital shares", ge=4, le=256), Unit("samples per round")
+    ] = 32
+    """Fresh samples of each hospital in a round. The encrypted work grows with them; with few of them honest hospitals are rejected."""
+    early_rounds: Annotated[int, Field(title="Rounds under the early, looser thresholds", ge=0, le=MOST_ROUNDS), Unit("rounds")] = 3
+    """First rounds, under the looser thresholds (`early`): models differ most while they learn fastest."""
+    below_global_early_percent: Annotated[_Points, Field(title="A model may fall below the current one, early")] = 20
+    """How far a model may fall below the current global one, in the early rounds."""
+    below_global_percent: Annotated[_Points, Field(title="A model may fall below the current one, later")] = 10
+    """How far a model may fall below the current global one, in later rounds."""
+    below_peers_early_percent: Annotated[_Points, Field(title="A model may fall below the other hospitals' models, early")] = 20
+    """How far a model may fall below the median of the hospitals' models, in the early rounds."""
+    below_peers_percent: Annotated[_Points, Field(title="A model may fall below the other hospitals' models, later")] = 10
+    """How far a model may fall below the median of the hospitals' models, in later rounds."""
+    weakest_class_below_global_early_percent: Annotated[_Points, Field(title="On its weakest class: below the current one, early")] = 45
+    """On the one class that a model answers worst, below the global model, in the early rounds. Overall accuracy can hide a flip of
+    one class."""
+    weakest_class_below_global_percent: Annotated[_Points, Field(title="On its weakest class: below the current one, later")] = 20
+    """On the weakest class, below the global model, in later rounds."""
+    weakest_class_below_peers_early_percent: Annotated[_Points, Field(title="On its weakest class: below the others' models, early")] = 30
+    """On the weakest class, below the median of the hospitals' models, in the early rounds."""
+    weakest_class_below_peers_percent: Annotated[_Points, Field(title="On its weakest class: below the others' models, later")] = 19
+    """On the weakest class, below the median of the hospitals' models, in later rounds."""
+    strikes: Annotated[int, Field(title="Rejections that lead to quarantine", ge=1, le=100), Unit("rejections")] = 4
+    """Rejections within the window after which a hospital is out, until a majority of nodes releases it."""
+    strike_window: Annotated[int, Field(title="Rounds among which they count", ge=1, le=100), Unit("rounds")] = 5
+    """The window: the study's last rounds, in which rejections count."""
+    reveal_condition: Annotated[bool, Field(title="A rejection names which of size, direction and peers failed"), Unit("true or false")] = (
+        False
+    )
+    """true: a rejection names the first condition that failed. Each further bit tells an attacker more about the secret thresholds."""
 
 
 class Deadlines(_Model):
-    """Seconds of block time from the round's opening."""
+    """When a round ends, in seconds of block time from its opening."""
 
-    commit_seconds: Annotated[int, Field(ge=5, le=LONGEST_ROUND)] = 180
-    result_seconds: Annotated[int, Field(ge=10, le=LONGEST_ROUND)] = 600
+    commit_seconds: Annotated[int, Field(title="Hospitals hand in within", ge=5, le=LONGEST_ROUND), _BLOCK_TIME] = 180
+    """Until then hospitals have handed in."""
+    result_seconds: Annotated[int, Field(title="The nodes' result is there within", ge=10, le=LONGEST_ROUND), _BLOCK_TIME] = 600
+    """Until then the nodes' result is on the ledger; later than `commit_seconds`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Deadlines:
@@ -120,14 +154,14 @@ class Deadlines(_Model):
 
 
 class Partition(_Model):
-    """How a demonstration data set is dealt out to the hospitals at set-up."""
+    """How set-up deals out a demonstration's data; a hospital with records of its own ignores it."""
 
-    by: Literal["class", "site"] = "class"
-    """Seeded and skewed by class, or each hospital the records of the publisher's site that has its name."""
-    alpha: Annotated[float, Field(ge=0.001, le=1_000_000)] = 0.5
-    """Dirichlet concentration: small is skewed, 100 is nearly even."""
-    per_class: Annotated[int, Field(ge=0, le=MOST_RECORDS)] = 20
-    """Least records of each class that every hospital is dealt."""
+    by: Annotated[Literal["class", "site"], Field(title="A demonstration's data are dealt out by")] = "class"
+    """class: dealt by the seed, skewed by class. site: each hospital has the records of the publisher's site of its name."""
+    alpha: Annotated[float, Field(title="Skew of a demonstration's data (small is skewed)", ge=0.001, le=1_000_000)] = 0.5
+    """Dirichlet concentration: 0.5 is strongly skewed, 100 nearly even. Only with `by: class`."""
+    per_class: Annotated[int, Field(title="Fewest records of a class dealt to a hospital", ge=0, le=MOST_RECORDS), Unit("records")] = 20
+    """Fewest training records of each class that every hospital is dealt. Only with `by: class`."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Partition:
@@ -137,40 +171,79 @@ class Partition(_Model):
 
 
 class DataContract(_Model):
-    """What every hospital's records must satisfy, beside the data set's own expectations."""
+    """What every hospital's records must satisfy, beside the data set's own contract; a hospital that fails it is absent."""
 
-    min_per_class: Annotated[int, Field(ge=1, le=MOST_RECORDS)] = 10
+    min_per_class: Annotated[int, Field(title="Fewest records of each class at a hospital", ge=1, le=MOST_RECORDS), Unit("records")] = 10
+    """Fewest training records of each class: an update from a handful of one class looks like poison. A third of each class is
+    the hospital's private validation pool, never trained on."""
 
 
 class Study(_Model):
     """One study as its YAML file says it, checked against data set, layers and protocol."""
 
-    name: _Name
-    title: Annotated[str, StringConstraints(max_length=200)]
-    dataset: _Name
-    """Name of a data set of this package, or of the hospitals' own, which is the study's where none is given."""
-    table: TableSchema | None = None
-    """The hospitals' own tables."""
-    images: ImagesSchema | None = None
-    """The hospitals' own pictures."""
-    hospitals: Annotated[tuple[_HospitalName, ...], Field(min_length=3, max_length=200)]
-    nodes: Annotated[tuple[_NodeName, ...], Field(min_length=3, max_length=4)]
-    engine: Literal["spu", "mp-spdz"]
-    protocol: str
-    model: Annotated[tuple[Mapping[str, Mapping[str, _Size]], ...], Field(min_length=1, max_length=100)]
-    mode: Literal["full", "large"] = "full"
-    """full: the whole rule under encryption and a trimmed mean; large: size and direction checked on random projections, no peer
-    validation, a plain mean (docs/adr/0007-large-models.md)."""
+    name: Annotated[_Name, Field(title="Name", json_schema_extra={"default": "the file's name"})]
+    """The file's name without .yaml. This line may be left out."""
+    title: Annotated[_Title, Field(title="Title")]
+    """What people read in the console and in reports. It changes no result."""
+    dataset: Annotated[
+        _Name,
+        Field(
+            title="Data set",
+            json_schema_extra={"default": "the study's name, where `table` or `images` is"},
+            description=f"A bundled data set: {', '.join(sorted(DATASETS))}. Without this line the hospitals' own data, which `table` or "
+            "`images` describes.",
+        ),
+    ]
+    table: Annotated[TableSchema | None, Field(title="The hospitals' own tables")] = None
+    """Columns and classes of the hospitals' own tables."""
+    images: Annotated[ImagesSchema | None, Field(title="The hospitals' own pictures")] = None
+    """Size and classes of the hospitals' own pictures."""
+    hospitals: Annotated[tuple[_HospitalName, ...], Field(title="Hospitals", min_length=3, max_length=200)]
+    """Names as in the consortium file. Each hospital trains on its own records."""
+    nodes: Annotated[tuple[_NodeName, ...], Field(title="Nodes", min_length=3, max_length=4)]
+    """Names as in the consortium file. Each node runs one party of the encrypted computation; the protocol says how many there are."""
+    engine: Annotated[Literal["spu", "mp-spdz"], Field(title="Engine of the encrypted computation")]
+    """What computes under encryption. Nothing substitutes it: where it is missing, no round starts."""
+    protocol: Annotated[
+        str,
+        Field(
+            title="Protocol of the encrypted computation",
+            description=f"{_protocols()}. Of 3 nodes each is trusted to follow the protocol; of 4 one may do anything, which can stop a "
+            "round, but neither learn nor change anything.",
+        ),
+    ]
+    model: Annotated[
+        tuple[Mapping[str, Mapping[str, _Size]], ...],
+        Field(
+            title="Layers of the model",
+            min_length=1,
+            max_length=100,
+            description=f"Layers of a torch.nn.Sequential under torch's own names: {', '.join(LAYERS)}. The input's shape comes from "
+            "the data set; the last layer has one output per class.",
+        ),
+    ]
+    mode: Annotated[Literal["full", "large"], Field(title="Mode", examples=["large"])] = "full"
+    """full: the whole rule under encryption and a trimmed mean, up to 100,000 parameters. large, for more: size and direction are
+    checked on random projections and the mean is plain. There is no peer validation then, hence none of the rule's lines on samples
+    and percentages (docs/adr/0007-large-models.md)."""
     training: Training = Training()
     rule: Rule = Rule()
     data_contract: DataContract = DataContract()
     partition: Partition = Partition()
     deadlines: Deadlines = Deadlines()
-    min_accepted: Annotated[int, Field(ge=1, le=200)] | None = None
-    schedule: str | None = None
-    """When rounds start by themselves: five fields of cron, or a name such as @daily; None for by hand."""
-    target_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    min_accepted: Annotated[
+        int | None,
+        Field(title="Fewest accepted hospitals with which a round ends in a model", ge=1, le=200, examples=[3]),
+        Unit("hospitals"),
+    ] = None
+    """Fewest accepted hospitals with which a round ends in a model: at least 3 and a majority. Without this line, that least number."""
+    schedule: Annotated[str | None, Field(title="Rounds start by themselves", examples=["0 3 * * 0"]), Unit("as a cron expression")] = None
+    """When rounds start by themselves, as a cron expression. Without this line, by hand. It changes no result."""
+    target_accuracy: Annotated[float | None, Field(title="Accuracy shown as the goal; decides nothing", gt=0, le=1, examples=[0.9])] = None
+    """Shown as the goal in reports, from 0 to 1. It changes no result."""
+    seed: Annotated[int, Field(title="Public seed of the first model, the batches and the dealing", ge=0, lt=2**32)] = 1
+    """Public: deals out a demonstration's data, draws the first model and the training batches. No share, key or validation draw
+    comes from it."""
 
     @classmethod
     def load(cls, path: Path) -> Study:

@@ -20,18 +20,24 @@ _RESERVED = frozenset({"record_id", "split", "label"})
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ColumnSchema(_Model):
     """A number column: `[lowest, highest]`, or fields of these names; a code stands for a category."""
 
-    lowest: _Number
-    highest: _Number
-    mean: _Number
-    deviation: Annotated[float, Field(gt=0, le=1e15)]
+    lowest: Annotated[_Number, Field(json_schema_extra={"default": "the lowest code"})]
+    """Lowest value that the data contract allows."""
+    highest: Annotated[_Number, Field(json_schema_extra={"default": "the highest code"})]
+    """Highest value that the data contract allows."""
+    mean: Annotated[_Number, Field(json_schema_extra={"default": "the middle of the range"})]
+    """Subtracted before the model sees a value."""
+    deviation: Annotated[float, Field(gt=0, le=1e15, json_schema_extra={"default": "a fourth of the range"})]
+    """What a value is then divided by."""
     codes: Annotated[tuple[_Number, ...], Field(max_length=1000)] = ()
+    """The only values allowed, where numbers stand for categories."""
     empty: Literal["refused", "mean", "flagged"] = "refused"
+    """What an empty cell is: refused, the mean, or the mean with a further input that flags it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -59,7 +65,9 @@ class TableSchema(_Model):
     """records.csv or records.parquet: record_id, these columns, label, and `split` where the hospital decides it."""
 
     columns: Annotated[Mapping[_Text, ColumnSchema], Field(min_length=1, max_length=1000)]
+    """Name of a column to what it may hold; these are the model's inputs, in this order."""
     classes: _Classes
+    """What the column `label` may say, in the order of the model's outputs."""
 
     @field_validator("columns")
     @classmethod
@@ -78,7 +86,9 @@ class ImagesSchema(_Model):
     """A folder of PNG or DICOM files and labels.csv; `size` is [height, width] of the model's input."""
 
     size: tuple[_Side, _Side]
+    """Height and width of the model's input; other pictures are cut to these proportions and scaled."""
     classes: _Classes
+    """What the column `label` of labels.csv may say, in the order of the model's outputs."""
 
     def dataset(self, name: str) -> OwnImages:
         """The data set of that name."""

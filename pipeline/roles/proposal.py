@@ -16,6 +16,7 @@ from pipeline.consortium import Consortium
 from pipeline.documents import PLAIN, read_fields
 from pipeline.domain import Sha256
 from pipeline.errors import InvalidStudy, Misconfigured, Refused
+from pipeline.roles.study_file import commented
 from pipeline.settings import Settings
 from pipeline.study import Study
 
@@ -52,8 +53,9 @@ def propose(base: str, name: str, override: str, settings: Settings) -> Proposal
     if "name" in changes:
         raise InvalidStudy(file, "name", changes["name"], "no such line: the name is asked for apart")
     content = _merged({key: value for key, value in read_fields(source.read_bytes(), base).items() if key != "name"}, changes)
-    text = f"# Proposed as an experiment on study {base}.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    after = _loaded(file, text)
+    plain = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    after = _loaded(file, plain)
+    text = f"# Proposed as an experiment on study {base}.\n\n" + commented(plain, name)
     diff = _diff(before, after)
     if before.model_dump(exclude={"name"}) == after.model_dump(exclude={"name"}):
         raise InvalidStudy(file, "fields", "no change", f"at least one field that differs from {base}")

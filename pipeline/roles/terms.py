@@ -6,65 +6,40 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from annotated_types import Unit
+from pydantic import BaseModel
+
 from pipeline.study import UNUSED_IN_LARGE, Study
 
 NOTHING = "–"
 
 
 class Field(NamedTuple):
-    """What a field of a study means, and in what its value counts."""
+    """What a field of the terms is called, in what its value counts, and what it means."""
 
     label: str
     unit: str = ""
+    meaning: str = ""
 
 
-_PERCENT = "percentage points"
+def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Field]]:
+    """Path to words, of a model and the models in it, in the order of the study's file."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _fields(field.annotation, f"{prefix}{name}.")
+        else:
+            unit = next((each.unit for each in field.metadata if isinstance(each, Unit)), "")
+            yield f"{prefix}{name}", Field(field.title or name, unit, " ".join((field.description or "").split()))
+
 
 FIELDS: Mapping[str, Field] = {
-    "study.name": Field("Name"),
-    "study.title": Field("Title"),
-    "study.dataset": Field("Data set"),
-    "study.hospitals": Field("Hospitals"),
-    "study.nodes": Field("Nodes"),
-    "study.engine": Field("Engine of the encrypted computation"),
-    "study.protocol": Field("Protocol of the encrypted computation"),
-    "study.model": Field("Layers of the model"),
-    "study.mode": Field("Mode"),
-    "study.training.steps": Field("Training steps per round", "steps"),
-    "study.training.batch_size": Field("Records per training step", "records"),
-    "study.training.learning_rate": Field("Learning rate"),
-    "study.training.decay": Field("Factor on the learning rate per round"),
-    "study.training.momentum": Field("Momentum"),
-    "study.training.weight_decay": Field("Weight decay"),
-    "study.rule.images_per_hospital": Field("Secret validation samples that each hospital shares", "samples per round"),
-    "study.rule.early_rounds": Field("Rounds under the early, looser thresholds", "rounds"),
-    "study.rule.below_global_early_percent": Field("A model may fall below the current one, early", _PERCENT),
-    "study.rule.below_global_percent": Field("A model may fall below the current one, later", _PERCENT),
-    "study.rule.below_peers_early_percent": Field("A model may fall below the other hospitals' models, early", _PERCENT),
-    "study.rule.below_peers_percent": Field("A model may fall below the other hospitals' models, later", _PERCENT),
-    "study.rule.weakest_class_below_global_early_percent": Field("On its weakest class: below the current one, early", _PERCENT),
-    "study.rule.weakest_class_below_global_percent": Field("On its weakest class: below the current one, later", _PERCENT),
-    "study.rule.weakest_class_below_peers_early_percent": Field("On its weakest class: below the others' models, early", _PERCENT),
-    "study.rule.weakest_class_below_peers_percent": Field("On its weakest class: below the others' models, later", _PERCENT),
-    "study.rule.strikes": Field("Rejections that lead to quarantine", "rejections"),
-    "study.rule.strike_window": Field("Rounds among which they count", "rounds"),
-    "study.rule.reveal_condition": Field("A rejection names which of size, direction and peers failed", "true or false"),
-    "study.data_contract.min_per_class": Field("Fewest records of each class at a hospital", "records"),
-    "study.partition.by": Field("A demonstration's data are dealt out by"),
-    "study.partition.alpha": Field("Skew of a demonstration's data (small is skewed)"),
-    "study.partition.per_class": Field("Fewest records of a class dealt to a hospital", "records"),
-    "study.deadlines.commit_seconds": Field("Hospitals hand in within", "seconds of block time from the opening"),
-    "study.deadlines.result_seconds": Field("The result stands within", "seconds of block time from the opening"),
-    "study.min_accepted": Field("Fewest accepted hospitals with which a round ends in a model", "hospitals"),
-    "study.schedule": Field("Rounds start by themselves", "as a cron expression"),
-    "study.target_accuracy": Field("Accuracy shown as the goal; decides nothing"),
-    "study.seed": Field("Public seed of the first model, the batches and the dealing"),
+    **dict(_fields(Study, "study.")),
     "ledger.chain_id": Field("Chain id of the ledger"),
     "ledger.contract": Field("Contract of the ledger"),
     "ledger.development": Field("The ledger is a development chain"),
     "code": Field("Code that runs (its digest)"),
 }
-"""Path in the terms to its words; hospitals' and nodes' own fields are named by `label`."""
+"""Path in the terms to its words, which a study's fields bring along; hospitals' and nodes' own fields are named by `label`."""
 
 _RULE = "study.rule."
 
@@ -85,6 +60,11 @@ class Line(NamedTuple):
     label: str
     value: str
     unit: str
+
+
+def of_study() -> Mapping[str, Field]:
+    """The fields that a study's file may have, as it spells them, with their words."""
+    return {path.removeprefix("study."): field for path, field in FIELDS.items() if path.startswith("study.")}
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:

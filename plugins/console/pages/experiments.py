@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pipeline.chain.ledger import study_id
 from pipeline.consortium import Consortium
 from pipeline.errors import Misconfigured, Refused
-from pipeline.roles import proposal
+from pipeline.roles import proposal, terms
 from pipeline.roles.proposal import Proposal
 from plugins.console import study_files
 from plugins.console.access import Provider
@@ -88,4 +88,4 @@ def _made(index: Rounds, asked: _Asked) -> Proposal:
 
 def _form(request: Request, who: Provider, index: Rounds, asked: dict[str, str], trouble: str | None) -> HTMLResponse:
     files = {study.name: (index.settings.studies / f"{study.name}.yaml").read_text() for study in study_files.readable(index.settings)}
-    return render(request, "experiments", who, status=422 if trouble else 200, files=files, asked=asked, trouble=trouble)
+    return render(request, "experiments", who, status=422 if trouble else 200, files=files, words=terms.of_study(), asked=asked, trouble=trouble)

@@ -60,6 +60,8 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
     ("changes", "field", "got", "wanted"),
     [
         ({"nodes": ["north", "east", "aster"]}, "nodes", "aster", "names that no hospital has"),
+        ({"title": "two\nseed: 9"}, "title", "two", "match pattern"),
+        ({"title": ""}, "title", "''", "at least 1 character"),
         ({"dataset": "lungs"}, "dataset", "'lungs'", "one of breast_cancer, heart_disease, pneumonia"),
         ({"model": [{"Conv3d": {}}]}, "model.0", "Conv3d", "one layer of AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU"),
         ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 2, "colour": 1}}]}, "model.1", "colour", "one layer of"),

@@ -1,0 +1,24 @@
+"""Writes docs/reference and the comments of studies/: `python -m reference`; a test holds that they are up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.roles.study_file import commented
+from reference import commands, study
+
+PROJECT = Path(__file__).parent.parent
+HEAD = "<!-- Made by `python -m reference`: change the code that it describes, not this page. -->\n\n"
+
+
+def rendered() -> dict[Path, str]:
+    """Every file that is made, with its text."""
+    pages = {"commands": commands.page(), "study": study.page()}
+    docs = {PROJECT / "docs" / "reference" / f"{name}.md": HEAD + text for name, text in pages.items()}
+    return docs | {file: commented(file.read_text(), file.stem) for file in sorted((PROJECT / "studies").glob("*.yaml"))}
+
+
+if __name__ == "__main__":
+    for path, text in rendered().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

@@ -1,0 +1,131 @@
+"""The study reference: every field of a study's file, from the model that checks it, and what the tables of plug-ins offer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pipeline.datasets import DATASETS
+from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema
+from pipeline.layers import LAYERS
+from pipeline.roles import terms
+from pipeline.study import PROTOCOLS, Study
+
+_INTRODUCTION = """# Study
+
+A study is one YAML file in `studies/`; the file's name is the study's name. Every hospital and node approves it by its digest.
+The digest also covers the members' keys and certificates, the ledger and the code, so an edit of any of them needs approval again.
+A wrong value is refused before anything starts: the message names the field, the value and what is allowed.
+
+The tables are made from the fields of `pipeline/study.py`. The comments of the bundled files and the console have their words there too.
+"""
+
+_OWN_DATA = """Hospitals with data of their own write `table` or `images` in place of `dataset`.
+
+- A table is `records.csv` or `records.parquet`, with the columns `record_id`, `label` and those of the study.
+- Pictures are a folder of PNG or DICOM files with `labels.csv`, whose columns are `file` and `label`.
+- A column `split` (`train` or `test`) may be in either. Without it, a fourth is kept for testing, by a hash of the record's name.
+"""
+
+_WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "array": "list", "object": "mapping"}
+
+
+def page() -> str:
+    """Markdown with a table for each group of fields and each table of plug-ins."""
+    sections = [_INTRODUCTION, "## The file\n\n" + _table(Study, "study.")]
+    for name, field in Study.model_fields.items():
+        if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
+            sections.append(f"## `{name}`\n\n{field.annotation.__doc__}\n\n{_table(field.annotation, f'study.{name}.')}")
+    sections += [
+        f"## Data of the hospitals' own\n\n{_OWN_DATA}",
+        *(f"### `{name}`\n\n{model.__doc__}\n\n{_table(model)}" for name, model in (("table", TableSchema), ("images", ImagesSchema))),
+        f"### A column of `table`\n\n{ColumnSchema.__doc__}\n\n{_table(ColumnSchema)}",
+        "## Layers\n\n" + _layers(),
+        "## Data sets\n\n" + _datasets(),
+        "## Engines and protocols\n\n" + _protocols(),
+    ]
+    return "\n".join(sections)
+
+
+def _table(model: type[BaseModel], prefix: str = "") -> str:
+    """The fields that are no groups of their own."""
+    schema = model.model_json_schema()
+    rows = []
+    for name, field in model.model_fields.items():
+        if field.annotation is None or (inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel)):
+            continue
+        unit = terms.FIELDS[prefix + name].unit if prefix else ""
+        meaning, form = " ".join((field.description or "").split()), schema["properties"][name]
+        rows.append((f"`{name}`", meaning, _takes(form), unit, _without(field, form)))
+    return _markdown(("field", "meaning", "takes", "counted in", "without it"), rows)
+
+
+def _takes(schema: Mapping[str, Any]) -> str:
+    """What a value may be, in words."""
+    (form, *_) = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    if "enum" in form:
+        return " or ".join(f"`{each}`" for each in form["enum"])
+    if "$ref" in form:
+        return "mapping, see below"
+    words, kind = _WORDS[form["type"]], form["type"]
+    if kind == "array":
+        return words + _length(form.get("minItems"), form.get("maxItems"))
+    if kind == "string":
+        return words + (_length(form["minLength"], form["maxLength"]) + " letters" if "minLength" in form else "")
+    bounds = (("from", "minimum"), ("above", "exclusiveMinimum"), ("to", "maximum"), ("below", "exclusiveMaximum"))
+    return words + "".join(f" {word} {form[bound]:,}" for word, bound in bounds if bound in form)
+
+
+def _length(least: int | None, most: int | None) -> str:
+    if most is None:
+        return f" of at least {least}" if least else ""
+    return f" of {least}" if least == most else f" of {least} to {most}"
+
+
+def _without(field: FieldInfo, schema: Mapping[str, Any]) -> str:
+    """What holds where the line is missing; a default that depends on other lines is said in words beside its field."""
+    if field.is_required():
+        return str(schema.get("default", "required"))
+    if field.default in (None, ()):
+        return "–"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def _layers() -> str:
+    rows = [(f"`{name}`", _sentence(layer), ", ".join(_arguments(layer)) or "none") for name, layer in LAYERS.items()]
+    return "Layers have an encrypted form of their own; a new one is one file in `pipeline/layers/`.\n\n" + _markdown(
+        ("layer", "what it is", "arguments"), rows
+    )
+
+
+def _arguments(layer: type[Any]) -> Iterator[str]:
+    for argument, parameter in zip(fields(layer), inspect.signature(layer).parameters.values(), strict=True):
+        yield f"`{argument.name}`" + ("" if parameter.default is parameter.empty else f" (without it {parameter.default})")
+
+
+def _datasets() -> str:
+    rows = [
+        (f"`{name}`", data.title, " x ".join(map(str, data.shape)), ", ".join(data.classes), ", ".join(data.sites) or "–")
+        for name, data in sorted(DATASETS.items())
+    ]
+    return _markdown(("data set", "title", "a sample's shape", "classes", "sites"), rows)
+
+
+def _protocols() -> str:
+    engines = get_args(Study.model_fields["engine"].annotation)
+    rows = [(f"`{engine}`", f"`{protocol}`", str(nodes)) for engine in engines for protocol, nodes in PROTOCOLS[engine].items()]
+    return _markdown(("engine", "protocol", "nodes"), rows)
+
+
+def _sentence(documented: object) -> str:
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
+
+
+def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,75 @@
+"""What docs/reference and the studies' comments say is what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.cli import commands
+from pipeline.datasets import DATASETS
+from pipeline.layers import LAYERS
+from pipeline.roles import terms
+from pipeline.roles.study_file import commented
+from pipeline.study import Study
+from reference.__main__ import PROJECT, rendered
+from tests.support.commands import every
+
+FILES = rendered()
+STUDIES = sorted((PROJECT / "studies").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_is_made_from_the_code_is_up_to_date(path: Path) -> None:
+    assert path.read_text() == FILES[path], "run `python -m reference`"
+
+
+def test_the_command_reference_has_every_command_and_option_with_its_whole_help() -> None:
+    page = (PROJECT / "docs" / "reference" / "commands.md").read_text()
+    for words, command in every(commands):
+        assert f"## `wardround {words}`" in page
+        assert command.help in page
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert [each for each in parameter.opts if each not in page] == []
+            assert parameter.help in page
+
+
+def test_every_field_of_a_study_has_a_name_and_a_meaning_of_its_own() -> None:
+    words = terms.of_study()
+    assert [path for path, field in words.items() if not field.label or not field.meaning] == []
+    meanings = [field.meaning for field in words.values()]
+    assert sorted(set(meanings)) == sorted(meanings)
+
+
+def test_the_reference_names_every_field_layer_and_data_set() -> None:
+    page = (PROJECT / "docs" / "reference" / "study.md").read_text()
+    names = [path.rpartition(".")[2] for path in terms.of_study()] + list(LAYERS) + list(DATASETS)
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_comments_change_no_value_and_stand_above_every_field_of_the_file(path: Path) -> None:
+    text = path.read_text()
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    assert yaml.safe_load("\n".join(lines)) == yaml.safe_load(text)
+    said = " ".join(line.strip().removeprefix("# ") for line in text.splitlines() if line.lstrip().startswith("#"))
+    given = {path.removeprefix("study.") for path, _ in terms._leaves(yaml.safe_load(text), "study.")}
+    assert [each for each in given if terms.of_study()[each].meaning not in said] == []
+    assert Study.load(path).name == path.stem
+
+
+def test_a_remark_at_a_lines_end_and_a_text_that_looks_like_a_comment_stay() -> None:
+    text = "model:\n  - Linear: {out_features: 2}  # few\n# dropped\nschedule: 'first\n\n  # second'\n"
+    made = commented(text, "small")
+    assert yaml.safe_load(made) == yaml.safe_load(text)
+    assert "{out_features: 2}  # few" in made
+    assert "dropped" not in made
+    assert commented(made, "small") == made
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "titel: x\n", "nodes: [a]\nrule:\n  strikes: 1\nx: 1\n"])
+def test_what_is_no_study_gets_no_comments(text: str) -> None:
+    with pytest.raises(ValueError, match="got"):
+        commented(text, "small")
