@@ -1,4 +1,4 @@
-"""The README's lines for one's own data and model, taken from it and run."""
+"""The lines of *Bring your own data* for one's own data and model, taken from the page and run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from pipeline.study import Study
 from pipeline.train.network import accuracy, initial_model
 from pipeline.train.stage import run
 
-(LINES,) = re.findall(r"^## Your own data and model\n.*?```yaml\n(.*?)```", (PROJECT / "README.md").read_text(), re.S | re.M)
+PAGE = PROJECT / "docs" / "tutorials" / "bring-your-own-data.md"
+(LINES,) = re.findall(r"```yaml\n(table:.*?)```", PAGE.read_text(), re.S)
 OTHERS = {
     "title": "Sepsis",
     "hospitals": ["aster", "birch", "cedar"],
