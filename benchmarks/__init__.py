@@ -1,1 +1,1 @@
-"""What the README's figures come from: each writes JSON into results/, `python -m benchmarks.pages` makes the tables."""
+"""Where the figures of README and docs come from: each writes JSON into results/, `python -m benchmarks.pages` makes the tables."""

@@ -165,7 +165,7 @@ class HospitalKey:
 
 @dataclass(frozen=True)
 class Vouch:
-    """A hospital's word, by its key, that the person behind an e-mail address is its own."""
+    """What a hospital signs to say that the person with this e-mail address belongs to it."""
 
     hospital: HospitalName
     email: str

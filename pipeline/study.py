@@ -299,7 +299,7 @@ class Study(_Model):
 
 
 def code_digest() -> Sha256:
-    """SHA-256 over the names and bytes of every file that can change a result; developers' tools are locked in a folder of their own."""
+    """SHA-256 over the names and bytes of all of our code and of the locks that rounds run by: whatever can change a result, and more."""
     files = [
         *PROJECT.glob("pipeline/**/*.py"),
         *PROJECT.glob("mpc-programs/**/*.mpc"),

@@ -1,4 +1,8 @@
-"""Canonical bytes of JSON values, their digests (RFC 8785 for the values that we allow: no floats), and the one reader of others' JSON."""
+"""Canonical bytes of JSON values, their digests, and the one reader of others' JSON.
+
+The canonical form is our own: keys sorted by code points, no white space, UTF-8 with no escapes but those that JSON demands, integers
+of any size, no floats. A second writer of statements has to follow these rules, not RFC 8785, which differs in integers and keys.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The baselines: what they measure on a small run, and that the published ones hold what the README says of them."""
+"""The baselines: what they measure on a small run, and that the published ones hold what their page says of them."""
 
 from __future__ import annotations
 
