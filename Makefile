@@ -58,7 +58,7 @@ bench-poisoning: setup  ## the base cell of attacks against defences, anew: some
 	@$(PY) -m benchmarks.pages
 
 reference: setup-dev  ## write what is made from the code anew: docs/reference, the comments of studies/, the tables of results
-	@$(PY) -m reference
+	@$(PY) -m handbook
 	@$(PY) -m benchmarks.pages
 
 screenshots: setup-dev  ## a picture of every page of the console, into build/screenshots; needs a Chromium

@@ -1,7 +1,7 @@
 """A study: what its members agree on, in one YAML file that every worker's owner approves.
 
 What a field is called, its unit and its meaning stand here alone: the comments of the files in studies/, the console and
-docs/reference/study.md take them from here (`python -m reference`).
+docs/reference/study.md take them from here (`python -m handbook`).
 """
 
 from __future__ import annotations

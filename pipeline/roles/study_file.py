@@ -20,7 +20,7 @@ _HEAD = (
     "This file is the whole study. Every hospital and node approves its digest before it takes part:",
     "`wardround study show {name}`, `wardround study approve {name}`. An edit makes another digest, which all approve anew.",
     "A wrong value is refused before anything starts; the message names the field, the value and what is allowed.",
-    "Comments on lines of their own come from pipeline/study.py, by `python -m reference`; a remark goes at a line's end.",
+    "Comments on lines of their own come from pipeline/study.py, by `python -m handbook`; a remark goes at a line's end.",
 )
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from handbook.__main__ import PROJECT, rendered
 from pipeline.cli import commands
 from pipeline.datasets import DATASETS
 from pipeline.layers import LAYERS
 from pipeline.roles import terms
 from pipeline.roles.study_file import commented
 from pipeline.study import Study
-from reference.__main__ import PROJECT, rendered
 from tests.support.commands import every
 
 FILES = rendered()
@@ -22,7 +22,7 @@ STUDIES = sorted((PROJECT / "studies").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_what_is_made_from_the_code_is_up_to_date(path: Path) -> None:
-    assert path.read_text() == FILES[path], "run `python -m reference`"
+    assert path.read_text() == FILES[path], "run `python -m handbook`"
 
 
 def test_the_command_reference_has_every_command_and_option_with_its_whole_help() -> None:

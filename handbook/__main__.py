@@ -1,14 +1,14 @@
-"""Writes docs/reference and the comments of studies/: `python -m reference`; a test holds that they are up to date."""
+"""Writes docs/reference and the comments of studies/: `python -m handbook`; a test holds that they are up to date."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from handbook import commands, study
 from pipeline.roles.study_file import commented
-from reference import commands, study
 
 PROJECT = Path(__file__).parent.parent
-HEAD = "<!-- Made by `python -m reference`: change the code that it describes, not this page. -->\n\n"
+HEAD = "<!-- Made by `python -m handbook`: change the code that it describes, not this page. -->\n\n"
 
 
 def rendered() -> dict[Path, str]:

@@ -1,1 +1,0 @@
-"""What docs/reference says from the code itself: each module makes one page; `python -m reference` writes them."""
