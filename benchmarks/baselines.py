@@ -94,7 +94,7 @@ def _split(study: Study, train: Records, test: Records) -> tuple[Records, Record
 
 
 def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int, int]]) -> dict[str, Any]:
-    """Means over the seeds, in points of a hundred where the models differ: what README, console and `dvc metrics` show."""
+    """Means over the seeds, in points of a hundred where the models differ: what docs, console and `dvc metrics` show."""
     seeds = [found for found, _, _ in measured.values()]
 
     def mean(where: str, model: str, who: str) -> dict[str, float]:
