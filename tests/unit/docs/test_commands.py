@@ -19,7 +19,7 @@ from pipeline.cli import commands
 from tests.support.prose import PROJECT, pages, texts, tracked
 
 _FENCE = re.compile(r"^[ ]*(?:```|~~~)(\w*)[^\n]*\n(.*?)^[ ]*(?:```|~~~)", re.MULTILINE | re.DOTALL)
-_SHOWN = re.compile(r"(?:`|<code>)((?:\S*/)?(?:wardround|make|dvc) [^`<\n]+?)(?:`|</code>)")
+_SHOWN = re.compile(r"(?:`|<code>)((?:\S*/)?(?:wardround|make|dvc|python) [^`<\n]+?)(?:`|</code>)")
 _EITHER, _VALUE = re.compile(r'\{\{ "(\w+)" if [^}]* else "(\w+)" \}\}'), re.compile(r"\{\{.*?\}\}")
 _ASSIGNED = re.compile(r"[A-Z_]+=.*")
 _WORD = re.compile(r"[\w./~-]+")

@@ -22,7 +22,7 @@ REST = {
     "protocol": "aby3",
 }
 DATA = {"dataset", "table", "images"}
-"""Of these a study has one, so that a block takes the place of one above."""
+"""Of these a study has one, so that a block ends what is above, and the model for it."""
 MODEL = {"model": [{"Flatten": {}}, {"Linear": {"out_features": 2}}]}
 
 
@@ -31,7 +31,8 @@ def shown(page: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for block in map(yaml.safe_load, _YAML.findall((PROJECT / page).read_text())):
         if isinstance(block, dict) and block.keys() & Study.model_fields.keys():
-            above = {key: value for key, value in (found[-1] if found else {}).items() if not (DATA & block.keys() and key in DATA)}
+            other = DATA | {"model"} if DATA & block.keys() else set()
+            above = {key: value for key, value in (found[-1] if found else {}).items() if key not in other}
             found.append(above | block)
     return found
 

@@ -16,8 +16,8 @@ from tests.support.prose import PROJECT, pages, texts, tracked
 TEXTS = list(texts())
 FOLDERS = sorted({path.parts[0] for path in tracked() if len(path.parts) > 1 and not path.parts[0].startswith(".")})
 
-ELSEWHERE = {"compile.py", "NNNN-short-title.md", "patients.py", "studies/sepsis.yaml"}
-"""MP-SPDZ's compiler, the name that the next decision gets, and files that a reader of the tutorials writes."""
+ELSEWHERE = {"compile.py", "patients.py", "studies/sepsis.yaml"}
+"""MP-SPDZ's compiler, and files that a reader of the tutorials writes."""
 
 _PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./*-]*[\w*](?![\w{{<])")
 _SOURCE = re.compile(r"(?<![\w./*{}<>$@-])(?:\w[\w-]*/)*\w[\w-]*\.(?:py|md|sol|mpc)\b(?!\.)")
@@ -28,14 +28,19 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ +(.*?)(?: *\{#([\w-]+)\})?$", re.MULTILINE)
 
 
+def elsewhere(name: str) -> bool:
+    """Whether a file is not ours, or one that somebody has yet to name: `NAME.py`, `NNNN-title.md`."""
+    return name in ELSEWHERE or re.search(r"\b(NAME|NNNN)\b", name) is not None
+
+
 def absent_path(found: re.Match[str]) -> bool:
     """No file or folder has that path, which may hold `*`."""
-    return found[0] not in ELSEWHERE and not any(PROJECT.glob(found[0]))
+    return not elsewhere(found[0]) and not any(PROJECT.glob(found[0]))
 
 
 def absent_source(found: re.Match[str]) -> bool:
     """No path of the repository ends so; a module's dotted name may look like a program's."""
-    return found[0] not in _ends() | ELSEWHERE and not defined(found[0])
+    return not elsewhere(found[0]) and found[0] not in _ends() and not defined(found[0])
 
 
 def absent_decision(found: re.Match[str]) -> bool:
