@@ -259,6 +259,8 @@ def stages() -> frozenset[str]:
 def _python(words: list[str]) -> None:
     """Modules and scripts of the repository, and that an option's name is in the source of the one that is called."""
     if words[:1] == ["-m"] and len(words) > 1 and words[1].partition(".")[0] in ("pipeline", "benchmarks", "handbook", "tests", "plugins"):
+        if words[1].endswith("…"):
+            return
         file = PROJECT.joinpath(*words[1].split("."))
         found = [each for each in (file.with_suffix(".py"), file / "__main__.py") if each.is_file()]
     elif words and words[0].endswith(".py") and "/" in words[0]:
