@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import audit, baselines, front, gas, mpc, poisoning, rounds
+from benchmarks.tables import audit, baselines, front, gas, large, mpc, poisoning, rounds
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = (PROJECT / "README.md", *sorted((PROJECT / "docs" / "reference" / "results").glob("*.md")))
@@ -40,6 +40,7 @@ def _tables() -> dict[str, str]:
         "audit": audit.table(_read("audit")),
         "gas": gas.table(_read("gas")),
         "verification": mpc.table(_read("mpc"), _read("mpc_grid")),
+        "large models": large.table(_read("large")),
         "baselines": baselines.table([json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]),
         "commits": poisoning.commits(*(_read(f"poisoning{part}") for part in ("", "-separability", "-encrypted"))),
         "poisoning in short": poisoning.summary(_read("poisoning"), poisoning.BEST_KNOWN),
