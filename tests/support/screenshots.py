@@ -1,7 +1,8 @@
-"""`make screenshots`: a picture of every page of a running console, as each role sees it, at a desk and on a telephone."""
+"""`make screenshots`: a picture of every page of a running console, as each role sees it, at a desk and on a telephone; and README's."""
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page
 
 from pipeline.datasets.records import records_folder
@@ -22,6 +24,9 @@ from tests.support.pages import routes
 from tests.support.site import Site
 
 FOLDER = PROJECT / "build" / "screenshots"
+FRONT = PROJECT / "docs" / "pictures" / "console-and-report.webp"
+"""README's picture."""
+
 _STUDY, _HOSPITAL, _ROUNDS = "breast_cancer", "aster", 3
 
 
@@ -68,6 +73,7 @@ def main() -> None:
                 _provider(site, browser)
                 _auditor(site, browser)
                 _hospital(site, browser)
+                _front(site, browser)
         finally:
             site.wardround("down", ends_with=None)
             site.manager.end_stray()
@@ -129,6 +135,31 @@ def _hospital(site: Site, browser: Browser) -> None:
         page.get_by_role("button", name="Predict these records").click()
         page.get_by_role("heading", name=re.compile("^(Answers|No answer)$")).wait_for()
         camera.take(page, f"predict-{name}")
+
+
+def _front(site: Site, browser: Browser) -> None:
+    """A round in the console, and beside it the head and the course of its report."""
+    page = _person(site, browser, PROVIDER)
+    page.set_viewport_size({"width": 1280, "height": 664})
+    page.goto(f"{site.console}/rounds/{_ROUNDS}")
+    sides = [page.screenshot()]
+    page.set_viewport_size({"width": 960, "height": 772})
+    page.goto((site.settings.records / "rounds" / str(_ROUNDS) / "report.html").as_uri())
+    # The hospitals stand on the console's side already.
+    page.evaluate("""() => {
+        const figures = document.querySelector(".figures");
+        while (!figures.nextElementSibling.textContent.startsWith("Course")) figures.nextElementSibling.remove();
+    }""")
+    sides.append(page.screenshot())
+    framed = [ImageOps.expand(_as_high(Image.open(io.BytesIO(side)).convert("RGB"), 520), 1, "#c8ced6") for side in sides]
+    front = Image.new("RGB", (sum(side.width for side in framed) + 20, framed[0].height), "white")
+    front.paste(framed[0], (0, 0))
+    front.paste(framed[1], (framed[0].width + 20, 0))
+    front.save(FRONT, quality=82, method=6)
+
+
+def _as_high(picture: Image.Image, height: int) -> Image.Image:
+    return picture.resize((picture.width * height // picture.height, height), Image.Resampling.LANCZOS)
 
 
 def _person(site: Site, browser: Browser, login: str) -> Page:
