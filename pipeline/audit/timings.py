@@ -11,7 +11,7 @@ from pipeline.domain import RoundId, Sha256
 from pipeline.errors import WardroundError
 from pipeline.evidence.canonical import read_object
 
-_STAGES = (
+STAGES = (
     *("prepare", "open_round", "validate", "train", "share", "commit"),
     *("verify", "aggregate", "finalise", "confirm", "retire", "record"),
 )
@@ -23,7 +23,7 @@ _LONGEST_SECONDS = 10**6
 def stage_seconds(shelf: Shelf, store: ObjectStore, round_id: RoundId) -> dict[str, float]:
     """Stage to the wall seconds of its slowest actor, in the order of the stages."""
     found = _reported_seconds(shelf, round_id) or _posted_seconds(store, round_id)
-    return {stage: found[stage] for stage in _STAGES if stage in found}
+    return {stage: found[stage] for stage in STAGES if stage in found}
 
 
 def stored_report(shelf: Shelf, round_id: RoundId) -> dict[str, Any] | None:
@@ -41,7 +41,7 @@ def _reported_seconds(shelf: Shelf, round_id: RoundId) -> dict[str, float]:
     seconds = (stored_report(shelf, round_id) or {}).get("seconds")
     if not isinstance(seconds, dict):
         return {}
-    return {stage: float(value) for stage, value in seconds.items() if stage in _STAGES and isinstance(value, int | float)}
+    return {stage: float(value) for stage, value in seconds.items() if stage in STAGES and isinstance(value, int | float)}
 
 
 def _posted_seconds(store: ObjectStore, round_id: RoundId) -> dict[str, float]:
@@ -60,6 +60,6 @@ def _posted_seconds(store: ObjectStore, round_id: RoundId) -> dict[str, float]:
             seconds = float(read_object(data)["seconds"])
         except (WardroundError, ValueError, KeyError, TypeError):
             continue
-        if stage in _STAGES and 0 <= seconds <= _LONGEST_SECONDS:
+        if stage in STAGES and 0 <= seconds <= _LONGEST_SECONDS:
             found[stage] = max(found.get(stage, 0.0), seconds)
     return found

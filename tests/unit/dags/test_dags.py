@@ -19,6 +19,9 @@ from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
 from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.experiment import main
 from benchmarks.poisoning.simulate import WARDROUND, WITHOUT_INFERENCE
+from pipeline.audit.timings import STAGES
+from pipeline.cli.airflow import STEPS
+from pipeline.roles import steps
 from pipeline.settings import PROJECT
 from pipeline.study import Study
 
@@ -104,6 +107,12 @@ def test_every_study_file_gives_one_dag(shipped: dict[str, Any]) -> None:
 
 def test_rounds_of_a_study_run_one_after_the_other_and_missed_ones_are_not_made_up_for(shipped: dict[str, Any]) -> None:
     assert {(dag["active"], dag["catchup"]) for dag in shipped["dags"].values()} == {(1, False)}
+
+
+def test_progress_and_report_know_every_step_of_a_round() -> None:
+    taken = [*steps.HOSPITAL, *steps.NODE, *steps.PROVIDER]
+    assert sorted(STAGES) == sorted(taken)
+    assert STEPS == ("number", *STAGES, "next_round"), "Airflow's own tasks around them, in the same order"
 
 
 def test_a_round_has_a_task_for_each_step_of_each_actor(shipped: dict[str, Any]) -> None:
