@@ -88,4 +88,6 @@ def _made(index: Rounds, asked: _Asked) -> Proposal:
 
 def _form(request: Request, who: Provider, index: Rounds, asked: dict[str, str], trouble: str | None) -> HTMLResponse:
     files = {study.name: (index.settings.studies / f"{study.name}.yaml").read_text() for study in study_files.readable(index.settings)}
-    return render(request, "experiments", who, status=422 if trouble else 200, files=files, words=terms.of_study(), asked=asked, trouble=trouble)
+    return render(
+        request, "experiments", who, status=422 if trouble else 200, files=files, words=terms.of_study(), asked=asked, trouble=trouble
+    )

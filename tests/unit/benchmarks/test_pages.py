@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pages import DOCUMENTS, rendered
+from benchmarks.poisoning.setting import MAIN
+from benchmarks.tables import poisoning
 
 _TABLE_LINE = re.compile(r"^\|.*\|$", re.MULTILINE)
 
@@ -41,3 +43,40 @@ def test_a_document_without_the_end_of_a_table_is_refused_before_any_is_written(
 def test_a_table_that_nobody_makes_is_refused() -> None:
     with pytest.raises(ValueError, match="weather"):
         rendered("<!-- weather: made by `python -m benchmarks.pages` -->\n<!-- end of weather -->\n")
+
+
+def _row(attack: str, defence: str, gap: float, accuracies: list[float]) -> dict[str, object]:
+    setting = {"dataset": "pneumonia", "n": 10, "attackers": 3, "alpha": 0.5, "rounds": 12, "first_attack": 0}
+    by_seed = {str(seed): accuracy for seed, accuracy in enumerate(accuracies)}
+    return setting | {"attack": attack, "defence": defence, "gap_mean": gap, "accuracy_by_seed": by_seed}
+
+
+def test_points_are_lost_to_attacks_alone_and_by_defences_that_met_them_all() -> None:
+    rows = [
+        _row("none", "wardround", 0.5, []),
+        _row("label_flip", "wardround", -1.5, []),
+        _row("sign_flip", "wardround", 0.02, []),
+        _row("label_flip", "median", -3.0, []),
+    ]
+    assert poisoning.points_lost({"rows": rows}, MAIN[1]) == {"wardround": {"label_flip": 1.5, "sign_flip": -0.02}}
+
+
+def test_what_rounds_to_nothing_has_no_sign() -> None:
+    rows = [
+        row | {"dataset": setting.dataset, "n": setting.n, "attackers": setting.attackers, "alpha": setting.alpha}
+        for setting in MAIN
+        for row in [_row("sign_flip", "wardround", 0.02, [])]
+    ]
+    assert "| wardround | 0.0 | 0.0 (sign_flip) | 0.0 | 0.0 (sign_flip) |" in poisoning.summary({"rows": rows})
+
+
+def test_who_is_ahead_is_named_with_the_points_and_noise_is_not() -> None:
+    rows = [
+        _row("mimic", "wardround", 0, [80.0, 81.0, 82.0]),
+        _row("mimic", "fltrust", 0, [82.0, 83.1, 84.2]),
+        _row("mimic", "median", 0, [80.4, 81.4, 82.4]),
+        _row("mimic", "rfa", 0, [70.0, 81.0, 99.0]),
+    ]
+    own = {(str(row["attack"]), str(row["defence"])): row for row in rows}
+    assert poisoning._ahead(own, ["mimic"]).splitlines()[-1] == "- under mimic: fltrust by 2.1"
+    assert poisoning._ahead({("mimic", "wardround"): rows[0]}, ["mimic"]).startswith("No other defence is ahead")
