@@ -7,11 +7,10 @@ import functools
 import io
 import subprocess
 import tokenize
-from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent.parent
-_TEXTS = (".md", ".yaml", ".yml", ".toml", ".j2", ".sol", ".mpc", ".in")
+_TEXTS = (".md", ".py", ".yaml", ".yml", ".toml", ".j2", ".sol", ".mpc", ".in")
 
 
 @functools.cache
@@ -22,13 +21,11 @@ def tracked() -> tuple[Path, ...]:
     return tuple(path for path in map(Path, sorted(listed.splitlines())) if (PROJECT / path).is_file())
 
 
-def texts() -> Iterator[tuple[Path, str]]:
+@functools.cache
+def texts() -> tuple[tuple[Path, str], ...]:
     """Files that say something about others, with what they say: of Python what people read, no code."""
-    for path in tracked():
-        if path.suffix == ".py":
-            yield path, said((PROJECT / path).read_text(), messages=path.parts[0] != "tests")
-        elif path.suffix in _TEXTS or path.name == "Makefile":
-            yield path, (PROJECT / path).read_text()
+    read = [(path, (PROJECT / path).read_text()) for path in tracked() if path.suffix in _TEXTS or path.name == "Makefile"]
+    return tuple((path, said(text, messages=path.parts[0] != "tests") if path.suffix == ".py" else text) for path, text in read)
 
 
 def pages() -> tuple[Path, ...]:

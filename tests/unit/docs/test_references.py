@@ -13,7 +13,6 @@ import pytest
 
 from tests.support.prose import PROJECT, pages, texts, tracked
 
-TEXTS = list(texts())
 FOLDERS = sorted({path.parts[0] for path in tracked() if len(path.parts) > 1 and not path.parts[0].startswith(".")})
 
 ELSEWHERE = {"compile.py", "patients.py", "studies/sepsis.yaml"}
@@ -64,7 +63,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_named_is_there(kind: str) -> None:
     pattern, absent = KINDS[kind]
-    found = [(path, each) for path, text in TEXTS for each in pattern.finditer(text)]
+    found = [(path, each) for path, text in texts() for each in pattern.finditer(text)]
     assert len(found) > 10
     assert [f"{path}: {each[0]}" for path, each in found if absent(each)] == []
 
