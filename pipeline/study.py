@@ -70,7 +70,7 @@ MOST_ROUNDS = 10_000
 """Rounds that a rule looks ahead or back: at one a day, a study's whole course several times over."""
 
 _Size = Annotated[int, Field(le=1 << 16)]  # of a layer: wider ones have no encrypted form in any mode
-_Title = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
+_Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
 _Points = Annotated[int, Field(ge=1, le=100), Unit("percentage points")]
 _BLOCK_TIME = Unit("seconds of block time from the opening")
 
@@ -238,7 +238,7 @@ class Study(_Model):
     ] = None
     """Fewest accepted hospitals with which a round ends in a model: at least 3 and a majority. Without this line, that least number."""
     schedule: Annotated[str | None, Field(title="Rounds start by themselves", examples=["0 3 * * 0"]), Unit("as a cron expression")] = None
-    """When rounds start by themselves, as a cron expression. Without this line, by hand. It changes no result."""
+    """When rounds start by themselves: five fields of cron, or a name such as @daily. Without this line, by hand. It changes no result."""
     target_accuracy: Annotated[float | None, Field(title="Accuracy shown as the goal; decides nothing", gt=0, le=1, examples=[0.9])] = None
     """Shown as the goal in reports, from 0 to 1. It changes no result."""
     seed: Annotated[int, Field(title="Public seed of the first model, the batches and the dealing", ge=0, lt=2**32)] = 1
