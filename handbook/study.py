@@ -14,7 +14,7 @@ from pipeline.datasets import DATASETS
 from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema
 from pipeline.layers import LAYERS
 from pipeline.roles import terms
-from pipeline.study import PROTOCOLS, Study
+from pipeline.study import PROTOCOLS, Study, group
 
 _INTRODUCTION = """# Study
 
@@ -39,8 +39,8 @@ def page() -> str:
     """Markdown with a table for each group of fields and each table of plug-ins."""
     sections = [_INTRODUCTION, "## The file\n\n" + _table(Study, "study.")]
     for name, field in Study.model_fields.items():
-        if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
-            sections.append(f"## `{name}`\n\n{field.annotation.__doc__}\n\n{_table(field.annotation, f'study.{name}.')}")
+        if own := group(field):
+            sections.append(f"## `{name}`\n\n{own.__doc__}\n\n{_table(own, f'study.{name}.')}")
     sections += [
         f"## Data of the hospitals' own\n\n{_OWN_DATA}",
         *(f"### `{name}`\n\n{model.__doc__}\n\n{_table(model)}" for name, model in (("table", TableSchema), ("images", ImagesSchema))),
@@ -57,7 +57,7 @@ def _table(model: type[BaseModel], prefix: str = "") -> str:
     schema = model.model_json_schema()
     rows = []
     for name, field in model.model_fields.items():
-        if field.annotation is None or (inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel)):
+        if group(field):
             continue
         unit = terms.FIELDS[prefix + name].unit if prefix else ""
         meaning, form = " ".join((field.description or "").split()), schema["properties"][name]

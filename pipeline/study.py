@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Unit
 from croniter import croniter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from pipeline.consortium import Consortium
 from pipeline.datasets import DATASETS, Dataset
@@ -83,6 +84,12 @@ def _protocols() -> str:
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def group(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a field that is a group of fields, such as `training`; None for a single one."""
+    model = field.annotation
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
 
 
 class Training(_Model):

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from pipeline.documents import read_fields
-from pipeline.study import Study
+from pipeline.study import Study, group
 
 _WIDTH = 118
 
@@ -31,7 +31,7 @@ def commented(text: str, name: str) -> str:
         raise ValueError(f"{name}: got fields that a study does not have: {', '.join(sorted(unknown))}")
     lines = ["# " + " ".join(str(content.get("title", name)).split()), "#", *("# " + line.format(name=name) for line in _HEAD)]
     for field, info in Study.model_fields.items():
-        own = info.annotation if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel) else None
+        own = group(info)
         meaning = (own.__doc__ if own else info.description) or ""
         if field in blocks:
             lines += ["", *_comment(meaning), *(_inside(blocks[field], own) if own else blocks[field])]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from annotated_types import Unit
 from pydantic import BaseModel
 
-from pipeline.study import UNUSED_IN_LARGE, Study
+from pipeline.study import UNUSED_IN_LARGE, Study, group
 
 NOTHING = "–"
 
@@ -25,8 +25,8 @@ class Field(NamedTuple):
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Field]]:
     """Path to words, of a model and the models in it, in the order of the study's file."""
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _fields(field.annotation, f"{prefix}{name}.")
+        if own := group(field):
+            yield from _fields(own, f"{prefix}{name}.")
         else:
             unit = next((each.unit for each in field.metadata if isinstance(each, Unit)), "")
             yield f"{prefix}{name}", Field(field.title or name, unit, " ".join((field.description or "").split()))
