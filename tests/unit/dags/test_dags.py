@@ -112,7 +112,7 @@ def test_rounds_of_a_study_run_one_after_the_other_and_missed_ones_are_not_made_
 def test_progress_and_report_know_every_step_of_a_round() -> None:
     taken = [*steps.HOSPITAL, *steps.NODE, *steps.PROVIDER]
     assert sorted(STAGES) == sorted(taken)
-    assert STEPS == ("number", *STAGES, "next_round"), "Airflow's own tasks around them, in the same order"
+    assert ("number", *STAGES, "next_round") == STEPS, "Airflow's own tasks around them, in the same order"
 
 
 def test_a_round_has_a_task_for_each_step_of_each_actor(shipped: dict[str, Any]) -> None:
