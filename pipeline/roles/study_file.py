@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from pipeline.documents import read_fields
+from pipeline.errors import InvalidStudy
 from pipeline.study import Study, group
 
 _WIDTH = 118
@@ -25,10 +26,11 @@ _HEAD = (
 
 
 def commented(text: str, name: str) -> str:
-    """The file's text in the order of the study's fields, each below its meaning; raises ValueError for what is no mapping."""
-    content, blocks = read_fields(text, name), _blocks(text)
-    if unknown := blocks.keys() - Study.model_fields:
-        raise ValueError(f"{name}: got fields that a study does not have: {', '.join(sorted(unknown))}")
+    """The file's text in the order of the study's fields, each below its meaning; raises InvalidStudy for what has none."""
+    content = read_fields(text, name, raising=InvalidStudy)
+    if unknown := sorted(content.keys() - Study.model_fields):
+        raise InvalidStudy(name, unknown[0], content[unknown[0]], "no such field of a study")
+    blocks = _blocks(text)
     lines = ["# " + " ".join(str(content.get("title", name)).split()), "#", *("# " + line.format(name=name) for line in _HEAD)]
     for field, info in Study.model_fields.items():
         own = group(info)
@@ -43,8 +45,8 @@ def commented(text: str, name: str) -> str:
 def _blocks(text: str) -> Mapping[str, list[str]]:
     """Top-level field to its lines, without those that are comments alone."""
     root, lines = yaml.compose(text), text.splitlines()
-    if not isinstance(root, yaml.MappingNode):
-        raise ValueError("got no field, want a mapping of fields")
+    if root is None:
+        return {}
     within = set(_within_texts(root))
     starts = [(key.value, key.start_mark.line) for key, _ in root.value]
     ends = [line for _, line in starts[1:]] + [len(lines)]

@@ -4,8 +4,9 @@ Every test carries its record, from which the threat model's table is made:
 
     @attack(by="hospital", tries="...", costs="...", seen="...")
 
-`by` is the module's attacker (`test_hospital.py`), `tries` what it is after, `costs` what that takes or loses it, and `seen` what the others
-see of it, with whose name. Each is a phrase without a full stop. A test without a record does not run.
+`by` is the module's attacker (`test_hospital.py`), `tries` what it is after, `costs` what that takes or loses it, and
+`seen` what the others see of it, with whose name. Each is a phrase without a full stop. A test without a record does
+not run.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import yaml
 from handbook.__main__ import PROJECT, rendered
 from pipeline.cli import commands
 from pipeline.datasets import DATASETS
+from pipeline.errors import InvalidStudy
 from pipeline.layers import LAYERS
 from pipeline.roles import terms
 from pipeline.roles.study_file import commented
@@ -71,5 +72,5 @@ def test_a_remark_at_a_lines_end_and_a_text_that_looks_like_a_comment_stay() -> 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "titel: x\n", "nodes: [a]\nrule:\n  strikes: 1\nx: 1\n"])
 def test_what_is_no_study_gets_no_comments(text: str) -> None:
-    with pytest.raises(ValueError, match="got"):
+    with pytest.raises(InvalidStudy, match="got"):
         commented(text, "small")

@@ -80,7 +80,9 @@ def missing(settings: Settings, study: Study) -> tuple[Settings, Study]:
 
 def test_a_node_here_without_its_engine_is_a_refusal_that_says_how_to_get_it(tmp_path: Path) -> None:
     settings, of_mp_spdz = missing(town(tmp_path, nodes=("north",)), STUDY)
-    with pytest.raises(Misconfigured, match=r"^study breast_cancer: its engine mp-spdz cannot run here: .*not found; install"):
+    with pytest.raises(
+        Misconfigured, match=r"^study breast_cancer: its engine mp-spdz cannot run here: .*run `wardround engine install mp-spdz`"
+    ):
         readiness.require(of_mp_spdz, settings)
 
 
