@@ -14,8 +14,8 @@ from pipeline.setup import folders
 from pipeline.setup.tools import runtime, toolchains
 from pipeline.setup.up import load_studies
 
-_DISK_BYTES = 5 * 2**30
-"""MinIO's build takes 2 GB of Go's caches, the environments 3 GB."""
+_DISK_BYTES = 8 * 2**30
+"""Go's caches take 2.2 GB, the environments 5.4 GB, which they share with uv's cache where that lies on the same file system."""
 
 
 @dataclass(frozen=True)
