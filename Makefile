@@ -39,7 +39,7 @@ demo: setup  ## three federated rounds with real services and one hospital that 
 	@.venv/bin/wardround demo $(STUDY)
 
 unit: setup-dev  ## unit tests alone; within a minute
-	@$(PY) -m pytest -n 3 tests/unit
+	@$(PY) -m pytest -n logical tests/unit
 
 test: setup-dev  ## unit, integration and end-to-end tests; ends by naming the engines and services exercised
 	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder tests
