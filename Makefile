@@ -34,7 +34,7 @@ setup:  ## all that rounds need: environments, MinIO, development chain; minutes
 setup-dev:  ## that, and all that tests and checks need; they call it themselves
 	$(SET_UP) development
 
-demo: setup  ## three federated rounds with real services and one hospital that flips its labels; STUDY=heart_disease names another study
+demo: setup  ## three federated rounds with real services and one hospital that flips its labels; STUDY=NAME takes another
 	@.venv/bin/wardround up
 	@.venv/bin/wardround demo $(STUDY)
 

@@ -75,7 +75,7 @@ def is_here(dataset: str, folders: Sequence[Path]) -> bool:
 
 
 def find(dataset: str, folders: Sequence[Path]) -> Path:
-    """The first folder that holds all files of the data set; raises Misconfigured saying where it looked and how to get them."""
+    """The first folder that holds all files of the data set; raises Misconfigured saying where it looked, and what to do."""
     published = PUBLISHED[dataset]
     for folder in folders:
         if published.lie_in(folder):
@@ -89,10 +89,10 @@ def find(dataset: str, folders: Sequence[Path]) -> Path:
 
 
 def fetch(datasets: Iterable[str], folder: Path, progress: Progress) -> None:
-    """Put the files of these data sets into `folder`, of each all or none; raises Unavailable naming every one that did not come."""
-    wanted = tuple(datasets)
+    """Put the files of these data sets into `folder`, of each all or none; raises Unavailable naming what did not come."""
+    wanted = [PUBLISHED[dataset] for dataset in datasets]
     with ThreadPoolExecutor(max_workers=len(wanted) or 1) as threads:
-        troubles = [trouble for trouble in threads.map(lambda dataset: _fetched(PUBLISHED[dataset], folder, progress), wanted) if trouble]
+        troubles = [trouble for trouble in threads.map(lambda each: _fetched(each, folder, progress), wanted) if trouble]
     if troubles:
         raise Unavailable(
             f"could not fetch {' and '.join(troubles)}; run `wardround up` again when that is mended, "
@@ -142,16 +142,18 @@ def _fetched(published: Published, folder: Path, progress: Progress) -> str | No
     transfer = _Transfer(time.monotonic() + _ALL_SECONDS, progress)
     file, host = next(iter(published.files)), urlsplit(published.address).hostname
     try:
-        with locked(folder / f".{published.folder}.lock"), tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as scratch:
+        with locked(folder / f".{published.folder}.lock"):
             if published.lie_in(folder):  # another command was quicker
                 return None
-            shelf = pooch.create(scratch, published.address, registry=dict(published.files), retry_if_failed=_RETRIES)
-            for file in published.files:
-                shelf.fetch(file, downloader=transfer)
-            # Together, once each has its hash.
-            (folder / published.folder).mkdir(exist_ok=True)
-            for file in published.files:
-                Path(scratch, file).replace(folder / published.folder / file)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as scratch:
+                registry = dict(published.files)
+                shelf = pooch.create(scratch, published.address, registry=registry, retry_if_failed=_RETRIES)
+                for file in published.files:
+                    shelf.fetch(file, downloader=transfer)
+                # Together, once each has its hash.
+                (folder / published.folder).mkdir(exist_ok=True)
+                for file in published.files:
+                    Path(scratch, file).replace(folder / published.folder / file)
     except (_Broken, Unavailable) as error:
         return f"{file} from {host} ({error})"
     except ValueError:

@@ -42,14 +42,14 @@ def configure_hospitals(settings: Settings, hospitals: tuple[str, ...]) -> None:
 
 
 def fetch(settings: Settings, studies: Mapping[str, Study], progress: Progress) -> None:
-    """Fetch into this user's cache what is to be dealt and publishers have; raises Unavailable naming every file that did not come."""
+    """Fetch into this user's cache what is to be dealt and publishers have; raises Unavailable naming what did not come."""
     wanting = {study.dataset for study in studies.values() if _wanting(settings, study)}
     wanting = {name for name in wanting & publishers.PUBLISHED.keys() if not publishers.is_here(name, settings.searched)}
     publishers.fetch(sorted(wanting), settings.fetched, progress)
 
 
 def deal_records(settings: Settings, studies: Mapping[str, Study]) -> Mapping[str, str]:
-    """Deal each data set to the hospitals that have no records of it yet; study to reason where its data cannot be read here."""
+    """Deal each data set to the hospitals that have no records of it yet; study to reason where its data are not here."""
     lacking = {}
     for study in studies.values():
         wanting = _wanting(settings, study)

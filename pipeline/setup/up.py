@@ -65,7 +65,8 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
             wait([fetched])
         with step("records dealt to the demonstration's hospitals, studies approved by their owners"):
             if lacking := demonstration.deal_records(settings, studies):
-                note(f"no records for {', '.join(lacking)}: {_trouble(fetched) or '; '.join(dict.fromkeys(lacking.values()))}")
+                why = _trouble(fetched) or "; ".join(dict.fromkeys(lacking.values()))
+                note(f"no records for {', '.join(lacking)}: {why}")
             demonstration.approve(settings, consortium, studies)
             demonstration.publish_consents(settings, installation, studies)
         with step("encrypted programs"):

@@ -16,7 +16,7 @@ from pipeline.datasets.publishers import PUBLISHED, Published
 from pipeline.ports import LOOPBACK
 from tests.support import heart
 
-IMAGES = {"train": 400, "val": 40, "test": 100}
+IMAGES = {"train": 640, "val": 60, "test": 200}
 _DRIP_SECONDS = 0.1
 
 

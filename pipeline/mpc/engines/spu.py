@@ -79,8 +79,11 @@ class Spu(Engine):
         """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
         self._require_environment()
         program = _described(task)
+        executable = self._executable(program)
+        if Path(executable).exists():
+            return
         with tempfile.TemporaryDirectory() as folder, self._process(Path(folder), Path(folder) / "party.log", _COMPILE_SECONDS) as process:
-            process.send([_line(program | {"executable": self._executable(program)})])
+            process.send([_line(program | {"executable": executable})])
             process.receive()
 
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:

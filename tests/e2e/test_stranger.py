@@ -1,0 +1,94 @@
+"""The two commands on a machine that has never heard of us, without a network and with a publisher that answers well or badly."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.publisher import publish, publisher
+from tests.support.stranger import Stranger
+
+pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(900)]
+
+PUBLISHERS = "pipeline/datasets/publishers.py"
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What `make demo` said, and what the ledger held afterwards."""
+
+    stranger: Stranger
+    said: str
+    rounds: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def demonstration() -> Iterator[Demonstration]:
+    """`make setup` with a network, `make demo` without one."""
+    # Not pytest's own folder: its name is too long for the process manager's socket.
+    with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
+        stranger = Stranger(Path(folder))
+        stranger.run("make setup", seconds=600)
+        try:
+            said = stranger.run("make demo && .venv/bin/wardround rounds --json >rounds.json", alone=True)
+            yield Demonstration(stranger, said, json.loads((stranger.clone / "rounds.json").read_text()))
+        finally:
+            stranger.run(".venv/bin/wardround down")
+
+
+def test_the_first_command_tells_the_whole_story_without_a_network(demonstration: Demonstration) -> None:
+    assert "Demonstration with breast_cancer: study pneumonia: got no records" in demonstration.said
+    assert [(row["study"], row["status"]) for row in demonstration.rounds] == [("breast_cancer", "finalised")] * 3
+    honest = dict.fromkeys(("aster", "birch", "cedar", "dahlia"), "accepted")
+    assert [row["verdicts"] for row in demonstration.rounds] == [{**honest, "elm": "rejected"}] * 3
+    assert "Accuracy on the test records of all hospitals, and of the same rounds without verification" in demonstration.said
+    assert list(demonstration.stranger.data.glob("[!.]*")) == []
+    assert demonstration.said.count("could not fetch") == 1, "one line, however many studies lack their data"
+
+
+def test_what_the_publisher_serves_whole_is_taken_and_all_else_leaves_no_file_and_opens_no_round(
+    demonstration: Demonstration, tmp_path: Path
+) -> None:
+    stranger = demonstration.stranger
+    with publisher(publish(tmp_path / "published")) as desk:
+        point_at(desk.address, stranger.clone, {name: each.files for name, each in desk.published().items()})
+        for manner, says in (
+            ("truncated", "peer closed connection"),
+            ("wrong", "other bytes than those with the published hash"),
+            ("hanging", "timed out"),
+        ):
+            desk.manner = manner
+            said = stranger.run(".venv/bin/wardround up")
+            assert "no records for heart_disease, pneumonia, pneumonia_mp_spdz: could not fetch processed.cleveland.data" in said
+            assert says in said
+            assert list(stranger.data.glob("[!.]*")) == []
+        refused = stranger.run(".venv/bin/wardround run pneumonia", ends_with=2)
+        assert "got no records of pneumonia" in refused
+        desk.manner = "whole"
+        stranger.run(".venv/bin/wardround up")
+        said = stranger.run(".venv/bin/wardround demo --rounds 1")
+    assert "Demonstration with pneumonia: its hospitals here have their records" in said
+    rounds = json.loads(stranger.run(".venv/bin/wardround rounds --json"))
+    assert [(row["study"], row["status"]) for row in rounds[3:]] == [("pneumonia", "finalised")]
+
+
+def point_at(address: str, clone: Path, files: dict[str, Any]) -> None:
+    """Have the clone's own table name this publisher and the hashes of its files, and not wait long for it."""
+    from pipeline.datasets.publishers import PUBLISHED
+
+    table = clone / PUBLISHERS
+    text = table.read_text().replace("_SILENT_SECONDS = 10.0", "_SILENT_SECONDS = 1.0")
+    for name, published in PUBLISHED.items():
+        changes = {published.address: f"{address}{published.folder}/"} | {
+            published.files[file]: files[name][file] for file in published.files
+        }
+        for old, new in changes.items():
+            assert text.count(f'"{old}"') == 1, old
+            text = text.replace(f'"{old}"', f'"{new}"')
+    table.write_text(text)
