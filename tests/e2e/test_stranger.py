@@ -17,6 +17,7 @@ from tests.support.stranger import Stranger
 pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(900)]
 
 PUBLISHERS = "pipeline/datasets/publishers.py"
+DOWN = ".venv/bin/wardround down"
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ def demonstration() -> Iterator[Demonstration]:
         stranger = Stranger(Path(folder))
         stranger.run("make setup", seconds=600)
         try:
-            said = stranger.run("make demo && .venv/bin/wardround rounds --json >rounds.json", alone=True)
+            # Services that are alone are reached by nobody who is not.
+            said = stranger.run(f"trap '{DOWN}' EXIT; make demo && .venv/bin/wardround rounds --json >rounds.json", alone=True)
             yield Demonstration(stranger, said, json.loads((stranger.clone / "rounds.json").read_text()))
         finally:
-            stranger.run(".venv/bin/wardround down")
+            stranger.run(DOWN)
 
 
 def test_the_first_command_tells_the_whole_story_without_a_network(demonstration: Demonstration) -> None:
