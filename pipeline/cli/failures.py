@@ -84,12 +84,14 @@ def cannot_end_with_a_model(tasks: Sequence[TaskState]) -> bool:
     return bool(votes) and len(possible) < len(votes) // 2 + 1
 
 
-def summed_up(causes: Mapping[str, str]) -> str:
-    """Why a round failed in one sentence; a cause that several tasks share is named once."""
-    tasks: dict[str, list[str]] = {}
-    for task, cause in causes.items():
-        tasks.setdefault(cause, []).append(task)
-    return "; ".join(f"{', '.join(names)}: {cause}" for cause, names in tasks.items())
+def decisive(causes: Mapping[str, str]) -> str:
+    """Of all that failed what a round most likely failed for: the first task without which no other goes on, with its cause."""
+    if not causes:
+        return "Airflow says no more"
+    needed = [task for task in causes if not task.startswith(tuple(f"{step}_" for step in _BY_A_HOSPITAL))]
+    first = (needed or list(causes))[0]
+    others = len(causes) - 1
+    return f"{first}: {causes[first]}" + (f"; {others} other {'task' if others == 1 else 'tasks'} failed, as said above" if others else "")
 
 
 def _minutes(seconds: int) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline.cli.airflow import STEPS, Airflow, RunState, TaskState
-from pipeline.cli.failures import Failures, summed_up
+from pipeline.cli.failures import Failures, decisive
 from pipeline.errors import RoundAborted, Unavailable
 from pipeline.installation import Installation
 from pipeline.roles import readiness
@@ -66,7 +66,7 @@ def _follow(settings: Settings, study: Study, airflow: Airflow, first: str, roun
                 series = ()
             if any(state.state == "failed" for state in series):
                 raise RoundAborted(
-                    f"a round of {study.name} ended without a model ({summed_up(failures.causes)}); the model before stays. "
+                    f"a round of {study.name} ended without a model ({decisive(failures.causes)}). The model before stays; "
                     f"`wardround rounds` says what the ledger holds, `wardround run {study.name}` runs the next round"
                 )
             if len(series) == rounds and all(state.ended for state in series):

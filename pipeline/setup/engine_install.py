@@ -108,8 +108,9 @@ def published_digest(release: Release) -> Sha256:
         answer = httpx.get(release.page, timeout=httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS), follow_redirects=True)
         answer.raise_for_status()
     except httpx.HTTPError as error:
+        got = f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
         raise Unavailable(
-            f"{release.page}: got {type(error).__name__}, want the digests of the release; "
+            f"{release.page}: got {got}, want the digests of the release; "
             "try again, or name the digest that you trust (--sha256) or a file (--from)"
         ) from error
     files = read_object(answer.content).get("assets")

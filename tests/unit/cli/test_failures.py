@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.airflow import Airflow, RunState, TaskState
-from pipeline.cli.failures import Failures, cannot_end_with_a_model, summed_up
+from pipeline.cli.failures import Failures, cannot_end_with_a_model, decisive
 from tests.support.installations import settings_in, study
 
 NODES = ("north", "east", "west")
@@ -109,5 +109,9 @@ def test_markup_of_an_error_is_shown_as_it_is(tmp_path: Path) -> None:
     assert "got [red] and [/]" in text
 
 
-def test_a_cause_that_several_tasks_share_is_summed_up_once() -> None:
-    assert summed_up({"verify_north": "x", "verify_east": "x", "finalise": "y"}) == "verify_north, verify_east: x; finalise: y"
+def test_the_last_word_is_the_first_task_that_no_round_can_do_without() -> None:
+    causes = {"validate_elm": "bad data", "verify_north": "killed", "verify_east": "killed", "finalise": "aborted"}
+    assert decisive(causes) == "verify_north: killed; 3 other tasks failed, as said above"
+    assert decisive({"validate_elm": "bad data", "train_ash": "no model"}) == "validate_elm: bad data; 1 other task failed, as said above"
+    assert decisive({"commit": "too few"}) == "commit: too few"
+    assert decisive({}) == "Airflow says no more"
