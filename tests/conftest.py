@@ -47,7 +47,7 @@ _seconds: Counter[str] = Counter()
 def pytest_configure() -> None:
     # Tests find engines and data where this checkout does, and nothing else of its installation.
     usual = Settings.load()
-    lie = {VARIABLES[name]: usual.environment[VARIABLES[name]] for name in usual.folders}
+    lie = {VARIABLES[name]: usual.environment[VARIABLES[name]] for name in usual.folders.keys() - {"studies"}}
     os.environ.update({**lie, HOME: str(PROJECT / "build" / "no-installation")})
 
 
