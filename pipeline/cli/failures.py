@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from pipeline.chain.ledger import study_id
 from pipeline.cli.airflow import Airflow, RunState, TaskState
-from pipeline.errors import WardroundError
+from pipeline.errors import Misconfigured, Refused, WardroundError
 from pipeline.roles.evidence import Evidence
 from pipeline.settings import Settings
 from pipeline.setup.airflow import log_file
@@ -52,7 +52,11 @@ class Failures:
 
     def _say(self, title: str, run: RunState, task: TaskState) -> None:
         dag = f"round_{self.study.name}"
-        cause, what = self.airflow.cause(dag, run.run_id, task), "failed and is tried again"
+        try:
+            cause = self.airflow.cause(dag, run.run_id, task)
+        except (Misconfigured, Refused):
+            cause = "Airflow does not show this account why"
+        what = "failed and is tried again"
         if task.state == _FAILED:
             self.causes[task.task] = cause
             what = f"failed, so {task.actor} is absent" if task.step in _BY_A_HOSPITAL else "failed"

@@ -8,6 +8,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pipeline.consortium import Consortium
 from pipeline.identity import Identity
 from pipeline.installation import Installation
 from pipeline.roles import approval
-from pipeline.settings import Settings
+from pipeline.settings import VARIABLES, Settings
 from pipeline.setup import health, services, status
 from pipeline.setup.services import CHAIN, NAMES, STORE
 from pipeline.setup.up import down, load_studies, up
@@ -123,6 +124,17 @@ def test_up_again_changes_nothing(settings: Settings) -> None:
     up(settings)
     assert {path: path.read_bytes() for path in watched} == before
     assert services.supervisor(settings).pids() == running
+
+
+def test_where_things_lie_may_change_under_running_services_none_of_which_keeps_a_word_of_it(settings: Settings, tmp_path: Path) -> None:
+    running = services.supervisor(settings).pids()
+    up(replace(settings, mp_spdz=tmp_path / "other"))
+    assert Settings.load(settings.home).mp_spdz == tmp_path / "other"
+    assert services.supervisor(settings).pids() == running
+    for process in processes(settings):
+        assert not set(VARIABLES.values()) & process.environ().keys(), process.cmdline()
+    up(settings)
+    assert Settings.load(settings.home) == settings
 
 
 def test_every_service_killed_outright_comes_back(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pipeline.cli.airflow import Airflow, RunState, TaskState
 from pipeline.cli.failures import Failures, cannot_end_with_a_model, decisive
+from pipeline.errors import Refused
 from tests.support.installations import settings_in, study
 
 NODES = ("north", "east", "west")
@@ -97,6 +98,16 @@ def test_an_error_that_nobody_foresaw_may_quote_a_record_and_is_not_repeated(tmp
 def test_a_task_whose_process_was_killed_has_no_word(tmp_path: Path) -> None:
     text, _ = said(tmp_path, {"verify_north": None}, [TaskState("verify_north", "failed", 1)])
     assert "verify_north failed: its process ended without a word" in text
+
+
+def test_a_log_that_airflow_does_not_show_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise Refused("got HTTP 403")
+
+    monkeypatch.setattr(Logs, "_ask", refuse)
+    text, failures = said(tmp_path, {}, [TaskState("commit", "failed", 1)])
+    assert "commit failed: Airflow does not show this account why" in text
+    assert failures.causes.keys() == {"commit"}
 
 
 def test_where_the_ledger_does_not_answer_the_round_s_end_is_said_without_a_time(tmp_path: Path) -> None:
