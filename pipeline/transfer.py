@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 CONNECT_SECONDS = 5.0
-SILENT_SECONDS = 20.0
+SILENT_SECONDS = 10.0
 """How long a server may keep silent once it was reached."""
 _RETRIES = 1
 
@@ -29,6 +29,8 @@ class _Broken(ValueError):
 class _Transfer:
     """Downloads one file for pooch, whose own downloaders know no limit on the whole time."""
 
+    seconds: float
+    """For all files and tries."""
     ends: float
     """By the monotonic clock."""
     progress: Progress
@@ -42,9 +44,9 @@ class _Transfer:
             with httpx.stream("GET", url, timeout=limits, follow_redirects=True) as answer, open(output_file, "wb") as file:
                 answer.raise_for_status()
                 self.progress.update(task, total=int(answer.headers.get("content-length", 0)) or None)
-                for piece in answer.iter_raw():
+                for piece in answer.iter_bytes():
                     if time.monotonic() > self.ends:
-                        raise Unavailable("not whole within the time that it may take")
+                        raise Unavailable(f"not whole after {self.seconds:.0f} s")
                     file.write(piece)
                     self.progress.advance(task, len(piece))
         except httpx.HTTPStatusError as error:
@@ -58,19 +60,19 @@ class _Transfer:
 def fetch(address: str, files: Mapping[str, str], folder: Path, seconds: float, progress: Progress) -> None:
     """Put `files` (name to hash, `algorithm:digest`) below `address` into `folder`, each with one retry and all within `seconds`.
 
-    Raises Unavailable, and EvidenceRejected when a file is another than its hash says.
+    Raises Unavailable, and EvidenceRejected when a file is another than its hash says, with the file's name, its host and the cause.
     """
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
-    transfer, host = _Transfer(time.monotonic() + seconds, progress), urlsplit(address).hostname
+    transfer, host = _Transfer(seconds, time.monotonic() + seconds, progress), urlsplit(address).hostname
     shelf = pooch.create(folder, address, registry=dict(files), retry_if_failed=_RETRIES)
-    for file, known in files.items():
+    for file in files:
         try:
             shelf.fetch(file, downloader=transfer)
         except (_Broken, Unavailable) as error:
-            raise Unavailable(f"could not fetch {file} from {host} ({error}); try again when that is mended") from error
+            raise Unavailable(f"{file} from {host} ({error})") from error
         except ValueError as error:
-            raise EvidenceRejected(f"{file} from {host}: got other bytes than those with {known}; do not use them") from error
+            raise EvidenceRejected(f"{file} from {host} (got other bytes than those with the published hash)") from error
         except OSError as error:
-            raise Unavailable(f"could not fetch {file} from {host} ({folder}: {error.strerror})") from error
+            raise Unavailable(f"{file} from {host} ({folder}: {error.strerror})") from error

@@ -5,9 +5,7 @@ Only set-up fetches. What it fetches is held to the hashes below; files that a p
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,18 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pipeline.errors import Misconfigured, Unavailable
+from pipeline import transfer
+from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable
 from pipeline.files import locked
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_CONNECT_SECONDS = 5.0
-_SILENT_SECONDS = 10.0
-"""How long a publisher may keep silent once it was reached."""
 _ALL_SECONDS = 120.0
 """How long one data set may take, the second try included."""
-_RETRIES = 1
 
 
 @dataclass(frozen=True)
@@ -100,64 +95,20 @@ def fetch(datasets: Iterable[str], folder: Path, progress: Progress) -> None:
         )
 
 
-class _Broken(ValueError):
-    """A transfer that failed: of our errors pooch tries none again but a ValueError."""
-
-
-@dataclass(frozen=True)
-class _Transfer:
-    """Downloads one file for pooch, whose own downloaders know no limit on the whole time."""
-
-    ends: float
-    """By the monotonic clock."""
-    progress: Progress
-
-    def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        import httpx
-
-        task = self.progress.add_task(url.rpartition("/")[2], total=None)
-        limits = httpx.Timeout(_SILENT_SECONDS, connect=_CONNECT_SECONDS)
-        try:
-            with httpx.stream("GET", url, timeout=limits, follow_redirects=True) as answer, open(output_file, "wb") as file:
-                answer.raise_for_status()
-                self.progress.update(task, total=int(answer.headers.get("content-length", 0)) or None)
-                for piece in answer.iter_bytes():
-                    if time.monotonic() > self.ends:
-                        raise Unavailable(f"not whole after {_ALL_SECONDS:.0f} s")
-                    file.write(piece)
-                    self.progress.advance(task, len(piece))
-        except httpx.HTTPStatusError as error:
-            raise _Broken(f"status {error.response.status_code}") from error
-        except httpx.HTTPError as error:
-            raise _Broken(str(error) or type(error).__name__) from error
-        finally:
-            self.progress.remove_task(task)
-
-
 def _fetched(published: Published, folder: Path, progress: Progress) -> str | None:
     """Fetch one data set; what did not come and why, None when all of it is there."""
-    import pooch
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    transfer = _Transfer(time.monotonic() + _ALL_SECONDS, progress)
-    file, host = next(iter(published.files)), urlsplit(published.address).hostname
     try:
         with locked(folder / f".{published.folder}.lock"):
             if published.lie_in(folder):  # another command was quicker
                 return None
             with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as scratch:
-                registry = dict(published.files)
-                shelf = pooch.create(scratch, published.address, registry=registry, retry_if_failed=_RETRIES)
-                for file in published.files:
-                    shelf.fetch(file, downloader=transfer)
+                transfer.fetch(published.address, published.files, Path(scratch), _ALL_SECONDS, progress)
                 # Together, once each has its hash.
                 (folder / published.folder).mkdir(exist_ok=True)
                 for file in published.files:
                     Path(scratch, file).replace(folder / published.folder / file)
-    except (_Broken, Unavailable) as error:
-        return f"{file} from {host} ({error})"
-    except ValueError:
-        return f"{file} from {host} (got other bytes than those with the published hash)"
+    except (Unavailable, EvidenceRejected) as error:
+        return str(error)
     except OSError as error:
-        return f"{file} from {host} ({folder}: {error.strerror})"
+        return f"{next(iter(published.files))} from {urlsplit(published.address).hostname} ({folder}: {error.strerror})"
     return None

@@ -127,8 +127,12 @@ def _archive(
 ) -> Iterator[tuple[IO[bytes], Sha256]]:
     """The open archive and its digest; the bytes that were hashed are those that are unpacked."""
     if file is None:
-        with progress:
-            fetch(release.archive.removesuffix(release.name), {release.name: f"sha256:{expected}"}, scratch, _DOWNLOAD_SECONDS, progress)
+        address, known = release.archive.removesuffix(release.name), f"sha256:{expected}"
+        try:
+            with progress:
+                fetch(address, {release.name: known}, scratch, _DOWNLOAD_SECONDS, progress)
+        except (Unavailable, EvidenceRejected) as error:
+            raise type(error)(f"could not fetch {error}; want {known}; try again, or name a file that you have (--from)") from error
         file = scratch / release.name
     try:
         archive = file.open("rb")

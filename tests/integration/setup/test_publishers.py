@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
-from pipeline import ports
+from pipeline import ports, transfer
 from pipeline.datasets import DATASETS, publishers
 from pipeline.errors import Unavailable
 from tests.support.heart import HOSPITALS
@@ -27,7 +27,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def desk(files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     with publisher(files) as served:
         monkeypatch.setattr(publishers, "PUBLISHED", served.published())
-        monkeypatch.setattr(publishers, "_SILENT_SECONDS", 0.5)
+        monkeypatch.setattr(transfer, "SILENT_SECONDS", 0.5)
         yield served
 
 
