@@ -100,6 +100,14 @@ def test_a_file_of_one_s_own_is_held_to_the_digest_that_one_names(settings: Sett
     leaves_nothing(settings, Misconfigured, "No such file", file=publishing.file.with_name("none"))
 
 
+def test_what_a_killed_installation_left_goes_with_the_next(settings: Settings, publishing: Publisher) -> None:
+    left = settings.cache / "engines" / ".installing-killed"
+    left.mkdir(parents=True)
+    (left / releases.NAME).write_bytes(b"half")
+    publishing.manner = "missing"
+    leaves_nothing(settings, Unavailable, "status 404", release=publishing.release)
+
+
 def test_a_release_whose_compiler_fails_is_not_installed(settings: Settings, publishing: Publisher) -> None:
     leaves_nothing(settings, EngineFailed, "did not compile", release=publishing.release)
 
