@@ -71,12 +71,13 @@ class Failures:
             ledger = Evidence.open(self.settings).ledger
             number = ledger.study(study_id(self.study.name)).open_round
             deadline = None if number is None else ledger.round(number).deadline
-            # The chain's clock may differ from this machine's: what is left is the same on both.
-            left = None if deadline is None else max(0, deadline - ledger.block_time())
+            now = ledger.block_time()
         except WardroundError:
-            left = None
-        if left is None:
             return f"The round ends at its deadline on the ledger; then {after}."
+        if deadline is None:
+            return f"No round of the study is open on the ledger: {after}."
+        # The chain's clock may differ from this machine's: what is left is the same on both.
+        left = max(0, deadline - now)
         end = datetime.fromtimestamp(time.time() + left).astimezone()
         return f"The ledger keeps round {number} open until {end:%H:%M:%S}, {_minutes(left)} from now; then {after}."
 

@@ -16,6 +16,7 @@ from tests.support.site import Following, Site, until
 pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(400)]
 
 STUDY = "doomed"
+NODES = ("north", "east", "west")
 
 
 @pytest.fixture
@@ -37,21 +38,19 @@ def test_the_terminal_says_what_failed_and_until_when_the_ledger_waits_and_leave
 ) -> None:
     def given_up() -> bool:
         kill_parties(site)
-        return "no majority of the nodes" in following.said()
+        said = following.said()
+        return "no majority of the nodes" in said and all(f"verify_{node} failed: " in said for node in NODES)
 
     until(given_up, 200)
     said = following.said()
-    for node in ("north", "east", "west"):
+    for node in NODES:
         assert re.search(rf"verify_{node} failed and is tried again: \S", said)
         (log,) = re.findall(rf"verify_{node} failed: .+\n  log: (.+)\n", said)
         assert Path(log).exists()
-    assert re.search(r"verify_\w+ failed: .*killed by signal 9", said)
-    (number, left) = re.findall(
-        r"The ledger keeps round (\d+) open until \d\d:\d\d:\d\d, (.+) from now; then the model before stays", said
-    )[0]
-    assert re.fullmatch(r"(\d min )?\d+ s", left)
+    assert "the party process was killed (signal 9)" in said
     (state,) = site.rounds(STUDY)
-    assert (str(state.round), state.status) == (number, RoundStatus.COMMITTED)
+    kept = rf"The ledger keeps round {state.round} open until \d\d:\d\d:\d\d, (\d min )?\d+ s from now; then the model before stays"
+    assert re.search(rf"{kept}|No round of the study is open on the ledger", said)
 
     following.process.send_signal(signal.SIGINT)
     assert following.process.wait(30) == 130
