@@ -28,6 +28,9 @@ UPDATE_BITS = 16
 INPUT_BITS = 8
 """Fractional bits of every feature and pixel."""
 
+TRIES = 3
+"""How often a step of a round is tried."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -75,6 +78,8 @@ class Kind(StrEnum):
     NONCE = "Nonce"
     COMPONENT_SUMS = "ComponentSums"
     VOTE = "Vote"
+    ABORT = "Abort"
+    CAUSE = "Cause"
     CONFIRMATION = "Confirmation"
     CONSENT = "Consent"
     WITHDRAWAL = "Withdrawal"
@@ -125,6 +130,27 @@ class Result:
     new_model: Sha256
     record: Sha256
     """Digest of the canonical, clock-free round record."""
+
+
+class Reason(StrEnum):
+    """Why a majority of nodes ends a round without a model, as the ledger spells it in 32 bytes."""
+
+    TOO_FEW_TOOK_PART = "too_few_took_part"
+    TOO_FEW_ACCEPTED = "too_few_accepted"
+    ENGINE_FAILED = "engine_failed"
+
+
+@dataclass(frozen=True)
+class Abort:
+    """What a majority of nodes signs about a round that cannot end with a model (the contract's EIP-712 type `Abort`)."""
+
+    round: RoundId
+    study_digest: Sha256
+    commit_root: Sha256
+    previous_model: Sha256
+    reason: Reason
+    blamed: tuple[Address, ...]
+    """Accounts, in the study's order, of the hospitals that were rejected, or are absent by what they signed."""
 
 
 @dataclass(frozen=True)

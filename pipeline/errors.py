@@ -17,8 +17,10 @@ WardroundError
 │   │   └── ObjectMissing      an object of the store that expired or was never written
 │   └── EnvelopeRejected       an envelope that is missing, damaged, replayed or meant for another
 ├── RoundAborted               the round cannot end with a model; the previous one stays
+│   └── TooFew                 too few hospitals took part or were accepted: every node sees it, and signs the round's end
 ├── EngineFailed               the encrypted computation ended without an output; tried again while the round lasts
 └── Unavailable                a service or a peer did not answer; a retry may cure it
+    └── Silent                 nodes that a round waits for said nothing in time, by name
 
 A message says what was got, what was wanted and what to do next, and never a patient record's value.
 """
@@ -134,9 +136,25 @@ class RoundAborted(WardroundError):
     """The round cannot end with a model; the previous model stays current."""
 
 
+class TooFew(RoundAborted):
+    """Too few hospitals took part or were accepted, for `reason`; `blamed` are those that are out by what they sent."""
+
+    def __init__(self, message: str, reason: str, blamed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.reason, self.blamed = reason, blamed
+
+
 class EngineFailed(WardroundError):
     """The encrypted computation ended without an output."""
 
 
 class Unavailable(WardroundError):
     """A service or a peer did not answer in time; a retry may cure it."""
+
+
+class Silent(Unavailable):
+    """Nodes that a round waits for did not say a `kind` of statement in time."""
+
+    def __init__(self, round_id: int, kind: str, nodes: tuple[str, ...]) -> None:
+        super().__init__(f"round {round_id}: got no {kind} from {', '.join(nodes)} in time; are these nodes up?")
+        self.kind, self.nodes = kind, nodes

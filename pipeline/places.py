@@ -20,6 +20,8 @@ _NODE_KINDS = {
     Kind.NONCE: "nonce",
     Kind.COMPONENT_SUMS: "component-sums",
     Kind.VOTE: "vote",
+    Kind.ABORT: "abort",
+    Kind.CAUSE: "cause",
 }
 
 _KINDS = "|".join(

@@ -52,15 +52,6 @@ class Case:
         """The nodes that decided about the round, which need not be the study's present ones."""
         return self.study if self.study.epoch == 1 else self.ledger.nodes(self.state)
 
-    @cached_property
-    def released(self) -> frozenset[HospitalName]:
-        """Hospitals that the nodes released from quarantine before the round was opened."""
-        if self.last is None or self.record_before is None or not self.record_before.quarantined:
-            return frozenset()
-        released = self.ledger.released(self.state.study, self.last, self.state.opened.place.block)
-        held = self.record_before.quarantined
-        return frozenset(member.name for member in self.record_before.hospitals if member.name in held and member.address in released)
-
     @property
     def finalised(self) -> Finalised:
         """How the round ended; raises EvidenceRejected when it did not."""

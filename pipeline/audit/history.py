@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from pipeline.audit.case import Case
+from pipeline.audit.ports import RoundState
 from pipeline.audit.record import RoundRecord
 from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
@@ -23,25 +24,25 @@ def aborted(case: Case) -> str:
 
 
 def strikes(case: Case) -> str:
-    """Budget, strikes and quarantine follow from the record of the round before and from this round's verdicts."""
-    found, before, released = case.record, case.record_before, case.released
-    quarantined = set(before.quarantined) - released if before else set()
+    """Budget, strikes and quarantine follow from the record before, from what the nodes decided since, and from this round's verdicts."""
+    found, before = case.record, case.record_before
+    struck, quarantined, freed = _carried(case)
     for hospital in quarantined:
         if found.absent.get(hospital) != "quarantined":
             raise EvidenceRejected(f"round {found.round}: got a verdict on {hospital}, want it absent: it was in quarantine")
-    struck = _struck(case, found, before, released)
-    out = {hospital for hospital, rounds in struck.items() if len(rounds) >= found.strike_rule.strikes}
-    out |= quarantined
+    rejected = {hospital for hospital, verdict in found.verdicts.items() if verdict is Verdict.REJECTED}
+    struck = _struck(case, case.state, struck, rejected)
+    out = quarantined | _out(found, struck)
     for what, got, want in (
         ("budget", found.budget, before.next_budget if before else None),
-        ("strikes", {name: rounds for name, rounds in found.strikes.items() if rounds}, struck),
+        ("strikes", {name: set(rounds) for name, rounds in found.strikes.items() if rounds}, struck),
         ("quarantined", set(found.quarantined), out),
     ):
         if got != want:
             raise EvidenceRejected(f"round {found.round}: {what}: the record says {got}, the rounds before it make {want}")
     since = f"follow from round {before.round}" if before else "of a first round"
-    freed = f"; released by the nodes: {', '.join(sorted(released))}" if released else ""
-    return f"{since}{freed}; in quarantine: {', '.join(sorted(out)) or 'nobody'}"
+    released = f"; released by the nodes: {', '.join(sorted(freed))}" if freed else ""
+    return f"{since}{released}; in quarantine: {', '.join(sorted(out)) or 'nobody'}"
 
 
 def _start(case: Case) -> str:
@@ -75,12 +76,39 @@ def _goes_on(case: Case, model: Sha256) -> str:
     return f"round {later.round} went on from it"
 
 
-def _struck(
-    case: Case, found: RoundRecord, before: RoundRecord | None, released: Set[HospitalName]
-) -> dict[HospitalName, tuple[RoundId, ...]]:
-    """Hospital to the rounds within the window that rejected it."""
-    window = {found.round, *(state.round for state in case.ledger.before(case.state, found.strike_rule.window - 1))}
-    known = {name: rounds for name, rounds in before.strikes.items() if name not in released} if before else {}
-    rejected = {hospital for hospital, verdict in found.verdicts.items() if verdict is Verdict.REJECTED}
-    struck = {name: {*known.get(name, ())} & window | ({found.round} if name in rejected else set()) for name in found.verdicts}
-    return {name: tuple(sorted(rounds)) for name, rounds in struck.items() if rounds}
+Struck = dict[HospitalName, set[RoundId]]
+"""Hospital to the rounds that count against it."""
+
+
+def _carried(case: Case) -> tuple[Struck, set[HospitalName], set[HospitalName]]:
+    """Strikes and quarantine when the round was opened, and whom the nodes released since the record before."""
+    found, before = case.record, case.record_before
+    struck: Struck = {name: set(rounds) for name, rounds in before.strikes.items()} if before else {}
+    out, freed, seen = set(before.quarantined) if before else set[HospitalName](), set[HospitalName](), 0
+    blaming = [state for state in case.ledger.judged(case.state, 0) if state.decided]
+    if not out and not blaming:
+        return struck, out, freed
+    for state in (*blaming, case.state):
+        released = case.ledger.released(state.study, case.last, state.opened.place.block)
+        held = {member.name for member in found.hospitals if member.address in released[seen:]} & out
+        out, freed, seen = out - held, freed | held, len(released)
+        struck = {name: rounds for name, rounds in struck.items() if name not in held}
+        if state.decided:
+            accounts = {case.ledger.first_account(account) for account in state.decided.blamed}
+            blamed = {member.name for member in found.hospitals if case.ledger.first_account(member.address) in accounts}
+            struck = _struck(case, state, struck, blamed)
+            out |= _out(found, struck)
+    return struck, out, freed
+
+
+def _struck(case: Case, state: RoundState, struck: Struck, hospitals: Set[HospitalName]) -> Struck:
+    """Strikes within the window after a round that strikes `hospitals`."""
+    earlier = case.record.strike_rule.window - 1
+    judged = [one.round for one in case.ledger.judged(state, earlier)]
+    window = {state.round, *judged[len(judged) - min(earlier, len(judged)) :]}
+    counted = {name: struck.get(name, set()) & window | ({state.round} if name in hospitals else set()) for name in {*struck, *hospitals}}
+    return {name: rounds for name, rounds in counted.items() if rounds and name in case.record.verdicts}
+
+
+def _out(found: RoundRecord, struck: Struck) -> set[HospitalName]:
+    return {hospital for hospital, rounds in struck.items() if len(rounds) >= found.strike_rule.strikes}

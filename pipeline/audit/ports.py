@@ -91,6 +91,22 @@ class Aborted(Protocol):
         """Where the event stands."""
 
 
+class Decided(Protocol):
+    """The end of a round without a model, by a majority."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in one word."""
+
+    @property
+    def blamed(self) -> Sequence[Address]:
+        """Accounts of the hospitals that the majority blames."""
+
+    @property
+    def signers(self) -> int:
+        """Bit i is set when the study's node i signed."""
+
+
 class RoundState(Protocol):
     """One round as the ledger has it."""
 
@@ -123,8 +139,16 @@ class RoundState(Protocol):
         """Its end by a majority."""
 
     @property
+    def decided(self) -> Decided | None:
+        """Why a majority ended it without a model; None where its deadline did, or it has one."""
+
+    @property
     def aborted(self) -> Aborted | None:
         """Its end without a model."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether it ended with a verdict on hospitals: a model, or an abort by a majority that blames some."""
 
     @property
     def result(self) -> Result | None:
@@ -187,6 +211,12 @@ class Ledger(Protocol):
     def before(self, state: Any, count: int) -> Sequence[RoundState]:
         """The `count` rounds of its study that were finalised last before `state` was opened, oldest first."""
 
+    def judged(self, state: Any, count: int) -> Sequence[RoundState]:
+        """The `count` rounds of its study that judged hospitals last before `state`, and all since the last model; oldest first."""
+
+    def first_account(self, address: Address) -> Address:
+        """The account with which the hospital of this one registered."""
+
     def after(self, state: Any) -> RoundState | None:
         """The round of its study that was opened next; None while there is none."""
 
@@ -200,7 +230,7 @@ class Ledger(Protocol):
         """The nodes that decide, or decided, about a round."""
 
     def released(self, study: StudyId, last: Any, until: int | None = None) -> Sequence[Address]:
-        """Hospitals that a majority released from quarantine after round `last` and up to block `until`."""
+        """Hospitals that a majority released from quarantine after round `last` (None: before the first) and up to block `until`."""
 
     def hospital(self, address: Address) -> str:
         """unknown, registered, authorised or revoked."""

@@ -47,6 +47,7 @@ class _Remembered:
         self.study = cache(self._study)
         self.registration = cache(self._registration)
         self.hospital = cache(self._hospital)
+        self.first_account = cache(self._first_account)
 
     @cached_property
     def known(self) -> dict[RoundId, RoundState]:
@@ -77,6 +78,15 @@ class _Remembered:
                 found.append(states[index])
         return found[::-1]
 
+    def judged(self, state: Any, count: int) -> Sequence[RoundState]:
+        states, index = self._places[state.round]
+        found: list[RoundState] = []
+        while index and not (len(found) >= count and any(one.finalised for one in found)):
+            index -= 1
+            if states[index].judged:
+                found.append(states[index])
+        return found[::-1]
+
     def after(self, state: Any) -> RoundState | None:
         states, index = self._places[state.round]
         # Of a study's last round the ledger is asked again: one may have been opened since.
@@ -96,6 +106,9 @@ class _Remembered:
 
     def _hospital(self, address: Address) -> str:
         return self._ledger.hospital(address)
+
+    def _first_account(self, address: Address) -> Address:
+        return self._ledger.first_account(address)
 
     def signatures(self, finalised: Any) -> Sequence[str]:
         return self._ledger.signatures(finalised)

@@ -10,7 +10,7 @@ from pipeline.chain.contract import Call
 from pipeline.chain.events import StudyId
 from pipeline.chain.state import RoundState
 from pipeline.chain.words import checksum, compact, word
-from pipeline.domain import Address, Result, RoundId, Sha256
+from pipeline.domain import Abort, Address, Result, RoundId, Sha256
 from pipeline.evidence.canonical import joint_digest
 from pipeline.evidence.membership import Membership
 
@@ -113,6 +113,11 @@ class Calls:
     def abort(self, state: RoundState) -> Call:
         """Anybody ends the round `state`, whose deadline has passed."""
         return self._call("abortRound", state.round, _terms(state), word(state.committed.root) if state.committed else _NOTHING)
+
+    def abort_by_nodes(self, state: RoundState, abort: Abort, signatures: Sequence[str]) -> Call:
+        """Anybody ends the committed round `state`, as a majority of its nodes signed."""
+        cause = (abort.reason.encode().ljust(32, b"\0"), [checksum(hospital) for hospital in abort.blamed])
+        return self._call("abortRoundByNodes", state.round, _terms(state), word(abort.commit_root), cause, _all(signatures))
 
     def _call(self, function: str, *arguments: Any) -> Call:
         return contract.encode(self.contract, function, *arguments)

@@ -14,7 +14,7 @@ StudyId = NewType("StudyId", str)
 STATUSES = tuple(RoundStatus)
 """Round states by the contract's numbers."""
 
-ROUND_EVENTS = ("RoundOpened", "CommittedDirectly", "RoundCommitted", "RoundFinalised", "RoundAborted")
+ROUND_EVENTS = ("RoundOpened", "CommittedDirectly", "RoundCommitted", "RoundFinalised", "AbortDecided", "RoundAborted")
 """What a round consists of, each with its number as the first indexed field."""
 
 STANDING_EVENTS = ("HospitalsAuthorised", "HospitalsRevoked")
@@ -125,6 +125,17 @@ class AbortedEvent:
 
 
 @dataclass(frozen=True)
+class AbortDecidedEvent:
+    """Why a majority ended a round without a model, and which hospitals it blames; bit i of `signers` is the study's node i."""
+
+    round: RoundId
+    reason: str
+    blamed: tuple[Address, ...]
+    signers: int
+    place: Place
+
+
+@dataclass(frozen=True)
 class MovedOnEvent:
     """A hospital that moved on to another key."""
 
@@ -153,6 +164,7 @@ Event = (
     | CommittedDirectlyEvent
     | CommittedEvent
     | FinalisedEvent
+    | AbortDecidedEvent
     | AbortedEvent
 )
 
@@ -192,6 +204,10 @@ def parse(name: str, fields: Mapping[str, Any], place: Place) -> Event | None:
         case "RoundFinalised":
             model, record = _digest(fields["newModel"]), _digest(fields["record"])
             return FinalisedEvent(RoundId(fields["round"]), fields["verdicts"], model, record, fields["signers"], place)
+        case "AbortDecided":
+            blamed = tuple(Address(hospital) for hospital in fields["blamed"])
+            reason = bytes(fields["reason"]).rstrip(b"\0").decode("ascii", "backslashreplace")
+            return AbortDecidedEvent(RoundId(fields["round"]), reason, blamed, fields["signers"], place)
         case "RoundAborted":
             return AbortedEvent(RoundId(fields["round"]), STATUSES[fields["abortedFrom"]], place)
         case _:

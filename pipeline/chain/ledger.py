@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from hexbytes import HexBytes
@@ -153,11 +154,18 @@ class Ledger(Calls):
             raise EvidenceRejected(f"{node}: got no node of study {study}, want one that the ledger has")
         return bool(suspended)
 
-    def released(self, study: StudyId, last: RoundState, until: int | None = None) -> tuple[Address, ...]:
-        """Hospitals that a majority released between round `last`, the study's current one then, and block `until` (or now)."""
-        end = last.finalised.place.block if last.finalised else last.opened.place.block
-        found = self._logs.find("HospitalReleased", (word(study),), end, "latest" if until is None else until)
-        return tuple(event.hospital for event in found if isinstance(event, ReleasedEvent) and event.after_round == last.round)
+    def released(self, study: StudyId, last: RoundState | None, until: int | None = None) -> tuple[Address, ...]:
+        """Hospitals that a majority released from block of `last`, then the study's current round (None: it had none), to block `until`."""
+        start = self._start()
+        if last is not None:
+            start = last.finalised.place.block if last.finalised else last.opened.place.block
+        found = self._logs.find("HospitalReleased", (word(study),), start, "latest" if until is None else until)
+        after = last.round if last else 0
+        return tuple(event.hospital for event in found if isinstance(event, ReleasedEvent) and event.after_round == after)
+
+    def first_account(self, address: Address) -> Address:
+        """The account with which a hospital registered, which names it whatever its key; zero for no hospital's."""
+        return Address(self._read("keyHolder", checksum(address))[0])
 
     def status(self, round_id: RoundId) -> RoundStatus:
         """A round's state; NONE when it was never opened."""
@@ -184,17 +192,18 @@ class Ledger(Calls):
 
     def before(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
         """The `count` rounds of its study that were finalised last before `state` was opened, oldest first."""
+        finalised = (number for number in self._earlier(state) if self.status(number) is RoundStatus.FINALISED)
+        return tuple(map(self.round, islice(finalised, count)))[::-1]
+
+    def judged(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
+        """The `count` rounds of its study that judged hospitals last before `state`, and all since the last model; oldest first."""
         found: list[RoundState] = []
-        start, last, width = self._start(), state.opened.place.block, _FIRST_WINDOW
-        while last >= start and len(found) < count:
-            first = max(start, last - width + 1)
-            for opened in reversed(list(self._openings(state.study, first, last))):
-                if opened.round == state.round:
-                    found.clear()  # what was opened after it in the same block
-                # A study has one open round at a time: all that were opened before have ended.
-                elif len(found) < count and self.status(opened.round) is RoundStatus.FINALISED:
-                    found.append(self.round(opened.round))
-            last, width = first - 1, 4 * width
+        for number in self._earlier(state):
+            if len(found) >= count and any(one.finalised for one in found):
+                break
+            # A study has one open round at a time: all that were opened before have ended.
+            if (one := self.round(number)).judged:
+                found.append(one)
         return tuple(reversed(found))
 
     def after(self, state: RoundState) -> RoundState | None:
@@ -268,6 +277,17 @@ class Ledger(Calls):
         for event in self._logs.find(STANDING_EVENTS, (), since):
             if isinstance(event, StandingEvent) and first in (self._read("keyHolder", checksum(one))[0] for one in event.hospitals):
                 yield event
+
+    def _earlier(self, state: RoundState) -> Iterator[RoundId]:
+        """The rounds of its study that were opened before `state`, newest first."""
+        start, last, width, own = self._start(), state.opened.place.block, _FIRST_WINDOW, False
+        while last >= start:
+            first = max(start, last - width + 1)
+            for opened in reversed(list(self._openings(state.study, first, last))):
+                if own:
+                    yield opened.round
+                own = own or opened.round == state.round
+            last, width = first - 1, 4 * width
 
     def _openings(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent]:
         """Where rounds of a study were opened, in the blocks from `first` to `last`."""

@@ -10,6 +10,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from pipeline.chain.events import (
+    AbortDecidedEvent,
     AbortedEvent,
     CommittedDirectlyEvent,
     CommittedEvent,
@@ -63,6 +64,7 @@ class RoundState:
     opened: OpenedEvent
     committed: CommittedEvent | None = None
     finalised: FinalisedEvent | None = None
+    decided: AbortDecidedEvent | None = None
     aborted: AbortedEvent | None = None
     direct: tuple[CommittedDirectlyEvent, ...] = ()
 
@@ -92,6 +94,11 @@ class RoundState:
         return {RoundStatus.OPEN: self.opened.commit_deadline + grace, RoundStatus.COMMITTED: self.opened.result_deadline}.get(self.status)
 
     @property
+    def judged(self) -> bool:
+        """Whether it ended with a verdict on hospitals: a model, or an abort by a majority that blames some."""
+        return self.finalised is not None or (self.decided is not None and bool(self.decided.blamed))
+
+    @property
     def result(self) -> Result | None:
         """What the majority signed; None unless the round is finalised."""
         if self.finalised is None or self.committed is None:
@@ -115,10 +122,16 @@ def study_id(name: str) -> StudyId:
 def assemble(found: Iterable[Event]) -> list[RoundState]:
     """The rounds that events tell of, in the order of opening."""
     by_round: dict[RoundId, dict[str, Any]] = {}
-    fields = {OpenedEvent: "opened", CommittedEvent: "committed", FinalisedEvent: "finalised", AbortedEvent: "aborted"}
+    fields = {
+        OpenedEvent: "opened",
+        CommittedEvent: "committed",
+        FinalisedEvent: "finalised",
+        AbortDecidedEvent: "decided",
+        AbortedEvent: "aborted",
+    }
     for event in found:
         match event:
-            case OpenedEvent() | CommittedEvent() | FinalisedEvent() | AbortedEvent():
+            case OpenedEvent() | CommittedEvent() | FinalisedEvent() | AbortDecidedEvent() | AbortedEvent():
                 by_round.setdefault(event.round, {})[fields[type(event)]] = event
             case CommittedDirectlyEvent():
                 parts = by_round.setdefault(event.round, {})

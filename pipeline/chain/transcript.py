@@ -193,6 +193,14 @@ class Transcript:
         """Nothing: a bundle is about one round."""
         return ()
 
+    def judged(self, state: Any, count: int) -> Sequence[RoundState]:
+        """Nothing: a bundle is about one round."""
+        return ()
+
+    def first_account(self, address: Address) -> Address:
+        """Nothing but the account itself: a bundle is about one round."""
+        return address
+
     def after(self, state: Any) -> RoundState | None:
         """Nothing: a bundle is about one round."""
 

@@ -1,7 +1,8 @@
 """EIP-712 statements: one domain per ledger, one type per kind.
 
 A statement's typed data is `Kind(uint64 round, bytes32 studyDigest, bytes32 previousModel, bytes32 content)` where `content`
-is the SHA-256 of the body's canonical JSON. A vote is signed as the contract's own type `Result`, so that the ledger checks it.
+is the SHA-256 of the body's canonical JSON. A vote is signed as the contract's own type `Result`, the end of a round without a model as its
+type `Abort`, so that the ledger checks them.
 Source: EIP-712; `contracts/Ledger.sol`.
 """
 
@@ -18,7 +19,22 @@ from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from pipeline.domain import Address, Change, Context, HospitalKey, Kind, NodeKey, NodeSet, Release, Result, Statement, Vouch, sha256_text
+from pipeline.domain import (
+    Abort,
+    Address,
+    Change,
+    Context,
+    HospitalKey,
+    Kind,
+    NodeKey,
+    NodeSet,
+    Reason,
+    Release,
+    Result,
+    Statement,
+    Vouch,
+    sha256_text,
+)
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, digest, read_object
 from pipeline.identity import SigningKey
@@ -92,6 +108,26 @@ def as_result(statement: Statement) -> Result:
     except (TypeError, ValueError, OverflowError, EvidenceRejected) as error:
         raise EvidenceRejected(f"{statement.signer}'s vote: got fields that are no result ({type(error).__name__})") from error
     return result
+
+
+def sign_abort(signer: str, abort: Abort, chain_id: int, contract: Address, key: SigningKey) -> Statement:
+    """Sign `abort` as the contract's type `Abort`; the statement's body is the abort."""
+    body = asdict(abort) | {"blamed": list(abort.blamed)}
+    return Statement(Kind.ABORT, signer, body, key.sign(_abort_message(abort, chain_id, contract)))
+
+
+def check_abort(statement: Statement, chain_id: int, contract: Address, address: Address) -> Abort:
+    """The abort that `address` signed for this ledger; raises EvidenceRejected when it did not."""
+    if statement.kind is not Kind.ABORT:
+        raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {Kind.ABORT}")
+    try:
+        body = statement.body
+        abort = Abort(**{**body, "reason": Reason(body["reason"]), "blamed": tuple(body["blamed"])})
+        message = _abort_message(abort, chain_id, contract)
+    except (KeyError, TypeError, ValueError, OverflowError, EncodingError) as error:
+        raise EvidenceRejected(f"{statement.signer}'s abort: got fields that are no abort ({type(error).__name__})") from error
+    _check_signature(message, statement.signature, address, f"{statement.signer}'s abort")
+    return abort
 
 
 def sign_change(change: Change, chain_id: int, contract: Address, key: SigningKey) -> str:
@@ -191,6 +227,16 @@ def _result_words(result: Result) -> tuple[bytes, ...]:
     if any(len(word) != 32 for word in words):
         raise EvidenceRejected(f"round {result.round}: got a digest in its result that is no SHA-256")
     return words
+
+
+def _abort_message(abort: Abort, chain_id: int, contract: Address) -> SignableMessage:
+    words = ("studyDigest", "commitRoot", "previousModel", "reason")
+    fields = [{"name": "round", "type": "uint64"}, *({"name": name, "type": "bytes32"} for name in words)]
+    fields.append({"name": "blamed", "type": "address[]"})
+    digests = map(bytes.fromhex, (abort.study_digest, abort.commit_root, abort.previous_model))
+    values = (*digests, abort.reason.encode().ljust(32, b"\0"))
+    content = {"round": abort.round, **dict(zip(words, values, strict=True)), "blamed": list(abort.blamed)}
+    return _typed("Abort", fields, content, chain_id, contract)
 
 
 def _change_message(change: Change, chain_id: int, contract: Address) -> SignableMessage:

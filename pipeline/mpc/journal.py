@@ -14,6 +14,9 @@ from pipeline.evidence.canonical import canonical_json, digest
 from pipeline.evidence.signing import from_bytes, to_bytes
 from pipeline.files import locked, write_secret
 
+_EITHER = {Kind.VOTE: Kind.ABORT, Kind.ABORT: Kind.VOTE}
+"""A node votes for a result or for an end without one, so that it never leaves the choice to whoever gathers votes."""
+
 
 @dataclass(frozen=True)
 class Commit:
@@ -44,6 +47,11 @@ class Journal:
         """Persist the node's only statement of its kind in a round before it is sent; raises ConflictingVote for another."""
         with locked(self.folder / "lock"):
             earlier = self.said(round_id, statement.kind)
+            other = _EITHER.get(statement.kind)
+            if other and self.said(round_id, other):
+                raise ConflictingVote(
+                    f"round {round_id}: asked to sign {statement.kind}, but this node has signed {other}; it ends one way"
+                )
             if earlier is None:
                 write_secret(self.folder / f"{statement.kind}-{round_id}.json", to_bytes(statement))
                 return statement
@@ -53,6 +61,17 @@ class Journal:
                 f"{digest(earlier.body)[:12]}; a statement is only ever resent, so let the round abort at its deadline"
             )
         return earlier
+
+    def trouble(self, round_id: RoundId) -> dict[str, Any]:
+        """What last kept a step of this node's from its end in a round, and how often its engine failed; empty when nothing did."""
+        path = self.folder / f"trouble-{round_id}.json"
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+        return found if isinstance(found, dict) else {}
+
+    def note_trouble(self, round_id: RoundId, trouble: Mapping[str, Any]) -> None:
+        """Keep what kept a step from its end, in place of what did before."""
+        with locked(self.folder / "lock"):
+            write_secret(self.folder / f"trouble-{round_id}.json", canonical_json(dict(trouble)))
 
     def begin_opening(self, commit: Commit, accepted: tuple[HospitalName, ...], inputs: Mapping[HospitalName, Sha256]) -> None:
         """Write down the one accepted set of `commit` before anything is opened; raises SecondOpening for another."""

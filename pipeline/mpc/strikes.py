@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from pipeline.domain import HospitalName, RoundId, Verdict
+
+
+class Rule(Protocol):
+    """When a hospital is out."""
+
+    @property
+    def strikes(self) -> int:
+        """How many strikes."""
+
+    @property
+    def strike_window(self) -> int:
+        """Within how many rounds."""
+
 
 Strikes = Mapping[HospitalName, tuple[RoundId, ...]]
 """Hospital to the rounds that rejected it, oldest first, within the window."""
@@ -23,6 +37,19 @@ def updated(
         if kept:
             found[hospital] = tuple(sorted(kept))
     return found
+
+
+def blamed(
+    strikes: Strikes,
+    before: Iterable[HospitalName],
+    hospitals: Iterable[HospitalName],
+    round_id: RoundId,
+    recent: Sequence[RoundId],
+    rule: Rule,
+) -> tuple[Strikes, tuple[HospitalName, ...]]:
+    """Strikes and quarantine after an aborted round for which a majority of nodes blames `hospitals`: it counts like a rejection."""
+    struck = updated(strikes, dict.fromkeys(hospitals, Verdict.REJECTED), round_id, recent, rule.strike_window)
+    return struck, quarantined(struck, before, rule.strikes)
 
 
 def quarantined(strikes: Strikes, before: Iterable[HospitalName], limit: int) -> tuple[HospitalName, ...]:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement
-from pipeline.errors import EvidenceRejected, ObjectMissing, Unavailable
+from pipeline.errors import EvidenceRejected, ObjectMissing, Silent
 from pipeline.evidence.canonical import canonical_json, read_object, sha256
 from pipeline.evidence.signing import LARGEST_STATEMENT, from_bytes, to_bytes
 from pipeline.places import Place
@@ -69,7 +69,7 @@ class Board:
         return self.statement(round_id, kind, signer, found[0])
 
     def wait(self, round_id: RoundId, kind: Kind, signers: tuple[NodeName, ...], deadline: float) -> dict[NodeName, Statement]:
-        """The one statement of each signer, waiting until `deadline` (time.monotonic); raises Unavailable naming who is missing."""
+        """The one statement of each signer, waiting until `deadline` (time.monotonic); raises Silent naming who is missing."""
         found: dict[NodeName, Statement] = {}
         while True:
             for signer in signers:
@@ -79,7 +79,7 @@ class Board:
             if not missing:
                 return found
             if time.monotonic() > deadline:
-                raise Unavailable(f"round {round_id}: got no {kind} from {', '.join(missing)} in time; are these nodes up?")
+                raise Silent(round_id, kind, tuple(missing))
             time.sleep(_POLL_SECONDS)
 
     def timed(self, round_id: RoundId, actor: str, stage: str, seconds: float) -> None:

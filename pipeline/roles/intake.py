@@ -13,8 +13,8 @@ from nacl.public import PrivateKey
 
 from pipeline import places
 from pipeline.chain.ledger import HospitalStatus
-from pipeline.domain import HospitalName, Kind, NodeName, Sha256
-from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
+from pipeline.domain import HospitalName, Kind, NodeName, Reason, Sha256
+from pipeline.errors import EvidenceRejected, Rejected, RoundAborted, TooFew
 from pipeline.evidence import merkle
 from pipeline.mpc import exchange
 from pipeline.mpc.engines.base import Components, Payload
@@ -26,6 +26,11 @@ from pipeline.mpc.sharing import Digested, Vector, held_by
 from pipeline.mpc.spool import Keeper, Part
 from pipeline.places import Place
 from pipeline.roles.desk import Sitting
+
+_OWN_DOING = ("wrong_length", "unrecoverable_component")
+"""Absences that follow from what a hospital signed and is in the set: its manifest, and envelopes that are not what that says.
+
+Not a copied component, of which nobody can say whose it was, nor a manifest that the committer may have listed in its name."""
 
 Held = dict[HospitalName, dict[int, Part]]
 """Hospital to component index to words."""
@@ -161,9 +166,11 @@ def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal,
                 f"round {sitting.round_id}: {node} signed another input set than {me}; the nodes do not see the same evidence"
             )
     if len(inputs) < desk.study.accepted_floor:
-        raise RoundAborted(
+        raise TooFew(
             f"round {sitting.round_id}: {len(inputs)} hospitals took part, want at least {desk.study.accepted_floor}; absent: "
-            + ", ".join(f"{hospital} ({reason})" for hospital, reason in absent.items())
+            + ", ".join(f"{hospital} ({reason})" for hospital, reason in absent.items()),
+            Reason.TOO_FEW_TOOK_PART,
+            tuple(hospital for hospital, reason in absent.items() if reason in _OWN_DOING),
         )
     return Inputs(inputs, absent, {hospital: held[hospital] for hospital in inputs})
 

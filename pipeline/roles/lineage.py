@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import models, places
 from pipeline.audit.orders import REMEMBERED
-from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
+from pipeline.chain.ledger import RoundState
+from pipeline.domain import Address, HospitalName, RoundId, Sha256, Verdict
 from pipeline.mpc import strikes
 from pipeline.mpc.sharing import Vector
 from pipeline.mpc.strikes import Strikes
@@ -27,6 +28,8 @@ class Lineage:
     quarantined: frozenset[HospitalName]
     records: tuple[Mapping[str, Any], ...]
     """The canonical records of the last finished rounds, oldest first."""
+    judged: tuple[RoundId, ...] = ()
+    """The last rounds that judged hospitals, oldest first: these, and those that a majority aborted blaming some."""
 
     def verdicts(self, hospital: HospitalName) -> tuple[bool, ...]:
         """Whether the hospital was accepted in each remembered round in which it took part, oldest first."""
@@ -36,25 +39,45 @@ class Lineage:
 
 def lineage(desk: Desk) -> Lineage:
     """Read the study's lineage; raises EvidenceRejected when a record is not the one that the ledger anchors."""
-    finished = [state for state in desk.ledger.rounds(desk.study_id) if state.finalised]
+    states = [state for state in desk.ledger.rounds(desk.study_id) if state.judged]
+    finished = [state for state in states if state.finalised]
     ended = [state.finalised for state in finished[-REMEMBERED:] if state.finalised]
     records = tuple(desk.board.json(places.record(event.round), event.record) for event in ended)
-    if not records:
-        return Lineage(0, None, {}, frozenset(), ())
-    last = records[-1]
+    last = records[-1] if records else {"strikes": {}, "quarantined": [], "next_budget": None}
     struck: Strikes = {HospitalName(name): tuple(RoundId(number) for number in rounds) for name, rounds in last["strikes"].items()}
-    quarantined = tuple(HospitalName(name) for name in last["quarantined"])
-    released = desk.ledger.released(desk.study_id, finished[-1]) if quarantined else ()
-    for hospital in quarantined:
-        if desk.consortium.hospital(hospital) in released:
-            struck, quarantined = strikes.released(struck, quarantined, hospital)
+    struck, quarantined = _since(desk, states, struck, tuple(HospitalName(name) for name in last["quarantined"]))
     return Lineage(
         finished=len(finished),
         budget=last["next_budget"],
         strikes=struck,
         quarantined=frozenset(quarantined),
         records=records,
+        judged=tuple(state.round for state in states[-REMEMBERED:]),
     )
+
+
+def _since(
+    desk: Desk, states: Sequence[RoundState], struck: Strikes, quarantined: tuple[HospitalName, ...]
+) -> tuple[Strikes, tuple[HospitalName, ...]]:
+    """Strikes and quarantine after what the nodes decided since the last model: whom they blame for aborted rounds, whom they released."""
+    last = next((state for state in reversed(states) if state.finalised), None)
+    aborted = states[states.index(last) + 1 :] if last else states
+    if not aborted and not quarantined:
+        return struck, quarantined
+    names = {desk.ledger.first_account(desk.consortium.hospital(name)): name for name in desk.study.hospitals} if aborted else {}
+    freed: tuple[Address, ...] = ()
+    for state in (*aborted, None):
+        until = state.opened.place.block if state else None
+        released = desk.ledger.released(desk.study_id, last, until)
+        for hospital in desk.study.hospitals:
+            if desk.consortium.hospital(hospital) in released[len(freed) :]:
+                struck, quarantined = strikes.released(struck, quarantined, hospital)
+        freed = released
+        if state is not None and state.decided is not None:
+            blamed = [names[first] for one in state.decided.blamed if (first := desk.ledger.first_account(one)) in names]
+            recent = [one.round for one in states[: states.index(state)]]
+            struck, quarantined = strikes.blamed(struck, quarantined, blamed, state.round, recent, desk.study.rule)
+    return struck, quarantined
 
 
 def global_model(desk: Desk, digest: Sha256) -> Vector:

@@ -15,8 +15,8 @@ from pipeline import models, places
 from pipeline.audit import record
 from pipeline.audit.rollback import refuse_forgotten
 from pipeline.consortium import PORTS_PER_NODE
-from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Verdict
-from pipeline.errors import Refused, RoundAborted, SecondOpening
+from pipeline.domain import HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Verdict
+from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
 from pipeline.evidence import signing
 from pipeline.files import locked, write_secret
 from pipeline.mpc import rule, strikes
@@ -24,7 +24,7 @@ from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import AggregateTask, Components, Party, VerifyTask
 from pipeline.mpc.journal import Commit, Journal
 from pipeline.mpc.spool import Keeper, Memory, spool
-from pipeline.roles import equivocation, large
+from pipeline.roles import ending, equivocation, large
 from pipeline.roles.desk import Desk, Sitting, node_desk
 from pipeline.roles.intake import Inputs, agree, committed
 from pipeline.roles.lineage import Lineage, global_model, lineage
@@ -60,9 +60,39 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
 def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
     """Run this node's party of the encrypted verification and journal what it reveals: one bit per hospital, the next budget."""
     sitting = _join(study, round_id, name, settings)
-    desk, journal = sitting.desk, _journal(sitting.desk)
+    journal = _journal(sitting.desk)
     if journal.revealed(round_id) is not None:
         return
+    with ending.watched(sitting, journal, "verify"):
+        journal.reveal(round_id, _verified(sitting, journal))
+
+
+def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> Sha256:
+    """Run this node's party of the aggregation over the accepted hospitals, once, and vote for the result; the vote's digest."""
+    sitting = _join(study, round_id, name, settings)
+    journal = _journal(sitting.desk)
+    with ending.watched(sitting, journal, "aggregate"):
+        return _aggregated(sitting, journal)
+
+
+def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
+    """Destroy this round's sealing key: its envelopes can never be opened again; say why it was aborted, report two results of a node."""
+    desk = node_desk(study, name, settings)
+    status = desk.ledger.status(round_id)
+    if status not in (RoundStatus.FINALISED, RoundStatus.ABORTED):
+        raise Refused(f"round {round_id}: the ledger says {status}, want finalised or aborted; a running round needs its sealing key")
+    _sealing_key(desk, round_id).unlink(missing_ok=True)
+    _nonce(desk, round_id).unlink(missing_ok=True)
+    large.total_file(_journal(desk), round_id).unlink(missing_ok=True)
+    sitting = Sitting(desk, round_id, desk.ledger.round(round_id))
+    ending.say_cause(sitting, _journal(desk))
+    # Whatever the study has become since: what they signed is about this round.
+    equivocation.report(sitting)
+
+
+def _verified(sitting: Sitting, journal: Journal) -> dict[str, Any]:
+    """What the encrypted verification reveals, and about which inputs."""
+    desk, round_id = sitting.desk, sitting.round_id
     past = lineage(desk)
     revealed: dict[str, Any] = {}
     with _inputs(sitting, past) as inputs:
@@ -82,20 +112,21 @@ def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
     revealed |= {"accepted": accepted, "budget": output.budget, "inputs": dict(inputs.digests), "absent": dict(inputs.absent)}
     revealed["failed"] = output.failures(hospitals)
     revealed |= {"programs": engine(desk.study.engine, desk.settings).digest(desk.study.protocol)}
-    journal.reveal(round_id, revealed)
+    return revealed
 
 
-def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> Sha256:
-    """Run this node's party of the aggregation over the accepted hospitals, once, and vote for the result; the vote's digest."""
-    sitting = _join(study, round_id, name, settings)
-    desk, journal = sitting.desk, _journal(sitting.desk)
+def _aggregated(sitting: Sitting, journal: Journal) -> Sha256:
+    """Open the aggregate over the accepted hospitals, or take what was opened before, and vote."""
+    desk, round_id, name = sitting.desk, sitting.round_id, sitting.desk.identity.name
     revealed = journal.revealed(round_id)
     if revealed is None:
         raise RoundAborted(f"round {round_id}: {name} has not verified, so it opens no aggregate; run the verify task of all nodes again")
     accepted = tuple(HospitalName(hospital) for hospital in revealed["accepted"])
     if len(accepted) < desk.study.accepted_floor:
-        raise RoundAborted(
-            f"round {round_id}: {len(accepted)} hospitals accepted, want at least {desk.study.accepted_floor}; the previous model stays"
+        raise TooFew(
+            f"round {round_id}: {len(accepted)} hospitals accepted, want at least {desk.study.accepted_floor}; the previous model stays",
+            Reason.TOO_FEW_ACCEPTED,
+            tuple(hospital for hospital in revealed["inputs"] if hospital not in accepted),
         )
     past = lineage(desk)
     commit = Commit(desk.digest, sitting.previous_model, sitting.commit_root)
@@ -112,19 +143,6 @@ def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings 
     total = large.total(journal, round_id) if desk.study.mode == "large" else np.array(opened["total"], dtype=np.int64)
     new = rule.new_model(global_model(desk, sitting.previous_model), total, opened["count"])
     return _vote(sitting, past, revealed, models.model_bytes(new), opened["count"])
-
-
-def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
-    """Destroy this round's sealing key: its envelopes can never be opened again; report whoever signed two results."""
-    desk = node_desk(study, name, settings)
-    status = desk.ledger.status(round_id)
-    if status not in (RoundStatus.FINALISED, RoundStatus.ABORTED):
-        raise Refused(f"round {round_id}: the ledger says {status}, want finalised or aborted; a running round needs its sealing key")
-    _sealing_key(desk, round_id).unlink(missing_ok=True)
-    _nonce(desk, round_id).unlink(missing_ok=True)
-    large.total_file(_journal(desk), round_id).unlink(missing_ok=True)
-    # Whatever the study has become since: what they signed is about this round.
-    equivocation.report(Sitting(desk, round_id, desk.ledger.round(round_id)))
 
 
 @contextmanager
@@ -161,7 +179,7 @@ def _vote(sitting: Sitting, past: Lineage, revealed: Mapping[str, Any], model: b
         past.strikes,
         verdicts,
         round_id,
-        [RoundId(earlier["round"]) for earlier in past.records],
+        past.judged,
         desk.study.rule.strike_window,
     )
     built = record.build(

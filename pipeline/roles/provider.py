@@ -19,7 +19,7 @@ from pipeline.errors import ContractRefused, Rejected, RoundAborted
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import digest
 from pipeline.files import locked, write_atomic
-from pipeline.roles import equivocation, readiness
+from pipeline.roles import ending, equivocation, readiness
 from pipeline.roles.desk import Desk, KeyRecord, Sitting, provider_desk
 from pipeline.roles.intake import checked_manifest
 from pipeline.settings import Settings
@@ -105,7 +105,7 @@ def commit(study: str, round_id: RoundId, settings: Settings | None = None) -> t
 
 
 def finalise(study: str, round_id: RoundId, settings: Settings | None = None) -> Sha256:
-    """Send the result that a majority of all nodes signed; the new model's digest. Raises RoundAborted after the deadline."""
+    """Send what a majority of all nodes signed, a result or the round's end without one; the new model's digest. Raises RoundAborted."""
     desk = provider_desk(study, settings)
     sitting = Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED, RoundStatus.FINALISED, RoundStatus.ABORTED)
     while sitting.state.status is RoundStatus.COMMITTED:
@@ -120,6 +120,8 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
             except ContractRefused as error:
                 if error.error != "SuspendedNode":
                     raise  # else somebody reported a node meanwhile: the others may still be a majority
+        elif (ended := ending.majority(sitting, barred)) is not None:
+            desk.outbox().send(desk.ledger.abort_by_nodes(sitting.state, *ended), f"end-{round_id}-without-{len(barred)}")
         elif desk.ledger.block_time() > sitting.state.opened.result_deadline:
             abort(desk, round_id)
         else:
@@ -129,7 +131,9 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
         _wait_or_abort(desk, round_id)
     equivocation.report(sitting)
     if sitting.state.status is not RoundStatus.FINALISED:
-        raise RoundAborted(f"round {round_id}: aborted on the ledger; model {sitting.previous_model[:16]} stays current")
+        end = sitting.state.decided
+        how = f"{end.signers.bit_count()} nodes ended it ({end.reason})" if end else "aborted on the ledger"
+        raise RoundAborted(f"round {round_id}: {how}; model {sitting.previous_model[:16]} stays current")
     return sitting.new_model
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from pipeline import places
 from pipeline.audit.record import RoundRecord, build
-from pipeline.chain.events import AbortedEvent, CommittedEvent, FinalisedEvent, OpenedEvent, Place, StudyRegisteredEvent
+from pipeline.chain.events import AbortDecidedEvent, AbortedEvent, CommittedEvent, FinalisedEvent, OpenedEvent, Place, StudyRegisteredEvent
 from pipeline.chain.ledger import HospitalStatus, RoundState, StudyState, study_id
 from pipeline.consortium import Consortium
-from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement, Verdict
+from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, Reason, Result, RoundId, RoundStatus, Sha256, Statement, Verdict
 from pipeline.errors import EvidenceRejected, ObjectMissing
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import canonical_json, digest, joint_digest, sha256
@@ -262,6 +262,7 @@ class DictLedger:
         self.states: dict[RoundId, RoundState] = {}
         self.sent: dict[RoundId, tuple[str, ...]] = {}
         self.releases: list[tuple[RoundId, Address]] = []
+        self.moved: dict[Address, Address] = {}
         self.initial: Sha256 | None = None
         self.block = 10
 
@@ -281,8 +282,10 @@ class DictLedger:
         end = FinalisedEvent(result.round, result.verdicts, result.new_model, result.record, signers, self._place())
         self.states[result.round] = replace(self.states[result.round], finalised=end)
 
-    def abort(self, round_id: RoundId) -> None:
+    def abort(self, round_id: RoundId, *blamed: Address) -> None:
         state = self.states[round_id]
+        if blamed:
+            state = replace(state, decided=AbortDecidedEvent(round_id, Reason.TOO_FEW_ACCEPTED, blamed, 0b11, self._place()))
         self.states[round_id] = replace(state, aborted=AbortedEvent(round_id, state.status, self._place()))
 
     def round(self, round_id: RoundId) -> RoundState:
@@ -298,6 +301,15 @@ class DictLedger:
         earlier = [other for other in states[: states.index(state)] if other.finalised]
         return tuple(earlier[len(earlier) - min(count, len(earlier)) :])
 
+    def judged(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
+        states = list(self.states.values())
+        earlier = [other for other in states[: states.index(state)] if other.judged]
+        last = max((index for index, other in enumerate(earlier) if other.finalised), default=0)
+        return tuple(earlier[min(last, len(earlier) - min(count, len(earlier))) :])
+
+    def first_account(self, address: Address) -> Address:
+        return self.moved.get(address, address)
+
     def after(self, state: RoundState) -> RoundState | None:
         states = list(self.states.values())
         return next(iter(states[states.index(state) + 1 :]), None)
@@ -312,8 +324,8 @@ class DictLedger:
         assert self.initial is not None
         return StudyRegisteredEvent(self.id, self.initial, Place("0x00", 2, 0))
 
-    def released(self, study: str, last: RoundState, until: int | None = None) -> tuple[Address, ...]:
-        return tuple(hospital for after, hospital in self.releases if after == last.round)
+    def released(self, study: str, last: RoundState | None, until: int | None = None) -> tuple[Address, ...]:
+        return tuple(hospital for after, hospital in self.releases if last is not None and after == last.round)
 
     def hospital(self, address: Address) -> HospitalStatus:
         return self.hospitals.get(address, HospitalStatus.UNKNOWN)

@@ -1,0 +1,151 @@
+"""Rounds that end without a model: at once where a majority sees it, with what each node saw, and a strike for whom they blame."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import places
+from pipeline.domain import TRIES, Address, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Statement
+from pipeline.errors import ConflictingVote, EngineFailed, EvidenceRejected, RoundAborted, Silent, TooFew
+from pipeline.evidence import signing
+from pipeline.mpc.journal import Journal
+from pipeline.roles import ending, provider
+from pipeline.roles.lineage import lineage
+from tests.support.consortia import HOSPITALS, NODES, Site
+from tests.support.rounds import Play
+
+pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+
+CEDAR, DAHLIA, ELM = HOSPITALS[2:5]
+NORTH, EAST, WEST = NODES[:3]
+
+
+def committed(site: Site, play: Play, run: str = "run") -> RoundId:
+    """A round whose inputs are on the ledger, before its verification."""
+    round_id = play.open(run)
+    play.hospitals(round_id)
+    play.commit(round_id)
+    return round_id
+
+
+def verified(site: Site, play: Play, round_id: RoundId, *rejected: str) -> None:
+    """What the nodes journal when a verification rejects these hospitals."""
+    listed = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
+    accepted = [name for name in listed if name not in rejected]
+    for node in play.study.nodes:
+        revealed = {"accepted": accepted, "budget": 1, "inputs": listed, "absent": {}, "failed": {}, "programs": "ab" * 32}
+        Journal(site.settings.node(node) / "journal").reveal(round_id, revealed)
+
+
+def fails(play: Play, step: str, round_id: RoundId, *nodes: NodeName) -> None:
+    for node in nodes:
+        with pytest.raises(TooFew, match="2 hospitals accepted, want at least 3"):
+            play.node(step, round_id, node)
+
+
+def cause(site: Site, round_id: RoundId, node: NodeName) -> dict[str, object]:
+    return dict(site.board().only(round_id, Kind.CAUSE, node).body)
+
+
+@pytest.fixture(scope="module")
+def few(site: Site) -> tuple[Play, RoundId]:
+    """A round that a majority ended because too few were accepted; west was away."""
+    play = site.play("few", rule={"images_per_hospital": 6, "strikes": 2, "strike_window": 3})
+    round_id = committed(site, play)
+    verified(site, play, round_id, CEDAR, DAHLIA, ELM)
+    fails(play, "aggregate", round_id, NORTH, EAST)
+    with pytest.raises(RoundAborted, match=r"2 nodes ended it \(too_few_accepted\)"):
+        provider.finalise("few", round_id, site.settings)
+    for node in (NORTH, EAST):
+        play.node("retire", round_id, node)
+    return play, round_id
+
+
+def test_a_round_that_cannot_end_with_a_model_ends_before_its_deadline(site: Site, few: tuple[Play, RoundId]) -> None:
+    _, round_id = few
+    state = site.ledger.round(round_id)
+    assert state.status is RoundStatus.ABORTED
+    assert state.aborted is not None
+    assert state.decided is not None
+    assert state.aborted.place.time < state.opened.result_deadline
+    assert (state.decided.reason, state.decided.signers) == (Reason.TOO_FEW_ACCEPTED, 0b011)
+    assert state.decided.blamed == tuple(map(site.members.hospital, (CEDAR, DAHLIA, ELM)))
+    site.audits(round_id)
+
+
+def test_each_node_says_what_it_saw(site: Site, few: tuple[Play, RoundId]) -> None:
+    _, round_id = few
+    for node in (NORTH, EAST):
+        said = cause(site, round_id, node)
+        assert (said["stage"], said["hospitals"]) == ("aggregate", [CEDAR, DAHLIA, ELM])
+        assert "TooFew: " in str(said["saw"])
+    assert site.board().digests(places.statement(round_id, Kind.CAUSE, WEST)) == ()
+
+
+def test_whom_a_majority_blames_has_a_strike_and_is_out_after_the_next(site: Site, few: tuple[Play, RoundId]) -> None:
+    play, first = few
+    desk = site.node_sitting(play, first, NORTH).desk
+    assert lineage(desk).strikes == dict.fromkeys((CEDAR, DAHLIA, ELM), (first,))
+    assert lineage(desk).quarantined == frozenset()
+    second = committed(site, play, "second")
+    verified(site, play, second, DAHLIA, ELM, HOSPITALS[0])
+    fails(play, "aggregate", second, EAST, WEST)
+    with pytest.raises(RoundAborted, match="2 nodes ended it"):
+        provider.finalise("few", second, site.settings)
+    past = lineage(desk)
+    assert past.strikes[DAHLIA] == (first, second)
+    assert past.quarantined == {DAHLIA, ELM}
+    assert past.judged == (first, second)
+
+
+def test_a_node_signs_one_end_of_a_round(site: Site, few: tuple[Play, RoundId]) -> None:
+    play, round_id = few
+    sitting = site.node_sitting(play, round_id, NORTH)
+    journal = Journal(site.settings.node(NORTH) / "journal")
+    with pytest.raises(RoundAborted, match="north has signed its end"), ending.watched(sitting, journal, "aggregate"):
+        pytest.fail("it went on")
+    result = site.board().only(round_id, Kind.ABORT, NORTH)
+    vote = Statement(Kind.VOTE, NORTH, result.body, result.signature)
+    with pytest.raises(ConflictingVote, match="has signed Abort"):
+        journal.say(round_id, vote)
+
+
+def test_an_engine_that_fails_at_every_try_ends_the_round_once_a_majority_says_so(site: Site) -> None:
+    play = site.play("engine")
+    round_id = committed(site, play)
+    for attempt in range(TRIES):
+        for node in (NORTH, EAST):
+            sitting, journal = site.node_sitting(play, round_id, node), Journal(site.settings.node(node) / "journal")
+            assert ending.majority(sitting, frozenset()) is None, f"before try {attempt}"
+            with pytest.raises(EngineFailed), ending.watched(sitting, journal, "verify"):
+                raise EngineFailed("a party died")
+    with pytest.raises(RoundAborted, match="engine_failed"):
+        provider.finalise("engine", round_id, site.settings)
+    decided = site.ledger.round(round_id).decided
+    assert decided is not None
+    assert decided.blamed == ()
+    following = play.open("next")
+    assert site.ledger.status(following) is RoundStatus.OPEN
+
+
+def test_a_node_that_does_not_take_part_is_named_by_the_others(site: Site) -> None:
+    play = site.play("silent", deadlines={"commit_seconds": 60, "result_seconds": 61})
+    round_id = committed(site, play)
+    with pytest.raises(Silent, match="got no Inventory from east, west"):
+        play.node("verify", round_id, NORTH)
+    with pytest.raises(RoundAborted, match="aborted on the ledger"):
+        provider.finalise("silent", round_id, site.settings)
+    for node in (NORTH, WEST):
+        play.node("retire", round_id, node)
+    said = cause(site, round_id, NORTH)
+    assert said["waited_for"] == {"kind": "Inventory", "nodes": [EAST, WEST]}
+    assert cause(site, round_id, WEST)["saw"] == "its verification did not run or did not end"
+    assert site.ledger.round(round_id).decided is None
+
+
+def test_an_end_over_another_set_is_none(site: Site, few: tuple[Play, RoundId]) -> None:
+    _, round_id = few
+    signed = site.board().only(round_id, Kind.ABORT, NORTH)
+    forged = Statement(Kind.ABORT, NORTH, {**signed.body, "commit_root": Sha256("ab" * 32)}, signed.signature)
+    with pytest.raises(EvidenceRejected, match="north's abort: got a signature by"):
+        signing.check_abort(forged, site.ledger.chain_id, site.ledger.contract, Address(site.members.node(NORTH).address))
