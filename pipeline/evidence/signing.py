@@ -121,10 +121,9 @@ def check_abort(statement: Statement, chain_id: int, contract: Address, address:
     if statement.kind is not Kind.ABORT:
         raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {Kind.ABORT}")
     try:
-        body = statement.body
-        abort = Abort(**{**body, "reason": Reason(body["reason"]), "blamed": tuple(body["blamed"])})
+        abort = _abort(statement.body)
         message = _abort_message(abort, chain_id, contract)
-    except (KeyError, TypeError, ValueError, OverflowError, EncodingError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, EncodingError, EvidenceRejected) as error:
         raise EvidenceRejected(f"{statement.signer}'s abort: got fields that are no abort ({type(error).__name__})") from error
     _check_signature(message, statement.signature, address, f"{statement.signer}'s abort")
     return abort
@@ -227,6 +226,16 @@ def _result_words(result: Result) -> tuple[bytes, ...]:
     if any(len(word) != 32 for word in words):
         raise EvidenceRejected(f"round {result.round}: got a digest in its result that is no SHA-256")
     return words
+
+
+def _abort(body: Mapping[str, Any]) -> Abort:
+    """The abort with exactly these fields, in this spelling."""
+    abort = Abort(**{**body, "reason": Reason(body["reason"]), "blamed": tuple(body["blamed"])})
+    for name in ("study_digest", "commit_root", "previous_model"):
+        sha256_text(body[name], name)
+    if type(abort.round) is not int:
+        raise TypeError("a round is an integer")
+    return abort
 
 
 def _abort_message(abort: Abort, chain_id: int, contract: Address) -> SignableMessage:

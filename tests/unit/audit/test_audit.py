@@ -243,6 +243,51 @@ def test_a_hospital_takes_part_again_without_strikes_once_the_ledger_holds_its_r
     assert "released by the nodes: southmoor" in report.checks[-2].detail
 
 
+def _blame(world: World, number: int, *names: str) -> None:
+    """A round that a majority of nodes aborts, blaming these hospitals, as an honest maker carries it on."""
+    world.maker.open(RoundId(number))
+    world.ledger.abort(RoundId(number), *(key(name).address for name in names))
+    for name in map(HospitalName, names):
+        world.maker.strikes[name] = (*world.maker.strikes.get(name, ()), RoundId(number))
+    world.maker.done.append(RoundId(number))
+
+
+def test_whom_a_majority_blames_for_an_aborted_round_has_a_strike(world: World) -> None:
+    _blame(world, 5, "southmoor", "hillside")
+    world.maker.finish(RoundId(6))
+    assert world.audit(5).first_problem is None
+    assert world.audit(6).first_problem is None
+    world.maker.strikes.pop(HospitalName("hillside"))
+    world.maker.finish(RoundId(7))
+    assert "strikes: the record says" in str(world.audit(7).first_problem)
+
+
+def test_an_abort_without_a_majority_strikes_nobody(world: World) -> None:
+    _blame(world, 5, "southmoor")
+    state = world.ledger.states[RoundId(5)]
+    world.ledger.states[RoundId(5)] = replace(state, decided=None)
+    world.maker.finish(RoundId(6))
+    assert "strikes: the record says" in str(world.audit(6).first_problem)
+
+
+def test_blame_for_aborted_rounds_quarantines_like_rejections(world: World) -> None:
+    _blame(world, 5, "southmoor")
+    _blame(world, 6, "southmoor")
+    world.maker.finish(RoundId(7))
+    assert "it was in quarantine" in str(world.audit(7).first_problem)
+
+
+def test_a_strike_follows_a_hospital_to_its_next_key(world: World) -> None:
+    former = key("southmoor, formerly").address
+    world.ledger.moved[former] = key("southmoor").address
+    world.maker.open(RoundId(5))
+    world.ledger.abort(RoundId(5), former)
+    world.maker.strikes[HospitalName("southmoor")] += (RoundId(5),)
+    world.maker.done.append(RoundId(5))
+    world.maker.finish(RoundId(6))
+    assert world.audit(6).first_problem is None
+
+
 def test_a_damaged_model_is_found_in_its_own_round_and_in_the_next(world: World) -> None:
     result = world.ledger.states[RoundId(1)].result
     assert result is not None

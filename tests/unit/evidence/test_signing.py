@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 from eth_account.messages import encode_typed_data
 
-from pipeline.domain import Address, Context, Kind, Result, RoundId, Sha256, Statement
+from pipeline.domain import Abort, Address, Context, Kind, Reason, Result, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import digest
@@ -34,7 +34,16 @@ OTHER_RESULTS = {
     "new_model": replace(RESULT, new_model=Sha256("45" * 32)),
     "record": replace(RESULT, record=Sha256("56" * 32)),
 }
-STATEMENT_KINDS = [kind for kind in Kind if kind is not Kind.VOTE]
+STATEMENT_KINDS = [kind for kind in Kind if kind not in (Kind.VOTE, Kind.ABORT)]
+ABORT = Abort(RoundId(7), Sha256("11" * 32), Sha256("33" * 32), Sha256("22" * 32), Reason.TOO_FEW_ACCEPTED, (KEY.address, OTHER.address))
+OTHER_ABORTS = {
+    "round": replace(ABORT, round=RoundId(8)),
+    "study_digest": replace(ABORT, study_digest=Sha256("12" * 32)),
+    "commit_root": replace(ABORT, commit_root=Sha256("34" * 32)),
+    "previous_model": replace(ABORT, previous_model=Sha256("23" * 32)),
+    "reason": replace(ABORT, reason=Reason.ENGINE_FAILED),
+    "blamed": replace(ABORT, blamed=(KEY.address,)),
+}
 
 
 @pytest.fixture
@@ -215,3 +224,41 @@ def _accept(stored: bytes) -> None:
     # The signer's name is looked up, not signed: whoever reads the statement finds no key under a damaged one.
     if parsed.signer != "north":
         raise EvidenceRejected("no such hospital")
+
+
+def _abort(abort: Abort = ABORT) -> Statement:
+    return signing.sign_abort("alpha", abort, CONTEXT.chain_id, CONTEXT.contract, KEY)
+
+
+def test_an_abort_holds_for_its_signer_and_survives_the_store() -> None:
+    stored = signing.from_bytes(signing.to_bytes(_abort()))
+    assert signing.check_abort(stored, CONTEXT.chain_id, CONTEXT.contract, KEY.address) == ABORT
+    assert set(OTHER_ABORTS) == {field.name for field in fields(Abort)}
+
+
+@pytest.mark.parametrize("other", OTHER_ABORTS.values(), ids=OTHER_ABORTS)
+def test_an_abort_with_anything_changed_is_another(other: Abort) -> None:
+    moved = replace(_abort(other), signature=_abort().signature)
+    with pytest.raises(EvidenceRejected, match="alpha's abort: got a signature by"):
+        signing.check_abort(moved, CONTEXT.chain_id, CONTEXT.contract, KEY.address)
+
+
+@pytest.mark.parametrize("chain", [(1, CONTEXT.contract), (CONTEXT.chain_id, OTHER.address)])
+def test_an_abort_is_for_one_ledger(chain: tuple[int, Address]) -> None:
+    with pytest.raises(EvidenceRejected, match="alpha's abort: got a signature by"):
+        signing.check_abort(_abort(), *chain, KEY.address)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"reason": "no_reason"}, {"blamed": 5}, {"blamed": ["0x12"]}, {"round": "7"}, {"round": -1}, {"study_digest": "11"}, {"more": 1}],
+)
+def test_fields_that_are_no_abort_are_refused(body: dict[str, object]) -> None:
+    made = replace(_abort(), body={**_abort().body, **body} if body else {})
+    with pytest.raises(EvidenceRejected, match="alpha's abort: got"):
+        signing.check_abort(made, CONTEXT.chain_id, CONTEXT.contract, KEY.address)
+
+
+def test_a_vote_is_no_abort(vote: Statement) -> None:
+    with pytest.raises(EvidenceRejected, match="got a Vote statement, want Abort"):
+        signing.check_abort(vote, CONTEXT.chain_id, CONTEXT.contract, KEY.address)

@@ -82,3 +82,19 @@ def test_its_files_are_the_nodes_own(journal: Journal) -> None:
     written = [path for path in journal.folder.iterdir() if path.suffix == ".json"]
     assert written
     assert all(stat.S_IMODE(os.stat(path).st_mode) == 0o600 for path in written)
+
+
+@pytest.mark.parametrize(("first", "second"), [(Kind.VOTE, Kind.ABORT), (Kind.ABORT, Kind.VOTE)])
+def test_a_node_votes_for_a_result_or_for_an_end_without_one(journal: Journal, first: Kind, second: Kind) -> None:
+    journal.say(ROUND, Statement(first, "north", {}, "00"))
+    with pytest.raises(ConflictingVote, match=f"asked to sign {second}, but this node has signed {first}"):
+        journal.say(ROUND, Statement(second, "north", {}, "00"))
+    journal.say(RoundId(4), Statement(second, "north", {}, "00"))
+    journal.say(ROUND, Statement(first, "north", {}, "00"))
+
+
+def test_the_last_trouble_of_a_round_is_kept(journal: Journal) -> None:
+    assert journal.trouble(ROUND) == {}
+    journal.note_trouble(ROUND, {"saw": "nobody"})
+    journal.note_trouble(ROUND, {"saw": "somebody"})
+    assert (journal.trouble(ROUND), journal.trouble(RoundId(4))) == ({"saw": "somebody"}, {})

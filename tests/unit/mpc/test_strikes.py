@@ -52,3 +52,14 @@ def test_quarantine_outlasts_the_strikes_until_released() -> None:
 def test_a_window_of_one_round_forgets_the_rounds_before() -> None:
     before = {NORD: (RoundId(1),)}
     assert strikes.updated(before, {NORD: Verdict.ACCEPTED}, RoundId(2), [RoundId(1)], 1) == {}
+
+
+class _Rule:
+    strikes, strike_window = 2, 3
+
+
+def test_whom_a_majority_blames_for_an_aborted_round_has_a_strike_and_is_out_at_the_limit() -> None:
+    struck, out = strikes.blamed({NORD: (RoundId(1),)}, (), [SUED], RoundId(2), [RoundId(1)], _Rule)
+    assert (struck, out) == ({NORD: (1,), SUED: (2,)}, ())
+    struck, out = strikes.blamed(struck, out, [SUED, NORD], RoundId(4), [RoundId(1), RoundId(2)], _Rule)
+    assert (struck, out) == ({NORD: (1, 4), SUED: (2, 4)}, (NORD, SUED))
