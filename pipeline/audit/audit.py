@@ -95,7 +95,11 @@ def _aborted(case: Case) -> str:
     place = case.state.aborted.place if case.state.aborted else None
     if place is None or case.state.finalised is not None:
         raise EvidenceRejected(f"round {case.round}: the ledger holds both an abort and a result, want one")
-    return f"aborted in block {place.block}, transaction {place.transaction}; no model came of it"
+    decided = case.state.decided
+    if decided is not None and decided.signers.bit_count() < case.nodes.threshold:
+        raise EvidenceRejected(f"round {case.round}: {decided.signers.bit_count()} nodes ended it, want {case.nodes.threshold}")
+    by = f" by {decided.signers.bit_count()} nodes ({decided.reason})" if decided else ""
+    return f"aborted{by} in block {place.block}, transaction {place.transaction}; no model came of it"
 
 
 _ABORTED = (

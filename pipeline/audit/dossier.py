@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.audit.case import record_of
+from pipeline.audit.ends import End
+from pipeline.audit.ends import end as end_of
 from pipeline.audit.ports import Ledger, ObjectStore, RoundState
 from pipeline.audit.record import RoundRecord
 from pipeline.audit.shelf import Shelf
@@ -64,6 +66,8 @@ class Dossier:
     development: bool
     seconds: Mapping[str, float]
     """Stage to the wall seconds of its slowest actor."""
+    end: End | None
+    """Why there is no model; None unless the round was aborted."""
 
     @property
     def correct(self) -> int:
@@ -114,6 +118,7 @@ class Dossier:
             "programs_sha256": record.programs if record else None,
             "strikes": {name: list(rounds) for name, rounds in record.strikes.items()} if record else {},
             "quarantined": list(record.quarantined) if record else [],
+            "end": self.end.to_json() if self.end else None,
             "hospitals": [
                 {
                     "name": row.name,
@@ -158,6 +163,7 @@ def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping
         contract=ledger.contract,
         development=ledger.development,
         seconds=stage_seconds(shelf, store, state.round),
+        end=end_of(state, nodes.nodes, shelf, _context(ledger, state)),
     )
 
 
@@ -167,8 +173,12 @@ def said_so_far(dossier: Dossier, hospital: HospitalName, address: Address, stor
     return _row(Shelf(store, dossier.round), hospital, address, context, Verdict.ABSENT, None, None)
 
 
+def _context(ledger: Ledger, state: RoundState) -> Context:
+    return Context(ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model)
+
+
 def _rows(record: RoundRecord, shelf: Shelf, ledger: Ledger, state: RoundState) -> tuple[HospitalRow, ...]:
-    context = Context(ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model)
+    context = _context(ledger, state)
     return tuple(
         _row(
             shelf,

@@ -14,7 +14,7 @@ from pipeline.audit import pictures
 from pipeline.audit.dossier import Dossier, HospitalRow
 from pipeline.audit.record import RoundRecord
 from pipeline.audit.summary import RoundSummary, summary
-from pipeline.domain import Condition, Verdict
+from pipeline.domain import Condition, Reason, Verdict
 
 _COLUMNS = ("round", "study", "hospital", "verdict", "reason", "rows", "validation", "failed_expectations", "correct", "tested", "accuracy")
 
@@ -45,6 +45,14 @@ REASONS: Mapping[str, str] = {
     Condition.PEERS: "its model answered the others' samples worse",
 }
 """Machine word of an absence, or of a rejection where the study reveals why, to words."""
+
+ENDS: Mapping[str | None, str] = {
+    Reason.TOO_FEW_TOOK_PART: "too few hospitals took part",
+    Reason.TOO_FEW_ACCEPTED: "too few hospitals were accepted",
+    Reason.ENGINE_FAILED: "the encrypted computation failed at every try",
+    None: "its deadline passed",
+}
+"""Why a round was aborted, in words; None where no majority of its nodes said so."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from pipeline.audit.audit import AuditReport, Outcome
 from pipeline.audit.dossier import Dossier
-from pipeline.audit.report import REASONS, TRUST
+from pipeline.audit.ends import End
+from pipeline.audit.report import ENDS, REASONS, TRUST
 from pipeline.cli import sweep
 from pipeline.domain import RoundId, RoundStatus, Verdict
 from pipeline.roles.evidence import Evidence
@@ -116,6 +117,18 @@ def _audit_all(json_: bool) -> None:
     raise typer.Exit(bool(refused))
 
 
+def _print_end(end: End, console: Console) -> None:
+    """Why a round was aborted: what the nodes decided, and what each of them saw."""
+    signed = f"; signed by {', '.join(end.signers)}" if end.signers else ""
+    console.print(f"  ended        {escape(ENDS.get(end.reason, str(end.reason)))}{escape(signed)}")
+    if end.blamed:
+        console.print(f"  a strike for {escape(', '.join(end.blamed))}")
+    for cause in end.causes:
+        said = cause.saw or "said nothing about this round"
+        waited = f"; waited for {', '.join(cause.waited_for)}" if cause.waited_for else ""
+        console.print(f"  {escape(f'{cause.node:<12}')} {escape(said)}{escape(waited)}")
+
+
 def print_round(dossier: Dossier, console: Console) -> None:
     """Print one round: a table of hospitals, then the evidence."""
     title = f"Round {dossier.round} of {dossier.study or 'a study unknown here'}: {dossier.status}"
@@ -123,6 +136,8 @@ def print_round(dossier: Dossier, console: Console) -> None:
         console.print(f"[bold]{title}[/bold]")
         if dossier.status is RoundStatus.ABORTED:
             console.print(f"  it made no model; the one before stays: {dossier.previous_model}")
+        if dossier.end is not None:
+            _print_end(dossier.end, console)
     else:
         table = Table("hospital", "records", "validation", "verdict", "local accuracy", title=title, title_justify="left")
         for row in dossier.hospitals:

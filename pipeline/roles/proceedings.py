@@ -88,7 +88,9 @@ def _steps(state: RoundState, names: dict[Address, str]) -> tuple[Step, ...]:
     if state.finalised:
         steps.append(Step("finalised", f"with model {state.finalised.new_model}", state.finalised.place))
     if state.aborted:
-        steps.append(Step("aborted", f"while {state.aborted.aborted_from}; the model before stays", state.aborted.place))
+        end = state.decided
+        how = f"by {end.signers.bit_count()} nodes, {end.reason}" if end else f"while {state.aborted.aborted_from}"
+        steps.append(Step("aborted", f"{how}; the model before stays", state.aborted.place))
     return tuple(sorted(steps, key=lambda step: step.place.block))
 
 

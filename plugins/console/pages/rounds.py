@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
-from pipeline.audit.report import REASONS, TRUST
+from pipeline.audit.report import ENDS, REASONS, TRUST
 from pipeline.domain import RoundId, RoundStatus
 from plugins.console import paging
 from plugins.console.access import Anyone
@@ -43,4 +43,4 @@ def one(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HT
     """One round: who took part, what was decided, where it stands on the chain."""
     dossier = index.get(RoundId(number))
     trust = TRUST.get(dossier.record.protocol, "") if dossier.record else ""
-    return render(request, "round", who, dossier=dossier, reasons=REASONS, trust=trust)
+    return render(request, "round", who, dossier=dossier, reasons=REASONS, ends=ENDS, trust=trust)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
 
 from pipeline import places
+from pipeline.audit.dossier import gather
+from pipeline.cli.audit import print_round
 from pipeline.domain import TRIES, Address, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import ConflictingVote, EngineFailed, EvidenceRejected, RoundAborted, Silent, TooFew
 from pipeline.evidence import signing
@@ -149,3 +154,17 @@ def test_an_end_over_another_set_is_none(site: Site, few: tuple[Play, RoundId]) 
     forged = Statement(Kind.ABORT, NORTH, {**signed.body, "commit_root": Sha256("ab" * 32)}, signed.signature)
     with pytest.raises(EvidenceRejected, match="north's abort: got a signature by"):
         signing.check_abort(forged, site.ledger.chain_id, site.ledger.contract, Address(site.members.node(NORTH).address))
+
+
+def test_show_and_its_json_say_who_ended_it_who_is_blamed_and_who_said_nothing(site: Site, few: tuple[Play, RoundId]) -> None:
+    _, round_id = few
+    dossier, printed = gather(site.ledger.round(round_id), site.ledger, site.store()), io.StringIO()
+    print_round(dossier, Console(file=printed, width=300))
+    shown = printed.getvalue()
+    assert "ended        too few hospitals were accepted; signed by north, east" in shown
+    assert "a strike for cedar, dahlia, elm" in shown
+    assert "TooFew: round" in shown
+    assert "west         said nothing about this round" in shown
+    end = dossier.to_json()["end"]
+    assert (end["reason"], end["blamed"], end["signers"]) == ("too_few_accepted", (CEDAR, DAHLIA, ELM), (NORTH, EAST))
+    assert [(cause["node"], cause["saw"] is None) for cause in end["causes"]] == [(NORTH, False), (EAST, False), (WEST, True)]
