@@ -12,6 +12,7 @@ from airflow.sdk import DAG, Param, TaskGroup
 from round_tasks import NextRound, hospital_step, node_step, number, provider_step
 from study_files import read
 
+from pipeline.domain import TRIES
 from pipeline.study import Study
 
 ROUNDS = Param(1, type="integer", minimum=1, maximum=100, title="Rounds", description="How many rounds to run, one after the other")
@@ -28,7 +29,7 @@ def round_dag(study: Study) -> DAG:
         max_active_runs=1,
         params={"rounds": ROUNDS},
         tags=["round", study.dataset, study.engine],
-        default_args={"retries": 2, "retry_delay": timedelta(seconds=3)},
+        default_args={"retries": TRIES - 1, "retry_delay": timedelta(seconds=3)},
     ) as dag:
         # A hospital that hangs is absent, like one that fails.
         time_to_share = timedelta(seconds=study.deadlines.commit_seconds)
