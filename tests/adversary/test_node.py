@@ -74,3 +74,33 @@ def test_one_node_aborts_no_round_early(actors: Actors, study: StudyId) -> None:
     round_id = actors.committed(study)
     with pytest.raises(ContractRefused, match="DeadlineNotPassed"):
         actors.send(actors.nodes[0], actors.ledger.abort_round(round_id))
+
+
+@attack(by="node", tries="to end a round alone by its signature, or by signing twice", costs="nothing", seen=REFUSED)
+def test_one_node_ends_no_round(actors: Actors, study: StudyId) -> None:
+    abort = actors.end(actors.committed(study))
+    (own,) = actors.sign_end(abort, actors.nodes[0])
+    for signatures, error in (([own], "NoMajority"), ([own, own], "DuplicateSigner")):
+        with pytest.raises(ContractRefused, match=error):
+            actors.send_end(abort, signatures)
+    assert actors.ledger.status(abort.round) is RoundStatus.COMMITTED
+
+
+@attack(
+    by="node",
+    tries="to have an honest hospital blamed for a round that the others end too",
+    costs="the early end: its signature counts to nothing",
+    seen="its signed end, which names another hospital than the others'",
+)
+def test_one_node_blames_nobody(actors: Actors, study: StudyId) -> None:
+    guilty, honest = actors.hospital().address, actors.hospital().address
+    round_id = actors.committed(study)
+    theirs, own = actors.end(round_id, guilty), actors.end(round_id, honest)
+    mixed = [*actors.sign_end(own, actors.nodes[0]), *actors.sign_end(theirs, actors.nodes[1])]
+    for abort in (theirs, own):
+        with pytest.raises(ContractRefused, match="NotANode"):
+            actors.send_end(abort, mixed)
+    actors.send_end(theirs, actors.sign_end(theirs, *actors.nodes[1:]))
+    decided = actors.ledger.round(round_id).decided
+    assert decided is not None
+    assert (decided.blamed, decided.signers) == ((guilty,), 0b110)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.chain.events import StudyId
@@ -99,3 +101,38 @@ def test_the_provider_aborts_no_round_early(actors: Actors, study: StudyId) -> N
         actors.send(actors.provider, actors.ledger.abort_round(round_id))
     result = actors.result(round_id)
     actors.send(actors.nodes[2], actors.ledger.finalise_round(result, actors.sign(result, *actors.nodes[1:])))
+
+
+@attack(by="provider", tries="to blame other hospitals for an aborted round than its nodes did", costs="nothing", seen=REFUSED)
+def test_the_provider_changes_no_blame(actors: Actors, study: StudyId) -> None:
+    guilty, friend, victim = (actors.hospital().address for _ in range(3))
+    abort = actors.end(actors.committed(study), guilty, friend)
+    signatures = actors.sign_end(abort, *actors.nodes)
+    for blamed in ((), (guilty,), (friend, guilty), (guilty, friend, victim)):
+        with pytest.raises(ContractRefused, match="NotANode"):
+            actors.send_end(replace(abort, blamed=blamed), signatures)
+    actors.send_end(abort, signatures)
+
+
+@attack(
+    by="provider", tries="to end a round by its nodes' signatures to a result, or to another round's end", costs="nothing", seen=REFUSED
+)
+def test_signatures_to_something_else_end_no_round(actors: Actors, study: StudyId) -> None:
+    earlier = actors.end(actors.committed(study))
+    ended = actors.sign_end(earlier, *actors.nodes)
+    actors.send_end(earlier, ended)
+    abort = actors.end(actors.committed(study))
+    for signatures in (ended, actors.sign(actors.result(abort.round), *actors.nodes)):
+        with pytest.raises(ContractRefused, match="NotANode"):
+            actors.send_end(abort, signatures)
+    assert actors.ledger.status(abort.round) is RoundStatus.COMMITTED
+
+
+@attack(by="provider", tries="to end a round that has a result", costs="nothing", seen=REFUSED)
+def test_a_finished_round_is_ended_by_nobody(actors: Actors, study: StudyId) -> None:
+    abort = actors.end(actors.committed(study))
+    result = actors.result(abort.round)
+    actors.send(actors.provider, actors.ledger.finalise_round(result, actors.sign(result, *actors.nodes)))
+    with pytest.raises(ContractRefused, match="WrongStatus"):
+        actors.send_end(abort, actors.sign_end(abort, *actors.nodes))
+    assert actors.ledger.study(study).current_round == abort.round

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import Ledger, deploy, study_id
 from pipeline.chain.outbox import Outbox, Receipt
 from pipeline.consortium import LedgerLocation
-from pipeline.domain import Address, HospitalKey, Result, RoundId, Sha256
+from pipeline.domain import Abort, Address, HospitalKey, Reason, Result, RoundId, Sha256
 from pipeline.evidence.membership import membership
-from pipeline.evidence.signing import sign_change, sign_vote
+from pipeline.evidence.signing import sign_abort, sign_change, sign_vote
 from pipeline.identity import SigningKey
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT
@@ -176,6 +176,19 @@ class Actors:
 
     def sign(self, result: Result, *keys: SigningKey) -> list[str]:
         return [sign_vote("node", result, CHAIN_ID, self.contract, key).signature for key in keys]
+
+    def end(self, round_id: RoundId, *blamed: Address) -> Abort:
+        """An end without a model that fits the round."""
+        opened = self.ledger.round(round_id).opened
+        return Abort(round_id, opened.study_digest, ROOT, opened.previous_model, Reason.TOO_FEW_ACCEPTED, blamed)
+
+    def sign_end(self, abort: Abort, *keys: SigningKey) -> list[str]:
+        return [sign_abort("node", abort, CHAIN_ID, self.contract, key).signature for key in keys]
+
+    def send_end(self, abort: Abort, signatures: Sequence[str], round_id: RoundId | None = None) -> Receipt:
+        """A stranger sends an end of a round, its own or another."""
+        state = self.ledger.round(round_id or abort.round)
+        return self.send(self.stranger, self.ledger.abort_by_nodes(state, abort, signatures))
 
     def wait_until(self, block_time: int) -> None:
         while self.ledger.block_time() <= block_time:
