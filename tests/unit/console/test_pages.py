@@ -229,3 +229,23 @@ def test_reports_are_served_by_digest_alone_and_run_nothing(own: Archive) -> Non
         assert pages.get(path).status_code == 404
     for path in ("/rounds/1/report/..%2f..%2fsecrets.html", f"/rounds/1/report/{page}.py", "/rounds/1/report/%2e%2e/x.json"):
         assert pages.get(path).status_code in (404, 422)
+
+
+def test_an_aborted_round_says_why_and_what_each_node_saw(own: Archive) -> None:
+    third = RoundId(3)
+    own.maker.open(third)
+    for name in ("hillside", "westbrook"):
+        own.maker.say(third, Kind.MANIFEST, name, {"of": name})
+    saw = {"stage": "aggregate", "saw": "TooFew: <b>2</b> hospitals accepted", "waited_for": None, "hospitals": ["hillside"]}
+    own.maker.say(third, Kind.CAUSE, "alder", saw)
+    own.maker.say(third, Kind.CAUSE, "cedar", saw | {"waited_for": {"kind": "Inventory", "nodes": ["birch"]}, "saw": 5, "stage": ["no"]})
+    own.ledger.abort(third, key("hillside").address)
+    page = own.pages(AUDITOR).get("/rounds/3").text
+    assert "Too few hospitals were accepted." in page
+    assert "A strike for" in page
+    assert figures(page)["blamed"].text == "hillside"
+    assert "TooFew: &lt;b&gt;2&lt;/b&gt; hospitals accepted" in page
+    assert page.count("said nothing about this round") == 2
+    assert "<td>birch</td>" in page
+    timeline = own.pages(AUDITOR).get("/rounds/3/timeline").text
+    assert "by 2 nodes, too_few_accepted; the model before stays" in timeline
