@@ -124,12 +124,19 @@ def _remarks(row: HospitalRow, record: RoundRecord | None) -> list[str]:
     strikes = record.strikes.get(row.name, ()) if record else ()
     if record and strikes:
         rounds = ", ".join(map(str, strikes))
-        remarks.append(f"rejected in round{'s' if len(strikes) > 1 else ''} {rounds} of the last {record.strike_rule.window}")
+        remarks.append(f"strikes in round{'s' if len(strikes) > 1 else ''} {rounds} of the last {record.strike_rule.window}")
     if record and row.name in record.quarantined and row.reason != "quarantined":
         remarks.append("in quarantine from the next round on")
     if row.accuracy is None and row.verdict is not Verdict.ABSENT:
         remarks.append("has not confirmed the model")
     return remarks
+
+
+def _without_model(dossier: Dossier, history: Sequence[RoundSummary]) -> list[RoundSummary]:
+    """The rounds that were aborted between the finished one before and this one."""
+    earlier = [item for item in history if item.round < dossier.round]
+    last = max((index for index, item in enumerate(earlier) if item.model_sha256), default=-1)
+    return [item for item in earlier[last + 1 :] if item.end]
 
 
 def _page(dossier: Dossier, history: Sequence[RoundSummary], title: str, course: str) -> str:
@@ -154,5 +161,7 @@ def _page(dossier: Dossier, history: Sequence[RoundSummary], title: str, course:
         course=course,
         local=pictures.svg(pictures.local_accuracy(dossier)) if dossier.tested else "",
         stages=pictures.svg(pictures.stages(dossier)) if dossier.seconds else "",
+        ends=ENDS,
+        without=_without_model(dossier, history),
         lineage=[item for item in history if item.model_sha256 and item.round <= dossier.round],
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.audit.dossier import Dossier, gather
+from pipeline.audit.ends import End
 from pipeline.audit.ports import Ledger, ObjectStore, RoundState
 from pipeline.domain import HospitalName, RoundId, RoundStatus, Sha256, Verdict
 
@@ -25,6 +26,8 @@ class RoundSummary:
     tx: str | None
     seconds: Mapping[str, float]
     accuracy: float | None
+    end: End | None
+    """Why it has no model, of an aborted round; the list leaves that to `wardround show`."""
 
     def to_json(self) -> dict[str, Any]:
         """For `wardround rounds --json`."""
@@ -56,6 +59,7 @@ def summary(dossier: Dossier) -> RoundSummary:
         tx=dossier.tx,
         seconds=dossier.seconds,
         accuracy=dossier.accuracy,
+        end=dossier.end,
     )
 
 

@@ -69,7 +69,7 @@ def _since(
     for state in (*aborted, None):
         until = state.opened.place.block if state else None
         released = desk.ledger.released(desk.study_id, last, until)
-        for hospital in desk.study.hospitals:
+        for hospital in quarantined:
             if desk.consortium.hospital(hospital) in released[len(freed) :]:
                 struck, quarantined = strikes.released(struck, quarantined, hospital)
         freed = released

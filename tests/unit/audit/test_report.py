@@ -11,13 +11,13 @@ import pytest
 
 from pipeline import places
 from pipeline.audit.dossier import Dossier
-from pipeline.audit.report import REASONS, TRUST, course_csv, metrics, render, verdicts_csv
+from pipeline.audit.report import ENDS, REASONS, TRUST, course_csv, metrics, render, verdicts_csv
 from pipeline.audit.summary import dossiers, summaries, summary
 from pipeline.chain.ledger import study_id
-from pipeline.domain import HospitalName, Kind, RoundId, RoundStatus, Verdict
+from pipeline.domain import HospitalName, Kind, Reason, RoundId, RoundStatus, Verdict
 from pipeline.evidence.canonical import canonical_json
 from pipeline.study import PROTOCOLS
-from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, model, study
+from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, key, model, study
 
 TITLE = "Breast cancer <fine-needle & aspirates>"
 
@@ -193,7 +193,9 @@ def test_the_page_is_whole_in_itself_and_says_what_an_auditor_asks(maker: RoundM
         TRUST["aby3"].partition(":")[0],
         "wardround audit 3",
         "its records failed the data contract: at least 10 samples of each class",
-        "rejected in rounds 1, 3 of the last 5",
+        "strikes in rounds 1, 3 of the last 5",
+        "Round 2 made no model: its deadline passed.",
+        "alder: said nothing about this round",
         "has not confirmed the model",
     ):
         assert said in page.text, said
@@ -211,6 +213,24 @@ def test_a_round_without_confirmations_and_timings_has_a_page_too(maker: RoundMa
     page = Page(render(found, [summary(found)], TITLE).html.decode())
     assert page.tags.count("svg") == 1
     assert ledger.development
+
+
+def test_the_page_says_why_the_rounds_just_before_made_no_model(maker: RoundMaker) -> None:
+    ledger, store = parts(maker)
+    ledger.abort(RoundId(4), key("southmoor").address)
+    maker.say(RoundId(4), Kind.MANIFEST, "southmoor", {"of": "southmoor"})
+    body = {"stage": "verify", "saw": "Silent: got no Inventory", "waited_for": {"kind": "Inventory", "nodes": ["cedar"]}, "hospitals": []}
+    maker.say(RoundId(4), Kind.CAUSE, "birch", body)
+    maker.finish(RoundId(5))
+    found = dossiers(ledger.rounds(), ledger, store)
+    page = render(found[-1], [summary(one) for one in found], TITLE).html.decode()
+    assert "Round 4 made no model: too few hospitals were accepted. A strike for southmoor." in page
+    assert "birch: Silent: got no Inventory; waited for cedar" in page
+    assert "Round 2 made no model" not in page
+
+
+def test_every_end_is_in_words() -> None:
+    assert set(ENDS) == {*Reason, None}
 
 
 def test_every_protocol_and_every_absence_is_explained() -> None:
