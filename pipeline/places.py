@@ -33,6 +33,8 @@ _KINDS = "|".join(
         "report",
     )
 )
+_OWNED = re.compile(r"rounds/\d+/(?:hospitals|nodes)/([^/]+)/")
+_SHARED = re.compile(r"rounds/\d+/(commit|report|record)/")
 _REPORTED = re.compile(rf"rounds/\d+/(?:{_KINDS})/[^/]+")
 
 
@@ -51,6 +53,15 @@ class Place(NamedTuple):
 def holds(key: str) -> bool:
     """Whether `key` lies in a place of the reports' bucket; what others put beneath a place, or elsewhere, is nobody's evidence."""
     return _REPORTED.fullmatch(key) is not None
+
+
+def writers(key: str) -> str:
+    """Who may write under a key of the reports' or models' bucket, in words; the store's operator can everywhere."""
+    if owned := _OWNED.match(key):
+        return f"{owned[1]} or the store's operator"
+    if found := _SHARED.match(key):
+        return f"{'a node' if found[1] == 'record' else 'the service provider'} or the store's operator"
+    return "a node, the service provider or the store's operator"
 
 
 def by_node(kind: Kind) -> bool:

@@ -39,6 +39,8 @@ class AuditReport:
     round: RoundId
     status: RoundStatus
     checks: tuple[Check, ...]
+    findings: tuple[str, ...] = ()
+    """What others wrote over or beside the evidence, and who could have: it spoils nothing, and an auditor must know."""
 
     @property
     def passed(self) -> bool:
@@ -57,6 +59,7 @@ class AuditReport:
             "status": self.status.value,
             "passed": self.passed,
             "first_problem": self.first_problem,
+            "findings": list(self.findings),
             "checks": [{"name": check.name, "outcome": check.outcome.value, "detail": check.detail} for check in self.checks],
         }
 
@@ -68,7 +71,8 @@ def audit(round_id: RoundId, ledger: Ledger, store: ObjectStore, *, packed: bool
         status = case.state.status
     except WardroundError as error:
         return AuditReport(round_id, RoundStatus.NONE, (Check("ledger", Outcome.FAILED, str(error)),))
-    return AuditReport(round_id, status, run(case, _ABORTED if status is RoundStatus.ABORTED else CHECKS))
+    checks = run(case, _ABORTED if status is RoundStatus.ABORTED else CHECKS)
+    return AuditReport(round_id, status, checks, case.findings)
 
 
 def run(case: Case, steps: Sequence[CheckStep]) -> tuple[Check, ...]:

@@ -7,9 +7,9 @@ from functools import cached_property
 from pipeline import places
 from pipeline.audit.ports import Finalised, Ledger, Members, ObjectStore, RoundState, StudyState
 from pipeline.audit.record import RoundRecord
-from pipeline.audit.shelf import Shelf, naming, read_sole
+from pipeline.audit.shelf import Shelf, naming, written_over
 from pipeline.domain import Address, Context, HospitalName, Kind, Result, RoundId, RoundStatus, Sha256, Statement
-from pipeline.errors import EvidenceRejected
+from pipeline.errors import EvidenceRejected, WardroundError
 from pipeline.evidence import merkle
 from pipeline.models import Vector, parse_model
 
@@ -77,6 +77,14 @@ class Case:
         """The round's objects."""
         return Shelf(self.store, self.round, packed=self._packed)
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What an auditor must learn although it spoils nothing, in the order of the objects' names."""
+        try:
+            return tuple(self.shelf.findings[name] for name in sorted(self.shelf.findings))
+        except WardroundError:
+            return ()  # no check could read the store either
+
     @cached_property
     def record(self) -> RoundRecord:
         """The canonical record that the ledger anchors."""
@@ -112,7 +120,9 @@ class Case:
         """A stored model; raises EvidenceRejected or ObjectMissing naming the object."""
         place = places.model()
         key = place.key(digest)
-        data = read_sole(self.store, place.bucket, key, digest, self.store.history(place.bucket, key))
+        if finding := written_over(place.bucket, key, self.store.history(place.bucket, key)):
+            self.shelf.findings[f"{place.bucket}/{key}"] = finding
+        data = self.store.get(place.bucket, key, digest)
         with naming(place, digest):
             return parse_model(data, (len(data) - 8 - int.from_bytes(data[:8], "little")) // 8)
 

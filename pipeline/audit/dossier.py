@@ -68,6 +68,8 @@ class Dossier:
     """Stage to the wall seconds of its slowest actor."""
     end: End | None
     """Why there is no model; None unless the round was aborted."""
+    trouble: str | None = None
+    """What of the round's evidence does not hold, where it has ended and its record cannot be read."""
 
     @property
     def correct(self) -> int:
@@ -102,6 +104,7 @@ class Dossier:
             "tx": self.tx,
             "seconds": dict(self.seconds),
             "accuracy": self.accuracy,
+            "trouble": self.trouble,
             "correct": self.correct,
             "tested": self.tested,
             "block": self.block,
@@ -141,12 +144,32 @@ def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping
     """The dossier of a round; `names` gives studies by their ledger id. Raises EvidenceRejected when the record does not hold."""
     shelf = Shelf(store, state.round)
     record = record_of(shelf, state.result) if state.result else None
+    return _dossier(state, ledger, store, shelf, record, names or {}, None)
+
+
+def gather_anyway(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping[str, str]) -> Dossier:
+    """The dossier of a round, of which only what the ledger holds where its record does not hold: `trouble` names the object."""
+    try:
+        return gather(state, ledger, store, names)
+    except EvidenceRejected as error:
+        return _dossier(state, ledger, store, Shelf(store, state.round), None, names, str(error))
+
+
+def _dossier(
+    state: RoundState,
+    ledger: Ledger,
+    store: ObjectStore,
+    shelf: Shelf,
+    record: RoundRecord | None,
+    names: Mapping[str, str],
+    trouble: str | None,
+) -> Dossier:
     study = ledger.study(state.study)
     nodes = study if study.epoch == 1 else ledger.nodes(state)
     end = state.finalised or state.aborted
     return Dossier(
         round=state.round,
-        study=record.study if record else (names or {}).get(state.study),
+        study=record.study if record else names.get(state.study),
         status=state.status,
         record=record,
         hospitals=_rows(record, shelf, ledger, state) if record else (),
@@ -164,6 +187,7 @@ def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping
         development=ledger.development,
         seconds=stage_seconds(shelf, store, state.round),
         end=end_of(state, nodes.nodes, shelf, _context(ledger, state)),
+        trouble=trouble,
     )
 
 

@@ -20,7 +20,7 @@ from pipeline.audit.shelf import Shelf
 from pipeline.audit.summary import RoundSummary, dossiers, summary
 from pipeline.audit.timings import stored_report
 from pipeline.domain import RoundId, RoundStatus, Sha256
-from pipeline.errors import Refused
+from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence.canonical import sha256
 from pipeline.settings import PROJECT
 from pipeline.study import Study
@@ -43,6 +43,8 @@ def publish(
     rounds = [other for other in ledger.rounds() if other.study == state.study and other.round <= round_id]
     found = dossiers(rounds, ledger, store)
     mine = next(dossier for dossier in found if dossier.round == round_id)
+    if mine.trouble is not None:
+        raise EvidenceRejected(mine.trouble)
     history = [summary(dossier) for dossier in found]
     shelf = Shelf(store, round_id)
     written = _stored(shelf, round_id) or _store(store, round_id, report.render(mine, history, study.title), shelf.pack())

@@ -1,4 +1,4 @@
-"""The stored objects of one round, each read at most once and only when nobody wrote over it."""
+"""The stored objects of one round, each read at most once; what others wrote over them or beside them is a finding."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Shelf:
         for key in self.keys:
             self._inside.setdefault(key[: key.rindex("/") + 1], []).append(key)
         self._known: dict[str, bytes] = {}
+        self.findings: dict[str, str] = {}
+        """Object to what an auditor must learn of it, although it spoils nothing."""
         self._packed: dict[str, bytes] = {}
         if packed:
             self._unpack()
@@ -42,13 +44,14 @@ class Shelf:
         return tuple(digest for digest, key in inside if place.key(digest) == key)
 
     def read(self, place: Place, digest: Sha256) -> bytes:
-        """The object's bytes; raises EvidenceRejected or ObjectMissing naming it when it is not the only version, or another's."""
+        """The object's bytes; raises EvidenceRejected or ObjectMissing naming it when no version has these bytes."""
         return self.read_key(place.key(digest), digest)
 
     def read_key(self, key: str, digest: Sha256) -> bytes:
         """Like `read`, by the whole key."""
         if key not in self._known:
-            _check_sole(places.REPORTS, key, self._versions.get(key, ()))
+            if finding := written_over(places.REPORTS, key, self._versions.get(key, ())):
+                self.findings[f"{places.REPORTS}/{key}"] = finding
             self._known[key] = self._packed[key] if key in self._packed else self._store.get(places.REPORTS, key, digest)
         return self._known[key]
 
@@ -86,13 +89,28 @@ class Shelf:
     ) -> Statement:
         """The signed statement with this digest, or the only one of its kind; raises EvidenceRejected naming the object."""
         place = places.statement(self.round, kind, signer)
-        only = digest or self.sole(place, f"{kind} by {signer}")
-        with naming(place, only):
-            statement = signing.from_bytes(self.read(place, only))
-            if statement.signer != signer:
-                raise EvidenceRejected(f"got a statement by {statement.signer}, want one by {signer}")
-            signing.check(statement, kind, context, address)
-        return statement
+
+        def held(digest: Sha256) -> Statement:
+            with naming(place, digest):
+                statement = signing.from_bytes(self.read(place, digest))
+                if statement.signer != signer:
+                    raise EvidenceRejected(f"got a statement by {statement.signer}, want one by {signer}")
+                signing.check(statement, kind, context, address)
+            return statement
+
+        if digest is not None:
+            return held(digest)
+        found: dict[Sha256, Statement] = {}
+        problems = []
+        for each in self.digests(place):
+            try:
+                found[each] = held(each)
+            except (EvidenceRejected, ObjectMissing) as error:
+                problems.append(error)
+        if not found and problems:
+            raise problems[0]
+        # What nobody signed is nobody's statement: it does not count beside one that holds.
+        return found[next(iter(found)) if len(found) == 1 else self.sole(place, f"{kind} by {signer}")]
 
     def json(self, place: Place, digest: Sha256) -> Mapping[str, Any]:
         """A canonical JSON object; raises EvidenceRejected naming the object when it is none."""
@@ -104,19 +122,16 @@ class Shelf:
         return value
 
 
-def _check_sole(bucket: str, key: str, versions: Iterable[Version]) -> None:
+def written_over(bucket: str, key: str, versions: Iterable[Version]) -> str | None:
+    """What others did to an object that is there all the same, None where it was written once; raises ObjectMissing."""
     found = tuple(versions)
-    if not found:
-        raise ObjectMissing(f"{bucket}/{key}: got nothing from the store; it was never written, expired or is damaged")
-    if len(found) > 1 or found[0].deleted:
-        what = "a deletion marker" if found[0].deleted else f"newer version {found[0].version_id}"
-        raise EvidenceRejected(f"{bucket}/{key}: got {len(found)} versions, the newest {what}, want the first one only")
-
-
-def read_sole(store: ObjectStore, bucket: str, key: str, digest: Sha256, versions: Iterable[Version]) -> bytes:
-    """An object that was written exactly once; raises EvidenceRejected or ObjectMissing naming it."""
-    _check_sole(bucket, key, versions)
-    return store.get(bucket, key, digest)
+    if not any(not version.deleted for version in found):
+        what = "only deletion markers" if found else "nothing"
+        raise ObjectMissing(f"{bucket}/{key}: got {what} from the store; it was never written, expired or is damaged")
+    if len(found) == 1:
+        return None
+    what = "a deletion marker" if found[0].deleted else f"version {found[0].version_id}"
+    return f"{bucket}/{key}: got {len(found)} versions, the newest {what}, want the first only; {places.writers(key)} wrote it"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.audit.dossier import Dossier, gather
+from pipeline.audit.dossier import Dossier, gather_anyway
 from pipeline.audit.ends import End
 from pipeline.audit.ports import Ledger, ObjectStore, RoundState
 from pipeline.domain import HospitalName, RoundId, RoundStatus, Sha256, Verdict
@@ -28,6 +28,8 @@ class RoundSummary:
     accuracy: float | None
     end: End | None
     """Why it has no model, of an aborted round; the list leaves that to `wardround show`."""
+    trouble: str | None = None
+    """What of its evidence does not hold, so that nothing more can be said."""
 
     def to_json(self) -> dict[str, Any]:
         """For `wardround rounds --json`."""
@@ -42,6 +44,7 @@ class RoundSummary:
             "tx": self.tx,
             "seconds": dict(self.seconds),
             "accuracy": self.accuracy,
+            "trouble": self.trouble,
         }
 
 
@@ -60,6 +63,7 @@ def summary(dossier: Dossier) -> RoundSummary:
         seconds=dossier.seconds,
         accuracy=dossier.accuracy,
         end=dossier.end,
+        trouble=dossier.trouble,
     )
 
 
@@ -69,11 +73,11 @@ def summaries(ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | Non
 
 
 def dossiers(states: Sequence[RoundState], ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None) -> list[Dossier]:
-    """Dossiers of these rounds, oldest first; a study is named by any finished round of it."""
+    """Dossiers of these rounds, oldest first, one that does not hold among them; a study is named by any finished round of it."""
     known = dict(names or {})
     found = []
     for state in sorted(states, key=_finished_first):
-        dossier = gather(state, ledger, store, known)
+        dossier = gather_anyway(state, ledger, store, known)
         if dossier.study is not None:
             known[state.study] = dossier.study
         found.append(dossier)

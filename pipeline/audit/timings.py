@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline import places
 from pipeline.audit.ports import ObjectStore
-from pipeline.audit.shelf import Shelf, read_sole
+from pipeline.audit.shelf import Shelf
 from pipeline.domain import RoundId, Sha256
 from pipeline.errors import WardroundError
 from pipeline.evidence.canonical import read_object
@@ -56,7 +56,7 @@ def _posted_seconds(store: ObjectStore, round_id: RoundId) -> dict[str, float]:
         _, _, rest = version.key.removeprefix(prefix).partition("/")
         stage, _, name = rest.partition("/")
         try:
-            data = read_sole(store, places.MAILBOX, version.key, Sha256(name.partition(".")[0]), (version,))
+            data = store.get(places.MAILBOX, version.key, Sha256(name.partition(".")[0]))
             seconds = float(read_object(data)["seconds"])
         except (WardroundError, ValueError, KeyError, TypeError):
             continue

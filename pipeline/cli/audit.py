@@ -54,6 +54,9 @@ def rounds(json_: JsonOption = False) -> None:
             (item.model_sha256 or "")[:8],
         )
     _console.print(table)
+    for item in found:
+        if item.trouble is not None:
+            _console.print(f"[red]Round {item.round} does not hold:[/red] {escape(item.trouble)}")
 
 
 def show(round_id: RoundNumber, json_: JsonOption = False) -> None:
@@ -90,10 +93,17 @@ def print_audit(found: AuditReport, console: Console, title: str) -> None:
     for check in found.checks:
         table.add_row(_SIGNS[check.outcome], check.name, escape(check.detail))
     console.print(table)
+    print_findings(found)
     if found.first_problem is None:
         _console.print(f"[green]Round {found.round} holds:[/green] {len(found.checks)} checks passed.")
     else:
         _console.print(f"[red]FIRST PROBLEM:[/red] {escape(found.first_problem)}")
+
+
+def print_findings(found: AuditReport) -> None:
+    """Print what spoils nothing and should be known."""
+    for finding in found.findings:
+        _console.print(f"[yellow]Round {found.round}, finding:[/yellow] {escape(finding)}")
 
 
 def _audit_all(json_: bool) -> None:
@@ -106,9 +116,13 @@ def _audit_all(json_: bool) -> None:
             progress.update(task, total=total, completed=len(reports))
     refused = [report for report in reports if not report.passed]
     if json_:
-        found = {"rounds": len(reports), "passed": not refused, "failed": [report.to_json() for report in refused]}
+        found = {"rounds": len(reports), "passed": not refused, "failed": [report.to_json() for report in refused]} | {
+            "findings": [finding for report in reports for finding in report.findings]
+        }
         typer.echo(json.dumps(found, indent=2))
     else:
+        for report in reports:
+            print_findings(report)
         for report in refused:
             _console.print(f"[red]Round {report.round} ({report.status}):[/red] {escape(report.first_problem or 'not checked')}")
         checks = sum(len(report.checks) for report in reports)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement
-from pipeline.errors import EvidenceRejected, ObjectMissing, Silent
+from pipeline.errors import EvidenceRejected, ObjectMissing, Rejected, Silent
 from pipeline.evidence.canonical import canonical_json, read_object, sha256
 from pipeline.evidence.signing import LARGEST_STATEMENT, from_bytes, to_bytes
 from pipeline.places import Place
 from pipeline.store.objects import Store, key_digest
 
 _POLL_SECONDS = 0.2
+
+Check = Callable[[Statement], object]
+"""Raises Rejected when a statement does not hold."""
+
+
+def _anything(statement: Statement) -> None:
+    """What is asked of a statement that its reader checks by itself."""
 
 
 @dataclass(frozen=True)
@@ -59,22 +67,35 @@ class Board:
             raise EvidenceRejected(f"{signer}: got a {found.kind} by {found.signer} in the place of its {kind}")
         return found
 
-    def only(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> Statement:
-        """The one statement of a kind; raises ObjectMissing when there is none, EvidenceRejected when there are two."""
-        found = self.digests(places.statement(round_id, kind, signer))
+    def held(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, check: Check) -> dict[Sha256, Statement]:
+        """The statements in a signer's place that pass `check`, by digest; what else lies there is nobody's."""
+        found = {}
+        for digest in self.digests(places.statement(round_id, kind, signer)):
+            with suppress(Rejected):
+                statement = self.statement(round_id, kind, signer, digest)
+                check(statement)
+                found[digest] = statement
+        return found
+
+    def only(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, check: Check = _anything) -> Statement:
+        """The one statement of a kind that passes `check`; raises ObjectMissing when there is none, EvidenceRejected when there are two."""
+        found = self.held(round_id, kind, signer, check)
         if not found:
-            raise ObjectMissing(f"{signer}: got no {kind} in round {round_id}")
+            raise ObjectMissing(f"{signer}: got no {kind} that holds in round {round_id}")
         if len(found) > 1:
             raise EvidenceRejected(f"{signer}: got {len(found)} different {kind} statements in round {round_id}, want one")
-        return self.statement(round_id, kind, signer, found[0])
+        return next(iter(found.values()))
 
-    def wait(self, round_id: RoundId, kind: Kind, signers: tuple[NodeName, ...], deadline: float) -> dict[NodeName, Statement]:
+    def wait(
+        self, round_id: RoundId, kind: Kind, signers: tuple[NodeName, ...], deadline: float, check: Check = _anything
+    ) -> dict[NodeName, Statement]:
         """The one statement of each signer, waiting until `deadline` (time.monotonic); raises Silent naming who is missing."""
         found: dict[NodeName, Statement] = {}
         while True:
             for signer in signers:
                 if signer not in found and self.digests(places.statement(round_id, kind, signer)):
-                    found[signer] = self.only(round_id, kind, signer)
+                    with suppress(ObjectMissing):
+                        found[signer] = self.only(round_id, kind, signer, check)
             missing = [signer for signer in signers if signer not in found]
             if not missing:
                 return found

@@ -196,6 +196,10 @@ class Sitting:
         """What this round's statements are bound to."""
         return self.desk.context(self.round_id, self.previous_model)
 
+    def check(self, statement: Statement) -> None:
+        """Raise EvidenceRejected unless the statement's signer signed it in this round."""
+        self.desk.check(statement, self.context)
+
     def sealing_keys(self) -> dict[NodeName, PublicKey]:
         """Every node's key of this round; raises EvidenceRejected unless the ledger holds the digest of what each node signed."""
         return {node: record.public_key for node, record in self.key_records().items()}
@@ -204,8 +208,7 @@ class Sitting:
         """What every node signed before the round opened; raises EvidenceRejected unless its digest is the ledger's."""
         records, digests = {}, []
         for node in self.desk.study.nodes:
-            statement = self.desk.board.only(self.round_id, Kind.SEALING_KEY, node)
-            self.desk.check(statement, self.context)
+            statement = self.desk.board.only(self.round_id, Kind.SEALING_KEY, node, self.check)
             digests.append(digest(statement.body))
             records[node] = KeyRecord.parse(statement, self.desk.study)
         if joint_digest(digests) != self.state.opened.sealing_keys:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.audit import audit as audits
 from pipeline.audit.audit import AuditReport
-from pipeline.audit.dossier import Dossier
+from pipeline.audit.dossier import Dossier, gather
 from pipeline.audit.rollback import refuse_forgotten
 from pipeline.audit.summary import RoundSummary, dossiers, summary
 from pipeline.chain.ledger import Ledger, study_id
@@ -56,9 +56,8 @@ class Evidence:
         return [summary(dossier) for dossier in self.dossiers()]
 
     def dossier(self, round_id: RoundId) -> Dossier:
-        """One round; raises EvidenceRejected when the ledger has none of that number."""
-        (found,) = dossiers([self.ledger.round(round_id)], self.ledger, self.store, self.names)
-        return found
+        """One round; raises EvidenceRejected when the ledger has none of that number, or its record does not hold."""
+        return gather(self.ledger.round(round_id), self.ledger, self.store, self.names)
 
     def audit(self, round_id: RoundId) -> AuditReport:
         """Audit one round; raises Refused when the ledger has forgotten a later one."""

@@ -93,10 +93,14 @@ def checked_manifest(sitting: Sitting, hospital: HospitalName, digest: Sha256) -
     return manifest
 
 
+def signed_manifests(sitting: Sitting, hospital: HospitalName) -> tuple[Sha256, ...]:
+    """Digests of the manifests that a hospital signed in this round, whether they hold or not; another's junk is none of them."""
+    return tuple(sitting.desk.board.held(sitting.round_id, Kind.MANIFEST, hospital, sitting.check))
+
+
 def absence(sitting: Sitting, hospital: HospitalName) -> str:
     """Why a hospital is not in the commit, from what it posted itself."""
-    board, round_id = sitting.desk.board, sitting.round_id
-    manifests = board.digests(places.statement(round_id, Kind.MANIFEST, hospital))
+    manifests = signed_manifests(sitting, hospital)
     if len(manifests) > 1:
         return "conflicting_manifests"
     if manifests:
@@ -107,9 +111,10 @@ def absence(sitting: Sitting, hospital: HospitalName) -> str:
         except Rejected:
             return "forged_manifest"
         return "no_manifest"
+    if sitting.desk.board.digests(places.statement(sitting.round_id, Kind.MANIFEST, hospital)):
+        return "forged_manifest"
     try:
-        validation = board.only(round_id, Kind.VALIDATION, hospital)
-        sitting.desk.check(validation, sitting.context)
+        validation = sitting.desk.board.only(sitting.round_id, Kind.VALIDATION, hospital, sitting.check)
     except Rejected:
         return "no_manifest"
     return "no_manifest" if validation.body.get("passed") is True else "invalid_data"
@@ -140,8 +145,7 @@ def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal,
     said = say_once(sitting, journal, Kind.INVENTORY, exchange.inventory_body({hospital: tuple(parts) for hospital, parts in held.items()}))
     _still_held(sitting, said, held, taken)
     inventories: dict[NodeName, Inventory] = {}
-    for node, statement in desk.board.wait(sitting.round_id, Kind.INVENTORY, nodes, deadline).items():
-        desk.check(statement, sitting.context)
+    for node, statement in desk.board.wait(sitting.round_id, Kind.INVENTORY, nodes, deadline, sitting.check).items():
         inventories[node] = exchange.parse_inventory(statement, order, nodes.index(node), len(nodes))
     loans = exchange.loans(inventories, nodes, order)
     for loan in loans:
@@ -159,8 +163,7 @@ def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal,
     mine = say_once(sitting, journal, Kind.INPUT_SET, inputs)
     if mine != inputs:
         raise RoundAborted(f"round {sitting.round_id}: {me} signed another input set before; what it sees now does not give that one")
-    for node, statement in desk.board.wait(sitting.round_id, Kind.INPUT_SET, nodes, deadline).items():
-        desk.check(statement, sitting.context)
+    for node, statement in desk.board.wait(sitting.round_id, Kind.INPUT_SET, nodes, deadline, sitting.check).items():
         if dict(statement.body) != mine:
             raise RoundAborted(
                 f"round {sitting.round_id}: {node} signed another input set than {me}; the nodes do not see the same evidence"
@@ -178,11 +181,11 @@ def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal,
 def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
     place = places.commit(sitting.round_id)
     for digest in sitting.desk.board.digests(place):
-        listed = sitting.desk.board.json(place, digest)
         try:
+            listed = sitting.desk.board.json(place, digest)
             if merkle.root([Sha256(value) for value in dict.fromkeys(listed.values())]) == sitting.commit_root:
                 return {HospitalName(name): Sha256(value) for name, value in listed.items()}
-        except (EvidenceRejected, ValueError, TypeError):
+        except (Rejected, ValueError, TypeError):
             continue
     raise EvidenceRejected(f"round {sitting.round_id}: got no list of manifests under the ledger's commit root {sitting.commit_root[:16]}")
 

@@ -60,7 +60,7 @@ def seed(sitting: Sitting, nonce: Path, journal: Journal, deadline: float) -> Sh
     body = {"nonce": own.reveal().hex(), "commit_root": root}
     if say_once(sitting, journal, Kind.NONCE, body) != body:
         raise RoundAborted(f"round {sitting.round_id}: {desk.identity.name} revealed its nonce for another commit; did the ledger change?")
-    said = desk.board.wait(sitting.round_id, Kind.NONCE, desk.study.nodes, deadline)
+    said = desk.board.wait(sitting.round_id, Kind.NONCE, desk.study.nodes, deadline, sitting.check)
     return agreed_seed(sitting, said)
 
 
@@ -141,8 +141,7 @@ class _StoreExchange:
         if say_once(sitting, self.journal, Kind.COMPONENT_SUMS, body) != body:
             raise RoundAborted(f"round {sitting.round_id}: {desk.identity.name} signed other component sums before; it opens nothing twice")
         found = {}
-        for node, statement in desk.board.wait(sitting.round_id, Kind.COMPONENT_SUMS, nodes, self.deadline).items():
-            desk.check(statement, sitting.context)
+        for node, statement in desk.board.wait(sitting.round_id, Kind.COMPONENT_SUMS, nodes, self.deadline, sitting.check).items():
             found[node] = Sums.parse(statement.body, node, nodes.index(node), len(nodes), size)
         return found
 

@@ -21,7 +21,7 @@ from pipeline.evidence.canonical import digest
 from pipeline.files import locked, write_atomic
 from pipeline.roles import ending, equivocation, readiness
 from pipeline.roles.desk import Desk, KeyRecord, Sitting, provider_desk
-from pipeline.roles.intake import checked_manifest
+from pipeline.roles.intake import checked_manifest, signed_manifests
 from pipeline.settings import Settings
 
 _POLL_SECONDS = 0.5
@@ -60,8 +60,7 @@ def open_round(study: str, round_id: RoundId, settings: Settings | None = None) 
     context = desk.context(round_id, state.current_model)
     keys = []
     for node in desk.study.nodes:
-        statement = desk.board.only(round_id, Kind.SEALING_KEY, node)
-        desk.check(statement, context)
+        statement = desk.board.only(round_id, Kind.SEALING_KEY, node, partial(desk.check, context=context))
         KeyRecord.parse(statement, desk.study)
         keys.append(digest(statement.body))
 
@@ -170,7 +169,7 @@ def _commit_call(sitting: Sitting, listed: Mapping[HospitalName, Sha256]) -> Cal
 
 def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:
     """The hospital's one manifest when it holds; the nodes name the reason where there is none (`pipeline.roles.intake.absence`)."""
-    found = sitting.desk.board.digests(places.statement(sitting.round_id, Kind.MANIFEST, hospital))
+    found = signed_manifests(sitting, hospital)
     if len(found) != 1 or sitting.standing(hospital) is not HospitalStatus.AUTHORISED:
         return None
     try:
@@ -197,9 +196,10 @@ def _votes(sitting: Sitting) -> Mapping[NodeName, tuple[Result, Statement]]:
     desk, found = sitting.desk, {}
     for node in desk.study.nodes:
         try:
-            vote = desk.board.only(sitting.round_id, Kind.VOTE, node)
-            context = sitting.context
-            result = signing.check_vote(vote, context.chain_id, context.contract, desk.node_address(node))
+            context, address = sitting.context, desk.node_address(node)
+            check = partial(signing.check_vote, chain_id=context.chain_id, contract=context.contract, address=address)
+            vote = desk.board.only(sitting.round_id, Kind.VOTE, node, check)
+            result = check(vote)
         except Rejected:
             continue
         found[node] = (result, vote)

@@ -219,13 +219,13 @@ class DictStore:
             versions.insert(0, (f"v{len(versions) + 1}", data))
 
     def get(self, bucket: str, key: str, sha256: Sha256) -> bytes:
-        versions = self.objects.get((bucket, key))
-        data = versions[0][1] if versions else None
-        if data is None:
+        held = [data for _, data in self.objects.get((bucket, key), ()) if data is not None]
+        if not held:
             raise ObjectMissing(f"{bucket}/{key}: got nothing")
-        if (found := _digest(data)) != sha256:
-            raise EvidenceRejected(f"{bucket}/{key}: got bytes with SHA-256 {found}, want {sha256}")
-        return data
+        for data in held:
+            if _digest(data) == sha256:
+                return data
+        raise EvidenceRejected(f"{bucket}/{key}: got bytes with SHA-256 {_digest(held[0])}, want {sha256}")
 
     def history(self, bucket: str, prefix: str) -> tuple[ObjectInfo, ...]:
         return tuple(

@@ -12,6 +12,7 @@ import pytest
 from pipeline import places
 from pipeline.audit.audit import AuditReport, Outcome, audit
 from pipeline.audit.record import RoundRecord
+from pipeline.audit.summary import summaries
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256
 from pipeline.evidence import signing
@@ -86,7 +87,17 @@ def test_rounds_in_which_everybody_was_honest_pass(world: World, round_id: int) 
     assert {check.outcome for check in report.checks} == {Outcome.PASSED}
 
 
-@pytest.mark.parametrize("what", STORED)
+SPARE = ("confirmation", "inventory")
+"""What a round's result does not stand on."""
+
+WRITERS = {
+    **dict.fromkeys(("manifest", "validation", "confirmation"), "westbrook"),
+    **dict.fromkeys(("vote", "input set", "inventory", "sealing key"), "birch"),
+    **{"model": "a node, the service provider", "record": "a node", "commit list": "the service provider"},
+}
+
+
+@pytest.mark.parametrize("what", [what for what in STORED if what not in SPARE])
 def test_a_changed_byte_is_found_and_the_object_named(world: World, what: str) -> None:
     bucket, stored = world.key_of(what)
     world.store.flip(bucket, stored)
@@ -95,22 +106,43 @@ def test_a_changed_byte_is_found_and_the_object_named(world: World, what: str) -
     assert f"{bucket}/{stored}" in str(report.first_problem)
 
 
-@pytest.mark.parametrize("what", STORED)
-def test_a_newer_version_is_found_and_the_object_named(world: World, what: str) -> None:
+@pytest.mark.parametrize("what", SPARE)
+def test_a_changed_byte_of_what_the_result_does_not_stand_on_is_a_finding(world: World, what: str) -> None:
     bucket, stored = world.key_of(what)
-    world.store.put(bucket, stored, b"what an operator prefers")
+    world.store.flip(bucket, stored)
     report = world.audit()
-    assert not report.passed
-    assert f"{bucket}/{stored}" in str(report.first_problem)
+    assert report.first_problem is None
+    (finding,) = report.findings
+    assert f"{bucket}/{stored}: got bytes with SHA-256" in finding
+    assert finding.endswith(f"; {WRITERS[what]} or the store's operator wrote it, or it is damaged")
 
 
+@pytest.mark.parametrize("written", [b"what an operator prefers", None], ids=["a newer version", "a deletion marker"])
 @pytest.mark.parametrize("what", STORED)
-def test_a_deletion_marker_is_found_and_the_object_named(world: World, what: str) -> None:
+def test_what_was_written_over_an_object_spoils_nothing_and_is_a_finding_with_who_could_have(
+    world: World, what: str, written: bytes | None
+) -> None:
     bucket, stored = world.key_of(what)
-    world.store.put(bucket, stored, None)
+    world.store.put(bucket, stored, written)
     report = world.audit()
-    assert not report.passed
-    assert f"{bucket}/{stored}" in str(report.first_problem)
+    assert report.first_problem is None
+    assert report.passed
+    (finding,) = report.findings
+    newest = "a deletion marker" if written is None else "version v2"
+    assert finding.startswith(f"{bucket}/{stored}: got 2 versions, the newest {newest}, want the first only; {WRITERS[what]} or the store")
+    assert report.to_json()["findings"] == [finding]
+
+
+@pytest.mark.parametrize(("kind", "signer"), [(Kind.SEALING_KEY, "birch"), (Kind.VOTE, "birch"), (Kind.CONFIRMATION, "westbrook")])
+def test_junk_beside_a_statement_spoils_nothing(world: World, kind: Kind, signer: str) -> None:
+    place = places.statement(LAST, kind, NodeName(signer))
+    forged = signing.to_bytes(signing.sign(kind, signer, {"public_key": "0" * 64}, world.maker.context(LAST), key("a stranger")))
+    world.store.put(place.bucket, place.key(sha256(forged)), forged)
+    world.store.put(place.bucket, place.key(sha256(b"announced")), b"other bytes")
+    report = world.audit()
+    assert report.first_problem is None
+    (finding,) = report.findings
+    assert place.key(sha256(b"announced")) in finding
 
 
 @pytest.mark.parametrize("what", ["model", "record", "commit list", "manifest", "validation", "vote", "input set", "sealing key"])
@@ -381,3 +413,13 @@ def test_the_json_form_says_the_same(world: World) -> None:
     assert (said["round"], said["status"], said["passed"]) == (LAST, "finalised", False)
     assert stored in said["first_problem"]
     assert [check["name"] for check in said["checks"]][:3] == ["ledger", "record", "votes"]
+
+
+def test_the_list_of_rounds_names_a_bad_object_and_goes_on(world: World) -> None:
+    bucket, stored = world.key_of("record")
+    world.store.flip(bucket, stored)
+    found = summaries(world.ledger, world.store)
+    assert [item.round for item in found if item.trouble is None] == [1, 2, 3]
+    (bad,) = (item for item in found if item.trouble is not None)
+    assert (bad.round, bad.status, bad.study) == (LAST, RoundStatus.FINALISED, "wisconsin")
+    assert f"{bucket}/{stored}" in str(bad.trouble)

@@ -69,7 +69,19 @@ def test_the_list_is_oldest_first_and_has_aborted_and_open_rounds(maker: RoundMa
 
 def test_an_entry_of_the_list_has_exactly_the_promised_fields(maker: RoundMaker) -> None:
     entry = summaries(*parts(maker))[2].to_json()
-    assert list(entry) == ["round", "study", "status", "engine", "protocol", "verdicts", "model_sha256", "tx", "seconds", "accuracy"]
+    assert list(entry) == [
+        "round",
+        "study",
+        "status",
+        "engine",
+        "protocol",
+        "verdicts",
+        "model_sha256",
+        "tx",
+        "seconds",
+        "accuracy",
+        "trouble",
+    ]
     assert entry["verdicts"] == {
         "northgate": "accepted",
         "eastfield": "accepted",
