@@ -1,0 +1,139 @@
+"""Whoever runs the object store, or got its root account: writes everywhere, over everything, and damages its disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline import places
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
+from pipeline.errors import ObjectMissing
+from pipeline.evidence import signing
+from pipeline.evidence.canonical import canonical_json, sha256
+from pipeline.identity import SigningKey
+from pipeline.places import Place
+from pipeline.roles import intake
+from pipeline.secret import Secret
+from pipeline.store.objects import Store
+from tests.adversary import attack
+from tests.support.consortia import HOSPITALS, NODES, Site, tables_checked_once
+from tests.support.rounds import Play
+
+pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+
+NORTH = NODES[0]
+THREE = list(HOSPITALS[:3])
+A_FINDING = "the object and who could have written it, in the audit's findings"
+STRANGER = SigningKey(Secret(b"\x07" * 32))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """MinIO, chain and actors; no engine runs."""
+    made = Site(tmp_path_factory.mktemp("site") / "home")
+    try:
+        with tables_checked_once():
+            yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(site: Site) -> tuple[Play, RoundId]:
+    """A round that three hospitals have shared in."""
+    play = site.play("shared", hospitals=THREE)
+    round_id = play.open()
+    play.hospitals(round_id)
+    return play, round_id
+
+
+def plant(store: Store, place: Place, data: bytes) -> None:
+    """Bytes under a key that names them."""
+    store._client.put_object(Bucket=place.bucket, Key=place.key(sha256(data)), Body=data)
+
+
+def plant_junk(site: Site, play: Play, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> None:
+    """Beside a statement: one that another key signed, one of another kind of bytes, and a key that ends in another digest."""
+    place, store = places.statement(round_id, kind, signer), site.store()
+    context = site.node_sitting(play, round_id, NORTH).context if site.ledger.status(round_id) != "none" else None
+    if context is not None:
+        plant(store, place, signing.to_bytes(signing.sign(kind, signer, {"public_key": "0" * 64}, context, STRANGER)))
+    plant(store, place, canonical_json({"kind": kind.value, "signer": signer}))
+    plant(store, place, b"\x00 no text")
+    store._client.put_object(Bucket=place.bucket, Key=place.key(sha256(b"announced")), Body=b"other bytes")
+
+
+@attack(
+    by="store_operator",
+    tries="to keep a round from opening by sealing keys of nobody's",
+    costs="nothing",
+    seen="objects without a signature",
+)
+def test_junk_beside_a_sealing_key_blocks_no_round(site: Site) -> None:
+    play = site.play("junk_keys", hospitals=THREE)
+    round_id = play.number("run")
+    for node in play.study.nodes:
+        plant_junk(site, play, round_id, Kind.SEALING_KEY, node)
+    assert play.open() == round_id
+    for node in play.study.nodes:
+        plant_junk(site, play, round_id, Kind.SEALING_KEY, node)
+    assert set(site.node_sitting(play, round_id, NORTH).sealing_keys()) == set(play.study.nodes)
+
+
+@attack(by="store_operator", tries="to put a hospital out by manifests of nobody's", costs="nothing", seen="objects without a signature")
+def test_junk_beside_a_manifest_puts_no_hospital_out(site: Site, shared: tuple[Play, RoundId]) -> None:
+    play, round_id = shared
+    for name in play.study.hospitals:
+        plant_junk(site, play, round_id, Kind.MANIFEST, name)
+    site.store()._client.put_object(Bucket=places.REPORTS, Key=places.commit(round_id).key(sha256(b"a list")), Body=b"[]")
+    play.commit(round_id)
+    taken = intake.committed(site.node_sitting(play, round_id, NORTH), frozenset())
+    assert (list(taken.manifests), taken.absent) == (THREE, {})
+
+
+@pytest.mark.parametrize("written", [b"what the operator prefers", None], ids=["a newer version", "a delete marker"])
+@attack(by="store_operator", tries="to change or hide what a round stands on", costs="nothing", seen=A_FINDING)
+def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: bytes | None) -> None:
+    play = site.play(f"over_{'newer' if written else 'marker'}", hospitals=THREE)
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    store = site.store()
+    kept = [info for info in store.list(places.REPORTS, f"rounds/{round_id}/") if places.holds(info.key)]
+    model = places.model().key(site.ledger.round(round_id).opened.previous_model)
+    for bucket, key in [*((places.REPORTS, info.key) for info in kept), (places.MODELS, model)]:
+        if written is None:
+            store._client.delete_object(Bucket=bucket, Key=key)
+        else:
+            store._client.put_object(Bucket=bucket, Key=key, Body=written)
+    sitting = site.node_sitting(play, round_id, NORTH)
+    assert set(sitting.sealing_keys()) == set(play.study.nodes)
+    assert list(intake.committed(sitting, frozenset()).manifests) == THREE
+    assert store.get(places.MODELS, model, Sha256(model.partition(".")[0]))
+    site.pass_deadline(round_id)
+    assert play.open("next") > round_id
+    report = site.audit(round_id)
+    assert report.passed, report.first_problem
+    assert {finding.partition(":")[0] for finding in report.findings} >= {f"{places.REPORTS}/{info.key}" for info in kept}
+    assert all("or the store's operator wrote it" in finding for finding in report.findings)
+
+
+@attack(
+    by="store_operator",
+    tries="to have a node wait for ever for an envelope",
+    costs="its own disk",
+    seen="the store answers that it cannot read it",
+)
+def test_a_damaged_envelope_is_missing_and_may_be_lent(site: Site, shared: tuple[Play, RoundId]) -> None:
+    _, round_id = shared
+    place = places.envelope(round_id, HOSPITALS[0], NORTH)
+    board = site.board(site.settings.node(NORTH))
+    (digest,) = board.digests(place)
+    for file in (site.settings.home / "minio" / place.bucket / place.key(digest)).rglob("*"):
+        if file.is_file():
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+            file.write_bytes(content)
+    with pytest.raises(ObjectMissing, match="damaged on the store's disk"):
+        board.fetch(place, digest)
