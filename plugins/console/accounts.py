@@ -130,16 +130,16 @@ class Accounts:
                 return False
             if not fab.reset_password(number, new):
                 raise Refused(f"account {number}: the new password could not be stored; try again")
-            _manager().end_sessions(number)
-            return True
+        _manager().end_sessions(number)
+        return True
 
     def _set_active(self, number: int, wanted: State, *, active: bool) -> None:
+        if (found := self.get(number).state) is not wanted:
+            raise Refused(f"account {number}: got one that is {found}, want one that is {wanted}")
+        # Before either change: tokens of before a suspension are none of the readmitted account's.
+        _manager().end_sessions(number)
         with _fab() as fab:
             user = _user(fab, number)
-            if (found := _account(user).state) is not wanted:
-                raise Refused(f"account {number}: got one that is {found}, want one that is {wanted}")
-            # Before either change: tokens of before a suspension are none of the readmitted account's.
-            _manager().end_sessions(number)
             user.active = active
             _save(fab, user)
 

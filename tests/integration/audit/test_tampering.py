@@ -1,4 +1,4 @@
-"""`audit` on a real chain and a real store: honest rounds pass; what is written over is a finding, what is lost on the disk fails, each by its name."""
+"""`audit` on a real chain and a real store: what is written over is a finding, what the disk lost fails, each by its name."""
 
 from __future__ import annotations
 

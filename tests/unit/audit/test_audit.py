@@ -93,7 +93,9 @@ SPARE = ("confirmation", "inventory")
 WRITERS = {
     **dict.fromkeys(("manifest", "validation", "confirmation"), "westbrook"),
     **dict.fromkeys(("vote", "input set", "inventory", "sealing key"), "birch"),
-    **{"model": "a node, the service provider", "record": "a node", "commit list": "the service provider"},
+    "model": "a node, the service provider",
+    "record": "a node",
+    "commit list": "the service provider",
 }
 
 
