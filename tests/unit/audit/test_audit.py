@@ -11,6 +11,8 @@ import pytest
 
 from pipeline import places
 from pipeline.audit.audit import AuditReport, Outcome, audit
+from pipeline.audit.bundle import Bundle, pack
+from pipeline.audit.case import Case
 from pipeline.audit.record import RoundRecord
 from pipeline.audit.summary import summaries
 from pipeline.chain.ledger import HospitalStatus
@@ -415,6 +417,13 @@ def test_the_json_form_says_the_same(world: World) -> None:
     assert (said["round"], said["status"], said["passed"]) == (LAST, "finalised", False)
     assert stored in said["first_problem"]
     assert [check["name"] for check in said["checks"]][:3] == ["ledger", "record", "votes"]
+
+
+def test_a_proof_bundle_leaves_out_what_another_put_under_the_rounds_names(world: World) -> None:
+    place, (_, manifest) = places.statement(LAST, Kind.MANIFEST, HospitalName("westbrook")), world.key_of("manifest")
+    world.store.put(place.bucket, place.key(sha256(b"announced")), b"other bytes")
+    held = Bundle(pack(Case(LAST, world.ledger, world.store), {}))
+    assert [found.key for found in held.history(place.bucket, place.prefix)] == [manifest]
 
 
 def test_the_list_of_rounds_names_a_bad_object_and_goes_on(world: World) -> None:
