@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.chain.events import StudyId
 from pipeline.domain import NodeSet, Release, RoundStatus
-from pipeline.errors import ContractRefused
+from pipeline.errors import ContractRefused, InvalidStudy
 from pipeline.evidence import merkle
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import study_digest
 from pipeline.evidence.signing import sign_change
+from pipeline.settings import PROJECT
+from pipeline.study import Study
 from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, MANIFEST, ROOT, Actors, named
 
@@ -136,3 +140,25 @@ def test_a_finished_round_is_ended_by_nobody(actors: Actors, study: StudyId) -> 
     with pytest.raises(ContractRefused, match="WrongStatus"):
         actors.send_end(abort, actors.sign_end(abort, *actors.nodes))
     assert actors.ledger.study(study).current_round == abort.round
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("training: {steps: 100000000000}", "training.steps: got 100000000000, want less than or equal to 100000"),
+        ("deadlines: {commit_seconds: 99999999999999}", "deadlines.commit_seconds: got 99999999999999, want less than or equal to 604800"),
+        ('schedule: "0 3 * * 0 * *"', "schedule: got '0 3 \\* \\* 0 \\* \\*', want five fields of cron"),
+        ("a: &a [x, x]\nb: [*a, *a]", "got 'an anchor or alias in line 1'"),
+    ],
+    ids=["steps without end", "a round of three million years", "a round a second", "aliases"],
+)
+@attack(
+    by="provider", tries="to stall its members by a study's numbers or aliases", costs="nothing", seen="the field, refused at each member"
+)
+def test_a_study_without_bounds_is_refused_at_every_member(line: str, said: str, tmp_path: Path) -> None:
+    content = yaml.safe_load((PROJECT / "studies" / "pneumonia.yaml").read_text())
+    content.pop(line.partition(":")[0], None)
+    file = tmp_path / "pneumonia.yaml"
+    file.write_text(f"{line}\n{yaml.safe_dump(content)}")
+    with pytest.raises(InvalidStudy, match=said):
+        Study.load(file)

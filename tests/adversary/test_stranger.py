@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 
 import httpx
 import pytest
 
+from pipeline.audit.bundle import Bundle
 from pipeline.chain.contract import Call
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import study_id
 from pipeline.domain import NodeKey, NodeSet, Release, RoundStatus, Sha256
-from pipeline.errors import ContractRefused
+from pipeline.errors import ContractRefused, EvidenceRejected
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import study_digest
 from pipeline.evidence.signing import sign_change
@@ -179,3 +183,37 @@ def test_the_chain_offers_no_method_that_rewrites_it(chain: Devchain, method: st
     answer = httpx.post(chain.url, json=request, trust_env=False).json()
     assert "error" in answer
     assert "result" not in answer
+
+
+def _bundle(method: int, content: bytes, *names: str) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", method) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the same name twice is one of the attacks
+        for name in names:
+            archive.writestr(name, content)
+    return written.getvalue()
+
+
+def _damaged(data: bytes) -> bytes:
+    return data[:45] + bytes(20) + data[65:]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (_damaged(_bundle(zipfile.ZIP_DEFLATED, b"0123" * 100, "ledger.json")), "no whole zip file"),
+        (_damaged(_bundle(zipfile.ZIP_LZMA, b"0123" * 100, "ledger.json")), "compression method 14"),
+        (_bundle(zipfile.ZIP_BZIP2, b"0123" * 100, "ledger.json"), "compression method 12"),
+        (_bundle(zipfile.ZIP_DEFLATED, b"{}", "ledger.json")[:-9], "no whole zip file"),
+        (_bundle(zipfile.ZIP_DEFLATED, b"{}", "ledger.json", "ledger.json"), "a file stands twice"),
+        (
+            _bundle(zipfile.ZIP_DEFLATED, bytes((64 << 20) + 1), "ledger.json"),
+            f"got a file of {(64 << 20) + 1} bytes, want at most {64 << 20}",
+        ),
+    ],
+    ids=["damaged deflate", "damaged LZMA", "bzip2", "cut short", "a file twice", "a bomb"],
+)
+@attack(by="stranger", tries="to crash whoever checks a proof bundle, or fill the memory", costs="nothing", seen="a refusal in a sentence")
+def test_a_proof_bundle_of_any_form_is_refused_in_a_sentence(data: bytes, said: str) -> None:
+    with pytest.raises(EvidenceRejected, match=said):
+        Bundle(data)

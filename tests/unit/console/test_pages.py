@@ -10,6 +10,7 @@ import pytest
 from pipeline import places
 from pipeline.domain import Kind, RoundId
 from pipeline.evidence import signing
+from plugins.console import csrf
 from plugins.console.pages import baselines
 from tests.support.archive import Archive, many
 from tests.support.console import AUDITOR, PROVIDER
@@ -207,6 +208,13 @@ def test_a_node_that_voted_for_something_else_twice_or_not_at_all_is_named(own: 
     assert said["alder"].startswith("another result")
     assert said["birch"].startswith("two results")
     assert said["cedar"] == "no vote"
+
+
+def test_an_audit_tells_what_others_wrote_over_the_evidence(own: Archive) -> None:
+    stored = next(name for bucket, name in own.store.objects if name.startswith(places.record(RoundId(2)).prefix))
+    own.store.put(places.REPORTS, stored, b"what an operator prefers")
+    page = own.pages(AUDITOR).post("/rounds/2/audit", data={csrf.FIELD: csrf.token(AUDITOR.login)}).text
+    assert figures(page)["finding"].text.startswith(f"{places.REPORTS}/{stored}: got 2 versions")
 
 
 def test_a_digest_is_a_rounds_model_a_studys_first_or_none(archive: Archive) -> None:
