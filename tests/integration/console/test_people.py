@@ -255,31 +255,6 @@ def test_a_visitors_form_is_refused_without_its_own_cookie(door: Portal, town: S
     assert Accounts().find("visitor@aster.org") is None
 
 
-def in_browser(door: Portal, login: str) -> TestClient:
-    """Somebody's browser after Airflow's own login page: with the cookie of FAB's session, and that of a token."""
-    client = door.client()
-    page = client.get("/auth/login/").text
-    answer = client.post("/auth/login/", data={"username": login, "password": PASSWORD, "csrf_token": _token(page)})
-    assert answer.status_code == 302
-    assert {"session", "_token"} <= set(client.cookies)
-    return client
-
-
-def test_a_logout_ends_the_session_also_for_whoever_copied_its_cookies(door: Portal, town: Site) -> None:
-    member(door, town, "leaves@aster.org")
-    person, thief = in_browser(door, "leaves@aster.org"), door.client()
-    thief.cookies.update(dict(person.cookies))
-    assert thief.get("/wardround/profile").status_code == 200
-    assert person.get("/api/v2/auth/logout").status_code == 307
-    assert thief.get("/wardround/profile").headers["location"].startswith("/auth/login/")
-    again = thief.get("/auth/login/")
-    assert again.status_code == 200, "the login page asks for a password"
-    assert "_token" not in again.headers.get("set-cookie", "")
-    anew = in_browser(door, "leaves@aster.org")
-    assert thief.get("/api/v2/auth/logout").status_code == 307
-    assert anew.get("/wardround/profile").status_code == 200, "an ended session ends no later one"
-
-
 def test_a_person_changes_their_own_data_and_password(door: Portal, town: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     client = member(door, town, "moves@aster.org")
     assert send(door, filled(town, "stays@aster.org", "aster"))[0] == 303

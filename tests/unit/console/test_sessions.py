@@ -1,0 +1,97 @@
+"""When a session ends, with FAB's own security manager, its login page and its database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from plugins.console.accounts import Accounts
+from tests.support.archive import Archive
+from tests.support.fab import PASSWORD, Portal, portal
+
+LOGIN = "auditor"
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    folder = tmp_path_factory.mktemp("door")
+    with portal(folder, Archive(folder / "home").settings) as made:
+        yield made
+
+
+def with_token(door: Portal, password: str = PASSWORD) -> TestClient:
+    client = door.log_in(LOGIN, password)
+    assert client is not None
+    return client
+
+
+def in_browser(door: Portal) -> TestClient:
+    """A browser after Airflow's own login page: with the cookie of FAB's session, and that of a token."""
+    client = door.client()
+    found = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', client.get("/auth/login/").text)
+    assert found
+    answer = client.post("/auth/login/", data={"username": LOGIN, "password": PASSWORD, "csrf_token": found[1]})
+    assert answer.status_code == 302
+    assert {"session", "_token"} <= set(client.cookies)
+    return client
+
+
+def copied(door: Portal, browser: TestClient) -> TestClient:
+    """Another browser with the same cookies."""
+    thief = door.client()
+    thief.cookies.update(dict(browser.cookies))
+    return thief
+
+
+def is_in(client: TestClient) -> bool:
+    return client.get("/wardround/log").status_code == 200
+
+
+def number() -> int:
+    account = Accounts().find(LOGIN)
+    assert account is not None
+    return account.number
+
+
+def test_a_readmitted_persons_old_token_stays_dead(door: Portal) -> None:
+    before = with_token(door)
+    assert is_in(before)
+    Accounts().suspend(number())
+    assert not is_in(before)
+    assert door.log_in(LOGIN) is None
+    Accounts().readmit(number())
+    assert not is_in(before)
+    assert is_in(with_token(door))
+
+
+def test_another_password_ends_what_the_old_one_opened(door: Portal) -> None:
+    before = with_token(door)
+    assert not Accounts().change_password(number(), "not the password", "another passphrase")
+    assert is_in(before)
+    assert Accounts().change_password(number(), PASSWORD, "another passphrase")
+    assert not is_in(before)
+    assert is_in(with_token(door, "another passphrase"))
+    assert Accounts().change_password(number(), "another passphrase", PASSWORD)
+
+
+def test_a_logout_ends_the_session_also_for_whoever_copied_its_cookies(door: Portal) -> None:
+    person = in_browser(door)
+    thief = copied(door, person)
+    assert is_in(thief)
+    assert person.get("/api/v2/auth/logout").status_code == 307
+    assert not is_in(thief)
+    again = thief.get("/auth/login/")
+    assert again.status_code == 200, "the login page asks for a password"
+    assert "_token=ey" not in again.headers.get("set-cookie", "")
+
+
+def test_who_holds_an_ended_session_ends_no_later_one(door: Portal) -> None:
+    person = in_browser(door)
+    thief = copied(door, person)
+    person.get("/api/v2/auth/logout")
+    anew = in_browser(door)
+    assert thief.get("/api/v2/auth/logout").status_code == 307
+    assert is_in(anew)
