@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, Release, RoundId, RoundStatus, Sha256
 from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence import signing
@@ -19,7 +18,7 @@ def commit_directly(study: str, round_id: RoundId, name: HospitalName, settings:
     """Put the hospital's own manifest on the ledger, so that no set without it can be committed; its digest."""
     sitting = Sitting.join(hospital_desk(study, name, settings), round_id, RoundStatus.OPEN)
     desk = sitting.desk
-    found = desk.board.digests(places.statement(round_id, Kind.MANIFEST, name))
+    found = tuple(desk.board.held(round_id, Kind.MANIFEST, name, sitting.check))
     if len(found) != 1:
         raise Refused(f"round {round_id}: {name} posted {len(found)} manifests, want one; share first, then commit it directly")
     shown = membership(desk.study.terms(desk.consortium), desk.consortium.hospital(name))

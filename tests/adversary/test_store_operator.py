@@ -79,6 +79,14 @@ def test_junk_beside_a_sealing_key_blocks_no_round(site: Site) -> None:
     for node in play.study.nodes:
         plant_junk(site, play, round_id, Kind.SEALING_KEY, node)
     assert set(site.node_sitting(play, round_id, NORTH).sealing_keys()) == set(play.study.nodes)
+    keys = {node: places.statement(round_id, Kind.SEALING_KEY, node) for node in play.study.nodes}
+    signed = {node: site.board().held(round_id, Kind.SEALING_KEY, node, site.node_sitting(play, round_id, NORTH).check) for node in keys}
+    following = play.number("next")
+    for node, place in keys.items():
+        (digest,) = signed[node]
+        plant(site.store(), places.statement(following, Kind.SEALING_KEY, node), site.board().fetch(place, digest))
+    site.pass_deadline(round_id)
+    assert play.open("next") == following
 
 
 @attack(by="store_operator", tries="to put a hospital out by manifests of nobody's", costs="nothing", seen="objects without a signature")
