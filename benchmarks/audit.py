@@ -37,7 +37,8 @@ from pipeline.chain.outbox import Receipt
 from pipeline.consortium import LedgerLocation
 from pipeline.domain import Address, RoundId
 from pipeline.evidence.canonical import sha256
-from pipeline.files import write_atomic, write_secret
+from pipeline.files import write_atomic
+from pipeline.identity import StoreCredentials
 from pipeline.installation import Installation
 from pipeline.settings import PROJECT
 from pipeline.store import policies
@@ -187,10 +188,10 @@ class Site:
         self._writing.clear()
 
     def _admit_auditor(self) -> None:
-        self.auditor: Store = self.server.admit("auditor", policies.auditor())
-        credentials = self.auditor._client._request_signer._credentials
-        stored = {"access_key": credentials.access_key, "secret_key": credentials.secret_key}
-        write_secret(self.home / "auditor" / "store-credentials.json", json.dumps(stored).encode())
+        credentials = StoreCredentials.generate("auditor")
+        self.server.administrator.admit(credentials, policies.auditor())
+        self.auditor = Store(self.server.endpoint, credentials)
+        credentials.save(self.home / "auditor" / "store-credentials.json")
         Installation(store=self.server.endpoint, rpc=self.anvil.url, airflow="http://127.0.0.1:1").save(self.home / "installation.yaml")
         self.maker.members.save(self.home / "consortium.yaml")
 

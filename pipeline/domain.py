@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, Literal, NewType
 
 from pipeline.errors import EvidenceRejected
 
@@ -18,6 +18,9 @@ Sha256 = NewType("Sha256", str)
 
 Address = NewType("Address", str)
 """An EIP-55 checksummed account address, 0x and 40 digits."""
+
+StoreKind = Literal["minio", "versitygw"]
+"""The server that is the object store."""
 
 HospitalName = NewType("HospitalName", str)
 NodeName = NewType("NodeName", str)

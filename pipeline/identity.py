@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +39,31 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class StoreCredentials:
-    """Access to the object store, limited by the store's own policy."""
+    """An actor's access to the object store, limited by the store's own policy; the access key is as secret as the other."""
 
-    access_key: str
+    actor: str
+    access_key: Secret
     secret_key: Secret
 
+    @classmethod
+    def generate(cls, actor: str) -> StoreCredentials:
+        """Two fresh keys, as long as S3's own: 20 letters and digits with 100 bits, 40 characters with 240."""
+        access_key = base64.b32encode(Secret.generate(13).reveal())[:20]
+        return cls(actor, Secret(access_key), Secret(Secret.generate(30).token().encode()))
+
+    @classmethod
+    def load(cls, path: Path) -> StoreCredentials:
+        """Read what `save` wrote; raises Misconfigured."""
+        stored = json.loads(Secret.read(path).text())
+        fields = ("actor", "access_key", "secret_key")
+        if not isinstance(stored, dict) or not all(isinstance(stored.get(name), str) for name in fields):
+            raise Misconfigured(f"{path}: want {', '.join(fields)}; move the file away and run `wardround up` for a fresh account")
+        return cls(stored["actor"], Secret(stored["access_key"].encode()), Secret(stored["secret_key"].encode()))
+
     def save(self, path: Path) -> None:
-        """Write them as `Identity.load` reads them, for their owner's eyes only."""
-        write_secret(path, json.dumps({"access_key": self.access_key, "secret_key": self.secret_key.text()}).encode())
+        """Write them for their owner's eyes only."""
+        stored = {"actor": self.actor, "access_key": self.access_key.text(), "secret_key": self.secret_key.text()}
+        write_secret(path, json.dumps(stored).encode())
 
 
 @dataclass(frozen=True)
@@ -60,15 +78,8 @@ class Identity:
     @classmethod
     def load(cls, home: Path) -> Identity:
         """Read the actor of `home`; raises Misconfigured naming the file that is missing."""
-        stored = json.loads(Secret.read(home / "store-credentials.json").text())
-        if not isinstance(stored, dict) or not {"access_key", "secret_key"} <= stored.keys():
-            raise Misconfigured(f"{home / 'store-credentials.json'}: want access_key and secret_key; run `wardround up`")
-        return cls(
-            name=home.name,
-            home=home,
-            key=SigningKey(Secret.read(home / "signing-key")),
-            credentials=StoreCredentials(stored["access_key"], Secret(stored["secret_key"].encode())),
-        )
+        credentials = StoreCredentials.load(home / "store-credentials.json")
+        return cls(name=home.name, home=home, key=SigningKey(Secret.read(home / "signing-key")), credentials=credentials)
 
     @property
     def sharing_secret(self) -> Secret:

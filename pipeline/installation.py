@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
-from pipeline.documents import load
+from pipeline.documents import load, read_yaml
+from pipeline.domain import StoreKind
+from pipeline.errors import Misconfigured
 from pipeline.files import write_atomic
 
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
@@ -59,6 +61,9 @@ class Installation(BaseModel):
     mp_spdz_release: _Digest | None = None
     """SHA-256 of the release in `folders.mp_spdz`, where `wardround engine install` put it there."""
 
+    store_server: StoreKind = "minio"
+    """Which server runs here behind the store's guard."""
+
     @property
     def urls(self) -> Mapping[str, str]:
         """Service to its address."""
@@ -68,6 +73,19 @@ class Installation(BaseModel):
     def load(cls, path: Path) -> Installation:
         """Read installation.yaml; raises Misconfigured naming file, field, value and what is allowed."""
         return load(path, cls, "the services' addresses")
+
+    @staticmethod
+    def wished_store(path: Path) -> StoreKind | None:
+        """The store that the owner of a new installation chose before its first start: the file holds `store_server` alone."""
+        if not path.exists():
+            return None
+        content = read_yaml(path.read_bytes(), str(path))
+        if not isinstance(content, dict) or content.keys() != {"store_server"}:
+            return None
+        chosen: StoreKind = content["store_server"]
+        if chosen not in get_args(StoreKind):
+            raise Misconfigured(f"{path}: store_server: got {chosen!r}, want one of {', '.join(get_args(StoreKind))}")
+        return chosen
 
     def save(self, path: Path) -> None:
         """Write installation.yaml, whole or not at all."""

@@ -25,6 +25,7 @@ ENGINES_AND_SERVICES = {
     "mp_spdz": "MP-SPDZ",
     "spu": "SPU",
     "minio": "MinIO",
+    "versitygw": "versitygw",
     "anvil": "anvil (development chain)",
     "forge": "forge",
     "slither": "slither",

@@ -122,7 +122,7 @@ def _track(records: Path, models: Mapping[Sha256, bytes], remote: Remote) -> dic
         access = {
             "url": f"s3://{places.DVC}",
             "endpointurl": remote.endpoint,
-            "access_key_id": remote.credentials.access_key,
+            "access_key_id": remote.credentials.access_key.text(),
             "secret_access_key": remote.credentials.secret_key.text(),
         }
         settings = {"core": {"remote": "store"}, "remote": {"store": access}, "cache": {"dir": str(dvc / "cache")}}
@@ -145,7 +145,7 @@ def _configure(records: Path, remote: Remote) -> None:
     access = (
         "['remote \"store\"']\n"
         f"    endpointurl = {remote.endpoint}\n"
-        f"    access_key_id = {remote.credentials.access_key}\n"
+        f"    access_key_id = {remote.credentials.access_key.text()}\n"
         f"    secret_access_key = {remote.credentials.secret_key.text()}\n"
     ).encode()
     path = records / ".dvc" / "config.local"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.audit import audit as audits
 from pipeline.audit.audit import AuditReport
@@ -14,10 +12,8 @@ from pipeline.audit.summary import RoundSummary, dossiers, summary
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.consortium import Consortium
 from pipeline.domain import RoundId
-from pipeline.errors import Misconfigured
 from pipeline.identity import StoreCredentials
 from pipeline.installation import Installation
-from pipeline.secret import Secret
 from pipeline.settings import Settings
 from pipeline.store.objects import Store
 from pipeline.study import Study
@@ -36,13 +32,9 @@ class Evidence:
     def open(cls, settings: Settings) -> Evidence:
         """Connect with the auditor's credentials; raises Misconfigured or Unavailable saying what to start."""
         installation = Installation.load(settings.installation)
-        stored: dict[str, Any] = json.loads(Secret.read(settings.auditor / "store-credentials.json").text())
-        if not {"access_key", "secret_key"} <= stored.keys():
-            raise Misconfigured(f"{settings.auditor / 'store-credentials.json'}: want access_key and secret_key; run `wardround up`")
-        credentials = StoreCredentials(stored["access_key"], Secret(stored["secret_key"].encode()))
         return cls(
             ledger=Ledger.connect(installation.rpc, Consortium.load(settings.consortium).ledger),
-            store=Store(installation.store, credentials),
+            store=Store(installation.store, StoreCredentials.load(settings.auditor / "store-credentials.json")),
             names={study_id(file.stem): file.stem for file in settings.studies.glob("*.yaml")},
         )
 

@@ -33,7 +33,7 @@ def prepare(settings: Settings) -> None:
     members.create_actors(settings, here, _host)
     demonstration.configure_hospitals(settings, here.hospitals)
     airflow.make_secrets(settings)
-    services.store_environment(settings)
+    services.store_environment(settings, "minio")
     password = settings.home / "secrets" / "postgres-password"
     if not password.exists():
         write_secret(password, Secret.generate(24).token().encode())

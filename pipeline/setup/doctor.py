@@ -10,7 +10,7 @@ from pipeline import ports
 from pipeline.errors import Misconfigured
 from pipeline.mpc.engines import ENGINES, engine
 from pipeline.settings import PROJECT, Settings
-from pipeline.setup import folders
+from pipeline.setup import folders, guard, services
 from pipeline.setup.tools import runtime, toolchains
 from pipeline.setup.up import load_studies
 
@@ -62,17 +62,31 @@ def _folders(settings: Settings) -> list[Finding]:
 
 
 def _tools(settings: Settings) -> list[Finding]:
-    built = runtime.minio_path(settings)
     go, node = shutil.which("go"), shutil.which("node")
     modules = PROJECT / "node_modules" / ".wardround"
     return [
-        Finding("MinIO", built.exists(), True, str(built) if built.exists() else "not built; run `make setup`"),
-        Finding("Go", go is not None, False, go or f"none; {toolchains.GO} from PyPI takes its place when MinIO is built"),
+        *_object_store(settings),
+        Finding("Go", go is not None, False, go or f"none; {toolchains.GO} from PyPI takes its place when the object store is built"),
         Finding("Node.js", node is not None, False, node or f"none; {toolchains.NODE} from PyPI takes its place"),
         Finding(
             "npm packages", modules.exists(), True, "as in package-lock.json" if modules.exists() else "not installed; run `make setup`"
         ),
     ]
+
+
+def _object_store(settings: Settings) -> list[Finding]:
+    kind = services.store_server(settings)
+    built, caddy = runtime.store_server_path(settings, kind), runtime.caddy_path()
+    findings = [
+        Finding(f"store {kind}", built.exists(), True, str(built) if built.exists() else "not built; run `make setup`"),
+        Finding("store's guard", caddy.exists(), True, str(caddy) if caddy.exists() else "not installed; run `make setup`"),
+    ]
+    if kind == "versitygw":
+        detail = "its operator can shorten an object's retention; it expires no envelope itself, each `wardround up` deletes the old ones"
+        return [*findings, Finding("what versitygw lacks", True, False, detail)]
+    shut_in = guard.can_shut_in()
+    detail = "allowed, so MinIO is reached through its guard alone" if shut_in else "not allowed here, and MinIO starts in none else"
+    return [*findings, Finding("network namespace", shut_in, True, detail)]
 
 
 def _engines(settings: Settings) -> list[Finding]:

@@ -14,6 +14,7 @@ from pipeline.errors import Unavailable
 from pipeline.installation import Installation
 from pipeline.secret import Secret
 from pipeline.settings import Settings
+from pipeline.setup import servers
 from pipeline.setup.services import AIRFLOW, CHAIN, STORE
 
 _TIMEOUT = 3.0
@@ -21,7 +22,7 @@ _TIMEOUT = 3.0
 
 def store(installation: Installation) -> str | None:
     """None when the store takes requests, else what is wrong."""
-    return _trouble(lambda: _get(f"{installation.store}/minio/health/ready"))
+    return _trouble(lambda: _get(f"{installation.store}{servers.HEALTH}"))
 
 
 def chain(installation: Installation, chain_id: int | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,17 +135,11 @@ def publish(settings: Settings, everybody: Members, ledger: LedgerLocation, addr
     return consortium
 
 
-def new_credentials(access_key: str) -> StoreCredentials:
-    """A store account's name with a fresh secret."""
-    return StoreCredentials(access_key, Secret(Secret.generate(24).token().encode()))
-
-
-def _credentials(home: Path, access_key: str) -> None:
+def _credentials(home: Path, actor: str) -> None:
     path = home / "store-credentials.json"
     if not path.exists():
-        new_credentials(access_key).save(path)
+        StoreCredentials.generate(actor).save(path)
 
 
 def _read_credentials(home: Path) -> StoreCredentials:
-    stored = json.loads(Secret.read(home / "store-credentials.json").text())
-    return StoreCredentials(stored["access_key"], Secret(stored["secret_key"].encode()))
+    return StoreCredentials.load(home / "store-credentials.json")

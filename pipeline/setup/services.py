@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 from pipeline import ports
+from pipeline.domain import StoreKind
 from pipeline.errors import Misconfigured
 from pipeline.files import write_secret
 from pipeline.installation import SERVICES, Installation
 from pipeline.ports import LOOPBACK
 from pipeline.settings import HOME, PROJECT, Settings
-from pipeline.setup import airflow, store
+from pipeline.setup import airflow, servers, store
 from pipeline.setup.supervisor import Program, Supervisor
 from pipeline.setup.tools import runtime
 
@@ -34,10 +36,13 @@ def addresses(settings: Settings, *, running: bool, rpc: str | None = None) -> t
     `rpc` is a node of the chain that the ledger is to stand on; without one the embedded development chain runs here. Raises
     Misconfigured when the installation's ledger stands on another chain already.
     """
-    if not settings.installation.exists():
+    wished = Installation.wished_store(settings.installation)
+    if wished or not settings.installation.exists():
         first = ports.choose(len(SERVICES))
         free = {name: _address(first + index) for index, name in enumerate(SERVICES)}
-        chosen = Installation.model_validate({**free, **({"rpc": rpc, "development_chain": False} if rpc else {})})
+        chosen = Installation.model_validate(
+            {**free, "store_server": wished or runtime.usual_store(), **({"rpc": rpc, "development_chain": False} if rpc else {})}
+        )
         chosen.save(settings.installation)
         return chosen, []
     known = Installation.load(settings.installation)
@@ -46,6 +51,7 @@ def addresses(settings: Settings, *, running: bool, rpc: str | None = None) -> t
             f"{settings.installation}: rpc: got {rpc}, but this installation was set up with {known.rpc}; when the same chain has moved, "
             "correct the file; for another chain start another installation (WARDROUND_HOME)"
         )
+    _refuse_another_store(settings, known.store_server)
     ours = [name for name, url in known.urls.items() if urlsplit(url).hostname == LOOPBACK and (name != "rpc" or known.development_chain)]
     taken = [] if running else [name for name in ours if not ports.is_free(_port(known.urls[name]))]
     if taken:
@@ -54,17 +60,28 @@ def addresses(settings: Settings, *, running: bool, rpc: str | None = None) -> t
     return known, taken
 
 
+def store_server(settings: Settings) -> StoreKind:
+    """The server that is this installation's store, or will be."""
+    if wished := Installation.wished_store(settings.installation):
+        return wished
+    return Installation.load(settings.installation).store_server if settings.installation.exists() else runtime.usual_store()
+
+
 def programs(settings: Settings, installation: Installation) -> list[Program]:
     """What the process manager runs; secrets are in files that only the services read."""
     python = sys.executable
     # The rest stands in the installation: an environment would keep what was right when the service started.
     ours = {HOME: str(settings.home)}
-    object_store = Program(
-        STORE,
-        [str(runtime.minio_path(settings)), "server", "--quiet", "--address", _host_port(installation.store), str(settings.home / "minio")],
-        settings.home,
-        {"MINIO_CONFIG_ENV_FILE": str(store_environment(settings)), "MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "CI": "true"},
+    kind = installation.store_server
+    launch = servers.behind_guard(
+        kind,
+        runtime.store_server_path(settings, kind),
+        runtime.caddy_path(),
+        _host_port(installation.store),
+        store.folder(settings, kind),
+        store_environment(settings, kind),
     )
+    object_store = Program(STORE, launch.command, PROJECT, launch.environment)
     chain = Program(
         CHAIN,
         [python, "-m", "pipeline.chain.devchain", "--port", str(_port(installation.rpc)), "--home", str(settings.home / "chain")],
@@ -85,17 +102,25 @@ def backing(installation: Installation) -> tuple[str, ...]:
     return (STORE, CHAIN) if installation.development_chain else (STORE,)
 
 
-def store_environment(settings: Settings) -> Path:
-    """Write the file from which MinIO reads its root credentials, so that they stand in no argument and no process environment."""
-    root = store.root_account(settings)
+def store_environment(settings: Settings, kind: StoreKind) -> Path:
+    """Write the file from which the store reads its root credentials, so that they stand in no argument and no configuration."""
     path = settings.home / "secrets" / "store.env"
-    write_secret(path, f"MINIO_ROOT_USER={root.access_key}\nMINIO_ROOT_PASSWORD={root.secret_key.text()}\n".encode())
+    write_secret(path, servers.root_environment(kind, store.root_account(settings)))
     return path
 
 
 def supervisor(settings: Settings) -> Supervisor:
     """The process manager of this installation."""
     return Supervisor(settings.home)
+
+
+def _refuse_another_store(settings: Settings, kind: StoreKind) -> None:
+    for other in get_args(StoreKind):
+        if store.folder(settings, other).exists() and not store.folder(settings, kind).exists():
+            raise Misconfigured(
+                f"{settings.installation}: store_server: got {kind}, but this installation's objects lie with {other}; put {other} there; "
+                f"for {kind} start another installation (WARDROUND_HOME)"
+            )
 
 
 def _address(port: int) -> str:

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.domain import HospitalName
+from pipeline.domain import HospitalName, StoreKind
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import digest
-from pipeline.files import write_atomic, write_secret
+from pipeline.files import write_atomic
 from pipeline.identity import StoreCredentials
 from pipeline.installation import Installation
-from pipeline.secret import Secret
 from pipeline.settings import Settings
 from pipeline.setup import members
 from pipeline.setup.members import Members
-from pipeline.store import policies
-from pipeline.store.admin import Administrator, Terms
+from pipeline.store import admin, policies
+from pipeline.store.admin import Terms
 
 
 def set_up(settings: Settings, installation: Installation, everybody: Members) -> None:
-    """Make buckets, users and policies unless that was done for these very ones; raises Unavailable."""
+    """Make buckets, users and policies unless that was done for these very ones, and expire envelopes; raises Unavailable."""
     terms, users = Terms(), members.store_users(settings, everybody)
-    wanted = digest({"terms": vars(terms), "users": {user.access_key: policy for user, policy in users}})
-    stamp = settings.home / "minio" / ".set-up"
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    administrator = Administrator(installation.store, root_account(settings))
-    administrator.make_buckets(terms)
-    for user, policy in users:
-        administrator.admit(user, policy)
-    write_atomic(stamp, wanted.encode())
+    wanted = digest({"terms": vars(terms), "users": {user.access_key.text(): policy for user, policy in users}})
+    stamp = folder(settings, installation.store_server) / ".set-up"
+    administrator = admin.administrator(installation.store_server, installation.store, root_account(settings))
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        administrator.make_buckets(terms)
+        for user, policy in users:
+            administrator.admit(user, policy)
+        write_atomic(stamp, wanted.encode())
+    administrator.expire_envelopes(terms, datetime.now(UTC))
 
 
 def account_elsewhere(settings: Settings, installation: Installation, hospital: HospitalName) -> StoreCredentials:
@@ -41,17 +41,23 @@ def account_elsewhere(settings: Settings, installation: Installation, hospital: 
         raise Refused(f"{hospital}: its folder lies on this machine, where `wardround up` makes its store account")
     if not _root(settings).exists():
         raise Refused(f"{_root(settings)}: got no root account, want the machine of the store's operator")
-    made = members.new_credentials(f"hospital-{hospital}")
-    Administrator(installation.store, root_account(settings)).admit(made, policies.hospital(hospital))
+    made = StoreCredentials.generate(f"hospital-{hospital}")
+    root = root_account(settings)
+    admin.administrator(installation.store_server, installation.store, root).admit(made, policies.hospital(hospital))
     return made
+
+
+def folder(settings: Settings, kind: StoreKind) -> Path:
+    """Where the server keeps its objects."""
+    return settings.home / kind
 
 
 def root_account(settings: Settings) -> StoreCredentials:
     """The store's root credentials, made at the first start; used by set-up only."""
     path = _root(settings)
     if not path.exists():
-        write_secret(path, Secret.generate(24).token().encode())
-    return StoreCredentials("wardround-root", Secret.read(path))
+        StoreCredentials.generate("root").save(path)
+    return StoreCredentials.load(path)
 
 
 def _root(settings: Settings) -> Path:

@@ -32,7 +32,8 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(settings.home / "up.lock"), ThreadPoolExecutor(max_workers=2) as background:
         with step("tools"):
-            runtime.minio(settings)
+            runtime.store_server(settings, services.store_server(settings))
+            runtime.guard_environment(settings)
             runtime.npm_packages(settings)
         with step("actors' folders and keys"):
             members.create_actors(settings, here)

@@ -68,13 +68,13 @@ class Store:
 
     def __init__(self, endpoint: str, credentials: StoreCredentials) -> None:
         self.endpoint = endpoint
-        self._actor = credentials.access_key
+        self._actor = credentials.actor
         with _ONE_AT_A_TIME:
             self._client: Any = _session().client(
                 "s3",
                 endpoint_url=endpoint,
                 region_name="us-east-1",
-                aws_access_key_id=credentials.access_key,
+                aws_access_key_id=credentials.access_key.text(),
                 aws_secret_access_key=credentials.secret_key.text(),
                 config=Config(
                     connect_timeout=3,

@@ -21,7 +21,7 @@ from pipeline.audit.audit import AuditReport, audit
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.chain.outbox import Outbox
 from pipeline.consortium import Consortium
-from pipeline.domain import HospitalName, Kind, NodeName, RoundId
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, StoreKind
 from pipeline.identity import Identity
 from pipeline.ingest import validate
 from pipeline.roles.board import Board
@@ -61,16 +61,18 @@ _EVERYBODY = {"hospitals": list(HOSPITALS), "nodes": list(NODES), "engine": "mp-
 
 
 class Site:
-    """MinIO, a chain and every actor; `settings.home` holds all that they write. Without `rpc` the development chain runs here too."""
+    """A store, a chain and every actor; `settings.home` holds all that they write. Without `rpc` the development chain runs here too."""
 
-    def __init__(self, home: Path, rpc: str | None = None) -> None:
+    def __init__(self, home: Path, rpc: str | None = None, store_server: StoreKind = "minio") -> None:
         usual = Settings.load()
         self.settings = Settings(home, usual.data, usual.cache, usual.mp_spdz, home / "studies")
         home.mkdir(mode=0o700)
         self.settings.studies.mkdir()
+        self.settings.installation.write_text(f"store_server: {store_server}\n")
         studies = {"everybody": Study.load(self._write("everybody", _EVERYBODY))}
         everybody = members.members(studies)
-        runtime.minio(self.settings)
+        runtime.store_server(self.settings, services.store_server(self.settings))
+        runtime.guard_environment(self.settings)
         runtime.npm_packages(self.settings)
         members.create_actors(self.settings, everybody)
         self.manager = services.supervisor(self.settings)
@@ -115,7 +117,7 @@ class Site:
     def audit(self, round_id: RoundId) -> AuditReport:
         """What an auditor finds, with the auditor's own access."""
         users = (credentials for credentials, _ in members.store_users(self.settings, members.Members((), ())))
-        auditor = next(credentials for credentials in users if credentials.access_key == "auditor")
+        auditor = next(credentials for credentials in users if credentials.actor == "auditor")
         return audit(round_id, self.ledger, Store(self.services.store, auditor))
 
     def audits(self, round_id: RoundId) -> None:

@@ -1,4 +1,4 @@
-"""A real MinIO of a test's own."""
+"""A real object store of a test's own, MinIO unless another is asked for, behind the guard of every installation."""
 
 from __future__ import annotations
 
@@ -6,72 +6,100 @@ import os
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
 from pipeline import ports
+from pipeline.domain import StoreKind
 from pipeline.identity import StoreCredentials
-from pipeline.secret import Secret
 from pipeline.settings import Settings
-from pipeline.setup.tools.runtime import minio
-from pipeline.store.admin import Administrator, Terms
+from pipeline.setup import servers
+from pipeline.setup.guard import LISTENS
+from pipeline.setup.servers import Launch
+from pipeline.setup.tools import runtime
+from pipeline.store import admin
+from pipeline.store.admin import Terms
 from pipeline.store.objects import Store
 from pipeline.store.policies import Policy
 
-ROOT = StoreCredentials("root-of-tests", Secret(b"only-for-this-throwaway-store"))
+ROOT = StoreCredentials.generate("root")
 TERMS = Terms(retention_days=1, mailbox_days=1)
 """The shortest that S3 knows for a bucket; the folder goes with the test."""
 
 
 class StoreServer:
-    """MinIO on a port and a folder of its own, with the buckets made; `kill` and `start` as often as a test likes."""
+    """A server on a folder of its own, with the buckets made; `kill` and `start` as often as a test likes.
 
-    def __init__(self, folder: Path) -> None:
+    Everybody reaches it at `endpoint`, where the guard is. `bare` is its own port, which in an installation only its operator reaches.
+    """
+
+    def __init__(self, folder: Path, kind: StoreKind = "minio") -> None:
         self.folder = folder
-        self.port = ports.choose()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.kind = kind
+        folder.mkdir(exist_ok=True)
+        self._ports = ports.choose(2)
+        self.endpoint = f"http://127.0.0.1:{self._ports}"
+        self.bare = f"http://127.0.0.1:{self._ports + 1}"
+        self._secrets = folder.with_name(f"{folder.name}-root.env")
+        self._secrets.write_bytes(servers.root_environment(kind, ROOT))
+        self._processes: list[subprocess.Popen[bytes]] = []
         self.start()
-        self.administrator = Administrator(self.endpoint, ROOT)
+        self.administrator = admin.administrator(kind, self.endpoint, ROOT)
         self.administrator.make_buckets(TERMS)
+        self.administrator.expire_envelopes(TERMS, datetime.now(UTC))
 
     def start(self) -> None:
-        command = [str(minio(Settings.load())), "server", "--quiet", "--address", f"127.0.0.1:{self.port}", str(self.folder)]
-        secrets = {"MINIO_ROOT_USER": ROOT.access_key, "MINIO_ROOT_PASSWORD": ROOT.secret_key.text(), "MINIO_BROWSER": "off"}
-        self._process = subprocess.Popen(command, env={**os.environ, **secrets}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
+        inner = self.bare.removeprefix("http://")
+        binary = runtime.store_server(Settings.load(), self.kind)
+        runtime.guard_environment(Settings.load())
+        guard = servers.in_front(self.kind, runtime.caddy_path(), inner)
+        listens = {LISTENS: "127.0.0.1", "GUARD_ADDRESS": self.endpoint}
+        self._processes = [
+            _started(servers.behind(self.kind, binary, inner, self.folder, self._secrets)),
+            _started(Launch(guard.command, {**guard.environment, **listens})),
+        ]
+        for _ in range(400):
             try:
-                if httpx.get(f"{self.endpoint}/minio/health/ready").is_success:
+                if httpx.get(f"{self.endpoint}{servers.HEALTH}").is_success:
                     return
             except httpx.HTTPError:
                 pass
             time.sleep(0.05)
-        raise AssertionError("MinIO did not start")
+        raise AssertionError(f"{self.kind} did not start")
 
     @property
     def pid(self) -> int:
-        """Process id."""
-        assert self._process
-        return self._process.pid
+        """Process id of the server."""
+        return self._processes[0].pid
 
     def kill(self) -> None:
-        """kill -9."""
-        assert self._process
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        """kill -9 of both."""
+        for process in self._processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
 
     def stop(self) -> None:
-        assert self._process
-        self._process.terminate()
-        self._process.wait(timeout=20)
+        for process in self._processes:
+            process.terminate()
+            process.wait(timeout=20)
 
     def admit(self, name: str, policy: Policy) -> Store:
         """The store as a new actor with this policy sees it."""
-        credentials = StoreCredentials(name, Secret(Secret.generate(24).token().encode()))
+        credentials = StoreCredentials.generate(name)
         self.administrator.admit(credentials, policy)
         return Store(self.endpoint, credentials)
 
     def as_root(self) -> Store:
-        """The store as its operator sees it."""
+        """The store as its root account sees it."""
         return Store(self.endpoint, ROOT)
+
+    def past_guard(self) -> Store:
+        """The store as its operator sees it, who needs no guard's leave."""
+        return Store(self.bare, ROOT)
+
+
+def _started(launch: Launch) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, **launch.environment}
+    return subprocess.Popen(launch.command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -16,13 +16,15 @@ _HEARTBEAT_SECONDS = 20
 # The longest first.
 SETS: Mapping[str, Mapping[str, Callable[[Settings], object]]] = {
     "runtime": {
-        "MinIO": runtime.minio,
+        "object store": runtime.usual_store_server,
+        "store's guard": runtime.guard_environment,
         "Python environment": runtime.python_environment,
         "SPU environment": runtime.spu_environment,
         "npm packages": runtime.npm_packages,
     },
     "development": {
-        "MinIO": runtime.minio,
+        "object store": runtime.usual_store_server,
+        "store's guard": runtime.guard_environment,
         "Python environment": lambda settings: runtime.python_environment(settings, develop=True),
         "SPU environment": runtime.spu_environment,
         "Slither environment": development.slither_environment,

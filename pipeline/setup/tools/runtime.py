@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.domain import StoreKind
 from pipeline.settings import PROJECT, Settings
+from pipeline.setup import guard
 from pipeline.setup.tools.toolchains import environment, go, npm, uv
 from pipeline.setup.tools.work import built, digest, run, stamped
 
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
+VERSITYGW_VERSION = "v1.8.0"
+_STORE_SERVERS: Mapping[StoreKind, tuple[str, str]] = {
+    "minio": ("github.com/minio/minio", MINIO_VERSION),
+    "versitygw": ("github.com/versity/versitygw/cmd/versitygw", VERSITYGW_VERSION),
+}
+"""Go module and version of each."""
 
 REQUIREMENTS = PROJECT / "requirements"
 
@@ -49,20 +58,46 @@ def locked_environment(settings: Settings, folder: Path, *locks: Path) -> Path:
     return python
 
 
-def minio_path(settings: Settings) -> Path:
-    """Where the MinIO server lies once it is built."""
-    return settings.cache / "minio" / MINIO_VERSION / "minio"
+def guard_environment(settings: Settings) -> Path:
+    """An environment that holds nothing but Caddy, the proxy before the object store, as requirements/guard.txt says."""
+    folder, lock = PROJECT / ".venv-guard", REQUIREMENTS / "guard.txt"
+    with stamped(folder, digest(lock)) as fresh:
+        if not fresh:
+            locked_environment(settings, folder, lock)
+    return caddy_path()
 
 
-def minio(settings: Settings) -> Path:
-    """The MinIO server, built from its Go module unless this user has it; about 3 minutes the first time on 2 cores."""
+def caddy_path() -> Path:
+    """Where Caddy lies once it is installed."""
+    return PROJECT / ".venv-guard" / "bin" / "caddy"
+
+
+def store_server_path(settings: Settings, kind: StoreKind) -> Path:
+    """Where a server of the object store lies once it is built."""
+    _, version = _STORE_SERVERS[kind]
+    return settings.cache / kind / version / kind
+
+
+def store_server(settings: Settings, kind: StoreKind) -> Path:
+    """A server of the object store, built from its Go module unless this user has it; 1 to 3 minutes the first time on 2 cores."""
+    module, version = _STORE_SERVERS[kind]
 
     def build(folder: Path) -> Path:
         env = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
-        run([go(settings), "install", "-ldflags", "-s -w", f"github.com/minio/minio@{MINIO_VERSION}"], "build MinIO", env)
-        return folder / "minio"
+        run([go(settings), "install", "-ldflags", "-s -w", f"{module}@{version}"], f"build {kind}", env)
+        return folder / kind
 
-    return built(minio_path(settings), build)
+    return built(store_server_path(settings, kind), build)
+
+
+def usual_store() -> StoreKind:
+    """What a new installation of this machine stores with: MinIO where it can be shut in behind its guard."""
+    return "minio" if guard.can_shut_in() else "versitygw"
+
+
+def usual_store_server(settings: Settings) -> Path:
+    """The server of `usual_store`."""
+    return store_server(settings, usual_store())
 
 
 def npm_packages(settings: Settings, *, develop: bool = False) -> Path:

@@ -12,10 +12,8 @@ from typer.testing import CliRunner, Result
 
 from pipeline import places
 from pipeline.cli import audit as commands
-from pipeline.files import write_secret
 from pipeline.identity import StoreCredentials
 from pipeline.installation import Installation
-from pipeline.secret import Secret
 from pipeline.store import policies
 from tests.support.chains import CHAIN_ID
 from tests.support.finished_rounds import consortium
@@ -24,7 +22,7 @@ from .conftest import Rounds
 
 pytestmark = [pytest.mark.minio, pytest.mark.anvil]
 
-AUDITOR = StoreCredentials("auditor-at-a-terminal", Secret(b"reads-and-writes-nothing"))
+AUDITOR = StoreCredentials.generate("auditor-at-a-terminal")
 
 app = typer.Typer()
 for command in (commands.rounds, commands.show, commands.audit):
@@ -35,8 +33,7 @@ for command in (commands.rounds, commands.show, commands.audit):
 def home(finished: Rounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What an auditor has: addresses, the list of members, credentials to read."""
     finished.server.administrator.admit(AUDITOR, policies.auditor())
-    stored = {"access_key": AUDITOR.access_key, "secret_key": AUDITOR.secret_key.text()}
-    write_secret(tmp_path / "auditor" / "store-credentials.json", json.dumps(stored).encode())
+    AUDITOR.save(tmp_path / "auditor" / "store-credentials.json")
     Installation(store=finished.server.endpoint, rpc=finished.driver.url, airflow="http://127.0.0.1:1").save(tmp_path / "installation.yaml")
     consortium(finished.maker.of, CHAIN_ID, finished.driver.ledger.contract).save(tmp_path / "consortium.yaml")
     monkeypatch.setenv("WARDROUND_HOME", str(tmp_path))

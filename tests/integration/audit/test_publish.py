@@ -17,7 +17,6 @@ from pipeline.domain import RoundId
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import sha256
 from pipeline.identity import StoreCredentials
-from pipeline.secret import Secret
 from pipeline.store import policies
 from pipeline.store.objects import Store
 
@@ -26,7 +25,7 @@ from .conftest import Rounds
 pytestmark = [pytest.mark.minio, pytest.mark.anvil]
 
 DVC = Path(sys.executable).with_name("dvc")
-PROVIDER = StoreCredentials("publishing-provider", Secret(b"another-secret-of-this-machine"))
+PROVIDER = StoreCredentials.generate("publishing-provider")
 
 
 @pytest.fixture(scope="module")

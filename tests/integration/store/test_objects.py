@@ -1,10 +1,10 @@
-"""Write-once objects on a real MinIO."""
+"""Write-once objects on real servers."""
 
 from __future__ import annotations
 
 import io
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,15 +12,13 @@ from botocore import auth
 from botocore.exceptions import ClientError
 
 from pipeline import ports
-from pipeline.domain import ObjectRef
+from pipeline.domain import ObjectRef, StoreKind
 from pipeline.errors import EvidenceRejected, Misconfigured, ObjectMissing, Unavailable
 from pipeline.evidence.canonical import sha256
 from pipeline.identity import StoreCredentials
 from pipeline.secret import Secret
 from pipeline.store.objects import Store
 from tests.support.minio import ROOT, StoreServer
-
-pytestmark = pytest.mark.minio
 
 
 def key_of(data: bytes, prefix: str = "rounds/1/report/") -> str:
@@ -36,15 +34,15 @@ def plant(store: Store, ref: ObjectRef, data: bytes) -> None:
     store._client.put_object(Bucket=ref.bucket, Key=ref.key, Body=data)
 
 
-def test_what_is_put_comes_back(minio: StoreServer) -> None:
-    store = minio.as_root()
+def test_what_is_put_comes_back(server: StoreServer) -> None:
+    store = server.as_root()
     ref = put(store, b"a report")
     assert store.read(ref) == store.get(ref.bucket, ref.key, ref.sha256) == b"a report"
     assert (ref.size, ref.sha256) == (8, sha256(b"a report"))
 
 
-def test_an_object_is_read_into_a_file_with_the_same_checks(minio: StoreServer) -> None:
-    store, file = minio.as_root(), io.BytesIO()
+def test_an_object_is_read_into_a_file_with_the_same_checks(server: StoreServer) -> None:
+    store, file = server.as_root(), io.BytesIO()
     ref = put(store, b"a long report")
     assert store.save(ref.bucket, ref.key, ref.sha256, file, max_bytes=13) == 13
     assert file.getvalue() == b"a long report"
@@ -57,19 +55,19 @@ def test_an_object_is_read_into_a_file_with_the_same_checks(minio: StoreServer) 
     assert file.getvalue() == b"a long report"
 
 
-def test_a_second_put_of_the_same_is_the_first(minio: StoreServer) -> None:
-    store = minio.as_root()
+def test_a_second_put_of_the_same_is_the_first(server: StoreServer) -> None:
+    store = server.as_root()
     assert put(store, b"twice") == put(store, b"twice")
     assert len(store.versions("reports", key_of(b"twice"))) == 1
 
 
-def test_a_key_must_end_in_the_digest(minio: StoreServer) -> None:
+def test_a_key_must_end_in_the_digest(server: StoreServer) -> None:
     with pytest.raises(EvidenceRejected, match="want a key that ends in it"):
-        minio.as_root().put_once("reports", key_of(b"something else"), b"something")
+        server.as_root().put_once("reports", key_of(b"something else"), b"something")
 
 
-def test_other_bytes_that_came_first_take_no_place(minio: StoreServer) -> None:
-    store = minio.as_root()
+def test_other_bytes_that_came_first_take_no_place(server: StoreServer) -> None:
+    store = server.as_root()
     planted = ObjectRef("reports", key_of(b"wanted"), "", sha256(b"wanted"), 6)
     plant(store, planted, b"junk!!")
     ref = put(store, b"wanted")
@@ -78,8 +76,8 @@ def test_other_bytes_that_came_first_take_no_place(minio: StoreServer) -> None:
     assert len(store.versions("reports", ref.key)) == 2
 
 
-def test_reading_looks_past_newer_versions_and_says_so(minio: StoreServer, caplog: pytest.LogCaptureFixture) -> None:
-    store = minio.as_root()
+def test_reading_looks_past_newer_versions_and_says_so(server: StoreServer, caplog: pytest.LogCaptureFixture) -> None:
+    store = server.as_root()
     ref = put(store, b"the model that was voted for")
     plant(store, ref, b"the model that an operator prefers")
     plant(store, ref, b"x" * 100_000)
@@ -88,56 +86,74 @@ def test_reading_looks_past_newer_versions_and_says_so(minio: StoreServer, caplo
     assert [item.version_id == ref.version_id for item in store.versions(ref.bucket, ref.key)] == [False, False, True]
 
 
-def test_other_bytes_alone_are_named(minio: StoreServer) -> None:
-    store = minio.as_root()
+def test_other_bytes_alone_are_named(server: StoreServer) -> None:
+    store = server.as_root()
     alone = ObjectRef("reports", key_of(b"never written"), "", sha256(b"never written"), 13)
     plant(store, alone, b"written by another")
     with pytest.raises(EvidenceRejected, match=f"reports/{alone.key}.*somebody changed"):
         store.get(alone.bucket, alone.key, alone.sha256)
 
 
-def test_a_delete_marker_hides_nothing(minio: StoreServer) -> None:
-    store = minio.as_root()
+def test_a_delete_marker_hides_nothing(server: StoreServer) -> None:
+    store = server.as_root()
     ref = put(store, b"hidden by its operator")
-    store._client.delete_object(Bucket=ref.bucket, Key=ref.key)
+    server.past_guard()._client.delete_object(Bucket=ref.bucket, Key=ref.key)
     assert [item.deleted for item in store.versions(ref.bucket, ref.key)] == [True, False]
     assert store.get(ref.bucket, ref.key, ref.sha256) == b"hidden by its operator"
     assert ref.key in [item.key for item in store.list(ref.bucket, "rounds/1/report/")]
 
 
-def test_not_even_root_deletes_or_shortens_before_the_retention_ends(minio: StoreServer) -> None:
-    store = minio.as_root()
+def test_nobody_deletes_or_shortens_before_the_retention_ends(server: StoreServer) -> None:
+    store = server.as_root()
     ref = put(store, b"kept")
     version = {"Bucket": ref.bucket, "Key": ref.key, "VersionId": ref.version_id}
-    with pytest.raises(ClientError, match=r"WORM|locked|InvalidRequest|AccessDenied|Object is"):
+    shorter = {"Mode": "COMPLIANCE", "RetainUntilDate": datetime.now(UTC) + timedelta(seconds=2)}
+    with pytest.raises(ClientError, match="The guard before the store"):
         store._client.delete_object(**version, BypassGovernanceRetention=True)
-    held = store._client.get_object_retention(**version)["Retention"]
-    assert held["Mode"] == "COMPLIANCE"
-    with pytest.raises(ClientError):
-        store._client.put_object_retention(**version, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": "2026-01-01T00:00:00Z"})
+    with pytest.raises(ClientError, match="The guard before the store"):
+        store._client.put_object_retention(**version, Retention=shorter)
+    with pytest.raises(ClientError, match=r"WORM protected|object locked|AccessDenied"):
+        server.past_guard()._client.delete_object(**version, BypassGovernanceRetention=True)
     assert store.read(ref) == b"kept"
 
 
-def test_what_is_missing_is_said_to_be_expired_or_never_written(minio: StoreServer) -> None:
+@pytest.mark.parametrize("kind", [pytest.param("minio", marks=pytest.mark.minio), pytest.param("versitygw", marks=pytest.mark.versitygw)])
+def test_who_passes_by_the_guard_shortens_the_retention_of_versitygw_and_not_of_minio(kind: StoreKind, tmp_path: Path) -> None:
+    server = StoreServer(tmp_path / "store", kind)
+    ref = put(server.as_root(), b"kept")
+    version, operator = {"Bucket": ref.bucket, "Key": ref.key, "VersionId": ref.version_id}, server.past_guard()._client
+    shorter = {"Mode": "COMPLIANCE", "RetainUntilDate": datetime.now(UTC) + timedelta(seconds=5)}
+    try:
+        if kind == "minio":
+            with pytest.raises(ClientError, match=r"WORM protected|AccessDenied"):
+                operator.put_object_retention(**version, Retention=shorter)
+        else:
+            operator.put_object_retention(**version, Retention=shorter)
+    finally:
+        server.stop()
+
+
+def test_what_is_missing_is_said_to_be_expired_or_never_written(server: StoreServer) -> None:
     with pytest.raises(ObjectMissing, match="expired, was never written"):
-        minio.as_root().get("mailbox", key_of(b"never"), sha256(b"never"))
+        server.as_root().get("mailbox", key_of(b"never"), sha256(b"never"))
 
 
-def test_an_object_larger_than_allowed_is_not_read(minio: StoreServer) -> None:
-    store = minio.as_root()
+def test_an_object_larger_than_allowed_is_not_read(server: StoreServer) -> None:
+    store = server.as_root()
     ref = put(store, b"x" * 1000)
     with pytest.raises(EvidenceRejected, match="got 1000 bytes, want at most 999"):
         store.read(ref, max_bytes=999)
 
 
-def test_listing_shows_current_versions_below_a_prefix_in_order(minio: StoreServer) -> None:
-    store = minio.as_root()
+def test_listing_shows_current_versions_below_a_prefix_in_order(server: StoreServer) -> None:
+    store = server.as_root()
     keys = sorted(store.put_once("mailbox", key_of(data, "rounds/44/"), data).key for data in (b"1", b"2", b"3"))
     store.put_once("mailbox", key_of(b"1", "rounds/45/"), b"1")
     assert [item.key for item in store.list("mailbox", "rounds/44/")] == keys
     assert store.list("mailbox", "rounds/46/") == ()
 
 
+@pytest.mark.minio
 @pytest.mark.parametrize(("size", "part"), [(9, "xl.meta"), (400_000, "xl.meta"), (400_000, "part."), (3_000_000, "part.")])
 def test_what_is_damaged_on_the_stores_disk_is_missing(own_minio: StoreServer, size: int, part: str) -> None:
     store = own_minio.as_root()
@@ -151,6 +167,7 @@ def test_what_is_damaged_on_the_stores_disk_is_missing(own_minio: StoreServer, s
     assert store.read(other) == b"whole"
 
 
+@pytest.mark.minio
 def test_a_damaged_newest_version_is_looked_past(own_minio: StoreServer) -> None:
     store = own_minio.as_root()
     ref, data = put(store, b"n" * 400_000), b"n" * 400_000
@@ -164,12 +181,27 @@ def test_a_damaged_newest_version_is_looked_past(own_minio: StoreServer) -> None
 
 
 @pytest.mark.parametrize(("minutes", "said"), [(16, "16 minutes ahead of the store's"), (-16, "16 minutes behind the store's")])
-def test_a_clock_that_is_wrong_is_called_that(minio: StoreServer, monkeypatch: pytest.MonkeyPatch, minutes: int, said: str) -> None:
-    store, now, clock = minio.as_root(), auth.get_current_datetime, time.time
+def test_a_clock_that_is_wrong_is_called_that(server: StoreServer, monkeypatch: pytest.MonkeyPatch, minutes: int, said: str) -> None:
+    store, now, clock = server.as_root(), auth.get_current_datetime, time.time
     monkeypatch.setattr(auth, "get_current_datetime", lambda *given, **more: now(*given, **more) + timedelta(minutes=minutes))
     monkeypatch.setattr("pipeline.store.objects.time.time", lambda: clock() + 60 * minutes)
     with pytest.raises(Misconfigured, match=f"this machine's clock is {said}, want at most 15; set the clock"):
         store.list("models", "")
+
+
+@pytest.mark.versitygw
+@pytest.mark.parametrize("size", [9, 400_000])
+def test_versitygw_tells_no_damage_on_its_disk_and_reading_does(tmp_path: Path, size: int) -> None:
+    server = StoreServer(tmp_path / "store", "versitygw")
+    try:
+        store = server.as_root()
+        ref, other = put(store, b"m" * size), put(store, b"whole")
+        flip_a_byte(server.folder / "objects" / ref.bucket / ref.key)
+        with pytest.raises(EvidenceRejected, match=ref.key):
+            store.get(ref.bucket, ref.key, ref.sha256)
+        assert store.read(other) == b"whole"
+    finally:
+        server.stop()
 
 
 def flip_a_byte(file: Path) -> None:
@@ -178,13 +210,13 @@ def flip_a_byte(file: Path) -> None:
     file.write_bytes(content)
 
 
-def test_kill_9_loses_no_acknowledged_object(own_minio: StoreServer) -> None:
-    store = own_minio.as_root()
+def test_kill_9_loses_no_acknowledged_object(own_server: StoreServer) -> None:
+    store = own_server.as_root()
     refs = [put(store, f"object {number}".encode()) for number in range(20)]
-    own_minio.kill()
-    with pytest.raises(Unavailable, match=own_minio.endpoint):
+    own_server.kill()
+    with pytest.raises(Unavailable, match=own_server.endpoint):
         store.read(refs[0])
-    own_minio.start()
+    own_server.start()
     assert [store.read(ref) for ref in refs] == [f"object {number}".encode() for number in range(20)]
     assert put(store, b"object 7") == refs[7]
 
@@ -194,12 +226,12 @@ def test_a_store_that_is_down_is_unavailable() -> None:
         Store(f"http://127.0.0.1:{ports.choose()}", ROOT).list("models", "")
 
 
-def test_wrong_credentials_are_a_misconfiguration_and_are_not_repeated(minio: StoreServer) -> None:
+def test_wrong_credentials_are_a_misconfiguration_and_are_not_repeated(server: StoreServer) -> None:
     with pytest.raises(Misconfigured, match="SignatureDoesNotMatch") as caught:
-        Store(minio.endpoint, StoreCredentials(ROOT.access_key, Secret(b"a-guessed-password"))).list("models", "")
+        Store(server.endpoint, StoreCredentials("root", ROOT.access_key, Secret(b"a-guessed-password"))).list("models", "")
     assert "a-guessed-password" not in repr(caught.value)
 
 
-def test_a_missing_bucket_is_a_misconfiguration(minio: StoreServer) -> None:
+def test_a_missing_bucket_is_a_misconfiguration(server: StoreServer) -> None:
     with pytest.raises(Misconfigured, match="got no bucket archive"):
-        minio.as_root().list("archive", "")
+        server.past_guard().list("archive", "")

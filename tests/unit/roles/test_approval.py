@@ -14,8 +14,7 @@ from pipeline.domain import HospitalName, Kind, Sha256
 from pipeline.errors import EvidenceRejected, NotApproved, Refused
 from pipeline.evidence import signing
 from pipeline.evidence.membership import study_digest
-from pipeline.files import write_secret
-from pipeline.identity import Identity
+from pipeline.identity import Identity, StoreCredentials
 from pipeline.roles import approval, terms
 from pipeline.study import Study
 from tests.support.installations import study
@@ -27,7 +26,7 @@ STUDY = study()
 def owner(tmp_path: Path) -> Identity:
     home = tmp_path / "hospitals" / "aster"
     identity.create(home, sharing=True)
-    write_secret(home / "store-credentials.json", b'{"access_key": "hospital-aster", "secret_key": "none"}')
+    StoreCredentials.generate("hospital-aster").save(home / "store-credentials.json")
     return Identity.load(home)
 
 
