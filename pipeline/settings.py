@@ -162,6 +162,8 @@ def _written(home: Path) -> dict[str, Any] | None:
     # Only now: set-up reads its settings before there are libraries.
     from pipeline.installation import Installation
 
+    if Installation.wished_store(path):
+        return None
     folders = Installation.load(path).folders
     return None if folders is None else folders.given
 

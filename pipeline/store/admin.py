@@ -38,6 +38,12 @@ LOCKED = (MODELS, REPORTS)
 """Buckets whose objects nobody can delete before their retention ends, not even with the root credentials."""
 
 _REGION = "us-east-1"
+
+_RETRIES = urllib3.Retry(
+    8, backoff_factor=0.1, backoff_max=5, status_forcelist=[503], allowed_methods=None, respect_retry_after_header=False
+)
+"""MinIO calls itself ready and then, for a moment, asks to come again in a minute. All that set-up asks for may be asked twice."""
+
 _OWNER = "wardround"
 """Owns versitygw's buckets, which tells everybody who lists one the access key of its owner; nobody keeps this account's other key."""
 
@@ -62,7 +68,7 @@ class Administrator(ABC):
         self._connection: Mapping[str, Any] = {
             "secure": parts.scheme == "https",
             "region": _REGION,
-            "http_client": urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=30), retries=urllib3.Retry(3, backoff_factor=0.2)),
+            "http_client": urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=30), retries=_RETRIES),
         }
         self._client: Any = Minio(parts.netloc, access_key=root.access_key.text(), secret_key=root.secret_key.text(), **self._connection)
 
