@@ -78,13 +78,19 @@ def _takes(schema: Mapping[str, Any]) -> str:
     if kind == "string":
         return words + (_length(form["minLength"], form["maxLength"]) + " letters" if "minLength" in form else "")
     bounds = (("from", "minimum"), ("above", "exclusiveMinimum"), ("to", "maximum"), ("below", "exclusiveMaximum"))
-    return words + "".join(f" {word} {form[bound]:,}" for word, bound in bounds if bound in form)
+    return words + "".join(f" {word} {_number(form[bound])}" for word, bound in bounds if bound in form)
+
+
+def _number(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
 def _length(least: int | None, most: int | None) -> str:
     if most is None:
         return f" of at least {least}" if least else ""
-    return f" of {least}" if least == most else f" of {least} to {most}"
+    if least is None:
+        return f" of at most {most:,}"
+    return f" of {least}" if least == most else f" of {least} to {most:,}"
 
 
 def _without(field: FieldInfo, schema: Mapping[str, Any]) -> str:

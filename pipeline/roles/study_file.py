@@ -26,11 +26,12 @@ _HEAD = (
 
 
 def commented(text: str, name: str) -> str:
-    """The file's text in the order of the study's fields, each below its meaning; raises InvalidStudy for what has none."""
+    """The file's text in the order of the study's fields, each below its meaning; raises InvalidStudy unless all are a study's."""
     content = read_fields(text, name, raising=InvalidStudy)
     if unknown := sorted(content.keys() - Study.model_fields):
-        raise InvalidStudy(name, unknown[0], content[unknown[0]], "no such field of a study")
-    blocks = _blocks(text)
+        raise InvalidStudy(name, unknown[0], content[unknown[0]], f"no such line: the fields are {', '.join(Study.model_fields)}")
+    root = yaml.compose(text)
+    blocks = _blocks(root, text.splitlines()) if isinstance(root, yaml.MappingNode) else {}
     lines = ["# " + " ".join(str(content.get("title", name)).split()), "#", *("# " + line.format(name=name) for line in _HEAD)]
     for field, info in Study.model_fields.items():
         own = group(info)
@@ -42,11 +43,8 @@ def commented(text: str, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _blocks(text: str) -> Mapping[str, list[str]]:
+def _blocks(root: yaml.MappingNode, lines: list[str]) -> Mapping[str, list[str]]:
     """Top-level field to its lines, without those that are comments alone."""
-    root, lines = yaml.compose(text), text.splitlines()
-    if root is None:
-        return {}
     within = set(_within_texts(root))
     starts = [(key.value, key.start_mark.line) for key, _ in root.value]
     ends = [line for _, line in starts[1:]] + [len(lines)]
