@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from html import unescape
 from pathlib import Path
 
 import pytest
 
 from pipeline.consortium import Consortium
+from pipeline.roles import terms
 from pipeline.study import Study
 from plugins.console import csrf
 from tests.support.archive import Archive
@@ -86,3 +88,8 @@ def test_a_form_from_elsewhere_writes_nothing(archive: Archive) -> None:
     for path in ("/experiments", "/experiments/write", "/experiments/file"):
         assert archive.pages(PROVIDER).post(path, data={**NEW, csrf.FIELD: "x"}).status_code == 403
     assert written(archive) == ["wisconsin.yaml"]
+
+
+def test_the_form_says_what_every_field_of_a_study_means(archive: Archive) -> None:
+    page = unescape(archive.pages(PROVIDER).get("/experiments").text)
+    assert [path for path, field in terms.of_study().items() if f"<code>{path}</code>" not in page or field.meaning not in page] == []
