@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.datasets.publishers import PUBLISHED
 from tests.support.publisher import publish, publisher
 from tests.support.stranger import Stranger
 
@@ -82,15 +83,13 @@ def test_what_the_publisher_serves_whole_is_taken_and_all_else_leaves_no_file_an
 
 def point_at(address: str, clone: Path, files: dict[str, Any]) -> None:
     """Have the clone's own table name this publisher and the hashes of its files, and not wait long for it."""
-    from pipeline.datasets.publishers import PUBLISHED
-
     table = clone / PUBLISHERS
-    text = table.read_text().replace("_SILENT_SECONDS = 10.0", "_SILENT_SECONDS = 1.0")
+    changes = {"_SILENT_SECONDS = 10.0": "_SILENT_SECONDS = 1.0"}
     for name, published in PUBLISHED.items():
-        changes = {published.address: f"{address}{published.folder}/"} | {
-            published.files[file]: files[name][file] for file in published.files
-        }
-        for old, new in changes.items():
-            assert text.count(f'"{old}"') == 1, old
-            text = text.replace(f'"{old}"', f'"{new}"')
+        changes[f'"{published.address}"'] = f'"{address}{published.folder}/"'
+        changes |= {f'"{published.files[file]}"': f'"{files[name][file]}"' for file in published.files}
+    text = table.read_text()
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
     table.write_text(text)
