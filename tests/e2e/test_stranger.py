@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from pipeline.datasets.publishers import PUBLISHED
+from pipeline.transfer import SILENT_SECONDS
 from tests.support.publisher import publish, publisher
 from tests.support.stranger import Stranger
 
 pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(900)]
 
-PUBLISHERS = "pipeline/datasets/publishers.py"
 DOWN = ".venv/bin/wardround down"
 
 
@@ -82,14 +82,19 @@ def test_what_the_publisher_serves_whole_is_taken_and_all_else_leaves_no_file_an
 
 
 def point_at(address: str, clone: Path, files: dict[str, Any]) -> None:
-    """Have the clone's own table name this publisher and the hashes of its files, and not wait long for it."""
-    table = clone / PUBLISHERS
-    changes = {"_SILENT_SECONDS = 10.0": "_SILENT_SECONDS = 1.0"}
+    """Have the clone's own table name this publisher and the hashes of its files, and nobody wait long for it."""
+    changes = {}
     for name, published in PUBLISHED.items():
         changes[f'"{published.address}"'] = f'"{address}{published.folder}/"'
         changes |= {f'"{published.files[file]}"': f'"{files[name][file]}"' for file in published.files}
-    text = table.read_text()
+    rewrite(clone / "pipeline" / "datasets" / "publishers.py", changes)
+    rewrite(clone / "pipeline" / "transfer.py", {f"SILENT_SECONDS = {SILENT_SECONDS}": "SILENT_SECONDS = 1.0"})
+
+
+def rewrite(file: Path, changes: Mapping[str, str]) -> None:
+    """Change a file in places that it has once."""
+    text = file.read_text()
     for old, new in changes.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
-    table.write_text(text)
+    file.write_text(text)
