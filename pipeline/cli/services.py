@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pipeline.settings import Settings
 
@@ -60,7 +60,8 @@ def status(json_: JsonOption = False) -> None:
             )
         _console.print(table)
         if lie:
-            table = Table("variable", "commands and workers go by", "", box=SIMPLE_HEAD, padding=0)
+            # A path that is cut off helps nobody.
+            table = Table("variable", Column("commands and workers go by", overflow="fold"), "", box=SIMPLE_HEAD, padding=0)
             for place in lie:
                 table.add_row(place.variable, place.where or "nowhere", place.why)
             _console.print(table)

@@ -47,7 +47,7 @@ def places(settings: Settings) -> list[Place]:
     usual = "by the environment, else by default" if installation.folders is None else "by default"
     why = dict.fromkeys(VARIABLES, usual) | dict.fromkeys(written, f"as {settings.installation.name} says")
     if installation.mp_spdz_release:
-        why["mp_spdz"] += f"; release {installation.mp_spdz_release}"
+        why["mp_spdz"] += f"; release {installation.mp_spdz_release[:16]}"
     return [Place(variable, settings.environment[variable], why[name]) for name, variable in VARIABLES.items()]
 
 
