@@ -60,7 +60,6 @@ class Installation(BaseModel):
     """None where the environment counts: `wardround up` has not been there."""
     mp_spdz_release: _Digest | None = None
     """SHA-256 of the release in `folders.mp_spdz`, where `wardround engine install` put it there."""
-
     store_server: StoreKind = "minio"
     """Which server runs here behind the store's guard."""
 
@@ -73,6 +72,11 @@ class Installation(BaseModel):
     def load(cls, path: Path) -> Installation:
         """Read installation.yaml; raises Misconfigured naming file, field, value and what is allowed."""
         return load(path, cls, "the services' addresses")
+
+    @classmethod
+    def is_made(cls, path: Path) -> bool:
+        """Whether `wardround up` has been there; before it the file may hold a wish alone."""
+        return path.exists() and cls.wished_store(path) is None
 
     @staticmethod
     def wished_store(path: Path) -> StoreKind | None:

@@ -162,9 +162,7 @@ def _written(home: Path) -> dict[str, Any] | None:
     # Only now: set-up reads its settings before there are libraries.
     from pipeline.installation import Installation
 
-    if Installation.wished_store(path):
-        return None
-    folders = Installation.load(path).folders
+    folders = Installation.load(path).folders if Installation.is_made(path) else None
     return None if folders is None else folders.given
 
 

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from pipeline.installation import Installation
 from pipeline.settings import Settings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -46,7 +47,7 @@ def status(json_: JsonOption = False) -> None:
 
     settings = Settings.load()
     rows = report(settings)
-    lie = places(settings) if settings.installation.exists() else []
+    lie = places(settings) if Installation.is_made(settings.installation) else []
     if json_:
         typer.echo(json.dumps({"services": rows, "folders": {place.variable: place.where for place in lie}}, indent=2))
     else:

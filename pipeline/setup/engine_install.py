@@ -18,6 +18,7 @@ from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured, Rejected, Unavailable
 from pipeline.evidence.canonical import read_object
 from pipeline.files import locked
+from pipeline.installation import Installation
 from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
 from pipeline.settings import Settings
 from pipeline.setup import folders, trial
@@ -72,7 +73,7 @@ def install(
     A file without an expected digest is taken as it is. Raises Unavailable, Rejected, EngineFailed or Misconfigured, and then leaves
     nothing behind and the installation as it was.
     """
-    if not settings.installation.exists():
+    if not Installation.is_made(settings.installation):
         raise Misconfigured(f"{settings.home}: got no installation that could go by an engine; run `wardround up` first")
     kinds = _kinds()
     place = settings.cache / "engines"

@@ -23,7 +23,7 @@ class Row(TypedDict):
 
 def report(settings: Settings) -> list[Row]:
     """Every service with its state; all are stopped where nothing was set up yet."""
-    if not settings.installation.exists():
+    if not Installation.is_made(settings.installation):
         return [Row(service=name, process="absent", address="", healthy=False, trouble="run `wardround up`") for name in NAMES]
     installation = Installation.load(settings.installation)
     states = services.supervisor(settings).states()

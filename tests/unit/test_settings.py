@@ -12,6 +12,8 @@ import pytest
 from pipeline.errors import Misconfigured
 from pipeline.settings import HOME, PROJECT, VARIABLES, Settings, inherited
 from pipeline.setup import folders
+from pipeline.setup.services import NAMES
+from pipeline.setup.status import report
 from tests.support.installations import INSTALLATION
 
 
@@ -42,6 +44,14 @@ def up(settings: Settings) -> list[folders.Difference]:
 
 def test_before_the_first_up_the_environment_counts(said: Mapping[str, str]) -> None:
     assert {name: Settings.load().environment[name] for name in said} == said
+
+
+def test_before_the_first_up_a_file_with_a_wish_alone_says_nothing_of_folders(said: Mapping[str, str]) -> None:
+    installation = Settings.load().installation
+    installation.parent.mkdir()
+    installation.write_text("store_server: minio\n")
+    assert {name: Settings.load().environment[name] for name in said} == said
+    assert [row["process"] for row in report(Settings.load())] == ["absent"] * len(NAMES)
 
 
 def test_a_child_process_finds_the_same_by_the_variables(said: Mapping[str, str]) -> None:

@@ -24,10 +24,10 @@ def test_it_looks_where_the_workers_look_and_says_that_this_shell_says_otherwise
     monkeypatch.setenv("MP_SPDZ_HOME", str(tmp_path / "shell"))
     found = findings(settings)
     assert not found["engine mp-spdz"].found
-    assert str(tmp_path / "workers" / "compile.py") in found["engine mp-spdz"].detail
+    assert f"{tmp_path / 'workers'}: got no compile.py" in found["engine mp-spdz"].detail
     assert str(tmp_path / "shell") in found["MP_SPDZ_HOME"].detail
     assert "run `wardround up`" in found["MP_SPDZ_HOME"].detail
     folders.write_down(Settings.wanted(settings.home))
     found = findings(settings)
     assert "MP_SPDZ_HOME" not in found
-    assert str(tmp_path / "shell" / "compile.py") in found["engine mp-spdz"].detail
+    assert f"{tmp_path / 'shell'}: got no compile.py" in found["engine mp-spdz"].detail

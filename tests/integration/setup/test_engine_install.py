@@ -126,8 +126,11 @@ def test_an_archive_without_the_programs_is_refused_with_the_one_to_take(setting
     leaves_nothing(settings, Rejected, "take the release's own archive, not the one called source code", file=made)
 
 
-def test_where_no_up_has_been_nothing_is_fetched(settings: Settings, publishing: Publisher) -> None:
+@pytest.mark.parametrize("wish", [None, "store_server: minio\n"])
+def test_where_no_up_has_been_nothing_is_fetched(settings: Settings, publishing: Publisher, wish: str | None) -> None:
     settings.installation.unlink()
+    if wish:
+        settings.installation.write_text(wish)
     with pytest.raises(Misconfigured, match="run `wardround up` first"):
         installed(settings, release=publishing.release)
     assert publishing.asked == 0
