@@ -1,3 +1,5 @@
+"""What a new installation chooses for its services, asking which ports are free."""
+
 from __future__ import annotations
 
 from pathlib import Path
