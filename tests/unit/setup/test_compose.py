@@ -34,6 +34,11 @@ def test_a_worker_mounts_its_own_folder_and_no_other_private_one(name: str) -> N
     assert {mount[0] for mount in mounts} - {own} == public
 
 
+def test_nobody_but_its_guard_shares_a_network_with_the_store_s_server() -> None:
+    assert [name for name, service in SERVICES.items() if "store-server" in service.get("networks", ())] == ["store", "store-server"]
+    assert SERVICES["store-server"]["networks"] == ["store-server"]
+
+
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_serves_its_own_queue_and_reaches_no_database(name: str) -> None:
     command, service = SERVICES[name]["command"], SERVICES[name]
