@@ -18,7 +18,7 @@ HEALTH = "/health"
 
 _CONFIGURATION = PROJECT / "pipeline" / "setup" / "templates" / "guard.caddyfile"
 
-_SHUT_IN_ADDRESS = "127.0.0.1:9000"
+SHUT_IN_ADDRESS = "127.0.0.1:9000"
 """MinIO's within its own network; it takes no UNIX socket."""
 
 _LONGEST_SOCKET = 100
@@ -46,7 +46,7 @@ def behind_guard(kind: StoreKind, binary: Path, caddy: Path, address: str, folde
             "store_server: got minio, but this machine gives no network namespace, so every program here could pass by the guard; "
             "want versitygw in a new installation's installation.yaml, or a machine that allows `unshare --map-root-user --net`"
         )
-    inner = _SHUT_IN_ADDRESS if kind == "minio" else _socket(folder)
+    inner = SHUT_IN_ADDRESS if kind == "minio" else _socket(folder)
     shut_in = [guard.SHUT_IN] if kind == "minio" else []
     server, before = behind(kind, binary, inner, folder, secrets), in_front(kind, caddy, inner)
     command = [sys.executable, "-m", "pipeline.setup.guard", *shut_in, address, *before.command, "--", *server.command]
