@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipeline.domain import HospitalName, NodeName
-from pipeline.errors import Misconfigured, Refused
+from pipeline.errors import Misconfigured, Refused, WardroundError
+from pipeline.evidence.canonical import LARGEST_JSON
 from pipeline.identity import StoreCredentials
 from pipeline.store import policies
-from pipeline.store.objects import Store
+from pipeline.store.objects import MAX_BYTES, Store
 from tests.support.minio import ROOT, StoreServer
 
 Headers = list[tuple[str, str]]
@@ -250,3 +251,20 @@ def test_even_a_true_signature_brings_no_archive_and_no_replication_through(
     store._client.meta.events.register("before-sign.s3.PutObject", lambda request, **_: request.headers.add_header(header, "true"))
     with pytest.raises((Misconfigured, Refused)):
         store.put_once("mailbox", f"rounds/8/hospitals/elm/to/east/{HELLO}.bin", b"hello")
+
+
+@pytest.mark.parametrize(("bucket", "most"), [("reports", LARGEST_JSON), ("mailbox", MAX_BYTES)])
+def test_an_object_larger_than_any_reader_takes_is_not_stored(
+    server: StoreServer, accounts: dict[str, StoreCredentials], bucket: str, most: int
+) -> None:
+    store = Store(server.endpoint, accounts["hospital-elm"])
+    place = {"reports": "rounds/9/hospitals/elm/manifest/", "mailbox": "rounds/9/hospitals/elm/to/east/"}[bucket]
+    for size in (most, most + 1):
+        data = bytes(size)
+        key = f"{place}{hashlib.sha256(data).hexdigest()}.bin"
+        if size == most:
+            store.put_once(bucket, key, data)
+        else:
+            with pytest.raises(WardroundError):
+                store.put_once(bucket, key, data)
+    assert [item.size for item in store.list(bucket, place)] == [most]
