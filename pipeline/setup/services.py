@@ -17,10 +17,14 @@ from pipeline.settings import HOME, PROJECT, Settings
 from pipeline.setup import airflow, servers, store
 from pipeline.setup.supervisor import Program, Supervisor
 from pipeline.setup.tools import runtime
+from pipeline.study import code_digest
 
 STORE, CHAIN = "store", "chain"
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dags")
 NAMES = (STORE, CHAIN, *AIRFLOW)
+
+_CODE = "WARDROUND_CODE"
+"""Environment variable with the digest of the code that a service loaded at its start."""
 
 _AIRFLOW_COMMANDS = {
     "airflow-api": ("api-server",),
@@ -70,8 +74,9 @@ def store_server(settings: Settings) -> StoreKind:
 def programs(settings: Settings, installation: Installation) -> list[Program]:
     """What the process manager runs; secrets are in files that only the services read."""
     python = sys.executable
-    # The rest stands in the installation: an environment would keep what was right when the service started.
-    ours = {HOME: str(settings.home)}
+    # The rest stands in the installation: an environment would keep what was right when the service started. The code is what they
+    # loaded then: other code is another configuration, for which `Supervisor.start` starts them anew.
+    ours = {HOME: str(settings.home), _CODE: code_digest()}
     kind = installation.store_server
     launch = servers.behind_guard(
         kind,

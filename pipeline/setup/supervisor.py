@@ -51,17 +51,24 @@ class Supervisor:
                 f"{self._socket}: got a path too long for a socket, want at most {_LONGEST_SOCKET} bytes; set WARDROUND_HOME"
             )
 
-    def start(self, programs: Iterable[Program]) -> None:
-        """Write the configuration and start supervisord, with every service stopped; a running one is kept. See `end_stray`."""
-        if self.running():
-            return
+    def start(self, programs: Iterable[Program]) -> bool:
+        """Write the configuration and start supervisord, with every service stopped; whether it ended one of another configuration.
+
+        One that runs by this very configuration is kept. See `end_stray`.
+        """
+        wanted, written = self.configuration(programs).encode(), self._folder / "supervisord.conf"
+        outdated = self.running()
+        if outdated:
+            if written.exists() and written.read_bytes() == wanted:
+                return False
+            self.stop()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o700)
         (self._home / "logs").mkdir(mode=0o700, exist_ok=True)
         self._socket.unlink(missing_ok=True)
-        write_atomic(self._folder / "supervisord.conf", self.configuration(programs).encode(), mode=0o600)
+        write_atomic(written, wanted, mode=0o600)
         daemon = subprocess.run(
-            [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._folder / "supervisord.conf")],
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(written)],
             env=inherited(without=["PYTHONDONTWRITEBYTECODE"]) | {MARK: str(self._home)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -75,6 +82,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise Unavailable(f"the process manager does not answer; {self._home / 'logs' / 'supervisord.log'} says why")
             time.sleep(0.05)
+        return outdated
 
     def configuration(self, programs: Iterable[Program]) -> str:
         """The text of supervisord.conf; it holds no secret."""

@@ -50,7 +50,8 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
         for each in changed:
             note(f"{each.variable}: {each.other} from each worker's next step on, {each.one} until now")
         airflow.configure(settings, installation)
-        manager.start(services.programs(settings, installation))
+        if manager.start(services.programs(settings, installation)):
+            note("the code or the services' settings are others than at their start, so they start anew")
         for name in services.backing(installation):
             manager.launch(name)
         airflow_launched = background.submit(_launch_airflow, settings, everybody, manager)

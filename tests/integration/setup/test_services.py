@@ -137,6 +137,17 @@ def test_where_things_lie_may_change_under_running_services_none_of_which_keeps_
     assert Settings.load(settings.home) == settings
 
 
+def test_other_code_starts_the_services_anew_which_keep_what_they_hold(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, ledger = services.supervisor(settings).pids(), settings.consortium.read_bytes()
+    monkeypatch.setattr(services, "code_digest", lambda: "0" * 64)
+    up(settings)
+    assert not set(services.supervisor(settings).pids().values()) & set(running.values())
+    assert settings.consortium.read_bytes() == ledger
+    monkeypatch.undo()
+    up(settings)
+    await_health(settings)
+
+
 def test_every_service_killed_outright_comes_back(settings: Settings) -> None:
     manager = services.supervisor(settings)
     before = manager.pids()
