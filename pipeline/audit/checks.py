@@ -140,12 +140,13 @@ def validations(case: Case) -> str:
 
 
 def input_set(case: Case) -> str:
-    """All nodes signed one input set, and the record's verdicts are about it."""
+    """All nodes signed one input set and why everybody else is absent, and the record says the same."""
+    said = {"inputs": dict(case.record.inputs), "absent": dict(case.record.absent)}
     for node in case.record.nodes:
         statement = case.shelf.statement(Kind.INPUT_SET, node.name, node.address, case.context)
-        if dict(statement.body) != dict(case.record.inputs):
+        if dict(statement.body) != said:
             raise EvidenceRejected(f"round {case.round}: {node.name} signed another input set than the record's")
-    return f"{len(case.record.nodes)} nodes signed the same {len(case.record.inputs)} inputs"
+    return f"{len(case.record.nodes)} nodes signed the same {len(case.record.inputs)} inputs and {len(case.record.absent)} absences"
 
 
 def seed(case: Case) -> str:

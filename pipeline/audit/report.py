@@ -35,6 +35,7 @@ REASONS: Mapping[str, str] = {
     "conflicting_manifests": "it signed two different manifests",
     "duplicate_component": "it shared a copy of another hospital's component",
     "wrong_length": "it shared an update of another length",
+    "shown_differently": "the nodes did not see the same of it",
     "unrecoverable_component": "a part of its update reached no node intact",
     "unknown": "the ledger does not know its key",
     "registered": "the provider has not authorised it",

@@ -1,14 +1,13 @@
-"""Where a node keeps what it takes in: in memory, or in unnamed files that are gone with the process, whatever ends it."""
+"""Where a node puts vectors that do not fit into memory: in an unnamed file that is gone with the process, whatever ends it."""
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -16,33 +15,11 @@ from pipeline.mpc.sharing import Vector
 
 
 class Part(Protocol):
-    """A vector of 64-bit words, in memory or spooled, of which one reads a piece at a time."""
+    """A vector of 64-bit words, in memory or in a file, of which one reads a piece at a time."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, piece: slice, /) -> Vector: ...
-
-
-class Keeper(Protocol):
-    """Keeps vectors that come in pieces, and has room for one sealed envelope at a time."""
-
-    def keep(self, pieces: Iterable[Vector]) -> Part:
-        """Take a vector piece by piece; what is returned reads it."""
-
-    def scratch(self) -> AbstractContextManager[BinaryIO]:
-        """An empty file until the end of the block."""
-
-
-class Memory:
-    """Keeps vectors as they are."""
-
-    def keep(self, pieces: Iterable[Vector]) -> Part:
-        """One vector of all pieces."""
-        return np.concatenate(list(pieces))
-
-    def scratch(self) -> AbstractContextManager[BinaryIO]:
-        """A buffer."""
-        return io.BytesIO()
 
 
 class Spooled:
@@ -61,10 +38,10 @@ class Spooled:
 
 
 class Spool:
-    """Keeps vectors one after the other in an unnamed file of `folder`."""
+    """Keeps vectors one after the other in a file."""
 
-    def __init__(self, folder: Path, handle: int) -> None:
-        self._folder, self._handle, self._end = folder, handle, 0
+    def __init__(self, handle: int) -> None:
+        self._handle, self._end = handle, 0
 
     def keep(self, pieces: Iterable[Vector]) -> Spooled:
         """Write a vector piece by piece."""
@@ -77,14 +54,10 @@ class Spool:
             self._end += len(data)
         return Spooled(self._handle, start, length)
 
-    def scratch(self) -> AbstractContextManager[BinaryIO]:
-        """A further unnamed file."""
-        return tempfile.TemporaryFile(dir=self._folder)
-
 
 @contextmanager
 def spool(folder: Path) -> Iterator[Spool]:
     """A spool in the private `folder` until the end of the block."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
-        yield Spool(folder, file.fileno())
+        yield Spool(file.fileno())

@@ -1,9 +1,13 @@
-"""What a node takes in: the committed manifests, its own envelopes, and the input set that every node signs alike."""
+"""What a node takes in: the committed manifests, its own envelopes, and the input set that every node signs alike.
+
+Who takes part follows from what the nodes say that they saw, and from nothing else: a hospital that shows two of them different things, or
+something only when some have looked, is in for all of them or out for all of them, for one reason.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -21,9 +25,10 @@ from pipeline.mpc.engines.base import Components, Payload
 from pipeline.mpc.envelope import Envelope, sealed_size
 from pipeline.mpc.exchange import Inventory, Loan
 from pipeline.mpc.journal import Journal
+from pipeline.mpc.keep import Keep
 from pipeline.mpc.manifest import Manifest
-from pipeline.mpc.sharing import Digested, Vector, held_by
-from pipeline.mpc.spool import Keeper, Part
+from pipeline.mpc.sharing import Vector, held_by
+from pipeline.mpc.spool import Part
 from pipeline.places import Place
 from pipeline.roles.desk import Sitting
 
@@ -38,11 +43,15 @@ Held = dict[HospitalName, dict[int, Part]]
 
 @dataclass(frozen=True)
 class Committed:
-    """The set under the commit root: each hospital's manifest with its digest, or the reason why it is absent."""
+    """The set under the commit root as this node sees it: each hospital has a manifest that holds, or a reason why it is absent."""
 
-    digests: Mapping[HospitalName, Sha256]
+    listed: Mapping[HospitalName, Sha256]
+    """Every hospital in the set, to its manifest's digest."""
     manifests: Mapping[HospitalName, Manifest]
+    barred: Mapping[HospitalName, str]
+    """Who is out by what the ledger says."""
     absent: Mapping[HospitalName, str]
+    """Who is out by what it posted, or did not."""
 
 
 def committed(sitting: Sitting, quarantined: frozenset[HospitalName]) -> Committed:
@@ -50,12 +59,13 @@ def committed(sitting: Sitting, quarantined: frozenset[HospitalName]) -> Committ
     desk, round_id = sitting.desk, sitting.round_id
     listed = _listed(sitting)
     manifests: dict[HospitalName, Manifest] = {}
+    barred: dict[HospitalName, str] = {}
     absent: dict[HospitalName, str] = {}
     for hospital in desk.study.hospitals:
         if hospital in quarantined:
-            absent[hospital] = "quarantined"
+            barred[hospital] = "quarantined"
         elif (standing := sitting.standing(hospital)) is not HospitalStatus.AUTHORISED:
-            absent[hospital] = standing.value
+            barred[hospital] = standing.value
         elif hospital not in listed:
             absent[hospital] = absence(sitting, hospital)
         else:
@@ -67,7 +77,7 @@ def committed(sitting: Sitting, quarantined: frozenset[HospitalName]) -> Committ
                 absent[hospital] = "forged_manifest"
     if stray := set(listed) - set(desk.study.hospitals):
         raise EvidenceRejected(f"round {round_id}: the commit lists {', '.join(sorted(stray))}, which are no hospitals of the study")
-    return Committed({name: listed[name] for name in manifests}, manifests, absent)
+    return Committed(listed, manifests, barred, absent)
 
 
 class WrongLengthError(EvidenceRejected):
@@ -134,34 +144,34 @@ class Inputs:
         return {hospital: {index: part[:] for index, part in parts.items()} for hospital, parts in self.components.items()}
 
 
-def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal, deadline: float, keeper: Keeper) -> Inputs:
+def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal, deadline: float, keep: Keep) -> Inputs:
     """Open, lend and borrow components until all nodes sign one input set; raises RoundAborted when they do not."""
     desk, me = sitting.desk, NodeName(sitting.desk.identity.name)
-    nodes, order = desk.study.nodes, tuple(taken.manifests)
-    held: Held = {}
-    for hospital in order:
-        if opened := _open_own(sitting, hospital, taken.manifests[hospital], key, keeper):
-            held[hospital] = opened
-    said = say_once(sitting, journal, Kind.INVENTORY, exchange.inventory_body({hospital: tuple(parts) for hospital, parts in held.items()}))
-    _still_held(sitting, said, held, taken)
+    nodes, hospitals = desk.study.nodes, desk.study.hospitals
+    held: Held = {
+        hospital: _own(sitting, hospital, manifest, taken.listed[hospital], key, keep) for hospital, manifest in taken.manifests.items()
+    }
+    seen = Inventory({hospital: tuple(parts) for hospital, parts in held.items()}, {**taken.barred, **taken.absent})
+    _still_held(sitting, say_once(sitting, journal, Kind.INVENTORY, seen.body())["held"], held)
     inventories: dict[NodeName, Inventory] = {}
     for node, statement in desk.board.wait(sitting.round_id, Kind.INVENTORY, nodes, deadline, sitting.check).items():
-        inventories[node] = exchange.parse_inventory(statement, order, nodes.index(node), len(nodes))
-    loans = exchange.loans(inventories, nodes, order)
+        inventories[node] = exchange.parse_inventory(statement, hospitals, nodes.index(node), len(nodes))
+    absent = exchange.absent(inventories, hospitals)
+    manifests = _as_agreed(sitting, taken, absent)
+    loans = exchange.loans(inventories, nodes, tuple(manifests))
     for loan in loans:
         if loan.holder == me:
             _lend(sitting, loan, held[loan.hospital][loan.component][:])
-    absent = dict(taken.absent)
-    absent |= dict.fromkeys(exchange.unrecoverable(inventories, nodes, order), "unrecoverable_component")
-    complete = {hospital: taken.manifests[hospital] for hospital in order if hospital not in absent}
+    absent |= dict.fromkeys(exchange.unrecoverable(inventories, nodes, tuple(manifests)), "unrecoverable_component")
+    complete = {hospital: manifest for hospital, manifest in manifests.items() if hospital not in absent}
     absent |= dict.fromkeys(exchange.copied(complete), "duplicate_component")
-    inputs = {hospital: taken.digests[hospital] for hospital in order if hospital not in absent}
+    inputs = {hospital: taken.listed[hospital] for hospital in complete if hospital not in absent}
     for loan in loans:
         if loan.needy == me and loan.hospital in inputs:
-            component = _borrow(sitting, loan, taken.manifests[loan.hospital], key, deadline, keeper)
+            component = _borrow(sitting, loan, manifests[loan.hospital], inputs[loan.hospital], key, deadline, keep)
             held.setdefault(loan.hospital, {})[loan.component] = component
-    mine = say_once(sitting, journal, Kind.INPUT_SET, inputs)
-    if mine != inputs:
+    mine = {"inputs": inputs, "absent": absent}
+    if say_once(sitting, journal, Kind.INPUT_SET, mine) != mine:
         raise RoundAborted(f"round {sitting.round_id}: {me} signed another input set before; what it sees now does not give that one")
     for node, statement in desk.board.wait(sitting.round_id, Kind.INPUT_SET, nodes, deadline, sitting.check).items():
         if dict(statement.body) != mine:
@@ -178,6 +188,33 @@ def agree(sitting: Sitting, taken: Committed, key: PrivateKey, journal: Journal,
     return Inputs(inputs, absent, {hospital: held[hospital] for hospital in inputs})
 
 
+def kept(sitting: Sitting, digests: Mapping[HospitalName, Sha256], absent: Mapping[HospitalName, str], keep: Keep) -> Inputs | None:
+    """The input set that this node verified, from what it kept; None when a component is not here any more."""
+    found: Held = {hospital: _kept(sitting, manifest, keep) for hospital, manifest in digests.items()}
+    if any(len(parts) < len(sitting.desk.study.nodes) - 1 for parts in found.values()):
+        return None
+    return Inputs(digests, absent, found)
+
+
+def _as_agreed(sitting: Sitting, taken: Committed, absent: Mapping[HospitalName, str]) -> dict[HospitalName, Manifest]:
+    """The manifest of everybody who is not absent, whether or not this node saw it at first; raises RoundAborted when it does not hold."""
+    me, found = sitting.desk.identity.name, {}
+    for hospital in sitting.desk.study.hospitals:
+        barred = taken.barred.get(hospital)
+        if barred is not None and absent.get(hospital) != barred:
+            raise RoundAborted(f"round {sitting.round_id}: for {me} {hospital} is {barred}, for most nodes not; do all see one ledger?")
+        if hospital in absent:
+            continue
+        try:
+            # Its author may have posted it while the nodes looked; most have checked it, so it is there now.
+            found[hospital] = taken.manifests.get(hospital) or checked_manifest(sitting, hospital, taken.listed[hospital])
+        except (KeyError, Rejected) as error:
+            raise RoundAborted(
+                f"round {sitting.round_id}: most nodes signed that the manifest of {hospital} holds, {me} does not find it so: {error}"
+            ) from error
+    return found
+
+
 def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
     place = places.commit(sitting.round_id)
     for digest in sitting.desk.board.digests(place):
@@ -190,47 +227,52 @@ def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
     raise EvidenceRejected(f"round {sitting.round_id}: got no list of manifests under the ledger's commit root {sitting.commit_root[:16]}")
 
 
-def _open_own(sitting: Sitting, hospital: HospitalName, manifest: Manifest, key: PrivateKey, keeper: Keeper) -> dict[int, Part]:
-    """The components of this node's envelope that fit the manifest; none when the envelope is missing or wrong."""
+def _own(sitting: Sitting, hospital: HospitalName, manifest: Manifest, digest: Sha256, key: PrivateKey, keep: Keep) -> dict[int, Part]:
+    """A node's own components that fit the manifest: what it kept before a restart, else what its envelope holds, if that is right."""
     me, nodes = NodeName(sitting.desk.identity.name), sitting.desk.study.nodes
+    indices, before = held_by(nodes.index(me), len(nodes)), _kept(sitting, digest, keep)
+    if set(before) == set(indices):
+        return before
+    place = places.envelope(sitting.round_id, hospital, me)
     try:
-        place = places.envelope(sitting.round_id, hospital, me)
-        return _opened(sitting, place, manifest.envelopes[me].sha256, held_by(nodes.index(me), len(nodes)), hospital, manifest, key, keeper)
+        return before | _opened(sitting, place, manifest.envelopes[me].sha256, indices, manifest, digest, key, keep)
     except Rejected:
-        return {}
+        return before
+
+
+def _kept(sitting: Sitting, digest: Sha256, keep: Keep) -> dict[int, Part]:
+    study = sitting.desk.study
+    length = Payload(study.network, study.samples_shared).length
+    indices = held_by(study.nodes.index(NodeName(sitting.desk.identity.name)), len(study.nodes))
+    return {index: part for index in indices if (part := keep.get(digest, index, length)) is not None}
 
 
 def _opened(
-    sitting: Sitting,
-    place: Place,
-    digest: Sha256,
-    indices: tuple[int, ...],
-    hospital: HospitalName,
-    manifest: Manifest,
-    key: PrivateKey,
-    keeper: Keeper,
+    sitting: Sitting, place: Place, sealed: Sha256, indices: Iterable[int], manifest: Manifest, digest: Sha256, key: PrivateKey, keep: Keep
 ) -> dict[int, Part]:
     """Of an envelope's components those that fit the manifest, opened piece by piece; raises Rejected when the envelope does not."""
     found = dict[int, Part]()
-    envelope = Envelope(sitting.context, hospital, NodeName(sitting.desk.identity.name), indices, manifest.length)
-    with keeper.scratch() as file:
-        size = sitting.desk.board.save(place, digest, file, envelope.size)
-        for index, own in groupby(envelope.opened(file, size, key), key=itemgetter(0)):
-            component = Digested(words for _, words in own)
-            kept = keeper.keep(component)
-            if component.digest == manifest.components[index]:
-                found[index] = kept
+    me = NodeName(sitting.desk.identity.name)
+    envelope = Envelope(sitting.context, manifest.hospital, me, tuple(indices), manifest.length)
+    with keep.scratch() as file:
+        size = sitting.desk.board.save(place, sealed, file, envelope.size)
+        for index, pieces in groupby(envelope.opened(file, size, key), key=itemgetter(0)):
+            words = (piece for _, piece in pieces)
+            try:
+                found[index] = keep.put(digest, index, manifest.length, words, manifest.components[index])
+            except EvidenceRejected:
+                continue
     return found
 
 
-def _still_held(sitting: Sitting, said: Mapping[str, Any], held: Held, taken: Committed) -> None:
+def _still_held(sitting: Sitting, said: Mapping[HospitalName, Iterable[int]], held: Held) -> None:
     """Raise RoundAborted when a component that this node said it holds, before a crash, is no longer to be had."""
-    for name, indices in said.items():
-        hospital = HospitalName(name)
+    for hospital, indices in said.items():
         if not set(indices) <= set(held.get(hospital, {})):
-            why = taken.absent.get(hospital, "its envelope is gone from the store or changed")
-            me = sitting.desk.identity.name
-            raise RoundAborted(f"round {sitting.round_id}: {me} signed that it holds components of {hospital}, but does not now: {why}")
+            raise RoundAborted(
+                f"round {sitting.round_id}: {sitting.desk.identity.name} signed that it holds components of {hospital}, but does not now: "
+                "what it kept is gone, and the envelope is gone from the store or changed"
+            )
 
 
 def _lend(sitting: Sitting, loan: Loan, component: Vector) -> None:
@@ -239,12 +281,12 @@ def _lend(sitting: Sitting, loan: Loan, component: Vector) -> None:
     sitting.desk.board.post(places.resealed(sitting.round_id, loan.holder, loan.needy), envelope.seal({loan.component: component}, key))
 
 
-def _borrow(sitting: Sitting, loan: Loan, manifest: Manifest, key: PrivateKey, deadline: float, keeper: Keeper) -> Part:
+def _borrow(sitting: Sitting, loan: Loan, manifest: Manifest, digest: Sha256, key: PrivateKey, deadline: float, keep: Keep) -> Part:
     place = places.resealed(sitting.round_id, loan.holder, loan.needy)
     while time.monotonic() < deadline:
-        for digest in sitting.desk.board.digests(place):
+        for sealed in sitting.desk.board.digests(place):
             try:
-                found = _opened(sitting, place, digest, (loan.component,), loan.hospital, manifest, key, keeper)
+                found = _opened(sitting, place, sealed, (loan.component,), manifest, digest, key, keep)
             except Rejected:
                 continue
             if loan.component in found:

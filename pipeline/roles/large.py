@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, Sha256, Statement
 from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
 from pipeline.evidence import randomness
-from pipeline.files import write_secret
+from pipeline.files import replacing, write_secret
 from pipeline.mpc import mean
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import Party, ProjectedTask, VerifyOutput
@@ -92,19 +90,10 @@ def open_mean(
 ) -> int:
     """Write the sum of the accepted updates to this round's file; how many they are. Raises RoundAborted when the nodes disagree."""
     desk, me = sitting.desk, NodeName(sitting.desk.identity.name)
-    path = total_file(journal, sitting.round_id)
-    handle, scratch = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as output, spool(desk.identity.home / "work") as kept:
-            exchange = _StoreExchange(sitting, key, journal, deadline)
-            size, nodes = desk.study.network.size, desk.study.nodes
-            agreement = mean.open_sum(inputs.components, accepted, size, nodes, me, exchange, kept, output)
-            output.flush()
-            os.fsync(output.fileno())
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+    with replacing(total_file(journal, sitting.round_id), mode=0o600) as output, spool(desk.identity.home / "work") as sums:
+        exchange = _StoreExchange(sitting, key, journal, deadline)
+        size, nodes = desk.study.network.size, desk.study.nodes
+        agreement = mean.open_sum(inputs.components, accepted, size, nodes, me, exchange, sums, output)
     for node in agreement.deviating:
         _log.warning("round %s: %s signed another component sum than the other holders; it was outvoted", sitting.round_id, node)
     return len(accepted)

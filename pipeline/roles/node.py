@@ -1,15 +1,12 @@
-"""A node in a round: prepare a sealing key, verify under encryption, aggregate, vote, destroy the key."""
+"""A node in a round: prepare a sealing key, verify under encryption, aggregate, vote, destroy what opens and what was opened."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from nacl.public import PrivateKey
 
 from pipeline import models, places
 from pipeline.audit import record
@@ -18,20 +15,19 @@ from pipeline.consortium import PORTS_PER_NODE
 from pipeline.domain import HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
 from pipeline.evidence import signing
-from pipeline.files import locked, write_secret
 from pipeline.mpc import rule, strikes
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import AggregateTask, Components, Party, VerifyTask
 from pipeline.mpc.journal import Commit, Journal
-from pipeline.mpc.spool import Keeper, Memory, spool
-from pipeline.roles import ending, equivocation, large
+from pipeline.roles import custody, ending, equivocation, large
+from pipeline.roles.custody import Custody
 from pipeline.roles.desk import Desk, Sitting, node_desk
-from pipeline.roles.intake import Inputs, agree, committed
+from pipeline.roles.intake import Inputs, agree, committed, kept
 from pipeline.roles.lineage import Lineage, global_model, lineage
 from pipeline.roles.parameters import rule_parameters
-from pipeline.secret import Secret
 from pipeline.settings import Settings
 
+_ENDED = (RoundStatus.FINALISED, RoundStatus.ABORTED)
 _STAGES = ("verify", "aggregate")
 _ROUND_PORTS = PORTS_PER_NODE // len(_STAGES)
 
@@ -45,13 +41,11 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     # No round opens without every node's key: one honest node suffices to keep a study off a chain that was rolled back. Rounds of other
     # studies do not count here, or their nodes could stop this one.
     refuse_forgotten(desk.ledger, desk.board.store, desk.study_id)
-    path = _sealing_key(desk, round_id)
-    with locked(path.parent / "lock"):
-        if not path.exists():
-            write_secret(path, bytes(PrivateKey.generate()))
-        body = {"public_key": bytes(PrivateKey(Secret.read(path).reveal()).public_key).hex()}
-        if desk.study.mode == "large":
-            body["nonce_commitment"] = large.nonce_commitment(_nonce(desk, round_id))
+    _destroy_ended(desk)
+    held = _custody(desk, round_id)
+    body = {"public_key": bytes(held.make_sealing_key().public_key).hex()}
+    if desk.study.mode == "large":
+        body["nonce_commitment"] = large.nonce_commitment(held.nonce)
     context = desk.context(round_id, desk.ledger.study(desk.study_id).current_model)
     statement = _journal(desk).say(round_id, desk.sign(Kind.SEALING_KEY, body, context))
     return desk.board.say(round_id, statement)
@@ -76,14 +70,12 @@ def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings 
 
 
 def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
-    """Destroy this round's sealing key: its envelopes can never be opened again; say why it was aborted, report two results of a node."""
+    """Destroy this round's keys and what was opened by them; say why it was aborted, report two results of a node."""
     desk = node_desk(study, name, settings)
     status = desk.ledger.status(round_id)
-    if status not in (RoundStatus.FINALISED, RoundStatus.ABORTED):
+    if status not in _ENDED:
         raise Refused(f"round {round_id}: the ledger says {status}, want finalised or aborted; a running round needs its sealing key")
-    _sealing_key(desk, round_id).unlink(missing_ok=True)
-    _nonce(desk, round_id).unlink(missing_ok=True)
-    large.total_file(_journal(desk), round_id).unlink(missing_ok=True)
+    _custody(desk, round_id).destroy()
     sitting = Sitting(desk, round_id, desk.ledger.round(round_id))
     ending.say_cause(sitting, _journal(desk))
     # Whatever the study has become since: what they signed is about this round.
@@ -95,19 +87,19 @@ def _verified(sitting: Sitting, journal: Journal) -> dict[str, Any]:
     desk, round_id = sitting.desk, sitting.round_id
     past = lineage(desk)
     revealed: dict[str, Any] = {}
-    with _inputs(sitting, past) as inputs:
-        hospitals, party = tuple(inputs.digests), _party(sitting, "verify")
-        if desk.study.mode == "large":
-            revealed["seed"] = large.seed(sitting, _nonce(desk, round_id), journal, _deadline(sitting))
-            output = large.verify(sitting, inputs, revealed["seed"], past.budget, party)
-        else:
-            task = VerifyTask(
-                hospitals=hospitals,
-                network=desk.study.network,
-                rule=rule_parameters(desk.study, past.finished, past.budget),
-                previous_model=global_model(desk, sitting.previous_model),
-            )
-            output = engine(desk.study.engine, desk.settings).verify(desk.study.protocol, task, inputs.whole, party)
+    inputs = _agreed(sitting, past)
+    hospitals, party = tuple(inputs.digests), _party(sitting, "verify")
+    if desk.study.mode == "large":
+        revealed["seed"] = large.seed(sitting, _custody(desk, round_id).nonce, journal, _deadline(sitting))
+        output = large.verify(sitting, inputs, revealed["seed"], past.budget, party)
+    else:
+        task = VerifyTask(
+            hospitals=hospitals,
+            network=desk.study.network,
+            rule=rule_parameters(desk.study, past.finished, past.budget),
+            previous_model=global_model(desk, sitting.previous_model),
+        )
+        output = engine(desk.study.engine, desk.settings).verify(desk.study.protocol, task, inputs.whole, party)
     accepted = [hospital for hospital, bit in zip(hospitals, output.accepted, strict=True) if bit]
     revealed |= {"accepted": accepted, "budget": output.budget, "inputs": dict(inputs.digests), "absent": dict(inputs.absent)}
     revealed["failed"] = output.failures(hospitals)
@@ -133,26 +125,23 @@ def _aggregated(sitting: Sitting, journal: Journal) -> Sha256:
     journal.begin_opening(commit, accepted, revealed["inputs"])
     opened = journal.opened(commit)
     if opened is None:
-        with _inputs(sitting, past) as inputs:
-            if dict(inputs.digests) != revealed["inputs"]:
-                raise SecondOpening(
-                    f"round {round_id}: {name} verified another input set than the nodes hold now; an aggregate is opened over the "
-                    "components that were verified or not at all, so let the round abort at its deadline"
-                )
-            opened = _open(sitting, accepted, inputs, journal, commit)
+        # Read once: what the mailbox holds by now matters to a node only that lost what it kept.
+        inputs = kept(sitting, revealed["inputs"], revealed["absent"], _custody(desk, round_id).keep()) or _agreed(sitting, past)
+        if dict(inputs.digests) != revealed["inputs"]:
+            raise SecondOpening(
+                f"round {round_id}: {name} verified another input set than the nodes hold now; an aggregate is opened over the "
+                "components that were verified or not at all, so let the round abort at its deadline"
+            )
+        opened = _open(sitting, accepted, inputs, journal, commit)
     total = large.total(journal, round_id) if desk.study.mode == "large" else np.array(opened["total"], dtype=np.int64)
     new = rule.new_model(global_model(desk, sitting.previous_model), total, opened["count"])
     return _vote(sitting, past, revealed, models.model_bytes(new), opened["count"])
 
 
-@contextmanager
-def _inputs(sitting: Sitting, past: Lineage) -> Iterator[Inputs]:
+def _agreed(sitting: Sitting, past: Lineage) -> Inputs:
     desk = sitting.desk
-    taken = committed(sitting, past.quarantined)
-    with spool(desk.identity.home / "work") as file:
-        # a large model's components of all hospitals do not fit into memory
-        keeper: Keeper = file if desk.study.mode == "large" else Memory()
-        yield agree(sitting, taken, _private_key(sitting), _journal(desk), _deadline(sitting), keeper)
+    taken, held = committed(sitting, past.quarantined), _custody(desk, sitting.round_id)
+    return agree(sitting, taken, held.sealing_key(), _journal(desk), _deadline(sitting), held.keep())
 
 
 def _open(sitting: Sitting, accepted: tuple[HospitalName, ...], inputs: Inputs, journal: Journal, commit: Commit) -> dict[str, Any]:
@@ -160,9 +149,10 @@ def _open(sitting: Sitting, accepted: tuple[HospitalName, ...], inputs: Inputs, 
     size = desk.study.network.size
     opened: dict[str, Any]
     if desk.study.mode == "large":
-        opened = {"count": large.open_mean(sitting, inputs, accepted, _private_key(sitting), journal, _deadline(sitting))}
+        key = _custody(desk, sitting.round_id).sealing_key()
+        opened = {"count": large.open_mean(sitting, inputs, accepted, key, journal, _deadline(sitting))}
     else:
-        updates: Components = {name: {index: words[:size] for index, words in inputs.whole[name].items()} for name in accepted}
+        updates: Components = {name: {index: part[:size] for index, part in inputs.components[name].items()} for name in accepted}
         task = AggregateTask(accepted, desk.study.network)
         output = engine(desk.study.engine, desk.settings).aggregate(desk.study.protocol, task, updates, _party(sitting, "aggregate"))
         opened = {"total": output.total.tolist(), "count": output.count}
@@ -240,16 +230,15 @@ def _journal(desk: Desk) -> Journal:
     return Journal(desk.identity.home / "journal")
 
 
-def _sealing_key(desk: Desk, round_id: RoundId) -> Path:
-    return desk.identity.home / "sealing" / str(round_id)
+def _custody(desk: Desk, round_id: RoundId) -> Custody:
+    return Custody(desk.identity.home, round_id)
 
 
-def _private_key(sitting: Sitting) -> PrivateKey:
-    return PrivateKey(Secret.read(_sealing_key(sitting.desk, sitting.round_id)).reveal())
-
-
-def _nonce(desk: Desk, round_id: RoundId) -> Path:
-    return desk.identity.home / "sealing" / f"{round_id}-nonce"
+def _destroy_ended(desk: Desk) -> None:
+    """What `retire` does to keys, for rounds at whose end this node was away; whatever their study."""
+    for earlier in custody.rounds(desk.identity.home):
+        if desk.ledger.status(earlier) in _ENDED:
+            _custody(desk, earlier).destroy()
 
 
 def _join(study: str, round_id: RoundId, name: NodeName, settings: Settings | None) -> Sitting:

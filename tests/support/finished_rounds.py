@@ -133,10 +133,11 @@ class RoundMaker:
                 inputs[name] = self.say(round_id, Kind.MANIFEST, name, manifest_body(self.of, name, round_id, validation))
         self.post(places.commit(round_id), canonical_json(inputs))
         root = merkle.root(list(inputs.values()))
+        out = dict.fromkeys(map(HospitalName, absent), ABSENT_REASON)
         self.ledger.commit(round_id, root, len(inputs))
         for node in self.of.nodes:
-            self.say(round_id, Kind.INVENTORY, node, {name: [0, 1] for name in inputs})
-            self.say(round_id, Kind.INPUT_SET, node, inputs)
+            self.say(round_id, Kind.INVENTORY, node, {"held": {name: [0, 1] for name in inputs}, "absent": out})
+            self.say(round_id, Kind.INPUT_SET, node, {"inputs": inputs, "absent": out})
         new = self.post(places.model(), new_model or model(int(round_id)))
         record = change(self._record(round_id, root, inputs, rejected, absent, new))
         self.post(places.record(round_id), record.to_bytes())

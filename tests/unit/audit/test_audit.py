@@ -20,7 +20,18 @@ from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, 
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import canonical_json, sha256
 from pipeline.places import Place
-from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, key, manifest_body, model, study, validation_body
+from tests.support.finished_rounds import (
+    ABSENT_REASON,
+    DictLedger,
+    DictStore,
+    RoundMaker,
+    consortium,
+    key,
+    manifest_body,
+    model,
+    study,
+    validation_body,
+)
 
 LAST = RoundId(4)
 
@@ -245,6 +256,21 @@ def test_a_record_that_the_rounds_before_it_contradict_is_refused(
 ) -> None:
     world.maker.finish(RoundId(5), change=change)
     assert problem in str(world.audit(5).first_problem)
+
+
+@pytest.mark.parametrize("absent", [{}, {"hillside": "forged_manifest"}], ids=["said nothing of", "gave another reason for"])
+def test_an_absence_that_a_node_signed_otherwise_than_the_record_is_found(world: World, absent: dict[str, str]) -> None:
+    round_id = RoundId(2)
+    assert world.audit(round_id).first_problem is None
+    place = places.statement(round_id, Kind.INPUT_SET, NodeName("birch"))
+    stored = world.only(place)
+    ((_, said),) = world.store.objects.pop((place.bucket, stored))
+    assert said is not None
+    body = signing.from_bytes(said).body
+    assert body["absent"] == {"hillside": ABSENT_REASON}
+    world.maker.current = world.ledger.states[round_id].opened.previous_model
+    world.maker.say(round_id, Kind.INPUT_SET, "birch", {**body, "absent": absent})
+    assert "birch signed another input set than the record's" in str(world.audit(round_id).first_problem)
 
 
 def test_a_record_that_says_otherwise_than_the_ledger_is_refused(world: World) -> None:
