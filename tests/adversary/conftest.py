@@ -11,6 +11,7 @@ from pipeline import ports
 from pipeline.chain.events import StudyId
 from tests.adversary import record
 from tests.support.chains import Actors, Devchain
+from tests.support.consortia import Site, tables_checked_once
 
 HERE = Path(__file__).parent
 
@@ -38,3 +39,14 @@ def actors(chain: Devchain, tmp_path_factory: pytest.TempPathFactory) -> Actors:
 def study(actors: Actors, request: pytest.FixtureRequest) -> StudyId:
     """A study of this test's own."""
     return actors.new_study(request.node.nodeid)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """MinIO, chain and actors, for attacks on whole rounds."""
+    made = Site(tmp_path_factory.mktemp("site") / "home")
+    try:
+        with tables_checked_once():
+            yield made
+    finally:
+        made.stop()

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Mapping
+
+import numpy as np
 import pytest
 
+from pipeline import places
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus
-from pipeline.domain import RoundId, RoundStatus, Sha256
+from pipeline.domain import HospitalName, Kind, RoundId, RoundStatus, Sha256
 from pipeline.errors import ContractRefused
-from pipeline.evidence import merkle
+from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import study_digest
 from pipeline.identity import SigningKey
+from pipeline.mpc.sharing import held_by
+from pipeline.places import Place
+from pipeline.roles.decisions import commit_directly
 from tests.adversary import attack
 from tests.support.chains import MANIFEST, ROOT, Actors, named
+from tests.support.consortia import HOSPITALS, Site
+from tests.support.dealers import Dealing
+from tests.support.intake import signed_sets, take_in_at_all
+from tests.support.rounds import Play
 
 pytestmark = pytest.mark.anvil
 
+CEDAR, DAHLIA = HOSPITALS[2:4]
 ON_THE_LEDGER = "its account and manifest, on the ledger"
 
 
@@ -120,3 +133,109 @@ def test_a_key_that_was_left_does_nothing(actors: Actors, study: StudyId) -> Non
         actors.moved_on(own)
     with pytest.raises(ContractRefused, match="HospitalAlreadyRegistered"):
         actors.send(own, actors.ledger.register_hospital())
+
+
+def _write_over(site: Site, name: HospitalName, place: Place, digest: Sha256) -> None:
+    """A hospital puts other bytes under the key of an object of its own."""
+    site.store(site.settings.hospital(name))._client.put_object(Bucket=place.bucket, Key=place.key(digest), Body=b"junk")
+
+
+def _lose(site: Site, place: Place) -> None:
+    """All that lies in a place is gone from the store's disk."""
+    for digest in site.board().digests(place):
+        shutil.rmtree(site.settings.home / "minio" / place.bucket / place.key(digest))
+
+
+@pytest.mark.minio
+@pytest.mark.spu
+@attack(
+    by="hospital",
+    tries="to end the round by junk over its own envelopes, once the nodes have signed their input sets",
+    costs="nothing: it takes part",
+    seen="nothing: the nodes read an envelope once",
+)
+def test_envelopes_that_change_after_the_input_sets_change_nothing(site: Site) -> None:
+    play = site.play("written_over", hospitals=list(HOSPITALS[:3]))
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    play.verify(round_id)
+    for node in play.study.nodes:
+        place = places.envelope(round_id, CEDAR, node)
+        for digest in site.board().digests(place):
+            _write_over(site, CEDAR, place, digest)
+        _lose(site, place)  # also where a store keeps no earlier version
+    play.aggregate(round_id)
+    play.end(round_id)
+    assert site.record(round_id)["verdicts"][CEDAR] == "accepted"
+    assert len({site.board().only(round_id, Kind.VOTE, node).body["record"] for node in play.study.nodes}) == 1
+    site.audits(round_id)
+
+
+def _say(site: Site, play: Play, round_id: RoundId, name: HospitalName, kind: Kind, body: Mapping[str, object]) -> None:
+    sitting = site.hospital_sitting(play, round_id, name)
+    sitting.desk.board.say(round_id, sitting.desk.sign(kind, body, sitting.context))
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    tries="to split the nodes' votes by posting something else as each of them looks",
+    costs="its place in the round, which it had not taken",
+    seen="its absence, with its name, in the input set that all nodes sign",
+)
+def test_what_a_hospital_posts_while_the_nodes_look_is_one_absence_for_all(site: Site) -> None:
+    play = site.play("looking", hospitals=list(HOSPITALS[:4]))
+    round_id = play.open()
+    play.hospitals(round_id, HOSPITALS[:3])
+    play.commit(round_id)
+    found = take_in_at_all(
+        site,
+        play,
+        round_id,
+        lambda: _say(site, play, round_id, DAHLIA, Kind.VALIDATION, {"passed": False}),
+        lambda: _say(site, play, round_id, DAHLIA, Kind.MANIFEST, {"hospital": DAHLIA}),
+    )
+    seen = [site.board().only(round_id, Kind.INVENTORY, node).body["absent"][DAHLIA] for node in play.study.nodes]
+    assert seen == ["no_manifest", "invalid_data", "forged_manifest"]
+    first, *others = signed_sets(site, play, round_id)
+    assert others == [first, first]
+    assert first["absent"] == {DAHLIA: "shown_differently"}
+    assert set(first["inputs"]) == set(HOSPITALS[:3])
+    assert {name: inputs.absent for name, inputs in found.items()} == dict.fromkeys(play.study.nodes, first["absent"])
+
+
+@pytest.mark.minio
+@pytest.mark.parametrize(("shown_to", "takes_part"), [(2, True), (1, False)], ids=["to most nodes", "to one node"])
+@attack(
+    by="hospital",
+    tries="to end the round by a validation that it shows to some nodes only, under a manifest that it committed directly",
+    costs="its place in the round, where fewer than a majority of the nodes saw it",
+    seen="its direct commit, on the ledger, and its absence in the input set that all nodes sign",
+)
+def test_a_manifest_that_holds_for_some_nodes_only_is_in_or_out_for_all(site: Site, shown_to: int, takes_part: bool) -> None:
+    play = site.play(f"shown_to_{shown_to}", hospitals=list(HOSPITALS[:4]))
+    round_id = play.open()
+    play.hospitals(round_id, HOSPITALS[:3])
+    sitting = site.hospital_sitting(play, round_id, DAHLIA)
+    for step in ("validate", "train"):
+        play.hospital(step, round_id, DAHLIA)
+    dealing = Dealing.honest(sitting)
+    withheld = signing.to_bytes(sitting.desk.sign(Kind.VALIDATION, {"passed": True, "rows": "50-99"}, sitting.context))
+    dealing.post(dealing.manifest(validation=sha256(withheld)))
+    commit_directly(play.study.name, round_id, DAHLIA, site.settings)
+    play.commit(round_id)
+    first = len(play.study.nodes) - shown_to
+    acts: list[Callable[[], object]] = [lambda: None] * (first - 1)
+    place = places.statement(round_id, Kind.VALIDATION, DAHLIA)
+    found = take_in_at_all(site, play, round_id, *acts, lambda: sitting.desk.board.post(place, withheld))
+    seen = [DAHLIA in site.board().only(round_id, Kind.INVENTORY, node).body["held"] for node in play.study.nodes]
+    assert seen == [False] * first + [True] * shown_to
+    one, *others = signed_sets(site, play, round_id)
+    assert others == [one, one]
+    assert one["absent"] == ({} if takes_part else {DAHLIA: "forged_manifest"})
+    for index, node in enumerate(play.study.nodes):
+        parts = found[node].components.get(DAHLIA, {})
+        assert set(parts) == (set(held_by(index, 3)) if takes_part else set())
+        for component, part in parts.items():
+            assert np.array_equal(part[:], dealing.components[component])

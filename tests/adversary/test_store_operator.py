@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pipeline import places
@@ -17,7 +15,7 @@ from pipeline.roles import intake
 from pipeline.secret import Secret
 from pipeline.store.objects import Store
 from tests.adversary import attack
-from tests.support.consortia import HOSPITALS, NODES, Site, tables_checked_once
+from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.minio, pytest.mark.anvil]
@@ -26,17 +24,6 @@ NORTH = NODES[0]
 THREE = list(HOSPITALS[:3])
 A_FINDING = "the object and who could have written it, in the audit's findings"
 STRANGER = SigningKey(Secret(b"\x07" * 32))
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """MinIO, chain and actors; no engine runs."""
-    made = Site(tmp_path_factory.mktemp("site") / "home")
-    try:
-        with tables_checked_once():
-            yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope="module")

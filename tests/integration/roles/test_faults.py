@@ -6,15 +6,20 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
 
+import psutil
 import pytest
 
 from pipeline import places
 from pipeline.domain import Kind, NodeName, RoundId, RoundStatus
 from pipeline.errors import EngineFailed, Refused, RoundAborted, Unavailable
+from pipeline.mpc.exchange import Inventory
 from pipeline.mpc.journal import Journal
+from pipeline.roles import custody, steps
 from tests.support.consortia import HOSPITALS, NODES, Site, engine_parties
+from tests.support.intake import await_statement
 from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.minio, pytest.mark.anvil]
@@ -64,17 +69,33 @@ def kill_a_party() -> None:
 def restarted(play: Play, step: str, round_id: RoundId) -> int:
     """Take a step at every node, again at each whose engine failed: a restarted node joins those that wait for it. How often one failed."""
     failures: list[EngineFailed] = []
-
-    def take(name: NodeName) -> None:
-        for _ in range(3):
-            try:
-                return play.node(step, round_id, name)
-            except EngineFailed as error:
-                failures.append(error)
-        return play.node(step, round_id, name)
-
-    play.each(take)
+    play.each(lambda name: failures.extend(until_it_ends(play, step, round_id, name)))
     return len(failures)
+
+
+def until_it_ends(play: Play, step: str, round_id: RoundId, name: NodeName) -> list[EngineFailed]:
+    """Take a step of a node, again where the engine failed; how it failed."""
+    failures: list[EngineFailed] = []
+    for _ in range(3):
+        try:
+            play.node(step, round_id, name)
+            return failures
+        except EngineFailed as error:
+            failures.append(error)
+    play.node(step, round_id, name)
+    return failures
+
+
+def kill_once_it_signed_its_input_set(site: Site, play: Play, round_id: RoundId, name: NodeName) -> None:
+    """Verify at a node in a process of its own; kill -9 of that and all that it started."""
+    process = get_context("spawn").Process(target=steps.take_node, args=(name, "verify", play.study.name, round_id, play.settings))
+    process.start()
+    await_statement(site, round_id, Kind.INPUT_SET, name)
+    node = psutil.Process(process.pid)
+    for child in (node, *node.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.join()
 
 
 @pytest.mark.spu
@@ -108,13 +129,40 @@ def test_a_component_that_a_node_signed_for_and_that_is_gone_ends_the_round_unde
     play.hospitals(round_id)
     play.commit(round_id)
     sitting = site.node_sitting(play, round_id, NORTH)
-    held = {hospital: [1, 2] for hospital in play.study.hospitals}
-    Journal(site.settings.node(NORTH) / "journal").say(round_id, sitting.desk.sign(Kind.INVENTORY, held, sitting.context))
+    seen = Inventory(dict.fromkeys(play.study.hospitals, (1, 2)), {}).body()
+    Journal(site.settings.node(NORTH) / "journal").say(round_id, sitting.desk.sign(Kind.INVENTORY, seen, sitting.context))
     envelope = places.envelope(round_id, HOSPITALS[0], NORTH)
     (digest,) = site.board().digests(envelope)
     shutil.rmtree(site.settings.home / "minio" / places.MAILBOX / envelope.key(digest))
     with pytest.raises(RoundAborted, match="signed that it holds components of aster"):
         play.node("verify", round_id, NORTH)
+
+
+@pytest.mark.spu
+def test_a_node_that_is_killed_goes_on_from_what_it_kept_of_envelopes_that_are_gone(site: Site) -> None:
+    play = site.play("killed_node", hospitals=list(HOSPITALS[:3]))
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    envelopes = [places.envelope(round_id, hospital, node) for hospital in play.study.hospitals for node in play.study.nodes]
+
+    def verify(name: NodeName) -> None:
+        if name == NORTH:
+            kill_once_it_signed_its_input_set(site, play, round_id, NORTH)
+            assert not (site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json").exists()
+            for envelope in envelopes:
+                for digest in site.board().digests(envelope):
+                    shutil.rmtree(site.settings.home / "minio" / envelope.bucket / envelope.key(digest))
+        until_it_ends(play, "verify", round_id, name)
+
+    play.each(verify)
+    assert not any(site.board().digests(envelope) for envelope in envelopes)
+    assert restarted(play, "aggregate", round_id) == 0
+    play.end(round_id)
+    assert set(site.record(round_id)["verdicts"].values()) == {"accepted"}
+    site.audits(round_id)
+    for node in play.study.nodes:
+        assert round_id not in custody.rounds(site.settings.node(node))
 
 
 @pytest.mark.spu
@@ -170,3 +218,8 @@ def test_a_round_that_misses_a_node_is_aborted_by_the_next_one(site: Site, short
     with pytest.raises(RoundAborted):
         play.provider("finalise", round_id)
     site.audits(round_id)
+    assert round_id in custody.rounds(site.settings.node(NORTH)), "nobody has retired it"
+    play.node("prepare", play.number("the one after"), NORTH)
+    held = custody.rounds(site.settings.node(NORTH))
+    assert round_id not in held
+    assert following in held

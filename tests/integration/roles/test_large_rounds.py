@@ -111,6 +111,7 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
     for name in play.study.nodes:
         home = site.settings.node(name)
         assert not [*(home / "sealing").glob(f"{round_id}*"), *(home / "journal").glob(f"total-{round_id}*"), *(home / "work").glob("*")]
+        assert not (home / "opened" / str(round_id)).exists()
     assert not site.board().digests(places.lent_sum(round_id, WEST, NORTH, 0))
 
 
