@@ -1,6 +1,6 @@
 """What the large-model mode costs a node: the mean of component sums, and the projections, beside numpy's sum of the plain updates.
 
-Every party is a process of its own that reads its component files, as a node reads its spool; what they say and lend one another lies in a
+Every party is a process of its own that reads encrypted components from files, as a node does; what they say and lend one another lies in a
 folder, sealed as in a round. `python -m benchmarks.large [--parameters 11000000] [--hospitals 10] [--nodes 3]`; needs about
 8 * parameters * hospitals * (nodes + 1) bytes of disk.
 """
@@ -14,8 +14,7 @@ import platform
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -28,13 +27,16 @@ import typer
 from nacl.public import PrivateKey
 
 from pipeline.domain import Address, Context, HospitalName, NodeName, RoundId, Sha256
+from pipeline.evidence.canonical import sha256
 from pipeline.files import write_atomic
 from pipeline.mpc import mean
 from pipeline.mpc.envelope import Envelope
+from pipeline.mpc.keep import Keep
 from pipeline.mpc.mean import BLOCK, LargeComponents, Sums
 from pipeline.mpc.projections import project
-from pipeline.mpc.sharing import Digested, Vector, held_by
-from pipeline.mpc.spool import Spooled, spool
+from pipeline.mpc.sharing import Vector, component_digest, held_by
+from pipeline.mpc.spool import Part, spool
+from pipeline.secret import Secret
 
 RESULTS = Path(__file__).parent / "results" / "large.json"
 
@@ -61,25 +63,28 @@ class Work:
         """The nodes."""
         return tuple(NodeName(f"node-{number}") for number in range(self.nodes))
 
+    @property
+    def keep(self) -> Keep:
+        """Where every party finds the components; its key is public by design."""
+        return Keep(self.folder / "opened", Secret(bytes(32)))
+
     def deal(self) -> None:
         """Write every hospital's update and its components."""
         for number, hospital in enumerate(self.names):
             generator = np.random.default_rng(number)
-            with _open_all([self.folder / f"{hospital}-update", *self._components(hospital)]) as (plain, first, *others):
-                for start in range(0, self.parameters, BLOCK):
-                    size = min(BLOCK, self.parameters - start)
-                    rest = update = generator.integers(-(1 << 12), 1 << 12, size, dtype=np.int64)
-                    for other in others:
-                        mask = generator.integers(-(2**63), 2**63, size, dtype=np.int64)
-                        rest = rest - mask
-                        other.write(mask.tobytes())
-                    plain.write(update.tobytes())
-                    first.write(rest.tobytes())
+            update = generator.integers(-(1 << 12), 1 << 12, self.parameters, dtype=np.int64)
+            update.tofile(self.folder / f"{hospital}-update")
+            for component in range(1, self.nodes):
+                mask = generator.integers(-(2**63), 2**63, self.parameters, dtype=np.int64)
+                update -= mask
+                self._put(hospital, component, mask)
+            self._put(hospital, 0, update)
 
     def seal(self) -> None:
         """Write the envelope of the first hospital for the first node."""
-        parts = {index: np.fromfile(self._components(self.names[0])[index], np.int64) for index in held_by(0, self.nodes)}
+        parts = {index: part[:] for index, part in self.held(0)[self.names[0]].items()}
         self.sealed.write_bytes(self.envelope(0).seal(parts, _key(0).public_key))
+        (self.folder / "digests").write_text(json.dumps({index: component_digest(part) for index, part in parts.items()}))
 
     def envelope(self, node: int) -> Envelope:
         """What the first hospital's envelope for a node is meant for."""
@@ -92,17 +97,14 @@ class Work:
 
     def held(self, index: int) -> LargeComponents:
         """What a node holds, on disk."""
-        return {
-            hospital: {
-                component: Spooled(os.open(path, os.O_RDONLY), 0, self.parameters)
-                for component, path in enumerate(self._components(hospital))
-                if component != index
-            }
-            for hospital in self.names
-        }
+        found: dict[HospitalName, dict[int, Part]] = {}
+        for hospital in self.names:
+            parts = ((each, self.keep.get(_manifest(hospital), each, self.parameters)) for each in held_by(index, self.nodes))
+            found[hospital] = {each: part for each, part in parts if part is not None}
+        return found
 
-    def _components(self, hospital: HospitalName) -> list[Path]:
-        return [self.folder / f"{hospital}-component-{component}" for component in range(self.nodes)]
+    def _put(self, hospital: HospitalName, component: int, words: Vector) -> None:
+        self.keep.put(_manifest(hospital), component, len(words), [words], component_digest(words))
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,10 @@ def _lent(node: NodeName, component: int, number: int, size: int) -> Envelope:
     return Envelope(_CONTEXT, HospitalName(f"sum/{number}"), node, (component,), size)
 
 
+def _manifest(hospital: HospitalName) -> Sha256:
+    return sha256(hospital.encode())
+
+
 def _key(node: int) -> PrivateKey:
     # public by design: every party of the measurement can seal for every other
     return PrivateKey(bytes([node + 1]) * 32)
@@ -145,16 +151,6 @@ def _awaited(path: Path) -> bytes:
     while not path.exists():
         time.sleep(_POLL_SECONDS)
     return path.read_bytes()
-
-
-@contextmanager
-def _open_all(paths: list[Path]) -> Iterator[list[Any]]:
-    files = [path.open("wb") for path in paths]
-    try:
-        yield files
-    finally:
-        for file in files:
-            file.close()
 
 
 def _mean(work: Work, index: int) -> None:
@@ -175,10 +171,12 @@ def _seal(work: Work, _: int) -> None:
 
 
 def _intake(work: Work, index: int) -> None:
-    with work.sealed.open("rb") as sealed, spool(work.folder / work.node_names[index]) as kept:
+    keep, first = Keep(work.folder / work.node_names[index], Secret.generate()), work.names[0]
+    digests = json.loads((work.folder / "digests").read_text())
+    with work.sealed.open("rb") as sealed:
         pieces = work.envelope(index).opened(sealed, work.sealed.stat().st_size, _key(index))
-        for _, own in groupby(pieces, key=itemgetter(0)):
-            kept.keep(Digested(words for _, words in own))
+        for component, own in groupby(pieces, key=itemgetter(0)):
+            keep.put(_manifest(first), component, work.parameters, (words for _, words in own), Sha256(digests[str(component)]))
 
 
 def _numpy(work: Work, _: int) -> None:
