@@ -20,6 +20,7 @@ from pipeline.domain import HospitalName, RoundId
 from pipeline.errors import DataRejected
 from pipeline.identity import Identity
 from pipeline.mpc import sharing
+from pipeline.roles.custody import Custody
 from tests.support.consortia import HOSPITALS, Site
 from tests.support.dealers import shared_vector
 from tests.support.rounds import Play
@@ -93,7 +94,9 @@ def play_to_the_record(site: Site, play: Play, search: Search) -> RoundId:
     round_id = play.open()
     for node in play.study.nodes:
         home = site.settings.node(node)
-        search.add(f"sealing key of {node}", (home / "sealing" / str(round_id)).read_bytes(), home)
+        custody = Custody(home, round_id)
+        search.add(f"sealing key of {node}", bytes(custody.sealing_key()), home)
+        search.add(f"key of what {node} keeps", custody.keep().key.reveal(), home)
     play.hospitals(round_id)
     for name in play.study.hospitals:
         if name not in play.absences:
