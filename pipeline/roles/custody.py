@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,9 @@ class Custody:
     def destroy(self) -> None:
         """Destroy the round's keys, and after them what is nothing without them."""
         with locked(self._lock):
-            for key in (self.home / _KEYS).glob(f"{self.round_id}*"):
+            for key in (self.home / _KEYS).iterdir():
                 if _round(key) == self.round_id:
-                    key.unlink(missing_ok=True)
+                    key.unlink()
             if self._opened.exists():
                 shutil.rmtree(self._opened)
         large.total_file(Journal(self.home / "journal"), self.round_id).unlink(missing_ok=True)
@@ -74,10 +75,11 @@ class Custody:
 
 def rounds(home: Path) -> tuple[RoundId, ...]:
     """Rounds of which a node still holds something."""
-    found = {_round(path) for folder in (_KEYS, _OPENED) for path in (home / folder).glob("[0-9]*")}
+    found = {_round(path) for folder in (_KEYS, _OPENED) for path in (home / folder).glob("*")}
     return tuple(sorted(number for number in found if number is not None))
 
 
 def _round(path: Path) -> RoundId | None:
-    number = path.name.partition("-")[0]
-    return RoundId(int(number)) if number.isdecimal() else None
+    """The round that a file or folder is of; a file that a killed process was writing has a dot before that."""
+    named = re.match(r"\.?([0-9]+)", path.name)
+    return RoundId(int(named[1])) if named else None

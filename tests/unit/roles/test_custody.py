@@ -39,11 +39,16 @@ def test_keys_are_made_once_and_what_was_kept_is_read_after_a_restart(tmp_path: 
 
 def test_a_round_that_ends_leaves_nothing_and_takes_nothing_of_another_with_it(tmp_path: Path) -> None:
     before = {number: filled(tmp_path, number) for number in (1, 10, 11)}
-    assert custody.rounds(tmp_path) == (1, 10, 11)
+    (tmp_path / "sealing" / ".1-keep.x7_q").write_bytes(b"what a killed process was writing")
+    (tmp_path / "sealing" / ".12.x7_q").write_bytes(b"and of a round that it had not come to")
+    assert custody.rounds(tmp_path) == (1, 10, 11, 12)
     for _ in range(2):
         before[1].destroy()
-    assert custody.rounds(tmp_path) == (10, 11)
-    assert not [path for path in tmp_path.rglob("*") if path.name.partition("-")[0] == "1" or path.name == "total-1.i8"]
+    assert custody.rounds(tmp_path) == (10, 11, 12)
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {
+        *("lock", "10", "10-nonce", "10-keep", "11", "11-nonce", "11-keep", ".12.x7_q"),
+        *(f"{MANIFEST}-1", "total-10.i8", "total-11.i8"),
+    }
     with pytest.raises(Misconfigured, match="got no file"):
         before[1].sealing_key()
     for number in (10, 11):
