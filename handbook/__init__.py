@@ -1,1 +1,1 @@
-"""What docs/reference says from the code itself: each module makes one page; `python -m handbook` writes them."""
+"""What docs/ and studies/ say from the code itself: each module makes one page or part; `python -m handbook` writes them."""

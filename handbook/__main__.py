@@ -1,13 +1,14 @@
-"""Writes docs/reference and the comments of studies/: `python -m handbook`; a test holds that they are up to date."""
+"""Writes docs/reference, the attacks of the threat model and the comments of studies/: `python -m handbook`; a test holds them current."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from handbook import commands, study
+from handbook import attacks, commands, study
 from pipeline.roles.study_file import commented
 
 PROJECT = Path(__file__).parent.parent
+THREATS = PROJECT / "docs" / "explanation" / "threat-model.md"
 HEAD = "<!-- Made by `python -m handbook`: change the code that it describes, not this page. -->\n\n"
 
 
@@ -15,6 +16,7 @@ def rendered() -> dict[Path, str]:
     """Every file that is made, with its text."""
     pages = {"commands": commands.page(), "study": study.page()}
     docs = {PROJECT / "docs" / "reference" / f"{name}.md": HEAD + text for name, text in pages.items()}
+    docs[THREATS] = attacks.filled(THREATS.read_text(), PROJECT / "tests" / "adversary")
     return docs | {file: commented(file.read_text(), file.stem) for file in sorted((PROJECT / "studies").glob("*.yaml"))}
 
 

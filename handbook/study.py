@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from handbook.markdown import table
 from pipeline.datasets import DATASETS
 from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema
 from pipeline.layers import LAYERS
@@ -62,7 +63,7 @@ def _table(model: type[BaseModel], prefix: str = "") -> str:
         unit = terms.FIELDS[prefix + name].unit if prefix else ""
         meaning, form = " ".join((field.description or "").split()), schema["properties"][name]
         rows.append((f"`{name}`", meaning, _takes(form), unit, _without(field, form)))
-    return _markdown(("field", "meaning", "takes", "counted in", "without it"), rows)
+    return table(("field", "meaning", "takes", "counted in", "without it"), rows)
 
 
 def _takes(schema: Mapping[str, Any]) -> str:
@@ -104,7 +105,7 @@ def _without(field: FieldInfo, schema: Mapping[str, Any]) -> str:
 
 def _layers() -> str:
     rows = [(f"`{name}`", _sentence(layer), ", ".join(_arguments(layer)) or "none") for name, layer in LAYERS.items()]
-    return "Layers have an encrypted form of their own; a new one is one file in `pipeline/layers/`.\n\n" + _markdown(
+    return "Layers have an encrypted form of their own; a new one is one file in `pipeline/layers/`.\n\n" + table(
         ("layer", "what it is", "arguments"), rows
     )
 
@@ -119,19 +120,14 @@ def _datasets() -> str:
         (f"`{name}`", data.title, " x ".join(map(str, data.shape)), ", ".join(data.classes), ", ".join(data.sites) or "–")
         for name, data in sorted(DATASETS.items())
     ]
-    return _markdown(("data set", "title", "a sample's shape", "classes", "sites"), rows)
+    return table(("data set", "title", "a sample's shape", "classes", "sites"), rows)
 
 
 def _protocols() -> str:
     engines = get_args(Study.model_fields["engine"].annotation)
     rows = [(f"`{engine}`", f"`{protocol}`", str(nodes)) for engine in engines for protocol, nodes in PROTOCOLS[engine].items()]
-    return _markdown(("engine", "protocol", "nodes"), rows)
+    return table(("engine", "protocol", "nodes"), rows)
 
 
 def _sentence(documented: object) -> str:
     return (inspect.getdoc(documented) or "").partition("\n")[0]
-
-
-def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -60,7 +60,7 @@ def test_a_hospital_commits_once_under_all_of_its_keys(actors: Actors, study: St
 @attack(
     by="hospital",
     tries="to end the round by a direct commit in the last second",
-    costs="its share in the round's secrecy: none",
+    costs="nothing: it takes part",
     seen=ON_THE_LEDGER,
 )
 def test_a_late_direct_commit_leaves_time_to_take_it_in(actors: Actors, study: StudyId) -> None:

@@ -1,13 +1,15 @@
-"""What docs/reference and the studies' comments say is what the code says."""
+"""What docs and the studies' comments say is what the code says."""
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 import yaml
 
-from handbook.__main__ import PROJECT, rendered
+from handbook import attacks
+from handbook.__main__ import PROJECT, THREATS, rendered
 from pipeline.cli import commands
 from pipeline.datasets import DATASETS
 from pipeline.errors import InvalidStudy
@@ -15,10 +17,12 @@ from pipeline.layers import LAYERS
 from pipeline.roles import terms
 from pipeline.roles.study_file import commented
 from pipeline.study import Study
+from tests.adversary import ATTACKERS, Attack
 from tests.support.commands import every
 
 FILES = rendered()
 STUDIES = sorted((PROJECT / "studies").glob("*.yaml"))
+ADVERSARY = PROJECT / "tests" / "adversary"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -74,3 +78,40 @@ def test_a_remark_at_a_lines_end_and_a_text_that_looks_like_a_comment_stay() -> 
 def test_what_is_no_study_gets_no_comments(text: str) -> None:
     with pytest.raises(InvalidStudy, match="got"):
         commented(text, "small")
+
+
+def test_the_threat_model_has_every_test_of_an_attack_under_its_attacker() -> None:
+    assert list(attacks.TITLES) == list(ATTACKERS)
+    sections = dict(zip(ATTACKERS, attacks.sections(ADVERSARY).split("### ")[1:], strict=True))
+    assert {file.stem.removeprefix("test_") for file in ADVERSARY.glob("test_*.py")} == set(ATTACKERS)
+    for attacker, section in sections.items():
+        tests = [
+            each.name
+            for each in ast.parse((ADVERSARY / f"test_{attacker}.py").read_text()).body
+            if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")
+        ]
+        title, *lines = section.strip().splitlines()
+        assert title == attacks.TITLES[attacker]
+        assert len([line for line in lines if line.startswith("| to ")]) == len(tests) > 0
+
+
+def test_records_are_read_with_texts_that_a_module_names(tmp_path: Path) -> None:
+    module = tmp_path / "test_node.py"
+    module.write_text(
+        'SEEN = "its name"\n@parametrize("n", [1])\n@attack(by="node", tries="to a | b", costs="nothing", seen=SEEN)\ndef test_x(n): ...\n'
+    )
+    assert attacks.records(module) == [Attack("node", "to a | b", "nothing", "its name")]
+
+
+@pytest.mark.parametrize("value", ["ELSEWHERE", "str(3)", "3"])
+def test_a_record_that_is_no_text_is_refused_with_its_line(value: str, tmp_path: Path) -> None:
+    module = tmp_path / "test_node.py"
+    module.write_text(f'@attack(by="node", tries="to win", costs="nothing", seen={value})\ndef test_x(): ...\n')
+    with pytest.raises(ValueError, match=r"test_node\.py, line 1: got"):
+        attacks.records(module)
+
+
+def test_a_page_without_a_place_for_the_attacks_is_refused() -> None:
+    page = THREATS.read_text()
+    with pytest.raises(ValueError, match="got 0 places"):
+        attacks.filled(page.replace("<!-- end of attacks -->", ""), ADVERSARY)
