@@ -22,6 +22,7 @@ _INTRODUCTION = """# Study
 A study is one YAML file in `studies/`; the file's name is the study's name. Every hospital and node approves it by its digest.
 The digest also covers the members' keys and certificates, the ledger and the code, so an edit of any of them needs approval again.
 A wrong value is refused before anything starts: the message names the field, the value and what is allowed.
+The file is plain YAML: no anchors, aliases or tags, and every field once. Every number has a bound.
 
 The tables are made from the fields of `pipeline/study.py`. The comments of the bundled files and the console have their words there too.
 """
