@@ -14,7 +14,8 @@ WardroundError
 │   ├── DataRejected           records that fail the data contract, with the failed expectations
 │   ├── UpdateRejected         an update with NaN, infinity, overflow or another length
 │   ├── EvidenceRejected       a signature, digest, proof or context that does not fit
-│   │   └── ObjectMissing      an object of the store that expired or was never written
+│   │   ├── ObjectMissing      an object of the store that expired or was never written
+│   │   └── Crowded            a place that holds more than any round needs; nothing in it is read
 │   └── EnvelopeRejected       an envelope that is missing, damaged, replayed or meant for another
 ├── RoundAborted               the round cannot end with a model; the previous one stays
 │   └── TooFew                 too few hospitals took part or were accepted: every node sees it, and signs the round's end
@@ -126,6 +127,10 @@ class EvidenceRejected(Rejected):
 
 class ObjectMissing(EvidenceRejected):
     """The store holds no such object: it expired or was never written."""
+
+
+class Crowded(EvidenceRejected):
+    """A place of the store holds more than a round can need, so that nothing in it is read."""
 
 
 class EnvelopeRejected(Rejected):

@@ -12,6 +12,15 @@ MAILBOX, MODELS, REPORTS, DVC = "mailbox", "models", "reports", "dvc"
 CONSENTS = "consents/"
 """What owners decided about studies, in the reports' bucket."""
 
+MOST_OF_MEMBER = 200
+"""Objects of one member in one round of the reports' bucket that a listing shows; an honest one writes ten."""
+
+_MOST_STATEMENTS = 16
+_MOST_LISTS = 300
+"""A list for each direct commit, of which the ledger takes 255 in a round, and a few for reruns."""
+_MOST_LOANS = 2000
+"""A node lends another at most every component of every hospital that it lacks."""
+
 _HOSPITAL_KINDS = {Kind.VALIDATION: "validation", Kind.MANIFEST: "manifest", Kind.CONFIRMATION: "confirmation"}
 _NODE_KINDS = {
     Kind.SEALING_KEY: "sealing-key",
@@ -44,6 +53,8 @@ class Place(NamedTuple):
     bucket: str
     prefix: str
     suffix: str
+    most: int = _MOST_STATEMENTS
+    """Objects that may lie there, with all their versions; beyond that nothing in it is read, and its owner has said nothing."""
 
     def key(self, digest: Sha256) -> str:
         """Key of the object with this digest."""
@@ -62,6 +73,11 @@ def writers(key: str) -> str:
     if found := _SHARED.match(key):
         return f"{'a node' if found[1] == 'record' else 'the service provider'} or the store's operator"
     return "a node, the service provider or the store's operator"
+
+
+def member_folder(key: str, prefix: str) -> str:
+    """The folder in which a key under `prefix` lies, at most two deep: in a round, its member's."""
+    return "/".join((prefix[:-1], *key.removeprefix(prefix).split("/")[:-1][:2], ""))
 
 
 def by_node(kind: Kind) -> bool:
@@ -92,7 +108,7 @@ def envelope(round_id: RoundId, hospital: HospitalName, node: NodeName) -> Place
 
 def resealed(round_id: RoundId, holder: NodeName, node: NodeName) -> Place:
     """Components that one node resealed for another that misses them."""
-    return Place(MAILBOX, f"rounds/{round_id}/nodes/{holder}/to/{node}/", "bin")
+    return Place(MAILBOX, f"rounds/{round_id}/nodes/{holder}/to/{node}/", "bin", _MOST_LOANS)
 
 
 def lent_sum(round_id: RoundId, holder: NodeName, node: NodeName, block: int) -> Place:
@@ -102,7 +118,7 @@ def lent_sum(round_id: RoundId, holder: NodeName, node: NodeName, block: int) ->
 
 def commit(round_id: RoundId) -> Place:
     """The list of committed manifests."""
-    return Place(REPORTS, f"rounds/{round_id}/commit/", "json")
+    return Place(REPORTS, f"rounds/{round_id}/commit/", "json", _MOST_LISTS)
 
 
 def record(round_id: RoundId) -> Place:

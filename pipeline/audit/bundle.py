@@ -93,15 +93,14 @@ class Bundle:
             raise EvidenceRejected(f"{bucket}/{key}: got bytes with SHA-256 {canonical.sha256(data)}, want {sha256}")
         return data
 
-    def folders(self, bucket: str, prefix: str) -> Sequence[str]:
-        """The prefixes one slash deeper than `prefix`, each ending in its slash."""
-        inside = (name.removeprefix(f"{bucket}/{prefix}") for name in self._files if name.startswith(f"{bucket}/{prefix}"))
-        return sorted({f"{prefix}{rest.partition('/')[0]}/" for rest in inside if "/" in rest})
-
-    def history(self, bucket: str, prefix: str) -> Sequence[Held]:
-        """The files beneath `prefix`."""
+    def history(self, bucket: str, prefix: str, most: int | None = None) -> Sequence[Held]:
+        """The files beneath `prefix`, all of them: a bundle was bounded when it was read."""
         start = f"{bucket}/{prefix}"
         return tuple(Held(name.removeprefix(f"{bucket}/")) for name in self._files if name.startswith(start))
+
+    def first(self, bucket: str, prefix: str, count: int) -> Sequence[Held]:
+        """The first files beneath `prefix`."""
+        return self.history(bucket, prefix)[:count]
 
     def json(self, name: str) -> Mapping[str, Any]:
         """A file's JSON object; raises EvidenceRejected when it is none, ObjectMissing."""

@@ -5,7 +5,6 @@ A node signs what it likes: what it said is shown only in the form that a cause 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -69,9 +68,8 @@ def end(state: RoundState, nodes: Sequence[Address], shelf: Shelf, context: Cont
 
 def _named(shelf: Shelf, context: Context, accounts: Sequence[Address], kind: Kind) -> dict[Address, str]:
     """Account to the name under which it signed a statement of this kind."""
-    before, _, after = places.statement(shelf.round, kind, HospitalName("*")).prefix.partition("*")
-    signer, found = re.compile(f"{re.escape(before)}([^/]+){re.escape(after)}[^/]+"), dict[Address, str]()
-    for name in sorted({match[1] for key in shelf.keys if (match := signer.fullmatch(key))}):
+    found = dict[Address, str]()
+    for name in shelf.members("nodes" if places.by_node(kind) else "hospitals"):
         place = places.statement(shelf.round, kind, HospitalName(name))
         for digest in shelf.digests(place)[:_MOST_STATEMENTS]:
             for account in accounts:

@@ -264,8 +264,11 @@ class ObjectStore(Protocol):
     def get(self, bucket: str, key: str, sha256: Sha256) -> bytes:
         """The current version, hashed; raises EvidenceRejected when its hash is another."""
 
-    def folders(self, bucket: str, prefix: str) -> Sequence[str]:
-        """The prefixes one slash deeper than `prefix`, each ending in its slash."""
+    def history(self, bucket: str, prefix: str, most: int | None = None) -> Sequence[Version]:
+        """Every version and deletion marker under `prefix`, newest first within a key.
 
-    def history(self, bucket: str, prefix: str) -> Sequence[Version]:
-        """Every version and deletion marker under `prefix`, newest first within a key."""
+        Of a folder two below `prefix` that holds more than `most` it need not list more.
+        """
+
+    def first(self, bucket: str, prefix: str, count: int) -> Sequence[Version]:
+        """The first `count` of what `history` lists."""

@@ -33,6 +33,7 @@ REASONS: Mapping[str, str] = {
     "no_manifest": "it shared no update in time",
     "forged_manifest": "its manifest did not hold",
     "conflicting_manifests": "it signed two different manifests",
+    "crowded_place": "more lies in its own place than anybody reads",
     "duplicate_component": "it shared a copy of another hospital's component",
     "wrong_length": "it shared an update of another length",
     "shown_differently": "the nodes did not see the same of it",

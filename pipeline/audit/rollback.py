@@ -6,7 +6,6 @@ set the ledger fixed, and hospitals confirm a model only when it was final there
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from eth_utils.crypto import keccak
@@ -20,18 +19,22 @@ from pipeline.domain import Address, Context, Kind, NodeName, Result, RoundId, R
 from pipeline.errors import Refused, Rejected
 from pipeline.evidence import signing
 
-_ROUND = re.compile(r"rounds/([1-9]\d{0,18})/")
-_VOTE = re.compile(r"rounds/\d+/nodes/([^/]+)/vote/[^/]+")
+_NEAR = 16
+"""Numbers that are looked at beyond the ledger's last round, and before the one to come: as many runs in a row may have got no round."""
 _READ = 16
 """Statements of one signer that are read at most; nobody bounds how many one posts."""
 
 
-def refuse_forgotten(ledger: Ledger, store: ObjectStore, study: StudyId | None = None) -> None:
-    """Raise Refused naming the newest round, of one study or of all, that a majority of its nodes decided and the ledger has forgotten."""
+def refuse_forgotten(ledger: Ledger, store: ObjectStore, study: StudyId | None = None, coming: RoundId | None = None) -> None:
+    """Raise Refused naming the newest round, of one study or of all, that a majority of its nodes decided and the ledger has forgotten.
+
+    Looked at are rounds near the ledger's last and near the `coming` one, not everything that somebody calls a round in the store.
+    """
     known = {state.round: state for state in ledger.rounds()}
     ended = {number for number, state in known.items() if state.finalised or state.aborted}
-    held = (match for folder in store.folders(places.REPORTS, "rounds/") if (match := _ROUND.fullmatch(folder)))
-    for number in sorted({RoundId(int(match[1])) for match in held} - ended, reverse=True):
+    last = max(known, default=0)
+    near = {*known, *range(last + 1, last + 1 + _NEAR), *(range(max(1, coming - _NEAR), coming + 1) if coming else ())}
+    for number in sorted({RoundId(each) for each in near} - ended, reverse=True):
         state = known.get(number)
         status = state.status if state else RoundStatus.NONE
         forgotten = _forgotten(number, state, ledger, store, study)
@@ -63,7 +66,7 @@ def _forgotten(number: RoundId, state: RoundState | None, ledger: Ledger, store:
 def _decided(shelf: Shelf, ledger: Ledger, study: StudyId | None) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
     """Results that a majority of the nodes which the ledger has for the study signed, with the record that they signed."""
     by_result: dict[Result, set[Address]] = {}
-    for name in dict.fromkeys(match[1] for key in shelf.keys if (match := _VOTE.fullmatch(key))):
+    for name in shelf.members("nodes"):
         place = places.statement(shelf.round, Kind.VOTE, NodeName(name))
         for digest in shelf.digests(place)[:_READ]:
             try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -17,17 +18,27 @@ from pipeline.places import Place
 
 
 class Shelf:
-    """One round's objects in the write-once bucket, by a single listing of all their versions."""
+    """One round's objects in the write-once bucket, by a single listing of all their versions.
+
+    Of a member that put in more than any member needs only what is asked for is listed, place by place.
+    """
 
     def __init__(self, store: ObjectStore, round_id: RoundId, *, packed: bool = False) -> None:
         self._store, self.round = store, round_id
-        self._versions = _by_key(store.history(places.REPORTS, f"rounds/{round_id}/"))
+        self._prefix = f"rounds/{round_id}/"
+        self._versions = _by_key(store.history(places.REPORTS, self._prefix, places.MOST_OF_MEMBER))
+        self.findings: dict[str, str] = {}
+        """Object, or folder, to what an auditor must learn of it, although it spoils nothing."""
+        held = Counter(self._member(key) for key, versions in self._versions.items() for _ in versions)
+        self._crowded = {folder for folder, count in held.items() if count > places.MOST_OF_MEMBER}
+        for folder in self._crowded:
+            name, most = f"{places.REPORTS}/{folder}", places.MOST_OF_MEMBER
+            self.findings[name] = f"{name}: got more than {most} objects, want about ten; {places.writers(folder)} wrote them"
         self._inside: dict[str, list[str]] = {}
         for key in self.keys:
-            self._inside.setdefault(key[: key.rindex("/") + 1], []).append(key)
+            if self._member(key) not in self._crowded:
+                self._inside.setdefault(key[: key.rindex("/") + 1], []).append(key)
         self._known: dict[str, bytes] = {}
-        self.findings: dict[str, str] = {}
-        """Object to what an auditor must learn of it, although it spoils nothing."""
         self._packed: dict[str, bytes] = {}
         if packed:
             self._unpack()
@@ -37,10 +48,15 @@ class Shelf:
         """Every key that ever held something, in order."""
         return tuple(sorted(self._versions))
 
+    def members(self, side: str) -> tuple[str, ...]:
+        """Names of the `hospitals` or `nodes` that hold something here, in order."""
+        before = f"{self._prefix}{side}/"
+        return tuple(dict.fromkeys(key.removeprefix(before).partition("/")[0] for key in self.keys if key.startswith(before)))
+
     def digests(self, place: Place) -> tuple[Sha256, ...]:
         """Digests of what lies, or lay, in `place`."""
-        # A store policy's `*` also matches slashes: others may write beneath a place, but not into it.
-        inside = ((_digest(key), key) for key in self._inside.get(place.prefix, ()))
+        # What lies beneath a place is not in it.
+        inside = ((_digest(key), key) for key in self._in(place.prefix))
         return tuple(digest for digest, key in inside if place.key(digest) == key)
 
     def read(self, place: Place, digest: Sha256) -> bytes:
@@ -50,6 +66,8 @@ class Shelf:
     def read_key(self, key: str, digest: Sha256) -> bytes:
         """Like `read`, by the whole key."""
         if key not in self._known:
+            if self._member(key) in self._crowded:
+                self._versions[key] = tuple(each for each in self._store.history(places.REPORTS, key) if each.key == key)
             if finding := written_over(places.REPORTS, key, self._versions.get(key, ())):
                 self.findings[f"{places.REPORTS}/{key}"] = finding
             self._known[key] = self._packed[key] if key in self._packed else self._store.get(places.REPORTS, key, digest)
@@ -77,6 +95,15 @@ class Shelf:
         if len(found) > 1:
             raise EvidenceRejected(f"{place.bucket}/{place.key(found[1])}: got a second {what} beside {found[0][:16]}, want one")
         return found[0]
+
+    def _in(self, folder: str) -> Sequence[str]:
+        if folder not in self._inside and self._member(folder) in self._crowded:
+            listed = self._store.first(places.REPORTS, folder, places.MOST_OF_MEMBER)
+            self._inside[folder] = list(dict.fromkeys(each.key for each in listed))
+        return self._inside.get(folder, ())
+
+    def _member(self, key: str) -> str:
+        return places.member_folder(key, self._prefix)
 
     def _unpack(self) -> None:
         place = places.report(self.round, pack.SUFFIX)

@@ -34,7 +34,7 @@ class _Recent:
     def __init__(self, store: ObjectStore) -> None:
         self.get = lru_cache(maxsize=16)(store.get)
         self.history = lru_cache(maxsize=16)(store.history)
-        self.folders = store.folders
+        self.first = lru_cache(maxsize=16)(store.first)
 
 
 class _Remembered:

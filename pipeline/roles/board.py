@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pipeline import places
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement
-from pipeline.errors import EvidenceRejected, ObjectMissing, Rejected, Silent
+from pipeline.errors import Crowded, EvidenceRejected, ObjectMissing, Rejected, Silent
 from pipeline.evidence.canonical import canonical_json, read_object, sha256
 from pipeline.evidence.signing import LARGEST_STATEMENT, from_bytes, to_bytes
 from pipeline.places import Place
-from pipeline.store.objects import Store, key_digest
+from pipeline.store.objects import ObjectInfo, Store, key_digest, newest
 
 _POLL_SECONDS = 0.2
 
 Check = Callable[[Statement], object]
 """Raises Rejected when a statement does not hold."""
-
-
-def _anything(statement: Statement) -> None:
-    """What is asked of a statement that its reader checks by itself."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +47,17 @@ class Board:
         return size
 
     def digests(self, place: Place) -> tuple[Sha256, ...]:
-        """Digests of everything in a place."""
-        found = ((info.key, Sha256(key_digest(info.key))) for info in self.store.list(place.bucket, place.prefix))
-        # A policy's `*` also matches slashes: others may write beneath a place, but not into it.
-        return tuple(digest for key, digest in found if key == place.key(digest))
+        """Digests of everything in a place; raises Crowded where more lies than a round can need."""
+        found = self.store.first(place.bucket, place.prefix, place.most + 1)
+        if len(found) > place.most:
+            raise Crowded(
+                f"{place.bucket}/{place.prefix}: got more than {place.most} objects, want at most that many; nothing in it is read"
+            )
+        return _digests(place, found)
+
+    def some_digests(self, place: Place) -> tuple[Sha256, ...]:
+        """Digests of what is first in a place, however much lies there."""
+        return _digests(place, self.store.first(place.bucket, place.prefix, place.most))
 
     def say(self, round_id: RoundId, statement: Statement) -> Sha256:
         """Post a statement in its signer's place; its digest."""
@@ -77,7 +80,7 @@ class Board:
                 found[digest] = statement
         return found
 
-    def only(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, check: Check = _anything) -> Statement:
+    def only(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, check: Check) -> Statement:
         """The one statement of a kind that passes `check`; raises ObjectMissing when there is none, EvidenceRejected when there are two."""
         found = self.held(round_id, kind, signer, check)
         if not found:
@@ -87,7 +90,7 @@ class Board:
         return next(iter(found.values()))
 
     def wait(
-        self, round_id: RoundId, kind: Kind, signers: tuple[NodeName, ...], deadline: float, check: Check = _anything
+        self, round_id: RoundId, kind: Kind, signers: tuple[NodeName, ...], deadline: float, check: Check
     ) -> dict[NodeName, Statement]:
         """The one statement of each signer, waiting until `deadline` (time.monotonic); raises Silent naming who is missing."""
         found: dict[NodeName, Statement] = {}
@@ -118,3 +121,9 @@ class Board:
     def post_json(self, place: Place, value: Mapping[Any, Any]) -> Sha256:
         """Post canonical JSON; its digest."""
         return self.post(place, canonical_json(value))
+
+
+def _digests(place: Place, versions: Iterable[ObjectInfo]) -> tuple[Sha256, ...]:
+    found = ((info.key, Sha256(key_digest(info.key))) for info in newest(versions))
+    # What lies beneath a place is not in it.
+    return tuple(digest for key, digest in found if key == place.key(digest))

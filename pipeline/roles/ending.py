@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pipeline.domain import TRIES, Abort, HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus
@@ -61,8 +62,10 @@ def majority(sitting: Sitting, barred: Set[NodeName]) -> tuple[Abort, list[str]]
         if node in barred:
             continue
         try:
-            signed = desk.board.only(sitting.round_id, Kind.ABORT, node)
-            abort = signing.check_abort(signed, desk.ledger.chain_id, desk.ledger.contract, desk.node_address(node))
+            ledger, address = desk.ledger, desk.node_address(node)
+            check = partial(signing.check_abort, chain_id=ledger.chain_id, contract=ledger.contract, address=address)
+            signed = desk.board.only(sitting.round_id, Kind.ABORT, node, check)
+            abort = check(signed)
         except Rejected:
             continue
         found[node] = (abort, signed.signature)

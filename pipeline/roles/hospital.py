@@ -118,7 +118,7 @@ def _update(sitting: Sitting, folder: Path) -> Vector:
 
 def _passed(sitting: Sitting) -> Statement:
     try:
-        return sitting.desk.board.only(sitting.round_id, Kind.VALIDATION, HospitalName(sitting.desk.identity.name))
+        return sitting.desk.board.only(sitting.round_id, Kind.VALIDATION, HospitalName(sitting.desk.identity.name), sitting.check)
     except ObjectMissing as error:
         raise Unavailable(
             f"{sitting.desk.identity.name}: got no validation of round {sitting.round_id}; run the validate task again"

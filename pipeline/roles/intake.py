@@ -18,7 +18,7 @@ from nacl.public import PrivateKey
 from pipeline import places
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, NodeName, Reason, Sha256
-from pipeline.errors import EvidenceRejected, Rejected, RoundAborted, TooFew
+from pipeline.errors import Crowded, EvidenceRejected, Rejected, RoundAborted, TooFew
 from pipeline.evidence import merkle
 from pipeline.mpc import exchange
 from pipeline.mpc.engines.base import Components, Payload
@@ -104,12 +104,19 @@ def checked_manifest(sitting: Sitting, hospital: HospitalName, digest: Sha256) -
 
 
 def signed_manifests(sitting: Sitting, hospital: HospitalName) -> tuple[Sha256, ...]:
-    """Digests of the manifests that a hospital signed in this round, whether they hold or not; another's junk is none of them."""
+    """Digests of the manifests that a hospital signed in this round, whether they hold or not: no other's junk. Raises Crowded."""
     return tuple(sitting.desk.board.held(sitting.round_id, Kind.MANIFEST, hospital, sitting.check))
 
 
 def absence(sitting: Sitting, hospital: HospitalName) -> str:
     """Why a hospital is not in the commit, from what it posted itself."""
+    try:
+        return _absence(sitting, hospital)
+    except Crowded:
+        return "crowded_place"
+
+
+def _absence(sitting: Sitting, hospital: HospitalName) -> str:
     manifests = signed_manifests(sitting, hospital)
     if len(manifests) > 1:
         return "conflicting_manifests"
@@ -125,6 +132,8 @@ def absence(sitting: Sitting, hospital: HospitalName) -> str:
         return "forged_manifest"
     try:
         validation = sitting.desk.board.only(sitting.round_id, Kind.VALIDATION, hospital, sitting.check)
+    except Crowded:
+        raise
     except Rejected:
         return "no_manifest"
     return "no_manifest" if validation.body.get("passed") is True else "invalid_data"

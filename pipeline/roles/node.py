@@ -40,7 +40,7 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
         raise Refused(f"round {round_id}: the ledger says {status}, want none; a sealing key is made before the round opens")
     # No round opens without every node's key: one honest node suffices to keep a study off a chain that was rolled back. Rounds of other
     # studies do not count here, or their nodes could stop this one.
-    refuse_forgotten(desk.ledger, desk.board.store, desk.study_id)
+    refuse_forgotten(desk.ledger, desk.board.store, desk.study_id, round_id)
     _destroy_ended(desk)
     held = _custody(desk, round_id)
     body = {"public_key": bytes(held.make_sealing_key().public_key).hex()}

@@ -15,7 +15,7 @@ from pipeline import places
 from pipeline.chain.contract import Call
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement
-from pipeline.errors import ContractRefused, Rejected, RoundAborted
+from pipeline.errors import ContractRefused, Crowded, Rejected, RoundAborted
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import digest
 from pipeline.files import locked, write_atomic
@@ -169,7 +169,10 @@ def _commit_call(sitting: Sitting, listed: Mapping[HospitalName, Sha256]) -> Cal
 
 def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:
     """The hospital's one manifest when it holds; the nodes name the reason where there is none (`pipeline.roles.intake.absence`)."""
-    found = signed_manifests(sitting, hospital)
+    try:
+        found = signed_manifests(sitting, hospital)
+    except Crowded:
+        return None
     if len(found) != 1 or sitting.standing(hospital) is not HospitalStatus.AUTHORISED:
         return None
     try:

@@ -11,11 +11,13 @@ import hashlib
 import io
 import logging
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
+from itertools import islice
 from pathlib import PurePosixPath
 from threading import Lock
 from typing import Any, BinaryIO
@@ -25,6 +27,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
+from pipeline import places
 from pipeline.domain import ObjectRef, Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured, ObjectMissing, Refused, Unavailable
 from pipeline.evidence.canonical import sha256 as sha256_of
@@ -35,6 +38,8 @@ MAX_BYTES = 256 * 2**20
 
 _CHUNK = 1 << 20
 _TRANSFERS = 3
+_PAGE = 1000
+"""Versions that S3 lists at once."""
 _LOG = logging.getLogger(__name__)
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _MISSING = {"NoSuchKey", "NoSuchVersion", "NoSuchObject", "404", "MethodNotAllowed", "405"}
@@ -124,25 +129,22 @@ class Store:
 
     def list(self, bucket: str, prefix: str) -> tuple[ObjectInfo, ...]:
         """Every key under `prefix` by its newest version with bytes, in their order; a delete marker takes nothing away."""
-        newest: dict[str, ObjectInfo] = {}
-        for item in self._versions(bucket, prefix):
-            if not item.deleted:
-                newest.setdefault(item.key, item)
-        return tuple(newest.values())
+        return newest(self._versions(bucket, prefix))
 
     def versions(self, bucket: str, key: str) -> tuple[ObjectInfo, ...]:
         """Every version and delete marker of `key`, newest first; more than one means that somebody wrote over it."""
         return tuple(item for item in self._versions(bucket, key) if item.key == key)
 
-    def history(self, bucket: str, prefix: str) -> tuple[ObjectInfo, ...]:
-        """Every version and delete marker of every key under `prefix`, by key and newest first."""
-        return tuple(self._versions(bucket, prefix))
+    def history(self, bucket: str, prefix: str, most: int | None = None) -> tuple[ObjectInfo, ...]:
+        """Every version and delete marker of every key under `prefix`, by key and newest first.
 
-    def folders(self, bucket: str, prefix: str) -> tuple[str, ...]:
-        """The prefixes one slash deeper than `prefix`, each ending in its slash, of whatever ever lay there."""
-        with self._border(bucket, prefix):
-            pages = self._client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-            return tuple(item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ()))
+        Of a folder two below `prefix` that holds more than `most` it lists no more than the page on which it finds that.
+        """
+        return tuple(self._versions(bucket, prefix, most))
+
+    def first(self, bucket: str, prefix: str, count: int) -> tuple[ObjectInfo, ...]:
+        """The first `count` of what `history` lists, by one request of no more."""
+        return tuple(islice(self._versions(bucket, prefix, page=count), count))
 
     def _read(self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int) -> tuple[int, str]:
         """Append an object to `file`; its size and version. Looks past versions that others wrote over it, and past damaged ones."""
@@ -202,14 +204,34 @@ class Store:
             )
         return size, version
 
-    def _versions(self, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
+    def _versions(self, bucket: str, prefix: str, most: int | None = None, page: int = _PAGE) -> Iterator[ObjectInfo]:
+        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": min(page, _PAGE)}
+        after: dict[str, str] = {}
+        before: frozenset[ObjectInfo] = frozenset()
+        held: Counter[str] = Counter()
         with self._border(bucket, prefix):
-            for page in self._client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+            while True:
+                answer = self._client.list_object_versions(**asked, **after)
                 found = [
-                    *(ObjectInfo(item["Key"], item["VersionId"], item["Size"], item["IsLatest"]) for item in page.get("Versions", ())),
-                    *(ObjectInfo(item["Key"], item["VersionId"], 0, item["IsLatest"], True) for item in page.get("DeleteMarkers", ())),
+                    *(ObjectInfo(item["Key"], item["VersionId"], item["Size"], item["IsLatest"]) for item in answer.get("Versions", ())),
+                    *(ObjectInfo(item["Key"], item["VersionId"], 0, item["IsLatest"], True) for item in answer.get("DeleteMarkers", ())),
                 ]
-                yield from sorted(found, key=lambda item: (item.key, not item.latest))
+                # versitygw begins a page with what the last one ended with.
+                found = [item for item in found if item not in before]
+                before = frozenset(found)
+                found.sort(key=lambda item: (item.key, not item.latest))
+                yield from found
+                if not answer.get("IsTruncated"):
+                    return
+                after = {"KeyMarker": answer["NextKeyMarker"]}
+                if marker := answer.get("NextVersionIdMarker"):
+                    after["VersionIdMarker"] = marker
+                if most is not None:
+                    held.update(places.member_folder(item.key, prefix) for item in found)
+                    folder = places.member_folder(answer["NextKeyMarker"], prefix)
+                    if folder != prefix and held[folder] > most:
+                        # "0" follows "/": on behind everything in the folder.
+                        after = {"KeyMarker": folder[:-1] + "0"}
 
     @contextmanager
     def _border(self, bucket: str, key: str) -> Iterator[None]:
@@ -263,6 +285,15 @@ def _skew(error: ClientError) -> str:
     except ValueError:
         return "the store's clock and this machine's are more than 15 minutes apart"
     return f"this machine's clock is {abs(minutes):.0f} minutes {'ahead of' if minutes > 0 else 'behind'} the store's, want at most 15"
+
+
+def newest(versions: Iterable[ObjectInfo]) -> tuple[ObjectInfo, ...]:
+    """Of every key the newest version with bytes, out of versions by key and newest first."""
+    found: dict[str, ObjectInfo] = {}
+    for item in versions:
+        if not item.deleted:
+            found.setdefault(item.key, item)
+    return tuple(found.values())
 
 
 def key_digest(key: str) -> str:

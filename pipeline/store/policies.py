@@ -69,10 +69,16 @@ def _policy(*, write: Iterable[str], read: Iterable[str], enumerate_: dict[str, 
     ]
     if write := list(write):
         statements.append(_allow(["s3:PutObject"], write))
+        statements.append(_allow(["s3:PutObject"], _deeper(write)) | {"Effect": "Deny"})
     for bucket, prefixes in enumerate_.items():
         listing = _allow(["s3:ListBucket", "s3:ListBucketVersions"], (bucket,))
         statements.append(listing | {"Condition": {"StringLike": {"s3:prefix": list(prefixes)}}})
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _deeper(write: Iterable[str]) -> list[str]:
+    """What a round's patterns match by a `*` that takes slashes too: folders of that name deep within another member's."""
+    return [pattern.replace("/rounds/*/", "/rounds/*/*/") for pattern in write if "/rounds/*/" in pattern]
 
 
 def _allow(actions: list[str], resources: Iterable[str]) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline import places
 from pipeline.chain.events import StudyId
@@ -19,10 +21,12 @@ from pipeline.evidence.membership import study_digest
 from pipeline.identity import SigningKey
 from pipeline.mpc.sharing import held_by
 from pipeline.places import Place
+from pipeline.roles import intake
 from pipeline.roles.decisions import commit_directly
+from pipeline.store.objects import Store
 from tests.adversary import attack
 from tests.support.chains import MANIFEST, ROOT, Actors, named
-from tests.support.consortia import HOSPITALS, Site
+from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.dealers import Dealing
 from tests.support.intake import signed_sets, take_in_at_all
 from tests.support.rounds import Play
@@ -91,6 +95,89 @@ def test_a_copied_manifest_stands_in_the_set_once(actors: Actors, study: StudyId
     actors.commit_directly(round_id, terms, other)
     actors.commit_directly(round_id, terms, own, MANIFEST)
     _commit(actors, round_id, MANIFEST, sha256(b"a third one's"))
+
+
+def _heap(site: Site, name: HospitalName, bucket: str, prefix: str, count: int) -> None:
+    """A hospital writes objects of no meaning, with its own access."""
+    client = site.store(site.settings.hospital(name))._client
+    with ThreadPoolExecutor(4) as threads:
+        junk = [b"junk %d" % number for number in range(count)]
+        list(threads.map(lambda data: client.put_object(Bucket=bucket, Key=f"{prefix}{sha256(data)}.json", Body=data), junk))
+
+
+@pytest.mark.minio
+@pytest.mark.parametrize("kind", [Kind.MANIFEST, Kind.VALIDATION])
+@attack(
+    by="hospital",
+    tries="to slow the nodes down with 200 files in its own place of a round",
+    costs="its place in the round",
+    seen="its absence, with its name and this reason",
+)
+def test_a_hospital_that_heaps_up_files_is_absent_and_nobody_else(site: Site, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = site.play(f"heaped_{kind.lower()}", hospitals=list(HOSPITALS[:4]))
+    round_id = play.open()
+    *others, dahlia = HOSPITALS[:4]
+    _heap(site, dahlia, *places.statement(round_id, kind, dahlia)[:2], 200)
+    play.hospitals(round_id)
+    read: list[str] = []
+    get = Store.get
+    monkeypatch.setattr(Store, "get", lambda store, bucket, key, *rest, **more: read.append(key) or get(store, bucket, key, *rest, **more))
+    play.commit(round_id)
+    taken = intake.committed(site.node_sitting(play, round_id, play.study.nodes[0]), frozenset())
+    assert list(taken.manifests) == others
+    assert dict(taken.absent) == {dahlia: "crowded_place"}
+    assert not [key for key in read if key.startswith(places.statement(round_id, kind, dahlia).prefix)]
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    tries="to be taken for absent by files in its own place after the set is fixed, so that the nodes part",
+    costs="nothing: it takes part",
+    seen="the files, in its own folder",
+)
+def test_files_that_come_after_the_set_change_nothing_about_it(site: Site) -> None:
+    play = site.play("heaped_late", hospitals=list(HOSPITALS[:3]))
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    for kind in (Kind.MANIFEST, Kind.VALIDATION):
+        _heap(site, HOSPITALS[0], *places.statement(round_id, kind, HOSPITALS[0])[:2], 40)
+    taken = intake.committed(site.node_sitting(play, round_id, play.study.nodes[0]), frozenset())
+    assert (list(taken.manifests), dict(taken.absent)) == (list(HOSPITALS[:3]), {})
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital", tries="to put another hospital out by files beneath its place", costs="nothing", seen="nothing: the store refuses it"
+)
+def test_a_hospital_writes_nothing_beneath_another_ones_place(site: Site) -> None:
+    own, other = HOSPITALS[:2]
+    beneath = f"hospitals/{own}/"
+    for place in (places.statement(RoundId(999), Kind.MANIFEST, other), places.envelope(RoundId(999), other, NODES[0])):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            _heap(site, own, place.bucket, place.prefix + beneath, 1)
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    tries="to slow the opening of rounds down with folders that it calls rounds",
+    costs="objects that stay in its name for a year",
+    seen="the folders, with its name",
+)
+def test_folders_that_are_no_rounds_near_the_last_one_are_not_looked_at(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = site.play("folders", hospitals=list(HOSPITALS[:3]))
+    round_id = play.number("run")
+    for number in ("abc", "77777", "99999999999999999999", *range(5000, 5050)):
+        _heap(site, HOSPITALS[0], places.REPORTS, f"rounds/{number}/hospitals/{HOSPITALS[0]}/vote/", 1)
+    listed: list[str] = []
+    monkeypatch.setattr(
+        Store, "history", lambda store, bucket, prefix, *rest: listed.append(prefix) or history(store, bucket, prefix, *rest)
+    )
+    play.node("prepare", round_id, play.study.nodes[0])
+    assert f"rounds/{round_id}/" in listed
+    assert max(int(prefix.split("/")[1]) for prefix in listed) <= round_id + 16
 
 
 def _of_this_round(actors: Actors, round_id: RoundId, key: SigningKey) -> HospitalStatus:
@@ -168,7 +255,7 @@ def test_envelopes_that_change_after_the_input_sets_change_nothing(site: Site) -
     play.aggregate(round_id)
     play.end(round_id)
     assert site.record(round_id)["verdicts"][CEDAR] == "accepted"
-    assert len({site.board().only(round_id, Kind.VOTE, node).body["record"] for node in play.study.nodes}) == 1
+    assert len({site.said(round_id, Kind.VOTE, node).body["record"] for node in play.study.nodes}) == 1
     site.audits(round_id)
 
 
@@ -196,7 +283,7 @@ def test_what_a_hospital_posts_while_the_nodes_look_is_one_absence_for_all(site:
         lambda: _say(site, play, round_id, DAHLIA, Kind.VALIDATION, {"passed": False}),
         lambda: _say(site, play, round_id, DAHLIA, Kind.MANIFEST, {"hospital": DAHLIA}),
     )
-    seen = [site.board().only(round_id, Kind.INVENTORY, node).body["absent"][DAHLIA] for node in play.study.nodes]
+    seen = [site.said(round_id, Kind.INVENTORY, node).body["absent"][DAHLIA] for node in play.study.nodes]
     assert seen == ["no_manifest", "invalid_data", "forged_manifest"]
     first, *others = signed_sets(site, play, round_id)
     assert others == [first, first]
@@ -229,7 +316,7 @@ def test_a_manifest_that_holds_for_some_nodes_only_is_in_or_out_for_all(site: Si
     acts: list[Callable[[], object]] = [lambda: None] * (first - 1)
     place = places.statement(round_id, Kind.VALIDATION, DAHLIA)
     found = take_in_at_all(site, play, round_id, *acts, lambda: sitting.desk.board.post(place, withheld))
-    seen = [DAHLIA in site.board().only(round_id, Kind.INVENTORY, node).body["held"] for node in play.study.nodes]
+    seen = [DAHLIA in site.said(round_id, Kind.INVENTORY, node).body["held"] for node in play.study.nodes]
     assert seen == [False] * first + [True] * shown_to
     one, *others = signed_sets(site, play, round_id)
     assert others == [one, one]

@@ -21,7 +21,7 @@ from pipeline.audit.audit import AuditReport, audit
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.chain.outbox import Outbox
 from pipeline.consortium import Consortium
-from pipeline.domain import HospitalName, Kind, NodeName, RoundId, StoreKind
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Statement, StoreKind
 from pipeline.identity import Identity
 from pipeline.ingest import validate
 from pipeline.roles.board import Board
@@ -109,6 +109,10 @@ class Site:
     def board(self, home: Path | None = None) -> Board:
         """Like `store`, by place."""
         return Board(self.store(home))
+
+    def said(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> Statement:
+        """The one statement in its signer's place, whoever signed it."""
+        return self.board().only(round_id, kind, signer, lambda statement: None)
 
     def outbox(self) -> Outbox:
         """The provider's own."""

@@ -62,7 +62,7 @@ class Dealing:
     def body(self) -> dict[str, Any]:
         """The manifest's body."""
         desk = self.sitting.desk
-        passed = desk.board.only(self.sitting.round_id, Kind.VALIDATION, self.name)
+        passed = desk.board.only(self.sitting.round_id, Kind.VALIDATION, self.name, self.sitting.check)
         sealed = {node: Sealed(sha256(data), len(data)) for node, data in self.envelopes.items()}
         digests = tuple(map(sharing.component_digest, self.components))
         return Manifest(self.name, self.length, digests, sealed, sha256(to_bytes(passed))).body()

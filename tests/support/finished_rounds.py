@@ -228,7 +228,7 @@ class DictStore:
                 return data
         raise EvidenceRejected(f"{bucket}/{key}: got bytes with SHA-256 {_digest(held[0])}, want {sha256}")
 
-    def history(self, bucket: str, prefix: str) -> tuple[ObjectInfo, ...]:
+    def history(self, bucket: str, prefix: str, most: int | None = None) -> tuple[ObjectInfo, ...]:
         return tuple(
             ObjectInfo(key, version, len(data or b""), latest=version == versions[0][0], deleted=data is None)
             for (within, key), versions in sorted(self.objects.items())
@@ -239,9 +239,8 @@ class DictStore:
     def list(self, bucket: str, prefix: str) -> tuple[ObjectInfo, ...]:
         return tuple(item for item in self.history(bucket, prefix) if item.latest and not item.deleted)
 
-    def folders(self, bucket: str, prefix: str) -> tuple[str, ...]:
-        inside = {key.removeprefix(prefix) for within, key in self.objects if within == bucket and key.startswith(prefix)}
-        return tuple(sorted({f"{prefix}{rest.partition('/')[0]}/" for rest in inside if "/" in rest}))
+    def first(self, bucket: str, prefix: str, count: int) -> tuple[ObjectInfo, ...]:
+        return self.history(bucket, prefix)[:count]
 
     def flip(self, bucket: str, key: str) -> None:
         """Change one byte of what is stored, as a damaged disk would."""

@@ -52,4 +52,4 @@ def await_statement(site: Site, round_id: RoundId, kind: Kind, node: NodeName) -
 
 def signed_sets(site: Site, play: Play, round_id: RoundId) -> list[dict[str, Any]]:
     """The input set of each node, as it signed it."""
-    return [dict(site.board().only(round_id, Kind.INPUT_SET, node).body) for node in play.study.nodes]
+    return [dict(site.said(round_id, Kind.INPUT_SET, node).body) for node in play.study.nodes]

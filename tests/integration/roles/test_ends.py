@@ -49,7 +49,7 @@ def fails(play: Play, step: str, round_id: RoundId, *nodes: NodeName) -> None:
 
 
 def cause(site: Site, round_id: RoundId, node: NodeName) -> dict[str, object]:
-    return dict(site.board().only(round_id, Kind.CAUSE, node).body)
+    return dict(site.said(round_id, Kind.CAUSE, node).body)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_node_signs_one_end_of_a_round(site: Site, few: tuple[Play, RoundId]) 
     journal = Journal(site.settings.node(NORTH) / "journal")
     with pytest.raises(RoundAborted, match="north has signed its end"), ending.watched(sitting, journal, "aggregate"):
         pytest.fail("it went on")
-    result = site.board().only(round_id, Kind.ABORT, NORTH)
+    result = site.said(round_id, Kind.ABORT, NORTH)
     vote = Statement(Kind.VOTE, NORTH, result.body, result.signature)
     with pytest.raises(ConflictingVote, match="has signed Abort"):
         journal.say(round_id, vote)
@@ -150,7 +150,7 @@ def test_a_node_that_does_not_take_part_is_named_by_the_others(site: Site) -> No
 
 def test_an_end_over_another_set_is_none(site: Site, few: tuple[Play, RoundId]) -> None:
     _, round_id = few
-    signed = site.board().only(round_id, Kind.ABORT, NORTH)
+    signed = site.said(round_id, Kind.ABORT, NORTH)
     forged = Statement(Kind.ABORT, NORTH, {**signed.body, "commit_root": Sha256("ab" * 32)}, signed.signature)
     with pytest.raises(EvidenceRejected, match="north's abort: got a signature by"):
         signing.check_abort(forged, site.ledger.chain_id, site.ledger.contract, Address(site.members.node(NORTH).address))

@@ -152,7 +152,7 @@ def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothin
 
     play.verify(round_id)
     sitting = site.node_sitting(play, round_id, NORTH)
-    said = {name: site.board().only(round_id, Kind.NONCE, name) for name in play.study.nodes}
+    said = {name: site.said(round_id, Kind.NONCE, name) for name in play.study.nodes}
     assert len({large.agreed_seed(site.node_sitting(play, round_id, name), said) for name in play.study.nodes}) == 1
     west = site.node_sitting(play, round_id, WEST)
     for change, why in (({"nonce": "00" * 32}, "not the one it committed to"), ({"commit_root": "00" * 32}, "for another commit")):

@@ -246,7 +246,7 @@ def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Site)
     round_id = play.number("run")
     play.prepare(round_id)
     own = PrivateKey.generate()
-    keys = [digest(site.board().only(round_id, Kind.SEALING_KEY, node).body) for node in play.study.nodes]
+    keys = [digest(site.said(round_id, Kind.SEALING_KEY, node).body) for node in play.study.nodes]
     keys[1] = digest({"public_key": bytes(own.public_key).hex()})
     provider, study = Identity.load(site.settings.provider), study_id("slipped_in")
     now = site.ledger.block_time()

@@ -93,7 +93,7 @@ def test_a_hospital_whose_component_is_lost_or_wrong_at_one_node_stays_in(site: 
     verdicts = site.record(round_id)["verdicts"]
     assert {name: verdicts[name] for name in HOSPITALS[:5]} == dict.fromkeys(HOSPITALS[:5], "accepted")
     assert site.board().digests(places.resealed(round_id, EAST, NORTH)), "nobody lent what the damaged envelope held"
-    held = site.board().only(round_id, Kind.INVENTORY, NORTH).body["held"]
+    held = site.said(round_id, Kind.INVENTORY, NORTH).body["held"]
     assert (held[ASTER], held[CEDAR], held[DAHLIA]) == ([], [1], [1, 2])
 
 
@@ -119,7 +119,7 @@ def test_forged_copied_replayed_and_misshapen_shares_stay_out_of_the_next_round(
 
     forged = trouble.dealing(FERN)
     forged.post(forged_by_another_key(forged))
-    copied = site.board().only(round_id, Kind.MANIFEST, ELM)
+    copied = site.said(round_id, Kind.MANIFEST, ELM)
     post_as(trouble.dealing(GORSE).sitting, copied)
     trouble.dealing(HAZEL).sending(first[1]).post()
     iris = site.hospital_sitting(play, round_id, IRIS)
@@ -154,7 +154,7 @@ def test_copied_components_put_out_the_copiers_and_not_the_copied(site: Site, pl
     twin = Dealing(twin.sitting, fern.components, {}, fern.length)
     twin.sending({node: twin.sealed(node) for node in play.study.nodes}).post()
     thief = trouble.dealing(HAZEL)
-    of_elm = site.board().only(round_id, Kind.MANIFEST, ELM)
+    of_elm = site.said(round_id, Kind.MANIFEST, ELM)
     stolen = {
         node: site.board().fetch(places.envelope(round_id, ELM, node), of_elm.body["envelopes"][node]["sha256"])
         for node in play.study.nodes

@@ -112,7 +112,7 @@ def test_a_node_does_not_sign_a_second_vote_that_differs(site: Site, voted: tupl
 @pytest.mark.spu
 def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, voted: tuple[Play, RoundId]) -> None:
     _, round_id = voted
-    vote = site.board().only(round_id, Kind.VOTE, NORTH)
+    vote = site.said(round_id, Kind.VOTE, NORTH)
     provider = Identity.load(site.settings.provider)
     outbox = Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id)
     for signatures in ([vote.signature], [vote.signature, vote.signature]):
@@ -123,7 +123,7 @@ def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, vote
 @pytest.mark.spu
 def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_other_two(site: Site, voted: tuple[Play, RoundId]) -> None:
     play, round_id = voted
-    result = Result(**site.board().only(round_id, Kind.VOTE, EAST).body)
+    result = Result(**site.said(round_id, Kind.VOTE, EAST).body)
     sitting = site.node_sitting(play, round_id, NORTH)
     other = signing.sign_vote(
         NORTH, replace(result, new_model=Sha256("ab" * 32)), site.ledger.chain_id, sitting.context.contract, sitting.desk.identity.key

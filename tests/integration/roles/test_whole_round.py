@@ -138,7 +138,7 @@ def test_two_rounds_continue_one_model_and_who_is_quarantined_for_an_update_of_n
             rejected = round_id
         models.append(model)
         for hospital in play.study.hospitals:
-            confirmation = site.board().only(round_id, Kind.CONFIRMATION, hospital)
+            confirmation = site.said(round_id, Kind.CONFIRMATION, hospital)
             assert confirmation.body["model"] == model
             assert not (site.settings.hospital(hospital) / "rounds" / str(round_id)).exists()
         for node in play.study.nodes:

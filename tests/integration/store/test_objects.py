@@ -17,6 +17,7 @@ from pipeline.errors import EvidenceRejected, Misconfigured, ObjectMissing, Unav
 from pipeline.evidence.canonical import sha256
 from pipeline.identity import StoreCredentials
 from pipeline.secret import Secret
+from pipeline.store import objects
 from pipeline.store.objects import Store
 from tests.support.minio import ROOT, StoreServer
 
@@ -53,6 +54,28 @@ def test_an_object_is_read_into_a_file_with_the_same_checks(server: StoreServer)
     file.truncate()
     assert store.save(ref.bucket, ref.key, ref.sha256, file, max_bytes=13) == 13
     assert file.getvalue() == b"a long report"
+
+
+def test_a_listing_goes_on_behind_a_folder_in_which_too_much_lies(server: StoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "_PAGE", 5)
+    store, asked = server.as_root(), []
+    wanted = [
+        *(f"rounds/8/hospitals/{name}/manifest/{sha256(name.encode())}.json" for name in ("aster", "elm", "elm0", "fern")),
+        f"rounds/8/record/{sha256(b'record')}.json",
+    ]
+    junk = [f"rounds/8/hospitals/elm/{'nested/' * (number % 3)}{number:02d}" for number in range(40)]
+    for key in (*wanted, *junk):
+        store._client.put_object(Bucket="reports", Key=key, Body=b"x")
+    store._client.meta.events.register("before-call.s3.ListObjectVersions", lambda **_: asked.append(1))
+    listed = [info.key for info in store.history("reports", "rounds/8/", 4)]
+    assert len(asked) <= 5
+    assert listed == sorted(listed)
+    assert set(listed) >= set(wanted) - {wanted[1]}
+    assert len(set(listed) & set(junk)) <= 10
+    asked.clear()
+    assert [info.key for info in store.first("reports", "rounds/8/hospitals/elm/", 3)] == sorted(junk + wanted)[1:4]
+    assert len(asked) == 1
+    assert [info.key for info in store.history("reports", "rounds/8/")] == sorted(wanted + junk)
 
 
 def test_a_second_put_of_the_same_is_the_first(server: StoreServer) -> None:

@@ -51,6 +51,12 @@ ELSEWHERE = [
     "reports/consents/nodes/west/pneumonia/",
     "reports/consents/hospitals/elmwood/pneumonia/",
     "mailbox/elsewhere/",
+    "mailbox/rounds/1/hospitals/oak/to/east/hospitals/elm/",
+    "reports/rounds/1/hospitals/oak/hospitals/elm/",
+    "reports/rounds/1/hospitals/oak/manifest/hospitals/elm/",
+    "reports/rounds/1/hospitals/oak/manifest/nodes/east/",
+    "reports/rounds/1/hospitals/oak/manifest/record/",
+    "reports/rounds/1/hospitals/oak/manifest/commit/",
 ]
 """Prefixes that none of them may write."""
 

@@ -100,6 +100,19 @@ def test_rounds_in_which_everybody_was_honest_pass(world: World, round_id: int) 
     assert {check.outcome for check in report.checks} == {Outcome.PASSED}
 
 
+@pytest.mark.parametrize(
+    "member", [f"rounds/{LAST}/hospitals/westbrook/", f"rounds/{LAST}/nodes/birch/", f"rounds/{LAST}/hospitals/stranger/"]
+)
+def test_what_a_member_heaps_up_in_its_own_folder_is_its_finding_and_spoils_nothing(world: World, member: str) -> None:
+    for number in range(places.MOST_OF_MEMBER + 1):
+        world.store.put(places.REPORTS, f"{member}junk/{sha256(str(number).encode())}.json", b"x")
+    report = world.audit()
+    assert report.passed, report.first_problem
+    (finding,) = report.findings
+    assert finding.startswith(f"{places.REPORTS}/{member}: got more than 200 objects, want about ten")
+    assert f"{member.split('/')[-2]} or the store's operator wrote them" in finding
+
+
 SPARE = ("confirmation", "inventory")
 """What a round's result does not stand on."""
 

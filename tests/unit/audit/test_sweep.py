@@ -32,9 +32,9 @@ class CountingStore(DictStore):
         self.reads["objects"] += 1
         return super().get(bucket, key, sha256)
 
-    def history(self, bucket: str, prefix: str) -> tuple[ObjectInfo, ...]:
+    def history(self, bucket: str, prefix: str, most: int | None = None) -> tuple[ObjectInfo, ...]:
         self.reads["listings"] += 1
-        return super().history(bucket, prefix)
+        return super().history(bucket, prefix, most)
 
 
 class World:
