@@ -44,6 +44,7 @@ _KINDS = "|".join(
 )
 _OWNED = re.compile(r"rounds/\d+/(?:hospitals|nodes)/([^/]+)/")
 _SHARED = re.compile(r"rounds/\d+/(commit|report|record)/")
+_AUTHORED = re.compile(r"(?:rounds/[^/]+|consents)/(?:(hospitals|nodes)/([^/]+)/|(commit|report|record)/)")
 _REPORTED = re.compile(rf"rounds/\d+/(?:{_KINDS})/[^/]+")
 
 
@@ -64,6 +65,14 @@ class Place(NamedTuple):
 def holds(key: str) -> bool:
     """Whether `key` lies in a place of the reports' bucket; what others put beneath a place, or elsewhere, is nobody's evidence."""
     return _REPORTED.fullmatch(key) is not None
+
+
+def author(bucket: str, key: str) -> str:
+    """Who alone may have written under a key, in words, whether or not that is a place: `hospital elm`, `the service provider`."""
+    if bucket == REPORTS and (found := _AUTHORED.match(key)):
+        side, name, shared = found.groups()
+        return f"{side.removesuffix('s')} {name}" if side else {"record": "the nodes"}.get(shared, "the service provider")
+    return "the nodes and the service provider" if bucket == MODELS else "the store's operator"
 
 
 def writers(key: str) -> str:

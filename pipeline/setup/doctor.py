@@ -8,14 +8,21 @@ from dataclasses import dataclass
 
 from pipeline import ports
 from pipeline.errors import Misconfigured
+from pipeline.identity import StoreCredentials
+from pipeline.installation import Installation
 from pipeline.mpc.engines import ENGINES, engine
 from pipeline.settings import PROJECT, Settings
 from pipeline.setup import folders, guard, services
 from pipeline.setup.tools import runtime, toolchains
 from pipeline.setup.up import load_studies
+from pipeline.store.objects import Store
+from pipeline.store.usage import usage
 
 _DISK_BYTES = 8 * 2**30
 """Go's caches take 2.2 GB, the environments 5.4 GB, which they share with uv's cache where that lies on the same file system."""
+
+_USAGE_SECONDS = 5
+_SHARES = 10
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_engines(settings),
         _disk(settings),
         _ports(),
+        *_usage(settings),
     ]
 
 
@@ -102,6 +110,18 @@ def _engines(settings: Settings) -> list[Finding]:
             Finding(f"engine {name}", not problems, False, detail + (f"; not for now: {', '.join(users)}" if problems and users else ""))
         )
     return findings
+
+
+def _usage(settings: Settings) -> list[Finding]:
+    """Who uses how much of the store, once there is one."""
+    credentials = settings.auditor / "store-credentials.json"
+    if not Installation.is_made(settings.installation) or not credentials.exists():
+        return []
+    found = usage(Store(Installation.load(settings.installation).store, StoreCredentials.load(credentials)), _USAGE_SECONDS)
+    said = "; ".join(map(str, found.shares[:_SHARES])) or found.trouble or "nothing lies in it"
+    if not found.trouble and not found.complete:
+        said += f"; of what could be listed in {_USAGE_SECONDS} s"
+    return [Finding("who uses the store", found.trouble is None, False, said)]
 
 
 def _disk(settings: Settings) -> Finding:

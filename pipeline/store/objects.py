@@ -142,6 +142,10 @@ class Store:
         """
         return tuple(self._versions(bucket, prefix, most))
 
+    def walk(self, bucket: str) -> Iterator[ObjectInfo]:
+        """What `history` lists of a whole bucket, page by page."""
+        return self._versions(bucket, "")
+
     def first(self, bucket: str, prefix: str, count: int) -> tuple[ObjectInfo, ...]:
         """The first `count` of what `history` lists, by one request of no more."""
         return tuple(islice(self._versions(bucket, prefix, page=count), count))

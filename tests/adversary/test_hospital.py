@@ -172,6 +172,7 @@ def test_folders_that_are_no_rounds_near_the_last_one_are_not_looked_at(site: Si
     for number in ("abc", "77777", "99999999999999999999", *range(5000, 5050)):
         _heap(site, HOSPITALS[0], places.REPORTS, f"rounds/{number}/hospitals/{HOSPITALS[0]}/vote/", 1)
     listed: list[str] = []
+    history = Store.history
     monkeypatch.setattr(
         Store, "history", lambda store, bucket, prefix, *rest: listed.append(prefix) or history(store, bucket, prefix, *rest)
     )

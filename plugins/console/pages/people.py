@@ -11,6 +11,7 @@ from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import Address, HospitalName
 from pipeline.errors import Refused
 from pipeline.roles import enrolment
+from pipeline.store.usage import usage
 from plugins.console import hospitals, study_files
 from plugins.console.access import Provider
 from plugins.console.accounts import Account, Accounts, State
@@ -20,6 +21,8 @@ from plugins.console.registry import Registration, Registry
 from plugins.console.state import Directory, People, Rounds, concerns
 
 router = APIRouter()
+
+_USAGE_SECONDS = 2.0
 
 AccountNumber = Annotated[int, Path(ge=1, lt=2**31, description="Number of an account.")]
 HospitalPath = Annotated[str, Path(max_length=32, description="A hospital's name.")]
@@ -42,7 +45,17 @@ def people(request: Request, who: Provider, index: Rounds, accounts: Directory, 
     places, trouble = hospitals.places(index.settings, accounts, registry)
     here = hospitals.provider_is_here(index.settings)
     named = {hospital for study in study_files.readable(index.settings) for hospital in study.hospitals}
-    return render(request, "people", who, rows=rows, places=places, trouble=trouble, here=here, named=named)
+    return render(
+        request,
+        "people",
+        who,
+        rows=rows,
+        places=places,
+        trouble=trouble,
+        here=here,
+        named=named,
+        usage=usage(index.evidence.store, _USAGE_SECONDS),
+    )
 
 
 @router.post("/people/{account}/authorise", dependencies=[OwnForm])
