@@ -75,6 +75,12 @@ def author(bucket: str, key: str) -> str:
     return "the nodes and the service provider" if bucket == MODELS else "the store's operator"
 
 
+def within(folder: str) -> tuple[tuple[str, int], ...]:
+    """Prefixes of a member's places in its folder of a round, each with the objects that may lie there."""
+    kinds = (_HOSPITAL_KINDS if "/hospitals/" in folder else _NODE_KINDS).values()
+    return tuple((f"{folder}{kind}/", _MOST_STATEMENTS) for kind in kinds)
+
+
 def writers(key: str) -> str:
     """Who may write under a key of the reports' or models' bucket, in words; the store's operator can everywhere."""
     if owned := _OWNED.match(key):

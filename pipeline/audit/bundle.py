@@ -45,6 +45,7 @@ _PROOFS = "proofs/"
 def pack(case: Case, transcript: Mapping[str, Any]) -> bytes:
     """The bundle of a finalised round; the same evidence gives the same bytes. Raises EvidenceRejected when the evidence does not hold."""
     files = {"ledger.json": json.dumps(transcript, indent=1, sort_keys=True).encode()}
+    _ = case.manifests  # read by their digests, however much lies beside them
     for key in case.shelf.keys:
         if places.holds(key):
             with suppress(EvidenceRejected, ObjectMissing):  # another's junk under the round's names; the audit tells of it

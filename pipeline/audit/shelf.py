@@ -35,23 +35,28 @@ class Shelf:
             name, most = f"{places.REPORTS}/{folder}", places.MOST_OF_MEMBER
             self.findings[name] = f"{name}: got more than {most} objects, want about ten; {places.writers(folder)} wrote them"
         self._inside: dict[str, list[str]] = {}
-        for key in self.keys:
+        self._known: dict[str, bytes] = {}
+        for key in sorted(self._versions):
             if self._member(key) not in self._crowded:
                 self._inside.setdefault(key[: key.rindex("/") + 1], []).append(key)
-        self._known: dict[str, bytes] = {}
         self._packed: dict[str, bytes] = {}
         if packed:
             self._unpack()
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Every key that ever held something, in order."""
-        return tuple(sorted(self._versions))
+        """Every key that ever held something, in order; of a member that put in too much what was read, and what lies in places that are not crowded."""
+        found = {key for key in self._versions if self._member(key) not in self._crowded or key in self._known}
+        for folder in self._crowded:
+            for prefix, most in places.within(folder):
+                inside = self._in(prefix)
+                found.update(inside if len(inside) <= most else ())
+        return tuple(sorted(found))
 
     def members(self, side: str) -> tuple[str, ...]:
         """Names of the `hospitals` or `nodes` that hold something here, in order."""
         before = f"{self._prefix}{side}/"
-        return tuple(dict.fromkeys(key.removeprefix(before).partition("/")[0] for key in self.keys if key.startswith(before)))
+        return tuple(dict.fromkeys(key.removeprefix(before).partition("/")[0] for key in sorted(self._versions) if key.startswith(before)))
 
     def digests(self, place: Place) -> tuple[Sha256, ...]:
         """Digests of what lies, or lay, in `place`."""

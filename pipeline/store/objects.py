@@ -140,7 +140,7 @@ class Store:
 
         Of a folder two below `prefix` that holds more than `most` it lists no more than the page on which it finds that.
         """
-        return tuple(self._versions(bucket, prefix, most))
+        return tuple(self._versions(bucket, prefix, most, most + 1 if most else _PAGE))
 
     def walk(self, bucket: str) -> Iterator[ObjectInfo]:
         """What `history` lists of a whole bucket, page by page."""
