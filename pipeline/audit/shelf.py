@@ -45,7 +45,7 @@ class Shelf:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Every key that ever held something, in order; of a member that put in too much what was read, and what lies in places that are not crowded."""
+        """Every key that ever held something, in order; of a member that put in too much what was read or lies in no crowded place."""
         found = {key for key in self._versions if self._member(key) not in self._crowded or key in self._known}
         for folder in self._crowded:
             for prefix, most in places.within(folder):
