@@ -83,7 +83,7 @@ def test_the_list_of_rounds_has_the_promised_form_oldest_first(listed: list[dict
     assert [item["round"] for item in listed] == [1, 2, 3]
     for item in listed:
         assert set(item) == {
-            *("round", "study", "status", "engine", "protocol", "verdicts", "model_sha256", "tx", "seconds", "accuracy"),
+            *("round", "study", "status", "engine", "protocol", "verdicts", "model_sha256", "tx", "seconds", "accuracy", "trouble"),
         }
         assert (item["study"], item["status"], item["engine"], item["protocol"]) == ("small", "finalised", "spu", "aby3")
         assert len(bytes.fromhex(item["model_sha256"])) == 32
@@ -91,6 +91,7 @@ def test_the_list_of_rounds_has_the_promised_form_oldest_first(listed: list[dict
         assert item["seconds"].keys() >= {"validate", "train", "share", "verify", "aggregate", "finalise", "confirm"}
         assert all(seconds > 0 for seconds in item["seconds"].values())
         assert 0.5 < item["accuracy"] <= 1
+        assert item["trouble"] is None
 
 
 def test_the_hospital_that_flips_its_labels_is_rejected_and_nobody_else(listed: list[dict[str, Any]]) -> None:
