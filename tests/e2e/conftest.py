@@ -29,7 +29,7 @@ STUDY = {
 STUDIES = {
     "small": STUDY | {"deadlines": {"commit_seconds": 120, "result_seconds": 200}},
     # For a round whose verifications are killed, each as often as it is tried.
-    "doomed": STUDY | {"deadlines": {"commit_seconds": 60, "result_seconds": 150}},
+    "doomed": STUDY | {"deadlines": {"commit_seconds": 100, "result_seconds": 320}},
     # For rounds that nothing can save: whoever waits for their end waits a moment.
     "brief": STUDY | {"deadlines": {"commit_seconds": 12, "result_seconds": 24}},
 }

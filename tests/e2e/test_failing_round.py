@@ -13,7 +13,7 @@ import pytest
 from pipeline.domain import RoundStatus
 from tests.support.site import Following, Site, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(600)]
 
 STUDY = "doomed"
 NODES = ("north", "east", "west")
@@ -41,7 +41,7 @@ def test_the_terminal_says_what_failed_and_until_when_the_ledger_waits_and_leave
         said = following.said()
         return "no majority of the nodes" in said and all(f"verify_{node} failed: " in said for node in NODES)
 
-    until(given_up, 200)
+    until(given_up, 300)
     said = following.said()
     for node in NODES:
         assert re.search(rf"verify_{node} failed and is tried again: \S", said)
