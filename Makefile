@@ -89,7 +89,7 @@ lock:  ## pin the newest dependencies that pyproject.toml and requirements/*.in 
 clean:  ## stop the services; remove the installation with its keys and records, and caches of tools
 	@if [ -x .venv/bin/wardround ]; then .venv/bin/wardround down; fi
 	@rm -rf .wardround build .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find pipeline tests dags plugins -name __pycache__ -prune -exec rm -rf {} +
+	@find pipeline tests dags plugins benchmarks handbook -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean  ## also remove the environments; what is cached per user stays
 	@rm -rf .venv* node_modules* *.egg-info

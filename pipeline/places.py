@@ -17,7 +17,7 @@ MOST_OF_MEMBER = 200
 
 _MOST_STATEMENTS = 16
 _MOST_LISTS = 300
-"""A list for each direct commit, of which the ledger takes 255 in a round, and a few for reruns."""
+"""A list for each direct commit, of which each of a study's 200 hospitals makes one at most, and some for reruns."""
 _MOST_LOANS = 2000
 """A node lends another at most every component of every hospital that it lacks."""
 

@@ -53,14 +53,14 @@ class KeptComponent:
         """The pieces with these numbers, decrypted."""
         box = Aead(self.key.reveal())
         with self.path.open("rb") as file:
-            file.seek(start * (_OVERHEAD + 8 * _PIECE))
             for number in range(start, stop):
-                sealed = file.read(_OVERHEAD + 8 * min(_PIECE, self.length - number * _PIECE))
                 try:
+                    file.seek(number * (_OVERHEAD + 8 * _PIECE))
+                    sealed = file.read(_OVERHEAD + 8 * min(_PIECE, self.length - number * _PIECE))
                     words = box.decrypt(sealed, self.bound(number))
-                except CryptoError as error:
+                except (OSError, CryptoError) as error:
                     raise Unavailable(
-                        f"{self.path}: got other bytes than this node wrote, its disk or memory is damaged; "
+                        f"{self.path}: got other bytes than this node wrote, or none: its disk or memory is damaged; "
                         "try again: what is damaged is taken from the envelope anew"
                     ) from error
                 yield np.frombuffer(words, "<i8").astype(np.int64)

@@ -11,6 +11,7 @@ from pipeline import places
 from pipeline.datasets import pool, records
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import DataRejected, EvidenceRejected, ObjectMissing, Unavailable
+from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import from_bytes, to_bytes
 from pipeline.files import locked, write_secret
@@ -117,8 +118,13 @@ def _update(sitting: Sitting, folder: Path) -> Vector:
 
 
 def _passed(sitting: Sitting) -> Statement:
+    me = sitting.desk.identity
+
+    def check(statement: Statement) -> None:
+        signing.check(statement, Kind.VALIDATION, sitting.context, me.key.address)
+
     try:
-        return sitting.desk.board.only(sitting.round_id, Kind.VALIDATION, HospitalName(sitting.desk.identity.name), sitting.check)
+        return sitting.desk.board.only(sitting.round_id, Kind.VALIDATION, HospitalName(me.name), check)
     except ObjectMissing as error:
         raise Unavailable(
             f"{sitting.desk.identity.name}: got no validation of round {sitting.round_id}; run the validate task again"

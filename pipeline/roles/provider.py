@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 
 from pipeline import places
@@ -114,13 +114,9 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
         if decided is not None:
             result, signatures = decided
             label = f"finalise-{round_id}-without-{len(barred)}" if barred else f"finalise-{round_id}"
-            try:
-                desk.outbox().send(partial(desk.ledger.finalise_round, result, signatures), label)
-            except ContractRefused as error:
-                if error.error != "SuspendedNode":
-                    raise  # else somebody reported a node meanwhile: the others may still be a majority
+            _send_unless_suspended(desk, partial(desk.ledger.finalise_round, result, signatures), label)
         elif (ended := ending.majority(sitting, barred)) is not None:
-            desk.outbox().send(desk.ledger.abort_by_nodes(sitting.state, *ended), f"end-{round_id}-without-{len(barred)}")
+            _send_unless_suspended(desk, desk.ledger.abort_by_nodes(sitting.state, *ended), f"end-{round_id}-without-{len(barred)}")
         elif desk.ledger.block_time() > sitting.state.opened.result_deadline:
             abort(desk, round_id)
         else:
@@ -134,6 +130,15 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
         how = f"{end.signers.bit_count()} nodes ended it ({end.reason})" if end else "aborted on the ledger"
         raise RoundAborted(f"round {round_id}: {how}; model {sitting.previous_model[:16]} stays current")
     return sitting.new_model
+
+
+def _send_unless_suspended(desk: Desk, call: Call | Callable[[], Call], label: str) -> None:
+    """Send what nodes signed; nothing where one of them was reported meanwhile: the others may still be a majority."""
+    try:
+        desk.outbox().send(call, label)
+    except ContractRefused as error:
+        if error.error != "SuspendedNode":
+            raise
 
 
 def abort(desk: Desk, round_id: RoundId) -> None:

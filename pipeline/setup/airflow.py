@@ -108,9 +108,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
 def prepare(settings: Settings, logins: Iterable[User]) -> None:
     """Migrate the database and make the users, unless that is done for this version; about 15 s the first time."""
     logins = tuple(logins)
-    fresh = {user.name for user in logins if not password_file(settings, user.name).exists()}
-    for name in fresh:
-        write_secret(password_file(settings, name), Secret.generate(18).token().encode())
+    fresh = {user.name: Secret.generate(18).token() for user in logins if not password_file(settings, user.name).exists()}
     wanted = sha256(
         repr((version("apache-airflow"), version("apache-airflow-providers-fab"), DENIED, ADDED, RIGHTS, logins)).encode()
     ).hexdigest()
@@ -118,7 +116,7 @@ def prepare(settings: Settings, logins: Iterable[User]) -> None:
     stamp = home(settings) / "prepared"
     if not fresh and stamp.exists() and stamp.read_text() == wanted and (home(settings) / "airflow.db").exists():
         return
-    passwords = {user.name: Secret.read(password_file(settings, user.name)).text() for user in logins}
+    passwords = {user.name: fresh.get(user.name) or Secret.read(password_file(settings, user.name)).text() for user in logins}
     accounts = [{**asdict(user), "password": passwords[user.name], "fresh": user.name in fresh} for user in logins]
     done = subprocess.run(
         [sys.executable, str(_TEMPLATES / "prepare_airflow.py")],
@@ -133,4 +131,7 @@ def prepare(settings: Settings, logins: Iterable[User]) -> None:
     write_atomic(log, (done.stdout + done.stderr).encode(), mode=0o600)
     if done.returncode != 0:
         raise Misconfigured(f"preparing Airflow's database failed (exit {done.returncode}); {log} says why")
+    # Only now: a password whose account was not made, or not reset, would be held for the account's for ever.
+    for name, password in fresh.items():
+        write_secret(password_file(settings, name), password.encode())
     write_atomic(stamp, wanted.encode())

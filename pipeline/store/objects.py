@@ -161,7 +161,8 @@ class Store:
             trouble = error
         # The store answers this listing: what it does not give out is this object, not everything.
         versions = self.versions(bucket, key)
-        for other in versions if version_id is None else ():
+        # The first was mostly written alone, under If-None-Match: whoever heaps versions over it costs readers no more than this listing.
+        for other in reversed(versions) if version_id is None else ():
             if not other.latest and not other.deleted and other.size <= max_bytes:
                 with suppress(EvidenceRejected, _Busy):
                     found = self._version(bucket, key, digest, other.version_id, file, max_bytes)

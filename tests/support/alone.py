@@ -5,20 +5,11 @@ A validator's peer-to-peer port has no bind address: beyond the namespace it wou
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import struct
 import sys
 
-_SIOCSIFFLAGS = 0x8914
-_IFF_UP_RUNNING = 0x1 | 0x40
-
-
-def raise_loopback() -> None:
-    """Bring `lo` up; needs to be root within the namespace."""
-    with socket.socket() as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP_RUNNING))
+from pipeline.setup.guard import raise_loopback
 
 
 def interfaces() -> list[str]:

@@ -26,6 +26,7 @@ from pipeline.settings import Settings
 from pipeline.setup import airflow, services
 from pipeline.setup.airflow import PROVIDER, password_file
 from pipeline.setup.supervisor import Supervisor
+from tests.support.interrupts import heed_interrupts
 
 T = TypeVar("T")
 
@@ -65,7 +66,9 @@ class Site:
         """Run the command meanwhile."""
         output = self.settings.home / "said"
         with output.open("wb") as file:
-            process = subprocess.Popen([str(WARDROUND), *arguments], env=self._environment, stdout=file, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                [str(WARDROUND), *arguments], env=self._environment, stdout=file, stderr=subprocess.STDOUT, preexec_fn=heed_interrupts
+            )
             try:
                 yield Following(process, output)
             finally:

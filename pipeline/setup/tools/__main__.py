@@ -23,7 +23,8 @@ SETS: Mapping[str, Mapping[str, Callable[[Settings], object]]] = {
         "npm packages": runtime.npm_packages,
     },
     "development": {
-        "object store": runtime.usual_store_server,
+        "MinIO": lambda settings: runtime.store_server(settings, "minio"),
+        "versitygw": lambda settings: runtime.store_server(settings, "versitygw"),
         "store's guard": runtime.guard_environment,
         "Python environment": lambda settings: runtime.python_environment(settings, develop=True),
         "SPU environment": runtime.spu_environment,

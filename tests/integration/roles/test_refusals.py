@@ -210,7 +210,8 @@ def test_a_node_signs_no_second_sealing_key_for_a_round(site: Site) -> None:
 
 
 def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a_majority_signed(site: Site) -> None:
-    play, beside, forgotten = site.play("forgotten"), site.play("beside_it"), RoundId(900_000_001)
+    play, beside = site.play("forgotten"), site.play("beside_it")
+    forgotten = play.number("forgotten")
     current, ledger = site.ledger.study(study_id("forgotten")).current_model, site.members.ledger
     context = Context(ledger.chain_id, Address(ledger.contract), play.study.digest(site.members), forgotten, current)
     decided = record.build(
@@ -236,7 +237,7 @@ def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a
         board, key = site.board(site.settings.node(node)), Identity.load(site.settings.node(node)).key
         board.post(places.record(forgotten), decided.to_bytes())
         board.say(forgotten, signing.sign_vote(node, decided.result, ledger.chain_id, context.contract, key))
-    with pytest.raises(Refused, match="round 900000001: north, east signed its result, but the ledger says none: the chain lost blocks"):
+    with pytest.raises(Refused, match=f"round {forgotten}: north, east signed its result, but the ledger says none: the chain lost blocks"):
         play.node("prepare", play.number("run"), WEST)
     beside.prepare(beside.number("run"))
 

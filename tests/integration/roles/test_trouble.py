@@ -12,7 +12,7 @@ from pipeline import places
 from pipeline.datasets.base import RECORDS
 from pipeline.datasets.records import records_folder
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Statement
-from pipeline.errors import DataRejected
+from pipeline.errors import DataRejected, Refused
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.identity import SigningKey
@@ -206,18 +206,18 @@ def forged_by_another_key(dealing: Dealing) -> Statement:
 
 
 def litter(site: Site, round_id: RoundId, hospital: HospitalName, beneath: HospitalName) -> None:
-    """Write, with a hospital's own access, wherever the store lets it: beneath the places of others."""
+    """Try to write, with a hospital's own access, beneath the places of others: the store lets it nowhere."""
     store = site.store(site.settings.hospital(hospital))
     data = b"{}"
     end = f"hospitals/{hospital}/{sha256(data)}"
-    for kind in (Kind.VALIDATION, Kind.MANIFEST, Kind.CONFIRMATION):
-        place = places.statement(round_id, kind, beneath)
-        store.put_once(place.bucket, f"{place.prefix}{end}.{place.suffix}", data)
-    for node in NODES[:3]:
-        for kind in (Kind.SEALING_KEY, Kind.INVENTORY, Kind.INPUT_SET, Kind.VOTE):
-            place = places.statement(round_id, kind, node)
+    of_hospital = [places.statement(round_id, kind, beneath) for kind in (Kind.VALIDATION, Kind.MANIFEST, Kind.CONFIRMATION)]
+    of_nodes = [
+        places.statement(round_id, kind, node)
+        for node in NODES[:3]
+        for kind in (Kind.SEALING_KEY, Kind.INVENTORY, Kind.INPUT_SET, Kind.VOTE)
+    ]
+    mailbox = [place for node in NODES[:3] for place in (places.envelope(round_id, beneath, node), places.resealed(round_id, node, NORTH))]
+    of_all = [places.commit(round_id), places.record(round_id), places.report(round_id, "json")]
+    for place in (*of_hospital, *of_nodes, *mailbox, *of_all):
+        with pytest.raises(Refused, match="policy"):
             store.put_once(place.bucket, f"{place.prefix}{end}.{place.suffix}", data)
-        for place in (places.envelope(round_id, beneath, node), places.resealed(round_id, node, NORTH)):
-            store.put_once(place.bucket, f"{place.prefix}{end}.{place.suffix}", data)
-    for place in (places.commit(round_id), places.record(round_id), places.report(round_id, "json")):
-        store.put_once(place.bucket, f"{place.prefix}{end}.{place.suffix}", data)

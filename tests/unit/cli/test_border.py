@@ -16,6 +16,7 @@ from pipeline.cli import commands
 from pipeline.cli.files import read_file, write_file
 from pipeline.errors import Misconfigured
 from pipeline.settings import PROJECT
+from tests.support.interrupts import heed_interrupts
 
 
 def numbers(group: typer.core.TyperGroup, *path: str) -> list[tuple[str, typer.core.TyperArgument | typer.core.TyperOption]]:
@@ -75,7 +76,9 @@ def test_an_error_of_the_system_is_a_message(monkeypatch: pytest.MonkeyPatch, ca
 @pytest.mark.parametrize("loaded", ["typer", "numpy", "web3"])
 def test_an_interrupt_while_the_command_loads_ends_it_without_a_word(loaded: str) -> None:
     command = [sys.executable, "-X", "importtime", "-c", "from pipeline.entry import main; main()", "rounds"]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as process:
         assert process.stderr is not None
         said = []
         for line in process.stderr:
