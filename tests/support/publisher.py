@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.datasets.publishers import PUBLISHED, Published
 from pipeline.ports import LOOPBACK
 from tests.support import heart
+from tests.support.serving import serving
 
 IMAGES = {"train": 640, "val": 60, "test": 200}
 _DRIP_SECONDS = 0.1
@@ -88,24 +89,6 @@ class Publisher:
             handler.wfile.write(content)
 
 
-@contextmanager
-def publisher(folder: Path) -> Iterator[Publisher]:
+def publisher(folder: Path) -> AbstractContextManager[Publisher]:
     """A publisher of what `publish` wrote into the folder."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            desk.answer(self)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-    server.daemon_threads = True
-    desk = Publisher(folder, server.server_port)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield desk
-    finally:
-        desk.left.set()
-        server.shutdown()
-        server.server_close()
+    return serving(lambda port: Publisher(folder, port))

@@ -8,14 +8,15 @@ import json
 import lzma
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from pipeline.mpc.engines.mp_spdz import NODES
 from pipeline.ports import LOOPBACK
 from pipeline.setup.engine_install import Release
+from tests.support.serving import serving
 
 TOP = "mp-spdz-0.4.2"
 NAME = f"{TOP}.tar.xz"
@@ -93,24 +94,6 @@ class Publisher:
             self.left.wait()
 
 
-@contextmanager
-def publisher(file: Path) -> Iterator[Publisher]:
+def publisher(file: Path) -> AbstractContextManager[Publisher]:
     """A publisher of an archive."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            desk.answer(self)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-    server.daemon_threads = True
-    desk = Publisher(file, server.server_port)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield desk
-    finally:
-        desk.left.set()
-        server.shutdown()
-        server.server_close()
+    return serving(lambda port: Publisher(file, port))
