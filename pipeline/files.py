@@ -1,12 +1,13 @@
-"""Files that are either whole or not there: write to a sibling, fsync, rename, fsync the folder."""
+"""Files that are either whole or not there: write to a sibling, fsync, rename, fsync the folder. What is made slowly is made aside."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,3 +52,36 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def scratch(place: Path, doing: str) -> Iterator[Path]:
+    """A folder `.DOING-...` in `place` that is gone after the block; those that a killed process left there go before it."""
+    place.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        with locked(place / f".{doing}.lock"):  # or another process would take a folder that nobody holds yet for a left one
+            for left in place.glob(f".{doing}-*"):
+                _remove_unless_held(left)
+            folder = Path(tempfile.mkdtemp(dir=place, prefix=f".{doing}-"))
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            held.enter_context(_holding(folder))
+        yield folder
+
+
+@contextmanager
+def _holding(folder: Path) -> Iterator[None]:
+    """Hold the lock on a folder itself, which the kernel takes back from a process that ends; raises BlockingIOError when it is held."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    try:
+        with _holding(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:  # held, or gone meanwhile
+        return

@@ -5,7 +5,6 @@ Only set-up fetches. What it fetches is held to the hashes below; files that a p
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pipeline import transfer
 from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable
-from pipeline.files import locked
+from pipeline.files import locked, scratch
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -101,12 +100,12 @@ def _fetched(published: Published, folder: Path, progress: Progress) -> str | No
         with locked(folder / f".{published.folder}.lock"):
             if published.lie_in(folder):  # another command was quicker
                 return None
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as scratch:
-                transfer.fetch(published.address, published.files, Path(scratch), _ALL_SECONDS, progress)
+            with scratch(folder, "fetching") as aside:
+                transfer.fetch(published.address, published.files, aside, _ALL_SECONDS, progress)
                 # Together, once each has its hash.
                 (folder / published.folder).mkdir(exist_ok=True)
                 for file in published.files:
-                    Path(scratch, file).replace(folder / published.folder / file)
+                    (aside / file).replace(folder / published.folder / file)
     except (Unavailable, EvidenceRejected) as error:
         return str(error)
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pipeline.datasets import publishers
 from pipeline.datasets.records import kept, records_folder
 from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured
-from pipeline.files import write_atomic
+from pipeline.files import scratch, write_atomic
 from pipeline.identity import Identity
 from pipeline.ingest.partition import deal
 from pipeline.installation import Installation
@@ -65,9 +64,9 @@ def deal_records(settings: Settings, studies: Mapping[str, Study]) -> Mapping[st
             folder = records_folder(settings.hospital(name), study.dataset)
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Whole or not there: what lies in the folder is taken for the hospital's own from then on.
-            with tempfile.TemporaryDirectory(dir=settings.hospital(name), prefix=".dealing-") as scratch:
-                study.source.write(Path(scratch), *parts[name])
-                Path(scratch).replace(folder)
+            with scratch(settings.hospital(name), "dealing") as aside:
+                study.source.write(aside, *parts[name])
+                aside.replace(folder)
             write_atomic(_dealt(settings, name, study.dataset), f"{study.name}\n".encode())
     return lacking
 

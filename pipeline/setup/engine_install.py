@@ -7,7 +7,6 @@ import platform
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured, Rejected, Unavailable
 from pipeline.evidence.canonical import read_object
-from pipeline.files import locked
+from pipeline.files import locked, scratch
 from pipeline.installation import Installation
 from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
 from pipeline.settings import Settings
@@ -79,22 +78,19 @@ def install(
     place = settings.cache / "engines"
     place.mkdir(parents=True, exist_ok=True)
     with locked(place / "mp-spdz.lock"):
-        for left in place.glob(".installing-*"):  # by one that was killed: whoever holds the lock is alone
-            shutil.rmtree(left, ignore_errors=True)
         if file is None:
             expected = expected or published_digest(release)
-        with tempfile.TemporaryDirectory(dir=place, prefix=".installing-") as name:
-            scratch = Path(name)
+        with scratch(place, "installing") as aside:
             if file is None and expected is not None and (known := _folder(place, expected)).exists():
                 digest, folder = expected, known
-                _try(settings, folder, scratch)
+                _try(settings, folder, aside)
             else:
-                with _archive(scratch, progress, expected, file, release) as (archive, digest), step("unpack"):
-                    made = _arranged(unpack(archive, scratch / "release", lambda path: _keep(path, kinds), _MOST_BYTES), kinds)
-                _try(settings, made, scratch)
+                with _archive(aside, progress, expected, file, release) as (archive, digest), step("unpack"):
+                    made = _arranged(unpack(archive, aside / "release", lambda path: _keep(path, kinds), _MOST_BYTES), kinds)
+                _try(settings, made, aside)
                 folder = _folder(place, digest)
                 if folder.exists():
-                    folder.replace(scratch / "before")
+                    folder.replace(aside / "before")
                 made.replace(folder)
     with locked(settings.home / "up.lock"):
         folders.write_down(replace(settings, mp_spdz=folder), digest)
@@ -124,17 +120,17 @@ def published_digest(release: Release) -> Sha256:
 
 @contextmanager
 def _archive(
-    scratch: Path, progress: Progress, expected: Sha256 | None, file: Path | None, release: Release
+    aside: Path, progress: Progress, expected: Sha256 | None, file: Path | None, release: Release
 ) -> Iterator[tuple[IO[bytes], Sha256]]:
     """The open archive and its digest; the bytes that were hashed are those that are unpacked."""
     if file is None:
         address, known = release.archive.removesuffix(release.name), f"sha256:{expected}"
         try:
             with progress:
-                fetch(address, {release.name: known}, scratch, _DOWNLOAD_SECONDS, progress)
+                fetch(address, {release.name: known}, aside, _DOWNLOAD_SECONDS, progress)
         except (Unavailable, EvidenceRejected) as error:
             raise type(error)(f"could not fetch {error}; want {known}; try again, or name a file that you have (--from)") from error
-        file = scratch / release.name
+        file = aside / release.name
     try:
         archive = file.open("rb")
     except OSError as error:
@@ -184,10 +180,10 @@ def _folder(place: Path, digest: Sha256) -> Path:
     return place / f"mp-spdz-{digest[:16]}"
 
 
-def _try(settings: Settings, folder: Path, scratch: Path) -> None:
+def _try(settings: Settings, folder: Path, aside: Path) -> None:
     """Raises EngineFailed unless both protocols of the engine in `folder` do as the reference does."""
-    # Programs for it are compiled into the scratch folder: a release that fails leaves none.
-    engine = MpSpdz(replace(settings, mp_spdz=folder, cache=scratch / "cache"))
+    # Programs for it are compiled into the folder aside: a release that fails leaves none.
+    engine = MpSpdz(replace(settings, mp_spdz=folder, cache=aside / "cache"))
     if problems := engine.problems():
         raise Misconfigured("; ".join(problems))
     for protocol, nodes in NODES.items():

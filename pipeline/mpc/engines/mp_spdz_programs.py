@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 from pipeline.domain import Sha256
 from pipeline.errors import EngineFailed
 from pipeline.evidence.canonical import digest, sha256
-from pipeline.files import locked
+from pipeline.files import locked, scratch
 from pipeline.layers import Network
 from pipeline.layers.table import to_plain
 from pipeline.mpc.engines.mp_spdz_profiles import Profile
@@ -81,15 +79,14 @@ def bytecode_digest(folder: Path) -> Sha256:
 
 
 def _compile(source: Path, task: bytes, folder: Path, installation: Path) -> None:
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".compiling-"))
-    try:
-        (scratch / "task.json").write_bytes(task)
+    with scratch(folder.parent, "compiling") as aside:
+        (aside / "task.json").write_bytes(task)
         paths = os.pathsep.join([str(PROJECT), str(PROGRAMS)])
         command = [sys.executable, str(installation / "compile.py"), *_OPTIONS, str(source)]
         try:
             done = subprocess.run(
                 command,
-                cwd=scratch,
+                cwd=aside,
                 env={"PATH": os.defpath, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -104,6 +101,4 @@ def _compile(source: Path, task: bytes, folder: Path, installation: Path) -> Non
             raise EngineFailed(
                 f"mp-spdz: {source.name} did not compile ({last}); run `{' '.join(command)}` in a folder with task.json to see why"
             )
-        (scratch / "Programs").rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        (aside / "Programs").rename(folder)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import Misconfigured
-from pipeline.files import locked
+from pipeline.files import locked, scratch
 from pipeline.settings import PROJECT
 
 STAMP = ".wardround"
@@ -42,8 +41,8 @@ def built(wanted: Path, build: Callable[[Path], Path]) -> Path:
         with locked(cache.with_name(f"{cache.name}.lock")):
             if not wanted.exists():
                 wanted.parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(dir=cache, prefix=".building-") as folder:
-                    os.replace(build(Path(folder)), wanted)
+                with scratch(cache, "building") as folder:
+                    build(folder).replace(wanted)
     return wanted
 
 

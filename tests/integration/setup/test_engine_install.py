@@ -52,7 +52,7 @@ def leaves_nothing(settings: Settings, error: type[WardroundError], match: str, 
     with pytest.raises(error, match=match):
         installed(settings, **options)
     assert settings.installation.read_bytes() == before
-    assert [path.name for path in settings.cache.rglob("*") if path.name != "mp-spdz.lock"] == ["engines"]
+    assert [path.name for path in settings.cache.rglob("*") if not path.name.endswith(".lock")] == ["engines"]
 
 
 def test_a_file_that_breaks_off_twice_is_not_there(settings: Settings, publishing: Publisher) -> None:
@@ -171,7 +171,7 @@ def test_a_release_is_installed_tried_and_found_by_workers_and_doctor(settings: 
     assert MpSpdz(now).problems() == ()
     assert len({MpSpdz(now).digest(protocol) for protocol in NODES}) == 2
     assert {path.name for path in settings.cache.iterdir()} == {"engines"}, "the trial left programs behind"
-    assert {path.name for path in done.folder.parent.iterdir()} == {done.folder.name, "mp-spdz.lock"}
+    assert {path.name for path in done.folder.parent.iterdir()} == {done.folder.name, "mp-spdz.lock", ".installing.lock"}
     assert not (done.folder / "bin").exists()
     (found,) = [finding for finding in examine(now) if finding.what == "engine mp-spdz"]
     assert found.found
