@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from itertools import combinations
 
 from pipeline import places
@@ -27,7 +28,7 @@ def report(sitting: Sitting) -> tuple[NodeName, ...]:
         if signed is None or desk.ledger.suspended(desk.study_id, desk.node_address(node)):
             continue
         try:
-            desk.outbox().send(desk.ledger.report_equivocation(*signed), f"equivocation-{sitting.round_id}-{node}")
+            desk.outbox().send(partial(desk.ledger.report_equivocation, *signed), f"equivocation-{sitting.round_id}-{node}")
         except ContractRefused as error:
             if error.error != "SuspendedNode":  # else somebody else was faster: anybody may report
                 raise

@@ -13,7 +13,7 @@ from functools import partial
 
 from pipeline import places
 from pipeline.chain.contract import Call
-from pipeline.chain.ledger import HospitalStatus
+from pipeline.chain.ledger import HospitalStatus, RoundState
 from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import ContractRefused, Crowded, Rejected, RoundAborted
 from pipeline.evidence import merkle, signing
@@ -91,15 +91,10 @@ def commit(study: str, round_id: RoundId, settings: Settings | None = None) -> t
         desk.board.post_json(places.commit(round_id), listed)
         direct = sitting.state.direct
         label = f"commit-{round_id}-direct-{len(direct)}" if direct else f"commit-{round_id}"
-        try:
-            # A rerun may see another set; what was signed first stands, and its list was posted before.
-            desk.outbox().send(partial(_commit_call, sitting, listed), label)
-        except ContractRefused as error:
-            if error.error != "DirectCommitsIgnored":
-                raise
-            sitting = Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED)  # a hospital committed meanwhile
-            continue
-        return present
+        # A rerun may see another set; what was signed first stands, and its list was posted before.
+        if _sent(desk, partial(_commit_call, sitting, listed), label, {"WrongStatus", "DirectCommitsIgnored"}):
+            return present
+        sitting = Sitting.join(desk, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED)
     return ()
 
 
@@ -110,15 +105,15 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
     while sitting.state.status is RoundStatus.COMMITTED:
         equivocation.report(sitting)
         barred = equivocation.suspended(desk)
-        decided = _majority(sitting, barred)
-        if decided is not None:
-            result, signatures = decided
+        if _is_late(sitting.state, desk):
+            _abort(desk, sitting.state)
+        elif (decided := _majority(sitting, barred)) is not None:
             label = f"finalise-{round_id}-without-{len(barred)}" if barred else f"finalise-{round_id}"
-            _send_unless_suspended(desk, partial(desk.ledger.finalise_round, result, signatures), label)
+            _sent(desk, partial(desk.ledger.finalise_round, *decided), label, {"WrongStatus", "SuspendedNode", "DeadlinePassed"})
         elif (ended := ending.majority(sitting, barred)) is not None:
-            _send_unless_suspended(desk, desk.ledger.abort_by_nodes(sitting.state, *ended), f"end-{round_id}-without-{len(barred)}")
-        elif desk.ledger.block_time() > sitting.state.opened.result_deadline:
-            abort(desk, round_id)
+            # A rerun may see one more signature than what was sent first.
+            call, label = partial(desk.ledger.abort_by_nodes, sitting.state, *ended), f"end-{round_id}-without-{len(barred)}"
+            _sent(desk, call, label, {"WrongStatus", "SuspendedNode"})
         else:
             time.sleep(_POLL_SECONDS)
         sitting = Sitting.join(desk, round_id, *RoundStatus)
@@ -132,30 +127,37 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
     return sitting.new_model
 
 
-def _send_unless_suspended(desk: Desk, call: Call | Callable[[], Call], label: str) -> None:
-    """Send what nodes signed; nothing where one of them was reported meanwhile: the others may still be a majority."""
+def _sent(desk: Desk, call: Callable[[], Call], label: str, overtaken: Set[str]) -> bool:
+    """Send it; False when the ledger refuses it as one of `overtaken`: others were faster, and whoever sends reads it again.
+
+    Anybody may send what a majority signed, abort what is late, and report a node; each node may commit, each hospital directly.
+    """
     try:
         desk.outbox().send(call, label)
     except ContractRefused as error:
-        if error.error != "SuspendedNode":
+        if error.error not in overtaken:
             raise
-
-
-def abort(desk: Desk, round_id: RoundId) -> None:
-    """Abort a round whose deadline has passed; anybody may."""
-    desk.outbox().send(desk.ledger.abort_round(round_id), f"abort-{round_id}")
+        return False
+    return True
 
 
 def _wait_or_abort(desk: Desk, round_id: RoundId) -> None:
     """Wait for an open round of the study to end; aborts it when its deadline has passed."""
-    while True:
-        deadline = desk.ledger.round(round_id).deadline
-        if deadline is None:
-            return
-        if desk.ledger.block_time() > deadline:
-            abort(desk, round_id)
-            return
-        time.sleep(_POLL_SECONDS)
+    while (state := desk.ledger.round(round_id)).deadline is not None:
+        if _is_late(state, desk):
+            _abort(desk, state)
+        else:
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_late(state: RoundState, desk: Desk) -> bool:
+    return state.deadline is not None and desk.ledger.block_time() > state.deadline
+
+
+def _abort(desk: Desk, state: RoundState) -> None:
+    # A label for each deadline: a round that is committed, or committed directly, meanwhile has a later one.
+    label = f"abort-{state.round}-{state.deadline}"
+    _sent(desk, partial(desk.ledger.abort, state), label, {"WrongStatus", "StaleTerms", "DeadlineNotPassed"})
 
 
 def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
