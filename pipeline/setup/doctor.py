@@ -70,12 +70,12 @@ def _folders(settings: Settings) -> list[Finding]:
 
 
 def _tools(settings: Settings) -> list[Finding]:
-    go, node = shutil.which("go"), shutil.which("node")
+    go, node = toolchains.own_go(), toolchains.own_node()
     modules = PROJECT / "node_modules" / ".wardround"
     return [
         *_object_store(settings),
-        Finding("Go", go is not None, False, go or f"none; {toolchains.GO} from PyPI takes its place when the object store is built"),
-        Finding("Node.js", node is not None, False, node or f"none; {toolchains.NODE} from PyPI takes its place"),
+        Finding("Go", go is not None, False, str(go or f"none that is new enough; {toolchains.GO} from PyPI builds the object store")),
+        Finding("Node.js", node is not None, False, str(node or f"none that is new enough; {toolchains.NODE} from PyPI takes its place")),
         Finding(
             "npm packages", modules.exists(), True, "as in package-lock.json" if modules.exists() else "not installed; run `make setup`"
         ),

