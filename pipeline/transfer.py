@@ -51,7 +51,7 @@ class _Transfer:
                     self.progress.advance(task, len(piece))
         except httpx.HTTPStatusError as error:
             raise _Broken(f"status {error.response.status_code}") from error
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:  # the last three of a proxy that httpx cannot use
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # the last two of a proxy that httpx cannot use
             raise _Broken(str(error) or type(error).__name__) from error
         finally:
             self.progress.remove_task(task)

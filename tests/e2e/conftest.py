@@ -34,6 +34,9 @@ STUDIES = {
     "brief": STUDY | {"deadlines": {"commit_seconds": 12, "result_seconds": 24}},
 }
 
+DEAD_PROXY = {"NO_PROXY": "", "no_proxy": "", **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")}
+"""Whatever stands between this machine and others, its own services and the workers in Airflow find one another."""
+
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
@@ -44,7 +47,7 @@ def site() -> Iterator[Site]:
         studies.mkdir()
         for name, study in STUDIES.items():
             (studies / f"{name}.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-        site = Site(Path(folder) / "home", studies)
+        site = Site(Path(folder) / "home", studies, DEAD_PROXY)
         try:
             site.wardround("up")
             yield site

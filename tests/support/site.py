@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
@@ -49,9 +50,10 @@ WARDROUND = Path(sys.executable).with_name("wardround")
 class Site:
     """An installation with its own home and studies."""
 
-    def __init__(self, home: Path, studies: Path) -> None:
+    def __init__(self, home: Path, studies: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         self.settings: Settings = replace(Settings.load(), home=home, studies=studies)
-        self._environment = {**os.environ, "WARDROUND_HOME": str(home), "WARDROUND_STUDIES": str(studies), "COLUMNS": "200"}
+        ours = {"WARDROUND_HOME": str(home), "WARDROUND_STUDIES": str(studies), "COLUMNS": "200"}
+        self._environment = {**os.environ, **ours, **environment}
 
     def wardround(self, *arguments: str, ends_with: int | None = 0, seconds: float = 240) -> str:
         """Run the command; its output after it ended with the wanted code."""
