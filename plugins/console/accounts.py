@@ -128,6 +128,9 @@ class Accounts:
             user = _user(fab, number)
             if not fab.check_password(user.username, old):
                 return False
+        # Before: where sessions cannot be ended, the password stays. After: who came in by the old one meanwhile goes too.
+        _manager().end_sessions(number)
+        with _fab() as fab:
             if not fab.reset_password(number, new):
                 raise Refused(f"account {number}: the new password could not be stored; try again")
         _manager().end_sessions(number)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from plugins.console.accounts import Accounts
+from plugins.console.registry import Registry
 from tests.support.archive import Archive
 from tests.support.fab import PASSWORD, Portal, portal
 
@@ -75,6 +77,32 @@ def test_another_password_ends_what_the_old_one_opened(door: Portal) -> None:
     assert not is_in(before)
     assert is_in(with_token(door, "another passphrase"))
     assert Accounts().change_password(number(), "another passphrase", PASSWORD)
+
+
+def test_who_comes_in_by_the_old_password_while_it_changes_is_out_too(door: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    fab, came_in = door.manager.security_manager, []
+    reset = fab.reset_password
+
+    def late(account: int, password: str) -> bool:
+        came_in.append(with_token(door))
+        assert is_in(came_in[0])
+        return bool(reset(account, password))
+
+    monkeypatch.setattr(fab, "reset_password", late)
+    assert Accounts().change_password(number(), PASSWORD, "another passphrase")
+    assert not is_in(came_in[0])
+    monkeypatch.undo()
+    assert Accounts().change_password(number(), "another passphrase", PASSWORD)
+
+
+def test_a_password_stays_where_its_sessions_cannot_be_ended(door: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "console").write_text("no folder")
+    monkeypatch.setattr(door.manager, "registry", Registry(tmp_path / "console"))
+    with pytest.raises(FileExistsError):
+        Accounts().change_password(number(), PASSWORD, "another passphrase")
+    monkeypatch.undo()
+    assert door.log_in(LOGIN, "another passphrase") is None
+    assert is_in(with_token(door))
 
 
 def test_a_logout_ends_the_session_also_for_whoever_copied_its_cookies(door: Portal) -> None:
