@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from pipeline.datasets.publishers import PUBLISHED
 from pipeline.transfer import SILENT_SECONDS
+from tests.support.clones import roomy_folder
 from tests.support.publisher import publish, publisher
 from tests.support.stranger import Stranger
 
@@ -33,9 +33,8 @@ class Demonstration:
 @pytest.fixture(scope="module")
 def demonstration() -> Iterator[Demonstration]:
     """`make setup` with a network, `make demo` without one."""
-    # Not pytest's own folder: its name is too long for the process manager's socket.
-    with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
-        stranger = Stranger(Path(folder))
+    with roomy_folder() as folder:
+        stranger = Stranger(folder)
         stranger.run("make setup", seconds=600)
         try:
             # Services that are alone are reached by nobody who is not.

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.settings import PROJECT
+from tests.support.clones import roomy_folder
 
 _NO_NETWORK = {"UV_OFFLINE": "1", "npm_config_offline": "true", "GOPROXY": "off"}
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clone() -> Iterator[Path]:
     """Set up twice at once in a path with spaces and umlauts, by somebody whose files nobody else may read."""
-    folder = tmp_path_factory.mktemp("second") / "Ärzte und Häuser" / "wardround"
-    subprocess.run(["git", "clone", "--quiet", PROJECT, folder], check=True)
-    command = ["bash", "-c", "umask 077; exec make setup"]
-    both = [
-        subprocess.Popen(command, cwd=folder, env=os.environ | _NO_NETWORK, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(2)
-    ]
-    said = [process.communicate()[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    return folder
+    with roomy_folder() as place:
+        folder = place / "Ärzte und Häuser" / "wardround"
+        subprocess.run(["git", "clone", "--quiet", PROJECT, folder], check=True)
+        command = ["bash", "-c", "umask 077; exec make setup"]
+        both = [
+            subprocess.Popen(command, cwd=folder, env=os.environ | _NO_NETWORK, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(2)
+        ]
+        said = [process.communicate()[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        yield folder
 
 
 def test_the_command_of_a_second_clone_is_its_own(clone: Path) -> None:
