@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ports
 from pipeline.chain.events import StudyId
 from tests.adversary import record
-from tests.support.chains import Actors, Devchain
+from tests.support.chains import Actors, Devchain, devchain
 from tests.support.consortia import Site, tables_checked_once
 
 HERE = Path(__file__).parent
@@ -24,10 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devchain]:
-    chain = Devchain(tmp_path_factory.mktemp("chain") / "home", ports.choose())
-    chain.start()
-    yield chain
-    assert chain.stop() == 0
+    with devchain(tmp_path_factory.mktemp("ledger")) as chain:
+        yield chain
 
 
 @pytest.fixture(scope="session")

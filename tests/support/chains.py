@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from pipeline import ports
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import Ledger, deploy, study_id
 from pipeline.chain.outbox import Outbox, Receipt
@@ -93,6 +95,15 @@ class Devchain:
     def blocks(self) -> list[str]:
         height = int(self.rpc("eth_blockNumber"), 16)
         return [self.rpc("eth_getBlockByNumber", hex(number), False)["hash"] for number in range(height + 1)]
+
+
+@contextmanager
+def devchain(folder: Path) -> Iterator[Devchain]:
+    """A chain that nobody kills."""
+    chain = Devchain(folder / "chain", ports.choose())
+    chain.start()
+    yield chain
+    assert chain.stop() == 0
 
 
 @dataclass

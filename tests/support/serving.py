@@ -18,7 +18,7 @@ class Desk(Protocol):
     """Set when the server ends: whoever keeps a client waiting waits for it."""
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        """Answer one GET."""
+        """Answer one request; `handler.command` says whether it is a GET or a POST."""
         ...
 
 
@@ -33,6 +33,8 @@ def serving(make: Callable[[int], D]) -> Iterator[D]:
         def do_GET(self) -> None:
             desk.answer(self)
 
+        do_POST = do_GET  # noqa: N815
+
         def log_message(self, *arguments: object) -> None:
             pass
 
@@ -46,3 +48,16 @@ def serving(make: Callable[[int], D]) -> Iterator[D]:
         desk.left.set()
         server.shutdown()
         server.server_close()
+
+
+def body(handler: BaseHTTPRequestHandler) -> bytes:
+    """What a request carries."""
+    return handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+
+
+def reply(handler: BaseHTTPRequestHandler, content: bytes, status: int = 200) -> None:
+    """Send a whole answer."""
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ports
 from pipeline.audit.audit import AuditReport, audit
 from pipeline.chain.ledger import Ledger, deploy, study_id
 from pipeline.chain.outbox import Outbox
@@ -17,7 +16,7 @@ from pipeline.domain import Result, RoundId, Sha256
 from pipeline.evidence.canonical import sha256
 from pipeline.store import policies
 from pipeline.store.objects import Store
-from tests.support.chains import CHAIN_ID, Devchain
+from tests.support.chains import CHAIN_ID, Devchain, devchain
 from tests.support.finished_rounds import STUDY_DIGEST, RoundMaker, consortium, key, model, study
 from tests.support.minio import StoreServer
 
@@ -88,10 +87,8 @@ class Rounds:
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devchain]:
-    made = Devchain(tmp_path_factory.mktemp("chain") / "home", ports.choose())
-    made.start()
-    yield made
-    made.stop()
+    with devchain(tmp_path_factory.mktemp("ledger")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

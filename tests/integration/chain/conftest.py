@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import ports
 from pipeline.chain.events import StudyId
-from tests.support.chains import Actors, Devchain
+from tests.support.chains import Actors, Devchain, devchain
 
 
 @pytest.fixture
@@ -23,10 +23,8 @@ def fresh_chain(tmp_path: Path) -> Iterator[Devchain]:
 
 @pytest.fixture(scope="session")
 def shared_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devchain]:
-    chain = Devchain(tmp_path_factory.mktemp("chain") / "home", ports.choose())
-    chain.start()
-    yield chain
-    assert chain.stop() == 0
+    with devchain(tmp_path_factory.mktemp("ledger")) as chain:
+        yield chain
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from pipeline.chain.ledger import Ledger
 from pipeline.consortium import LedgerLocation
 from pipeline.domain import Address, RoundId
 from pipeline.errors import ContractRefused, Unavailable
+from pipeline.ports import LOOPBACK
+from tests.support import serving
 
 CHAIN_ID = 20260
 CONTRACT = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
@@ -41,36 +43,23 @@ def reverted(error: str, *values: int) -> dict[str, Any]:
 class Besu:
     """Answers by method; an answer with a code is an error."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
         self.answers: dict[str, Any] = {"eth_chainId": hex(CHAIN_ID), "eth_getCode": "0x60", "eth_getBlockByNumber": BLOCK}
-        besu = self
+        self.url = f"http://{LOOPBACK}:{port}"
+        self.left = threading.Event()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = besu.answers[asked["method"]]
-                kind = "error" if isinstance(answer, dict) and "code" in answer else "result"
-                raw = isinstance(answer, bytes)
-                body = answer if raw else json.dumps({"jsonrpc": "2.0", "id": asked["id"], kind: answer}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, template: str, *values: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        asked = json.loads(serving.body(handler))
+        answer = self.answers[asked["method"]]
+        kind = "error" if isinstance(answer, dict) and "code" in answer else "result"
+        raw = isinstance(answer, bytes)
+        serving.reply(handler, answer if raw else json.dumps({"jsonrpc": "2.0", "id": asked["id"], kind: answer}).encode())
 
 
 @pytest.fixture
 def besu() -> Iterator[Besu]:
-    made = Besu()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with serving.serving(Besu) as made:
+        yield made
 
 
 def ledger(besu: Besu) -> Ledger:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
+from threading import Event
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from pipeline import identity, ports
+from pipeline import identity
 from pipeline.installation import Installation
+from pipeline.ports import LOOPBACK
 from plugins.console import csrf
+from tests.support import serving
 from tests.support.archive import Archive
 from tests.support.console import AUDITOR, PROVIDER, of_hospital
 
+NOWHERE = f"http://{LOOPBACK}:1"
 FORM = {"study": "wisconsin", "rounds": "3", csrf.FIELD: csrf.token(PROVIDER.login)}
 
 
@@ -26,10 +29,17 @@ FORM = {"study": "wisconsin", "rounds": "3", csrf.FIELD: csrf.token(PROVIDER.log
 class Desk:
     """Stands where Airflow's API server listens: writes down what it is asked."""
 
+    port: int
     status: int = 200
     asked: list[tuple[str, str, str | None, Any]] = field(default_factory=list)
+    left: Event = field(default_factory=Event)
 
-    def answer(self, path: str) -> Any:
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        body = serving.body(handler)
+        self.asked.append((handler.command, handler.path, handler.headers.get("Authorization"), json.loads(body) if body else None))
+        serving.reply(handler, json.dumps(self._said(handler.path)).encode(), self.status)
+
+    def _said(self, path: str) -> Any:
         if self.status != 200:
             return {"detail": "Forbidden"}
         if "taskInstances" in path:
@@ -38,36 +48,16 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk() -> Iterator[Desk]:
+    with serving.serving(Desk) as made:
+        yield made
 
 
 @pytest.fixture
-def archive(tmp_path: Path, desk: Desk) -> Iterator[Archive]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            desk.asked.append((self.command, self.path, self.headers.get("Authorization"), json.loads(body) if body else None))
-            data = json.dumps(desk.answer(self.path)).encode()
-            self.send_response(desk.status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    made, port = Archive(tmp_path / "home"), ports.choose()
-    server = ThreadingHTTPServer((ports.LOOPBACK, port), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    Installation(store="http://127.0.0.1:1", rpc="http://127.0.0.1:1", airflow=f"http://{ports.LOOPBACK}:{port}").save(
-        made.settings.installation
-    )
-    yield made
-    server.shutdown()
-    server.server_close()
+def archive(tmp_path: Path, desk: Desk) -> Archive:
+    made = Archive(tmp_path / "home")
+    Installation(store=NOWHERE, rpc=NOWHERE, airflow=f"http://{LOOPBACK}:{desk.port}").save(made.settings.installation)
+    return made
 
 
 def as_provider(archive: Archive) -> TestClient:
@@ -148,9 +138,7 @@ def test_only_the_provider_starts_rounds_or_proposes(archive: Archive, desk: Des
 
 
 def test_without_airflow_the_start_says_so(archive: Archive) -> None:
-    Installation.model_validate(dict.fromkeys(("store", "rpc", "airflow"), f"http://{ports.LOOPBACK}:{ports.choose()}")).save(
-        archive.settings.installation
-    )
+    Installation.model_validate(dict.fromkeys(("store", "rpc", "airflow"), NOWHERE)).save(archive.settings.installation)
     answer = as_provider(archive).post("/start", data=FORM)
     assert answer.status_code == 503
     assert "run `wardround up`" in answer.text

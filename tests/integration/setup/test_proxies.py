@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ports
 from pipeline.settings import PROJECT
-from tests.support.chains import CHAIN_ID, Devchain
+from tests.support.chains import CHAIN_ID, Devchain, devchain
 from tests.support.minio import ROOT, StoreServer
 
 _CALLS = """
@@ -50,10 +49,8 @@ except Unavailable as error:
 
 @pytest.fixture
 def chain(tmp_path: Path) -> Iterator[Devchain]:
-    chain = Devchain(tmp_path / "chain", ports.choose())
-    chain.start()
-    yield chain
-    chain.stop()
+    with devchain(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.minio
