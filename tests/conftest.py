@@ -16,6 +16,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.mpc.engines import engine
 from pipeline.settings import HOME, PROJECT, VARIABLES, Settings
+from pipeline.setup import guard
+from pipeline.setup.tools import runtime
 from tests.support import browser
 from tests.support.minio import StoreServer
 
@@ -26,6 +28,7 @@ ENGINES_AND_SERVICES = {
     "spu": "SPU",
     "minio": "MinIO",
     "versitygw": "versitygw",
+    "namespace": "network namespaces (MinIO shut in, a machine alone)",
     "anvil": "anvil (development chain)",
     "forge": "forge",
     "slither": "slither",
@@ -52,9 +55,14 @@ def pytest_configure() -> None:
     os.environ.update({**lie, HOME: str(PROJECT / "build" / "no-installation")})
 
 
+_usual_store = cache(runtime.usual_store)
+
+
 @cache
 def _missing(marker: str) -> str | None:
-    """Why a test with this marker cannot run here; only MP-SPDZ and a browser may be missing, set-up brings all else."""
+    """Why a test with this marker cannot run here; MP-SPDZ, a browser and namespaces may be missing, set-up brings all else."""
+    if marker == "namespace":
+        return None if guard.can_shut_in() else "want `unshare --map-root-user --net true` to end without an error"
     if marker == "chromium":
         return None if browser.command() else "install it (Debian: apt-get install chromium)"
     problems = engine("mp-spdz", Settings.load()).problems() if marker == "mp_spdz" else ()
@@ -69,6 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The longest first, so that no worker is left with one of them when the others are done.
     items.sort(key=lambda item: next(place for place, folder in enumerate(_LONGEST_FIRST) if item.path.is_relative_to(HERE / folder)))
     for item in items:
+        if item.get_closest_marker("store"):
+            item.add_marker(_usual_store())
         for marker in ENGINES_AND_SERVICES:
             if not item.get_closest_marker(marker):
                 continue
@@ -118,7 +128,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _said(marker: str, outcomes: Counter[str]) -> str:
     if outcomes["skipped"] and (reason := _missing(marker)):
-        return f"not installed, {outcomes['skipped']} tests skipped ({reason})"
+        return f"not here, {outcomes['skipped']} tests skipped ({reason})"
     if not outcomes["passed"] + outcomes["failed"]:
         return "not tested: opt-in, run `make test-bft`" if marker == "bft" else "not tested"
     counts = [f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if outcomes[outcome]]

@@ -105,7 +105,7 @@ def _heap(site: Site, name: HospitalName, bucket: str, prefix: str, count: int) 
         list(threads.map(lambda data: client.put_object(Bucket=bucket, Key=f"{prefix}{sha256(data)}.json", Body=data), junk))
 
 
-@pytest.mark.minio
+@pytest.mark.store
 @pytest.mark.parametrize("kind", [Kind.MANIFEST, Kind.VALIDATION])
 @attack(
     by="hospital",
@@ -129,7 +129,7 @@ def test_a_hospital_that_heaps_up_files_is_absent_and_nobody_else(site: Site, ki
     assert not [key for key in read if key.startswith(places.statement(round_id, kind, dahlia).prefix)]
 
 
-@pytest.mark.minio
+@pytest.mark.store
 @attack(
     by="hospital",
     tries="to be taken for absent by files in its own place after the set is fixed, so that the nodes part",
@@ -147,7 +147,7 @@ def test_files_that_come_after_the_set_change_nothing_about_it(site: Site) -> No
     assert (list(taken.manifests), dict(taken.absent)) == (list(HOSPITALS[:3]), {})
 
 
-@pytest.mark.minio
+@pytest.mark.store
 @attack(
     by="hospital", tries="to put another hospital out by files beneath its place", costs="nothing", seen="nothing: the store refuses it"
 )
@@ -159,7 +159,7 @@ def test_a_hospital_writes_nothing_beneath_another_ones_place(site: Site) -> Non
             _heap(site, own, place.bucket, place.prefix + beneath, 1)
 
 
-@pytest.mark.minio
+@pytest.mark.store
 @attack(
     by="hospital",
     tries="to slow the opening of rounds down with folders that it calls rounds",
@@ -231,10 +231,11 @@ def _write_over(site: Site, name: HospitalName, place: Place, digest: Sha256) ->
 def _lose(site: Site, place: Place) -> None:
     """All that lies in a place is gone from the store's disk."""
     for digest in site.board().digests(place):
-        shutil.rmtree(site.settings.home / "minio" / place.bucket / place.key(digest))
+        shutil.rmtree(site.on_disk(place, digest))
 
 
-@pytest.mark.minio
+@pytest.mark.store
+@pytest.mark.namespace
 @pytest.mark.spu
 @attack(
     by="hospital",
@@ -265,7 +266,7 @@ def _say(site: Site, play: Play, round_id: RoundId, name: HospitalName, kind: Ki
     sitting.desk.board.say(round_id, sitting.desk.sign(kind, body, sitting.context))
 
 
-@pytest.mark.minio
+@pytest.mark.store
 @attack(
     by="hospital",
     tries="to split the nodes' votes by posting something else as each of them looks",
@@ -293,7 +294,7 @@ def test_what_a_hospital_posts_while_the_nodes_look_is_one_absence_for_all(site:
     assert {name: inputs.absent for name, inputs in found.items()} == dict.fromkeys(play.study.nodes, first["absent"])
 
 
-@pytest.mark.minio
+@pytest.mark.store
 @pytest.mark.parametrize(("shown_to", "takes_part"), [(2, True), (1, False)], ids=["to most nodes", "to one node"])
 @attack(
     by="hospital",

@@ -18,7 +18,7 @@ from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 NORTH = NODES[0]
 THREE = list(HOSPITALS[:3])
@@ -87,7 +87,13 @@ def test_junk_beside_a_manifest_puts_no_hospital_out(site: Site, shared: tuple[P
     assert (list(taken.manifests), taken.absent) == (THREE, {})
 
 
-@pytest.mark.parametrize("written", [b"what the operator prefers", None], ids=["a newer version", "a delete marker"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(b"what the operator prefers", id="a newer version"),
+        pytest.param(None, marks=pytest.mark.namespace, id="a delete marker"),
+    ],
+)
 @attack(by="store_operator", tries="to change or hide what a round stands on", costs="nothing", seen=A_FINDING)
 def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: bytes | None) -> None:
     play = site.play(f"over_{'newer' if written else 'marker'}", hospitals=THREE)
@@ -115,6 +121,7 @@ def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: 
     assert all("or the store's operator wrote it" in finding for finding in report.findings)
 
 
+@pytest.mark.namespace
 @attack(
     by="store_operator",
     tries="to have a node wait for ever for an envelope",
@@ -126,10 +133,6 @@ def test_a_damaged_envelope_is_missing_and_may_be_lent(site: Site, shared: tuple
     place = places.envelope(round_id, HOSPITALS[0], NORTH)
     board = site.board(site.settings.node(NORTH))
     (digest,) = board.digests(place)
-    for file in (site.settings.home / "minio" / place.bucket / place.key(digest)).rglob("*"):
-        if file.is_file():
-            content = bytearray(file.read_bytes())
-            content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
-            file.write_bytes(content)
+    site.damage(place, digest)
     with pytest.raises(ObjectMissing, match="damaged on the store's disk"):
         board.fetch(place, digest)

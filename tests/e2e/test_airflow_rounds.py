@@ -20,7 +20,7 @@ from tests.support.site import Site, until
 
 from .conftest import HOSPITALS
 
-pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(900)]
 
 FLIPS = "elm"
 HAS_NO_BENIGN = "dahlia"

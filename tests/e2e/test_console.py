@@ -13,7 +13,7 @@ from pipeline.setup.airflow import AUDITOR, PROVIDER, password_file
 from tests.support.browser import PASSWORD, chromium, log_in, register
 from tests.support.site import Site
 
-pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
+pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from pipeline.domain import RoundStatus
 from tests.support.site import Following, Site, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(600)]
 
 STUDY = "doomed"
 NODES = ("north", "east", "west")

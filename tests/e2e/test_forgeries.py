@@ -11,7 +11,7 @@ from tests.support.site import Site
 
 from .conftest import HOSPITALS
 
-pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 
 @pytest.fixture(scope="module", autouse=True)

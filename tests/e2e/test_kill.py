@@ -20,7 +20,7 @@ from pipeline.setup.store import root_account
 from pipeline.store.objects import Store
 from tests.support.site import Site, sent, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 
 def kill_service(name: str) -> Callable[[Site], None]:

@@ -9,7 +9,7 @@ from pipeline.installation import Installation
 from pipeline.setup.services import NAMES
 from tests.support.site import Site
 
-pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil]
 
 
 def test_every_service_is_healthy_and_the_machine_has_what_it_needs(site: Site) -> None:

@@ -16,7 +16,7 @@ from tests.support.clones import roomy_folder
 from tests.support.publisher import publish, publisher
 from tests.support.stranger import Stranger
 
-pytestmark = [pytest.mark.airflow, pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.namespace, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(900)]
 
 DOWN = ".venv/bin/wardround down"
 

@@ -21,9 +21,10 @@ from pipeline.audit.audit import AuditReport, audit
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.chain.outbox import Outbox
 from pipeline.consortium import Consortium
-from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Statement, StoreKind
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement, StoreKind
 from pipeline.identity import Identity
 from pipeline.ingest import validate
+from pipeline.places import Place
 from pipeline.roles.board import Board
 from pipeline.roles.desk import Sitting, hospital_desk, node_desk
 from pipeline.settings import Settings
@@ -62,14 +63,17 @@ _EVERYBODY = {"hospitals": list(HOSPITALS), "nodes": list(NODES), "engine": "mp-
 
 
 class Site:
-    """A store, a chain and every actor; `settings.home` holds all that they write. Without `rpc` the development chain runs here too."""
+    """A store, a chain and every actor; `settings.home` holds all that they write.
 
-    def __init__(self, home: Path, rpc: str | None = None, store_server: StoreKind = "minio") -> None:
+    Without `rpc` the development chain runs here too. Unless named the store is this machine's usual one: tests have the marker `store`.
+    """
+
+    def __init__(self, home: Path, rpc: str | None = None, store_server: StoreKind | None = None) -> None:
         usual = Settings.load()
         self.settings = Settings(home, usual.data, usual.cache, usual.mp_spdz, home / "studies")
         home.mkdir(mode=0o700)
         self.settings.studies.mkdir()
-        self.settings.installation.write_text(f"store_server: {store_server}\n")
+        self.settings.installation.write_text(f"store_server: {store_server or runtime.usual_store()}\n")
         studies = {"everybody": Study.load(self._write("everybody", _EVERYBODY))}
         everybody = members.members(studies)
         runtime.store_server(self.settings, services.store_server(self.settings))
@@ -166,11 +170,25 @@ class Site:
         return Sitting.join(node_desk(play.study.name, name, self.settings), round_id, self.ledger.status(round_id))
 
     def hide(self, objects: Iterable[tuple[str, str]]) -> None:
-        """Lay delete markers over objects, by bucket and key, as only somebody inside the store's machine can."""
+        """Lay delete markers over objects, by bucket and key, as only somebody inside MinIO's machine can; see `namespace`."""
         past_guard.hide(self.manager.pids()[STORE], self.settings.home / "secrets" / "store-root", objects)
 
+    def on_disk(self, place: Place, digest: Sha256) -> Path:
+        """MinIO's folder of an object, as its operator finds it; needs the marker `namespace`."""
+        folder = self.settings.home / "minio" / place.bucket / place.key(digest)
+        assert folder.is_dir(), f"{folder.name}: MinIO does not have it"
+        return folder
+
+    def damage(self, place: Place, digest: Sha256) -> None:
+        """Flip bytes in the middle of an object on MinIO's disk; needs the marker `namespace`."""
+        for file in self.on_disk(place, digest).rglob("*"):
+            if file.is_file():
+                content = bytearray(file.read_bytes())
+                content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+                file.write_bytes(content)
+
     def kill_store(self) -> None:
-        """kill -9 of MinIO; the process manager starts it again."""
+        """kill -9 of the store; the process manager starts it again."""
         psutil.Process(self.manager.pids()[STORE]).kill()
 
     def kill_anvil(self) -> None:

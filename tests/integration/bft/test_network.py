@@ -17,7 +17,7 @@ from tests.support.bft import CHAIN_ID, VALIDATORS, Network
 from tests.support.consortia import Site
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.bft, pytest.mark.minio, pytest.mark.spu, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.bft, pytest.mark.store, pytest.mark.spu, pytest.mark.timeout(1800)]
 
 DEADLINES = {"commit_seconds": 900, "result_seconds": 1800}
 """Block time goes on while a chain stands still."""

@@ -27,7 +27,7 @@ from plugins.console import csrf
 from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
 from tests.support.consortia import HOSPITALS, Site
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 ASTER, BIRCH, FERN = HOSPITALS[0], HOSPITALS[1], HOSPITALS[5]
 

@@ -17,7 +17,7 @@ from tests.support.fab import Portal, portal
 from tests.support.pages import pages
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
 
 _AXE = PROJECT / "node_modules" / "axe-core" / "axe.min.js"
 _FAULTS = """async () => (await axe.run()).violations

@@ -27,7 +27,7 @@ from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
 from tests.support.consortia import HOSPITALS, Site
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 ASTER, BIRCH, ELM = HOSPITALS[0], HOSPITALS[1], HOSPITALS[4]
 

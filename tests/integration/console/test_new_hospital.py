@@ -35,7 +35,7 @@ from tests.support.pictures import png
 from tests.support.publisher import publish
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
 
 NEW, PERSON, STUDY = HospitalName("wren"), "ada@wren.org", "plumage"
 FIELDS = """

@@ -15,7 +15,7 @@ from plugins.console import csrf, limiting
 from tests.support.consortia import Site
 from tests.support.fab import Portal, portal
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 EXAMPLES = 4
 """Per endpoint, kind of example (as described, and not) and asker."""

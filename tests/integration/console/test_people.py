@@ -22,7 +22,7 @@ from plugins.console.accounts import Account, Accounts
 from tests.support.consortia import Site
 from tests.support.fab import PASSWORD, Portal, portal
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 NEW = HospitalName("yarrow")
 """A hospital that no study and no members' file names."""

@@ -7,7 +7,7 @@ from plugins.console.people import Person
 from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
 from tests.support.consortia import Site
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 
 @pytest.mark.parametrize("who", [PROVIDER, AUDITOR, of_hospital("aster")], ids=lambda who: who.role)

@@ -17,7 +17,7 @@ from tests.support.consortia import Site
 from tests.support.figures import figures
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 
 @pytest.fixture

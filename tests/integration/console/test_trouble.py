@@ -14,7 +14,7 @@ from pipeline.settings import Settings
 from tests.support.console import AUDITOR, PROVIDER, client
 from tests.support.consortia import Site
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 
 def cut_off(town: Site, home: Path, **dead: str) -> Settings:

@@ -13,7 +13,7 @@ from tests.support.browser import chromium
 from tests.support.console import AUDITOR, served
 from tests.support.consortia import Site
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
 
 
 def test_a_file_is_hashed_in_the_browser_and_named_or_refused(town: Site, finished: RoundId, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.support.consortia import HOSPITALS, Site
 from tests.support.dealers import shared_vector
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 ASTER, FERN = HOSPITALS[0], HOSPITALS[5]
 SIX = list(HOSPITALS[:6])

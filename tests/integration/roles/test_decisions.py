@@ -13,7 +13,7 @@ from pipeline.identity import Identity
 from pipeline.roles import decisions
 from tests.support.consortia import HOSPITALS, NODES, Site
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 
 def test_a_hospital_that_committed_directly_is_in_every_set(site: Site) -> None:

@@ -19,7 +19,7 @@ from pipeline.roles.lineage import lineage
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 CEDAR, DAHLIA, ELM = HOSPITALS[2:5]
 NORTH, EAST, WEST = NODES[:3]

@@ -33,7 +33,7 @@ from tests.support.deviant import Deviant
 from tests.support.parties import self_signed
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.mp_spdz]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.mp_spdz]
 
 _MIDDLE = 40
 """A message in the middle of the smallest computation."""

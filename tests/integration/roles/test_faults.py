@@ -22,7 +22,7 @@ from tests.support.consortia import HOSPITALS, NODES, Site, engine_parties
 from tests.support.intake import await_statement
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 NORTH, EAST, WEST = NODES[:3]
 
@@ -123,6 +123,7 @@ def test_a_round_survives_kill_9_of_store_chain_and_a_party_one_after_the_other(
     site.audits(round_id)
 
 
+@pytest.mark.namespace
 def test_a_component_that_a_node_signed_for_and_that_is_gone_ends_the_round_under_its_name(site: Site) -> None:
     play = site.play("gone", hospitals=list(HOSPITALS[:3]))
     round_id = play.open()
@@ -133,12 +134,13 @@ def test_a_component_that_a_node_signed_for_and_that_is_gone_ends_the_round_unde
     Journal(site.settings.node(NORTH) / "journal").say(round_id, sitting.desk.sign(Kind.INVENTORY, seen, sitting.context))
     envelope = places.envelope(round_id, HOSPITALS[0], NORTH)
     (digest,) = site.board().digests(envelope)
-    shutil.rmtree(site.settings.home / "minio" / places.MAILBOX / envelope.key(digest))
+    shutil.rmtree(site.on_disk(envelope, digest))
     with pytest.raises(RoundAborted, match="signed that it holds components of aster"):
         play.node("verify", round_id, NORTH)
 
 
 @pytest.mark.spu
+@pytest.mark.namespace
 def test_a_node_that_is_killed_goes_on_from_what_it_kept_of_envelopes_that_are_gone(site: Site) -> None:
     play = site.play("killed_node", hospitals=list(HOSPITALS[:3]))
     round_id = play.open()
@@ -152,7 +154,7 @@ def test_a_node_that_is_killed_goes_on_from_what_it_kept_of_envelopes_that_are_g
             assert not (site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json").exists()
             for envelope in envelopes:
                 for digest in site.board().digests(envelope):
-                    shutil.rmtree(site.settings.home / "minio" / envelope.bucket / envelope.key(digest))
+                    shutil.rmtree(site.on_disk(envelope, digest))
         until_it_ends(play, "verify", round_id, name)
 
     play.each(verify)
@@ -166,6 +168,7 @@ def test_a_node_that_is_killed_goes_on_from_what_it_kept_of_envelopes_that_are_g
 
 
 @pytest.mark.spu
+@pytest.mark.namespace
 def test_an_envelope_that_is_damaged_on_the_stores_disk_is_lent_by_another_node(site: Site) -> None:
     play = site.play("damaged", hospitals=list(HOSPITALS[:3]))
     round_id = play.open()
@@ -173,11 +176,7 @@ def test_an_envelope_that_is_damaged_on_the_stores_disk_is_lent_by_another_node(
     play.commit(round_id)
     envelope = places.envelope(round_id, HOSPITALS[0], NORTH)
     (digest,) = site.board().digests(envelope)
-    for file in (site.settings.home / "minio" / places.MAILBOX / envelope.key(digest)).rglob("*"):
-        if file.is_file():
-            content = bytearray(file.read_bytes())
-            content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
-            file.write_bytes(content)
+    site.damage(envelope, digest)
     play.verify(round_id)
     play.aggregate(round_id)
     play.end(round_id)

@@ -29,7 +29,7 @@ from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.dealers import Dealing, shared_vector
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 NORTH, EAST, WEST = NODES[:3]
 ELM = HOSPITALS[4]

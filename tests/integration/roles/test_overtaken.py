@@ -17,7 +17,7 @@ from pipeline.roles import ending, provider
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 NORTH, EAST = NODES[:2]
 

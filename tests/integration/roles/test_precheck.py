@@ -26,7 +26,7 @@ from tests.support.consortia import HOSPITALS, Site
 from tests.support.rounds import Play
 from tests.support.thresholds import FOR_FEW_SAMPLES
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 ASTER = HOSPITALS[0]
 

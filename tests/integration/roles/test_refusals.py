@@ -32,7 +32,7 @@ from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.edits import edited, rewritten
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 ASTER, ELM = HOSPITALS[0], HOSPITALS[4]
 NORTH, EAST, WEST = NODES[:3]

@@ -21,7 +21,11 @@ _PATIENCE_SECONDS = 60
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param("minio", marks=pytest.mark.minio), pytest.param("versitygw", marks=pytest.mark.versitygw)]
+    scope="module",
+    params=[
+        pytest.param("minio", marks=[pytest.mark.minio, pytest.mark.namespace]),
+        pytest.param("versitygw", marks=pytest.mark.versitygw),
+    ],
 )
 def own_site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """An installation for these tests alone."""

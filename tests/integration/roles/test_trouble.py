@@ -23,7 +23,7 @@ from tests.support.dealers import Dealing, damaged, post_as, shared_vector
 from tests.support.intake import take_in_at_all
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 ASTER, BIRCH, CEDAR, DAHLIA, ELM, FERN, GORSE, HAZEL, IRIS = HOSPITALS
 NORTH, EAST, WEST = NODES[:3]

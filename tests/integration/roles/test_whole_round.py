@@ -26,7 +26,7 @@ from tests.support.dealers import shared_vector
 from tests.support.rounds import Play
 from tests.support.thresholds import FOR_FEW_SAMPLES
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil]
+pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 ELM = HOSPITALS[4]
 

@@ -27,7 +27,7 @@ from pipeline.setup.up import down, load_studies, up
 from pipeline.store.objects import Store
 from tests.support.installations import settings_in
 
-pytestmark = [pytest.mark.minio, pytest.mark.anvil, pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.airflow, pytest.mark.timeout(600)]
 
 _PATIENCE_SECONDS = 180
 
