@@ -16,7 +16,7 @@ def rendered() -> dict[Path, str]:
     """Every file that is made, with its text."""
     pages = {"commands": commands.page(), "study": study.page()}
     docs = {PROJECT / "docs" / "reference" / f"{name}.md": HEAD + text for name, text in pages.items()}
-    docs[THREATS] = attacks.filled(THREATS.read_text(), PROJECT / "tests" / "adversary")
+    docs[THREATS] = attacks.filled(THREATS.read_text(), PROJECT / "tests")
     return docs | {file: commented(file.read_text(), file.stem) for file in sorted((PROJECT / "studies").glob("*.yaml"))}
 
 

@@ -1,14 +1,15 @@
-"""The attacks that were tried: a table for each attacker, from the records that the tests of tests/adversary carry."""
+"""The attacks that were tried: who tried what for which aim, from the records that tests carry (`tests/adversary/__init__.py`)."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from handbook.markdown import table
-from tests.adversary import ATTACKERS, Attack
+from tests.adversary import AIMS, ATTACKERS, Attack
 
 TITLES = {
     "stranger": "A stranger",
@@ -20,7 +21,23 @@ TITLES = {
 }
 """What the pages call each attacker."""
 
+_LETTERS = {"stranger": "S", "hospital": "H", "foreign_hospital": "F", "node": "N", "provider": "P", "store_operator": "O"}
+"""What begins the number of each attacker's records."""
+
 _BLOCK = re.compile(r"(?<=<!-- attacks: made by `python -m handbook` -->\n).*?(?=<!-- end of attacks -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An attack, with the test that makes it."""
+
+    attack: Attack
+    test: str
+
+    @property
+    def holds(self) -> str:
+        """What the test shows: its name is a sentence."""
+        return self.test.removeprefix("test_").replace("_", " ")
 
 
 def filled(page: str, tests: Path) -> str:
@@ -32,20 +49,40 @@ def filled(page: str, tests: Path) -> str:
 
 
 def sections(tests: Path) -> str:
-    """Markdown with a table for each attacker's module in a folder of tests."""
-    return "\n".join(_section(attacker, records(tests / f"test_{attacker}.py")) for attacker in ATTACKERS)
+    """Markdown of all attacks below a folder of tests: which have which aim, and a table for each attacker."""
+    tried = numbered(tests)
+    return "\n".join([_overview(tried), *(_section(attacker, tried) for attacker in ATTACKERS)])
 
 
-def records(module: Path) -> list[Attack]:
+def numbered(tests: Path) -> dict[str, Tried]:
+    """Every attack below a folder of tests by its number: by attacker, then by aim, then as they stand, those of tests/adversary first."""
+    modules = sorted(tests.rglob("test_*.py"), key=lambda path: (path.parent.name != "adversary", path))
+    found = [each for module in modules for each in records(module)]
+    return {
+        f"{_LETTERS[attacker]}{number}": each
+        for attacker in ATTACKERS
+        for number, each in enumerate(sorted(_by(found, attacker), key=lambda each: AIMS.index(each.attack.to)), 1)
+    }
+
+
+def records(module: Path) -> list[Tried]:
     """The records of a module's tests, in its order, read without running it; raises ValueError for one that is no text."""
-    tree = ast.parse(module.read_text())
+    text = module.read_text()
+    if "@attack(" not in text:
+        return []
+    tree = ast.parse(text)
     texts = dict(_texts(tree))
-    calls = (decorator for each in tree.body if isinstance(each, ast.FunctionDef) for decorator in each.decorator_list)
     return [
-        Attack(**{word.arg: _text(word.value, texts, module) for word in call.keywords if word.arg})
-        for call in calls
+        Tried(Attack(**{word.arg: _text(word.value, texts, module) for word in call.keywords if word.arg}), test.name)
+        for test in tree.body
+        if isinstance(test, ast.FunctionDef)
+        for call in test.decorator_list
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "attack"
     ]
+
+
+def _by(tried: Sequence[Tried], attacker: str) -> list[Tried]:
+    return [each for each in tried if each.attack.by == attacker]
 
 
 def _texts(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -65,6 +102,24 @@ def _text(value: ast.expr, texts: dict[str, str], module: Path) -> str:
     raise ValueError(f"{module.name}, line {value.lineno}: got {ast.unparse(value)}, want a text, or the name of one in that module")
 
 
-def _section(attacker: str, attacks: list[Attack]) -> str:
-    rows = [(each.tries, each.costs, each.seen) for each in attacks]
-    return f"### {TITLES[attacker]}\n\n{table(('tries', 'at the cost of', 'what the others see'), rows)}"
+def _overview(tried: dict[str, Tried]) -> str:
+    rows = [(TITLES[attacker], *(_range(tried, attacker, aim) for aim in AIMS)) for attacker in ATTACKERS]
+    return f"{len(tried)} attacks:\n\n{table(('by', *(f'to {aim}' for aim in AIMS)), rows)}"
+
+
+def _range(tried: dict[str, Tried], attacker: str, aim: str) -> str:
+    """Numbers of an attacker's attacks for one aim, which follow one another; raises ValueError where there is none."""
+    numbers = [number for number, each in tried.items() if (each.attack.by, each.attack.to) == (attacker, aim)]
+    if not numbers:
+        raise ValueError(f"got no test of an attack by {attacker} to {aim}, want one for each word of the threat model's table")
+    return numbers[0] if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _section(attacker: str, tried: dict[str, Tried]) -> str:
+    heads = ("", "to", "tries", "at the cost of", "what the others see", "what holds (`test_...`)")
+    rows = [
+        (number, each.attack.to, each.attack.tries, each.attack.costs, each.attack.seen, each.holds)
+        for number, each in tried.items()
+        if each.attack.by == attacker
+    ]
+    return f"### {TITLES[attacker]}\n\n{table(heads, rows)}"

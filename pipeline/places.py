@@ -61,6 +61,11 @@ class Place(NamedTuple):
         """Key of the object with this digest."""
         return f"{self.prefix}{digest}.{self.suffix}"
 
+    @property
+    def owned(self) -> bool:
+        """Whether one hospital or node alone may write there."""
+        return _OWNED.match(self.prefix) is not None
+
 
 def holds(key: str) -> bool:
     """Whether `key` lies in a place of the reports' bucket; what others put beneath a place, or elsewhere, is nobody's evidence."""

@@ -14,7 +14,7 @@ from pipeline.errors import Crowded, EvidenceRejected, ObjectMissing, Rejected, 
 from pipeline.evidence.canonical import canonical_json, read_object, sha256
 from pipeline.evidence.signing import LARGEST_STATEMENT, from_bytes, to_bytes
 from pipeline.places import Place
-from pipeline.store.objects import ObjectInfo, Store, key_digest, newest
+from pipeline.store.objects import MAX_BYTES, ObjectInfo, Store, key_digest, newest
 
 _POLL_SECONDS = 0.2
 
@@ -35,10 +35,12 @@ class Board:
         return digest
 
     def fetch(self, place: Place, digest: Sha256, max_bytes: int | None = None) -> bytes:
-        """Read what has this digest; raises EvidenceRejected, ObjectMissing."""
-        if max_bytes is None:
-            return self.store.get(place.bucket, place.key(digest), digest)
-        return self.store.get(place.bucket, place.key(digest), digest, max_bytes=max_bytes)
+        """Read what has this digest; raises EvidenceRejected, ObjectMissing.
+
+        Where one member alone writes, it looks for that no further than a round can need: who heaps versions up has said nothing.
+        """
+        most = place.most if place.owned else None
+        return self.store.get(place.bucket, place.key(digest), digest, max_bytes=max_bytes or MAX_BYTES, most=most)
 
     def save(self, place: Place, digest: Sha256, file: BinaryIO, max_bytes: int) -> int:
         """Like `fetch`, but into the empty `file`, to be read from its start; the size."""

@@ -110,10 +110,15 @@ class Store:
             answer = self._client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum, **condition)
         return str(answer.get("VersionId", "null"))
 
-    def get(self, bucket: str, key: str, sha256: Sha256, *, version_id: str | None = None, max_bytes: int = MAX_BYTES) -> bytes:
-        """Read the version that fits, or the named one; raises EvidenceRejected naming an object that does not fit, ObjectMissing."""
+    def get(
+        self, bucket: str, key: str, sha256: Sha256, *, version_id: str | None = None, max_bytes: int = MAX_BYTES, most: int | None = None
+    ) -> bytes:
+        """Read the version that fits, or the named one; raises EvidenceRejected naming an object that does not fit, ObjectMissing.
+
+        With `most` it tries no more than the newest version and that many of the oldest.
+        """
         file = io.BytesIO()
-        self._read(bucket, key, sha256, version_id, file, max_bytes)
+        self._read(bucket, key, sha256, version_id, file, max_bytes, most)
         return file.getvalue()
 
     def save(self, bucket: str, key: str, sha256: Sha256, file: BinaryIO, *, max_bytes: int) -> int:
@@ -150,7 +155,9 @@ class Store:
         """The first `count` of what `history` lists, by one request of no more."""
         return tuple(islice(self._versions(bucket, prefix, page=count), count))
 
-    def _read(self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int) -> tuple[int, str]:
+    def _read(
+        self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int, most: int | None = None
+    ) -> tuple[int, str]:
         """Append an object to `file`; its size and version. Looks past versions that others wrote over it, and past damaged ones."""
         name = f"{bucket}/{key}"
         if key_digest(key) != digest:
@@ -162,12 +169,12 @@ class Store:
         # The store answers this listing: what it does not give out is this object, not everything.
         versions = self.versions(bucket, key)
         # The first was mostly written alone, under If-None-Match: whoever heaps versions over it costs readers no more than this listing.
-        for other in reversed(versions) if version_id is None else ():
-            if not other.latest and not other.deleted and other.size <= max_bytes:
-                with suppress(EvidenceRejected, _Busy):
-                    found = self._version(bucket, key, digest, other.version_id, file, max_bytes)
-                    _LOG.warning("%s: read version %s of %s, since the newest does not fit", name, other.version_id, len(versions))
-                    return found
+        others = [other for other in reversed(versions) if not other.latest and not other.deleted and other.size <= max_bytes]
+        for other in others[:most] if version_id is None else ():
+            with suppress(EvidenceRejected, _Busy):
+                found = self._version(bucket, key, digest, other.version_id, file, max_bytes)
+                _LOG.warning("%s: read version %s of %s, since the newest does not fit", name, other.version_id, len(versions))
+                return found
         if isinstance(trouble, _Busy):
             raise ObjectMissing(f"{trouble}, but lists it or its neighbours: it is damaged on the store's disk") from trouble
         raise trouble

@@ -1,12 +1,12 @@
 """Attacks, by who makes them: a module for each attacker, a test for each thing that one tries.
 
-Every test carries its record, from which the threat model's table is made:
+Every test carries its record, from which the threat model's tables are made:
 
-    @attack(by="hospital", tries="...", costs="...", seen="...")
+    @attack(by="hospital", to="stop", tries="...", costs="...", seen="...")
 
-`by` is the module's attacker (`test_hospital.py`), `tries` what it is after, `costs` what that takes or loses it, and
-`seen` what the others see of it, with whose name. Each is a phrase without a full stop. A test without a record does
-not run.
+`by` is the module's attacker (`test_hospital.py`), `to` what it would do to others' rounds, `tries` what it is after, `costs` what that
+takes or loses it, and `seen` what the others see of it, with whose name. Each is a phrase without a full stop; the test's name says what
+holds. A test of this folder without a record does not run. A test that stands elsewhere, beside what it tests, may carry one too.
 """
 
 from __future__ import annotations
@@ -18,26 +18,34 @@ import pytest
 ATTACKERS = ("stranger", "hospital", "foreign_hospital", "node", "provider", "store_operator")
 """Who attacks, in the table's order; `foreign_hospital` is one of another study."""
 
+AIMS = ("change", "learn", "delay", "stop")
+"""What somebody would do: change a result, learn what is not meant for it, delay a round or whoever reads one, stop a round or a study."""
+
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack's record."""
+    """One attack's record; raises ValueError for an attacker or an aim that is none."""
 
     by: str
+    to: str
     tries: str
     costs: str
     seen: str
 
+    def __post_init__(self) -> None:
+        if self.by not in ATTACKERS or self.to not in AIMS:
+            raise ValueError(f"got an attack by {self.by!r} to {self.to!r}, want one of {', '.join(ATTACKERS)}, to {', '.join(AIMS)}")
 
-def attack(*, by: str, tries: str, costs: str, seen: str) -> pytest.MarkDecorator:
+
+def attack(*, by: str, to: str, tries: str, costs: str, seen: str) -> pytest.MarkDecorator:
     """The record of the attack that a test makes."""
-    return pytest.mark.attack(Attack(by, tries, costs, seen))
+    return pytest.mark.attack(Attack(by, to, tries, costs, seen))
 
 
 def record(item: pytest.Item) -> Attack:
-    """A test's record; raises ValueError when it has none, or one of another module's attacker."""
+    """The record of one of this folder's tests; raises ValueError when it has none, or one of another module's attacker."""
     marker, attacker = item.get_closest_marker("attack"), item.path.stem.removeprefix("test_")
-    if marker is None or marker.args[0].by != attacker or attacker not in ATTACKERS:
-        raise ValueError(f"{item.nodeid}: want @attack(by={attacker!r}, ...), with one of {', '.join(ATTACKERS)}")
+    if marker is None or marker.args[0].by != attacker:
+        raise ValueError(f"{item.nodeid}: want @attack(by={attacker!r}, ...)")
     found: Attack = marker.args[0]
     return found

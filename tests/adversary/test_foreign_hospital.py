@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline import places
 from pipeline.chain.events import StudyId
-from pipeline.domain import RoundStatus
-from pipeline.errors import ContractRefused
+from pipeline.domain import Kind, RoundId, RoundStatus
+from pipeline.errors import ContractRefused, Refused
 from pipeline.evidence import merkle
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import Membership, membership, study_digest
 from tests.adversary import attack
 from tests.support.chains import MANIFEST, ROOT, Actors, named
+from tests.support.consortia import HOSPITALS, NODES, Site
+from tests.support.heaps import heap, listings
+from tests.support.intake import take_in_at_all
+from tests.support.rounds import Play
 
 pytestmark = pytest.mark.anvil
 
+FERN = HOSPITALS[5]
+THREE = list(HOSPITALS[:3])
 NAMED = "nothing: the ledger refuses it, and a transaction that is mined all the same has its account"
 
 
 @attack(
     by="foreign_hospital",
+    to="stop",
     tries="to hold a commit up by committing directly, under one new key after the other",
     costs="a key each",
     seen=NAMED,
@@ -36,7 +44,7 @@ def test_no_key_of_a_hospital_outside_the_study_commits_to_it(actors: Actors, st
     assert actors.ledger.status(round_id) is RoundStatus.COMMITTED
 
 
-@attack(by="foreign_hospital", tries="to commit directly with its membership of another study", costs="nothing", seen=NAMED)
+@attack(by="foreign_hospital", to="change", tries="to commit directly with its membership of another study", costs="nothing", seen=NAMED)
 def test_membership_of_another_study_is_none_here(actors: Actors, study: StudyId) -> None:
     own, member, other = actors.hospital(), actors.hospital(), actors.hospital()
     here, elsewhere = named(member, other), named(own, other)
@@ -52,15 +60,66 @@ def test_membership_of_another_study_is_none_here(actors: Actors, study: StudyId
             actors.send(own, actors.ledger.commit_directly(state, MANIFEST, shown))
 
 
-@attack(by="foreign_hospital", tries="to be in a set by a root of its own", costs="nothing", seen=NAMED)
+@attack(by="foreign_hospital", to="change", tries="to be in a set by a root of its own", costs="nothing", seen=NAMED)
 def test_a_hospital_fixes_no_set(actors: Actors, study: StudyId) -> None:
     own, round_id = actors.hospital(), actors.open(study)
     with pytest.raises(ContractRefused, match="NotCommitter"):
         actors.send(own, actors.ledger.commit_round(round_id, merkle.root([sha256(b"its own")])))
 
 
-@attack(by="foreign_hospital", tries="to take the key of a hospital of the study", costs="nothing", seen=NAMED)
+@attack(by="foreign_hospital", to="stop", tries="to take the key of a hospital of the study", costs="nothing", seen=NAMED)
 def test_nobody_moves_on_to_anothers_key(actors: Actors) -> None:
     own, member = actors.hospital(), actors.hospital()
     with pytest.raises(ContractRefused, match="HospitalAlreadyRegistered"):
         actors.moved_on(own, member)
+
+
+@pytest.fixture(scope="module")
+def theirs(site: Site) -> tuple[Play, RoundId]:
+    """A round of three hospitals, before its commit; fern is a member of the consortium and none of the study."""
+    play = site.play("theirs", hospitals=THREE)
+    round_id = play.open()
+    play.hospitals(round_id)
+    return play, round_id
+
+
+@pytest.mark.minio
+@attack(
+    by="foreign_hospital",
+    to="learn",
+    tries="to read or list what a study's hospitals send to its nodes",
+    costs="nothing",
+    seen="nothing: the store refuses it",
+)
+def test_nobody_reads_the_mail_of_another_study(site: Site, theirs: tuple[Play, RoundId]) -> None:
+    _, round_id = theirs
+    place = places.envelope(round_id, HOSPITALS[0], NODES[0])
+    (digest,) = site.board().digests(place)
+    board = site.board(site.settings.hospital(FERN))
+    for ask in (lambda: board.fetch(place, digest), lambda: board.digests(place)):
+        with pytest.raises(Refused, match="does not let hospital-fern"):
+            ask()
+
+
+@pytest.mark.minio
+@attack(
+    by="foreign_hospital",
+    to="delay",
+    tries="to slow a round of another study down by files in a folder of its own there, or to be counted in it",
+    costs="objects that stay in its name for a year",
+    seen="the files, in its own folder",
+)
+def test_what_lies_in_a_folder_of_no_hospital_of_the_study_is_not_looked_at(
+    site: Site, theirs: tuple[Play, RoundId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play, round_id = theirs
+    own = site.settings.hospital(FERN)
+    for kind in (Kind.MANIFEST, Kind.VALIDATION):
+        heap(site, own, *places.statement(round_id, kind, FERN)[:2], 40)
+    heap(site, own, *places.envelope(round_id, FERN, NODES[0])[:2], 40)
+    asked = listings(monkeypatch)
+    play.commit(round_id)
+    for inputs in take_in_at_all(site, play, round_id).values():
+        assert (list(inputs.digests), inputs.absent) == (THREE, {})
+    assert asked
+    assert [prefix for prefix in asked if f"/{FERN}/" in prefix] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,10 +13,10 @@ from pipeline import places
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, RoundId, RoundStatus, Sha256
-from pipeline.errors import ContractRefused
+from pipeline.errors import ContractRefused, TooFew
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import sha256
-from pipeline.evidence.membership import study_digest
+from pipeline.evidence.membership import membership, study_digest
 from pipeline.identity import SigningKey
 from pipeline.mpc.sharing import held_by
 from pipeline.places import Place
@@ -27,7 +26,8 @@ from pipeline.store.objects import Store
 from tests.adversary import attack
 from tests.support.chains import MANIFEST, ROOT, Actors, named
 from tests.support.consortia import HOSPITALS, NODES, Site
-from tests.support.dealers import Dealing
+from tests.support.dealers import Dealing, damaged, post_as
+from tests.support.heaps import heap, heap_versions, reads
 from tests.support.intake import signed_sets, take_in_at_all
 from tests.support.rounds import Play
 
@@ -45,7 +45,11 @@ def _commit(actors: Actors, round_id: RoundId, *manifests: Sha256) -> None:
 
 
 @attack(
-    by="hospital", tries="to keep a commit from fitting its deadline, by keys that it moves on to", costs="its keys", seen=ON_THE_LEDGER
+    by="hospital",
+    to="stop",
+    tries="to keep a commit from fitting its deadline, by keys that it moves on to",
+    costs="its keys",
+    seen=ON_THE_LEDGER,
 )
 def test_a_hospital_commits_once_under_all_of_its_keys(actors: Actors, study: StudyId) -> None:
     first, other = actors.hospital(), actors.hospital()
@@ -63,6 +67,7 @@ def test_a_hospital_commits_once_under_all_of_its_keys(actors: Actors, study: St
 
 @attack(
     by="hospital",
+    to="stop",
     tries="to end the round by a direct commit in the last second",
     costs="nothing: it takes part",
     seen=ON_THE_LEDGER,
@@ -77,7 +82,7 @@ def test_a_late_direct_commit_leaves_time_to_take_it_in(actors: Actors, study: S
     _commit(actors, round_id, MANIFEST)
 
 
-@attack(by="hospital", tries="to commit directly after the deadline", costs="nothing", seen="nothing: the ledger refuses it")
+@attack(by="hospital", to="change", tries="to commit directly after the deadline", costs="nothing", seen="nothing: the ledger refuses it")
 def test_a_direct_commit_after_the_deadline_is_none(actors: Actors, study: StudyId) -> None:
     own, terms = (key := actors.hospital()), named(key, actors.hospital())
     round_id = actors.open(study, commit_in=1, study_digest=study_digest(terms))
@@ -87,7 +92,13 @@ def test_a_direct_commit_after_the_deadline_is_none(actors: Actors, study: Study
     actors.send(own, actors.ledger.abort_round(round_id))
 
 
-@attack(by="hospital", tries="to spoil the set with another hospital's manifest", costs="its own place in the round", seen=ON_THE_LEDGER)
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to spoil the set with another hospital's manifest",
+    costs="its own place in the round",
+    seen=ON_THE_LEDGER,
+)
 def test_a_copied_manifest_stands_in_the_set_once(actors: Actors, study: StudyId) -> None:
     own, other = actors.hospital(), actors.hospital()
     terms = named(own, other)
@@ -98,17 +109,14 @@ def test_a_copied_manifest_stands_in_the_set_once(actors: Actors, study: StudyId
 
 
 def _heap(site: Site, name: HospitalName, bucket: str, prefix: str, count: int) -> None:
-    """A hospital writes objects of no meaning, with its own access."""
-    client = site.store(site.settings.hospital(name))._client
-    with ThreadPoolExecutor(4) as threads:
-        junk = [b"junk %d" % number for number in range(count)]
-        list(threads.map(lambda data: client.put_object(Bucket=bucket, Key=f"{prefix}{sha256(data)}.json", Body=data), junk))
+    heap(site, site.settings.hospital(name), bucket, prefix, count)
 
 
 @pytest.mark.store
 @pytest.mark.parametrize("kind", [Kind.MANIFEST, Kind.VALIDATION])
 @attack(
     by="hospital",
+    to="delay",
     tries="to slow the nodes down with 200 files in its own place of a round",
     costs="its place in the round",
     seen="its absence, with its name and this reason",
@@ -132,6 +140,7 @@ def test_a_hospital_that_heaps_up_files_is_absent_and_nobody_else(site: Site, ki
 @pytest.mark.store
 @attack(
     by="hospital",
+    to="stop",
     tries="to be taken for absent by files in its own place after the set is fixed, so that the nodes part",
     costs="nothing: it takes part",
     seen="the files, in its own folder",
@@ -149,7 +158,11 @@ def test_files_that_come_after_the_set_change_nothing_about_it(site: Site) -> No
 
 @pytest.mark.store
 @attack(
-    by="hospital", tries="to put another hospital out by files beneath its place", costs="nothing", seen="nothing: the store refuses it"
+    by="hospital",
+    to="stop",
+    tries="to put another hospital out by files beneath its place",
+    costs="nothing",
+    seen="nothing: the store refuses it",
 )
 def test_a_hospital_writes_nothing_beneath_another_ones_place(site: Site) -> None:
     own, other = HOSPITALS[:2]
@@ -162,6 +175,7 @@ def test_a_hospital_writes_nothing_beneath_another_ones_place(site: Site) -> Non
 @pytest.mark.store
 @attack(
     by="hospital",
+    to="delay",
     tries="to slow the opening of rounds down with folders that it calls rounds",
     costs="objects that stay in its name for a year",
     seen="the folders, with its name",
@@ -187,6 +201,7 @@ def _of_this_round(actors: Actors, round_id: RoundId, key: SigningKey) -> Hospit
 
 @attack(
     by="hospital",
+    to="stop",
     tries="to end a round by moving on to another key in the midst of it",
     costs="its place in the next round",
     seen="the new key, on the ledger",
@@ -202,7 +217,7 @@ def test_a_key_that_changes_in_mid_round_changes_the_next_one(actors: Actors, st
     assert _of_this_round(actors, actors.open(study), own) is HospitalStatus.RETIRED
 
 
-@attack(by="hospital", tries="to escape its revocation to another key", costs="nothing", seen="nothing: the ledger refuses it")
+@attack(by="hospital", to="change", tries="to escape its revocation to another key", costs="nothing", seen="nothing: the ledger refuses it")
 def test_a_revoked_hospital_moves_on_to_no_key(actors: Actors) -> None:
     own = actors.hospital()
     actors.send(actors.provider, actors.ledger.revoke_hospitals([own.address]))
@@ -210,7 +225,7 @@ def test_a_revoked_hospital_moves_on_to_no_key(actors: Actors) -> None:
         actors.moved_on(own)
 
 
-@attack(by="hospital", tries="to go on under a key that it left", costs="nothing", seen="nothing: the ledger refuses it")
+@attack(by="hospital", to="change", tries="to go on under a key that it left", costs="nothing", seen="nothing: the ledger refuses it")
 def test_a_key_that_was_left_does_nothing(actors: Actors, study: StudyId) -> None:
     own, terms = (key := actors.hospital()), named(key, actors.hospital())
     round_id = actors.open(study, study_digest=study_digest(terms))
@@ -239,6 +254,7 @@ def _lose(site: Site, place: Place) -> None:
 @pytest.mark.spu
 @attack(
     by="hospital",
+    to="stop",
     tries="to end the round by junk over its own envelopes, once the nodes have signed their input sets",
     costs="nothing: it takes part",
     seen="nothing: the nodes read an envelope once",
@@ -269,6 +285,7 @@ def _say(site: Site, play: Play, round_id: RoundId, name: HospitalName, kind: Ki
 @pytest.mark.store
 @attack(
     by="hospital",
+    to="stop",
     tries="to split the nodes' votes by posting something else as each of them looks",
     costs="its place in the round, which it had not taken",
     seen="its absence, with its name, in the input set that all nodes sign",
@@ -298,6 +315,7 @@ def test_what_a_hospital_posts_while_the_nodes_look_is_one_absence_for_all(site:
 @pytest.mark.parametrize(("shown_to", "takes_part"), [(2, True), (1, False)], ids=["to most nodes", "to one node"])
 @attack(
     by="hospital",
+    to="stop",
     tries="to end the round by a validation that it shows to some nodes only, under a manifest that it committed directly",
     costs="its place in the round, where fewer than a majority of the nodes saw it",
     seen="its direct commit, on the ledger, and its absence in the input set that all nodes sign",
@@ -328,3 +346,120 @@ def test_a_manifest_that_holds_for_some_nodes_only_is_in_or_out_for_all(site: Si
         assert set(parts) == (set(held_by(index, 3)) if takes_part else set())
         for component, part in parts.items():
             assert np.array_equal(part[:], dealing.components[component])
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    to="delay",
+    tries="to keep provider and nodes busy with versions heaped over a validation that its manifest names and that it never wrote",
+    costs="its place in the round",
+    seen="its absence, as `forged_manifest`, and the versions, in its own folder",
+)
+def test_versions_over_a_validation_that_is_not_there_keep_no_commit_waiting(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = site.play("never_validated", hospitals=list(HOSPITALS[:4]))
+    round_id = play.open()
+    play.hospitals(round_id, HOSPITALS[:3])
+    dealing, never = _trained(site, play, round_id, DAHLIA), sha256(b"never written")
+    place = places.statement(round_id, Kind.VALIDATION, DAHLIA)
+    dealing.post(dealing.manifest(validation=never))
+    heap_versions(site, site.settings.hospital(DAHLIA), place, never, 40, 60)
+    asked = reads(monkeypatch)
+    play.commit(round_id)
+    assert 0 < len([key for key in asked if key.startswith(place.prefix)]) <= place.most + 1
+    found = take_in_at_all(site, play, round_id)
+    assert [dict(inputs.absent) for inputs in found.values()] == [{DAHLIA: "forged_manifest"}] * 3
+
+
+def _trained(site: Site, play: Play, round_id: RoundId, name: HospitalName) -> Dealing:
+    """What a hospital that has trained would share, for the test to change."""
+    for step in ("validate", "train"):
+        play.hospital(step, round_id, name)
+    return Dealing.honest(site.hospital_sitting(play, round_id, name))
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    to="change",
+    tries="to be counted by its own manifest of an earlier round",
+    costs="its place in the round",
+    seen="its absence, as `forged_manifest`",
+)
+def test_a_manifest_of_another_round_is_none(site: Site) -> None:
+    play = site.play("replayed", hospitals=list(HOSPITALS[:4]))
+    first = play.open("first")
+    play.hospitals(first, [DAHLIA])
+    manifest = site.said(first, Kind.MANIFEST, DAHLIA)
+    site.pass_deadline(first)
+    second = play.open("second")
+    play.hospitals(second, HOSPITALS[:3])
+    post_as(site.hospital_sitting(play, second, DAHLIA), manifest)
+    play.commit(second)
+    for inputs in take_in_at_all(site, play, second).values():
+        assert (set(inputs.digests), dict(inputs.absent)) == (set(HOSPITALS[:3]), {DAHLIA: "forged_manifest"})
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to accuse each other, two together: each signs the other's components and envelopes as its own",
+    costs="the places of both in the round",
+    seen="the absence of both, as `unrecoverable_component`, and of nobody else",
+)
+def test_two_hospitals_that_accuse_each_other_are_out_and_nobody_else(site: Site) -> None:
+    play = site.play("accusing", hospitals=list(HOSPITALS[:5]))
+    round_id = play.open()
+    honest = [HOSPITALS[0], HOSPITALS[1], HOSPITALS[4]]
+    play.hospitals(round_id, honest)
+    one, other = (_trained(site, play, round_id, name) for name in (CEDAR, DAHLIA))
+    for mine, theirs in ((one, other), (other, one)):
+        swapped = mine.sending(theirs.envelopes)
+        swapped.post(swapped.manifest(components=theirs.body()["components"]))
+    play.commit(round_id)
+    for inputs in take_in_at_all(site, play, round_id).values():
+        assert set(inputs.digests) == set(honest)
+        assert inputs.absent == dict.fromkeys((CEDAR, DAHLIA), "unrecoverable_component")
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to put another hospital out by committing that one's manifest directly as its own",
+    costs="its own place in the round",
+    seen="its direct commit, on the ledger, and its absence, as `forged_manifest`",
+)
+def test_a_manifest_that_another_one_committed_too_stands_for_its_author_alone(site: Site) -> None:
+    play = site.play("committed_twice", hospitals=list(HOSPITALS[:4]))
+    round_id = play.open()
+    play.hospitals(round_id, HOSPITALS[:3])
+    sitting = site.hospital_sitting(play, round_id, DAHLIA)
+    copied = post_as(sitting, site.said(round_id, Kind.MANIFEST, CEDAR))
+    terms = play.study.terms(site.members)
+    call = site.ledger.commit_directly(sitting.state, copied, membership(terms, site.members.hospital(DAHLIA)))
+    sitting.desk.outbox().send(call, f"copied-{round_id}")
+    play.commit(round_id)
+    for inputs in take_in_at_all(site, play, round_id).values():
+        assert (set(inputs.digests), dict(inputs.absent)) == (set(HOSPITALS[:3]), {DAHLIA: "forged_manifest"})
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to have honest hospitals blamed for a round that ends without a model because of its own envelopes",
+    costs="a strike, and the round where the study has nobody to spare",
+    seen="the end that the nodes sign, which blames it alone",
+)
+def test_whoever_makes_a_round_end_is_blamed_alone(site: Site) -> None:
+    play = site.play("nobody_to_spare", hospitals=list(HOSPITALS[:3]))
+    round_id = play.open()
+    play.hospitals(round_id, HOSPITALS[:2])
+    dealing = _trained(site, play, round_id, CEDAR)
+    dealing.sending({node: damaged(data) for node, data in dealing.envelopes.items()}).post()
+    play.commit(round_id)
+    with pytest.raises(TooFew) as caught:
+        take_in_at_all(site, play, round_id)
+    assert caught.value.blamed == (CEDAR,)

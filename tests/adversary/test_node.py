@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anvil
 REFUSED = "nothing: the ledger refuses it"
 
 
-@attack(by="node", tries="to decide a round alone, or by signing twice", costs="nothing", seen=REFUSED)
+@attack(by="node", to="change", tries="to decide a round alone, or by signing twice", costs="nothing", seen=REFUSED)
 def test_one_node_decides_no_round(actors: Actors, study: StudyId) -> None:
     result = actors.result(actors.committed(study))
     (own,) = actors.sign(result, actors.nodes[0])
@@ -33,6 +33,7 @@ def test_one_node_decides_no_round(actors: Actors, study: StudyId) -> None:
 
 @attack(
     by="node",
+    to="change",
     tries="to leave it to the provider which of two results stands",
     costs="its seat: it is suspended",
     seen="its two signatures, on the ledger",
@@ -48,7 +49,7 @@ def test_a_node_that_signs_two_results_is_suspended(actors: Actors, study: Study
     actors.send(actors.nodes[1], actors.ledger.finalise_round(first, actors.sign(first, *actors.nodes[1:])))
 
 
-@attack(by="node", tries="to replace the other nodes, or release a friend from quarantine", costs="nothing", seen=REFUSED)
+@attack(by="node", to="change", tries="to replace the other nodes, or release a friend from quarantine", costs="nothing", seen=REFUSED)
 def test_one_node_changes_no_study(actors: Actors, study: StudyId) -> None:
     ledger, node = actors.ledger, actors.nodes[0]
     mine, friend = (node.address, actors.stranger.address, actors.provider.address), actors.stranger.address
@@ -60,7 +61,7 @@ def test_one_node_changes_no_study(actors: Actors, study: StudyId) -> None:
                 actors.send(node, call)
 
 
-@attack(by="node", tries="to fix the set of another study", costs="nothing", seen=REFUSED)
+@attack(by="node", to="stop", tries="to fix the set of another study", costs="nothing", seen=REFUSED)
 def test_a_node_of_another_study_commits_nothing(actors: Actors, study: StudyId) -> None:
     foreign = SigningKey(Secret.generate())
     nodes = [foreign.address, *(node.address for node in actors.nodes[1:])]
@@ -69,14 +70,14 @@ def test_a_node_of_another_study_commits_nothing(actors: Actors, study: StudyId)
         actors.send(foreign, actors.ledger.commit_round(actors.open(study), ROOT))
 
 
-@attack(by="node", tries="to abort a round early", costs="nothing", seen=REFUSED)
+@attack(by="node", to="stop", tries="to abort a round early", costs="nothing", seen=REFUSED)
 def test_one_node_aborts_no_round_early(actors: Actors, study: StudyId) -> None:
     round_id = actors.committed(study)
     with pytest.raises(ContractRefused, match="DeadlineNotPassed"):
         actors.send(actors.nodes[0], actors.ledger.abort_round(round_id))
 
 
-@attack(by="node", tries="to end a round alone by its signature, or by signing twice", costs="nothing", seen=REFUSED)
+@attack(by="node", to="stop", tries="to end a round alone by its signature, or by signing twice", costs="nothing", seen=REFUSED)
 def test_one_node_ends_no_round(actors: Actors, study: StudyId) -> None:
     abort = actors.end(actors.committed(study))
     (own,) = actors.sign_end(abort, actors.nodes[0])
@@ -88,6 +89,7 @@ def test_one_node_ends_no_round(actors: Actors, study: StudyId) -> None:
 
 @attack(
     by="node",
+    to="change",
     tries="to have an honest hospital blamed for a round that the others end too",
     costs="the early end: its signature counts to nothing",
     seen="its signed end, which names another hospital than the others'",

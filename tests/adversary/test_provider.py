@@ -27,6 +27,7 @@ REFUSED = "nothing: the ledger refuses it"
 
 @attack(
     by="provider",
+    to="stop",
     tries="to lock a hospital out by friends that commit directly before it",
     costs="an account a friend",
     seen="the accounts that it authorised",
@@ -44,6 +45,7 @@ def test_friends_of_the_provider_take_nobodys_place(actors: Actors, study: Study
 
 @attack(
     by="provider",
+    to="change",
     tries="to leave a hospital out that committed directly",
     costs="the round, at its deadline",
     seen="the hospital's commit, and a set without it that the ledger refuses",
@@ -63,7 +65,7 @@ def test_no_set_without_a_direct_commit_is_taken(actors: Actors, study: StudyId)
     assert actors.ledger.status(round_id) is RoundStatus.OPEN
 
 
-@attack(by="provider", tries="to decide a round alone", costs="nothing", seen=REFUSED)
+@attack(by="provider", to="change", tries="to decide a round alone", costs="nothing", seen=REFUSED)
 def test_the_provider_decides_no_round(actors: Actors, study: StudyId) -> None:
     result = actors.result(actors.committed(study))
     for keys in ([], [actors.provider], [actors.provider, actors.nodes[0]]):
@@ -71,7 +73,7 @@ def test_the_provider_decides_no_round(actors: Actors, study: StudyId) -> None:
             actors.send(actors.provider, actors.ledger.finalise_round(result, actors.sign(result, *keys)))
 
 
-@attack(by="provider", tries="to replace the nodes, or release a hospital from quarantine", costs="nothing", seen=REFUSED)
+@attack(by="provider", to="change", tries="to replace the nodes, or release a hospital from quarantine", costs="nothing", seen=REFUSED)
 def test_the_provider_changes_no_study(actors: Actors, study: StudyId) -> None:
     ledger, mine = actors.ledger, (actors.provider.address, *(node.address for node in actors.nodes[1:]))
     friend = actors.hospital().address
@@ -83,13 +85,13 @@ def test_the_provider_changes_no_study(actors: Actors, study: StudyId) -> None:
                 actors.send(actors.provider, call)
 
 
-@attack(by="provider", tries="to start a round from a model that the nodes did not make", costs="nothing", seen=REFUSED)
+@attack(by="provider", to="change", tries="to start a round from a model that the nodes did not make", costs="nothing", seen=REFUSED)
 def test_no_round_starts_from_another_model(actors: Actors, study: StudyId) -> None:
     with pytest.raises(ContractRefused, match="StalePreviousModel"):
         actors.open(study, previous_model=sha256(b"the provider's own"))
 
 
-@attack(by="provider", tries="to run two rounds of a study at once, and choose between them", costs="nothing", seen=REFUSED)
+@attack(by="provider", to="change", tries="to run two rounds of a study at once, and choose between them", costs="nothing", seen=REFUSED)
 def test_a_study_has_one_round_at_a_time(actors: Actors, study: StudyId) -> None:
     round_id = actors.open(study)
     with pytest.raises(ContractRefused, match="RoundStillOpen"):
@@ -98,7 +100,7 @@ def test_a_study_has_one_round_at_a_time(actors: Actors, study: StudyId) -> None
         actors.open(actors.new_study("the provider's second"), round_id=round_id)
 
 
-@attack(by="provider", tries="to abort a round whose result it does not like", costs="nothing", seen=REFUSED)
+@attack(by="provider", to="stop", tries="to abort a round whose result it does not like", costs="nothing", seen=REFUSED)
 def test_the_provider_aborts_no_round_early(actors: Actors, study: StudyId) -> None:
     round_id = actors.committed(study)
     with pytest.raises(ContractRefused, match="DeadlineNotPassed"):
@@ -107,7 +109,7 @@ def test_the_provider_aborts_no_round_early(actors: Actors, study: StudyId) -> N
     actors.send(actors.nodes[2], actors.ledger.finalise_round(result, actors.sign(result, *actors.nodes[1:])))
 
 
-@attack(by="provider", tries="to blame other hospitals for an aborted round than its nodes did", costs="nothing", seen=REFUSED)
+@attack(by="provider", to="change", tries="to blame other hospitals for an aborted round than its nodes did", costs="nothing", seen=REFUSED)
 def test_the_provider_changes_no_blame(actors: Actors, study: StudyId) -> None:
     guilty, friend, victim = (actors.hospital().address for _ in range(3))
     abort = actors.end(actors.committed(study), guilty, friend)
@@ -119,7 +121,11 @@ def test_the_provider_changes_no_blame(actors: Actors, study: StudyId) -> None:
 
 
 @attack(
-    by="provider", tries="to end a round by its nodes' signatures to a result, or to another round's end", costs="nothing", seen=REFUSED
+    by="provider",
+    to="stop",
+    tries="to end a round by its nodes' signatures to a result, or to another round's end",
+    costs="nothing",
+    seen=REFUSED,
 )
 def test_signatures_to_something_else_end_no_round(actors: Actors, study: StudyId) -> None:
     earlier = actors.end(actors.committed(study))
@@ -132,7 +138,7 @@ def test_signatures_to_something_else_end_no_round(actors: Actors, study: StudyI
     assert actors.ledger.status(abort.round) is RoundStatus.COMMITTED
 
 
-@attack(by="provider", tries="to end a round that has a result", costs="nothing", seen=REFUSED)
+@attack(by="provider", to="stop", tries="to end a round that has a result", costs="nothing", seen=REFUSED)
 def test_a_finished_round_is_ended_by_nobody(actors: Actors, study: StudyId) -> None:
     abort = actors.end(actors.committed(study))
     result = actors.result(abort.round)
@@ -153,7 +159,11 @@ def test_a_finished_round_is_ended_by_nobody(actors: Actors, study: StudyId) -> 
     ids=["steps without end", "a round of three million years", "a round a second", "aliases"],
 )
 @attack(
-    by="provider", tries="to stall its members by a study's numbers or aliases", costs="nothing", seen="the field, refused at each member"
+    by="provider",
+    to="stop",
+    tries="to stall its members by a study's numbers or aliases",
+    costs="nothing",
+    seen="the field, refused at each member",
 )
 def test_a_study_without_bounds_is_refused_at_every_member(line: str, said: str, tmp_path: Path) -> None:
     content = yaml.safe_load((PROJECT / "studies" / "pneumonia.yaml").read_text())

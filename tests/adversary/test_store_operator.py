@@ -53,6 +53,7 @@ def plant_junk(site: Site, play: Play, round_id: RoundId, kind: Kind, signer: Ho
 
 @attack(
     by="store_operator",
+    to="stop",
     tries="to keep a round from opening by sealing keys of nobody's",
     costs="nothing",
     seen="objects without a signature",
@@ -76,7 +77,13 @@ def test_junk_beside_a_sealing_key_blocks_no_round(site: Site) -> None:
     assert play.open("next") == following
 
 
-@attack(by="store_operator", tries="to put a hospital out by manifests of nobody's", costs="nothing", seen="objects without a signature")
+@attack(
+    by="store_operator",
+    to="stop",
+    tries="to put a hospital out by manifests of nobody's",
+    costs="nothing",
+    seen="objects without a signature",
+)
 def test_junk_beside_a_manifest_puts_no_hospital_out(site: Site, shared: tuple[Play, RoundId]) -> None:
     play, round_id = shared
     for name in play.study.hospitals:
@@ -94,7 +101,7 @@ def test_junk_beside_a_manifest_puts_no_hospital_out(site: Site, shared: tuple[P
         pytest.param(None, marks=pytest.mark.namespace, id="a delete marker"),
     ],
 )
-@attack(by="store_operator", tries="to change or hide what a round stands on", costs="nothing", seen=A_FINDING)
+@attack(by="store_operator", to="change", tries="to change or hide what a round stands on", costs="nothing", seen=A_FINDING)
 def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: bytes | None) -> None:
     play = site.play(f"over_{'newer' if written else 'marker'}", hospitals=THREE)
     round_id = play.open()
@@ -124,6 +131,7 @@ def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: 
 @pytest.mark.namespace
 @attack(
     by="store_operator",
+    to="stop",
     tries="to have a node wait for ever for an envelope",
     costs="its own disk",
     seen="the store answers that it cannot read it",

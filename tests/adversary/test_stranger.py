@@ -41,27 +41,29 @@ NOTHING_SEEN = "nothing: the ledger takes no such transaction"
     ],
     ids=["register a study", "authorise itself", "revoke", "hand over the provider's part", "take the provider's part"],
 )
-@attack(by="stranger", tries="to act as the service provider", costs="nothing", seen=NOTHING_SEEN)
+@attack(by="stranger", to="change", tries="to act as the service provider", costs="nothing", seen=NOTHING_SEEN)
 def test_a_stranger_is_no_provider(actors: Actors, make: Callable[..., Call], error: str) -> None:
     with pytest.raises(ContractRefused, match=error):
         actors.send(actors.stranger, make(actors.ledger, actors.stranger.address))
 
 
-@attack(by="stranger", tries="to open a round", costs="nothing", seen=NOTHING_SEEN)
+@attack(by="stranger", to="change", tries="to open a round", costs="nothing", seen=NOTHING_SEEN)
 def test_a_stranger_opens_no_round(actors: Actors, study: StudyId) -> None:
     with pytest.raises(ContractRefused, match="NotProvider"):
         actors.open(study, sender=actors.stranger)
     assert actors.ledger.study(study).open_round is None
 
 
-@attack(by="stranger", tries="to fix who takes part", costs="nothing", seen=NOTHING_SEEN)
+@attack(by="stranger", to="change", tries="to fix who takes part", costs="nothing", seen=NOTHING_SEEN)
 def test_a_stranger_commits_no_set(actors: Actors, study: StudyId) -> None:
     round_id = actors.open(study)
     with pytest.raises(ContractRefused, match="NotCommitter"):
         actors.send(actors.stranger, actors.ledger.commit_round(round_id, ROOT))
 
 
-@attack(by="stranger", tries="to commit directly, registered or not", costs="nothing", seen="its account, where it registers one")
+@attack(
+    by="stranger", to="change", tries="to commit directly, registered or not", costs="nothing", seen="its account, where it registers one"
+)
 def test_a_stranger_commits_nothing_directly(actors: Actors, study: StudyId) -> None:
     own, terms = SigningKey(Secret.generate()), named(actors.hospital(), actors.hospital())
     round_id = actors.open(study, study_digest=study_digest(terms))
@@ -74,7 +76,7 @@ def test_a_stranger_commits_nothing_directly(actors: Actors, study: StudyId) -> 
     actors.send(actors.provider, actors.ledger.commit_round(round_id, ROOT))
 
 
-@attack(by="stranger", tries="to end a round with signatures of its own", costs="nothing", seen=NOTHING_SEEN)
+@attack(by="stranger", to="change", tries="to end a round with signatures of its own", costs="nothing", seen=NOTHING_SEEN)
 def test_a_stranger_decides_nothing(actors: Actors, study: StudyId) -> None:
     result = actors.result(actors.committed(study))
     for signatures in ([], actors.sign(result, actors.stranger), actors.sign(result, actors.stranger, actors.nodes[0])):
@@ -83,7 +85,7 @@ def test_a_stranger_decides_nothing(actors: Actors, study: StudyId) -> None:
     assert actors.ledger.status(result.round) is RoundStatus.COMMITTED
 
 
-@attack(by="stranger", tries="to end a round with the signatures of an earlier one", costs="nothing", seen=NOTHING_SEEN)
+@attack(by="stranger", to="change", tries="to end a round with the signatures of an earlier one", costs="nothing", seen=NOTHING_SEEN)
 def test_signatures_of_an_earlier_round_decide_nothing(actors: Actors, study: StudyId) -> None:
     first = actors.result(actors.committed(study))
     signatures = actors.sign(first, *actors.nodes)
@@ -96,7 +98,7 @@ def test_signatures_of_an_earlier_round_decide_nothing(actors: Actors, study: St
         actors.send(actors.stranger, actors.ledger.finalise_round(first, signatures))
 
 
-@attack(by="stranger", tries="to end an aborted round with its nodes' signatures", costs="nothing", seen=NOTHING_SEEN)
+@attack(by="stranger", to="change", tries="to end an aborted round with its nodes' signatures", costs="nothing", seen=NOTHING_SEEN)
 def test_an_aborted_round_gets_no_result(actors: Actors, study: StudyId) -> None:
     round_id = actors.committed(study, commit_in=1, result_in=2)
     result, opened = actors.result(round_id), actors.ledger.round(round_id).opened
@@ -107,7 +109,7 @@ def test_an_aborted_round_gets_no_result(actors: Actors, study: StudyId) -> None
     assert actors.ledger.study(study).current_model == MODEL
 
 
-@attack(by="stranger", tries="to abort a round before its deadline", costs="nothing", seen=NOTHING_SEEN)
+@attack(by="stranger", to="stop", tries="to abort a round before its deadline", costs="nothing", seen=NOTHING_SEEN)
 def test_a_stranger_aborts_nothing_early(actors: Actors, study: StudyId) -> None:
     round_id = actors.open(study)
     with pytest.raises(ContractRefused, match="DeadlineNotPassed"):
@@ -118,7 +120,9 @@ def test_a_stranger_aborts_nothing_early(actors: Actors, study: StudyId) -> None
 
 
 @pytest.mark.parametrize("what", ["nodes", "key", "release"])
-@attack(by="stranger", tries="to change a study's nodes, a node's key or who is in quarantine", costs="nothing", seen=NOTHING_SEEN)
+@attack(
+    by="stranger", to="change", tries="to change a study's nodes, a node's key or who is in quarantine", costs="nothing", seen=NOTHING_SEEN
+)
 def test_a_stranger_changes_nothing(actors: Actors, study: StudyId, what: str) -> None:
     ledger, own, (first, *_) = actors.ledger, actors.stranger.address, actors.nodes
     mine = (own, *(node.address for node in actors.nodes[1:]))
@@ -135,7 +139,7 @@ def test_a_stranger_changes_nothing(actors: Actors, study: StudyId, what: str) -
     assert ledger.study(study).changes == 0
 
 
-@attack(by="stranger", tries="to have an honest node suspended", costs="nothing", seen=NOTHING_SEEN)
+@attack(by="stranger", to="stop", tries="to have an honest node suspended", costs="nothing", seen=NOTHING_SEEN)
 def test_an_honest_node_is_not_suspended(actors: Actors, study: StudyId) -> None:
     result = actors.result(actors.committed(study))
     (signature,) = actors.sign(result, actors.nodes[0])
@@ -148,7 +152,11 @@ def test_an_honest_node_is_not_suspended(actors: Actors, study: StudyId) -> None
 
 
 @attack(
-    by="stranger", tries="to slow rounds down with accounts that it registers", costs="a transaction each", seen="the accounts, of nobody"
+    by="stranger",
+    to="delay",
+    tries="to slow rounds down with accounts that it registers",
+    costs="a transaction each",
+    seen="the accounts, of nobody",
 )
 def test_registered_accounts_are_not_read_by_any_round(actors: Actors, study: StudyId, monkeypatch: pytest.MonkeyPatch) -> None:
     round_id = actors.committed(study)
@@ -176,11 +184,15 @@ def test_registered_accounts_are_not_read_by_any_round(actors: Actors, study: St
     ],
 )  # fmt: skip
 @attack(
-    by="stranger", tries="to rewrite the chain through its port", costs="nothing", seen="nothing: the chain's filter answers no such method"
+    by="stranger",
+    to="change",
+    tries="to rewrite the chain through its port",
+    costs="nothing",
+    seen="nothing: the chain's filter answers no such method",
 )
-def test_the_chain_offers_no_method_that_rewrites_it(chain: Devchain, method: str) -> None:
+def test_the_chain_offers_no_method_that_rewrites_it(shared_chain: Devchain, method: str) -> None:
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": []}
-    answer = httpx.post(chain.url, json=request, trust_env=False).json()
+    answer = httpx.post(shared_chain.url, json=request, trust_env=False).json()
     assert "error" in answer
     assert "result" not in answer
 
@@ -213,7 +225,13 @@ def _damaged(data: bytes) -> bytes:
     ],
     ids=["damaged deflate", "damaged LZMA", "bzip2", "cut short", "a file twice", "a bomb"],
 )
-@attack(by="stranger", tries="to crash whoever checks a proof bundle, or fill the memory", costs="nothing", seen="a refusal in a sentence")
+@attack(
+    by="stranger",
+    to="stop",
+    tries="to crash whoever checks a proof bundle, or fill the memory",
+    costs="nothing",
+    seen="a refusal in a sentence",
+)
 def test_a_proof_bundle_of_any_form_is_refused_in_a_sentence(data: bytes, said: str) -> None:
     with pytest.raises(EvidenceRejected, match=said):
         Bundle(data)

@@ -12,6 +12,7 @@ from pipeline.installation import Installation
 from pipeline.roles import enrolment
 from pipeline.secret import Secret
 from pipeline.setup import airflow
+from tests.adversary import attack
 from tests.support.site import Site
 
 from .conftest import HOSPITALS
@@ -21,6 +22,13 @@ pytestmark = pytest.mark.airflow
 PASSWORD = "correct horse battery"
 
 
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to pause, clear, delete or start rounds in Airflow, or read its connections",
+    costs="nothing",
+    seen="nothing: 403",
+)
 def test_hospitals_and_auditors_read_airflow_and_change_nothing_there(site: Site) -> None:
     dag = "/api/v2/dags/round_small"
     changes = (

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from pipeline.domain import RoundStatus
+from tests.adversary import attack
 from tests.support.site import Site
 
 from .conftest import HOSPITALS
@@ -30,6 +31,13 @@ def forge(site: Site, path: str, content: dict[str, object]) -> None:
     answer.raise_for_status()
 
 
+@attack(
+    by="provider",
+    to="change",
+    tries="to decide a round by Airflow: forged settings, a validation that is said to have passed",
+    costs="the hospital's place in the round",
+    seen="the hospital, absent",
+)
 def test_forged_conf_and_a_validation_that_is_only_said_to_have_passed_change_no_verdict(site: Site) -> None:
     before, model = len(site.rounds("small")), site.current_model("small")
     forged = {"round": 1, "round_id": 1, "study": "brief", "hospitals": ["elm"], "misbehaviour": "label_flip", "previous_model": "0" * 64}
@@ -49,6 +57,13 @@ def test_forged_conf_and_a_validation_that_is_only_said_to_have_passed_change_no
     site.audit_all()
 
 
+@attack(
+    by="provider",
+    to="change",
+    tries="to run steps over a finished round by a forged number",
+    costs="the round",
+    seen="a run that failed",
+)
 def test_a_forged_round_number_leaves_the_round_without_a_result_and_the_finished_one_as_it_was(site: Site) -> None:
     finished = site.rounds("small")[0].round
     objects = sorted(info.key for info in site.evidence.store.list("reports", f"rounds/{finished}/hospitals/"))
@@ -63,6 +78,13 @@ def test_a_forged_round_number_leaves_the_round_without_a_result_and_the_finishe
     assert sorted(info.key for info in site.evidence.store.list("reports", f"rounds/{finished}/hospitals/")) == objects
 
 
+@attack(
+    by="provider",
+    to="change",
+    tries="to get a model by tasks that are said to have succeeded",
+    costs="the round",
+    seen="a run that failed",
+)
 def test_tasks_that_are_only_said_to_have_succeeded_make_no_model_and_the_next_round_clears_up(site: Site) -> None:
     left, model = site.rounds("brief")[-1].round, site.current_model("brief")
     before = len(site.rounds("brief"))

@@ -11,6 +11,7 @@ from safetensors.numpy import save
 
 from pipeline.errors import EvidenceRejected
 from pipeline.models import COORDINATE_CAP, Vector, model_bytes, parse_model
+from tests.adversary import attack
 
 VECTOR = np.arange(-3, 4, dtype=np.int64)
 
@@ -41,6 +42,13 @@ def test_a_view_of_a_vector_has_the_bytes_of_its_copy() -> None:
         (model_bytes(np.full(7, -COORDINATE_CAP - 1)), "beyond"),
         (save({"parameters": VECTOR}, metadata={"note": "hidden"}), "canonical bytes"),
     ],
+)
+@attack(
+    by="node",
+    to="stop",
+    tries="to crash whoever reads a model, by a file of another form",
+    costs="nothing",
+    seen="the file, refused with the reason",
 )
 def test_anything_but_one_canonical_tensor_of_the_right_length_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(EvidenceRejected, match=message):

@@ -23,6 +23,7 @@ from pipeline.cli import commands
 from pipeline.domain import RoundId
 from pipeline.errors import EvidenceRejected, WardroundError
 from pipeline.evidence.canonical import sha256
+from tests.adversary import attack
 from tests.support.chains import CHAIN_ID
 from tests.support.finished_rounds import consortium, key, model
 
@@ -117,6 +118,13 @@ def test_the_model_is_the_one_that_was_decided(packed: bytes, members: Path, tmp
 
 
 @pytest.mark.usefixtures("_offline")
+@attack(
+    by="stranger",
+    to="change",
+    tries="to pass off a proof bundle in which a byte of any file was changed",
+    costs="nothing",
+    seen="the file, by name",
+)
 def test_one_flipped_byte_in_any_file_is_found(packed: bytes, members: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         names = [name for name in archive.namelist() if name != "ledger.json"]
@@ -142,6 +150,13 @@ def test_a_file_that_is_missing_is_missed(packed: bytes, members: Path) -> None:
 
 
 @pytest.mark.usefixtures("_offline")
+@attack(
+    by="stranger",
+    to="change",
+    tries="to prove a round by nodes of its own",
+    costs="nothing",
+    seen="the address that does not fit",
+)
 def test_other_nodes_than_those_of_the_file_prove_nothing(packed: bytes, finished: Rounds, members: Path) -> None:
     content = yaml.safe_load(members.read_text())
     content["nodes"]["birch"]["address"] = key("northgate").address
@@ -162,6 +177,13 @@ def test_a_round_of_another_ledger_is_refused(packed: bytes, members: Path) -> N
 
 @pytest.mark.usefixtures("_offline")
 @pytest.mark.parametrize("field", ["chain_id", "contract", "round", "raw", "logs"])
+@attack(
+    by="stranger",
+    to="change",
+    tries="to pass off another ledger's words in a proof bundle",
+    costs="nothing",
+    seen="the field that does not fit",
+)
 def test_a_transcript_that_was_changed_is_refused(packed: bytes, finished: Rounds, tmp_path: Path, field: str) -> None:
     def change(files: dict[str, bytes]) -> None:
         content = json.loads(files["ledger.json"])
@@ -207,6 +229,13 @@ def test_a_transcript_of_any_other_form_is_refused_with_a_clear_message(packed: 
 
 @pytest.mark.usefixtures("_offline")
 @pytest.mark.parametrize("name", ["ledger.json", "record", "vote", "commit", "manifest"])
+@attack(
+    by="stranger",
+    to="stop",
+    tries="to overflow the stack of whoever checks a bundle, by nested JSON",
+    costs="nothing",
+    seen="a refusal in a sentence",
+)
 def test_deeply_nested_json_in_a_bundle_is_refused(packed: bytes, members: Path, name: str) -> None:
     deep = b'{"a":' * 1_000_000
 
@@ -222,6 +251,13 @@ def test_deeply_nested_json_in_a_bundle_is_refused(packed: bytes, members: Path,
 @pytest.mark.usefixtures("_offline")
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
+@attack(
+    by="stranger",
+    to="stop",
+    tries="to crash whoever checks a bundle by junk in its files",
+    costs="nothing",
+    seen="a finding in a sentence",
+)
 def test_whatever_stands_in_a_bundles_files_nothing_leaves_but_a_finding(packed: bytes, members: Path, data: st.DataObject) -> None:
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         name = data.draw(st.sampled_from(archive.namelist()))

@@ -15,6 +15,7 @@ from pipeline.domain import RoundId
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import sha256
 from pipeline.roles.evidence import Evidence
+from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, Devchain
 from tests.support.finished_rounds import RoundMaker, consortium, key, model, study
 from tests.support.minio import StoreServer
@@ -24,6 +25,13 @@ from .conftest import ChainDriver
 pytestmark = [pytest.mark.minio, pytest.mark.anvil]
 
 
+@attack(
+    by="provider",
+    to="change",
+    tries="to make a round unhappen, by an older copy of the development chain",
+    costs="its chain: no node makes another key on it",
+    seen="the round that is missing, and who signed its result",
+)
 def test_a_restored_older_chain_is_refused_where_no_outbox_remembers_the_newer_one(tmp_path: Path, disturbed_minio: StoreServer) -> None:
     of, store, chain = study(), disturbed_minio.as_root(), Devchain(tmp_path / "chain", ports.choose())
     chain.start()

@@ -13,6 +13,7 @@ from pipeline.audit.audit import audit
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
 from pipeline.places import Place
 from pipeline.store.objects import Store, key_digest
+from tests.adversary import attack
 from tests.support.minio import ROOT
 
 from .conftest import Rounds
@@ -89,6 +90,13 @@ def test_a_newer_version_spoils_nothing_and_is_a_finding_that_names_it(finished:
 
 @pytest.mark.parametrize("where", ["content", "head"])
 @pytest.mark.parametrize("what", STORED)
+@attack(
+    by="store_operator",
+    to="change",
+    tries="to change what a finished round stands on, on the disk",
+    costs="nothing",
+    seen="the object, as the audit's first problem",
+)
 def test_one_changed_byte_on_the_disk_is_the_first_problem_and_named(finished: Rounds, disk: Disk, what: str, where: str) -> None:
     bucket, key = key_of(finished, what)
     path = disk.file(bucket, key)
@@ -100,6 +108,13 @@ def test_one_changed_byte_on_the_disk_is_the_first_problem_and_named(finished: R
     assert any(name in problem for name in (f"{bucket}/{key}", f"{bucket}/{key.rpartition('/')[0]}/")), problem
 
 
+@attack(
+    by="store_operator",
+    to="stop",
+    tries="to remove a vote from the disk",
+    costs="the round's audit, which no longer holds",
+    seen="the object that is missing, by its place",
+)
 def test_an_object_removed_from_the_disk_is_missed(finished: Rounds, disk: Disk) -> None:
     bucket, key = key_of(finished, "vote")
     disk.file(bucket, key).unlink()

@@ -17,6 +17,7 @@ from pipeline.chain.outbox import Outbox
 from pipeline.identity import SigningKey
 from pipeline.secret import Secret
 from pipeline.settings import PROJECT
+from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, Actors, Devchain
 
 pytestmark = pytest.mark.anvil
@@ -53,6 +54,13 @@ def test_it_names_itself_a_development_chain_and_offers_no_accounts(fresh_chain:
     assert _post(fresh_chain, b'[{"id": 1, "method": "eth_blockNumber", "params": []}]')["error"]
 
 
+@attack(
+    by="stranger",
+    to="stop",
+    tries="to fill the memory of the chain's filter by one request",
+    costs="nothing",
+    seen="nothing: 413",
+)
 def test_an_oversized_request_is_refused(fresh_chain: Devchain) -> None:
     assert httpx.post(fresh_chain.url, content=b" " * (2 << 20), trust_env=False).status_code == 413
 

@@ -8,6 +8,7 @@ from pipeline.chain.events import StudyId
 from pipeline.domain import Result, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, EvidenceRejected, Misconfigured
 from pipeline.evidence.signing import check_vote, sign_vote
+from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, ROOT, Actors
 
 pytestmark = pytest.mark.anvil
@@ -81,6 +82,13 @@ def test_the_signatures_of_a_finalised_round_do_not_finalise_the_next(actors: Ac
 
 
 @pytest.mark.parametrize("elsewhere", ["chain", "contract"])
+@attack(
+    by="provider",
+    to="change",
+    tries="to end a round with signatures for another ledger",
+    costs="nothing",
+    seen="nothing: the ledger refuses it",
+)
 def test_signatures_for_another_ledger_do_not_count(actors: Actors, result: Result, elsewhere: str) -> None:
     chain_id = CHAIN_ID + 1 if elsewhere == "chain" else CHAIN_ID
     contract = actors.stranger.address if elsewhere == "contract" else actors.contract
@@ -95,6 +103,13 @@ def test_a_flipped_byte_in_a_signature_spoils_it(actors: Actors, result: Result)
     assert caught.value.error in {"NotANode", "ECDSAInvalidSignature"}
 
 
+@attack(
+    by="stranger",
+    to="change",
+    tries="to count a node's signature a second time in its other spelling",
+    costs="nothing",
+    seen="nothing: the ledger takes no such transaction",
+)
 def test_a_malleable_copy_of_a_signature_is_refused(actors: Actors, result: Result) -> None:
     raw = bytes.fromhex(actors.sign(result, actors.nodes[0])[0])
     mirrored = _SECP256K1_ORDER - int.from_bytes(raw[32:64], "big")

@@ -13,6 +13,7 @@ from pipeline.evidence import merkle
 from pipeline.evidence.canonical import joint_digest, sha256
 from pipeline.identity import SigningKey
 from pipeline.secret import Secret
+from tests.adversary import attack
 from tests.support.chains import DIGEST, MODEL, ROOT, SEALING_KEYS, Actors
 
 pytestmark = pytest.mark.anvil
@@ -170,6 +171,13 @@ def test_errors_about_commits(actors: Actors, study: StudyId) -> None:
     _refused(actors, actors.provider, ledger.commit_round(round_id, ROOT), "WrongStatus", got="COMMITTED", wanted="OPEN")
 
 
+@attack(
+    by="provider",
+    to="delay",
+    tries="to hold a commit back",
+    costs="nothing: it may be down",
+    seen="a commit by a node",
+)
 def test_a_node_may_commit_when_the_provider_does_not(actors: Actors, study: StudyId) -> None:
     round_id = actors.open(study)
     actors.send(actors.nodes[1], actors.ledger.commit_round(round_id, ROOT))

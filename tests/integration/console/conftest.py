@@ -8,8 +8,11 @@ import pytest
 
 from pipeline.domain import RoundId
 from pipeline.setup import demonstration
-from tests.support.consortia import HOSPITALS, Site, tables_checked_once
+from tests.support.consortia import HOSPITALS, Site
+from tests.support.fixtures import checked_once
 from tests.support.rounds import Play
+
+__all__ = ["checked_once"]
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +34,3 @@ def play(town: Site) -> Play:
 def finished(play: Play) -> RoundId:
     """Its first round."""
     return play.round()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tables_checked_once() -> Iterator[None]:
-    with tables_checked_once():
-        yield

@@ -24,6 +24,7 @@ from pipeline.setup import demonstration
 from pipeline.store.objects import Store
 from pipeline.study import Study
 from plugins.console import csrf
+from tests.adversary import attack
 from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
 from tests.support.consortia import HOSPITALS, Site
 
@@ -121,6 +122,13 @@ def test_a_study_that_changed_since_the_page_was_read_is_refused(town: Site, hea
     assert decide(town, BIRCH, heath, "approve", "no digest") == 422
 
 
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to approve or withdraw in another hospital's name",
+    costs="nothing",
+    seen="nothing: the form is refused",
+)
 def test_nobody_decides_for_another_hospital(town: Site, heath: str) -> None:
     read, digest = changed(town, heath, title="A third title")
     before = kept(town, ASTER, heath)
@@ -176,6 +184,13 @@ def post(site: Site, read: Study, member: HospitalName, data: bytes) -> None:
     site.board(site.settings.hospital(member)).post(places.consents(read.name, member, node=False), data)
 
 
+@attack(
+    by="provider",
+    to="change",
+    tries="to publish a consent or withdrawal that its owner did not sign",
+    costs="nothing",
+    seen="a decision without its owner's signature",
+)
 def test_what_is_not_the_owner_s_counts_for_nothing_and_a_number_used_twice_counts_against_all(town: Site) -> None:
     play = town.play("moor")
     read, digest = study(town, "moor")

@@ -23,6 +23,7 @@ from pipeline.mpc.engines.mp_spdz_workdir import MEMORY
 from pipeline.roles.card import WARNING
 from plugins.console import csrf
 from plugins.console.page import percent
+from tests.adversary import attack
 from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
 from tests.support.consortia import HOSPITALS, Site
 from tests.support.rounds import Play
@@ -59,6 +60,13 @@ def command(town: Site, monkeypatch: pytest.MonkeyPatch) -> Ask:
     return lambda *arguments, text=None: json.loads(CliRunner().invoke(commands, [*arguments, "--json"], input=text).stdout)
 
 
+@attack(
+    by="hospital",
+    to="learn",
+    tries="to see the page of another hospital",
+    costs="nothing",
+    seen="nothing",
+)
 def test_a_hospital_sees_its_own_rounds_whatever_it_asks_for(town: Site, play: Play, finished: RoundId) -> None:
     record = town.record(finished)
     assert record["verdicts"][ELM] == "rejected"
@@ -123,6 +131,13 @@ def test_a_checked_model_is_told_what_the_command_tells_and_nothing_is_left(
 
 
 @pytest.mark.parametrize("name", ["../../birch/data/records/breast_cancer", "..", "/etc/passwd", "breast_cancer.dvc", ".gitignore", ""])
+@attack(
+    by="hospital",
+    to="learn",
+    tries="to have the console read files outside its folder",
+    costs="nothing",
+    seen="nothing: the form is refused",
+)
 def test_only_what_lies_in_the_hospital_s_own_folder_can_be_checked(town: Site, play: Play, name: str) -> None:
     pages, study = asking(town, ASTER), play.study.name
     answers = [pages.post("/hospital/check/data", data=form(ASTER, study=study, records=name))]
@@ -131,6 +146,13 @@ def test_only_what_lies_in_the_hospital_s_own_folder_can_be_checked(town: Site, 
     assert {answer.status_code for answer in answers} == {422}
 
 
+@attack(
+    by="foreign_hospital",
+    to="learn",
+    tries="to try its records and models on a study that does not name it",
+    costs="nothing",
+    seen="nothing: the form is refused",
+)
 def test_a_study_that_does_not_name_the_hospital_is_none_of_its(town: Site, play: Play) -> None:
     fern, study = HOSPITALS[5], play.study.name
     pages = asking(town, fern)

@@ -12,6 +12,7 @@ from schemathesis import Case, GenerationMode
 from starlette.testclient import TestClient
 
 from plugins.console import csrf, limiting
+from tests.adversary import attack
 from tests.support.consortia import Site
 from tests.support.fab import Portal, portal
 
@@ -46,6 +47,13 @@ def cases(door: Portal) -> list[Case]:
 
 
 @pytest.mark.parametrize("who", ["provider", None], ids=lambda who: who or "anonymous")
+@attack(
+    by="stranger",
+    to="stop",
+    tries="to bring the console down by requests of any form",
+    costs="nothing",
+    seen="refusals",
+)
 def test_no_request_ends_in_a_servers_error(door: Portal, cases: list[Case], who: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limiting, "REGISTRATIONS_EACH", limiting.parse("100000/hour"))
     monkeypatch.setattr(limiting, "REGISTRATIONS_ALL", limiting.parse("100000/hour"))

@@ -19,6 +19,7 @@ from pipeline.errors import EvidenceRejected, Refused
 from pipeline.roles import enrolment
 from plugins.console import limiting
 from plugins.console.accounts import Account, Accounts
+from tests.adversary import attack
 from tests.support.consortia import Site
 from tests.support.fab import PASSWORD, Portal, portal
 
@@ -89,6 +90,13 @@ def member(door: Portal, town: Site, email: str, hospital: str = "aster") -> Tes
     return logged_in(door, email)
 
 
+@attack(
+    by="stranger",
+    to="learn",
+    tries="to come in by registering",
+    costs="an application that waits",
+    seen="its application, with its address",
+)
 def test_whoever_registers_waits_and_cannot_log_in(door: Portal, town: Site) -> None:
     assert send(door, filled(town, "Waits@Aster.org", "aster")) == (303, "/wardround/registered")
     found = account("waits@aster.org")
@@ -129,6 +137,13 @@ def test_authorising_a_person_authorises_a_hospital_that_waits_on_the_ledger(doo
     assert town.ledger.hospital(address) is HospitalStatus.AUTHORISED
 
 
+@attack(
+    by="hospital",
+    to="learn",
+    tries="to go on with a session or token after its person was suspended",
+    costs="nothing",
+    seen="nothing: each request is refused",
+)
 def test_a_suspended_persons_session_ends_at_once_and_the_hospital_stays(door: Portal, town: Site) -> None:
     person = member(door, town, "suspended@aster.org")
     assert person.get("/wardround/profile").status_code == 200
@@ -146,6 +161,13 @@ def test_a_suspended_persons_session_ends_at_once_and_the_hospital_stays(door: P
     assert post(provider, f"/wardround/people/{own}/suspend")[0] == 409, "nobody could readmit the provider"
 
 
+@attack(
+    by="hospital",
+    to="change",
+    tries="to register a person for another hospital",
+    costs="nothing",
+    seen="nothing: the form is refused",
+)
 def test_nobody_takes_another_hospitals_name_or_address(door: Portal, town: Site) -> None:
     thief = {"email": "thief@birch.org"}
     birch, own = town.members.hospital(HospitalName("birch")), filled(town, "thief@birch.org", "aster")
@@ -165,6 +187,13 @@ def test_nobody_takes_another_hospitals_name_or_address(door: Portal, town: Site
     assert Accounts().find("thief@birch.org") is None
 
 
+@attack(
+    by="hospital",
+    to="change",
+    tries="to get another role by fields, headers or queries of its own",
+    costs="nothing",
+    seen="nothing: the form is refused",
+)
 def test_no_role_comes_from_a_request(door: Portal, town: Site) -> None:
     client = member(door, town, "climber@aster.org")
     for extra in ({"role": "Provider"}, {"roles": "Admin"}, {"active": "true"}):
@@ -178,6 +207,13 @@ def test_no_role_comes_from_a_request(door: Portal, town: Site) -> None:
     assert client.get("/wardround/people", headers={"X-Role": "Provider"}, params={"role": "Provider"}).status_code == 403
 
 
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to suspend others' people or revoke their hospital, also with the provider's form token",
+    costs="nothing",
+    seen="nothing: 403",
+)
 def test_nobody_acts_for_another_account(door: Portal, town: Site) -> None:
     client = member(door, town, "mallory@aster.org")
     send(door, filled(town, "victim@birch.org", "birch"))
@@ -190,6 +226,13 @@ def test_nobody_acts_for_another_account(door: Portal, town: Site) -> None:
     assert account("victim@birch.org").state == "waiting"
 
 
+@attack(
+    by="stranger",
+    to="change",
+    tries="to run a script in the provider's browser by its name or address",
+    costs="an application that waits",
+    seen="its application, with the script as text",
+)
 def test_a_script_in_a_name_is_text(door: Portal, town: Site) -> None:
     script = "<script>alert(1)</script>"
     form = filled(town, "script@aster.org", "aster", name=script, postal=f"{script}\n</td>'\"")
@@ -209,6 +252,13 @@ def test_a_script_in_a_name_is_text(door: Portal, town: Site) -> None:
 @pytest.mark.parametrize(
     "path", ["../../app.py", "..%2f..%2fapp.py", "%2e%2e/%2e%2e/app.py", "....//app.py", "/etc/passwd", "..\\..\\app.py"]
 )
+@attack(
+    by="stranger",
+    to="learn",
+    tries="to read the console's files by paths that lead out of its folder",
+    costs="nothing",
+    seen="nothing",
+)
 def test_a_path_out_of_the_folder_leads_nowhere(door: Portal, path: str) -> None:
     answer = door.client().get(f"/wardround/static/{path}")
     assert answer.status_code in (404, 303), "the client may have resolved the path itself"
@@ -224,6 +274,13 @@ def test_a_path_out_of_the_folder_leads_nowhere(door: Portal, path: str) -> None
             assert "root:" not in answer.text
 
 
+@attack(
+    by="stranger",
+    to="learn",
+    tries="to find out who has an account, or take one over by registering again",
+    costs="nothing",
+    seen="nothing",
+)
 def test_a_taken_address_is_answered_like_a_new_one(door: Portal, town: Site) -> None:
     member(door, town, "taken@aster.org")
     again = filled(town, "taken@aster.org", "aster", password="an attacker's password", password_again="an attacker's password")
@@ -232,6 +289,13 @@ def test_a_taken_address_is_answered_like_a_new_one(door: Portal, town: Site) ->
     assert door.log_in("taken@aster.org") is not None
 
 
+@attack(
+    by="stranger",
+    to="delay",
+    tries="to flood the console with registrations",
+    costs="nothing",
+    seen="five applications an hour and address",
+)
 def test_registration_is_limited_by_address_and_in_all(door: Portal, town: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limiting, "REGISTRATIONS_ALL", limiting.parse("12/hour"))
 
@@ -243,6 +307,13 @@ def test_registration_is_limited_by_address_and_in_all(door: Portal, town: Site,
     assert tries("203.0.113.3") == [422] * 2 + [429] * 5
 
 
+@attack(
+    by="stranger",
+    to="change",
+    tries="to have somebody's browser send a form (CSRF)",
+    costs="nothing",
+    seen="nothing: 403",
+)
 def test_a_visitors_form_is_refused_without_its_own_cookie(door: Portal, town: Site) -> None:
     form, one, other = filled(town, "visitor@aster.org", "aster"), door.client(), door.client("192.0.2.9")
     token = _token(one.get("/wardround/register").text)

@@ -16,6 +16,7 @@ from pipeline.mpc.engines import mp_spdz_programs as programs
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
 from pipeline.settings import Settings
+from tests.adversary import attack
 from tests.support.hostile import answers, hostile_round
 from tests.support.parties import make_parties, run_parties
 from tests.support.tasks import LOGISTIC, MLP, SMALL_CNN, in_later_round, payload, random_round
@@ -95,6 +96,13 @@ def test_every_layer_form_equals_the_reference_at_the_extremes_of_its_range(
 
 
 @pytest.mark.parametrize("value", [1 << 18, -(1 << 18), 1 << 32, 1 << 63, (1 << 63) - 1, -(1 << 62)])
+@attack(
+    by="hospital",
+    to="change",
+    tries="to overflow the aggregate by huge or wrapping values",
+    costs="a strike",
+    seen="its rejection, on the ledger",
+)
 def test_an_update_of_any_64_bit_value_is_rejected_and_touches_nothing_else(engine: MpSpdz, value: int, tmp_path: Path) -> None:
     task, payloads = random_round(LOGISTIC, seed=5)
     # so few samples of a class that one answer is many points

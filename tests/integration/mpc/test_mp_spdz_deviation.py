@@ -19,6 +19,7 @@ from pipeline.mpc import reference
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.mp_spdz import MALICIOUS, NODES, MpSpdz
 from pipeline.settings import Settings
+from tests.adversary import attack
 from tests.support import parties as support
 from tests.support.deviant import Deviant
 from tests.support.parties import deal, make_parties, outcomes_of
@@ -65,6 +66,13 @@ def all_abort(outcomes: Sequence[object]) -> str:
 
 
 @pytest.mark.parametrize(("deviating", "place"), [(0, 0.04), (1, 0.1), (2, 0.3), (3, 0.5), (0, 0.7), (1, 0.95)])
+@attack(
+    by="node",
+    to="change",
+    tries="to bend a verdict of `rep4-ring` by an altered message",
+    costs="the run",
+    seen="every honest party ends without a result",
+)
 def test_one_altered_message_ends_every_honest_party(case: Case, deviating: int, place: float, tmp_path: Path) -> None:
     engine = Deviant(case.settings, tmp_path / "deviant", "alter", round(place * case.messages[deviating]))
     said = all_abort(case.outcomes(deviating, engine, tmp_path))
@@ -158,6 +166,13 @@ def altering(honest: Callable[..., list[Any]], party: int, hospital: HospitalNam
     return altered
 
 
+@attack(
+    by="node",
+    to="learn",
+    tries="to have another program opened by the others",
+    costs="the run",
+    seen="every honest party ends without a result",
+)
 def test_altered_bytecode_ends_every_honest_party(case: Case, tmp_path: Path) -> None:
     # when the nodes have compared what they compiled
     own = "cp -rL Programs own && rm Programs && mv own Programs && file=$(ls -S Programs/Bytecode/* | head -n 1)"

@@ -26,6 +26,7 @@ from pipeline.mpc.engines import mp_spdz_workdir as workdir
 from pipeline.mpc.engines.base import Party, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
 from pipeline.settings import PROJECT, Settings
+from tests.adversary import attack
 from tests.support import parties as support
 from tests.support.deviant import Deviant, shim
 from tests.support.parties import make_parties, outcomes_of, run_parties, self_signed
@@ -153,6 +154,13 @@ def test_a_killed_party_ends_the_others_at_once_and_they_name_it(engine: MpSpdz,
         assert f"node 2 ({members[2].hosts[2]})" in said[party]
 
 
+@attack(
+    by="node",
+    to="delay",
+    tries="to hold the engine up in mid-run",
+    costs="the run, under its name",
+    seen="the others name it",
+)
 def test_a_suspended_party_ends_everybody_and_they_name_it(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
     task, payloads = random_round(LOGISTIC)
     members = [replace(each, patience_seconds=2) for each in make_parties(3, tmp_path)]
@@ -283,6 +291,13 @@ def test_a_party_with_another_key_than_the_pinned_one_is_refused(engine: MpSpdz,
     assert "node 1" in said[0]
 
 
+@attack(
+    by="stranger",
+    to="learn",
+    tries="to sit among the nodes under a certificate of its own",
+    costs="nothing",
+    seen="a party that was refused",
+)
 def test_the_engine_itself_refuses_a_party_without_the_pinned_key(engine: MpSpdz, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.mpc.engines import mp_spdz
 

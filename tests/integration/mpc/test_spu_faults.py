@@ -21,6 +21,7 @@ from pipeline.mpc.engines import spu
 from pipeline.mpc.engines.base import AggregateTask, Party, VerifyTask
 from pipeline.mpc.engines.spu import Spu
 from pipeline.settings import PROJECT
+from tests.adversary import attack
 from tests.support.parties import deal, make_parties, outcomes_of, run_parties, self_signed
 from tests.support.tasks import LOGISTIC, SMALL_CNN, Words, random_round
 
@@ -138,6 +139,13 @@ def test_a_certificate_that_is_not_pinned_is_refused(
     assert any("certificate" in message for message in messages), messages
 
 
+@attack(
+    by="node",
+    to="learn",
+    tries="to sit in two nodes' places by its certificate",
+    costs="nothing",
+    seen="a party that was refused",
+)
 def test_one_pinned_certificate_cannot_stand_for_another_node(
     small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
 ) -> None:

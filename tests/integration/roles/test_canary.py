@@ -21,6 +21,7 @@ from pipeline.errors import DataRejected
 from pipeline.identity import Identity
 from pipeline.mpc import sharing
 from pipeline.roles.custody import Custody
+from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, Site
 from tests.support.dealers import shared_vector
 from tests.support.rounds import Play
@@ -150,6 +151,13 @@ def planted_rows(site: Site) -> Iterator[Search]:
         path.write_text(text)
 
 
+@attack(
+    by="store_operator",
+    to="learn",
+    tries="to find a patient's value, an id or a secret in all that a round leaves behind",
+    costs="nothing",
+    seen="nothing",
+)
 def test_no_value_or_id_of_a_table_and_no_secret_of_a_round_is_found_away_from_its_owner(
     site: Site, planted_rows: Search, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,6 +201,13 @@ def planted_images(site: Site) -> Search:
     return search
 
 
+@attack(
+    by="provider",
+    to="learn",
+    tries="to find pixels or names of images in logs, errors, store and ledger",
+    costs="nothing",
+    seen="nothing",
+)
 def test_no_pixel_or_id_of_an_image_is_found_away_from_its_owner(
     site: Site, planted_images: Search, capfd: pytest.CaptureFixture[str]
 ) -> None:

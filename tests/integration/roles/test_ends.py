@@ -16,6 +16,7 @@ from pipeline.evidence import signing
 from pipeline.mpc.journal import Journal
 from pipeline.roles import ending, provider
 from pipeline.roles.lineage import lineage
+from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.rounds import Play
 
@@ -133,6 +134,13 @@ def test_an_engine_that_fails_at_every_try_ends_the_round_once_a_majority_says_s
     assert site.ledger.status(following) is RoundStatus.OPEN
 
 
+@attack(
+    by="node",
+    to="delay",
+    tries="to hold a round to its deadline by saying nothing",
+    costs="its name in each round that it does so",
+    seen="the others' causes, which name it",
+)
 def test_a_node_that_does_not_take_part_is_named_by_the_others(site: Site) -> None:
     play = site.play("silent", deadlines={"commit_seconds": 60, "result_seconds": 61})
     round_id = committed(site, play)
@@ -148,6 +156,13 @@ def test_a_node_that_does_not_take_part_is_named_by_the_others(site: Site) -> No
     assert site.ledger.round(round_id).decided is None
 
 
+@attack(
+    by="provider",
+    to="stop",
+    tries="to show an end of a round that its nodes did not sign",
+    costs="nothing",
+    seen="a signature that does not fit",
+)
 def test_an_end_over_another_set_is_none(site: Site, few: tuple[Play, RoundId]) -> None:
     _, round_id = few
     signed = site.said(round_id, Kind.ABORT, NORTH)

@@ -18,6 +18,7 @@ from pipeline.errors import EngineFailed, Refused, RoundAborted, Unavailable
 from pipeline.mpc.exchange import Inventory
 from pipeline.mpc.journal import Journal
 from pipeline.roles import custody, steps
+from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site, engine_parties
 from tests.support.intake import await_statement
 from tests.support.rounds import Play
@@ -124,6 +125,13 @@ def test_a_round_survives_kill_9_of_store_chain_and_a_party_one_after_the_other(
 
 
 @pytest.mark.namespace
+@attack(
+    by="node",
+    to="stop",
+    tries="to end a round by a component that it says it holds, and does not",
+    costs="the round, under its name",
+    seen="its inventory, and what it did not lend",
+)
 def test_a_component_that_a_node_signed_for_and_that_is_gone_ends_the_round_under_its_name(site: Site) -> None:
     play = site.play("gone", hospitals=list(HOSPITALS[:3]))
     round_id = play.open()
@@ -169,6 +177,13 @@ def test_a_node_that_is_killed_goes_on_from_what_it_kept_of_envelopes_that_are_g
 
 @pytest.mark.spu
 @pytest.mark.namespace
+@attack(
+    by="store_operator",
+    to="stop",
+    tries="to put a hospital out by damage to one of its envelopes",
+    costs="nothing",
+    seen="nothing but a loan between nodes",
+)
 def test_an_envelope_that_is_damaged_on_the_stores_disk_is_lent_by_another_node(site: Site) -> None:
     play = site.play("damaged", hospitals=list(HOSPITALS[:3]))
     round_id = play.open()
@@ -203,6 +218,13 @@ def test_a_round_below_the_quorum_is_aborted_and_the_model_stays(site: Site, bel
         assert not (site.settings.node(node) / "sealing" / str(round_id)).exists()
 
 
+@attack(
+    by="node",
+    to="stop",
+    tries="to stop a round by staying away",
+    costs="the round, under its name",
+    seen="who was waited for; the model before stays",
+)
 def test_a_round_that_misses_a_node_is_aborted_by_the_next_one(site: Site, short_of_a_node: tuple[Play, RoundId]) -> None:
     play, round_id = short_of_a_node
     with pytest.raises(Unavailable, match="west"):

@@ -25,6 +25,7 @@ from pipeline.roles.desk import Sitting
 from pipeline.roles.intake import Inputs
 from pipeline.roles.lineage import global_model
 from pipeline.roles.reproduce import reproduce
+from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.dealers import Dealing, shared_vector
 from tests.support.rounds import Play
@@ -78,6 +79,13 @@ def outcomes(play: Play, step: str, round_id: RoundId) -> dict[NodeName, Wardrou
 
 @pytest.mark.mp_spdz
 @pytest.mark.usefixtures("west_sums_wrongly")
+@attack(
+    by="node",
+    to="change",
+    tries="to sum a large model's updates wrongly",
+    costs="its name in the round",
+    seen="its component sum, which the others contradict",
+)
 def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_though_one_of_them_sums_wrongly(site: Site) -> None:
     play = site.play("large_of_four", nodes=list(NODES), engine="mp-spdz", protocol="rep4-ring", **LARGE)
     round_id = play.open()

@@ -28,6 +28,7 @@ from pipeline.evidence.canonical import digest
 from pipeline.identity import Identity
 from pipeline.roles import approval
 from pipeline.secret import Secret
+from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.edits import edited, rewritten
 from tests.support.rounds import Play
@@ -92,6 +93,13 @@ def opened(site: Site) -> tuple[Play, RoundId]:
     return play, play.open()
 
 
+@attack(
+    by="provider",
+    to="change",
+    tries="to change a study that its owners have approved",
+    costs="the study's rounds, until all approve again",
+    seen="another digest, at every member",
+)
 def test_nobody_works_for_a_study_that_was_edited_after_the_approval(site: Site, opened: tuple[Play, RoundId]) -> None:
     play, round_id = opened
     with rewritten(site.settings.studies / "opened.yaml", edited(lambda study: study.update(seed=99))):
@@ -109,6 +117,13 @@ def test_an_edit_that_was_approved_still_does_not_enter_a_round_that_opened_befo
                 play.hospital(step, round_id, ASTER)
 
 
+@attack(
+    by="provider",
+    to="learn",
+    tries="to put its own key or certificate in a node's place in the members' file",
+    costs="the study's rounds",
+    seen="another digest, at every member",
+)
 def test_nobody_works_when_the_members_file_gives_a_node_another_key_or_certificate(site: Site, opened: tuple[Play, RoundId]) -> None:
     play, round_id = opened
     other = Identity.load(site.settings.provider).key.address
@@ -144,6 +159,13 @@ def test_a_worker_whose_signing_key_was_replaced_finds_no_consent_of_its_owner(s
             take("train" if take == play.hospital else "retire", round_id, home.name)  # type: ignore[arg-type]
 
 
+@attack(
+    by="store_operator",
+    to="change",
+    tries="to speak for a hospital with its store account and another key",
+    costs="being able to read its account",
+    seen="its statement, which its hospital did not sign",
+)
 def test_statements_under_a_key_that_is_no_members_are_not_counted(site: Site) -> None:
     play = site.play("stranger")
     home = site.settings.hospital(ELM)
@@ -188,6 +210,13 @@ def test_a_number_that_the_ledger_does_not_know_is_refused(opened: tuple[Play, R
             play.node(step, RoundId(999_999), NORTH)
 
 
+@attack(
+    by="provider",
+    to="stop",
+    tries="to have workers take steps in a round of another study",
+    costs="nothing",
+    seen="a refusal at every worker",
+)
 def test_a_round_of_another_study_is_refused(site: Site, opened: tuple[Play, RoundId]) -> None:
     _, round_id = opened
     other = site.play("another")
@@ -199,6 +228,13 @@ def test_a_round_of_another_study_is_refused(site: Site, opened: tuple[Play, Rou
             other.provider(step, round_id)
 
 
+@attack(
+    by="node",
+    to="learn",
+    tries="to have hospitals seal to a second key of a round",
+    costs="nothing",
+    seen="nothing: its journal holds the first, and the ledger its digest",
+)
 def test_a_node_signs_no_second_sealing_key_for_a_round(site: Site) -> None:
     play = site.play("second_key")
     round_id = play.number("run")
@@ -209,6 +245,13 @@ def test_a_node_signs_no_second_sealing_key_for_a_round(site: Site) -> None:
     assert len(site.board().digests(places.statement(round_id, Kind.SEALING_KEY, NORTH))) == 1
 
 
+@attack(
+    by="provider",
+    to="change",
+    tries="to go on from an older ledger that forgot a round",
+    costs="its chain: no node makes another key on it",
+    seen="the round, and who signed it",
+)
 def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a_majority_signed(site: Site) -> None:
     play, beside = site.play("forgotten"), site.play("beside_it")
     forgotten = play.number("forgotten")
@@ -242,6 +285,13 @@ def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a
     beside.prepare(beside.number("run"))
 
 
+@attack(
+    by="provider",
+    to="learn",
+    tries="to read envelopes by a sealing key of its own under a node's name",
+    costs="the round, which no hospital shares in",
+    seen="the key that its node did not sign",
+)
 def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Site) -> None:
     play = site.play("slipped_in")
     round_id = play.number("run")

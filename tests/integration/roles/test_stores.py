@@ -13,6 +13,7 @@ from pipeline.errors import Misconfigured
 from pipeline.installation import Installation
 from pipeline.setup import guard, health, services
 from pipeline.setup.services import STORE
+from tests.adversary import attack
 from tests.support.consortia import Site
 
 pytestmark = pytest.mark.anvil
@@ -53,6 +54,13 @@ def test_a_whole_round_ends_and_its_audit_holds(own_site: Site) -> None:
     own_site.audits(round_id)
 
 
+@attack(
+    by="stranger",
+    to="change",
+    tries="to reach the store's server beside the guard",
+    costs="nothing",
+    seen="nothing",
+)
 def test_nothing_of_the_store_is_reached_from_this_machine_s_network_but_the_guard(own_site: Site) -> None:
     listening = {connection.laddr.port for connection in psutil.net_connections("inet") if connection.status == psutil.CONN_LISTEN}
     ours = {inode for process in of_the_store(own_site) for inode in sockets(process)}
@@ -83,6 +91,13 @@ def test_whichever_of_its_processes_is_killed_none_is_left_and_the_store_comes_b
     own_site.store().list("models", "")
 
 
+@attack(
+    by="stranger",
+    to="learn",
+    tries="to read an access key in logs, configurations, arguments or the members' file",
+    costs="nothing",
+    seen="nothing",
+)
 def test_no_access_key_stands_in_a_log_a_configuration_an_argument_or_the_members_file(own_site: Site) -> None:
     home = own_site.settings.home
     secrets = {path: path.read_text() for path in home.rglob("*") if path.name in ("store-credentials.json", "store-root", "store.env")}

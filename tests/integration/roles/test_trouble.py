@@ -18,6 +18,7 @@ from pipeline.evidence.canonical import sha256
 from pipeline.identity import SigningKey
 from pipeline.roles.intake import Inputs
 from pipeline.secret import Secret
+from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.dealers import Dealing, damaged, post_as, shared_vector
 from tests.support.intake import take_in_at_all
@@ -88,6 +89,13 @@ def first(site: Site, play: Play) -> tuple[RoundId, Mapping[NodeName, bytes]]:
 
 
 @pytest.mark.spu
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to part the nodes by an envelope that is good for some of them only",
+    costs="nothing: it takes part",
+    seen="a loan between nodes",
+)
 def test_a_hospital_whose_component_is_lost_or_wrong_at_one_node_stays_in(site: Site, first: tuple[RoundId, object]) -> None:
     round_id, _ = first
     verdicts = site.record(round_id)["verdicts"]
@@ -98,6 +106,13 @@ def test_a_hospital_whose_component_is_lost_or_wrong_at_one_node_stays_in(site: 
 
 
 @pytest.mark.spu
+@attack(
+    by="hospital",
+    to="change",
+    tries="to be counted under two manifests, a wrong length or envelopes that do not open",
+    costs="its place in the round",
+    seen="its absence, with its name and the reason",
+)
 def test_hospitals_that_fail_in_different_ways_are_named_with_their_reasons(site: Site, first: tuple[RoundId, object]) -> None:
     round_id, _ = first
     assert site.record(round_id)["absent"] == {
@@ -110,6 +125,13 @@ def test_hospitals_that_fail_in_different_ways_are_named_with_their_reasons(site
 
 
 @pytest.mark.spu
+@attack(
+    by="hospital",
+    to="change",
+    tries="to be counted by a forged, copied, replayed or misshapen share",
+    costs="its place in the round",
+    seen="its absence, with its name and the reason",
+)
 def test_forged_copied_replayed_and_misshapen_shares_stay_out_of_the_next_round(
     site: Site, play: Play, first: tuple[RoundId, Mapping[NodeName, bytes]]
 ) -> None:
@@ -139,6 +161,13 @@ def test_forged_copied_replayed_and_misshapen_shares_stay_out_of_the_next_round(
     site.audits(round_id)
 
 
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to put a hospital out by envelopes and component digests copied from it",
+    costs="its place in the round",
+    seen="its absence, as `unrecoverable_component`",
+)
 def test_copied_components_put_out_the_copiers_and_not_the_copied(site: Site, play: Play, spoilt_records: None) -> None:
     play = site.play("copies", hospitals=list(HOSPITALS))
     round_id = play.open()
@@ -187,6 +216,13 @@ def spoilt_records(site: Site) -> Iterator[None]:
     path.write_text(kept)
 
 
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to split the nodes by a second manifest after the commit",
+    costs="nothing: it takes part",
+    seen="the second manifest, in its folder",
+)
 def test_a_second_manifest_after_the_commit_changes_nothing_for_the_nodes(site: Site) -> None:
     play = site.play("late")
     round_id = play.open()

@@ -20,6 +20,7 @@ from pipeline.evidence import signing
 from pipeline.identity import Identity
 from pipeline.mpc.journal import Journal
 from pipeline.roles.equivocation import suspended
+from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.edits import edited, rewritten
 from tests.support.rounds import Play
@@ -39,6 +40,13 @@ def committed(site: Site, study: str) -> tuple[Play, RoundId]:
     return play, round_id
 
 
+@attack(
+    by="node",
+    to="change",
+    tries="to aggregate other components than were verified",
+    costs="the round",
+    seen="its refusal, with the hospital",
+)
 def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(site: Site) -> None:
     play, round_id = committed(site, "other_components")
     listed = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
@@ -92,6 +100,13 @@ def voted(site: Site) -> tuple[Play, RoundId]:
 
 
 @pytest.mark.spu
+@attack(
+    by="node",
+    to="learn",
+    tries="to open a second aggregate without one hospital, and learn that one's update by the difference",
+    costs="nothing",
+    seen="nothing: every honest node refuses",
+)
 def test_a_second_aggregate_over_another_accepted_set_is_refused(site: Site, voted: tuple[Play, RoundId]) -> None:
     play, round_id = voted
     revealed = site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json"
@@ -110,6 +125,13 @@ def test_a_node_does_not_sign_a_second_vote_that_differs(site: Site, voted: tupl
 
 
 @pytest.mark.spu
+@attack(
+    by="provider",
+    to="change",
+    tries="to end a round by one node's vote",
+    costs="nothing",
+    seen="nothing: the ledger refuses it",
+)
 def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, voted: tuple[Play, RoundId]) -> None:
     _, round_id = voted
     vote = site.said(round_id, Kind.VOTE, NORTH)
@@ -121,6 +143,13 @@ def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, vote
 
 
 @pytest.mark.spu
+@attack(
+    by="node",
+    to="stop",
+    tries="to split a vote by casting two",
+    costs="its seat: it is suspended",
+    seen="its two signatures, on the ledger",
+)
 def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_other_two(site: Site, voted: tuple[Play, RoundId]) -> None:
     play, round_id = voted
     result = Result(**site.said(round_id, Kind.VOTE, EAST).body)

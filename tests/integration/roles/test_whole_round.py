@@ -21,6 +21,7 @@ from pipeline.mpc.engines.base import AggregateTask, VerifyTask
 from pipeline.mpc.journal import Commit
 from pipeline.roles.lineage import global_model, lineage
 from pipeline.roles.parameters import rule_parameters
+from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.dealers import shared_vector
 from tests.support.rounds import Play
@@ -102,6 +103,13 @@ def recomputed(site: Site, play: Play, round_id: RoundId) -> None:
 
 
 @pytest.mark.spu
+@attack(
+    by="hospital",
+    to="change",
+    tries="to make the model useless by an update of NaN",
+    costs="a strike each round, and quarantine",
+    seen="its rejection, on the ledger",
+)
 def test_two_rounds_continue_one_model_and_who_is_quarantined_for_an_update_of_nan_counts_again_once_released(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

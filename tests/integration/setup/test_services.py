@@ -25,6 +25,7 @@ from pipeline.setup import health, services, status
 from pipeline.setup.services import CHAIN, NAMES, STORE
 from pipeline.setup.up import down, load_studies, up
 from pipeline.store.objects import Store
+from tests.adversary import attack
 from tests.support.installations import settings_in
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.airflow, pytest.mark.timeout(600)]
@@ -70,6 +71,13 @@ def test_every_service_is_healthy(settings: Settings) -> None:
     ]
 
 
+@attack(
+    by="stranger",
+    to="learn",
+    tries="to reach a service from another machine",
+    costs="nothing",
+    seen="nothing",
+)
 def test_every_service_listens_on_loopback_only(settings: Settings) -> None:
     listening = [
         connection.laddr

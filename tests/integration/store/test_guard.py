@@ -18,6 +18,7 @@ from pipeline.evidence.canonical import LARGEST_JSON
 from pipeline.identity import StoreCredentials
 from pipeline.store import policies
 from pipeline.store.objects import MAX_BYTES, Store
+from tests.adversary import attack
 from tests.support.minio import ROOT, StoreServer
 
 Headers = list[tuple[str, str]]
@@ -220,6 +221,13 @@ class Target:
 
 
 @pytest.mark.parametrize("name", PLACES)
+@attack(
+    by="stranger",
+    to="change",
+    tries="to write as any account by each form of CVE-2026-41145 and CVE-2026-40344, also a part of a true upload, and by 29 more",
+    costs="an account's access key, which is secret",
+    seen="nothing: the guard answers 403",
+)
 def test_the_guard_lets_no_request_through_that_bears_no_true_signature(
     server: StoreServer, accounts: dict[str, StoreCredentials], name: str
 ) -> None:
@@ -231,6 +239,13 @@ def test_the_guard_lets_no_request_through_that_bears_no_true_signature(
 
 @pytest.mark.parametrize("name", PLACES)
 @pytest.mark.parametrize("label", UNVERIFIED)
+@attack(
+    by="store_operator",
+    to="change",
+    tries="to write past the guard, in any account's name",
+    costs="being inside the store's machine",
+    seen="objects that do not fit, with who could have written them",
+)
 def test_minio_by_itself_takes_from_anybody_what_an_account_may_write_and_versitygw_does_not(
     server: StoreServer, accounts: dict[str, StoreCredentials], label: str, name: str
 ) -> None:
@@ -244,6 +259,13 @@ def test_minio_by_itself_takes_from_anybody_what_an_account_may_write_and_versit
 @pytest.mark.parametrize(
     "header", ["X-Amz-Meta-Snowball-Auto-Extract", "x-amz-meta-minio-snowball-prefix", "X-Minio-Source-Replication-Request"]
 )
+@attack(
+    by="hospital",
+    to="change",
+    tries="to have the store unpack an archive or copy for it, by a signature that is true",
+    costs="nothing",
+    seen="nothing: the guard answers 403",
+)
 def test_even_a_true_signature_brings_no_archive_and_no_replication_through(
     server: StoreServer, accounts: dict[str, StoreCredentials], header: str
 ) -> None:
@@ -254,6 +276,13 @@ def test_even_a_true_signature_brings_no_archive_and_no_replication_through(
 
 
 @pytest.mark.parametrize(("bucket", "most"), [("reports", LARGEST_JSON), ("mailbox", MAX_BYTES)])
+@attack(
+    by="hospital",
+    to="delay",
+    tries="to store objects larger than any reader takes",
+    costs="nothing",
+    seen="nothing: the guard refuses it",
+)
 def test_an_object_larger_than_any_reader_takes_is_not_stored(
     server: StoreServer, accounts: dict[str, StoreCredentials], bucket: str, most: int
 ) -> None:

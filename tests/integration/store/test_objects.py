@@ -19,6 +19,7 @@ from pipeline.identity import StoreCredentials
 from pipeline.secret import Secret
 from pipeline.store import objects
 from pipeline.store.objects import Store
+from tests.adversary import attack
 from tests.support.minio import ROOT, StoreServer
 
 
@@ -89,6 +90,13 @@ def test_a_key_must_end_in_the_digest(server: StoreServer) -> None:
         server.as_root().put_once("reports", key_of(b"something else"), b"something")
 
 
+@attack(
+    by="node",
+    to="stop",
+    tries="to take a model's place in the store by other bytes that come first",
+    costs="nothing",
+    seen="an older version with other bytes, in the audit's findings",
+)
 def test_other_bytes_that_came_first_take_no_place(server: StoreServer) -> None:
     store = server.as_root()
     planted = ObjectRef("reports", key_of(b"wanted"), "", sha256(b"wanted"), 6)
@@ -126,6 +134,13 @@ def test_a_delete_marker_hides_nothing(server: StoreServer) -> None:
     assert ref.key in [item.key for item in store.list(ref.bucket, "rounds/1/report/")]
 
 
+@attack(
+    by="store_operator",
+    to="stop",
+    tries="to delete evidence by the store's root account",
+    costs="nothing",
+    seen="nothing: the store keeps it",
+)
 def test_nobody_deletes_or_shortens_before_the_retention_ends(server: StoreServer) -> None:
     store = server.as_root()
     ref = put(store, b"kept")
@@ -141,6 +156,13 @@ def test_nobody_deletes_or_shortens_before_the_retention_ends(server: StoreServe
 
 
 @pytest.mark.parametrize("kind", [pytest.param("minio", marks=pytest.mark.minio), pytest.param("versitygw", marks=pytest.mark.versitygw)])
+@attack(
+    by="store_operator",
+    to="stop",
+    tries="to shorten a retention and delete then",
+    costs="being inside the store's machine",
+    seen="what is missing, in every audit",
+)
 def test_who_passes_by_the_guard_shortens_the_retention_of_versitygw_and_not_of_minio(kind: StoreKind, tmp_path: Path) -> None:
     server = StoreServer(tmp_path / "store", kind)
     ref = put(server.as_root(), b"kept")
@@ -244,6 +266,13 @@ def test_kill_9_loses_no_acknowledged_object(own_server: StoreServer) -> None:
     assert put(store, b"object 7") == refs[7]
 
 
+@attack(
+    by="store_operator",
+    to="delay",
+    tries="to answer nobody",
+    costs="its service",
+    seen="that the store does not answer; each step is taken again",
+)
 def test_a_store_that_is_down_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="is the store up"):
         Store(f"http://127.0.0.1:{ports.choose()}", ROOT).list("models", "")

@@ -14,6 +14,7 @@ from pipeline.evidence.canonical import sha256
 from pipeline.identity import StoreCredentials
 from pipeline.store import admin, policies
 from pipeline.store.objects import Store
+from tests.adversary import attack
 from tests.support.minio import ROOT, TERMS, StoreServer
 
 OWN = {
@@ -91,6 +92,13 @@ def test_an_actor_writes_its_own_prefix_and_may_repeat_itself(actors: Actors, na
 
 
 @pytest.mark.parametrize("name", OWN)
+@attack(
+    by="hospital",
+    to="change",
+    tries="to write into anybody else's folders",
+    costs="nothing",
+    seen="nothing: the store refuses it",
+)
 def test_an_actor_is_refused_everywhere_else(actors: Actors, name: str) -> None:
     others = {place for places in OWN.values() for place in places} - set(OWN[name])
     for place in [*others, *ELSEWHERE]:
@@ -98,6 +106,13 @@ def test_an_actor_is_refused_everywhere_else(actors: Actors, name: str) -> None:
             put(actors.stores[name], place, b"not mine")
 
 
+@attack(
+    by="hospital",
+    to="learn",
+    tries="to read another hospital's envelopes",
+    costs="nothing",
+    seen="nothing: the store refuses it",
+)
 def test_an_envelope_is_read_by_its_sender_and_its_addressee_only(actors: Actors) -> None:
     data = b"sealed"
     key = f"rounds/2/hospitals/elm/to/east/{sha256(data)}.bin"
@@ -114,6 +129,13 @@ def test_an_envelope_is_read_by_its_sender_and_its_addressee_only(actors: Actors
             store.get("mailbox", key, sha256(data))
 
 
+@attack(
+    by="node",
+    to="learn",
+    tries="to list what others have in the mailbox",
+    costs="nothing",
+    seen="nothing: the store refuses it",
+)
 def test_the_mailbox_is_listed_below_ones_own_prefix_only(actors: Actors) -> None:
     actors.stores["node-east"].list("mailbox", "rounds/2/hospitals/elm/to/east/")
     for name, prefix in (
@@ -138,6 +160,13 @@ def test_everybody_reads_statements_and_models(actors: Actors) -> None:
 
 
 @pytest.mark.parametrize("name", OWN)
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to delete evidence, or end its retention",
+    costs="nothing",
+    seen="nothing: the store refuses it",
+)
 def test_nobody_deletes_or_touches_retention(actors: Actors, name: str) -> None:
     data = f"kept from {name}".encode()
     key = f"rounds/4/hospitals/elm/manifest/{sha256(data)}.json"

@@ -19,6 +19,7 @@ from pipeline.setup.accounts import Role
 from plugins.console import own, uploads
 from plugins.console.pages.predict import cells
 from plugins.console.people import Person
+from tests.adversary import attack
 from tests.support.console import client, of_hospital
 from tests.support.installations import settings_in
 
@@ -96,6 +97,13 @@ def test_what_is_no_table_and_too_many_pictures_are_refused(files: list[UploadFi
         pass
 
 
+@attack(
+    by="stranger",
+    to="stop",
+    tries="to fill the console's memory by one request",
+    costs="nothing",
+    seen="nothing: it is refused unread",
+)
 def test_a_request_that_is_too_large_or_says_no_length_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
     pages = client(settings_in(tmp_path), ASTER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from itertools import dropwhile, product, takewhile
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from pipeline.layers import LAYERS
 from pipeline.roles import terms
 from pipeline.roles.study_file import commented
 from pipeline.study import Study
-from tests.adversary import ATTACKERS, Attack
+from tests.adversary import AIMS, ATTACKERS, Attack
 from tests.support.commands import every
 
 FILES = rendered()
 STUDIES = sorted((PROJECT / "studies").glob("*.yaml"))
-ADVERSARY = PROJECT / "tests" / "adversary"
+TESTS = PROJECT / "tests"
+ADVERSARY = TESTS / "adversary"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -82,31 +84,65 @@ def test_what_is_no_study_gets_no_comments(text: str) -> None:
 
 def test_the_threat_model_has_every_test_of_an_attack_under_its_attacker() -> None:
     assert list(attacks.TITLES) == list(ATTACKERS)
-    sections = dict(zip(ATTACKERS, attacks.sections(ADVERSARY).split("### ")[1:], strict=True))
+    overview, *sections = attacks.sections(TESTS).split("### ")
+    tried = attacks.numbered(TESTS)
+    assert f"{len(tried)} attacks" in overview
+    assert len(tried) >= 80
     assert {file.stem.removeprefix("test_") for file in ADVERSARY.glob("test_*.py")} == set(ATTACKERS)
-    for attacker, section in sections.items():
-        tests = [
+    written = {each.test for each in tried.values()}
+    for attacker, section in zip(ATTACKERS, sections, strict=True):
+        title, *lines = section.strip().splitlines()
+        assert title == attacks.TITLES[attacker]
+        numbers = [number for number, each in tried.items() if each.attack.by == attacker]
+        assert [line.split(" | ")[0] for line in lines if line.startswith(tuple(f"| {number} " for number in numbers))] == [
+            f"| {number}" for number in numbers
+        ]
+        assert {
             each.name
             for each in ast.parse((ADVERSARY / f"test_{attacker}.py").read_text()).body
             if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")
-        ]
-        title, *lines = section.strip().splitlines()
-        assert title == attacks.TITLES[attacker]
-        assert len([line for line in lines if line.startswith("| to ")]) == len(tests) > 0
+        } <= written
+
+
+def test_every_word_of_who_can_do_what_has_a_test_behind_it() -> None:
+    tried = attacks.numbered(TESTS)
+    assert {(each.attack.by, each.attack.to) for each in tried.values()} == set(product(ATTACKERS, AIMS))
+    _, _, *rows = table_under(THREATS.read_text(), "Who can change, learn, delay or stop what")
+    assert len(rows) > len(ATTACKERS), "a node of three can more than one of four"
+    assert [row for row in rows if len(row) != 1 + len(AIMS) or not all(row)] == []
+
+
+def test_a_word_without_a_test_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "test_node.py").write_text('@attack(by="node", to="stop", tries="to win", costs="nothing", seen="it")\ndef test_x(): ...\n')
+    with pytest.raises(ValueError, match="got no test of an attack by stranger to change"):
+        attacks.sections(tmp_path)
+
+
+def table_under(page: str, title: str) -> list[list[str]]:
+    """The rows of the first table below a heading."""
+    lines = page.partition(f"## {title}\n")[2].splitlines()
+    rows = takewhile(lambda line: line.startswith("|"), dropwhile(lambda line: not line.startswith("|"), lines))
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+@pytest.mark.parametrize(("by", "to"), [("nobody", "stop"), ("node", "win")])
+def test_a_record_of_no_attacker_or_aim_is_refused(by: str, to: str) -> None:
+    with pytest.raises(ValueError, match=f"got an attack by '{by}' to '{to}'"):
+        Attack(by, to, "to win", "nothing", "it")
 
 
 def test_records_are_read_with_texts_that_a_module_names(tmp_path: Path) -> None:
     module = tmp_path / "test_node.py"
-    module.write_text(
-        'SEEN = "its name"\n@parametrize("n", [1])\n@attack(by="node", tries="to a | b", costs="nothing", seen=SEEN)\ndef test_x(n): ...\n'
-    )
-    assert attacks.records(module) == [Attack("node", "to a | b", "nothing", "its name")]
+    record = '@attack(by="node", to="stop", tries="to a | b", costs="nothing", seen=SEEN)'
+    module.write_text(f'SEEN = "its name"\n@parametrize("n", [1])\n{record}\ndef test_x_holds(n): ...\n')
+    (tried,) = attacks.records(module)
+    assert (tried.attack, tried.holds) == (Attack("node", "stop", "to a | b", "nothing", "its name"), "x holds")
 
 
 @pytest.mark.parametrize("value", ["ELSEWHERE", "str(3)", "3"])
 def test_a_record_that_is_no_text_is_refused_with_its_line(value: str, tmp_path: Path) -> None:
     module = tmp_path / "test_node.py"
-    module.write_text(f'@attack(by="node", tries="to win", costs="nothing", seen={value})\ndef test_x(): ...\n')
+    module.write_text(f'@attack(by="node", to="stop", tries="to win", costs="nothing", seen={value})\ndef test_x(): ...\n')
     with pytest.raises(ValueError, match=r"test_node\.py, line 1: got"):
         attacks.records(module)
 
@@ -114,4 +150,4 @@ def test_a_record_that_is_no_text_is_refused_with_its_line(value: str, tmp_path:
 def test_a_page_without_a_place_for_the_attacks_is_refused() -> None:
     page = THREATS.read_text()
     with pytest.raises(ValueError, match="got 0 places"):
-        attacks.filled(page.replace("<!-- end of attacks -->", ""), ADVERSARY)
+        attacks.filled(page.replace("<!-- end of attacks -->", ""), TESTS)

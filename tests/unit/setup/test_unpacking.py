@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.errors import Rejected
 from pipeline.setup.unpacking import unpack
+from tests.adversary import attack
 from tests.support.releases import archive, plain
 
 HOSTILE = {
@@ -53,6 +54,13 @@ def test_what_is_kept_of_an_archive_lies_in_its_top_folder(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("members", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("keep", ["", "nothing of it"])
+@attack(
+    by="stranger",
+    to="change",
+    tries="to write files by an archive of an engine or data set",
+    costs="nothing",
+    seen="the archive, refused",
+)
 def test_a_hostile_archive_is_refused_and_nothing_lands_outside(
     members: list[tuple[tarfile.TarInfo, bytes]], keep: str, tmp_path: Path
 ) -> None:
