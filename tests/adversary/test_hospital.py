@@ -13,11 +13,12 @@ from pipeline import places
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, RoundId, RoundStatus, Sha256
-from pipeline.errors import ContractRefused, TooFew
+from pipeline.errors import ContractRefused, RoundAborted, TooFew
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import membership, study_digest
 from pipeline.identity import SigningKey
+from pipeline.mpc.journal import Journal
 from pipeline.mpc.sharing import held_by
 from pipeline.places import Place
 from pipeline.roles import intake
@@ -463,3 +464,32 @@ def test_whoever_makes_a_round_end_is_blamed_alone(site: Site) -> None:
     with pytest.raises(TooFew) as caught:
         take_in_at_all(site, play, round_id)
     assert caught.value.blamed == (CEDAR,)
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    to="delay",
+    tries="to hold a study of four nodes to a round's deadline, several together, by updates of which too few are accepted",
+    costs="a strike for each",
+    seen="the end that a majority of the nodes signs, which names them",
+)
+def test_four_nodes_end_a_round_at_once_that_accepts_too_few(site: Site) -> None:
+    play = site.play("few_of_four", engine="mp-spdz", protocol="rep4-ring", nodes=list(NODES))
+    round_id = play.open()
+    play.hospitals(round_id)
+    play.commit(round_id)
+    inputs = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
+    revealed = {"accepted": list(inputs)[:2], "budget": 1, "inputs": inputs, "absent": {}, "failed": {}, "programs": "ab" * 32}
+    for node in play.study.nodes[:3]:
+        Journal(site.settings.node(node) / "journal").reveal(round_id, revealed)
+        with pytest.raises(TooFew, match="2 hospitals accepted"):
+            play.node("aggregate", round_id, node)
+    with pytest.raises(RoundAborted, match="3 nodes ended it"):
+        play.provider("finalise", round_id)
+    state = site.ledger.round(round_id)
+    assert state.decided is not None
+    assert state.aborted is not None
+    assert state.decided.blamed == tuple(site.members.hospital(name) for name in play.study.hospitals[2:])
+    assert state.aborted.place.time < state.opened.result_deadline
+    assert play.open("next") > round_id

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import study_id
-from pipeline.domain import NodeSet, Release, RoundStatus, Sha256
+from pipeline.domain import NodeKey, NodeSet, Release, RoundStatus, Sha256
 from pipeline.errors import ContractRefused
 from pipeline.evidence.signing import sign_change
 from pipeline.identity import SigningKey
@@ -49,14 +49,25 @@ def test_a_node_that_signs_two_results_is_suspended(actors: Actors, study: Study
     actors.send(actors.nodes[1], actors.ledger.finalise_round(first, actors.sign(first, *actors.nodes[1:])))
 
 
-@attack(by="node", to="change", tries="to replace the other nodes, or release a friend from quarantine", costs="nothing", seen=REFUSED)
+@attack(
+    by="node",
+    to="change",
+    tries="to replace nodes or its key, or release a friend, by signing twice",
+    costs="nothing",
+    seen=REFUSED,
+)
 def test_one_node_changes_no_study(actors: Actors, study: StudyId) -> None:
     ledger, node = actors.ledger, actors.nodes[0]
     mine, friend = (node.address, actors.stranger.address, actors.provider.address), actors.stranger.address
     nodes = sign_change(NodeSet(study, 1, mine), CHAIN_ID, actors.contract, node)
     release = sign_change(Release(study, 1, friend), CHAIN_ID, actors.contract, node)
+    key = sign_change(NodeKey(study, 1, node.address, friend), CHAIN_ID, actors.contract, node)
     for signed in (1, 2):
-        for call in (ledger.change_nodes(study, mine, [nodes] * signed), ledger.release_hospital(study, friend, [release] * signed)):
+        for call in (
+            ledger.change_nodes(study, mine, [nodes] * signed),
+            ledger.release_hospital(study, friend, [release] * signed),
+            ledger.rotate_node_key(study, node.address, friend, [key] * signed),
+        ):
             with pytest.raises(ContractRefused, match=r"NoMajority|DuplicateSigner"):
                 actors.send(node, call)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import pytest
 
 from pipeline import places
-from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
+from pipeline.chain.outbox import Outbox
+from pipeline.domain import HospitalKey, HospitalName, Kind, NodeName, RoundId, Sha256
 from pipeline.errors import ObjectMissing
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import canonical_json, sha256
-from pipeline.identity import SigningKey
+from pipeline.identity import Identity, SigningKey
 from pipeline.places import Place
 from pipeline.roles import intake
+from pipeline.roles.decisions import commit_directly
 from pipeline.secret import Secret
 from pipeline.store.objects import Store
 from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
+from tests.support.heaps import heap
 from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil]
@@ -144,3 +147,70 @@ def test_a_damaged_envelope_is_missing_and_may_be_lent(site: Site, shared: tuple
     site.damage(place, digest)
     with pytest.raises(ObjectMissing, match="damaged on the store's disk"):
         board.fetch(place, digest)
+
+
+def move_on(site: Site, name: HospitalName) -> None:
+    """A hospital moves on to another key on the ledger."""
+    identity, successor = Identity.load(site.settings.hospital(name)), SigningKey(Secret.generate())
+    change = HospitalKey(identity.key.address, successor.address)
+    signature = signing.sign_change(change, site.ledger.chain_id, site.ledger.contract, successor)
+    outbox = Outbox(identity.home / "outbox", identity.key, site.services.rpc, site.ledger.chain_id)
+    outbox.send(site.ledger.rotate_hospital_key(successor.address, signature), "moves-on")
+
+
+def lose(site: Site, round_id: RoundId, name: HospitalName, node: NodeName) -> None:
+    """Other bytes over a hospital's envelope, and then nothing there any more."""
+    place = places.envelope(round_id, name, node)
+    for digest in site.board().digests(place):
+        site.store()._client.put_object(Bucket=place.bucket, Key=place.key(digest), Body=b"junk")
+        site.store()._client.delete_object(Bucket=place.bucket, Key=place.key(digest))
+
+
+@pytest.mark.namespace
+@pytest.mark.parametrize(
+    ("engine", "protocol", "nodes", "mover"),
+    [
+        pytest.param("spu", "aby3", 3, HOSPITALS[7], marks=pytest.mark.spu, id="three under SPU"),
+        pytest.param("mp-spdz", "rep4-ring", 4, HOSPITALS[8], marks=pytest.mark.mp_spdz, id="four under MP-SPDZ"),
+    ],
+)
+@attack(
+    by="store_operator",
+    to="stop",
+    tries="everything at once, with hospitals that help: junk in each place, damage, an emptied mailbox, a crowded folder, another key",
+    costs="the place of the hospital whose folder is crowded",
+    seen="each object, in the audit's findings, the absence, the direct commit and the new key",
+)
+def test_a_round_under_all_attacks_at_once_ends_with_its_model(
+    site: Site, engine: str, protocol: str, nodes: int, mover: HospitalName
+) -> None:
+    crowded = HOSPITALS[6]
+    accepted = [*THREE, mover]
+    play = site.play(f"besieged_{nodes}", engine=engine, protocol=protocol, nodes=list(NODES[:nodes]), hospitals=[*accepted, crowded])
+    round_id = play.number("run")
+    for node in play.study.nodes:
+        plant_junk(site, play, round_id, Kind.SEALING_KEY, node)
+    assert play.open() == round_id
+    heap(site, site.settings.hospital(crowded), *places.statement(round_id, Kind.MANIFEST, crowded)[:2], 40)
+    play.hospitals(round_id)
+    for name in accepted:
+        plant_junk(site, play, round_id, Kind.MANIFEST, name)
+    commit_directly(play.study.name, round_id, THREE[0], site.settings)
+    play.commit(round_id)
+    place = places.envelope(round_id, THREE[1], NORTH)
+    site.damage(place, *site.board().digests(place))
+    move_on(site, mover)
+    play.verify(round_id)
+    for node in play.study.nodes:
+        lose(site, round_id, THREE[2], node)
+    play.aggregate(round_id)
+    play.end(round_id)
+    assert site.record(round_id)["absent"] == {crowded: "crowded_place"}
+    assert site.record(round_id)["verdicts"] == {**dict.fromkeys(accepted, "accepted"), crowded: "absent"}
+    assert len({site.said(round_id, Kind.VOTE, node).body["record"] for node in play.study.nodes}) == 1
+    finalised = site.ledger.round(round_id).finalised
+    assert finalised is not None
+    for over, digest in ((places.record(round_id), finalised.record), (places.model(), finalised.new_model)):
+        site.store()._client.put_object(Bucket=over.bucket, Key=over.key(digest), Body=b"junk")
+    site.audits(round_id)
+    assert play.open("next") > round_id

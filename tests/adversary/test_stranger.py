@@ -109,6 +109,26 @@ def test_an_aborted_round_gets_no_result(actors: Actors, study: StudyId) -> None
     assert actors.ledger.study(study).current_model == MODEL
 
 
+@attack(by="stranger", to="change", tries="to commit to, abort or end a round that has ended", costs="nothing", seen=NOTHING_SEEN)
+def test_a_round_that_has_ended_stays_as_it_is(actors: Actors, study: StudyId) -> None:
+    own, terms = (key := actors.hospital()), named(key, actors.hospital())
+    round_id = actors.open(study, study_digest=study_digest(terms))
+    actors.send(actors.provider, actors.ledger.commit_round(round_id, ROOT))
+    result = replace(actors.result(round_id), study_digest=study_digest(terms))
+    signatures = actors.sign(result, *actors.nodes)
+    actors.send(actors.provider, actors.ledger.finalise_round(result, signatures))
+    for sender, call in (
+        (actors.provider, actors.ledger.commit_round(round_id, ROOT)),
+        (actors.stranger, actors.ledger.abort_round(round_id)),
+        (actors.stranger, actors.ledger.finalise_round(result, signatures)),
+    ):
+        with pytest.raises(ContractRefused, match="WrongStatus"):
+            actors.send(sender, call)
+    with pytest.raises(ContractRefused, match="WrongStatus"):
+        actors.commit_directly(round_id, terms, own)
+    assert actors.ledger.status(round_id) is RoundStatus.FINALISED
+
+
 @attack(by="stranger", to="stop", tries="to abort a round before its deadline", costs="nothing", seen=NOTHING_SEEN)
 def test_a_stranger_aborts_nothing_early(actors: Actors, study: StudyId) -> None:
     round_id = actors.open(study)

@@ -16,6 +16,7 @@ from pipeline.errors import InvalidFile, InvalidStudy, Misconfigured, shown
 from pipeline.installation import Installation
 from pipeline.study import Study
 from pipeline.train import misbehaviour
+from tests.adversary import attack
 
 BOMB = "a0: [x, x, x, x, x, x, x, x, x]\n".replace("[", "&a0 [", 1) + "".join(
     f"a{level}: &a{level} [{', '.join(f'*a{level - 1}' for _ in range(9))}]\n" for level in range(1, 9)
@@ -73,6 +74,13 @@ def test_whatever_bytes_a_file_holds_the_reader_gets_its_fields_or_one_short_sen
         ("a: " + "x" * LARGEST_YAML, f"{LARGEST_YAML + 3} bytes"),
     ],
 )
+@attack(
+    by="provider",
+    to="delay",
+    tries="to stall whoever reads a file by tags, nesting or length",
+    costs="nothing",
+    seen="what was refused, in a short sentence",
+)
 def test_more_than_plain_yaml_is_refused_as_what_it_is(text: str, got: str) -> None:
     with pytest.raises(InvalidStudy, match=got) as caught:
         read_fields(text, "mine.yaml", raising=InvalidStudy)
@@ -80,6 +88,13 @@ def test_more_than_plain_yaml_is_refused_as_what_it_is(text: str, got: str) -> N
 
 
 @pytest.mark.parametrize("read", [Study.load, Consortium.load, Installation.load, lambda path: misbehaviour.configured(path.parent)])
+@attack(
+    by="provider",
+    to="stop",
+    tries="to fill its members' memory by a few lines of YAML that stand for gigabytes",
+    costs="nothing",
+    seen="the line, refused at each member",
+)
 def test_a_bomb_is_refused_in_each_file_that_people_write(read: Any, tmp_path: Path) -> None:
     file = tmp_path / "hospital.yaml"
     file.write_text(BOMB)

@@ -117,6 +117,20 @@ def test_reading_looks_past_newer_versions_and_says_so(server: StoreServer, capl
     assert [item.version_id == ref.version_id for item in store.versions(ref.bucket, ref.key)] == [False, False, True]
 
 
+def test_a_reader_that_says_how_far_looks_no_further(server: StoreServer) -> None:
+    store = server.as_root()
+    ref = put(store, b"written first")
+    for number in range(4):
+        plant(store, ref, b"junk %d" % number)
+    assert store.get(ref.bucket, ref.key, ref.sha256, most=1) == b"written first"
+    late = ObjectRef("reports", key_of(b"written late"), "", sha256(b"written late"), 12)
+    for data in (b"junk 1", b"junk 2", b"written late", b"junk 3"):
+        plant(store, late, data)
+    assert store.get(late.bucket, late.key, late.sha256) == store.get(late.bucket, late.key, late.sha256, most=3) == b"written late"
+    with pytest.raises(EvidenceRejected, match="somebody changed"):
+        store.get(late.bucket, late.key, late.sha256, most=2)
+
+
 def test_other_bytes_alone_are_named(server: StoreServer) -> None:
     store = server.as_root()
     alone = ObjectRef("reports", key_of(b"never written"), "", sha256(b"never written"), 13)

@@ -20,6 +20,7 @@ from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, 
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import canonical_json, sha256
 from pipeline.places import Place
+from tests.adversary import attack
 from tests.support.finished_rounds import (
     ABSENT_REASON,
     DictLedger,
@@ -237,6 +238,13 @@ def test_a_hospital_revoked_after_the_round_leaves_it_valid(world: World) -> Non
     assert world.audit().passed
 
 
+@attack(
+    by="store_operator",
+    to="change",
+    tries="to show an auditor a manifest that its hospital did not sign",
+    costs="nothing",
+    seen="the manifest, as the audit's first problem",
+)
 def test_a_manifest_signed_by_somebody_else_is_refused(world: World) -> None:
     maker = world.maker
     original = maker.say
@@ -263,6 +271,13 @@ def test_a_manifest_signed_by_somebody_else_is_refused(world: World) -> None:
         (lambda record: record.model_copy(update={"study": "another"}), "study"),
         (lambda record: record.model_copy(update={"nodes": record.nodes[::-1]}), "nodes"),
     ],
+)
+@attack(
+    by="node",
+    to="change",
+    tries="to write strikes, budget or quarantine into a record that do not follow from the rounds before",
+    costs="a majority that votes for it",
+    seen="the field, as the audit's first problem",
 )
 def test_a_record_that_the_rounds_before_it_contradict_is_refused(
     world: World, change: Callable[[RoundRecord], RoundRecord], problem: str

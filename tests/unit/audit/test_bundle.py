@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.audit import bundle
 from pipeline.audit.bundle import Bundle
 from pipeline.errors import EvidenceRejected, WardroundError
+from tests.adversary import attack
 
 LEDGER = b'{"chain_id": 31337, "transactions": [' + b'"0123456789abcdef", ' * 40 + b"1]}"
 
@@ -37,6 +38,13 @@ def test_a_whole_bundle_is_read(method: int) -> None:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@attack(
+    by="stranger",
+    to="stop",
+    tries="to reach another unpacker's flaws by a bundle of its compression",
+    costs="nothing",
+    seen="a refusal in a sentence",
+)
 def test_a_compression_that_we_do_not_write_is_refused_before_its_reader_runs(method: int) -> None:
     data = zipped(method)
     for candidate in (data, damaged(data, dict.fromkeys(range(45, 60), 0xFF))):

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from plugins.console.accounts import Accounts
 from plugins.console.registry import Registry
+from tests.adversary import attack
 from tests.support.archive import Archive
 from tests.support.fab import PASSWORD, Portal, portal
 
@@ -105,6 +106,13 @@ def test_a_password_stays_where_its_sessions_cannot_be_ended(door: Portal, tmp_p
     assert is_in(with_token(door))
 
 
+@attack(
+    by="stranger",
+    to="learn",
+    tries="to go on with the cookies of somebody who logged out",
+    costs="cookies, which it must have got",
+    seen="nothing",
+)
 def test_a_logout_ends_the_session_also_for_whoever_copied_its_cookies(door: Portal) -> None:
     person = in_browser(door)
     thief = copied(door, person)

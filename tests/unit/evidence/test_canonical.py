@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, digest, read_json, read_object, sha256
+from tests.adversary import attack
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet=st.characters(exclude_categories=["Cs"])),
@@ -47,6 +48,13 @@ def test_floats_are_refused_wherever_they_stand(value: object) -> None:
     "hostile",
     [b"[" * 10_000_000, b'{"a":' * 2_000_000, b"[" * 202 + b"]" * 202, b'{"a":' * 2_000_000 + b"1" + b"}" * 2_000_000],
     ids=["open lists", "open objects", "one level too many", "whole"],
+)
+@attack(
+    by="node",
+    to="stop",
+    tries="to overflow the stack of whoever reads its statements",
+    costs="nothing",
+    seen="the statement, refused",
 )
 def test_deep_nesting_is_refused_and_the_process_lives(hostile: bytes) -> None:
     from web3 import Web3  # which lifts the interpreter's own limit

@@ -11,6 +11,7 @@ from pipeline.evidence import signing
 from pipeline.evidence.canonical import digest
 from pipeline.identity import SigningKey
 from pipeline.secret import Secret
+from tests.adversary import attack
 
 KEY = SigningKey(Secret(bytes(31) + b"\x01"))
 OTHER = SigningKey(Secret(bytes(31) + b"\x02"))
@@ -121,6 +122,13 @@ def test_a_signature_of_one_kind_is_none_of_another(statement: Statement, other:
 
 
 @pytest.mark.parametrize("context", OTHER_CONTEXTS.values(), ids=OTHER_CONTEXTS.keys())
+@attack(
+    by="hospital",
+    to="change",
+    tries="to say again what somebody said in another round, study or ledger",
+    costs="nothing",
+    seen="a signature that does not fit",
+)
 def test_a_statement_cannot_be_replayed_in_another_context(statement: Statement, context: Context) -> None:
     with pytest.raises(EvidenceRejected, match="got a signature by"):
         signing.check(statement, Kind.MANIFEST, context, KEY.address)
@@ -205,6 +213,13 @@ def test_bytes_that_are_no_statement_are_refused(damage: bytes) -> None:
         signing.from_bytes(damage)
 
 
+@attack(
+    by="node",
+    to="change",
+    tries="to have one statement under two digests, by another spelling",
+    costs="nothing",
+    seen="the statement, refused",
+)
 def test_a_second_spelling_of_a_statement_is_refused(statement: Statement) -> None:
     with pytest.raises(EvidenceRejected, match="not canonical"):
         signing.from_bytes(signing.to_bytes(statement).replace(b",", b", ", 1))

@@ -10,6 +10,7 @@ from pipeline.domain import Address, Context, HospitalName, NodeName, RoundId, S
 from pipeline.errors import EnvelopeRejected
 from pipeline.mpc import envelope
 from pipeline.mpc.envelope import Envelope
+from tests.adversary import attack
 
 KEY = PrivateKey(b"k" * 32)
 CONTEXT = Context(31337, Address("0x" + "1" * 40), Sha256("a" * 64), RoundId(7), Sha256("b" * 64))
@@ -44,6 +45,13 @@ def test_the_size_is_known_before_opening() -> None:
         {"indices": (0, 2)},
     ],
     ids=["round", "chain", "contract", "study", "previous model", "copied by another hospital", "another node", "other components"],
+)
+@attack(
+    by="store_operator",
+    to="change",
+    tries="to hand a node an envelope of another round, study, hospital or node",
+    costs="nothing",
+    seen="nothing but a loan between nodes",
 )
 def test_an_envelope_bound_to_something_else_is_refused(other: dict[str, Any]) -> None:
     with pytest.raises(EnvelopeRejected, match="bound to another"):

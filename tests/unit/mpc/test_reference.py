@@ -17,6 +17,7 @@ from pipeline.domain import HospitalName
 from pipeline.layers import Linear, Network
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateTask, RuleParameters, VerifyTask
+from tests.adversary import attack
 from tests.support.tasks import ONE, SMALL_CNN, Words, payload, random_round
 
 NETWORK = Network((2,), (Linear(2),))
@@ -74,6 +75,13 @@ def test_too_large_an_update_is_rejected_for_its_size_alone() -> None:
     assert _reasons(_explain(largest + np.array([1, 0, 0, 0, 0, 0]))) == {"range": True, "size": False, "direction": True, "peers": True}
 
 
+@attack(
+    by="hospital",
+    to="learn",
+    tries="to get the model for next to nothing",
+    costs="a strike each round",
+    seen="its rejection, on the ledger",
+)
 def test_a_free_rider_is_rejected_for_its_size_alone() -> None:
     assert _reasons(_explain(np.zeros(6, np.int64))) == {"range": True, "size": False, "direction": True, "peers": True}
 

@@ -11,6 +11,7 @@ import yaml
 from pipeline.settings import PROJECT
 from pipeline.setup import compose, members
 from pipeline.setup.up import load_studies
+from tests.adversary import attack
 from tests.support.installations import settings_in
 
 SERVICES: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
@@ -48,6 +49,13 @@ def test_a_worker_serves_its_own_queue_and_reaches_no_database(name: str) -> Non
     assert ("parties" in service["networks"]) == name.startswith("node-")
 
 
+@attack(
+    by="stranger",
+    to="learn",
+    tries="to read secrets in the environment or command of a service",
+    costs="nothing",
+    seen="nothing",
+)
 def test_no_service_has_a_secret_in_its_environment_or_command() -> None:
     for name, service in SERVICES.items():
         for key, value in (service.get("environment") or {}).items():
