@@ -23,6 +23,7 @@ from pipeline.mpc.sharing import held_by
 from pipeline.places import Place
 from pipeline.roles import intake
 from pipeline.roles.decisions import commit_directly
+from pipeline.roles.intake import Inputs
 from pipeline.store.objects import Store
 from tests.adversary import attack
 from tests.support.chains import MANIFEST, ROOT, Actors, named
@@ -422,6 +423,48 @@ def test_two_hospitals_that_accuse_each_other_are_out_and_nobody_else(site: Site
     for inputs in take_in_at_all(site, play, round_id).values():
         assert set(inputs.digests) == set(honest)
         assert inputs.absent == dict.fromkeys((CEDAR, DAHLIA), "unrecoverable_component")
+
+
+@pytest.fixture(scope="module")
+def late_and_double(site: Site) -> tuple[Sha256, list[Inputs]]:
+    """Cedar signed two manifests that hold and committed one directly; dahlia posts hers after a look. What each node takes in."""
+    play = site.play("late_and_double", hospitals=list(HOSPITALS[:5]))
+    round_id = play.open()
+    play.hospitals(round_id, [*HOSPITALS[:2], HOSPITALS[4]])
+    first = _trained(site, play, round_id, CEDAR)
+    first.post()
+    commit_directly(play.study.name, round_id, CEDAR, site.settings)
+    again = first.sending({node: first.sealed(node) for node in play.study.nodes})
+    again.post()
+    late = _trained(site, play, round_id, DAHLIA)
+    play.commit(round_id)
+    return sha256(signing.to_bytes(first.manifest())), list(take_in_at_all(site, play, round_id, late.post).values())
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to part the nodes by two manifests that both hold, one of them committed directly",
+    costs="nothing: it takes part",
+    seen="both, in its folder, and its direct commit, on the ledger",
+)
+def test_of_two_manifests_the_committed_one_counts_for_all(late_and_double: tuple[Sha256, list[Inputs]]) -> None:
+    committed, found = late_and_double
+    assert [inputs.digests[CEDAR] for inputs in found] == [committed] * 3
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    to="change",
+    tries="to be counted by a manifest that it posts when some nodes have looked",
+    costs="its place in the round",
+    seen="its absence, as `no_manifest`",
+)
+def test_a_late_manifest_is_none_for_all(late_and_double: tuple[Sha256, list[Inputs]]) -> None:
+    _, found = late_and_double
+    assert [dict(inputs.absent) for inputs in found] == [{DAHLIA: "no_manifest"}] * 3
 
 
 @pytest.mark.minio
