@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 import re
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -51,6 +55,80 @@ def test_hospitals_and_auditors_read_airflow_and_change_nothing_there(site: Site
             assert person.get(path).status_code == 403, f"{user}: {path}"
     for path in secrets:
         assert site.airflow.get(path).status_code == 403, f"provider: {path}"
+
+
+def changing(site: Site) -> Iterator[tuple[str, str]]:
+    """Method and path of every operation of Airflow's own interface that changes something, on things that are there where we have them."""
+    there = {"dag_id": "round_small", "pool_name": "default_pool", "task_id": "number"}
+    for path, methods in site.airflow.get("/openapi.json").raise_for_status().json()["paths"].items():
+        for method in set(methods) & {"post", "put", "patch", "delete"}:
+            yield method.upper(), re.sub(r"{(\w+)}", lambda found: there.get(found[1], "1"), path)
+
+
+@attack(
+    by="stranger",
+    to="stop",
+    tries="every operation of Airflow that changes something, without a login",
+    costs="nothing",
+    seen="nothing: 401",
+)
+def test_nobody_without_a_login_changes_anything_in_airflow(site: Site) -> None:
+    nobody, tried = httpx.Client(base_url=site.airflow.base_url, timeout=30), list(changing(site))
+    assert len(tried) >= 50
+    answers = {each: nobody.request(*each, json={}).status_code for each in tried}
+    assert {each: code for each, code in answers.items() if code != 401} == {}
+
+
+@attack(
+    by="hospital",
+    to="stop",
+    tries="every operation of Airflow that changes something, as a hospital's person or an auditor",
+    costs="nothing",
+    seen="nothing: 403",
+)
+def test_of_all_that_changes_airflow_hospitals_and_auditors_may_name_their_favourites(site: Site) -> None:
+    for user in ("auditor", "hospital-aster"):
+        person = site.airflow_as(user)
+        answers = {each: person.request(*each, json={}).status_code for each in changing(site)}
+        assert [each for each, code in answers.items() if code < 400 and not each[1].endswith("favorite")] == []
+        assert [each for each, code in answers.items() if code >= 500] == []
+
+
+@attack(
+    by="stranger",
+    to="change",
+    tries="to report to Airflow as a task, by forged tokens or a person's",
+    costs="nothing",
+    seen="nothing: 401 or 403",
+)
+def test_no_forged_token_speaks_for_a_task(site: Site) -> None:
+    claims = {"sub": "00000000-0000-0000-0000-000000000001", "aud": "urn:airflow.apache.org:task", "iat": 1, "nbf": 1, "exp": 1 << 33}
+    persons = site.airflow_as("hospital-aster").headers["authorization"]
+    forged = [f"Bearer {forge(algorithm, claims)}" for algorithm in ("none", "HS256", "HS512")]
+    path, now = f"/execution/task-instances/{claims['sub']}", "2026-01-01T00:00:00Z"
+    for token in (None, "Bearer x", *forged, persons, site.airflow.headers["authorization"]):
+        client = httpx.Client(base_url=site.airflow.base_url, timeout=30, headers={"Authorization": token} if token else {})
+        for method, what, body in (
+            (
+                "PATCH",
+                f"{path}/run",
+                {"state": "running", "hostname": "x", "unixname": "x", "pid": 1, "start_date": now},
+            ),
+            ("PATCH", f"{path}/state", {"state": "success", "end_date": now}),
+            ("POST", "/execution/xcoms/round_small/run/number/return_value", 1),
+            ("GET", "/execution/connections/c", None),
+            ("GET", "/execution/variables/v", None),
+        ):
+            answer = client.request(method, what, json=body)
+            assert answer.status_code in (401, 403), f"{token}: {method} {what}: {answer.status_code} {answer.text}"
+
+
+def forge(algorithm: str, claims: dict[str, object]) -> str:
+    """A token that somebody signs with a key that he guesses, or with none."""
+    head, body = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": algorithm, "typ": "JWT"}, claims))
+    hashed = {"HS256": "sha256", "HS512": "sha512"}.get(algorithm)
+    signature = urlsafe_b64encode(hmac.digest(b"airflow", head + b"." + body, hashed)).rstrip(b"=") if hashed else b""
+    return b".".join((head, body, signature)).decode()
 
 
 def test_a_person_comes_in_through_airflows_own_login_and_goes_when_suspended(site: Site) -> None:
