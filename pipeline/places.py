@@ -12,7 +12,7 @@ MAILBOX, MODELS, REPORTS, DVC = "mailbox", "models", "reports", "dvc"
 CONSENTS = "consents/"
 """What owners decided about studies, in the reports' bucket."""
 
-MOST_OF_MEMBER = 200
+MOST_OF_MEMBER = 32
 """Objects of one member in one round of the reports' bucket that a listing shows; an honest one writes ten."""
 
 _MOST_STATEMENTS = 16
@@ -78,12 +78,6 @@ def author(bucket: str, key: str) -> str:
         side, name, shared = found.groups()
         return f"{side.removesuffix('s')} {name}" if side else {"record": "the nodes"}.get(shared, "the service provider")
     return "the nodes and the service provider" if bucket == MODELS else "the store's operator"
-
-
-def within(folder: str) -> tuple[tuple[str, int], ...]:
-    """Prefixes of a member's places in its folder of a round, each with the objects that may lie there."""
-    kinds = (_HOSPITAL_KINDS if "/hospitals/" in folder else _NODE_KINDS).values()
-    return tuple((f"{folder}{kind}/", _MOST_STATEMENTS) for kind in kinds)
 
 
 def writers(key: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import islice, product
 
 from eth_utils.crypto import keccak
 
@@ -13,11 +14,13 @@ from pipeline.audit.case import Case
 from pipeline.audit.history import lineage, strikes
 from pipeline.audit.record import Node, RoundRecord
 from pipeline.audit.shelf import naming
-from pipeline.domain import HospitalName, Kind, NodeName, RoundStatus, Sha256, Statement, Verdict, sha256_text
+from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundStatus, Sha256, Statement, Verdict, sha256_text
 from pipeline.errors import EvidenceRejected, ObjectMissing, Rejected
 from pipeline.evidence import canonical, randomness, signing
 from pipeline.evidence.canonical import sha256
-from pipeline.places import Place
+
+_MOST_TRIES = 2**16
+"""As many combinations of key records are tried: four nodes with as many as their places show."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,15 @@ def votes(case: Case) -> str:
         place = places.statement(case.round, Kind.VOTE, node.name)
         case.shelf.read(place, expected)
         agreed.add(node.name)
-        if second := _another_vote(case, node, place, expected):
+        if second := next((digest for digest in _signed_votes(case, node) if digest != expected), None):
             raise EvidenceRejected(f"{place.bucket}/{place.key(second)}: got a second vote of {node.name} beside {expected[:16]}, want one")
     for node in case.record.nodes:
-        place = places.statement(case.round, Kind.VOTE, node.name)
-        if node.name not in agreed and case.shelf.digests(place):
-            digest = case.shelf.sole(place, f"vote of {node.name}")
-            with naming(place, digest):
-                vote = signing.from_bytes(case.shelf.read(place, digest))
-                cast = signing.check_vote(vote, case.ledger.chain_id, case.ledger.contract, node.address)
-            (agreed.add if cast == case.result else dissent.append)(node.name)
+        if node.name not in agreed:
+            cast = _signed_votes(case, node)
+            if len(cast) > 1:
+                raise EvidenceRejected(f"round {case.round}: got {len(cast)} votes of {node.name}, want one")
+            for result in cast.values():
+                (agreed.add if result == case.result else dissent.append)(node.name)
     nodes = case.record.nodes
     counted = {node.name for index, node in enumerate(nodes) if case.finalised.signers >> index & 1}
     if len(agreed) < case.nodes.threshold or not counted <= agreed:
@@ -88,10 +90,8 @@ def votes(case: Case) -> str:
 
 def sealing_keys(case: Case) -> str:
     """Each node signed the key record with which the round was opened."""
-    records = [case.shelf.statement(Kind.SEALING_KEY, node.name, node.address, case.context) for node in case.record.nodes]
-    if canonical.joint_digest([canonical.digest(statement.body) for statement in records]) != case.state.opened.sealing_keys:
-        raise EvidenceRejected(f"round {case.round}: the nodes signed other key records than the round was opened with")
-    return f"{len(records)} keys, each signed by its node"
+    records = _key_records(case)
+    return f"{len(records)} keys, each signed by its node" + _restless(case, Kind.SEALING_KEY)
 
 
 def commit(case: Case) -> str:
@@ -143,10 +143,11 @@ def input_set(case: Case) -> str:
     """All nodes signed one input set and why everybody else is absent, and the record says the same."""
     said = {"inputs": dict(case.record.inputs), "absent": dict(case.record.absent)}
     for node in case.record.nodes:
-        statement = case.shelf.statement(Kind.INPUT_SET, node.name, node.address, case.context)
-        if dict(statement.body) != said:
+        signed = case.shelf.statements(Kind.INPUT_SET, node.name, node.address, case.context)
+        if all(dict(statement.body) != said for statement in signed):
             raise EvidenceRejected(f"round {case.round}: {node.name} signed another input set than the record's")
-    return f"{len(case.record.nodes)} nodes signed the same {len(case.record.inputs)} inputs and {len(case.record.absent)} absences"
+    counts = f"{len(case.record.inputs)} inputs and {len(case.record.absent)} absences"
+    return f"{len(case.record.nodes)} nodes signed the same {counts}" + _restless(case, Kind.INPUT_SET)
 
 
 def seed(case: Case) -> str:
@@ -154,10 +155,15 @@ def seed(case: Case) -> str:
     if case.record.seed is None:
         return "no random check in this study"
     nonces = {}
-    for node in case.record.nodes:
-        record = case.shelf.statement(Kind.SEALING_KEY, node.name, node.address, case.context)
-        revealed = case.shelf.statement(Kind.NONCE, node.name, node.address, case.context)
-        nonces[node.name] = randomness.checked(node.name, revealed.body.get("nonce"), record.body.get("nonce_commitment"))
+    for node, record in zip(case.record.nodes, _key_records(case), strict=True):
+        problems = []
+        for revealed in case.shelf.statements(Kind.NONCE, node.name, node.address, case.context):
+            try:
+                nonces[node.name] = randomness.checked(node.name, revealed.body.get("nonce"), record.body.get("nonce_commitment"))
+            except EvidenceRejected as error:
+                problems.append(error)
+        if node.name not in nonces:
+            raise problems[0]
     expected = randomness.seed(case.context, case.result.commit_root, nonces)
     if case.record.seed != expected:
         raise EvidenceRejected(f"round {case.round}: the record's seed is {case.record.seed}, the nodes' nonces give {expected}")
@@ -230,6 +236,21 @@ CHECKS = (
 )
 
 
+def _key_records(case: Case) -> tuple[Statement, ...]:
+    """What the nodes signed that the round was opened with, in their order, whatever else one of them signed since."""
+    signed = [case.shelf.statements(Kind.SEALING_KEY, node.name, node.address, case.context) for node in case.record.nodes]
+    for records in islice(product(*signed), _MOST_TRIES):
+        if canonical.joint_digest([canonical.digest(statement.body) for statement in records]) == case.state.opened.sealing_keys:
+            return records
+    raise EvidenceRejected(f"round {case.round}: the nodes signed other key records than the round was opened with")
+
+
+def _restless(case: Case, kind: Kind) -> str:
+    """Who signed more than one statement of a kind; the ledger or the record decides which one counts."""
+    signed = {node.name: case.shelf.statements(kind, node.name, node.address, case.context) for node in case.record.nodes}
+    return "".join(f"; {name} signed another one beside it" for name, statements in signed.items() if len(statements) > 1)
+
+
 def _components(manifest: Statement, hospital: HospitalName, nodes: set[NodeName]) -> list[Sha256]:
     components, envelopes = manifest.body.get("components"), manifest.body.get("envelopes")
     if (
@@ -247,15 +268,14 @@ def _vote(case: Case, node: Node, signature: str) -> Statement:
     return Statement(Kind.VOTE, node.name, asdict(case.result), signature)
 
 
-def _another_vote(case: Case, node: Node, place: Place, counted: Sha256) -> Sha256 | None:
-    """The digest of another vote that the node signed; what it did not sign is none of its own."""
+def _signed_votes(case: Case, node: Node) -> dict[Sha256, Result]:
+    """The votes that a node signed, by digest; what it did not sign is none of its own."""
+    place, found = places.statement(case.round, Kind.VOTE, node.name), {}
     for digest in case.shelf.digests(place):
-        if digest != counted:
-            with suppress(Rejected):
-                vote = signing.from_bytes(case.shelf.read(place, digest))
-                signing.check_vote(vote, case.ledger.chain_id, case.ledger.contract, node.address)
-                return digest
-    return None
+        with suppress(Rejected):
+            vote = signing.from_bytes(case.shelf.read(place, digest))
+            found[digest] = signing.check_vote(vote, case.ledger.chain_id, case.ledger.contract, node.address)
+    return found
 
 
 def _voter(case: Case, signature: str) -> Node:

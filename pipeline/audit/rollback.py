@@ -6,7 +6,7 @@ set the ledger fixed, and hospitals confirm a model only when it was final there
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 
 from eth_utils.crypto import keccak
 
@@ -21,6 +21,8 @@ from pipeline.evidence import signing
 
 _NEAR = 16
 """Numbers that are looked at beyond the ledger's last round, and before the one to come: as many runs in a row may have got no round."""
+_FEWEST = 2
+"""Nodes that can be a majority: a study has three or four."""
 _READ = 16
 """Statements of one signer that are read at most; nobody bounds how many one posts."""
 
@@ -48,8 +50,12 @@ def refuse_forgotten(ledger: Ledger, store: ObjectStore, study: StudyId | None =
 
 def _forgotten(number: RoundId, state: RoundState | None, ledger: Ledger, store: ObjectStore, study: StudyId | None) -> str | None:
     """What was signed about the round that can have been signed only when the ledger knew more of it than now."""
+    # Who voted for it first, and all else only if most of its nodes did: what others put into the round is not looked at.
+    voted = _voted(Shelf(store, number, "nodes/"), ledger)
+    if all(len(signers) < _FEWEST for signers in voted.values()):
+        return None
     shelf = Shelf(store, number)
-    for result, record, names in _decided(shelf, ledger, study):
+    for result, record, names in _decided(shelf, voted, ledger, study):
         if state is None or state.committed is None:
             return f"{', '.join(names)} signed its result"
         context = Context(ledger.chain_id, ledger.contract, result.study_digest, number, result.previous_model)
@@ -63,8 +69,8 @@ def _forgotten(number: RoundId, state: RoundState | None, ledger: Ledger, store:
     return None
 
 
-def _decided(shelf: Shelf, ledger: Ledger, study: StudyId | None) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
-    """Results that a majority of the nodes which the ledger has for the study signed, with the record that they signed."""
+def _voted(shelf: Shelf, ledger: Ledger) -> dict[Result, set[Address]]:
+    """Results of this round to the accounts that signed them, of whatever study."""
     by_result: dict[Result, set[Address]] = {}
     for name in shelf.members("nodes"):
         place = places.statement(shelf.round, Kind.VOTE, NodeName(name))
@@ -72,12 +78,18 @@ def _decided(shelf: Shelf, ledger: Ledger, study: StudyId | None) -> Iterator[tu
             try:
                 vote = signing.from_bytes(shelf.read(place, digest))
                 result = signing.as_result(vote)
-                by_result.setdefault(result, set()).add(signing.voter(result, vote.signature, ledger.chain_id, ledger.contract))
+                if result.round == shelf.round:
+                    by_result.setdefault(result, set()).add(signing.voter(result, vote.signature, ledger.chain_id, ledger.contract))
             except Rejected:
                 continue
-    for result, signers in by_result.items():
-        if result.round != shelf.round:
-            continue
+    return by_result
+
+
+def _decided(
+    shelf: Shelf, voted: Mapping[Result, Set[Address]], ledger: Ledger, study: StudyId | None
+) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
+    """Results that a majority of the nodes which the ledger has for the study signed, with the record that they signed."""
+    for result, signers in voted.items():
         try:
             record = record_of(shelf, result)
             named = keccak(record.study.encode()).hex()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any
 
 from pipeline import places
@@ -13,20 +14,21 @@ from pipeline.audit.ports import ObjectStore, Version
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected, ObjectMissing
 from pipeline.evidence import signing
-from pipeline.evidence.canonical import canonical_json, read_object
+from pipeline.evidence.canonical import canonical_json, read_object, sha256
 from pipeline.places import Place
 
 
 class Shelf:
-    """One round's objects in the write-once bucket, by a single listing of all their versions.
+    """One round's objects in the write-once bucket, or those in one of its folders, by a single listing of all their versions.
 
-    Of a member that put in more than any member needs only what is asked for is listed, place by place.
+    Of a member that put in more than any member needs nothing is listed but the beginning of a place that is asked for. What the ledger,
+    a signed statement or the round's pack names is read all the same.
     """
 
-    def __init__(self, store: ObjectStore, round_id: RoundId, *, packed: bool = False) -> None:
+    def __init__(self, store: ObjectStore, round_id: RoundId, folder: str = "", *, packed: bool = False) -> None:
         self._store, self.round = store, round_id
         self._prefix = f"rounds/{round_id}/"
-        self._versions = _by_key(store.history(places.REPORTS, self._prefix, places.MOST_OF_MEMBER))
+        self._versions = _by_key(store.history(places.REPORTS, self._prefix + folder, places.MOST_OF_MEMBER))
         self.findings: dict[str, str] = {}
         """Object, or folder, to what an auditor must learn of it, although it spoils nothing."""
         held = Counter(self._member(key) for key, versions in self._versions.items() for _ in versions)
@@ -39,19 +41,12 @@ class Shelf:
         for key in sorted(self._versions):
             if self._member(key) not in self._crowded:
                 self._inside.setdefault(key[: key.rindex("/") + 1], []).append(key)
-        self._packed: dict[str, bytes] = {}
-        if packed:
-            self._unpack()
+        self._packed = packed
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Every key that ever held something, in order; of a member that put in too much what was read or lies in no crowded place."""
-        found = {key for key in self._versions if self._member(key) not in self._crowded or key in self._known}
-        for folder in self._crowded:
-            for prefix, most in places.within(folder):
-                inside = self._in(prefix)
-                found.update(inside if len(inside) <= most else ())
-        return tuple(sorted(found))
+        """Every key that ever held something, in order; of a member that put in too much those that were read."""
+        return tuple(sorted(key for key in self._versions if self._member(key) not in self._crowded or key in self._known))
 
     def members(self, side: str) -> tuple[str, ...]:
         """Names of the `hospitals` or `nodes` that hold something here, in order."""
@@ -61,7 +56,7 @@ class Shelf:
     def digests(self, place: Place) -> tuple[Sha256, ...]:
         """Digests of what lies, or lay, in `place`."""
         # What lies beneath a place is not in it.
-        inside = ((_digest(key), key) for key in self._in(place.prefix))
+        inside = ((_digest(key), key) for key in self._in(place))
         return tuple(digest for digest, key in inside if place.key(digest) == key)
 
     def read(self, place: Place, digest: Sha256) -> bytes:
@@ -75,13 +70,14 @@ class Shelf:
                 self._versions[key] = tuple(each for each in self._store.history(places.REPORTS, key) if each.key == key)
             if finding := written_over(places.REPORTS, key, self._versions.get(key, ())):
                 self.findings[f"{places.REPORTS}/{key}"] = finding
-            self._known[key] = self._packed[key] if key in self._packed else self._store.get(places.REPORTS, key, digest)
+            out_of_pack = self._pack.get(key) if self._packed and not _is_pack(key) else None
+            self._known[key] = self._store.get(places.REPORTS, key, digest) if out_of_pack is None else out_of_pack
         return self._known[key]
 
     @property
     def packed(self) -> int:
         """How many objects were read out of the round's pack."""
-        return len(self._known.keys() & self._packed.keys())
+        return len(self._known.keys() & self._pack.keys()) if self._packed else 0
 
     def pack(self) -> bytes:
         """The round's statements, lists and record that hold, in one piece."""
@@ -92,57 +88,62 @@ class Shelf:
                     inside.append((key, self.read_key(key, _digest(key))))
         return pack.pack(inside)
 
-    def sole(self, place: Place, what: str) -> Sha256:
-        """The digest of the one object in `place`; raises ObjectMissing or EvidenceRejected naming the place."""
-        found = self.digests(place)
-        if not found:
-            raise ObjectMissing(f"{place.bucket}/{place.prefix}: got no {what}, want one; it was never written, expired or is damaged")
-        if len(found) > 1:
-            raise EvidenceRejected(f"{place.bucket}/{place.key(found[1])}: got a second {what} beside {found[0][:16]}, want one")
-        return found[0]
-
-    def _in(self, folder: str) -> Sequence[str]:
-        if folder not in self._inside and self._member(folder) in self._crowded:
-            listed = self._store.first(places.REPORTS, folder, places.MOST_OF_MEMBER)
-            self._inside[folder] = list(dict.fromkeys(each.key for each in listed))
-        return self._inside.get(folder, ())
+    def _in(self, place: Place) -> Sequence[str]:
+        if place.prefix not in self._inside and self._member(place.prefix) in self._crowded:
+            listed = [each.key for each in self._store.first(places.REPORTS, place.prefix, place.most)]
+            packed = [key for key in self._pack if key.startswith(place.prefix)]
+            self._inside[place.prefix] = list(dict.fromkeys(packed + listed))
+        return self._inside.get(place.prefix, ())
 
     def _member(self, key: str) -> str:
         return places.member_folder(key, self._prefix)
 
-    def _unpack(self) -> None:
+    @cached_property
+    def _pack(self) -> Mapping[str, bytes]:
+        """What the round's packs hold, by key."""
+        found: dict[str, bytes] = {}
         place = places.report(self.round, pack.SUFFIX)
         for digest in self.digests(place):
             with suppress(EvidenceRejected, ObjectMissing):
-                self._packed |= pack.unpack(self.read(place, digest))
+                found |= pack.unpack(self.read(place, digest))
+        return found
 
     def statement(
         self, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context, digest: Sha256 | None = None
     ) -> Statement:
         """The signed statement with this digest, or the only one of its kind; raises EvidenceRejected naming the object."""
         place = places.statement(self.round, kind, signer)
-
-        def held(digest: Sha256) -> Statement:
-            with naming(place, digest):
-                statement = signing.from_bytes(self.read(place, digest))
-                if statement.signer != signer:
-                    raise EvidenceRejected(f"got a statement by {statement.signer}, want one by {signer}")
-                signing.check(statement, kind, context, address)
-            return statement
-
         if digest is not None:
-            return held(digest)
-        found: dict[Sha256, Statement] = {}
-        problems = []
-        for each in self.digests(place):
+            return self._held(place, kind, signer, address, context, digest)
+        found = self.statements(kind, signer, address, context)
+        if len(found) > 1:
+            second = sha256(signing.to_bytes(found[1]))
+            raise EvidenceRejected(f"{place.bucket}/{place.key(second)}: got a second {kind} by {signer}, want one")
+        return found[0]
+
+    def statements(self, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context) -> tuple[Statement, ...]:
+        """All that a member signed of a kind, at least one; raises EvidenceRejected or ObjectMissing naming object or place."""
+        place = places.statement(self.round, kind, signer)
+        found, problems = [], []
+        for digest in self.digests(place):
             try:
-                found[each] = held(each)
+                found.append(self._held(place, kind, signer, address, context, digest))
             except (EvidenceRejected, ObjectMissing) as error:
                 problems.append(error)
-        if not found and problems:
-            raise problems[0]
-        # What nobody signed is nobody's statement: it does not count beside one that holds.
-        return found[next(iter(found)) if len(found) == 1 else self.sole(place, f"{kind} by {signer}")]
+        if not found:
+            missing = f"{place.bucket}/{place.prefix}: got no {kind} by {signer}, want one; it was never written, expired or is damaged"
+            raise problems[0] if problems else ObjectMissing(missing)
+        return tuple(found)
+
+    def _held(
+        self, place: Place, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context, digest: Sha256
+    ) -> Statement:
+        with naming(place, digest):
+            statement = signing.from_bytes(self.read(place, digest))
+            if statement.signer != signer:
+                raise EvidenceRejected(f"got a statement by {statement.signer}, want one by {signer}")
+            signing.check(statement, kind, context, address)
+        return statement
 
     def json(self, place: Place, digest: Sha256) -> Mapping[str, Any]:
         """A canonical JSON object; raises EvidenceRejected naming the object when it is none."""
@@ -176,6 +177,10 @@ def naming(place: Place, digest: Sha256) -> Iterator[None]:
         if name in str(error):
             raise
         raise EvidenceRejected(f"{name}: {error}") from error
+
+
+def _is_pack(key: str) -> bool:
+    return key.endswith(f".{pack.SUFFIX}")
 
 
 def _digest(key: str) -> Sha256:

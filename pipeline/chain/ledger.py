@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -35,8 +35,11 @@ from pipeline.errors import EvidenceRejected, Misconfigured
 
 __all__ = ["HospitalStatus", "Ledger", "Members", "RoundState", "StudyState", "deploy", "study_id"]
 
-_FIRST_WINDOW = 16
-"""Blocks in which a round's neighbours are looked for first; each further look takes four times as many."""
+_FIRST_WINDOW, _WIDER = 16, 16
+"""Blocks in which a round's events and neighbours are looked for first, and how many times as many each further look takes.
+
+What strangers put on the chain afterwards is looked through only for something that the contract says is there.
+"""
 
 
 def deploy(outbox: Outbox) -> Address:
@@ -89,25 +92,32 @@ class Ledger(Calls):
         number: int = self._read("hospitals", checksum(address))
         return tuple(HospitalStatus)[number]
 
-    def standing(self, state: RoundState, address: Address) -> HospitalStatus:
-        """A hospital's account as a round takes it: its key as of the opening, its state as of the commit, or as of now until then."""
-        # The present state first: what changes meanwhile is among the events.
-        first, present, number = self._read("keyHolder", checksum(address))
-        now: HospitalStatus = tuple(HospitalStatus)[number]
+    def standings(self, state: RoundState, addresses: Iterable[Address]) -> dict[Address, HospitalStatus]:
+        """Hospitals' accounts as a round takes them: keys as of the opening, states as of the commit, or as of now until then."""
+        # The present states first: what changes meanwhile is among the events.
+        present = {address: self._read("keyHolder", checksum(address)) for address in addresses}
+        later: tuple[StandingEvent, ...] = ()
+        if state.committed is not None:
+            block = state.committed.place.block
+            later = tuple(event for event in self._decisions(block) if event.place.block > block)
+        return {address: self._standing(state, address, holder, later) for address, holder in present.items()}
+
+    def _standing(
+        self, state: RoundState, address: Address, holder: tuple[Address, Address, int], later: Iterable[StandingEvent]
+    ) -> HospitalStatus:
+        first, present, number = holder
         if present != address:
             moved = self._logs.find("HospitalKeyRotated", (bytes.fromhex(address[2:]).rjust(32, b"\0"),), self._start())
             if any(event.place.block <= state.opened.place.block for event in moved):
                 return HospitalStatus.RETIRED
-        if state.committed is None:
-            return now
-        block = state.committed.place.block
-        later = (event for event in self._decided(first, block) if event.place.block > block)
         for event in later:
-            if not event.authorised:
-                return HospitalStatus.AUTHORISED
-            known = any(earlier.place.block <= block for earlier in self._decided(first, self._start()))
-            return HospitalStatus.REVOKED if known else HospitalStatus.REGISTERED
-        return now
+            if self._concerns(event, first):
+                if not event.authorised:
+                    return HospitalStatus.AUTHORISED
+                before = (one for one in self._decisions(self._start()) if one.place.block < event.place.block)
+                known = any(self._concerns(one, first) for one in before)
+                return HospitalStatus.REVOKED if known else HospitalStatus.REGISTERED
+        return tuple(HospitalStatus)[number]
 
     def has_study(self, study: StudyId) -> bool:
         """Whether the study was registered."""
@@ -132,9 +142,10 @@ class Ledger(Calls):
 
     def registration(self, study: StudyId) -> StudyRegisteredEvent:
         """How a study was registered, with its initial model; raises EvidenceRejected when it was not."""
-        for event in self._logs.find("StudyRegistered", (word(study),), self._start()):
-            if isinstance(event, StudyRegisteredEvent):
-                return event
+        for first, last in self._onwards(self._start()):
+            for event in self._logs.find("StudyRegistered", (word(study),), first, last):
+                if isinstance(event, StudyRegisteredEvent):
+                    return event
         raise EvidenceRejected(f"study {study}: got none of that id on the ledger; the provider registers it first")
 
     def nodes(self, state: RoundState) -> Members:
@@ -174,10 +185,15 @@ class Ledger(Calls):
 
     def round(self, round_id: RoundId) -> RoundState:
         """A round with all its events; raises EvidenceRejected when it was never opened."""
-        opened_in = self._read("rounds", round_id)[2]
-        if opened_in:
-            for state in assemble(self._of(round_id, opened_in)):
-                return state
+        _, status, opened_in, direct = self._read("rounds", round_id)
+        found: list[Event] = []
+        for first, last in self._onwards(opened_in) if opened_in else ():
+            found += self._logs.find(ROUND_EVENTS, (round_id.to_bytes(32, "big"),), first, last)
+            for state in assemble(found):
+                if len(state.direct) >= direct and STATUSES.index(state.status) >= status:
+                    return state
+        for state in assemble(found):
+            return state
         raise EvidenceRejected(f"round {round_id}: got none of that number on the ledger")
 
     def rounds(self, study: StudyId | None = None) -> tuple[RoundState, ...]:
@@ -208,13 +224,12 @@ class Ledger(Calls):
 
     def after(self, state: RoundState) -> RoundState | None:
         """The round of its study that was opened next; None while there is none."""
-        first, width, height, own = state.opened.place.block, _FIRST_WINDOW, self.height(), False
-        while first <= height:
-            for opened in self._openings(state.study, first, min(height, first + width - 1)):
+        own = False
+        for first, last in self._onwards(state.opened.place.block):
+            for opened in self._openings(state.study, first, last):
                 if own:
                     return self.round(opened.round)
                 own = opened.round == state.round
-            first, width = first + width, 4 * width
         return None
 
     def context(self, round_id: RoundId) -> Context:
@@ -269,14 +284,20 @@ class Ledger(Calls):
             self._first_block = int(self._read("deployedInBlock"))
         return self._first_block
 
-    def _of(self, round_id: RoundId, first: int) -> Iterator[Event]:
-        return self._logs.find(ROUND_EVENTS, (round_id.to_bytes(32, "big"),), first)
+    def _onwards(self, first: int) -> Iterator[tuple[int, int]]:
+        """First and last block of ever wider windows from block `first` to the latest one."""
+        width, height = _FIRST_WINDOW, self.height()
+        while first <= height:
+            yield first, min(height, first + width - 1)
+            first, width = first + width, _WIDER * width
 
-    def _decided(self, first: Address, since: int) -> Iterator[StandingEvent]:
-        """What the provider decided, from block `since` on, about the hospital that registered with the account `first`."""
-        for event in self._logs.find(STANDING_EVENTS, (), since):
-            if isinstance(event, StandingEvent) and first in (self._read("keyHolder", checksum(one))[0] for one in event.hospitals):
-                yield event
+    def _decisions(self, since: int) -> Iterator[StandingEvent]:
+        """What the provider decided about hospitals, from block `since` on."""
+        return (event for event in self._logs.find(STANDING_EVENTS, (), since) if isinstance(event, StandingEvent))
+
+    def _concerns(self, event: StandingEvent, first: Address) -> bool:
+        """Whether a decision is about the hospital that registered with the account `first`."""
+        return first in (self._read("keyHolder", checksum(one))[0] for one in event.hospitals)
 
     def _earlier(self, state: RoundState) -> Iterator[RoundId]:
         """The rounds of its study that were opened before `state`, newest first."""
@@ -287,7 +308,7 @@ class Ledger(Calls):
                 if own:
                     yield opened.round
                 own = own or opened.round == state.round
-            last, width = first - 1, 4 * width
+            last, width = first - 1, _WIDER * width
 
     def _openings(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent]:
         """Where rounds of a study were opened, in the blocks from `first` to `last`."""

@@ -6,8 +6,8 @@ owner's next decision, or by the next set-up.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -25,7 +25,7 @@ from pipeline.roles import approval
 from pipeline.roles.approval import Decision
 from pipeline.roles.board import Board
 from pipeline.settings import Settings
-from pipeline.store.objects import Store, key_digest
+from pipeline.store.objects import Store, key_digest, newest
 from pipeline.study import Study
 
 _MOST_DECISIONS = 200
@@ -103,21 +103,28 @@ class Consents:
         return found
 
     def all(self, studies: Mapping[str, Study], consortium: Consortium) -> dict[str, tuple[Position, ...]]:
-        """The same of many studies, by one listing."""
+        """The same of many studies, by one listing, and one more for each study of a member that published too much to be listed whole."""
         with self._lock:
+            versions = self.store.history(places.REPORTS, places.CONSENTS, _MOST_DECISIONS)
+            held = Counter(places.member_folder(item.key, places.CONSENTS) for item in versions)
+            crowded = {folder for folder, count in held.items() if count > _MOST_DECISIONS}
             keys: dict[str, list[str]] = defaultdict(list)
-            for item in self.store.list(places.REPORTS, places.CONSENTS):
+            for item in newest(versions):
                 keys[item.key[: item.key.rindex("/") + 1]].append(item.key)
             return {
-                name: tuple(self._position(study, consortium, member, keys) for member in _members(study))
+                name: tuple(self._position(study, consortium, member, keys, crowded) for member in _members(study))
                 for name, study in studies.items()
             }
 
-    def _position(self, study: Study, consortium: Consortium, member: str, keys: Mapping[str, Sequence[str]]) -> Position:
+    def _position(
+        self, study: Study, consortium: Consortium, member: str, keys: Mapping[str, Sequence[str]], crowded: Set[str]
+    ) -> Position:
         node = member not in study.hospitals
         address = Address(consortium.node(NodeName(member)).address) if node else consortium.hospital(HospitalName(member))
         place = _place(study, member)
         inside = keys.get(place.prefix, ())
+        if places.member_folder(place.prefix, places.CONSENTS) in crowded:
+            inside = [item.key for item in newest(self.store.first(place.bucket, place.prefix, _MOST_DECISIONS + 1))]
         if len(inside) > _MOST_DECISIONS:
             return Position(member, node, address, (), f"published {len(inside)} statements, which nobody reads")
         found = [self._decision(place, key, consortium, study, member, address) for key in inside]

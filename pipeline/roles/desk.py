@@ -180,9 +180,12 @@ class Sitting:
             raise Refused(f"round {self.round_id}: the ledger holds no commit yet")
         return self.state.committed.root
 
-    def standing(self, hospital: HospitalName) -> HospitalStatus:
-        """What the ledger says in this round of the key under which the study names the hospital; only an authorised one takes part."""
-        return self.desk.ledger.standing(self.state, self.desk.consortium.hospital(hospital))
+    @cached_property
+    def standings(self) -> Mapping[HospitalName, HospitalStatus]:
+        """What the ledger says in this round of the key under which the study names each hospital; only an authorised one takes part."""
+        accounts = {hospital: self.desk.consortium.hospital(hospital) for hospital in self.desk.study.hospitals}
+        found = self.desk.ledger.standings(self.state, accounts.values())
+        return {hospital: found[account] for hospital, account in accounts.items()}
 
     @property
     def new_model(self) -> Sha256:

@@ -64,7 +64,7 @@ def committed(sitting: Sitting, quarantined: frozenset[HospitalName]) -> Committ
     for hospital in desk.study.hospitals:
         if hospital in quarantined:
             barred[hospital] = "quarantined"
-        elif (standing := sitting.standing(hospital)) is not HospitalStatus.AUTHORISED:
+        elif (standing := sitting.standings[hospital]) is not HospitalStatus.AUTHORISED:
             barred[hospital] = standing.value
         elif hospital not in listed:
             absent[hospital] = absence(sitting, hospital)

@@ -180,7 +180,7 @@ def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:
         found = signed_manifests(sitting, hospital)
     except Crowded:
         return None
-    if len(found) != 1 or sitting.standing(hospital) is not HospitalStatus.AUTHORISED:
+    if len(found) != 1 or sitting.standings[hospital] is not HospitalStatus.AUTHORISED:
         return None
     try:
         checked_manifest(sitting, hospital, found[0])

@@ -193,12 +193,12 @@ def test_folders_that_are_no_rounds_near_the_last_one_are_not_looked_at(site: Si
         Store, "history", lambda store, bucket, prefix, *rest: listed.append(prefix) or history(store, bucket, prefix, *rest)
     )
     play.node("prepare", round_id, play.study.nodes[0])
-    assert f"rounds/{round_id}/" in listed
+    assert f"rounds/{round_id}/nodes/" in listed
     assert max(int(prefix.split("/")[1]) for prefix in listed) <= round_id + 16
 
 
 def _of_this_round(actors: Actors, round_id: RoundId, key: SigningKey) -> HospitalStatus:
-    return actors.ledger.standing(actors.ledger.round(round_id), key.address)
+    return actors.ledger.standings(actors.ledger.round(round_id), [key.address])[key.address]
 
 
 @attack(

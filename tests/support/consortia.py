@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -198,10 +198,15 @@ class Site:
     def pass_deadline(self, round_id: RoundId) -> None:
         """Set the development chain's clock, as its operator can, beyond the time at which anybody may abort the round."""
         late = self.ledger.round(round_id).opened.result_deadline - self.ledger.block_time() + 1
+        self.past_devchain([("evm_increaseTime", [late])])
+
+    def past_devchain(self, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+        """Ask anvil itself, as the development chain's operator can; every call's result."""
         command = psutil.Process(self._anvil()).cmdline()
         port = command[command.index("--port") + 1]
-        call = {"jsonrpc": "2.0", "id": 1, "method": "evm_increaseTime", "params": [late]}
-        httpx.post(f"http://127.0.0.1:{port}", json=call, trust_env=False).raise_for_status()
+        batch = [{"jsonrpc": "2.0", "id": index, "method": name, "params": given} for index, (name, given) in enumerate(calls)]
+        answers = httpx.post(f"http://127.0.0.1:{port}", json=batch, trust_env=False, timeout=60).raise_for_status().json()
+        return [answer["result"] for answer in answers]
 
     def stop(self) -> None:
         """End every process of the installation."""

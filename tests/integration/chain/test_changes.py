@@ -150,7 +150,7 @@ def test_a_hospital_moves_on_to_another_key(actors: Actors) -> None:
 
 def _standings(actors: Actors, round_id: RoundId, *accounts: Address) -> list[HospitalStatus]:
     state = actors.ledger.round(round_id)
-    return [actors.ledger.standing(state, account) for account in accounts]
+    return list(actors.ledger.standings(state, accounts).values())
 
 
 def test_a_round_keeps_the_keys_of_its_opening_and_whom_the_provider_had_authorised_by_the_commit(actors: Actors, study: StudyId) -> None:

@@ -70,7 +70,7 @@ def test_who_is_revoked_after_the_commit_is_in_this_round_and_out_of_the_next(si
         play.provider("finalise", round_id)
         assert site.record(round_id)["absent"] == {}
         following = play.open("next")
-        assert site.node_sitting(play, following, NORTH).standing(ELM) is HospitalStatus.REVOKED
+        assert site.node_sitting(play, following, NORTH).standings[ELM] is HospitalStatus.REVOKED
     finally:
         outbox.send(site.ledger.authorise_hospitals([elm]), "authorise-elm-again")
 

@@ -13,7 +13,9 @@ from pipeline import places
 from pipeline.audit.audit import AuditReport, Outcome, audit
 from pipeline.audit.bundle import Bundle, pack
 from pipeline.audit.case import Case
+from pipeline.audit.pack import SUFFIX
 from pipeline.audit.record import RoundRecord
+from pipeline.audit.shelf import Shelf
 from pipeline.audit.summary import summaries
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256
@@ -110,7 +112,7 @@ def test_what_a_member_heaps_up_in_its_own_folder_is_its_finding_and_spoils_noth
     report = world.audit()
     assert report.passed, report.first_problem
     (finding,) = report.findings
-    assert finding.startswith(f"{places.REPORTS}/{member}: got more than 200 objects, want about ten")
+    assert finding.startswith(f"{places.REPORTS}/{member}: got more than {places.MOST_OF_MEMBER} objects, want about ten")
     assert f"{member.split('/')[-2]} or the store's operator wrote them" in finding
 
 
@@ -216,6 +218,37 @@ def test_a_node_that_voted_for_something_else_does_not_spoil_a_majority(world: W
     report = world.audit(5)
     assert report.first_problem is None
     assert "cedar signed another" in next(check.detail for check in report.checks if check.name == "votes")
+
+
+def test_junk_in_the_place_of_a_vote_that_the_ledger_did_not_count_spoils_no_audit(world: World) -> None:
+    world.maker.finish(RoundId(5), signers=["alder", "birch"])
+    place = places.statement(RoundId(5), Kind.VOTE, NodeName("cedar"))
+    for number in range(2):
+        world.maker.post(place, b"junk %d" % number)
+    report = world.audit(5)
+    assert report.passed, report.first_problem
+
+
+@pytest.mark.parametrize("kind", [Kind.SEALING_KEY, Kind.INPUT_SET, Kind.VOTE])
+def test_a_node_that_floods_its_own_place_spoils_no_audit_of_a_recorded_round(world: World, kind: Kind) -> None:
+    world.maker.post(places.report(LAST, SUFFIX), Shelf(world.store, LAST).pack())
+    place = places.statement(LAST, kind, NodeName("birch"))
+    for number in range(300):
+        world.store.put(place.bucket, place.key(Sha256(f"{number:064x}")), b"junk")
+    report = world.audit()
+    assert report.passed, report.first_problem
+    (finding,) = (each for each in report.findings if "got more than" in each)
+    assert finding.startswith(f"{places.REPORTS}/rounds/{LAST}/nodes/birch/")
+
+
+@pytest.mark.parametrize("kind", [Kind.SEALING_KEY, Kind.INPUT_SET])
+def test_what_a_node_signs_once_more_is_told_and_spoils_no_round(world: World, kind: Kind) -> None:
+    started = world.ledger.states[LAST].opened.previous_model
+    world.maker.current = started
+    world.maker.say(LAST, kind, "birch", {"another": "one"})
+    report = world.audit()
+    assert report.passed, report.first_problem
+    assert sum("birch signed another one beside it" in check.detail for check in report.checks) == 1
 
 
 def test_fewer_signers_than_a_majority_of_all_nodes_are_refused(world: World) -> None:
