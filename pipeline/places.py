@@ -33,6 +33,11 @@ _NODE_KINDS = {
     Kind.CAUSE: "cause",
 }
 
+WORDS = frozenset(("rounds", "consents", "hospitals", "nodes", "to", "sums", "timings", "provider", "commit", "record", "report")).union(
+    _HOSPITAL_KINDS.values(), _NODE_KINDS.values()
+)
+"""What the paths of objects say by themselves, and so no member's name: the store's policies could not tell one from the other."""
+
 _KINDS = "|".join(
     (
         *(f"hospitals/[^/]+/{kind}" for kind in _HOSPITAL_KINDS.values()),

@@ -62,6 +62,11 @@ class Settings:
         return cls(_home(), **_default() | _said())
 
     @property
+    def up_lock(self) -> Path:
+        """Held by whoever changes the services' set-up."""
+        return self.home / "up.lock"
+
+    @property
     def folders(self) -> Mapping[str, Any]:
         """What an installation has to write down: all that is not the default."""
         return {name: getattr(self, name) for name, usual in _default().items() if getattr(self, name) != usual}

@@ -16,6 +16,7 @@ from croniter import croniter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from pipeline import places
 from pipeline.consortium import Consortium
 from pipeline.datasets import DATASETS, Dataset
 from pipeline.datasets.schema import ImagesSchema, TableSchema
@@ -333,6 +334,8 @@ def _check(study: Study, file: str) -> None:
     for field, members in (("hospitals", study.hospitals), ("nodes", study.nodes)):
         if len(set(members)) != len(members):
             refuse(field, list(members), "every name once")
+        if taken := sorted(places.WORDS.intersection(members)):
+            refuse(field, taken, "names that are no words of the store's paths")
     if both := set(study.hospitals) & set(study.nodes):
         refuse("nodes", sorted(both), "names that no hospital has: a signed statement names its maker")
     protocols = PROTOCOLS[study.engine]

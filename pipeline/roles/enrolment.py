@@ -12,7 +12,7 @@ from pathlib import Path
 
 from eth_utils.address import is_address, to_checksum_address
 
-from pipeline import identity
+from pipeline import identity, places
 from pipeline.chain.contract import Call
 from pipeline.chain.ledger import HospitalStatus, Ledger
 from pipeline.chain.outbox import Outbox
@@ -32,6 +32,8 @@ def hospital_name(text: str) -> HospitalName:
     """A name that a study can give a hospital; raises EvidenceRejected."""
     if not _NAME.fullmatch(text):
         raise EvidenceRejected("the hospital's name: want 2 to 32 small letters, digits, hyphens and underscores, a letter first")
+    if text in places.WORDS:
+        raise EvidenceRejected(f"the hospital's name: got {text}, which is a word of the store's paths; choose another")
     return HospitalName(text)
 
 

@@ -92,7 +92,7 @@ def install(
                 if folder.exists():
                     folder.replace(aside / "before")
                 made.replace(folder)
-    with locked(settings.home / "up.lock"):
+    with locked(settings.up_lock):
         folders.write_down(replace(settings, mp_spdz=folder), digest)
     return Installed(folder, digest)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.domain import HospitalName, StoreKind
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import digest
-from pipeline.files import write_atomic
+from pipeline.files import locked, write_atomic
 from pipeline.identity import StoreCredentials
 from pipeline.installation import Installation
 from pipeline.settings import Settings
@@ -42,8 +42,10 @@ def account_elsewhere(settings: Settings, installation: Installation, hospital: 
     if not _root(settings).exists():
         raise Refused(f"{_root(settings)}: got no root account, want the machine of the store's operator")
     made = StoreCredentials.generate(f"hospital-{hospital}")
-    root = root_account(settings)
-    admin.administrator(installation.store_server, installation.store, root).admit(made, policies.hospital(hospital))
+    administrator = admin.administrator(installation.store_server, installation.store, root_account(settings))
+    # versitygw keeps all rights in one text, which `up` reads and writes too.
+    with locked(settings.up_lock):
+        administrator.admit(made, policies.hospital(hospital))
     return made
 
 

@@ -30,7 +30,7 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
     everybody = members.members(studies)
     here = members.of_this_machine(settings, everybody)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(settings.home / "up.lock"), ThreadPoolExecutor(max_workers=2) as background:
+    with locked(settings.up_lock), ThreadPoolExecutor(max_workers=2) as background:
         with step("tools"):
             runtime.store_server(settings, services.store_server(settings))
             runtime.guard_environment(settings)

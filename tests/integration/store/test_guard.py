@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import Misconfigured, Refused, WardroundError
@@ -149,6 +150,12 @@ OTHERS: dict[str, Form] = {
         b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
     ),
     "beginning of an upload": lambda a: ("POST", f"{a.claimed}&uploads=", a.trailer, b""),
+    "object, headers to be dropped on the way": lambda a: (
+        "PUT",
+        a.path,
+        [*a.plain, a.false, ("connection", "authorization, x-amz-content-sha256"), a.trailer[0]],
+        b"hello",
+    ),
     "deletion": lambda a: ("DELETE", a.claimed, a.trailer, b""),
     "new account": lambda a: ("PUT", f"/minio/admin/v3/add-user?accessKey=mallory&X-Amz-Credential={a.scope}", a.trailer, BODY),
     "new account, false signature": lambda a: ("PUT", "/minio/admin/v3/add-user?accessKey=mallory", [*a.plain, a.false], b"hello"),
@@ -273,6 +280,16 @@ def test_even_a_true_signature_brings_no_archive_and_no_replication_through(
     store._client.meta.events.register("before-sign.s3.PutObject", lambda request, **_: request.headers.add_header(header, "true"))
     with pytest.raises((Misconfigured, Refused)):
         store.put_once("mailbox", f"rounds/8/hospitals/elm/to/east/{HELLO}.bin", b"hello")
+
+
+@pytest.mark.parametrize("named", ["authorization", "keep-alive, x-amz-content-sha256", "close, x-amz-date"])
+def test_even_a_true_signature_has_no_header_dropped_between_guard_and_server(
+    server: StoreServer, accounts: dict[str, StoreCredentials], named: str
+) -> None:
+    client = Store(server.endpoint, accounts["hospital-elm"])._client
+    client.meta.events.register("before-send.s3.PutObject", lambda request, **_: request.headers.__setitem__("Connection", named))
+    with pytest.raises(ClientError, match="The guard before the store"):
+        client.put_object(Bucket="mailbox", Key=f"rounds/8/hospitals/elm/to/east/{HELLO}.bin", Body=b"hello")
 
 
 @pytest.mark.parametrize(("bucket", "most"), [("reports", LARGEST_JSON), ("mailbox", MAX_BYTES)])

@@ -60,6 +60,7 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
     ("changes", "field", "got", "wanted"),
     [
         ({"nodes": ["north", "east", "aster"]}, "nodes", "aster", "names that no hospital has"),
+        ({"nodes": ["north", "east", "record"]}, "nodes", "record", "no words of the store's paths"),
         ({"title": "two\nseed: 9"}, "title", "two", "match pattern"),
         ({"title": ""}, "title", "''", "at least 1 character"),
         ({"dataset": "lungs"}, "dataset", "'lungs'", "one of breast_cancer, heart_disease, pneumonia"),
