@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from typer.testing import CliRunner
 
 from pipeline import places
 from pipeline.chain.outbox import Outbox
-from pipeline.domain import HospitalKey, HospitalName, Kind, NodeName, RoundId, Sha256
+from pipeline.cli import commands
+from pipeline.domain import HospitalKey, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256
 from pipeline.errors import ObjectMissing
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import canonical_json, sha256
@@ -129,6 +134,58 @@ def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: 
     assert report.passed, report.first_problem
     assert {finding.partition(":")[0] for finding in report.findings} >= {f"{places.REPORTS}/{info.key}" for info in kept}
     assert all("or the store's operator wrote it" in finding for finding in report.findings)
+
+
+@pytest.mark.spu
+@pytest.mark.namespace
+@attack(
+    by="store_operator",
+    to="stop",
+    tries="to brick a study: newer versions over a finished round's record and model, and over the next one's sealing keys",
+    costs="nothing",
+    seen=A_FINDING,
+)
+def test_a_study_written_over_past_the_guard_goes_on_and_is_read_and_audited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = site.play("bricked", hospitals=THREE)
+    first = play.round("first")
+    ended = site.ledger.round(first).finalised
+    assert ended is not None
+    record, model = places.record(first), places.model()
+    over = [(record.bucket, record.key(ended.record)), (model.bucket, model.key(ended.new_model))]
+    site.put_over(over, "junk")
+
+    second = play.number("second")
+    site.put_over([(place.bucket, place.key(sha256(b"junk"))) for place in _sealing_keys(play, second)], "junk")
+    play.prepare(second)
+    keys = [(place.bucket, place.key(digest)) for place in _sealing_keys(play, second) for digest in site.board().digests(place)]
+    site.put_over(keys, "more junk")
+    play.provider("open_round", second)
+    play.hospitals(second)
+    play.decide(second)
+    assert site.ledger.status(second) is RoundStatus.FINALISED
+
+    monkeypatch.setenv("WARDROUND_HOME", str(site.settings.home))
+    monkeypatch.setenv("WARDROUND_STUDIES", str(site.settings.studies))
+
+    def said(*arguments: str) -> Any:
+        return json.loads(CliRunner().invoke(commands, [*arguments, "--json"]).stdout)
+
+    listed = {each["round"]: each for each in said("rounds")}
+    for number in (first, second):
+        assert listed[number]["status"] == said("show", str(number))["status"] == "finalised"
+        assert listed[number]["trouble"] is None
+        report = said("audit", str(number))
+        assert report["passed"], report["first_problem"]
+        found = {finding.partition(":")[0] for finding in report["findings"]}
+        wanted = over if number == first else [over[1], *keys]
+        assert found >= {f"{bucket}/{key}" for bucket, key in wanted}
+    every = said("audit", "--all")
+    assert not [failed for failed in every["failed"] if failed["round"] in (first, second)]
+    assert any(f"{record.bucket}/{record.key(ended.record)}" in finding for finding in every["findings"])
+
+
+def _sealing_keys(play: Play, round_id: RoundId) -> list[Place]:
+    return [places.statement(round_id, Kind.SEALING_KEY, node) for node in play.study.nodes]
 
 
 @pytest.mark.namespace

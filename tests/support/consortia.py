@@ -171,7 +171,11 @@ class Site:
 
     def hide(self, objects: Iterable[tuple[str, str]]) -> None:
         """Lay delete markers over objects, by bucket and key, as only somebody inside MinIO's machine can; see `namespace`."""
-        past_guard.hide(self.manager.pids()[STORE], self.settings.home / "secrets" / "store-root", objects)
+        self.put_over(objects, None)
+
+    def put_over(self, objects: Iterable[tuple[str, str]], text: str | None) -> None:
+        """The same with newer versions of this text."""
+        past_guard.put_over(self.manager.pids()[STORE], self.settings.home / "secrets" / "store-root", objects, text)
 
     def on_disk(self, place: Place, digest: Sha256) -> Path:
         """MinIO's folder of an object, as its operator finds it; needs the marker `namespace`."""

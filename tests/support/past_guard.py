@@ -1,6 +1,6 @@
-"""What somebody inside the store's machine can do past the guard: enter MinIO's own network and hide objects there.
+"""What somebody inside the store's machine can do past the guard: enter MinIO's own network, and hide or write over objects there.
 
-`python -m tests.support.past_guard CREDENTIALS` reads lines of bucket and key.
+`python -m tests.support.past_guard CREDENTIALS [TEXT]` reads lines of bucket and key, and writes the text over each, or else hides it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pipeline.setup.servers import SHUT_IN_ADDRESS
 from pipeline.store.objects import Store
 
 
-def hide(server: int, credentials: Path, objects: Iterable[tuple[str, str]]) -> None:
-    """Lay a delete marker over each object, from within the network of the process `server`."""
+def put_over(server: int, credentials: Path, objects: Iterable[tuple[str, str]], text: str | None) -> None:
+    """Lay this text, or a delete marker where there is none, over each object, from within the network of the process `server`."""
     enter = ["nsenter", "--target", str(server), "--user", "--net", "--preserve-credentials"]
     lines = "".join(f"{bucket} {key}\n" for bucket, key in objects)
-    command = [*enter, sys.executable, "-m", "tests.support.past_guard", str(credentials)]
+    command = [*enter, sys.executable, "-m", "tests.support.past_guard", str(credentials), *([] if text is None else [text])]
     subprocess.run(command, input=lines, text=True, cwd=PROJECT, check=True)
 
 
@@ -28,4 +28,7 @@ if __name__ == "__main__":
     client = Store(f"http://{SHUT_IN_ADDRESS}", StoreCredentials.load(Path(sys.argv[1])))._client
     for line in sys.stdin:
         bucket, key = line.split()
-        client.delete_object(Bucket=bucket, Key=key)
+        if len(sys.argv) > 2:
+            client.put_object(Bucket=bucket, Key=key, Body=sys.argv[2].encode())
+        else:
+            client.delete_object(Bucket=bucket, Key=key)
