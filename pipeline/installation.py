@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from pipeline.documents import load, read_yaml
 from pipeline.domain import StoreKind
@@ -46,6 +46,16 @@ class Folders(BaseModel):
         return self.model_dump(exclude_none=True)
 
 
+class Quota(BaseModel):
+    """What one hospital or node may have in the store's locked buckets before the next `wardround up` takes its right to write."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mebibytes: Annotated[int, Field(ge=1)] = 2048
+    objects: Annotated[int, Field(ge=1)] = 100_000
+    """An honest member writes some ten a round."""
+
+
 class Installation(BaseModel):
     """Addresses of the services, without a trailing slash, and folders."""
 
@@ -62,6 +72,13 @@ class Installation(BaseModel):
     """SHA-256 of the release in `folders.mp_spdz`, where `wardround engine install` put it there."""
     store_server: StoreKind = "minio"
     """Which server runs here behind the store's guard."""
+    store_quota: Quota | None = None
+    """None for the usual one."""
+
+    @property
+    def quota(self) -> Quota:
+        """How much of the store each hospital and node may use."""
+        return self.store_quota or Quota()
 
     @property
     def urls(self) -> Mapping[str, str]:

@@ -124,9 +124,10 @@ class Consents:
         place = _place(study, member)
         inside = keys.get(place.prefix, ())
         if places.member_folder(place.prefix, places.CONSENTS) in crowded:
-            inside = [item.key for item in newest(self.store.first(place.bucket, place.prefix, _MOST_DECISIONS + 1))]
-        if len(inside) > _MOST_DECISIONS:
-            return Position(member, node, address, (), f"published {len(inside)} statements, which nobody reads")
+            versions = self.store.first(place.bucket, place.prefix, _MOST_DECISIONS + 1)
+            if len(versions) > _MOST_DECISIONS:
+                return Position(member, node, address, (), f"published more than {_MOST_DECISIONS} statements, which nobody reads")
+            inside = [item.key for item in newest(versions)]
         found = [self._decision(place, key, consortium, study, member, address) for key in inside]
         held = sorted((each for each in found if isinstance(each, Decision)), key=lambda each: each.number)
         if len({each.number for each in held}) < len(held):

@@ -23,6 +23,7 @@ _DISK_BYTES = 8 * 2**30
 
 _USAGE_SECONDS = 5
 _SHARES = 10
+_BEYOND = "`wardround up` takes its right to write, a larger `store_quota` in installation.yaml and another `up` give it back"
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,17 @@ def _usage(settings: Settings) -> list[Finding]:
     credentials = settings.auditor / "store-credentials.json"
     if not Installation.is_made(settings.installation) or not credentials.exists():
         return []
-    found = usage(Store(Installation.load(settings.installation).store, StoreCredentials.load(credentials)), _USAGE_SECONDS)
+    installation = Installation.load(settings.installation)
+    found = usage(Store(installation.store, StoreCredentials.load(credentials)), _USAGE_SECONDS)
     said = "; ".join(map(str, found.shares[:_SHARES])) or found.trouble or "nothing lies in it"
     if not found.trouble and not found.complete:
         said += f"; of what could be listed in {_USAGE_SECONDS} s"
-    return [Finding("who uses the store", found.trouble is None, False, said)]
+    quota = installation.quota
+    beyond = [
+        Finding("quota of the store", False, False, f"{share}, may have {quota.objects:,} and {quota.mebibytes:,} MiB; {_BEYOND}")
+        for share in found.beyond(quota)
+    ]
+    return [Finding("who uses the store", found.trouble is None, False, said), *beyond]
 
 
 def _disk(settings: Settings) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.consortium import Consortium
 from pipeline.domain import HospitalName, StoreKind
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import digest
@@ -14,8 +15,13 @@ from pipeline.installation import Installation
 from pipeline.settings import Settings
 from pipeline.setup import members
 from pipeline.setup.members import Members
+from pipeline.setup.progress import note
 from pipeline.store import admin, policies
-from pipeline.store.admin import Terms
+from pipeline.store.admin import Administrator, Terms
+from pipeline.store.objects import Store
+from pipeline.store.usage import usage
+
+_USAGE_SECONDS = 20
 
 
 def set_up(settings: Settings, installation: Installation, everybody: Members) -> None:
@@ -30,6 +36,7 @@ def set_up(settings: Settings, installation: Installation, everybody: Members) -
             administrator.admit(user, policy)
         write_atomic(stamp, wanted.encode())
     administrator.expire_envelopes(terms, datetime.now(UTC))
+    _hold_quotas(settings, installation, everybody, administrator)
 
 
 def account_elsewhere(settings: Settings, installation: Installation, hospital: HospitalName) -> StoreCredentials:
@@ -47,6 +54,27 @@ def account_elsewhere(settings: Settings, installation: Installation, hospital: 
     with locked(settings.up_lock):
         administrator.admit(made, policies.hospital(hospital))
     return made
+
+
+def _hold_quotas(settings: Settings, installation: Installation, everybody: Members, administrator: Administrator) -> None:
+    """Take from every hospital and node that has more than it may the right to write, and give it back to whom it was taken from.
+
+    A quota of the server's own would be one for a bucket, which one member could fill for all.
+    """
+    marks = folder(settings, installation.store_server) / ".readers"
+    before = set(marks.read_text().split()) if marks.exists() else set[str]()
+    known = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
+    rights = {f"hospital-{name}": policies.hospital(HospitalName(name)) for name in {*known, *everybody.hospitals}}
+    rights |= {f"node-{name}": policies.node(name) for name in everybody.nodes}
+    used = usage(Store(installation.store, root_account(settings)), _USAGE_SECONDS)
+    beyond = {str(share.account) for share in used.beyond(installation.quota)} & set(rights)
+    for share in used.beyond(installation.quota):
+        note(f"{share}: more than its quota of the store, so it reads and no longer writes; `store_quota` says how much it may")
+    # What was not listed in time gives nobody its right back.
+    beyond |= set() if used.complete else before
+    for account in sorted(beyond | before & set(rights)):
+        administrator.allow(account, policies.reading(rights[account]) if account in beyond else rights[account])
+    write_atomic(marks, "\n".join(sorted(beyond)).encode())
 
 
 def folder(settings: Settings, kind: StoreKind) -> Path:

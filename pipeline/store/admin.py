@@ -88,6 +88,11 @@ class Administrator(ABC):
         with self._border(f"admitting {user.actor}"):
             self._admit(user, policy)
 
+    def allow(self, actor: str, policy: Policy) -> None:
+        """Give the account of `actor`, whoever holds its keys, exactly `policy`; nothing where it has none. Raises Unavailable."""
+        with self._border(f"changing what {actor} may do"):
+            self._allow(actor, policy)
+
     def expire_envelopes(self, terms: Terms, now: datetime) -> None:
         """Have envelopes deleted that are older than they may be, from now on or just now, as the server can; raises Unavailable."""
         with self._border("expiring envelopes"):
@@ -95,6 +100,9 @@ class Administrator(ABC):
 
     @abstractmethod
     def _expire(self, days: int, now: datetime) -> None: ...
+
+    @abstractmethod
+    def _allow(self, actor: str, policy: Policy) -> None: ...
 
     @abstractmethod
     def _admit(self, user: StoreCredentials, policy: Policy) -> None: ...
@@ -131,6 +139,10 @@ class _Minio(Administrator):
         expiry = Rule(ENABLED, rule_filter=Filter(prefix=""), rule_id="envelopes", expiration=Expiration(days=days))
         self._client.set_bucket_lifecycle(MAILBOX, LifecycleConfig([expiry]))
 
+    def _allow(self, actor: str, policy: Policy) -> None:
+        # An account has its policy by name.
+        self._admin.policy_add(policy_name=f"wardround-{actor}", policy=policy)
+
     def _admit(self, user: StoreCredentials, policy: Policy) -> None:
         name, access_key = f"wardround-{user.actor}", user.access_key.text()
         former = [key for key, account in self._earlier.items() if account.get("policyName") == name and key != access_key]
@@ -160,15 +172,26 @@ class _Versitygw(Administrator):
     def _admit(self, user: StoreCredentials, policy: Policy) -> None:
         access_key = user.access_key.text()
         self._account(access_key, user.secret_key.text())
-        former: set[str] = set()
-        for bucket in BUCKETS:
-            statements = self._statements(bucket)
-            former |= {item["Principal"]["AWS"] for item in statements if item["Sid"] == user.actor} - {access_key}
-            kept = [item for item in statements if item["Sid"] != user.actor]
-            own = [{"Sid": user.actor, "Principal": {"AWS": access_key}, **item} for item in _within(bucket, policy)]
-            self._client.set_bucket_policy(bucket, json.dumps({"Version": policy["Version"], "Statement": [*kept, *own]}))
+        former = self._keys(user.actor) - {access_key}
+        self._set(user.actor, access_key, policy)
         for key in former:
             self._ask("delete-user", {"access": key})
+
+    def _allow(self, actor: str, policy: Policy) -> None:
+        for access_key in self._keys(actor):
+            self._set(actor, access_key, policy)
+
+    def _keys(self, actor: str) -> set[str]:
+        """Access keys of the actor's accounts; more than one only where an admission was interrupted."""
+        statements = (item for bucket in BUCKETS for item in self._statements(bucket))
+        return {item["Principal"]["AWS"] for item in statements if item["Sid"] == actor}
+
+    def _set(self, actor: str, access_key: str, policy: Policy) -> None:
+        """Have the buckets' policies say this about the actor, and nothing else."""
+        for bucket in BUCKETS:
+            kept = [item for item in self._statements(bucket) if item["Sid"] != actor]
+            own = [{"Sid": actor, "Principal": {"AWS": access_key}, **item} for item in _within(bucket, policy)]
+            self._client.set_bucket_policy(bucket, json.dumps({"Version": policy["Version"], "Statement": [*kept, *own]}))
 
     def _statements(self, bucket: str) -> list[dict[str, Any]]:
         try:

@@ -61,6 +61,11 @@ def auditor() -> Policy:
     return _policy(write=(), read=(f"{DVC}/*",), enumerate_={DVC: ("*",)})
 
 
+def reading(policy: Policy) -> Policy:
+    """The same without the right to write anything."""
+    return policy | {"Statement": [each for each in policy["Statement"] if "s3:PutObject" not in each["Action"]]}
+
+
 def _policy(*, write: Iterable[str], read: Iterable[str], enumerate_: dict[str, tuple[str, ...]]) -> Policy:
     statements: list[dict[str, Any]] = [
         _allow(["s3:GetBucketLocation"], (MAILBOX, MODELS, REPORTS, DVC)),

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from pipeline import places
 from pipeline.errors import WardroundError
+from pipeline.installation import Quota
 from pipeline.store.objects import Store
 
 _LOCKED = (places.REPORTS, places.MODELS)
+_MEMBERS = ("hospital", "node")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,16 @@ class Share:
     objects: int
     size: int
     """Bytes."""
+
+    @property
+    def account(self) -> str | None:
+        """The store account of a hospital or node; None for what others, or several, wrote."""
+        side, _, name = self.who.partition(" ")
+        return f"{side}-{name}" if side in _MEMBERS else None
+
+    def beyond(self, quota: Quota) -> bool:
+        """Whether a hospital or node has more than it may."""
+        return self.account is not None and (self.objects > quota.objects or self.size > quota.mebibytes << 20)
 
     def __str__(self) -> str:
         return f"{self.who} {self.objects:,} objects, {self.size / 2**20:,.1f} MiB"
@@ -36,6 +48,10 @@ class Usage:
     """Whether the time sufficed to list everything; else the shares are of what was listed first."""
     trouble: str | None = None
     """Why nothing could be listed."""
+
+    def beyond(self, quota: Quota) -> Sequence[Share]:
+        """Hospitals and nodes that have more than they may, as far as was listed."""
+        return [share for share in self.shares if share.beyond(quota)]
 
 
 def usage(store: Store, seconds: float) -> Usage:

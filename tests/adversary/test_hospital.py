@@ -12,19 +12,25 @@ from botocore.exceptions import ClientError
 from pipeline import places
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus
+from pipeline.consortium import Consortium
 from pipeline.domain import HospitalName, Kind, RoundId, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, RoundAborted, TooFew
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import membership, study_digest
-from pipeline.identity import SigningKey
+from pipeline.identity import Identity, SigningKey
+from pipeline.installation import Quota
 from pipeline.mpc.journal import Journal
 from pipeline.mpc.sharing import held_by
 from pipeline.places import Place
 from pipeline.roles import intake
+from pipeline.roles.consents import Consents, publish
 from pipeline.roles.decisions import commit_directly
 from pipeline.roles.intake import Inputs
+from pipeline.setup import store
+from pipeline.setup.members import Members
 from pipeline.store.objects import Store
+from pipeline.study import Study
 from tests.adversary import attack
 from tests.support.chains import MANIFEST, ROOT, Actors, named
 from tests.support.consortia import HOSPITALS, NODES, Site
@@ -195,6 +201,58 @@ def test_folders_that_are_no_rounds_near_the_last_one_are_not_looked_at(site: Si
     play.node("prepare", round_id, play.study.nodes[0])
     assert f"rounds/{round_id}/nodes/" in listed
     assert max(int(prefix.split("/")[1]) for prefix in listed) <= round_id + 16
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    tries="to fill the store with what object lock keeps",
+    costs="its right to write, from the next `wardround up` on",
+    seen="who has how much, in doctor and console",
+)
+def test_a_hospital_beyond_its_quota_reads_and_no_longer_writes(site: Site) -> None:
+    *_, hazel, iris = HOSPITALS
+    client = site.store(site.settings.hospital(iris))._client
+    for number in range(9):
+        client.put_object(Bucket=places.REPORTS, Key=f"rounds/9000/hospitals/{iris}/junk/{number}", Body=bytes(1 << 20))
+    everybody, narrow = Members(HOSPITALS, NODES), site.services.model_copy(update={"store_quota": Quota(mebibytes=8)})
+    for _ in range(2):
+        store.set_up(site.settings, narrow, everybody)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            _heap(site, iris, places.REPORTS, f"rounds/9000/hospitals/{iris}/manifest/", 1)
+    _heap(site, hazel, places.REPORTS, f"rounds/9000/hospitals/{hazel}/manifest/", 1)
+    assert site.store(site.settings.hospital(iris)).list(places.REPORTS, f"rounds/9000/hospitals/{iris}/junk/")
+    store.set_up(site.settings, site.services, everybody)
+    _heap(site, iris, places.REPORTS, f"rounds/9000/hospitals/{iris}/manifest/", 1)
+
+
+def _decided(site: Site, members: Consortium, study: Study) -> dict[str, str | None]:
+    """Everybody's trouble, None where its consent is read."""
+    positions = Consents(site.store()).positions(study, members)
+    return {each.name: each.trouble if not each.approved(study.digest(members)) else None for each in positions}
+
+
+@pytest.mark.minio
+@attack(
+    by="hospital",
+    tries="to keep others from reading who approved a study, by 450 files among its own decisions",
+    costs="nothing",
+    seen="the files, in its own folder",
+)
+def test_decisions_that_a_hospital_heaps_up_are_not_read_and_all_others_are(site: Site) -> None:
+    play, (aster, birch, *_) = site.play("decided", hospitals=list(HOSPITALS[:3])), HOSPITALS
+    members = Consortium.load(site.settings.consortium)
+    for owner in map(site.settings.hospital, play.study.hospitals):
+        publish(site.store(owner), Identity.load(owner), play.study)
+    for owner in map(site.settings.node, play.study.nodes):
+        publish(site.store(owner), Identity.load(owner), play.study)
+    _heap(site, aster, places.REPORTS, f"{places.CONSENTS}hospitals/{aster}/another_study/", 450)
+    assert set(_decided(site, members, play.study).values()) == {None}
+    place = places.consents(play.study.name, birch, node=False)
+    _heap(site, birch, *place[:2], 250)
+    troubled = _decided(site, members, play.study)
+    assert "published more than 200 statements" in str(troubled.pop(birch))
+    assert set(troubled.values()) == {None}
 
 
 def _of_this_round(actors: Actors, round_id: RoundId, key: SigningKey) -> HospitalStatus:

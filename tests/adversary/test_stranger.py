@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 
 from pipeline.audit.bundle import Bundle
 from pipeline.chain.contract import Call
-from pipeline.chain.events import StudyId
+from pipeline.chain.events import Event, StudyId
 from pipeline.chain.ledger import study_id
+from pipeline.chain.logs import Logs
 from pipeline.domain import NodeKey, NodeSet, Release, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, EvidenceRejected
 from pipeline.evidence.canonical import sha256
@@ -255,3 +257,27 @@ def _damaged(data: bytes) -> bytes:
 def test_a_proof_bundle_of_any_form_is_refused_in_a_sentence(data: bytes, said: str) -> None:
     with pytest.raises(EvidenceRejected, match=said):
         Bundle(data)
+
+
+@attack(
+    by="stranger",
+    tries="to slow all readers of a round down by registrations after it",
+    costs="a transaction each",
+    seen="accounts that nobody authorised",
+)
+def test_what_is_registered_after_a_round_is_not_looked_through(actors: Actors, study: StudyId, monkeypatch: pytest.MonkeyPatch) -> None:
+    round_id = actors.open(study)
+    opened = actors.ledger.round(round_id).opened.place.block
+    for _ in range(24):
+        actors.send(SigningKey(Secret.generate()), actors.ledger.register_hospital())
+    looked: list[tuple[int, int | str]] = []
+    find = Logs.find
+
+    def watched(logs: Logs, names: Any, keys: Any, first: int, last: Any = "latest") -> Iterator[Event]:
+        looked.append((first, last))
+        return find(logs, names, keys, first, last)
+
+    monkeypatch.setattr(Logs, "find", watched)
+    assert actors.ledger.round(round_id).status is RoundStatus.OPEN
+    assert looked == [(opened, opened + 15)]
+    assert actors.ledger.height() > opened + 15

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import Address, HospitalName
 from pipeline.errors import Refused
+from pipeline.installation import Installation
 from pipeline.roles import enrolment
 from pipeline.store.usage import usage
 from plugins.console import hospitals, study_files
@@ -55,6 +56,7 @@ def people(request: Request, who: Provider, index: Rounds, accounts: Directory, 
         here=here,
         named=named,
         usage=usage(index.evidence.store, _USAGE_SECONDS),
+        quota=Installation.load(index.settings.installation).quota,
     )
 
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import Misconfigured, Refused, WardroundError
 from pipeline.evidence.canonical import LARGEST_JSON
+from pipeline.evidence.signing import LARGEST_STATEMENT
 from pipeline.identity import StoreCredentials
 from pipeline.store import policies
 from pipeline.store.objects import MAX_BYTES, Store
@@ -292,7 +293,16 @@ def test_even_a_true_signature_has_no_header_dropped_between_guard_and_server(
         client.put_object(Bucket="mailbox", Key=f"rounds/8/hospitals/elm/to/east/{HELLO}.bin", Body=b"hello")
 
 
-@pytest.mark.parametrize(("bucket", "most"), [("reports", LARGEST_JSON), ("mailbox", MAX_BYTES)])
+@pytest.mark.parametrize(
+    ("actor", "place", "most"),
+    [
+        ("hospital-elm", "reports/rounds/9/hospitals/elm/manifest/", LARGEST_STATEMENT),
+        ("hospital-elm", "reports/consents/hospitals/elm/pneumonia/", LARGEST_STATEMENT),
+        ("node-east", "reports/rounds/9/nodes/east/vote/", LARGEST_STATEMENT),
+        ("provider", "reports/rounds/9/report/", LARGEST_JSON),
+        ("hospital-elm", "mailbox/rounds/9/hospitals/elm/to/east/", MAX_BYTES),
+    ],
+)
 @attack(
     by="hospital",
     to="delay",
@@ -301,16 +311,16 @@ def test_even_a_true_signature_has_no_header_dropped_between_guard_and_server(
     seen="nothing: the guard refuses it",
 )
 def test_an_object_larger_than_any_reader_takes_is_not_stored(
-    server: StoreServer, accounts: dict[str, StoreCredentials], bucket: str, most: int
+    server: StoreServer, accounts: dict[str, StoreCredentials], actor: str, place: str, most: int
 ) -> None:
-    store = Store(server.endpoint, accounts["hospital-elm"])
-    place = {"reports": "rounds/9/hospitals/elm/manifest/", "mailbox": "rounds/9/hospitals/elm/to/east/"}[bucket]
+    store = Store(server.endpoint, accounts[actor])
+    bucket, _, prefix = place.partition("/")
     for size in (most, most + 1):
         data = bytes(size)
-        key = f"{place}{hashlib.sha256(data).hexdigest()}.bin"
+        key = f"{prefix}{hashlib.sha256(data).hexdigest()}.bin"
         if size == most:
             store.put_once(bucket, key, data)
         else:
             with pytest.raises(WardroundError):
                 store.put_once(bucket, key, data)
-    assert [item.size for item in store.list(bucket, place)] == [most]
+    assert [item.size for item in server.as_root().list(bucket, prefix)] == [most]
