@@ -206,6 +206,7 @@ def test_folders_that_are_no_rounds_near_the_last_one_are_not_looked_at(site: Si
 @pytest.mark.minio
 @attack(
     by="hospital",
+    to="stop",
     tries="to fill the store with what object lock keeps",
     costs="its right to write, from the next `wardround up` on",
     seen="who has how much, in doctor and console",
@@ -235,6 +236,7 @@ def _decided(site: Site, members: Consortium, study: Study) -> dict[str, str | N
 @pytest.mark.minio
 @attack(
     by="hospital",
+    to="delay",
     tries="to keep others from reading who approved a study, by 450 files among its own decisions",
     costs="nothing",
     seen="the files, in its own folder",

@@ -261,6 +261,7 @@ def test_a_proof_bundle_of_any_form_is_refused_in_a_sentence(data: bytes, said: 
 
 @attack(
     by="stranger",
+    to="delay",
     tries="to slow all readers of a round down by registrations after it",
     costs="a transaction each",
     seen="accounts that nobody authorised",
