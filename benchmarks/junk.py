@@ -25,7 +25,7 @@ from pipeline.audit.rollback import refuse_forgotten
 from pipeline.domain import Kind, RoundId
 from pipeline.evidence.canonical import sha256
 from pipeline.files import write_atomic
-from pipeline.roles import intake, provider
+from pipeline.roles import ballots, intake, provider
 from pipeline.roles.desk import Sitting
 from tests.support.consortia import HOSPITALS, NODES, Site, tables_checked_once
 from tests.support.rounds import Play
@@ -58,7 +58,7 @@ def _steps(site: Site, play: Play, aborted: RoundId, committed: RoundId, coming:
         "open_round": lambda: seat().sealing_keys(),
         "commit": lambda: provider._listed(seat()),
         "verify": lambda: intake.committed(seat(), frozenset()),
-        "finalise": lambda: provider._majority(seat(), frozenset()),
+        "finalise": lambda: ballots.majority(seat(), ballots.VOTE, frozenset()),
         "audit": audited,
     }
 

@@ -89,16 +89,13 @@ interface ILedger {
         address[] blamed;
     }
 
-    /// @notice A result as a node signs it:
-    ///         `Result(uint64 round,bytes32 studyDigest,bytes32 commitRoot,uint256 verdicts,bytes32 previousModel,bytes32 newModel,bytes32 record)`.
-    struct Result {
-        uint64 round;
-        bytes32 studyDigest;
-        bytes32 commitRoot;
-        uint256 verdicts;
-        bytes32 previousModel;
-        bytes32 newModel;
-        bytes32 record;
+    /// @notice What a node signed about a round: its result, as
+    ///         `Result(uint64 round,bytes32 studyDigest,bytes32 commitRoot,uint256 verdicts,bytes32 previousModel,bytes32 newModel,bytes32 record)`,
+    ///         or, when `aborts`, its end, as `Abort` (see `Cause`). `words` are the fields after the round, of an array its hash (EIP-712).
+    struct Decision {
+        bool aborts;
+        bytes32[] words;
+        Signature signature;
     }
 
     // ------------------------------------------------------------------ events
@@ -121,7 +118,7 @@ interface ILedger {
     /// @notice A study's nodes (bit `i` of a signers bitmap is `nodes[i]`) from this epoch on; `threshold` of them decide.
     event NodesSet(bytes32 indexed studyId, uint32 indexed epoch, address[] nodes, uint8 threshold);
 
-    /// @notice A node signed two results of one round: its signature no longer counts, and the threshold stays what it was.
+    /// @notice A node decided one round twice, by two results, two ends, or one of each: its signature no longer counts, and the threshold stays what it was.
     event NodeSuspended(bytes32 indexed studyId, address indexed node, uint64 indexed round);
 
     /// @notice A majority of the nodes released a hospital from quarantine; `afterRound` is the study's current round then.
@@ -204,7 +201,7 @@ interface ILedger {
     /// @notice The round was to start from another model than the study's current one.
     error StalePreviousModel(bytes32 got);
 
-    /// @notice Deadlines must lie in the future and the commit's before the result's.
+    /// @notice Deadlines must lie in the future, the result's 10 seconds after the commit's or later.
     error InvalidDeadlines(uint32 commitDeadline, uint32 resultDeadline, uint256 blockTime);
 
     /// @notice The round is not in the state that this step needs.
@@ -234,7 +231,7 @@ interface ILedger {
     /// @notice A signature is not by one of the study's nodes over this very decision.
     error NotANode(bytes32 studyId, address signer);
 
-    /// @notice The node signed two results of one round.
+    /// @notice The node decided one round twice.
     error SuspendedNode(bytes32 studyId, address node);
 
     /// @notice A node's signature stands twice.
@@ -243,7 +240,7 @@ interface ILedger {
     /// @notice Fewer nodes signed than a majority of all.
     error NoMajority(bytes32 studyId, uint256 got, uint256 wanted);
 
-    /// @notice The two results are of different rounds, the same, or signed by different accounts.
+    /// @notice The two decisions are the same, or signed by different accounts, or not about this round.
     error NoEquivocation();
 
     // ---------------------------------------------------------------- hospitals
@@ -286,14 +283,9 @@ interface ILedger {
     ///         Reverts with `UnknownStudy`, `RoundStillOpen`, and as signatures do.
     function releaseHospital(bytes32 studyId, address hospital, Signature[] calldata signatures) external;
 
-    /// @notice Suspend a node that signed two different results of one round, in the study of that round. Anybody may send it.
+    /// @notice Suspend a node that signed two different decisions about one round, in the study of that round. Anybody may send it.
     ///         Reverts with `NoEquivocation`, `NotANode`, `SuspendedNode`, or an error of OpenZeppelin's `ECDSA`.
-    function reportEquivocation(
-        Result calldata first,
-        Signature calldata firstSignature,
-        Result calldata second,
-        Signature calldata secondSignature
-    ) external;
+    function reportEquivocation(uint64 round, Decision calldata first, Decision calldata second) external;
 
     // ------------------------------------------------------------------- rounds
 
@@ -322,9 +314,10 @@ interface ILedger {
     function commitRound(uint64 round, bytes32 root) external;
 
     /// @notice The same when hospitals have committed directly: all of them, with their Merkle proofs under the root, until 60 seconds
-    ///         after the commit deadline: who commits in its last second leaves the committer time to take that in.
-    ///         Reverts also with `DirectCommitNotUnderRoot`.
-    function commitRound(uint64 round, bytes32 root, DirectCommit[] calldata included) external;
+    ///         after the commit deadline, or until half of the time to the result deadline where that is less: who commits in the last
+    ///         second leaves the committer time to take that in, and the nodes theirs.
+    ///         Reverts also with `StaleTerms`, `DirectCommitNotUnderRoot`.
+    function commitRound(uint64 round, Terms calldata terms, bytes32 root, DirectCommit[] calldata included) external;
 
     /// @notice End a round with a new model, until the result deadline. Anybody may send it: what counts are the signatures of at
     ///         least a majority of all the study's nodes, each once, over the same `Result`.
@@ -337,8 +330,9 @@ interface ILedger {
         Signature[] calldata signatures
     ) external;
 
-    /// @notice End a round whose deadline has passed: the commit's when it is OPEN (`terms` and `root` are then not read; 60 seconds
-    ///         later when hospitals committed directly), the result's when it is COMMITTED. Anybody may send it. Reverts with `WrongStatus`, `StaleTerms`, `DeadlineNotPassed`.
+    /// @notice End a round whose deadline has passed: the commit's when it is OPEN (that of the set when hospitals committed directly;
+    ///         `root` is then not read), the result's when it is COMMITTED. Anybody may send it.
+    ///         Reverts with `WrongStatus`, `StaleTerms`, `DeadlineNotPassed`.
     function abortRound(uint64 round, Terms calldata terms, bytes32 root) external;
 
     /// @notice End a round that is COMMITTED without a model, at once. Anybody may send it: what counts are the signatures of at least a

@@ -159,20 +159,14 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     }
 
     /// @inheritdoc ILedger
-    function reportEquivocation(
-        Result calldata first,
-        Signature calldata firstSignature,
-        Result calldata second,
-        Signature calldata secondSignature
-    ) external {
-        bytes32 one = _hashTypedDataV4(keccak256(abi.encode(_RESULT_TYPEHASH, first)));
-        bytes32 other = _hashTypedDataV4(keccak256(abi.encode(_RESULT_TYPEHASH, second)));
-        address node = _signer(one, firstSignature);
-        if (first.round != second.round || one == other || _signer(other, secondSignature) != node) revert NoEquivocation();
-        uint16 study = _rounds[first.round].study();
+    function reportEquivocation(uint64 round, Decision calldata first, Decision calldata second) external {
+        (bytes32 one, bytes32 other) = (_decisionHash(round, first), _decisionHash(round, second));
+        address node = _signer(_hashTypedDataV4(one), first.signature);
+        if (one == other || _signer(_hashTypedDataV4(other), second.signature) != node) revert NoEquivocation();
+        uint16 study = _rounds[round].study();
         _requireSeat(study, node);
         _seats[study][node].suspended = true;
-        emit NodeSuspended(_studyId(study), node, first.round);
+        emit NodeSuspended(_studyId(study), node, round);
     }
 
     // ------------------------------------------------------------------- rounds
@@ -195,7 +189,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         (uint40 current, RoundSlot slot) = _requireIdle(studyId, head);
         if (current == 0 ? study.initialModel != previousModel : !slot.hasAnchor(RoundSlots.ending(previousModel))) revert StalePreviousModel(previousModel);
         if (studyDigest == 0 || keyRecords == 0) revert ZeroDigest();
-        if (commitDeadline <= block.timestamp || resultDeadline <= commitDeadline) {
+        if (commitDeadline <= block.timestamp || resultDeadline < commitDeadline + RoundSlots.LEAST_FOR_RESULT) {
             revert InvalidDeadlines(commitDeadline, resultDeadline, block.timestamp);
         }
 
@@ -207,10 +201,9 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
 
     /// @inheritdoc ILedger
     function commit(uint64 round, Terms calldata terms, bytes32 manifest, Membership calldata membership) external {
-        RoundSlot slot = _open(round);
+        RoundSlot slot = _requireTerms(round, _open(round), terms);
         _requireInTime(round, slot.commitDeadline());
         if (manifest == 0) revert ZeroDigest();
-        if (!slot.hasTerms(keccak256(abi.encode(terms)))) revert StaleTerms(round);
         address hospital = _requireMember(round, terms.studyDigest, membership);
         if (_directCommits[round][hospital] != 0) revert AlreadyCommitted(round, hospital);
 
@@ -228,9 +221,9 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     }
 
     /// @inheritdoc ILedger
-    function commitRound(uint64 round, bytes32 root, DirectCommit[] calldata included) external {
-        RoundSlot slot = _open(round);
-        _requireInTime(round, slot.setDeadline());
+    function commitRound(uint64 round, Terms calldata terms, bytes32 root, DirectCommit[] calldata included) external {
+        RoundSlot slot = _requireTerms(round, _open(round), terms);
+        _requireInTime(round, slot.setDeadline(terms.resultDeadline));
         if (included.length != slot.direct()) revert DirectCommitsIgnored(round, included.length, slot.direct());
         address last = address(0); // ascending, so that none stands twice
         for (uint256 i = 0; i < included.length; ++i) {
@@ -265,8 +258,9 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     function abortRound(uint64 round, Terms calldata terms, bytes32 root) external {
         RoundSlot slot = _rounds[round];
         RoundStatus status = slot.status();
-        if (status != RoundStatus.OPEN) slot = _committed(round, terms, root);
-        uint256 deadline = status == RoundStatus.OPEN ? slot.setDeadline() : terms.resultDeadline;
+        uint256 deadline = terms.resultDeadline;
+        if (status == RoundStatus.OPEN) deadline = _requireTerms(round, slot, terms).setDeadline(deadline);
+        else slot = _committed(round, terms, root);
         if (block.timestamp <= deadline) revert DeadlineNotPassed(round, deadline, block.timestamp);
 
         _rounds[round] = slot.aborted();
@@ -506,6 +500,11 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         return ECDSA.recover(digest, signature.r, signature.vs);
     }
 
+    /// @dev Hash of the struct that a node signed; words of another number are of none that anybody signs.
+    function _decisionHash(uint64 round, Decision calldata decision) private pure returns (bytes32) {
+        return keccak256(abi.encodePacked(decision.aborts ? _ABORT_TYPEHASH : _RESULT_TYPEHASH, uint256(round), decision.words));
+    }
+
     function _resultHash(uint64 round, Terms calldata terms, bytes32 root, Outcome calldata outcome) private pure returns (bytes32) {
         return keccak256(
             abi.encode(
@@ -536,6 +535,12 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     function _open(uint64 round) private view returns (RoundSlot slot) {
         slot = _rounds[round];
         if (slot.status() != RoundStatus.OPEN) revert WrongStatus(round, slot.status(), RoundStatus.OPEN);
+    }
+
+    /// @dev The slot of an OPEN round, once these are its terms.
+    function _requireTerms(uint64 round, RoundSlot slot, Terms calldata terms) private pure returns (RoundSlot) {
+        if (!slot.hasTerms(keccak256(abi.encode(terms)))) revert StaleTerms(round);
+        return slot;
     }
 
     function _committed(uint64 round, Terms calldata terms, bytes32 root) private view returns (RoundSlot slot) {

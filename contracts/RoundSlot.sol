@@ -16,7 +16,10 @@ using RoundSlots for RoundSlot global;
 library RoundSlots {
     uint256 private constant _ANCHOR = 64;
     uint256 private constant _TERMS = 96;
-    uint256 private constant _DIRECT_GRACE = 60;
+    uint256 private constant _LONGEST_GRACE = 60;
+
+    /// @dev Seconds that a round leaves its nodes at least between the two deadlines.
+    uint256 internal constant LEAST_FOR_RESULT = 10;
 
     /// @dev The slot of a round that has just been opened.
     function open(bytes32 terms, uint32 deadline, uint32 blockNumber, uint16 studyNumber) internal pure returns (RoundSlot) {
@@ -47,10 +50,14 @@ library RoundSlots {
         return uint32(RoundSlot.unwrap(self) >> _ANCHOR);
     }
 
-    /// @dev Of an OPEN round: the last second for its set. A hospital may commit directly in the last second before the commit deadline;
-    ///      the committer then has a minute to take that in, or one hospital could stop every round.
-    function setDeadline(RoundSlot self) internal pure returns (uint256) {
-        return self.direct() == 0 ? self.commitDeadline() : self.commitDeadline() + _DIRECT_GRACE;
+    /// @dev Of an OPEN round that has this result deadline: the last second for its set. A hospital may commit directly in the last second
+    ///      before the commit deadline; the committer then has time to take that in, or one hospital could stop every round. It is a minute,
+    ///      and never more than half of what lies between the deadlines, or one hospital could leave the nodes none.
+    function setDeadline(RoundSlot self, uint256 resultDeadline) internal pure returns (uint256) {
+        uint256 end = self.commitDeadline();
+        if (self.direct() == 0) return end;
+        uint256 half = (resultDeadline - end) / 2;
+        return end + (half < _LONGEST_GRACE ? half : _LONGEST_GRACE);
     }
 
     /// @dev Whether an OPEN round has terms with this hash.

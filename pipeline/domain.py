@@ -34,6 +34,9 @@ INPUT_BITS = 8
 TRIES = 3
 """How often a step of a round is tried."""
 
+LEAST_FOR_RESULT, _LONGEST_GRACE = 10, 60
+"""Seconds between the two deadlines of a round at least, and after a direct commit for the set at most (the contract's)."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -42,6 +45,11 @@ def sha256_text(value: object, what: str) -> Sha256:
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
         raise EvidenceRejected(f"{what}: got {value!r}, want 64 lower-case hexadecimal digits")
     return Sha256(value)
+
+
+def direct_grace(between: int) -> int:
+    """Seconds after the commit deadline for a set with a direct commit, when so many lie between the two deadlines."""
+    return min(_LONGEST_GRACE, between // 2)
 
 
 class RoundStatus(StrEnum):
@@ -154,6 +162,10 @@ class Abort:
     reason: Reason
     blamed: tuple[Address, ...]
     """Accounts, in the study's order, of the hospitals that were rejected, or are absent by what they signed."""
+
+
+Decision = Result | Abort
+"""What a node signs to end a round; it signs one of them, once."""
 
 
 @dataclass(frozen=True)

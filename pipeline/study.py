@@ -21,7 +21,7 @@ from pipeline.consortium import Consortium
 from pipeline.datasets import DATASETS, Dataset
 from pipeline.datasets.schema import ImagesSchema, TableSchema
 from pipeline.documents import first_problem, read_fields
-from pipeline.domain import HospitalName, NodeName, Sha256
+from pipeline.domain import LEAST_FOR_RESULT, HospitalName, NodeName, Sha256
 from pipeline.errors import InvalidStudy
 from pipeline.evidence.canonical import digest, sha256
 from pipeline.evidence.membership import study_digest
@@ -152,12 +152,12 @@ class Deadlines(_Model):
     commit_seconds: Annotated[int, Field(title="Hospitals hand in within", ge=5, le=LONGEST_ROUND), _BLOCK_TIME] = 180
     """Until then hospitals have handed in."""
     result_seconds: Annotated[int, Field(title="The nodes' result is there within", ge=10, le=LONGEST_ROUND), _BLOCK_TIME] = 600
-    """Until then the nodes' result is on the ledger; later than `commit_seconds`."""
+    """Until then the nodes' result is on the ledger; 10 seconds or more after `commit_seconds`. A direct commit may take half of these."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Deadlines:
-        if self.result_seconds <= self.commit_seconds:
-            raise ValueError(f"result_seconds must exceed commit_seconds ({self.commit_seconds})")
+        if self.result_seconds < self.commit_seconds + LEAST_FOR_RESULT:
+            raise ValueError(f"result_seconds must exceed commit_seconds ({self.commit_seconds}) by {LEAST_FOR_RESULT} or more")
         return self
 
 

@@ -27,6 +27,17 @@ interface IOwnable {
     function transferOwnership(address successor) external;
 }
 
+/// @dev A result as a node signs it.
+struct Result {
+    uint64 round;
+    bytes32 studyDigest;
+    bytes32 commitRoot;
+    uint256 verdicts;
+    bytes32 previousModel;
+    bytes32 newModel;
+    bytes32 record;
+}
+
 /// @dev The committed build with one study of three nodes; this contract is its provider.
 abstract contract Base {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
@@ -123,12 +134,12 @@ abstract contract Base {
         return ILedger.Outcome(VERDICTS, model, RECORD);
     }
 
-    function result(uint64 round, bytes32 model) internal pure returns (ILedger.Result memory) {
-        return ILedger.Result(round, DIGEST, ROOT, VERDICTS, INITIAL, model, RECORD);
+    function result(uint64 round, bytes32 model) internal pure returns (Result memory) {
+        return Result(round, DIGEST, ROOT, VERDICTS, INITIAL, model, RECORD);
     }
 
     function finalise(uint64 round, ILedger.Terms memory terms, bytes32 model) internal {
-        ILedger.Result memory signed = result(round, model);
+        Result memory signed = result(round, model);
         signed.previousModel = terms.previousModel;
         ledger.finaliseRound(round, terms, ROOT, outcome(model), signatures(hashOf(signed), 2));
     }
@@ -163,7 +174,7 @@ abstract contract Base {
         return keccak256(abi.encodePacked(hex"1901", domain, structHash));
     }
 
-    function structOf(ILedger.Result memory signed) internal pure returns (bytes32) {
+    function structOf(Result memory signed) internal pure returns (bytes32) {
         return keccak256(abi.encode(_RESULT, signed));
     }
 
@@ -179,7 +190,7 @@ abstract contract Base {
         return typed(keccak256(abi.encode(kind, round, terms.studyDigest, root, terms.previousModel, cause.reason, blamed)));
     }
 
-    function hashOf(ILedger.Result memory signed) internal view returns (bytes32) {
+    function hashOf(Result memory signed) internal view returns (bytes32) {
         return typed(structOf(signed));
     }
 

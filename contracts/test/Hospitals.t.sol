@@ -177,9 +177,9 @@ contract ProviderTest is Base {
         vm.expectRevert(abi.encodeWithSelector(ILedger.NotProvider.selector, address(this)));
         open(1, INITIAL);
         vm.prank(stranger);
-        ledger.openRound(1, STUDY, DIGEST, INITIAL, KEYS, commitDeadline(), commitDeadline() + 1);
+        ledger.openRound(1, STUDY, DIGEST, INITIAL, KEYS, commitDeadline(), commitDeadline() + 10);
         vm.prank(stranger);
-        ledger.openRound(2, keccak256("other"), DIGEST, INITIAL, KEYS, commitDeadline(), commitDeadline() + 1);
+        ledger.openRound(2, keccak256("other"), DIGEST, INITIAL, KEYS, commitDeadline(), commitDeadline() + 10);
     }
 
     function test_only_the_named_successor_accepts() public {

@@ -2,13 +2,13 @@
 pragma solidity 0.8.37;
 
 import {ILedger} from "../ILedger.sol";
-import {Base} from "./Base.sol";
+import {Base, Result} from "./Base.sol";
 
 contract FuzzTest is Base {
     function testFuzz_only_the_signed_outcome_counts(uint256 verdicts, bytes32 model, bytes32 record, uint8 field, uint256 flip) public {
         vm.assume(model != 0 && record != 0 && flip != 0);
         ILedger.Terms memory terms = committed(1, INITIAL);
-        ILedger.Result memory signed = ILedger.Result(1, DIGEST, ROOT, verdicts, INITIAL, model, record);
+        Result memory signed = Result(1, DIGEST, ROOT, verdicts, INITIAL, model, record);
         ILedger.Signature[] memory all = signatures(hashOf(signed), 3);
         ILedger.Outcome memory other = ILedger.Outcome(verdicts, model, record);
         if (field % 3 == 0) other.verdicts ^= flip;
@@ -25,8 +25,8 @@ contract FuzzTest is Base {
         uint256 count = 3 + nodeCount % 14;
         bytes32 study = keccak256("fuzzed");
         ledger.registerStudy(study, nodes(count), INITIAL);
-        uint32 end = commitDeadline() + 1;
-        ledger.openRound(1, study, DIGEST, INITIAL, KEYS, end - 1, end);
+        uint32 end = commitDeadline() + 10;
+        ledger.openRound(1, study, DIGEST, INITIAL, KEYS, end - 10, end);
         ledger.commitRound(1, ROOT);
         ILedger.Signature[] memory signed = new ILedger.Signature[](count);
         uint256 signers = 0;
@@ -52,10 +52,10 @@ contract FuzzTest is Base {
     function testFuzz_a_round_opens_on_its_models_own_hash(bytes32 model, uint256 flip) public {
         vm.assume(model != 0 && flip != 0);
         finalise(1, committed(1, INITIAL), model);
-        uint32 end = commitDeadline() + 1;
+        uint32 end = commitDeadline() + 10;
         bytes32 other = model ^ bytes32(flip);
         vm.expectRevert(abi.encodeWithSelector(ILedger.StalePreviousModel.selector, other));
-        ledger.openRound(2, STUDY, DIGEST, other, KEYS, end - 1, end);
+        ledger.openRound(2, STUDY, DIGEST, other, KEYS, end - 10, end);
         open(2, model);
     }
 }
@@ -100,7 +100,7 @@ contract Actor is Base {
     function finaliseLast(uint256 model, uint8 signers, bool again) external {
         bytes32 made = bytes32(model | 1);
         uint64 round = again && finalised.length > 0 ? finalised[model % finalised.length] : last;
-        ILedger.Result memory signed = ILedger.Result(round, DIGEST, rootOf[round], VERDICTS, _terms.previousModel, made, RECORD);
+        Result memory signed = Result(round, DIGEST, rootOf[round], VERDICTS, _terms.previousModel, made, RECORD);
         ledger.finaliseRound(round, _terms, rootOf[round], outcome(made), signatures(hashOf(signed), signers % 4));
         if (signers % 4 < 2) ++broken;
         finalised.push(round);
@@ -125,7 +125,7 @@ contract Actor is Base {
 
     function reuse(uint8 index) external {
         if (finalised.length == 0) return;
-        ledger.openRound(finalised[index % finalised.length], STUDY, DIGEST, current, KEYS, uint32(block.timestamp + 1), uint32(block.timestamp + 2));
+        ledger.openRound(finalised[index % finalised.length], STUDY, DIGEST, current, KEYS, uint32(block.timestamp + 1), uint32(block.timestamp + 11));
         ++broken;
     }
 
@@ -171,14 +171,14 @@ contract InvariantsTest is Base {
         (,,,,,, uint64 running) = ledger.studies(STUDY);
         if (running != 0) return;
         uint64 next = _actor.last() + 1000;
-        uint32 end = uint32(block.timestamp + 2);
+        uint32 end = uint32(block.timestamp + 11);
         bytes32 current = _actor.current();
         vm.prank(address(_actor));
-        try ledger.openRound(next, STUDY, DIGEST, bytes32(uint256(2)), KEYS, end - 1, end) {
+        try ledger.openRound(next, STUDY, DIGEST, bytes32(uint256(2)), KEYS, end - 10, end) {
             revert("a round started from a model that no round made");
         } catch {}
         vm.prank(address(_actor));
-        ledger.openRound(next, STUDY, DIGEST, current, KEYS, end - 1, end);
+        ledger.openRound(next, STUDY, DIGEST, current, KEYS, end - 10, end);
     }
 }
 
@@ -274,7 +274,7 @@ contract GasTest is Base {
         vm.snapshotGasLastCall("openRound");
         ledger.commitRound(2, ROOT);
         vm.snapshotGasLastCall("commitRound");
-        ILedger.Result memory signed = result(2, RECORD);
+        Result memory signed = result(2, RECORD);
         signed.previousModel = MODEL;
         terms.previousModel = MODEL;
         ledger.finaliseRound(2, terms, ROOT, outcome(RECORD), signatures(hashOf(signed), 2));

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ILedger} from "../ILedger.sol";
-import {Base} from "./Base.sol";
+import {Base, Result} from "./Base.sol";
 
 contract OpeningTest is Base {
     function _refused(bytes memory refusal, uint64 round, bytes32 digest, bytes32 previous, uint32 commitEnd, uint32 resultEnd) private {
@@ -28,56 +28,57 @@ contract OpeningTest is Base {
     }
 
     function test_only_the_provider_opens() public {
-        uint32 end = commitDeadline() + 1;
+        uint32 end = commitDeadline() + 10;
         vm.expectRevert(abi.encodeWithSelector(ILedger.NotProvider.selector, stranger));
         vm.prank(stranger);
-        ledger.openRound(1, STUDY, DIGEST, INITIAL, KEYS, end - 1, end);
+        ledger.openRound(1, STUDY, DIGEST, INITIAL, KEYS, end - 10, end);
     }
 
     function test_the_study_is_known() public {
-        uint32 end = commitDeadline() + 1;
+        uint32 end = commitDeadline() + 10;
         vm.expectRevert(abi.encodeWithSelector(ILedger.UnknownStudy.selector, DIGEST));
-        ledger.openRound(1, DIGEST, DIGEST, INITIAL, KEYS, end - 1, end);
+        ledger.openRound(1, DIGEST, DIGEST, INITIAL, KEYS, end - 10, end);
     }
 
     function test_a_round_has_a_number_of_its_own() public {
         uint32 end = commitDeadline();
-        _refused(abi.encodeWithSelector(ILedger.InvalidRoundId.selector, uint64(0)), 0, DIGEST, INITIAL, end, end + 1);
-        _refused(abi.encodeWithSelector(ILedger.InvalidRoundId.selector, uint64(1) << 40), uint64(1) << 40, DIGEST, INITIAL, end, end + 1);
+        _refused(abi.encodeWithSelector(ILedger.InvalidRoundId.selector, uint64(0)), 0, DIGEST, INITIAL, end, end + 10);
+        _refused(abi.encodeWithSelector(ILedger.InvalidRoundId.selector, uint64(1) << 40), uint64(1) << 40, DIGEST, INITIAL, end, end + 10);
         ledger.registerStudy(keccak256("other"), nodes(3), INITIAL);
-        ledger.openRound(1, keccak256("other"), DIGEST, INITIAL, KEYS, end, end + 1);
-        _refused(abi.encodeWithSelector(ILedger.InvalidRoundId.selector, uint64(1)), 1, DIGEST, INITIAL, end, end + 1);
+        ledger.openRound(1, keccak256("other"), DIGEST, INITIAL, KEYS, end, end + 10);
+        _refused(abi.encodeWithSelector(ILedger.InvalidRoundId.selector, uint64(1)), 1, DIGEST, INITIAL, end, end + 10);
     }
 
     function test_one_round_at_a_time() public {
         open(1, INITIAL);
         uint32 end = commitDeadline();
         bytes memory refusal = abi.encodeWithSelector(ILedger.RoundStillOpen.selector, STUDY, uint64(1));
-        _refused(refusal, 2, DIGEST, INITIAL, end, end + 1);
+        _refused(refusal, 2, DIGEST, INITIAL, end, end + 10);
         ledger.commitRound(1, ROOT);
-        _refused(refusal, 2, DIGEST, INITIAL, end, end + 1);
+        _refused(refusal, 2, DIGEST, INITIAL, end, end + 10);
     }
 
     function test_a_round_starts_from_the_current_model() public {
         uint32 end = commitDeadline();
-        _refused(abi.encodeWithSelector(ILedger.StalePreviousModel.selector, MODEL), 1, DIGEST, MODEL, end, end + 1);
+        _refused(abi.encodeWithSelector(ILedger.StalePreviousModel.selector, MODEL), 1, DIGEST, MODEL, end, end + 10);
         finalise(1, committed(1, INITIAL), MODEL);
-        _refused(abi.encodeWithSelector(ILedger.StalePreviousModel.selector, INITIAL), 2, DIGEST, INITIAL, end, end + 1);
+        _refused(abi.encodeWithSelector(ILedger.StalePreviousModel.selector, INITIAL), 2, DIGEST, INITIAL, end, end + 10);
         open(2, MODEL);
     }
 
     function test_a_round_has_a_study_digest_and_key_records() public {
         uint32 end = commitDeadline();
-        _refused(abi.encodeWithSelector(ILedger.ZeroDigest.selector), 1, 0, INITIAL, end, end + 1);
+        _refused(abi.encodeWithSelector(ILedger.ZeroDigest.selector), 1, 0, INITIAL, end, end + 10);
         vm.expectRevert(abi.encodeWithSelector(ILedger.ZeroDigest.selector));
-        ledger.openRound(1, STUDY, DIGEST, INITIAL, 0, end, end + 1);
+        ledger.openRound(1, STUDY, DIGEST, INITIAL, 0, end, end + 10);
     }
 
     function test_deadlines_follow_one_another_in_the_future() public {
         uint32 time = uint32(block.timestamp);
         bytes4 invalid = ILedger.InvalidDeadlines.selector;
-        _refused(abi.encodeWithSelector(invalid, time, time + 9, time), 1, DIGEST, INITIAL, time, time + 9);
-        _refused(abi.encodeWithSelector(invalid, time + 9, time + 9, time), 1, DIGEST, INITIAL, time + 9, time + 9);
+        _refused(abi.encodeWithSelector(invalid, time, time + 19, time), 1, DIGEST, INITIAL, time, time + 19);
+        _refused(abi.encodeWithSelector(invalid, time + 9, time + 18, time), 1, DIGEST, INITIAL, time + 9, time + 18);
+        ledger.openRound(1, STUDY, DIGEST, INITIAL, KEYS, time + 9, time + 19);
     }
 }
 
@@ -194,7 +195,7 @@ contract DirectCommitTest is Base {
         _commit();
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitsIgnored.selector, uint64(1), 0, 1));
         ledger.commitRound(1, ROOT);
-        ILedger.Result memory signed = result(1, MODEL);
+        Result memory signed = result(1, MODEL);
         signed.studyDigest = _terms.studyDigest;
         ILedger.Signature[] memory all = signatures(hashOf(signed), 3);
         vm.expectRevert(
@@ -205,7 +206,7 @@ contract DirectCommitTest is Base {
 
     function test_a_set_that_holds_it_is_taken() public {
         _commit();
-        ledger.commitRound(1, _root(), _shown(_elm, _SIBLING));
+        ledger.commitRound(1, _terms, _root(), _shown(_elm, _SIBLING));
         statusIs(1, ILedger.RoundStatus.COMMITTED);
     }
 
@@ -213,15 +214,15 @@ contract DirectCommitTest is Base {
         _commit();
         bytes memory refusal = abi.encodeWithSelector(ILedger.DirectCommitNotUnderRoot.selector, uint64(1), _elm);
         vm.expectRevert(refusal);
-        ledger.commitRound(1, _root(), _shown(_elm, MODEL));
+        ledger.commitRound(1, _terms, _root(), _shown(_elm, MODEL));
         vm.expectRevert(refusal);
-        ledger.commitRound(1, ROOT, _shown(_elm, _SIBLING));
+        ledger.commitRound(1, _terms, ROOT, _shown(_elm, _SIBLING));
     }
 
     function test_another_hospital_does_not_stand_in_for_it() public {
         _commit();
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitNotUnderRoot.selector, uint64(1), stranger));
-        ledger.commitRound(1, _root(), _shown(stranger, _SIBLING));
+        ledger.commitRound(1, _terms, _root(), _shown(stranger, _SIBLING));
     }
 
     function test_one_hospital_does_not_count_as_two() public {
@@ -231,9 +232,9 @@ contract DirectCommitTest is Base {
         ILedger.DirectCommit[] memory twice = new ILedger.DirectCommit[](2);
         (twice[0], twice[1]) = (_shown(_elm, _SIBLING)[0], _shown(_elm, _SIBLING)[0]);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitNotUnderRoot.selector, uint64(1), _elm));
-        ledger.commitRound(1, _root(), twice);
+        ledger.commitRound(1, _terms, _root(), twice);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitsIgnored.selector, uint64(1), 1, 2));
-        ledger.commitRound(1, _root(), _shown(_elm, _SIBLING));
+        ledger.commitRound(1, _terms, _root(), _shown(_elm, _SIBLING));
     }
 
     function test_a_hospital_commits_once() public {
@@ -319,9 +320,43 @@ contract DirectCommitTest is Base {
         vm.warp(deadline + 61);
         ILedger.DirectCommit[] memory shown = _shown(_elm, _SIBLING);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DeadlinePassed.selector, uint64(1), deadline + 60, deadline + 61));
-        ledger.commitRound(1, _root(), shown);
+        ledger.commitRound(1, _terms, _root(), shown);
         vm.warp(deadline + 60);
-        ledger.commitRound(1, _root(), shown);
+        ledger.commitRound(1, _terms, _root(), shown);
+    }
+
+    function test_a_direct_commit_leaves_the_nodes_half_of_what_lies_between_the_deadlines() public {
+        vm.warp(block.timestamp + 661);
+        ledger.abortRound(1, _terms, 0);
+        uint32 deadline = commitDeadline();
+        _terms.resultDeadline = deadline + 11;
+        ledger.openRound(2, STUDY, _terms.studyDigest, INITIAL, KEYS, deadline, deadline + 11);
+        vm.warp(deadline);
+        vm.prank(_elm);
+        ledger.commit(2, _terms, _MANIFEST, membership(_elm, _oak));
+        vm.warp(deadline + 6);
+        ILedger.DirectCommit[] memory shown = _shown(_elm, _SIBLING);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.DeadlinePassed.selector, uint64(2), deadline + 5, deadline + 6));
+        ledger.commitRound(2, _terms, _root(), shown);
+        vm.warp(deadline + 5);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.DeadlineNotPassed.selector, uint64(2), deadline + 5, deadline + 5));
+        ledger.abortRound(2, _terms, 0);
+        ledger.commitRound(2, _terms, _root(), shown);
+    }
+
+    function test_nobody_moves_the_time_for_the_set_by_other_terms() public {
+        _commit();
+        vm.warp(commitDeadline() + 61);
+        ILedger.DirectCommit[] memory shown = _shown(_elm, _SIBLING);
+        bytes memory refusal = abi.encodeWithSelector(ILedger.StaleTerms.selector, uint64(1));
+        for (uint32 change = 1; change < 3; ++change) {
+            ILedger.Terms memory other = ILedger.Terms(_terms.studyDigest, _terms.previousModel, _terms.resultDeadline);
+            other.resultDeadline = change == 1 ? type(uint32).max : 0;
+            vm.expectRevert(refusal);
+            ledger.commitRound(1, other, _root(), shown);
+            vm.expectRevert(refusal);
+            ledger.abortRound(1, other, 0);
+        }
     }
 
     function test_a_direct_commit_keeps_no_round_open_for_longer() public {
@@ -448,7 +483,7 @@ contract ResultTest is Base {
 
     function test_signatures_over_another_result_do_not_count() public {
         for (uint256 field = 0; field < 6; ++field) {
-            ILedger.Result memory other = result(1, MODEL);
+            Result memory other = result(1, MODEL);
             if (field == 0) other.studyDigest = bytes32(uint256(1));
             if (field == 1) other.commitRoot = bytes32(uint256(1));
             if (field == 2) other.verdicts = 1;

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ILedger} from "../ILedger.sol";
-import {Base} from "./Base.sol";
+import {Base, Result} from "./Base.sol";
 
 contract StudiesTest is Base {
     bytes32 private constant _OTHER = keccak256("other");
@@ -235,34 +235,105 @@ contract ChangesTest is Base {
 }
 
 contract EquivocationTest is Base {
-    ILedger.Result private _first;
-    ILedger.Result private _second;
+    Result private _first;
+    Result private _second;
     ILedger.Terms private _terms;
+    ILedger.Cause private _cause;
 
     function setUp() public override {
         super.setUp();
         _terms = committed(1, INITIAL);
         (_first, _second) = (result(1, MODEL), result(1, RECORD));
+        _cause = ILedger.Cause("too_few_accepted", one(stranger));
+    }
+
+    function _result(uint256 key, Result memory signed) private view returns (ILedger.Decision memory) {
+        bytes32[] memory words = new bytes32[](6);
+        (words[0], words[1], words[2]) = (signed.studyDigest, signed.commitRoot, bytes32(signed.verdicts));
+        (words[3], words[4], words[5]) = (signed.previousModel, signed.newModel, signed.record);
+        return ILedger.Decision(false, words, sign(key, hashOf(signed)));
+    }
+
+    function _end(uint256 key, bytes32 reason) private view returns (ILedger.Decision memory) {
+        bytes32[] memory words = new bytes32[](5);
+        (words[0], words[1], words[2]) = (DIGEST, ROOT, INITIAL);
+        (words[3], words[4]) = (reason, keccak256(abi.encodePacked(_cause.blamed)));
+        return ILedger.Decision(true, words, sign(key, abortHash(1, _terms, ROOT, ILedger.Cause(reason, _cause.blamed))));
     }
 
     function _report(uint256 first, uint256 second) private {
-        ledger.reportEquivocation(_first, sign(first, hashOf(_first)), _second, sign(second, hashOf(_second)));
+        ledger.reportEquivocation(1, _result(first, _first), _result(second, _second));
+    }
+
+    function _refused(uint64 round, ILedger.Decision memory one_, ILedger.Decision memory other, bytes memory refusal) private {
+        vm.expectRevert(refusal);
+        ledger.reportEquivocation(round, one_, other);
     }
 
     function _refused(uint256 first, uint256 second, bytes memory refusal) private {
-        ILedger.Signature memory one = sign(first, hashOf(_first));
-        ILedger.Signature memory other = sign(second, hashOf(_second));
-        vm.expectRevert(refusal);
-        ledger.reportEquivocation(_first, one, _second, other);
+        _refused(1, _result(first, _first), _result(second, _second), refusal);
     }
 
-    function test_a_node_that_signed_two_results_is_suspended() public {
+    function _suspended(ILedger.Decision memory one_, ILedger.Decision memory other) private {
         vm.expectEmit(address(ledger));
         emit ILedger.NodeSuspended(STUDY, vm.addr(NODE_KEY), 1);
         vm.prank(stranger);
-        ledger.reportEquivocation(_first, sign(NODE_KEY, hashOf(_first)), _second, sign(NODE_KEY, hashOf(_second)));
+        ledger.reportEquivocation(1, one_, other);
         (bool node, bool suspended) = ledger.isNode(STUDY, vm.addr(NODE_KEY));
         require(node && suspended, "it is not suspended");
+    }
+
+    function test_a_node_that_signed_two_results_is_suspended() public {
+        _suspended(_result(NODE_KEY, _first), _result(NODE_KEY, _second));
+    }
+
+    function test_a_node_that_signed_a_result_and_an_end_is_suspended() public {
+        _suspended(_result(NODE_KEY, _first), _end(NODE_KEY, "too_few_accepted"));
+    }
+
+    function test_a_node_that_signed_two_ends_is_suspended() public {
+        _suspended(_end(NODE_KEY, "too_few_accepted"), _end(NODE_KEY, "engine_failed"));
+    }
+
+    function test_a_node_that_signed_an_end_before_the_ledger_took_another_is_suspended() public {
+        ledger.abortRoundByNodes(1, _terms, ROOT, _cause, signatures(abortHash(1, _terms, ROOT, _cause), 2));
+        _suspended(_end(NODE_KEY, "too_few_accepted"), _result(NODE_KEY, _first));
+    }
+
+    function test_one_end_and_another_nodes_result_are_no_equivocation() public {
+        ILedger.Decision memory end = _end(NODE_KEY, "too_few_accepted");
+        _refused(1, end, _result(NODE_KEY + 1, _first), abi.encodeWithSelector(ILedger.NoEquivocation.selector));
+        _refused(1, end, end, abi.encodeWithSelector(ILedger.NoEquivocation.selector));
+    }
+
+    function test_what_is_signed_as_one_kind_does_not_count_as_the_other() public {
+        ILedger.Decision memory vote = _result(NODE_KEY, _first);
+        ILedger.Decision memory relabelled = _result(NODE_KEY, _first);
+        relabelled.aborts = true;
+        _refused(1, vote, relabelled, abi.encodeWithSelector(ILedger.NoEquivocation.selector));
+        ILedger.Decision memory end = _end(NODE_KEY, "too_few_accepted");
+        relabelled = _end(NODE_KEY, "too_few_accepted");
+        relabelled.aborts = false;
+        _refused(1, end, relabelled, abi.encodeWithSelector(ILedger.NoEquivocation.selector));
+    }
+
+    function test_words_cut_or_added_are_nobodys() public {
+        ILedger.Decision memory vote = _result(NODE_KEY, _first);
+        for (uint256 count = 0; count < 8; ++count) {
+            ILedger.Decision memory other = _result(NODE_KEY, _first);
+            bytes32[] memory words = new bytes32[](count);
+            for (uint256 i = 0; i < count && i < 6; ++i) {
+                words[i] = other.words[i];
+            }
+            other.words = words;
+            _refused(1, vote, other, abi.encodeWithSelector(ILedger.NoEquivocation.selector));
+        }
+    }
+
+    function test_a_change_of_the_study_that_a_node_signed_is_no_decision() public {
+        ILedger.Decision memory release = _result(NODE_KEY, _second);
+        release.signature = sign(NODE_KEY, releaseHash(1, stranger));
+        _refused(1, _result(NODE_KEY, _first), release, abi.encodeWithSelector(ILedger.NoEquivocation.selector));
     }
 
     function test_its_signature_no_longer_counts_and_the_threshold_stays() public {
@@ -317,6 +388,11 @@ contract EquivocationTest is Base {
     function test_results_of_two_rounds_are_no_equivocation() public {
         _second.round = 2;
         _refused(NODE_KEY, NODE_KEY, abi.encodeWithSelector(ILedger.NoEquivocation.selector));
+        _second.round = 1;
+        finaliseByOthers();
+        open(2, MODEL);
+        // In another round's name both are signed by accounts that nobody has, and by different ones.
+        _refused(2, _result(NODE_KEY, _first), _result(NODE_KEY, _second), abi.encodeWithSelector(ILedger.NoEquivocation.selector));
     }
 
     function test_a_stranger_is_not_suspended() public {

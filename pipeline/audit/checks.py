@@ -14,7 +14,7 @@ from pipeline.audit.case import Case
 from pipeline.audit.history import lineage, strikes
 from pipeline.audit.record import Node, RoundRecord
 from pipeline.audit.shelf import naming
-from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundStatus, Sha256, Statement, Verdict, sha256_text
+from pipeline.domain import Abort, HospitalName, Kind, NodeName, Result, RoundStatus, Sha256, Statement, Verdict, sha256_text
 from pipeline.errors import EvidenceRejected, ObjectMissing, Rejected
 from pipeline.evidence import canonical, randomness, signing
 from pipeline.evidence.canonical import sha256
@@ -63,29 +63,34 @@ def record(case: Case) -> str:
 def votes(case: Case) -> str:
     """Every signature that the ledger counted is a stored vote, and a majority of all nodes voted for exactly this result."""
     agreed: set[str] = set()
-    dissent: list[str] = []
+    beside: list[str] = []
     for signature in case.ledger.signatures(case.finalised):
         node = _voter(case, signature)
         expected = sha256(signing.to_bytes(_vote(case, node, signature)))
         place = places.statement(case.round, Kind.VOTE, node.name)
         case.shelf.read(place, expected)
         agreed.add(node.name)
-        if second := next((digest for digest in _signed_votes(case, node) if digest != expected), None):
-            raise EvidenceRejected(f"{place.bucket}/{place.key(second)}: got a second vote of {node.name} beside {expected[:16]}, want one")
+        if second := another_decision(case, node, expected):
+            raise EvidenceRejected(f"{second}: got a second decision of {node.name} beside {expected[:16]}, want one")
     for node in case.record.nodes:
         if node.name not in agreed:
             cast = _signed_votes(case, node)
             if len(cast) > 1:
                 raise EvidenceRejected(f"round {case.round}: got {len(cast)} votes of {node.name}, want one")
-            for result in cast.values():
-                (agreed.add if result == case.result else dissent.append)(node.name)
+            for digest, result in cast.items():
+                if result == case.result:
+                    agreed.add(node.name)
+                else:
+                    beside.append(f"{node.name} signed another")
+                if another_decision(case, node, digest):
+                    beside.append(f"{node.name} signed an end without one too")
     nodes = case.record.nodes
     counted = {node.name for index, node in enumerate(nodes) if case.finalised.signers >> index & 1}
     if len(agreed) < case.nodes.threshold or not counted <= agreed:
         raise EvidenceRejected(
             f"round {case.round}: got votes of {', '.join(sorted(agreed))}, the ledger counted {', '.join(sorted(counted))}"
         )
-    return f"{len(agreed)} of {len(nodes)} nodes signed this result" + "".join(f"; {node} signed another" for node in dissent)
+    return f"{len(agreed)} of {len(nodes)} nodes signed this result" + "".join(f"; {what}" for what in beside)
 
 
 def sealing_keys(case: Case) -> str:
@@ -249,6 +254,20 @@ def _restless(case: Case, kind: Kind) -> str:
     """Who signed more than one statement of a kind; the ledger or the record decides which one counts."""
     signed = {node.name: case.shelf.statements(kind, node.name, node.address, case.context) for node in case.record.nodes}
     return "".join(f"; {name} signed another one beside it" for name, statements in signed.items() if len(statements) > 1)
+
+
+def another_decision(case: Case, node: Node, vote: Sha256) -> str | None:
+    """Name of another vote, or of an end, of this round that the node signed beside `vote`; what it did not sign is none of its own."""
+    chain_id, contract = case.ledger.chain_id, case.ledger.contract
+    checks: tuple[tuple[Kind, Callable[..., Result | Abort]], ...] = ((Kind.VOTE, signing.check_vote), (Kind.ABORT, signing.check_abort))
+    for kind, check in checks:
+        place = places.statement(case.round, kind, node.name)
+        for digest in case.shelf.digests(place):
+            if digest != vote:
+                with suppress(Rejected):
+                    if check(signing.from_bytes(case.shelf.read(place, digest)), chain_id, contract, node.address).round == case.round:
+                        return f"{place.bucket}/{place.key(digest)}"
+    return None
 
 
 def _components(manifest: Statement, hospital: HospitalName, nodes: set[NodeName]) -> list[Sha256]:

@@ -10,9 +10,10 @@ from pipeline.chain.contract import Call
 from pipeline.chain.events import StudyId
 from pipeline.chain.state import RoundState
 from pipeline.chain.words import checksum, compact, word
-from pipeline.domain import Abort, Address, Result, RoundId, Sha256
+from pipeline.domain import Abort, Address, Decision, Result, RoundId, Sha256
 from pipeline.evidence.canonical import joint_digest
 from pipeline.evidence.membership import Membership
+from pipeline.evidence.signing import decision_words
 
 _NOTHING = bytes(32)
 
@@ -69,9 +70,9 @@ class Calls:
         """Anybody releases a hospital whose release a majority of the nodes signed."""
         return self._call("releaseHospital", word(study), checksum(hospital), _all(signatures))
 
-    def report_equivocation(self, first: Result, first_signature: str, second: Result, second_signature: str) -> Call:
-        """Anybody has the node suspended that signed both."""
-        return self._call("reportEquivocation", _result(first), compact(first_signature), _result(second), compact(second_signature))
+    def report_equivocation(self, first: Decision, first_signature: str, second: Decision, second_signature: str) -> Call:
+        """Anybody has the node suspended that signed both, which are about one round."""
+        return self._call("reportEquivocation", first.round, _decision(first, first_signature), _decision(second, second_signature))
 
     # ----------------------------------------------------------------- rounds
 
@@ -96,13 +97,16 @@ class Calls:
         shown = (checksum(membership.account), word(membership.rest), [word(sibling) for sibling in membership.proof])
         return self._call("commit", state.round, _terms(state), word(manifest), shown)
 
-    def commit_round(self, round_id: RoundId, root: Sha256, direct: Mapping[Address, Sequence[str]] | None = None) -> Call:
-        """The provider or a node fixes the set that takes part; `direct` has the proof of every hospital that committed directly."""
-        if not direct:
-            return self._call("commitRound(uint64,bytes32)", round_id, word(root))
+    def commit_round(self, round_id: RoundId, root: Sha256) -> Call:
+        """The provider or a node fixes the set that takes part, when no hospital committed directly."""
+        return self._call("commitRound(uint64,bytes32)", round_id, word(root))
+
+    def commit_round_with(self, state: RoundState, root: Sha256, direct: Mapping[Address, Sequence[str]]) -> Call:
+        """The same for the round `state`, with the proof of every hospital that committed directly."""
         proofs = ((checksum(hospital), [word(sibling) for sibling in proof]) for hospital, proof in direct.items())
         included = sorted(proofs, key=lambda one: int(one[0], 16))
-        return self._call("commitRound(uint64,bytes32,(address,bytes32[])[])", round_id, word(root), included)
+        function = "commitRound(uint64,(bytes32,bytes32,uint32),bytes32,(address,bytes32[])[])"
+        return self._call(function, state.round, _terms(state), word(root), included)
 
     def finalise(self, state: RoundState, result: Result, signatures: Sequence[str]) -> Call:
         """Anybody ends the committed round `state` with what a majority of its nodes signed."""
@@ -128,16 +132,8 @@ def _terms(state: RoundState) -> tuple[bytes, bytes, int]:
     return word(opened.study_digest), word(opened.previous_model), opened.result_deadline
 
 
-def _result(result: Result) -> tuple[Any, ...]:
-    return (
-        result.round,
-        word(result.study_digest),
-        word(result.commit_root),
-        result.verdicts,
-        word(result.previous_model),
-        word(result.new_model),
-        word(result.record),
-    )
+def _decision(decision: Decision, signature: str) -> tuple[bool, list[bytes], tuple[bytes, bytes]]:
+    return isinstance(decision, Abort), list(decision_words(decision)[1:]), compact(signature)
 
 
 def _all(signatures: Sequence[str]) -> list[tuple[bytes, bytes]]:

@@ -52,7 +52,7 @@ class NodesSetEvent:
 
 @dataclass(frozen=True)
 class NodeSuspendedEvent:
-    """A node that signed two results of a round."""
+    """A node that decided a round twice."""
 
     study: StudyId
     node: Address

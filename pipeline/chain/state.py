@@ -19,10 +19,7 @@ from pipeline.chain.events import (
     OpenedEvent,
     StudyId,
 )
-from pipeline.domain import Address, Result, RoundId, RoundStatus, Sha256
-
-DIRECT_GRACE = 60
-"""Seconds after the commit deadline in which the contract still takes a set when hospitals committed directly."""
+from pipeline.domain import Address, Result, RoundId, RoundStatus, Sha256, direct_grace
 
 
 class HospitalStatus(StrEnum):
@@ -90,8 +87,9 @@ class RoundState:
     @property
     def deadline(self) -> int | None:
         """Block time after which anybody may abort the round; None once it has ended."""
-        grace = DIRECT_GRACE if self.direct else 0
-        return {RoundStatus.OPEN: self.opened.commit_deadline + grace, RoundStatus.COMMITTED: self.opened.result_deadline}.get(self.status)
+        commit, result = self.opened.commit_deadline, self.opened.result_deadline
+        grace = direct_grace(result - commit) if self.direct else 0
+        return {RoundStatus.OPEN: commit + grace, RoundStatus.COMMITTED: result}.get(self.status)
 
     @property
     def judged(self) -> bool:

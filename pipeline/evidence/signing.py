@@ -24,6 +24,7 @@ from pipeline.domain import (
     Address,
     Change,
     Context,
+    Decision,
     HospitalKey,
     Kind,
     NodeKey,
@@ -64,6 +65,15 @@ _RESULT_FIELDS = (
     ("record", "bytes32"),
 )
 
+_ABORT_FIELDS = (
+    ("round", "uint64"),
+    ("studyDigest", "bytes32"),
+    ("commitRoot", "bytes32"),
+    ("previousModel", "bytes32"),
+    ("reason", "bytes32"),
+    ("blamed", "address[]"),
+)
+
 
 def sign(kind: Kind, signer: str, body: Mapping[str, Any], context: Context, key: SigningKey) -> Statement:
     """Sign `body` as `kind` in `context`; the signature is deterministic (RFC 6979)."""
@@ -80,13 +90,13 @@ def check(statement: Statement, kind: Kind, context: Context, address: Address) 
 
 def sign_vote(signer: str, result: Result, chain_id: int, contract: Address, key: SigningKey) -> Statement:
     """Sign `result` as the contract's type `Result`; the statement's body is the result."""
-    return Statement(Kind.VOTE, signer, _result_body(result), key.sign(_result_message(result, chain_id, contract)))
+    return Statement(Kind.VOTE, signer, _result_body(result), key.sign(_decision_message(result, chain_id, contract)))
 
 
 def voter(result: Result, signature: str, chain_id: int, contract: Address) -> Address:
     """Whoever signed `result` for this ledger; raises EvidenceRejected when nobody can have."""
     try:
-        return _recovered(_result_message(result, chain_id, contract), signature)
+        return _recovered(_decision_message(result, chain_id, contract), signature)
     except ValueError as error:
         raise EvidenceRejected(f"got a malformed signature over the result of round {result.round} ({error}), want 65 bytes") from error
 
@@ -94,7 +104,7 @@ def voter(result: Result, signature: str, chain_id: int, contract: Address) -> A
 def check_vote(statement: Statement, chain_id: int, contract: Address, address: Address) -> Result:
     """The result that `address` voted for on this ledger; raises EvidenceRejected when it did not."""
     result = as_result(statement)
-    _check_signature(_result_message(result, chain_id, contract), statement.signature, address, f"{statement.signer}'s vote")
+    _check_signature(_decision_message(result, chain_id, contract), statement.signature, address, f"{statement.signer}'s vote")
     return result
 
 
@@ -104,7 +114,7 @@ def as_result(statement: Statement) -> Result:
         raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {Kind.VOTE}")
     try:
         result = _result(statement.body)
-        _result_words(result)
+        decision_words(result)
     except (TypeError, ValueError, OverflowError, EvidenceRejected) as error:
         raise EvidenceRejected(f"{statement.signer}'s vote: got fields that are no result ({type(error).__name__})") from error
     return result
@@ -113,7 +123,7 @@ def as_result(statement: Statement) -> Result:
 def sign_abort(signer: str, abort: Abort, chain_id: int, contract: Address, key: SigningKey) -> Statement:
     """Sign `abort` as the contract's type `Abort`; the statement's body is the abort."""
     body = asdict(abort) | {"blamed": list(abort.blamed)}
-    return Statement(Kind.ABORT, signer, body, key.sign(_abort_message(abort, chain_id, contract)))
+    return Statement(Kind.ABORT, signer, body, key.sign(_decision_message(abort, chain_id, contract)))
 
 
 def check_abort(statement: Statement, chain_id: int, contract: Address, address: Address) -> Abort:
@@ -122,11 +132,27 @@ def check_abort(statement: Statement, chain_id: int, contract: Address, address:
         raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {Kind.ABORT}")
     try:
         abort = _abort(statement.body)
-        message = _abort_message(abort, chain_id, contract)
-    except (KeyError, TypeError, ValueError, OverflowError, EncodingError, EvidenceRejected) as error:
+        message = _decision_message(abort, chain_id, contract)
+    except (KeyError, TypeError, ValueError, OverflowError, EvidenceRejected) as error:
         raise EvidenceRejected(f"{statement.signer}'s abort: got fields that are no abort ({type(error).__name__})") from error
     _check_signature(message, statement.signature, address, f"{statement.signer}'s abort")
     return abort
+
+
+def decision_words(decision: Decision) -> tuple[bytes, ...]:
+    """What is hashed of a decision, 32 bytes each, its round first; raises EvidenceRejected on a digest that is none."""
+    match decision:
+        case Result():
+            before, after = (decision.study_digest, decision.commit_root), (decision.previous_model, decision.new_model, decision.record)
+            rest = (*map(bytes.fromhex, before), decision.verdicts.to_bytes(32), *map(bytes.fromhex, after))
+        case Abort():
+            digests = map(bytes.fromhex, (decision.study_digest, decision.commit_root, decision.previous_model))
+            blamed = (bytes.fromhex(account.removeprefix("0x")).rjust(32, b"\0") for account in decision.blamed)
+            rest = (*digests, decision.reason.encode().ljust(32, b"\0"), keccak(b"".join(blamed)))
+    words = (decision.round.to_bytes(8).rjust(32, b"\0"), *rest)
+    if any(len(word) != 32 for word in words):
+        raise EvidenceRejected(f"round {decision.round}: got a digest in a decision that is no SHA-256")
+    return words
 
 
 def sign_change(change: Change, chain_id: int, contract: Address, key: SigningKey) -> str:
@@ -210,22 +236,10 @@ def _result_body(result: Result) -> dict[str, Any]:
     return asdict(result)
 
 
-def _result_message(result: Result, chain_id: int, contract: Address) -> SignableMessage:
-    content = keccak(b"".join((_type("Result", _RESULT_FIELDS), *_result_words(result))))
+def _decision_message(decision: Decision, chain_id: int, contract: Address) -> SignableMessage:
+    fields = _ABORT_FIELDS if isinstance(decision, Abort) else _RESULT_FIELDS
+    content = keccak(b"".join((_type(type(decision).__name__, fields), *decision_words(decision))))
     return SignableMessage(b"\x01", _domain_separator(chain_id, contract), content)
-
-
-def _result_words(result: Result) -> tuple[bytes, ...]:
-    before, after = (result.study_digest, result.commit_root), (result.previous_model, result.new_model, result.record)
-    words = (
-        result.round.to_bytes(8).rjust(32, b"\0"),
-        *map(bytes.fromhex, before),
-        result.verdicts.to_bytes(32),
-        *map(bytes.fromhex, after),
-    )
-    if any(len(word) != 32 for word in words):
-        raise EvidenceRejected(f"round {result.round}: got a digest in its result that is no SHA-256")
-    return words
 
 
 def _abort(body: Mapping[str, Any]) -> Abort:
@@ -235,17 +249,9 @@ def _abort(body: Mapping[str, Any]) -> Abort:
         sha256_text(body[name], name)
     if type(abort.round) is not int:
         raise TypeError("a round is an integer")
+    if [str(to_checksum_address(account)) for account in abort.blamed] != list(abort.blamed):
+        raise ValueError("an account has another spelling")
     return abort
-
-
-def _abort_message(abort: Abort, chain_id: int, contract: Address) -> SignableMessage:
-    words = ("studyDigest", "commitRoot", "previousModel", "reason")
-    fields = [{"name": "round", "type": "uint64"}, *({"name": name, "type": "bytes32"} for name in words)]
-    fields.append({"name": "blamed", "type": "address[]"})
-    digests = map(bytes.fromhex, (abort.study_digest, abort.commit_root, abort.previous_model))
-    values = (*digests, abort.reason.encode().ljust(32, b"\0"))
-    content = {"round": abort.round, **dict(zip(words, values, strict=True)), "blamed": list(abort.blamed)}
-    return _typed("Abort", fields, content, chain_id, contract)
 
 
 def _change_message(change: Change, chain_id: int, contract: Address) -> SignableMessage:

@@ -6,14 +6,12 @@ decides nothing, and says who waited for whom when the round is over.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
-from pipeline.domain import TRIES, Abort, HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus
-from pipeline.errors import EngineFailed, Rejected, RoundAborted, Silent, TooFew, WardroundError
+from pipeline.domain import TRIES, Abort, HospitalName, Kind, Reason, RoundId, RoundStatus
+from pipeline.errors import EngineFailed, RoundAborted, Silent, TooFew, WardroundError
 from pipeline.evidence import signing
 from pipeline.mpc.journal import Journal
 from pipeline.roles.desk import Sitting
@@ -53,26 +51,6 @@ def say_cause(sitting: Sitting, journal: Journal) -> None:
     round_id = sitting.round_id
     said = journal.said(round_id, Kind.CAUSE) or sitting.desk.sign(Kind.CAUSE, _cause(journal, round_id), sitting.context)
     sitting.desk.board.say(round_id, journal.say(round_id, said))
-
-
-def majority(sitting: Sitting, barred: Set[NodeName]) -> tuple[Abort, list[str]] | None:
-    """The end that a majority of all nodes signed, with the signatures of those not `barred`; None when there is none (yet)."""
-    desk, found = sitting.desk, {}
-    for node in desk.study.nodes:
-        if node in barred:
-            continue
-        try:
-            ledger, address = desk.ledger, desk.node_address(node)
-            check = partial(signing.check_abort, chain_id=ledger.chain_id, contract=ledger.contract, address=address)
-            signed = desk.board.only(sitting.round_id, Kind.ABORT, node, check)
-            abort = check(signed)
-        except Rejected:
-            continue
-        found[node] = (abort, signed.signature)
-    for abort, signers in Counter(abort for abort, _ in found.values()).most_common(1):
-        if signers > len(desk.study.nodes) // 2:
-            return abort, [signature for cast, signature in found.values() if cast == abort]
-    return None
 
 
 def _sign(sitting: Sitting, journal: Journal, reason: Reason, blamed: tuple[str, ...]) -> None:

@@ -1,4 +1,7 @@
-"""A node that signed two results of one round: whoever gathers votes and sees both puts them on the ledger, which suspends the node."""
+"""A node that decided one round twice, by two results, two ends without one, or one of each.
+
+Whoever gathers what nodes signed and sees both puts them on the ledger, which suspends the node.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from functools import partial
 from itertools import combinations
 
 from pipeline import places
-from pipeline.domain import Kind, NodeName, Result
+from pipeline.domain import Decision, NodeName
 from pipeline.errors import ContractRefused, Rejected
-from pipeline.evidence import signing
+from pipeline.roles import ballots
 from pipeline.roles.desk import Desk, Sitting
 
 _LOG = logging.getLogger(__name__)
@@ -21,7 +24,7 @@ def suspended(desk: Desk) -> frozenset[NodeName]:
 
 
 def report(sitting: Sitting) -> tuple[NodeName, ...]:
-    """Have every node suspended that signed two results of this round; those that were reported now, by this actor or meanwhile."""
+    """Have every node suspended that decided this round twice; those that were reported now, by this actor or meanwhile."""
     desk, reported = sitting.desk, []
     for node in desk.study.nodes if sitting.state.study == desk.study_id else ():
         signed = _conflicting(sitting, node)
@@ -32,24 +35,26 @@ def report(sitting: Sitting) -> tuple[NodeName, ...]:
         except ContractRefused as error:
             if error.error != "SuspendedNode":  # else somebody else was faster: anybody may report
                 raise
-        _LOG.warning("round %d: %s signed two results; the ledger suspended it", sitting.round_id, node)
+        _LOG.warning("round %d: %s decided it twice; the ledger suspended it", sitting.round_id, node)
         reported.append(node)
     return tuple(reported)
 
 
-def _conflicting(sitting: Sitting, node: NodeName) -> tuple[Result, str, Result, str] | None:
-    """Two different results of this round that the node signed, each with its signature."""
-    desk, found = sitting.desk, {}
-    # A node that hides two votes among much else is not caught: neither of them counts (`pipeline.roles.board`).
-    digests = desk.board.some_digests(places.statement(sitting.round_id, Kind.VOTE, node))
-    for digest in digests if len(digests) > 1 else ():
+def _conflicting(sitting: Sitting, node: NodeName) -> tuple[Decision, str, Decision, str] | None:
+    """Two different decisions about this round that the node signed, each with its signature."""
+    board, round_id, found = sitting.desk.board, sitting.round_id, dict[Decision, str]()
+    # A node that hides two decisions among much else is not caught: neither of them counts (`pipeline.roles.board`).
+    posted = [
+        (ballot, digest) for ballot in ballots.BALLOTS for digest in board.some_digests(places.statement(round_id, ballot.kind, node))
+    ]
+    for ballot, digest in posted if len(posted) > 1 else ():
         try:
-            vote = desk.board.statement(sitting.round_id, Kind.VOTE, node, digest)
-            result = signing.check_vote(vote, desk.ledger.chain_id, desk.ledger.contract, desk.node_address(node))
+            statement = board.statement(round_id, ballot.kind, node, digest)
+            decision = ballot.check(sitting, node)(statement)
         except Rejected:
             continue
-        if result.round == sitting.round_id:
-            found[result] = vote.signature
+        if decision.round == round_id:
+            found[decision] = statement.signature
     for (first, one), (second, other) in combinations(found.items(), 2):
         return first, one, second, other
     return None

@@ -70,7 +70,7 @@ def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings 
 
 
 def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
-    """Destroy this round's keys and what was opened by them; say why it was aborted, report two results of a node."""
+    """Destroy this round's keys and what was opened by them; say why it was aborted, report a node that decided it twice."""
     desk = node_desk(study, name, settings)
     status = desk.ledger.status(round_id)
     if status not in _ENDED:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pipeline import places
 from pipeline.audit.case import Case
+from pipeline.audit.checks import another_decision
 from pipeline.audit.record import Node
 from pipeline.audit.timings import stored_report
 from pipeline.chain.events import Place
@@ -22,7 +23,7 @@ class Said(StrEnum):
 
     THIS = "this result"
     ANOTHER = "another result"
-    TWO = "two results"
+    TWO = "two decisions"
     NOTHING = "no vote"
     UNREADABLE = "no vote that holds"
 
@@ -107,6 +108,8 @@ def _vote(case: Case, index: int, node: Node) -> NodeVote:
         cast = signing.check_vote(vote, case.ledger.chain_id, case.ledger.contract, node.address)
     except EvidenceRejected as error:
         return NodeVote(node.name, node.address, Said.UNREADABLE, counted, digest, None, str(error))
+    if second := another_decision(case, node, digest):
+        return NodeVote(node.name, node.address, Said.TWO, counted, digest, vote.signature, second)
     said = Said.THIS if cast == case.result else Said.ANOTHER
     detail = "" if said is Said.THIS else f"model {cast.new_model}, record {cast.record}"
     return NodeVote(node.name, node.address, said, counted, digest, vote.signature, detail)

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pipeline import places
 from pipeline.chain.contract import Call
 from pipeline.chain.ledger import HospitalStatus, RoundState
-from pipeline.domain import HospitalName, Kind, NodeName, Result, RoundId, RoundStatus, Sha256, Statement
+from pipeline.domain import HospitalName, Kind, RoundId, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, Crowded, Rejected, RoundAborted
-from pipeline.evidence import merkle, signing
+from pipeline.evidence import merkle
 from pipeline.evidence.canonical import digest
 from pipeline.files import locked, write_atomic
-from pipeline.roles import ending, equivocation, readiness
+from pipeline.roles import ballots, equivocation, readiness
 from pipeline.roles.desk import Desk, KeyRecord, Sitting, provider_desk
 from pipeline.roles.intake import checked_manifest, signed_manifests
 from pipeline.settings import Settings
@@ -107,10 +106,10 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
         barred = equivocation.suspended(desk)
         if _is_late(sitting.state, desk):
             _abort(desk, sitting.state)
-        elif (decided := _majority(sitting, barred)) is not None:
+        elif (decided := ballots.majority(sitting, ballots.VOTE, barred)) is not None:
             label = f"finalise-{round_id}-without-{len(barred)}" if barred else f"finalise-{round_id}"
             _sent(desk, partial(desk.ledger.finalise_round, *decided), label, {"WrongStatus", "SuspendedNode", "DeadlinePassed"})
-        elif (ended := ending.majority(sitting, barred)) is not None:
+        elif (ended := ballots.majority(sitting, ballots.END, barred)) is not None:
             # A rerun may see one more signature than what was sent first.
             call, label = partial(desk.ledger.abort_by_nodes, sitting.state, *ended), f"end-{round_id}-without-{len(barred)}"
             _sent(desk, call, label, {"WrongStatus", "SuspendedNode"})
@@ -170,8 +169,11 @@ def _listed(sitting: Sitting) -> dict[HospitalName, Sha256]:
 
 def _commit_call(sitting: Sitting, listed: Mapping[HospitalName, Sha256]) -> Call:
     manifests = tuple(dict.fromkeys(listed.values()))
-    direct = {event.hospital: merkle.proof(manifests, event.manifest) for event in sitting.state.direct}
-    return sitting.desk.ledger.commit_round(sitting.round_id, merkle.root(manifests), direct)
+    root, direct = merkle.root(manifests), sitting.state.direct
+    if not direct:
+        return sitting.desk.ledger.commit_round(sitting.round_id, root)
+    proofs = {event.hospital: merkle.proof(manifests, event.manifest) for event in direct}
+    return sitting.desk.ledger.commit_round_with(sitting.state, root, proofs)
 
 
 def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:
@@ -187,30 +189,3 @@ def _manifest(sitting: Sitting, hospital: HospitalName) -> Sha256 | None:
     except Rejected:
         return None
     return found[0]
-
-
-def _majority(sitting: Sitting, barred: Set[NodeName]) -> tuple[Result, list[str]] | None:
-    """The result that a majority of all nodes signed, with the signatures of those not `barred`; None when there is none (yet)."""
-    votes = {node: cast for node, cast in _votes(sitting).items() if node not in barred}
-    count = Counter(result for result, _ in votes.values())
-    if not count:
-        return None
-    result, signers = count.most_common(1)[0]
-    if signers < len(sitting.desk.study.nodes) // 2 + 1:
-        return None
-    return result, [vote.signature for cast, vote in votes.values() if cast == result]
-
-
-def _votes(sitting: Sitting) -> Mapping[NodeName, tuple[Result, Statement]]:
-    """Each node's one valid vote; a node that signed two different ones has none."""
-    desk, found = sitting.desk, {}
-    for node in desk.study.nodes:
-        try:
-            context, address = sitting.context, desk.node_address(node)
-            check = partial(signing.check_vote, chain_id=context.chain_id, contract=context.contract, address=address)
-            vote = desk.board.only(sitting.round_id, Kind.VOTE, node, check)
-            result = check(vote)
-        except Rejected:
-            continue
-        found[node] = (result, vote)
-    return found

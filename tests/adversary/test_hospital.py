@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from pipeline import places
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.consortium import Consortium
-from pipeline.domain import HospitalName, Kind, RoundId, RoundStatus, Sha256
+from pipeline.domain import LEAST_FOR_RESULT, HospitalName, Kind, RoundId, RoundStatus, Sha256, direct_grace
 from pipeline.errors import ContractRefused, RoundAborted, TooFew
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import sha256
@@ -48,7 +50,7 @@ ON_THE_LEDGER = "its account and manifest, on the ledger"
 def _commit(actors: Actors, round_id: RoundId, *manifests: Sha256) -> None:
     """The provider takes everything in that was committed directly."""
     direct = {event.hospital: merkle.proof(manifests, event.manifest) for event in actors.ledger.round(round_id).direct}
-    actors.send(actors.provider, actors.ledger.commit_round(round_id, merkle.root(manifests), direct))
+    actors.send(actors.provider, actors.ledger.commit_round_with(actors.ledger.round(round_id), merkle.root(manifests), direct))
     assert actors.ledger.status(round_id) is RoundStatus.COMMITTED
 
 
@@ -82,12 +84,34 @@ def test_a_hospital_commits_once_under_all_of_its_keys(actors: Actors, study: St
 )
 def test_a_late_direct_commit_leaves_time_to_take_it_in(actors: Actors, study: StudyId) -> None:
     own, terms = (key := actors.hospital()), named(key, actors.hospital())
-    round_id = actors.open(study, commit_in=3, study_digest=study_digest(terms))
+    round_id = actors.open(study, commit_in=3, result_in=3 + LEAST_FOR_RESULT, study_digest=study_digest(terms))
     actors.commit_directly(round_id, terms, own)
     actors.wait_until(actors.ledger.round(round_id).opened.commit_deadline)
     with pytest.raises(ContractRefused, match="DeadlineNotPassed"):
         actors.send(own, actors.ledger.abort_round(round_id))
     _commit(actors, round_id, MANIFEST)
+    result = replace(actors.result(round_id), commit_root=merkle.root([MANIFEST]))
+    actors.send(actors.provider, actors.ledger.finalise_round(result, actors.sign(result, *actors.nodes[:2])))
+
+
+@pytest.mark.parametrize("between", [LEAST_FOR_RESULT, LEAST_FOR_RESULT + 1, 119, 120, 121, 900])
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to leave the nodes no time by a direct commit in the last second",
+    costs="nothing: it takes part",
+    seen=ON_THE_LEDGER,
+)
+def test_a_direct_commit_leaves_the_nodes_half_of_their_time(actors: Actors, study: StudyId, between: int) -> None:
+    own, terms = (key := actors.hospital()), named(key, actors.hospital())
+    round_id = actors.open(study, commit_in=60, result_in=60 + between, study_digest=study_digest(terms))
+    actors.commit_directly(round_id, terms, own)
+    with pytest.raises(ContractRefused) as caught:
+        actors.send(own, actors.ledger.abort_round(round_id))
+    state = actors.ledger.round(round_id)
+    assert int(caught.value.arguments["deadline"]) == state.deadline, "the contract and we count alike"
+    assert state.deadline == state.opened.commit_deadline + direct_grace(between)
+    assert 2 * (state.opened.result_deadline - state.deadline) >= between
 
 
 @attack(by="hospital", to="change", tries="to commit directly after the deadline", costs="nothing", seen="nothing: the ledger refuses it")

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import study_id
-from pipeline.domain import NodeKey, NodeSet, Release, RoundStatus, Sha256
+from pipeline.domain import Decision, NodeKey, NodeSet, Release, Result, RoundStatus, Sha256
 from pipeline.errors import ContractRefused
 from pipeline.evidence.signing import sign_change
 from pipeline.identity import SigningKey
@@ -47,6 +47,26 @@ def test_a_node_that_signs_two_results_is_suspended(actors: Actors, study: Study
     with pytest.raises(ContractRefused, match="SuspendedNode"):
         actors.send(node, actors.ledger.finalise_round(first, actors.sign(first, *actors.nodes[:2])))
     actors.send(actors.nodes[1], actors.ledger.finalise_round(first, actors.sign(first, *actors.nodes[1:])))
+
+
+@pytest.mark.parametrize("decisions", ["result and end", "two ends"])
+@attack(
+    by="node",
+    to="change",
+    tries="to leave it to the provider whether a round ends with a model, or who is blamed for its end",
+    costs="its seat: it is suspended",
+    seen="its two signatures, on the ledger",
+)
+def test_a_node_that_signs_an_end_beside_another_decision_is_suspended(actors: Actors, study: StudyId, decisions: str) -> None:
+    node, end = actors.nodes[0], actors.end(actors.committed(study), actors.hospital().address)
+    (ended,) = actors.sign_end(end, node)
+    other: Decision = actors.result(end.round) if decisions == "result and end" else replace(end, blamed=())
+    (second,) = actors.sign(other, node) if isinstance(other, Result) else actors.sign_end(other, node)
+    actors.send(actors.stranger, actors.ledger.report_equivocation(end, ended, other, second))
+    assert actors.ledger.suspended(study, node.address)
+    with pytest.raises(ContractRefused, match="SuspendedNode"):
+        actors.send_end(end, actors.sign_end(end, *actors.nodes[:2]))
+    actors.send_end(end, actors.sign_end(end, *actors.nodes[1:]))
 
 
 @attack(

@@ -56,12 +56,12 @@ def test_no_set_without_a_direct_commit_is_taken(actors: Actors, study: StudyId)
     round_id = actors.open(study, study_digest=study_digest(terms))
     actors.commit_directly(round_id, terms, left_out)
     manifests = [sha256(b"the friend's"), MANIFEST]
-    proof = merkle.proof(manifests, MANIFEST)
+    proof, state = merkle.proof(manifests, MANIFEST), actors.ledger.round(round_id)
     with pytest.raises(ContractRefused, match="DirectCommitsIgnored"):
         actors.send(actors.provider, actors.ledger.commit_round(round_id, ROOT))
     for root, hospital in ((ROOT, left_out), (merkle.root(manifests), other)):
         with pytest.raises(ContractRefused, match="DirectCommitNotUnderRoot"):
-            actors.send(actors.provider, actors.ledger.commit_round(round_id, root, {hospital.address: proof}))
+            actors.send(actors.provider, actors.ledger.commit_round_with(state, root, {hospital.address: proof}))
     assert actors.ledger.status(round_id) is RoundStatus.OPEN
 
 

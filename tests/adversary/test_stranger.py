@@ -102,7 +102,7 @@ def test_signatures_of_an_earlier_round_decide_nothing(actors: Actors, study: St
 
 @attack(by="stranger", to="change", tries="to end an aborted round with its nodes' signatures", costs="nothing", seen=NOTHING_SEEN)
 def test_an_aborted_round_gets_no_result(actors: Actors, study: StudyId) -> None:
-    round_id = actors.committed(study, commit_in=1, result_in=2)
+    round_id = actors.committed(study, commit_in=1, result_in=11)
     result, opened = actors.result(round_id), actors.ledger.round(round_id).opened
     actors.wait_until(opened.result_deadline)
     actors.send(actors.provider, actors.ledger.abort_round(round_id))
@@ -167,7 +167,9 @@ def test_an_honest_node_is_not_suspended(actors: Actors, study: StudyId) -> None
     (signature,) = actors.sign(result, actors.nodes[0])
     (other,) = actors.sign(result, actors.nodes[1])
     forged = replace(result, new_model=Sha256("41" * 32))
-    for second, second_signature in ((result, signature), (result, other), (forged, signature)):
+    end = actors.end(result.round)
+    (ends,) = actors.sign_end(end, actors.nodes[1])
+    for second, second_signature in ((result, signature), (result, other), (forged, signature), (end, ends), (end, signature)):
         with pytest.raises(ContractRefused, match=r"NoEquivocation|NotANode"):
             actors.send(actors.stranger, actors.ledger.report_equivocation(result, signature, second, second_signature))
     assert not actors.ledger.suspended(study, actors.nodes[0].address)

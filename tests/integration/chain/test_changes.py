@@ -113,6 +113,26 @@ def test_a_node_that_signed_two_results_is_suspended(actors: Actors, study: Stud
     assert ledger.study(study).current_model == NEW_MODEL
 
 
+def test_a_node_that_signed_a_result_and_an_end_is_suspended(actors: Actors, study: StudyId) -> None:
+    ledger, node = actors.ledger, actors.nodes[0]
+    result = actors.result(actors.committed(study))
+    end = actors.end(result.round, actors.stranger.address)
+    (vote,), (ended,) = actors.sign(result, node), actors.sign_end(end, node)
+    actors.send(actors.stranger, ledger.report_equivocation(end, ended, result, vote))
+    assert ledger.suspended(study, node.address)
+    actors.send_end(end, actors.sign_end(end, *actors.nodes[1:]))
+    assert ledger.status(result.round) is RoundStatus.ABORTED
+
+
+def test_a_node_that_signed_two_ends_is_suspended(actors: Actors, study: StudyId) -> None:
+    ledger, node = actors.ledger, actors.nodes[0]
+    first = actors.end(actors.committed(study))
+    second = replace(first, blamed=(actors.stranger.address, actors.provider.address))
+    (one,), (other,) = actors.sign_end(first, node), actors.sign_end(second, node)
+    actors.send(actors.stranger, ledger.report_equivocation(first, one, second, other))
+    assert ledger.suspended(study, node.address)
+
+
 def test_a_hospital_commits_directly_and_no_set_without_it_is_taken(actors: Actors, study: StudyId) -> None:
     ledger, hospitals = actors.ledger, [actors.hospital() for _ in range(3)]
     terms = named(*hospitals)
@@ -123,13 +143,14 @@ def test_a_hospital_commits_directly_and_no_set_without_it_is_taken(actors: Acto
     root = merkle.root(manifests)
     proofs = {event.hospital: merkle.proof(manifests, event.manifest) for event in ledger.round(round_id).direct}
     assert set(proofs) == set(_addresses(hospitals[:2]))
-    for ignored in ({}, dict(list(proofs.items())[:1])):
+    state = ledger.round(round_id)
+    for ignored in (ledger.commit_round(round_id, root), ledger.commit_round_with(state, root, dict(list(proofs.items())[:1]))):
         with pytest.raises(ContractRefused, match="DirectCommitsIgnored"):
-            actors.send(actors.provider, ledger.commit_round(round_id, root, ignored))
+            actors.send(actors.provider, ignored)
     without = merkle.root(manifests[1:])
     with pytest.raises(ContractRefused, match="DirectCommitNotUnderRoot"):
-        actors.send(actors.provider, ledger.commit_round(round_id, without, proofs))
-    actors.send(actors.provider, ledger.commit_round(round_id, root, proofs))
+        actors.send(actors.provider, ledger.commit_round_with(state, without, proofs))
+    actors.send(actors.provider, ledger.commit_round_with(state, root, proofs))
     committed = ledger.round(round_id).committed
     assert committed is not None
     assert committed.root == root

@@ -140,7 +140,7 @@ def test_a_round_without_a_commit_cannot_be_finalised(actors: Actors, study: Stu
 
 
 def test_the_root_that_an_aborted_round_left_behind_does_not_count(actors: Actors, study: StudyId) -> None:
-    first = actors.committed(study, commit_in=2, result_in=3)
+    first = actors.committed(study, commit_in=2, result_in=12)
     actors.wait_until(actors.ledger.round(first).opened.result_deadline)
     actors.send(actors.stranger, actors.ledger.abort_round(first))
     second = actors.open(study)

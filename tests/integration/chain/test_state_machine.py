@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus, study_id
-from pipeline.domain import Address, RoundId, RoundStatus, Sha256
+from pipeline.domain import LEAST_FOR_RESULT, Address, RoundId, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, EvidenceRejected
 from pipeline.evidence import merkle
 from pipeline.evidence.canonical import joint_digest, sha256
@@ -146,7 +146,7 @@ def test_errors_about_opening(actors: Actors, study: StudyId) -> None:
     _opening_refused(actors, study, "StalePreviousModel", {"got": "66" * 32}, previous_model=Sha256("66" * 32))
     _opening_refused(actors, study, "ZeroDigest", {}, study_digest=ZERO)
     _opening_refused(actors, study, "InvalidDeadlines", {}, commit_in=-1)
-    _opening_refused(actors, study, "InvalidDeadlines", {}, commit_in=100, result_in=100)
+    _opening_refused(actors, study, "InvalidDeadlines", {}, commit_in=100, result_in=100 + LEAST_FOR_RESULT - 1)
     _opening_refused(actors, study, "InvalidRoundId", {"round": str(1 << 40)}, round_id=1 << 40)
     assert actors.ledger.study(study).open_round is None
 
@@ -212,7 +212,7 @@ def test_an_open_round_is_aborted_only_after_its_commit_deadline(actors: Actors,
 
 def test_a_committed_round_is_aborted_only_after_its_result_deadline(actors: Actors, study: StudyId) -> None:
     ledger = actors.ledger
-    round_id = actors.committed(study, commit_in=2, result_in=4)
+    round_id = actors.committed(study, commit_in=2, result_in=2 + LEAST_FOR_RESULT)
     opened = ledger.round(round_id).opened
     actors.wait_until(opened.commit_deadline)
     _refused(actors, actors.provider, ledger.abort_round(round_id), "DeadlineNotPassed", deadline=opened.result_deadline)

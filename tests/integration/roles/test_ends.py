@@ -10,11 +10,12 @@ from rich.console import Console
 from pipeline import places
 from pipeline.audit.dossier import gather
 from pipeline.cli.audit import print_round
-from pipeline.domain import TRIES, Address, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Statement
+from pipeline.domain import TRIES, Address, Kind, NodeName, Reason, Result, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import ConflictingVote, EngineFailed, EvidenceRejected, RoundAborted, Silent, TooFew
 from pipeline.evidence import signing
 from pipeline.mpc.journal import Journal
-from pipeline.roles import ending, provider
+from pipeline.roles import ballots, ending, provider
+from pipeline.roles.equivocation import suspended
 from pipeline.roles.lineage import lineage
 from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
@@ -116,13 +117,30 @@ def test_a_node_signs_one_end_of_a_round(site: Site, few: tuple[Play, RoundId]) 
         journal.say(round_id, vote)
 
 
+def test_a_node_that_signed_a_result_and_an_end_is_suspended_and_the_others_end_the_round(site: Site) -> None:
+    play = site.play("both")
+    round_id = committed(site, play)
+    verified(site, play, round_id, CEDAR, DAHLIA, ELM)
+    fails(play, "aggregate", round_id, NORTH, EAST, WEST)
+    seat = site.node_sitting(play, round_id, WEST)
+    result = Result(round_id, seat.desk.digest, seat.commit_root, 7, seat.previous_model, Sha256("ab" * 32), Sha256("cd" * 32))
+    seat.desk.board.say(round_id, signing.sign_vote(WEST, result, site.ledger.chain_id, site.ledger.contract, seat.desk.identity.key))
+    assert not suspended(seat.desk)
+    with pytest.raises(RoundAborted, match="2 nodes ended it"):
+        provider.finalise("both", round_id, site.settings)
+    assert suspended(seat.desk) == {WEST}
+    decided = site.ledger.round(round_id).decided
+    assert decided is not None
+    assert decided.signers == 0b011
+
+
 def test_an_engine_that_fails_at_every_try_ends_the_round_once_a_majority_says_so(site: Site) -> None:
     play = site.play("engine")
     round_id = committed(site, play)
     for attempt in range(TRIES):
         for node in (NORTH, EAST):
             sitting, journal = site.node_sitting(play, round_id, node), Journal(site.settings.node(node) / "journal")
-            assert ending.majority(sitting, frozenset()) is None, f"before try {attempt}"
+            assert ballots.majority(sitting, ballots.END, frozenset()) is None, f"before try {attempt}"
             with pytest.raises(EngineFailed), ending.watched(sitting, journal, "verify"):
                 raise EngineFailed("a party died")
     with pytest.raises(RoundAborted, match="engine_failed"):
@@ -142,7 +160,7 @@ def test_an_engine_that_fails_at_every_try_ends_the_round_once_a_majority_says_s
     seen="the others' causes, which name it",
 )
 def test_a_node_that_does_not_take_part_is_named_by_the_others(site: Site) -> None:
-    play = site.play("silent", deadlines={"commit_seconds": 60, "result_seconds": 61})
+    play = site.play("silent", deadlines={"commit_seconds": 51, "result_seconds": 61})
     round_id = committed(site, play)
     with pytest.raises(Silent, match="got no Inventory from east, west"):
         play.node("verify", round_id, NORTH)

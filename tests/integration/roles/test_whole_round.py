@@ -203,7 +203,7 @@ def test_a_round_under_mp_spdz_ends_as_the_plain_reference_says(site: Site, prot
 
 
 def test_two_rounds_of_one_study_are_never_open_at_once(site: Site) -> None:
-    play = site.play("one_at_a_time", deadlines={"commit_seconds": 5, "result_seconds": 10})
+    play = site.play("one_at_a_time", deadlines={"commit_seconds": 5, "result_seconds": 15})
     first = play.open("first")
     second = play.open("second")
 

@@ -18,7 +18,7 @@ from pipeline.audit.record import RoundRecord
 from pipeline.audit.shelf import Shelf
 from pipeline.audit.summary import summaries
 from pipeline.chain.ledger import HospitalStatus
-from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256
+from pipeline.domain import Abort, Address, HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import canonical_json, sha256
 from pipeline.places import Place
@@ -205,7 +205,21 @@ def test_a_second_differing_vote_of_a_node_is_found(world: World) -> None:
     result = world.ledger.states[LAST].result
     assert result is not None
     world.maker.vote(replace(result, verdicts=0), NodeName("birch"))
-    assert "second vote of birch" in str(world.audit().first_problem)
+    assert "second decision of birch" in str(world.audit().first_problem)
+
+
+def test_an_end_that_a_node_signed_beside_its_vote_is_found(world: World) -> None:
+    result = world.ledger.states[LAST].result
+    assert result is not None
+    end = Abort(LAST, result.study_digest, result.commit_root, result.previous_model, Reason.ENGINE_FAILED, ())
+    ledger = world.maker.members.ledger
+    signed = signing.sign_abort("birch", end, ledger.chain_id, Address(ledger.contract), key("birch"))
+    world.maker.post(places.statement(LAST, Kind.ABORT, NodeName("birch")), signing.to_bytes(signed))
+    assert "second decision of birch" in str(world.audit().first_problem)
+    forged = signing.sign_abort("birch", end, ledger.chain_id, Address(ledger.contract), key("alder"))
+    other = places.statement(LAST, Kind.ABORT, NodeName("alder"))
+    world.maker.post(other, signing.to_bytes(replace(forged, signer="alder", signature=signed.signature)))
+    assert "alder" not in str(world.audit().first_problem), "what alder did not sign is none of its own"
 
 
 def test_a_node_that_voted_for_something_else_does_not_spoil_a_majority(world: World) -> None:

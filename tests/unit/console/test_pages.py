@@ -206,7 +206,7 @@ def test_a_node_that_voted_for_something_else_twice_or_not_at_all_is_named(own: 
     page = own.pages(AUDITOR).get("/rounds/2/timeline").text
     said = {name: figures(page, node=name)["said"].text for name in own.of.nodes}
     assert said["alder"].startswith("another result")
-    assert said["birch"].startswith("two results")
+    assert said["birch"].startswith("two decisions")
     assert said["cedar"] == "no vote"
 
 

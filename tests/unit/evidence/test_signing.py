@@ -86,7 +86,18 @@ def test_a_vote_signs_the_typed_data_of_eip_712_as_the_contract_checks_it(result
     content = {names[field]: bytes.fromhex(value) if isinstance(value, str) else value for field, value in values.items()}
     forms = {"round": "uint64", "verdicts": "uint256"}
     types = {"Result": [{"name": name, "type": forms.get(name, "bytes32")} for name in names.values()]}
-    assert signing._result_message(result, CONTEXT.chain_id, CONTEXT.contract) == encode_typed_data(domain, types, content)
+    assert signing._decision_message(result, CONTEXT.chain_id, CONTEXT.contract) == encode_typed_data(domain, types, content)
+
+
+@pytest.mark.parametrize("abort", [ABORT, replace(ABORT, blamed=()), *OTHER_ABORTS.values()])
+def test_an_abort_signs_the_typed_data_of_eip_712_as_the_contract_checks_it(abort: Abort) -> None:
+    names = {"study_digest": "studyDigest", "commit_root": "commitRoot", "previous_model": "previousModel"}
+    domain = {"name": "Wardround", "version": "1", "chainId": CONTEXT.chain_id, "verifyingContract": CONTEXT.contract}
+    content = {"round": abort.round, **{name: bytes.fromhex(getattr(abort, field)) for field, name in names.items()}}
+    content |= {"reason": abort.reason.encode().ljust(32, b"\0"), "blamed": list(abort.blamed)}
+    forms = {"round": "uint64", "blamed": "address[]"}
+    types = {"Abort": [{"name": name, "type": forms.get(name, "bytes32")} for name in content]}
+    assert signing._decision_message(abort, CONTEXT.chain_id, CONTEXT.contract) == encode_typed_data(domain, types, content)
 
 
 def test_whoever_signed_a_result_is_found_from_the_signature_alone() -> None:
@@ -266,7 +277,17 @@ def test_an_abort_is_for_one_ledger(chain: tuple[int, Address]) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"reason": "no_reason"}, {"blamed": 5}, {"blamed": ["0x12"]}, {"round": "7"}, {"round": -1}, {"study_digest": "11"}, {"more": 1}],
+    [
+        {},
+        {"reason": "no_reason"},
+        {"blamed": 5},
+        {"blamed": ["0x12"]},
+        {"round": "7"},
+        {"round": -1},
+        {"blamed": [KEY.address.lower()]},
+        {"study_digest": "11"},
+        {"more": 1},
+    ],
 )
 def test_fields_that_are_no_abort_are_refused(body: dict[str, object]) -> None:
     made = replace(_abort(), body={**_abort().body, **body} if body else {})

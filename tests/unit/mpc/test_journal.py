@@ -1,5 +1,6 @@
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,10 +88,31 @@ def test_its_files_are_the_nodes_own(journal: Journal) -> None:
 @pytest.mark.parametrize(("first", "second"), [(Kind.VOTE, Kind.ABORT), (Kind.ABORT, Kind.VOTE)])
 def test_a_node_votes_for_a_result_or_for_an_end_without_one(journal: Journal, first: Kind, second: Kind) -> None:
     journal.say(ROUND, Statement(first, "north", {}, "00"))
-    with pytest.raises(ConflictingVote, match=f"asked to sign {second}, but this node has signed {first}"):
-        journal.say(ROUND, Statement(second, "north", {}, "00"))
-    journal.say(RoundId(4), Statement(second, "north", {}, "00"))
-    journal.say(ROUND, Statement(first, "north", {}, "00"))
+    restarted = Journal(journal.folder)
+    for node in (journal, restarted):
+        with pytest.raises(ConflictingVote, match=f"asked to sign {second}, but this node has signed {first}"):
+            node.say(ROUND, Statement(second, "north", {}, "00"))
+    restarted.say(RoundId(4), Statement(second, "north", {}, "00"))
+    restarted.say(ROUND, Statement(first, "north", {}, "00"))
+
+
+@pytest.mark.parametrize("kind", [Kind.VOTE, Kind.ABORT])
+def test_a_node_that_was_restarted_signs_no_second_decision(journal: Journal, kind: Kind) -> None:
+    journal.say(ROUND, Statement(kind, "north", {"reason": "one"}, "00"))
+    with pytest.raises(ConflictingVote, match="only ever resent"):
+        Journal(journal.folder).say(ROUND, Statement(kind, "north", {"reason": "another"}, "00"))
+
+
+def test_of_a_result_and_an_end_at_the_same_time_a_node_signs_one(journal: Journal) -> None:
+    def say(kind: Kind) -> bool:
+        try:
+            return bool(Journal(journal.folder).say(ROUND, Statement(kind, "north", {}, "00")))
+        except ConflictingVote:
+            return False
+
+    with ThreadPoolExecutor(8) as threads:
+        said = list(threads.map(say, [Kind.VOTE, Kind.ABORT] * 8))
+    assert sorted((any(said[::2]), any(said[1::2]))) == [False, True]
 
 
 def test_the_last_trouble_of_a_round_is_kept(journal: Journal) -> None:
