@@ -93,9 +93,9 @@ interface ILedger {
     ///         `Result(uint64 round,bytes32 studyDigest,bytes32 commitRoot,uint256 verdicts,bytes32 previousModel,bytes32 newModel,bytes32 record)`,
     ///         or, when `aborts`, its end, as `Abort` (see `Cause`). `words` are the fields after the round, of an array its hash (EIP-712).
     struct Decision {
-        bool aborts;
         bytes32[] words;
         Signature signature;
+        bool aborts;
     }
 
     // ------------------------------------------------------------------ events
@@ -317,7 +317,7 @@ interface ILedger {
     ///         after the commit deadline, or until half of the time to the result deadline where that is less: who commits in the last
     ///         second leaves the committer time to take that in, and the nodes theirs.
     ///         Reverts also with `StaleTerms`, `DirectCommitNotUnderRoot`.
-    function commitRound(uint64 round, Terms calldata terms, bytes32 root, DirectCommit[] calldata included) external;
+    function commitRound(uint64 round, bytes32 root, DirectCommit[] calldata included, Terms calldata terms) external;
 
     /// @notice End a round with a new model, until the result deadline. Anybody may send it: what counts are the signatures of at
     ///         least a majority of all the study's nodes, each once, over the same `Result`.

@@ -221,7 +221,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     }
 
     /// @inheritdoc ILedger
-    function commitRound(uint64 round, Terms calldata terms, bytes32 root, DirectCommit[] calldata included) external {
+    function commitRound(uint64 round, bytes32 root, DirectCommit[] calldata included, Terms calldata terms) external {
         RoundSlot slot = _requireTerms(round, _open(round), terms);
         _requireInTime(round, slot.setDeadline(terms.resultDeadline));
         if (included.length != slot.direct()) revert DirectCommitsIgnored(round, included.length, slot.direct());

@@ -206,7 +206,7 @@ contract DirectCommitTest is Base {
 
     function test_a_set_that_holds_it_is_taken() public {
         _commit();
-        ledger.commitRound(1, _terms, _root(), _shown(_elm, _SIBLING));
+        ledger.commitRound(1, _root(), _shown(_elm, _SIBLING), _terms);
         statusIs(1, ILedger.RoundStatus.COMMITTED);
     }
 
@@ -214,15 +214,15 @@ contract DirectCommitTest is Base {
         _commit();
         bytes memory refusal = abi.encodeWithSelector(ILedger.DirectCommitNotUnderRoot.selector, uint64(1), _elm);
         vm.expectRevert(refusal);
-        ledger.commitRound(1, _terms, _root(), _shown(_elm, MODEL));
+        ledger.commitRound(1, _root(), _shown(_elm, MODEL), _terms);
         vm.expectRevert(refusal);
-        ledger.commitRound(1, _terms, ROOT, _shown(_elm, _SIBLING));
+        ledger.commitRound(1, ROOT, _shown(_elm, _SIBLING), _terms);
     }
 
     function test_another_hospital_does_not_stand_in_for_it() public {
         _commit();
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitNotUnderRoot.selector, uint64(1), stranger));
-        ledger.commitRound(1, _terms, _root(), _shown(stranger, _SIBLING));
+        ledger.commitRound(1, _root(), _shown(stranger, _SIBLING), _terms);
     }
 
     function test_one_hospital_does_not_count_as_two() public {
@@ -232,9 +232,9 @@ contract DirectCommitTest is Base {
         ILedger.DirectCommit[] memory twice = new ILedger.DirectCommit[](2);
         (twice[0], twice[1]) = (_shown(_elm, _SIBLING)[0], _shown(_elm, _SIBLING)[0]);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitNotUnderRoot.selector, uint64(1), _elm));
-        ledger.commitRound(1, _terms, _root(), twice);
+        ledger.commitRound(1, _root(), twice, _terms);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DirectCommitsIgnored.selector, uint64(1), 1, 2));
-        ledger.commitRound(1, _terms, _root(), _shown(_elm, _SIBLING));
+        ledger.commitRound(1, _root(), _shown(_elm, _SIBLING), _terms);
     }
 
     function test_a_hospital_commits_once() public {
@@ -320,9 +320,9 @@ contract DirectCommitTest is Base {
         vm.warp(deadline + 61);
         ILedger.DirectCommit[] memory shown = _shown(_elm, _SIBLING);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DeadlinePassed.selector, uint64(1), deadline + 60, deadline + 61));
-        ledger.commitRound(1, _terms, _root(), shown);
+        ledger.commitRound(1, _root(), shown, _terms);
         vm.warp(deadline + 60);
-        ledger.commitRound(1, _terms, _root(), shown);
+        ledger.commitRound(1, _root(), shown, _terms);
     }
 
     function test_a_direct_commit_leaves_the_nodes_half_of_what_lies_between_the_deadlines() public {
@@ -337,11 +337,11 @@ contract DirectCommitTest is Base {
         vm.warp(deadline + 6);
         ILedger.DirectCommit[] memory shown = _shown(_elm, _SIBLING);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DeadlinePassed.selector, uint64(2), deadline + 5, deadline + 6));
-        ledger.commitRound(2, _terms, _root(), shown);
+        ledger.commitRound(2, _root(), shown, _terms);
         vm.warp(deadline + 5);
         vm.expectRevert(abi.encodeWithSelector(ILedger.DeadlineNotPassed.selector, uint64(2), deadline + 5, deadline + 5));
         ledger.abortRound(2, _terms, 0);
-        ledger.commitRound(2, _terms, _root(), shown);
+        ledger.commitRound(2, _root(), shown, _terms);
     }
 
     function test_nobody_moves_the_time_for_the_set_by_other_terms() public {
@@ -353,7 +353,7 @@ contract DirectCommitTest is Base {
             ILedger.Terms memory other = ILedger.Terms(_terms.studyDigest, _terms.previousModel, _terms.resultDeadline);
             other.resultDeadline = change == 1 ? type(uint32).max : 0;
             vm.expectRevert(refusal);
-            ledger.commitRound(1, other, _root(), shown);
+            ledger.commitRound(1, _root(), shown, other);
             vm.expectRevert(refusal);
             ledger.abortRound(1, other, 0);
         }

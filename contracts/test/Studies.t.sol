@@ -251,14 +251,14 @@ contract EquivocationTest is Base {
         bytes32[] memory words = new bytes32[](6);
         (words[0], words[1], words[2]) = (signed.studyDigest, signed.commitRoot, bytes32(signed.verdicts));
         (words[3], words[4], words[5]) = (signed.previousModel, signed.newModel, signed.record);
-        return ILedger.Decision(false, words, sign(key, hashOf(signed)));
+        return ILedger.Decision(words, sign(key, hashOf(signed)), false);
     }
 
     function _end(uint256 key, bytes32 reason) private view returns (ILedger.Decision memory) {
         bytes32[] memory words = new bytes32[](5);
         (words[0], words[1], words[2]) = (DIGEST, ROOT, INITIAL);
         (words[3], words[4]) = (reason, keccak256(abi.encodePacked(_cause.blamed)));
-        return ILedger.Decision(true, words, sign(key, abortHash(1, _terms, ROOT, ILedger.Cause(reason, _cause.blamed))));
+        return ILedger.Decision(words, sign(key, abortHash(1, _terms, ROOT, ILedger.Cause(reason, _cause.blamed))), true);
     }
 
     function _report(uint256 first, uint256 second) private {

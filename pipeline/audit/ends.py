@@ -13,7 +13,7 @@ from typing import Any
 from pipeline import places
 from pipeline.audit.ports import RoundState
 from pipeline.audit.shelf import Shelf
-from pipeline.domain import Address, Context, HospitalName, Kind, NodeName
+from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, direct_grace
 from pipeline.errors import EvidenceRejected
 
 _LONGEST, _MOST_NAMES, _MOST_STATEMENTS = 600, 200, 4
@@ -29,8 +29,10 @@ class NodeCause:
     saw: str | None
     waited_for: tuple[str, ...]
     """Nodes that it waited for in vain."""
-    hospitals: tuple[str, ...]
-    """Hospitals that it blames."""
+    absent: Mapping[str, str]
+    """Hospitals that had no part in the round for it, and why."""
+    blamed: tuple[str, ...]
+    """Hospitals that it blames for the end."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,25 @@ class End:
     """The end of a round without a model; `reason` is None where its deadline ended it, and no majority of its nodes."""
 
     reason: str | None
+    deadline: int
+    """Block time of the deadline that the round stood under: of its set, or once committed of its result."""
+    committed: bool
+    """Whether it had a set."""
     blamed: tuple[str, ...]
     """Names of the hospitals that the majority blames: a strike for each; an account where the round does not name it."""
     signers: tuple[str, ...]
     causes: tuple[NodeCause, ...]
     """One for each node of the study, in its order."""
+
+    @property
+    def named(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """Each hospital that a cause names, to the reasons, to the nodes that give them."""
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for cause in self.causes:
+            for hospital, reason in cause.absent.items():
+                nodes = found.setdefault(hospital, {})
+                nodes[reason] = (*nodes.get(reason, ()), cause.node)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """For `wardround show --json`."""
@@ -55,11 +71,16 @@ def end(state: RoundState, nodes: Sequence[Address], shelf: Shelf, context: Cont
         return None
     named = _named(shelf, context, nodes, Kind.SEALING_KEY)
     causes = tuple(_cause(shelf, context, address, named.get(address)) for address in nodes)
+    committed = state.committed is not None
+    commit, result = state.opened.commit_deadline, state.opened.result_deadline
+    deadline = result if committed else commit + (direct_grace(result - commit) if state.direct else 0)
     if state.decided is None:
-        return End(None, (), (), causes)
+        return End(None, deadline, committed, (), (), causes)
     hospitals = _named(shelf, context, state.decided.blamed, Kind.MANIFEST)
     return End(
         reason=state.decided.reason,
+        deadline=deadline,
+        committed=committed,
         blamed=tuple(hospitals.get(account, account) for account in state.decided.blamed),
         signers=tuple(cause.node for index, cause in enumerate(causes) if state.decided.signers >> index & 1),
         causes=causes,
@@ -92,12 +113,18 @@ def _cause(shelf: Shelf, context: Context, address: Address, name: str | None) -
         stage=_word(said.get("stage")),
         saw=_word(said.get("saw")),
         waited_for=_words(waited.get("nodes")) if isinstance(waited, dict) else (),
-        hospitals=_words(said.get("hospitals")),
+        absent=_reasons(said.get("absent")),
+        blamed=_words(said.get("blamed")),
     )
 
 
 def _word(value: object) -> str | None:
     return value if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST else None
+
+
+def _reasons(value: object) -> dict[str, str]:
+    pairs = list(value.items())[:_MOST_NAMES] if isinstance(value, dict) else []
+    return {name: reason for name, reason in pairs if _word(name) and _word(reason)}
 
 
 def _words(value: object) -> tuple[str, ...]:

@@ -43,6 +43,14 @@ class Opened(Protocol):
         """Joint digest of the nodes' signed key records, in the study's order."""
 
     @property
+    def commit_deadline(self) -> int:
+        """Block time until which it may get its set."""
+
+    @property
+    def result_deadline(self) -> int:
+        """Block time until which it may get its result."""
+
+    @property
     def place(self) -> Place:
         """Where the event stands."""
 

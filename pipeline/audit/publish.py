@@ -1,4 +1,4 @@
-"""The last task of a round: write its report, and record it in the study repository."""
+"""The last task of a round, finished or aborted: write its report, and record it in the study repository."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import yaml
 
 from pipeline import places
 from pipeline.audit import pack, report
-from pipeline.audit.dossier import Dossier
+from pipeline.audit.dossier import Dossier, gather
 from pipeline.audit.ports import Ledger, ObjectStore
 from pipeline.audit.report import RoundReport
-from pipeline.audit.repository import FinishedRound, Recorded, Remote, commit_round
+from pipeline.audit.repository import EndedRound, Recorded, Remote, commit_round
 from pipeline.audit.shelf import Shelf
 from pipeline.audit.summary import RoundSummary, dossiers, summary
 from pipeline.audit.timings import stored_report
@@ -51,6 +51,24 @@ def publish(
     return commit_round(records, _finished(mine, history, written, store, study, study_file, records), remote)
 
 
+def publish_aborted(round_id: RoundId, ledger: Ledger, store: WritableStore, study: Study, records: Path, remote: Remote) -> Recorded:
+    """Report and record a round that ended without a model; a rerun changes nothing. Raises Refused unless it did."""
+    state, shelf = ledger.round(round_id), Shelf(store, round_id)
+    mine = gather(state, ledger, store, {state.study: study.name})
+    page = report.render_aborted(mine, study.hospitals, study.title).encode()
+    written = _stored(shelf, round_id) or _write(store, round_id, {"html": page}, mine.to_json())
+    folder = f"rounds/{round_id}"
+    ended = EndedRound(
+        round=round_id,
+        seconds=mine.time or 0,
+        message=_message(mine, study),
+        files={f"{folder}/report.html": written["html"], f"{folder}/report.json": written["json"]},
+        anchor=f"{folder}/report.json",
+        models={},
+    )
+    return commit_round(records, ended, remote)
+
+
 def _finished(
     mine: Dossier,
     history: list[RoundSummary],
@@ -59,13 +77,12 @@ def _finished(
     study: Study,
     study_file: bytes,
     records: Path,
-) -> FinishedRound:
+) -> EndedRound:
     if mine.record is None or mine.model is None:
         raise Refused(f"round {mine.round}: got no record of it, want the one that the ledger anchors")
     folder, numbers = f"rounds/{mine.round}", _json(report.metrics(mine))
-    return FinishedRound(
+    return EndedRound(
         round=mine.round,
-        study=study.name,
         seconds=mine.time or 0,
         message=_message(mine, study),
         files={
@@ -81,6 +98,7 @@ def _finished(
             "dvc.yaml": (PROJECT / "dvc.yaml").read_bytes(),
             "params.yaml": yaml.safe_dump(_params(mine, study, records), sort_keys=False).encode(),
         },
+        anchor=f"{folder}/record.json",
         models={digest: store.get(places.MODELS, places.model().key(digest), digest) for digest in (mine.previous_model, mine.model)},
     )
 
@@ -98,13 +116,20 @@ def _params(mine: Dossier, study: Study, records: Path) -> dict[str, Any]:
 def _message(mine: Dossier, study: Study) -> str:
     verdicts = "".join(f"\n{row.name}: {row.verdict.value}" + (f" ({row.reason})" if row.reason else "") for row in mine.hospitals)
     accuracy = "" if mine.accuracy is None else f", accuracy {100 * mine.accuracy:.1f} %"
+    if mine.end is not None:
+        why = report.ENDS.get(mine.end.reason, mine.end.reason)
+        return f"Round {mine.round} of {study.name}, no model: {why}\n\nModel: {mine.previous_model} stays\nTransaction: {mine.tx}\n"
     return f"Round {mine.round} of {study.name}{accuracy}\n{verdicts}\n\nModel: {mine.model}\nTransaction: {mine.tx}\n"
 
 
 def _store(store: WritableStore, round_id: RoundId, made: RoundReport, evidence: bytes) -> Mapping[str, bytes]:
     """Write the report; its JSON names the other forms and comes last, so that it stands for a whole report."""
-    parts = {"html": made.html, "csv": made.csv, "png": made.png, pack.SUFFIX: evidence}
-    parts["json"] = _json(json.loads(made.json) | {"files": {suffix: sha256(data) for suffix, data in parts.items()}})
+    return _write(store, round_id, {"html": made.html, "csv": made.csv, "png": made.png, pack.SUFFIX: evidence}, json.loads(made.json))
+
+
+def _write(store: WritableStore, round_id: RoundId, forms: Mapping[str, bytes], content: Mapping[str, Any]) -> Mapping[str, bytes]:
+    parts = dict(forms)
+    parts["json"] = _json(dict(content) | {"files": {suffix: sha256(data) for suffix, data in parts.items()}})
     for suffix, data in parts.items():
         place = places.report(round_id, suffix)
         store.put_once(place.bucket, place.key(sha256(data)), data)

@@ -1,4 +1,4 @@
-"""The report of a finished round, for its hospitals and their auditors: one HTML page, a CSV of verdicts, JSON."""
+"""The report of a round that ended, for its hospitals and their auditors: one HTML page; of a finished one a CSV of verdicts too."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.audit import pictures
 from pipeline.audit.dossier import Dossier, HospitalRow
 from pipeline.audit.record import RoundRecord
 from pipeline.audit.summary import RoundSummary, summary
-from pipeline.domain import Condition, Reason, Verdict
+from pipeline.domain import Condition, HospitalName, Reason, Verdict
+from pipeline.errors import Refused
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _COLUMNS = ("round", "study", "hospital", "verdict", "reason", "rows", "validation", "failed_expectations", "correct", "tested", "accuracy")
 
@@ -38,6 +42,8 @@ REASONS: Mapping[str, str] = {
     "wrong_length": "it shared an update of another length",
     "shown_differently": "the nodes did not see the same of it",
     "unrecoverable_component": "a part of its update reached no node intact",
+    "no_validation": "it published nothing about its records",
+    "rejected": "the nodes rejected its update",
     "unknown": "the ledger does not know its key",
     "registered": "the provider has not authorised it",
     "revoked": "the provider has revoked it",
@@ -76,6 +82,31 @@ def render(dossier: Dossier, history: Sequence[RoundSummary], title: str) -> Rou
         csv=verdicts_csv(dossier).encode(),
         json=(json.dumps(dossier.to_json(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(),
         png=pictures.png(course),
+    )
+
+
+def render_aborted(dossier: Dossier, hospitals: Sequence[HospitalName], title: str) -> str:
+    """The page of a round that ended without a model; `hospitals` are the study's, as far as they are known."""
+    end = dossier.end
+    if end is None:
+        raise Refused(f"round {dossier.round}: the ledger says {dossier.status}, want finalised or aborted; it has no report yet")
+    named = end.named
+    return (
+        _templates()
+        .get_template("aborted.html.j2")
+        .render(
+            dossier=dossier,
+            end=end,
+            title=title,
+            why=ENDS.get(end.reason, end.reason),
+            ended=_moment(dossier.time or 0),
+            deadline=_moment(end.deadline),
+            hospitals=hospitals,
+            rows=[(name, named.get(name, {})) for name in dict.fromkeys((*hospitals, *named))],
+            words=REASONS,
+            said=sum(cause.saw is not None for cause in end.causes),
+            silent=[cause.node for cause in end.causes if cause.saw is None],
+        )
     )
 
 
@@ -142,28 +173,39 @@ def _without_model(dossier: Dossier, history: Sequence[RoundSummary]) -> list[Ro
 
 
 def _page(dossier: Dossier, history: Sequence[RoundSummary], title: str, course: str) -> str:
+    protocol = dossier.record.protocol if dossier.record else ""
+    return (
+        _templates()
+        .get_template("report.html.j2")
+        .render(
+            dossier=dossier,
+            record=dossier.record,
+            title=title,
+            history=history,
+            ended=_moment(dossier.time or 0),
+            trust=TRUST.get(protocol, "See docs/explanation/threat-model.md for what this protocol trusts."),
+            remarks=lambda row: _remarks(row, dossier.record),
+            course=course,
+            local=pictures.svg(pictures.local_accuracy(dossier)) if dossier.tested else "",
+            stages=pictures.svg(pictures.stages(dossier)) if dossier.seconds else "",
+            ends=ENDS,
+            without=_without_model(dossier, history),
+            lineage=[item for item in history if item.model_sha256 and item.round <= dossier.round],
+        )
+    )
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%-d %B %Y, %H:%M:%S UTC")
+
+
+def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-    templates = Environment(
+    return Environment(
         loader=PackageLoader("pipeline.audit"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    protocol = dossier.record.protocol if dossier.record else ""
-    return templates.get_template("report.html.j2").render(
-        dossier=dossier,
-        record=dossier.record,
-        title=title,
-        history=history,
-        ended=datetime.fromtimestamp(dossier.time or 0, UTC).strftime("%-d %B %Y, %H:%M:%S UTC"),
-        trust=TRUST.get(protocol, "See docs/explanation/threat-model.md for what this protocol trusts."),
-        remarks=lambda row: _remarks(row, dossier.record),
-        course=course,
-        local=pictures.svg(pictures.local_accuracy(dossier)) if dossier.tested else "",
-        stages=pictures.svg(pictures.stages(dossier)) if dossier.seconds else "",
-        ends=ENDS,
-        without=_without_model(dossier, history),
-        lineage=[item for item in history if item.model_sha256 and item.round <= dossier.round],
     )

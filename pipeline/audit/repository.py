@@ -1,4 +1,4 @@
-"""The study repository: every finished round as files, a DVC-tracked model, one git commit and the tag `round-N`."""
+"""The study repository: every round that ended as files, one git commit and the tag `round-N`; its model, if it has one, in DVC."""
 
 from __future__ import annotations
 
@@ -39,17 +39,18 @@ class Remote:
 
 
 @dataclass(frozen=True)
-class FinishedRound:
-    """What is written down about a round; `seconds` is the finalising block's time, so that a rerun makes the same commit."""
+class EndedRound:
+    """What is written down about a round; `seconds` is the time of the block that ended it, so that a rerun makes the same commit."""
 
     round: RoundId
-    study: str
     seconds: int
     message: str
     files: Mapping[str, bytes]
-    """Path in the repository to content, rounds/<n>/record.json among them."""
+    """Path in the repository to content."""
+    anchor: str
+    """The one of these files that no later record of the round may contradict."""
     models: Mapping[Sha256, bytes]
-    """The model that the round started from and the one that it made."""
+    """The model that the round started from and the one that it made, if it did."""
 
 
 @dataclass(frozen=True)
@@ -62,40 +63,40 @@ class Recorded:
     """False when something else is checked out there or was edited: the round is recorded all the same."""
 
 
-def commit_round(records: Path, finished: FinishedRound, remote: Remote) -> Recorded:
+def commit_round(records: Path, ended: EndedRound, remote: Remote) -> Recorded:
     """Record a round once, whoever asks how often; raises EvidenceRejected when another record has its tag, Unavailable."""
     with locked(records.with_name(f"{records.name}.lock")):
         git = GitRepository(records)
         _configure(records, remote)
-        tag, record = f"round-{finished.round}", f"rounds/{finished.round}/record.json"
+        tag, record = f"round-{ended.round}", ended.anchor
         commit = git.tagged(tag)
         if commit is None:
-            commit = _record(git, finished, remote, tag, record)
-        elif git.file(commit, record) != finished.files[record]:
+            commit = _record(git, ended, remote, tag, record)
+        elif git.file(commit, record) != ended.files[record]:
             raise EvidenceRejected(f"{records}: tag {tag} marks another record than the round's, want the one whose digest the chain holds")
         return Recorded(commit, tag, checked_out=git.refresh())
 
 
-def _record(git: GitRepository, finished: FinishedRound, remote: Remote, tag: str, record: str) -> str:
+def _record(git: GitRepository, ended: EndedRound, remote: Remote, tag: str, record: str) -> str:
     parent = git.tip()
     files = {
         ".gitignore": _IGNORED.encode(),
         ".dvc/.gitignore": _DVC_IGNORED.encode(),
         ".dvc/config": _DVC_CONFIG.encode(),
-        **finished.files,
+        **ended.files,
     }
-    if git.file(parent, record) == finished.files[record]:
+    if git.file(parent, record) == ended.files[record]:
         # Killed between branch and tag.
         commit = git.introduced(record)
-        git.publish(commit, commit, tag, finished.message, finished.seconds)
+        git.publish(commit, commit, tag, ended.message, ended.seconds)
         return commit
-    for digest, data in finished.models.items():
+    for digest, data in ended.models.items():
         if sha256(data) != digest:
             raise EvidenceRejected(f"model {digest}: got {len(data)} bytes with SHA-256 {sha256(data)}; nothing was recorded")
-    wanted = {digest: data for digest, data in finished.models.items() if git.file(parent, _pointer(digest)) is None}
+    wanted = {digest: data for digest, data in ended.models.items() if git.file(parent, _pointer(digest)) is None}
     files |= _track(git.root, wanted, remote)
-    commit = git.commit(files, parent, finished.message, finished.seconds)
-    git.publish(commit, parent, tag, finished.message, finished.seconds)
+    commit = git.commit(files, parent, ended.message, ended.seconds)
+    git.publish(commit, parent, tag, ended.message, ended.seconds)
     return commit
 
 

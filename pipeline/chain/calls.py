@@ -105,8 +105,8 @@ class Calls:
         """The same for the round `state`, with the proof of every hospital that committed directly."""
         proofs = ((checksum(hospital), [word(sibling) for sibling in proof]) for hospital, proof in direct.items())
         included = sorted(proofs, key=lambda one: int(one[0], 16))
-        function = "commitRound(uint64,(bytes32,bytes32,uint32),bytes32,(address,bytes32[])[])"
-        return self._call(function, state.round, _terms(state), word(root), included)
+        function = "commitRound(uint64,bytes32,(address,bytes32[])[],(bytes32,bytes32,uint32))"
+        return self._call(function, state.round, word(root), included, _terms(state))
 
     def finalise(self, state: RoundState, result: Result, signatures: Sequence[str]) -> Call:
         """Anybody ends the committed round `state` with what a majority of its nodes signed."""
@@ -132,8 +132,8 @@ def _terms(state: RoundState) -> tuple[bytes, bytes, int]:
     return word(opened.study_digest), word(opened.previous_model), opened.result_deadline
 
 
-def _decision(decision: Decision, signature: str) -> tuple[bool, list[bytes], tuple[bytes, bytes]]:
-    return isinstance(decision, Abort), list(decision_words(decision)[1:]), compact(signature)
+def _decision(decision: Decision, signature: str) -> tuple[list[bytes], tuple[bytes, bytes], bool]:
+    return list(decision_words(decision)[1:]), compact(signature), isinstance(decision, Abort)
 
 
 def _all(signatures: Sequence[str]) -> list[tuple[bytes, bytes]]:

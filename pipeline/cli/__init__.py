@@ -35,6 +35,7 @@ for command in (
     audit.show,
     audit.audit,
     predict,
+    proof.report,
     proof.proof,
     proof.verify,
     decisions.commit_directly,

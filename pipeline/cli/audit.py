@@ -141,6 +141,9 @@ def _print_end(end: End, console: Console) -> None:
         said = cause.saw or "said nothing about this round"
         waited = f"; waited for {', '.join(cause.waited_for)}" if cause.waited_for else ""
         console.print(f"  {escape(f'{cause.node:<12}')} {escape(said)}{escape(waited)}")
+    for hospital, reasons in end.named.items():
+        said = "; ".join(f"{REASONS.get(reason, reason)} ({', '.join(nodes)})" for reason, nodes in reasons.items())
+        console.print(f"  {escape(f'{hospital:<12}')} {escape(said)}")
 
 
 def print_round(dossier: Dossier, console: Console) -> None:

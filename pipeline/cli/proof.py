@@ -1,4 +1,4 @@
-"""`wardround proof` and `verify`: one round's evidence in a file, checked anywhere without a network."""
+"""`wardround report`, `proof` and `verify`: one round in a file, to be read or checked anywhere without a network."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ def proof(round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o"
     case = Case(RoundId(round_id), evidence.ledger, evidence.store)
     write_file(out, bundle.pack(case, evidence.ledger.transcript(evidence.ledger.round(case.round))))
     typer.echo(f"{out}: round {round_id}; check it anywhere with `wardround verify {out.name} --nodes FILE`")
+
+
+def report(round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")]) -> None:
+    """Write the page of a round that ended, with a model or without one, from the ledger and the store."""
+    settings = Settings.load()
+    write_file(out, Evidence.open(settings).page(RoundId(round_id), settings).encode())
+    typer.echo(f"{out}: round {round_id}")
 
 
 def verify(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.audit import audit as audits
+from pipeline.audit import report
 from pipeline.audit.audit import AuditReport
 from pipeline.audit.dossier import Dossier, gather
 from pipeline.audit.rollback import refuse_forgotten
@@ -50,6 +51,17 @@ class Evidence:
     def dossier(self, round_id: RoundId) -> Dossier:
         """One round; raises EvidenceRejected when the ledger has none of that number, or its record does not hold."""
         return gather(self.ledger.round(round_id), self.ledger, self.store, self.names)
+
+    def page(self, round_id: RoundId, settings: Settings) -> str:
+        """The page of a round that ended, as its report has it; raises Refused of one that has not, EvidenceRejected."""
+        mine = self.dossier(round_id)
+        study = Study.load(settings.studies / f"{mine.study}.yaml") if mine.study in self.names.values() else None
+        title = study.title if study else mine.study or "a study unknown here"
+        if mine.record is None:
+            return report.render_aborted(mine, study.hospitals if study else (), title)
+        states = [state for state in self.ledger.rounds(self.ledger.round(round_id).study) if state.round <= round_id]
+        history = [summary(dossier) for dossier in dossiers(states, self.ledger, self.store, self.names)]
+        return report.render(mine, history, title).html.decode()
 
     def audit(self, round_id: RoundId) -> AuditReport:
         """Audit one round; raises Refused when the ledger has forgotten a later one."""

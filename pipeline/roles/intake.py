@@ -108,15 +108,34 @@ def signed_manifests(sitting: Sitting, hospital: HospitalName) -> tuple[Sha256, 
     return tuple(sitting.desk.board.held(sitting.round_id, Kind.MANIFEST, hospital, sitting.check))
 
 
+def uncommitted(sitting: Sitting, quarantined: frozenset[HospitalName]) -> dict[HospitalName, str]:
+    """Which hospitals had no update that could be committed in a round that has no commit, and why, as this node finds it."""
+    found = {}
+    for hospital in sitting.desk.study.hospitals:
+        if hospital in quarantined:
+            found[hospital] = "quarantined"
+        elif (standing := sitting.standing(hospital)) is not HospitalStatus.AUTHORISED:
+            found[hospital] = standing.value
+        elif (fault := _fault(sitting, hospital)) is not None:
+            found[hospital] = fault
+    return found
+
+
 def absence(sitting: Sitting, hospital: HospitalName) -> str:
     """Why a hospital is not in the commit, from what it posted itself."""
+    fault = _fault(sitting, hospital)
+    return "no_manifest" if fault in (None, "no_validation") else fault
+
+
+def _fault(sitting: Sitting, hospital: HospitalName) -> str | None:
+    """What of a hospital's own statements keeps its update from being taken in; None when nothing does."""
     try:
-        return _absence(sitting, hospital)
+        return _own_fault(sitting, hospital)
     except Crowded:
         return "crowded_place"
 
 
-def _absence(sitting: Sitting, hospital: HospitalName) -> str:
+def _own_fault(sitting: Sitting, hospital: HospitalName) -> str | None:
     manifests = signed_manifests(sitting, hospital)
     if len(manifests) > 1:
         return "conflicting_manifests"
@@ -127,7 +146,7 @@ def _absence(sitting: Sitting, hospital: HospitalName) -> str:
             return "wrong_length"
         except Rejected:
             return "forged_manifest"
-        return "no_manifest"
+        return None
     if sitting.desk.board.digests(places.statement(sitting.round_id, Kind.MANIFEST, hospital)):
         return "forged_manifest"
     try:
@@ -135,7 +154,7 @@ def _absence(sitting: Sitting, hospital: HospitalName) -> str:
     except Crowded:
         raise
     except Rejected:
-        return "no_manifest"
+        return "no_validation"
     return "no_manifest" if validation.body.get("passed") is True else "invalid_data"
 
 

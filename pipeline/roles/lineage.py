@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from pipeline import models, places
 from pipeline.audit.orders import REMEMBERED
-from pipeline.chain.ledger import RoundState
+from pipeline.chain.ledger import Ledger, RoundState, study_id
+from pipeline.consortium import Consortium
 from pipeline.domain import Address, HospitalName, RoundId, Sha256, Verdict
 from pipeline.mpc import strikes
 from pipeline.mpc.sharing import Vector
 from pipeline.mpc.strikes import Strikes
 from pipeline.roles.desk import Desk
+from pipeline.study import Study
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,17 @@ class Lineage:
         return tuple(verdict is Verdict.ACCEPTED for verdict in past if verdict is not Verdict.ABSENT)
 
 
-def lineage(desk: Desk) -> Lineage:
-    """Read the study's lineage; raises EvidenceRejected when a record is not the one that the ledger anchors."""
-    states = [state for state in desk.ledger.rounds(desk.study_id) if state.judged]
+def lineage(desk: Desk, until: RoundId | None = None) -> Lineage:
+    """Read the study's lineage, up to round `until`; raises EvidenceRejected when a record is not the one that the ledger anchors."""
+    rounds = takewhile(lambda state: state.round != until, desk.ledger.rounds(desk.study_id))
+    states = [state for state in rounds if state.judged]
     finished = [state for state in states if state.finalised]
     ended = [state.finalised for state in finished[-REMEMBERED:] if state.finalised]
     records = tuple(desk.board.json(places.record(event.round), event.record) for event in ended)
     last = records[-1] if records else {"strikes": {}, "quarantined": [], "next_budget": None}
     struck: Strikes = {HospitalName(name): tuple(RoundId(number) for number in rounds) for name, rounds in last["strikes"].items()}
-    struck, quarantined = _since(desk, states, struck, tuple(HospitalName(name) for name in last["quarantined"]))
+    held = tuple(HospitalName(name) for name in last["quarantined"])
+    struck, quarantined = carried(desk.ledger, desk.consortium, desk.study, states, struck, held)
     return Lineage(
         finished=len(finished),
         budget=last["next_budget"],
@@ -56,27 +61,37 @@ def lineage(desk: Desk) -> Lineage:
     )
 
 
-def _since(
-    desk: Desk, states: Sequence[RoundState], struck: Strikes, quarantined: tuple[HospitalName, ...]
+def carried(
+    ledger: Ledger,
+    consortium: Consortium,
+    study: Study,
+    judged: Sequence[RoundState],
+    struck: Strikes,
+    quarantined: tuple[HospitalName, ...],
 ) -> tuple[Strikes, tuple[HospitalName, ...]]:
-    """Strikes and quarantine after what the nodes decided since the last model: whom they blame for aborted rounds, whom they released."""
-    last = next((state for state in reversed(states) if state.finalised), None)
-    aborted = states[states.index(last) + 1 :] if last else states
+    """Strikes and quarantine with which the study's next round starts, from those in the record of the last model.
+
+    They follow from what the nodes decided since: whom they blame for aborted rounds, whom they released. `judged`: the study's rounds
+    that judged hospitals, oldest first.
+    """
+    last = next((state for state in reversed(judged) if state.finalised), None)
+    aborted = judged[judged.index(last) + 1 :] if last else judged
     if not aborted and not quarantined:
         return struck, quarantined
-    names = {desk.ledger.first_account(desk.consortium.hospital(name)): name for name in desk.study.hospitals} if aborted else {}
+    members = [name for name in study.hospitals if name in consortium.hospitals] if aborted else []
+    names = {ledger.first_account(consortium.hospital(name)): name for name in members}
     freed: tuple[Address, ...] = ()
     for state in (*aborted, None):
         until = state.opened.place.block if state else None
-        released = desk.ledger.released(desk.study_id, last, until)
+        released = ledger.released(study_id(study.name), last, until)
         for hospital in quarantined:
-            if desk.consortium.hospital(hospital) in released[len(freed) :]:
+            if consortium.hospitals.get(hospital) in released[len(freed) :]:
                 struck, quarantined = strikes.released(struck, quarantined, hospital)
         freed = released
         if state is not None and state.decided is not None:
-            blamed = [names[first] for one in state.decided.blamed if (first := desk.ledger.first_account(one)) in names]
-            recent = [one.round for one in states[: states.index(state)]]
-            struck, quarantined = strikes.blamed(struck, quarantined, blamed, state.round, recent, desk.study.rule)
+            blamed = [names[first] for one in state.decided.blamed if (first := ledger.first_account(one)) in names]
+            recent = [one.round for one in judged[: judged.index(state)]]
+            struck, quarantined = strikes.blamed(struck, quarantined, blamed, state.round, recent, study.rule)
     return struck, quarantined
 
 

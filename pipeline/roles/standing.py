@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pipeline.audit.dossier import Dossier
 from pipeline.chain.ledger import HospitalStatus, Ledger, study_id
 from pipeline.consortium import Consortium
-from pipeline.domain import Address, HospitalName, NodeName, RoundId, Verdict
+from pipeline.domain import Address, HospitalName, NodeName, Verdict
+from pipeline.roles.lineage import carried
 from pipeline.study import Study
 
 
@@ -21,7 +22,7 @@ class HospitalStanding:
     status: HospitalStatus
     studies: tuple[str, ...]
     quarantined: tuple[str, ...]
-    """Studies whose newest finished round has it in quarantine, unless the nodes released it since."""
+    """Studies whose next round starts with it in quarantine."""
     last: Dossier | None
     """The newest round that it took part in."""
 
@@ -50,7 +51,7 @@ class Standing:
 def standing(consortium: Consortium, ledger: Ledger, studies: Iterable[Study], rounds: Sequence[Dossier]) -> Standing:
     """Everybody in the order of the members' file; `rounds` newest first. Raises Unavailable when the chain does not answer."""
     known = [study for study in studies if ledger.has_study(study_id(study.name))]
-    held = {study.name: _quarantined(consortium, ledger, study.name, rounds) for study in known}
+    held = {study.name: _quarantined(consortium, ledger, study, rounds) for study in known}
     return Standing(
         tuple(_hospital(name, consortium, ledger, known, rounds, held) for name in consortium.hospitals),
         tuple(_node(name, consortium, ledger, known, rounds) for name in consortium.nodes),
@@ -91,9 +92,8 @@ def _node(name: NodeName, consortium: Consortium, ledger: Ledger, studies: Seque
     )
 
 
-def _quarantined(consortium: Consortium, ledger: Ledger, study: str, rounds: Sequence[Dossier]) -> frozenset[HospitalName]:
-    newest = next((dossier for dossier in rounds if dossier.study == study and dossier.record), None)
-    if newest is None or newest.record is None or not newest.record.quarantined:
-        return frozenset()
-    released = ledger.released(study_id(study), ledger.round(RoundId(newest.round)))
-    return frozenset(name for name in newest.record.quarantined if consortium.hospitals.get(name) not in released)
+def _quarantined(consortium: Consortium, ledger: Ledger, study: Study, rounds: Sequence[Dossier]) -> frozenset[HospitalName]:
+    newest = next((dossier.record for dossier in rounds if dossier.study == study.name and dossier.record), None)
+    judged = [state for state in ledger.rounds(study_id(study.name)) if state.judged]
+    struck, held = (newest.strikes, newest.quarantined) if newest else ({}, ())
+    return frozenset(carried(ledger, consortium, study, judged, struck, held)[1])

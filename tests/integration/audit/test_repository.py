@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import ports
-from pipeline.audit.repository import FinishedRound, Recorded, Remote, commit_round
+from pipeline.audit.repository import EndedRound, Recorded, Remote, commit_round
 from pipeline.domain import RoundId
 from pipeline.errors import EvidenceRejected, Unavailable
 from pipeline.evidence.canonical import sha256
@@ -39,11 +39,10 @@ commit_round(Path(sys.argv[2]), finished(int(sys.argv[4]), sys.argv[5]), Remote(
 """
 
 
-def finished(number: int, study: str = "wisconsin", record: bytes | None = None) -> FinishedRound:
+def finished(number: int, study: str = "wisconsin", record: bytes | None = None) -> EndedRound:
     models = [model(seed) for seed in (number - 1, number)]
-    return FinishedRound(
+    return EndedRound(
         round=RoundId(number),
-        study=study,
         seconds=1_790_000_000 + number,
         message=f"Round {number} of {study}\n",
         files={
@@ -51,6 +50,7 @@ def finished(number: int, study: str = "wisconsin", record: bytes | None = None)
             "params.yaml": f"python: python\nrecords: .\nstudy: {study}\nround: {number}\nhospitals: [northgate]\n".encode(),
             "dvc.yaml": (PROJECT / "dvc.yaml").read_bytes(),
         },
+        anchor=f"rounds/{number}/record.json",
         models={sha256(data): data for data in models},
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import subprocess
 
 import pytest
 from rich.console import Console
 
 from pipeline import places
 from pipeline.audit.dossier import gather
+from pipeline.chain.ledger import StudyId, study_id
 from pipeline.cli.audit import print_round
 from pipeline.domain import TRIES, Address, Kind, NodeName, Reason, Result, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import ConflictingVote, EngineFailed, EvidenceRejected, RoundAborted, Silent, TooFew
@@ -16,9 +18,12 @@ from pipeline.evidence import signing
 from pipeline.mpc.journal import Journal
 from pipeline.roles import ballots, ending, provider
 from pipeline.roles.equivocation import suspended
+from pipeline.roles.evidence import Evidence
 from pipeline.roles.lineage import lineage
 from tests.adversary import attack
+from pipeline.roles.standing import standing
 from tests.support.consortia import HOSPITALS, NODES, Site
+from tests.support.dealers import Dealing, damaged
 from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil]
@@ -48,6 +53,10 @@ def fails(play: Play, step: str, round_id: RoundId, *nodes: NodeName) -> None:
     for node in nodes:
         with pytest.raises(TooFew, match="2 hospitals accepted, want at least 3"):
             play.node(step, round_id, node)
+
+
+def play_id(play: Play) -> StudyId:
+    return study_id(play.study.name)
 
 
 def cause(site: Site, round_id: RoundId, node: NodeName) -> dict[str, object]:
@@ -84,7 +93,8 @@ def test_each_node_says_what_it_saw(site: Site, few: tuple[Play, RoundId]) -> No
     _, round_id = few
     for node in (NORTH, EAST):
         said = cause(site, round_id, node)
-        assert (said["stage"], said["hospitals"]) == ("aggregate", [CEDAR, DAHLIA, ELM])
+        assert (said["stage"], said["blamed"]) == ("aggregate", [CEDAR, DAHLIA, ELM])
+        assert said["absent"] == dict.fromkeys((CEDAR, DAHLIA, ELM), "rejected")
         assert "TooFew: " in str(said["saw"])
     assert site.board().digests(places.statement(round_id, Kind.CAUSE, WEST)) == ()
 
@@ -103,6 +113,28 @@ def test_whom_a_majority_blames_has_a_strike_and_is_out_after_the_next(site: Sit
     assert past.strikes[DAHLIA] == (first, second)
     assert past.quarantined == {DAHLIA, ELM}
     assert past.judged == (first, second)
+
+
+def test_an_aborted_round_has_a_report_in_the_store_and_in_the_study_repository(site: Site, few: tuple[Play, RoundId]) -> None:
+    play, round_id = few
+    for _ in range(2):
+        with pytest.raises(RoundAborted, match="aborted on the ledger"):
+            play.provider("record", round_id)
+    page = Evidence.open(site.settings).page(round_id, site.settings)
+    for said in (
+        "aborted",
+        "Too few hospitals were accepted. north, east signed that",
+        "TooFew: round",
+        "west said nothing about this round",
+    ):
+        assert said in page
+    (digest,) = site.board().digests(places.report(round_id, "html"))
+    assert site.board().fetch(places.report(round_id, "html"), digest) == page.encode()
+    git = ["git", "-C", str(site.settings.records)]
+    recorded = subprocess.run([*git, "show", f"round-{round_id}:rounds/{round_id}/report.html"], check=True, capture_output=True)
+    assert recorded.stdout == page.encode()
+    counted = subprocess.run([*git, "log", "--format=%s", "main"], check=True, capture_output=True, text=True).stdout
+    assert counted.count(f"Round {round_id} of few, no model: too few hospitals were accepted") == 1
 
 
 def test_a_node_signs_one_end_of_a_round(site: Site, few: tuple[Play, RoundId]) -> None:
@@ -172,6 +204,65 @@ def test_a_node_that_does_not_take_part_is_named_by_the_others(site: Site) -> No
     assert said["waited_for"] == {"kind": "Inventory", "nodes": [EAST, WEST]}
     assert cause(site, round_id, WEST)["saw"] == "its verification did not run or did not end"
     assert site.ledger.round(round_id).decided is None
+
+
+def test_who_kept_a_round_from_its_commit_is_named_by_every_node_and_has_no_strike(site: Site) -> None:
+    play = site.play("uncommitted", deadlines={"commit_seconds": 40, "result_seconds": 60})
+    round_id = play.open()
+    aster, birch, cedar, dahlia, elm = HOSPITALS[:5]
+    for hospital in (aster, birch):
+        for step in ("validate", "train", "share"):
+            play.hospital(step, round_id, hospital)
+    play.hospital("validate", round_id, cedar)
+    seat = site.hospital_sitting(play, round_id, dahlia)
+    for said in ("one", "two"):
+        seat.desk.board.say(round_id, seat.desk.sign(Kind.MANIFEST, {"hospital": dahlia, "said": said}, seat.context))
+    with pytest.raises(RoundAborted, match="2 hospitals shared an update, want at least 3"):
+        play.provider("commit", round_id)
+    with pytest.raises(RoundAborted, match="aborted on the ledger"):
+        provider.finalise("uncommitted", round_id, site.settings)
+    play.nodes("retire", round_id)
+    absent = {cedar: "no_manifest", dahlia: "conflicting_manifests", elm: "no_validation"}
+    for node in play.study.nodes:
+        said = cause(site, round_id, node)
+        assert (said["stage"], said["absent"], said["blamed"]) == ("commit", absent, [])
+        assert said["saw"] == "no set was committed; it finds updates of 2 hospitals that hold, 3 are needed"
+    past = lineage(site.node_sitting(play, round_id, NORTH).desk)
+    assert (past.strikes, past.quarantined) == ({}, frozenset())
+    found = gather(site.ledger.round(round_id), site.ledger, site.store()).end
+    assert found is not None
+    assert (found.reason, found.blamed) == (None, ())
+    assert found.named == {name: {reason: play.study.nodes} for name, reason in absent.items()}
+
+
+def test_of_those_that_had_no_part_only_who_sent_other_than_it_signed_has_a_strike(site: Site) -> None:
+    aster, birch, cedar, dahlia = hospitals = HOSPITALS[:4]
+    play = site.play("unusable", hospitals=list(hospitals))
+    round_id = play.open()
+    play.hospitals(round_id, (aster, birch))
+    play.hospital("validate", round_id, cedar)
+    play.hospital("train", round_id, cedar)
+    dealing = Dealing.honest(site.hospital_sitting(play, round_id, cedar))
+    dealing.sending({node: damaged(data) for node, data in dealing.envelopes.items()}).post()
+    play.commit(round_id)
+    with pytest.raises(TooFew, match="2 hospitals took part, want at least 3"):
+        play.nodes("verify", round_id)
+    with pytest.raises(RoundAborted, match=r"nodes ended it \(too_few_took_part\)"):
+        provider.finalise("unusable", round_id, site.settings)
+    play.nodes("retire", round_id)
+    for node in play.study.nodes:
+        said = cause(site, round_id, node)
+        assert said["absent"] == {cedar: "unrecoverable_component", dahlia: "no_manifest"}
+        assert said["blamed"] == [cedar]
+    assert lineage(site.node_sitting(play, round_id, NORTH).desk).strikes == {cedar: (round_id,)}
+
+
+def test_who_sends_junk_whenever_too_few_are_left_is_out_and_shown_so_before_the_next_record(site: Site, few: tuple[Play, RoundId]) -> None:
+    play, _ = few
+    rounds = [gather(state, site.ledger, site.store(), {play_id(play): "few"}) for state in reversed(site.ledger.rounds(play_id(play)))]
+    shown = standing(site.members, site.ledger, [play.study], rounds)
+    held = {hospital.name for hospital in shown.hospitals if "few" in hospital.quarantined}
+    assert held == lineage(site.node_sitting(play, RoundId(rounds[0].round), NORTH).desk).quarantined == {DAHLIA, ELM}
 
 
 @attack(

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 from pipeline import places
-from pipeline.audit.dossier import Dossier
-from pipeline.audit.report import ENDS, REASONS, TRUST, course_csv, metrics, render, verdicts_csv
+from pipeline.audit.dossier import Dossier, gather
+from pipeline.audit.report import ENDS, REASONS, TRUST, course_csv, metrics, render, render_aborted, verdicts_csv
 from pipeline.audit.summary import dossiers, summaries, summary
 from pipeline.chain.ledger import study_id
 from pipeline.domain import HospitalName, Kind, Reason, RoundId, RoundStatus, Verdict
@@ -231,7 +231,13 @@ def test_the_page_says_why_the_rounds_just_before_made_no_model(maker: RoundMake
     ledger, store = parts(maker)
     ledger.abort(RoundId(4), key("southmoor").address)
     maker.say(RoundId(4), Kind.MANIFEST, "southmoor", {"of": "southmoor"})
-    body = {"stage": "verify", "saw": "Silent: got no Inventory", "waited_for": {"kind": "Inventory", "nodes": ["cedar"]}, "hospitals": []}
+    body = {
+        "stage": "verify",
+        "saw": "Silent: got no Inventory",
+        "waited_for": {"kind": "Inventory", "nodes": ["cedar"]},
+        "absent": {"eastfield": "no_manifest"},
+        "blamed": [],
+    }
     maker.say(RoundId(4), Kind.CAUSE, "birch", body)
     maker.finish(RoundId(5))
     found = dossiers(ledger.rounds(), ledger, store)
@@ -239,6 +245,38 @@ def test_the_page_says_why_the_rounds_just_before_made_no_model(maker: RoundMake
     assert "Round 4 made no model: too few hospitals were accepted. A strike for southmoor." in page
     assert "birch: Silent: got no Inventory; waited for cedar" in page
     assert "Round 2 made no model" not in page
+
+
+def aborted(maker: RoundMaker, *blamed: str, absent: object) -> str:
+    """The page of a round in which birch alone says what it saw."""
+    ledger, store = parts(maker)
+    for name in maker.of.hospitals:
+        maker.say(RoundId(4), Kind.MANIFEST, name, {"of": name})
+    saw = {"stage": "verify", "saw": "TooFew: <b>2</b> took part", "waited_for": {"nodes": ["cedar"]}, "absent": absent, "blamed": blamed}
+    maker.say(RoundId(4), Kind.CAUSE, "birch", saw)
+    ledger.abort(RoundId(4), *(key(name).address for name in blamed))
+    found = gather(ledger.round(RoundId(4)), ledger, store, {ledger.id: maker.of.name})
+    return render_aborted(found, maker.of.hospitals, TITLE)
+
+
+def test_an_aborted_round_has_a_page_that_says_why_who_is_named_and_what_follows(maker: RoundMaker) -> None:
+    page = Page(aborted(maker, "southmoor", absent={"southmoor": "rejected", "eastfield": "no_manifest"}))
+    said = " ".join(page.text.split())
+    assert "aborted" in said
+    assert "Too few hospitals were accepted. alder, birch signed that" in said
+    assert "birch verify TooFew: <b>2</b> took part cedar southmoor" in said
+    assert "cedar – said nothing about this round" in said
+    assert "southmoor the nodes rejected its update birch a strike" in said
+    assert "eastfield it shared no update in time birch –" in said
+    assert "northgate shared an update –" in said
+    assert "southmoor has a strike from this round" in said
+    assert "alder, cedar said nothing about this round: ask whether these nodes are up." in said
+    assert f"wardround audit {4}" in said
+
+
+def test_a_cause_of_another_form_names_nobody(maker: RoundMaker) -> None:
+    for absent in (5, ["southmoor"], {"southmoor": 5, "east\nfield": "x", "westbrook": "y" * 700}):
+        assert "0 of 5 hospitals are named" in " ".join(Page(aborted(maker, absent=absent)).text.split())
 
 
 def test_every_end_is_in_words() -> None:

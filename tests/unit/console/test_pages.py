@@ -244,7 +244,13 @@ def test_an_aborted_round_says_why_and_what_each_node_saw(own: Archive) -> None:
     own.maker.open(third)
     for name in ("hillside", "westbrook"):
         own.maker.say(third, Kind.MANIFEST, name, {"of": name})
-    saw = {"stage": "aggregate", "saw": "TooFew: <b>2</b> hospitals accepted", "waited_for": None, "hospitals": ["hillside"]}
+    saw = {
+        "stage": "aggregate",
+        "saw": "TooFew: <b>2</b> hospitals accepted",
+        "waited_for": None,
+        "absent": {"hillside": "rejected"},
+        "blamed": ["hillside"],
+    }
     own.maker.say(third, Kind.CAUSE, "alder", saw)
     own.maker.say(third, Kind.CAUSE, "cedar", saw | {"waited_for": {"kind": "Inventory", "nodes": ["birch"]}, "saw": 5, "stage": ["no"]})
     own.ledger.abort(third, key("hillside").address)
@@ -254,6 +260,8 @@ def test_an_aborted_round_says_why_and_what_each_node_saw(own: Archive) -> None:
     assert figures(page)["blamed"].text == "hillside"
     assert "TooFew: &lt;b&gt;2&lt;/b&gt; hospitals accepted" in page
     assert page.count("said nothing about this round") == 2
+    assert figures(page, hospital="hillside")["named"].text == "the nodes rejected its update"
+    assert "alder, cedar" in page
     assert "<td>birch</td>" in page
     timeline = own.pages(AUDITOR).get("/rounds/3/timeline").text
     assert "by 2 nodes, too_few_accepted; the model before stays" in timeline
