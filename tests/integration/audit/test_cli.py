@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline import places
 from pipeline.cli import audit as commands
+from pipeline.cli import proof
 from pipeline.identity import StoreCredentials
 from pipeline.installation import Installation
 from pipeline.store import policies
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.minio, pytest.mark.anvil]
 AUDITOR = StoreCredentials.generate("auditor-at-a-terminal")
 
 app = typer.Typer()
-for command in (commands.rounds, commands.show, commands.audit):
+for command in (commands.rounds, commands.show, commands.audit, proof.report):
     app.command()(command)
 
 
@@ -55,6 +56,14 @@ def test_the_list_of_rounds_is_json_for_programs_and_a_table_for_people(home: Pa
     assert [(item["round"], item["status"]) for item in listed[:2]] == [(1, "finalised"), (2, "finalised")]
     assert listed[1]["verdicts"]["hillside"] == "absent"
     assert "66.7%" in wardround("rounds").stdout
+
+
+def test_the_page_of_a_round_is_written_by_whoever_may_read(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "round.html"
+    assert wardround("report", "2", "-o", str(out)).exit_code == 0
+    page = out.read_text()
+    assert "wisconsin: round 2" in page
+    assert "hospitals accepted" in page
 
 
 def test_a_round_is_shown_with_its_evidence(home: Path) -> None:
