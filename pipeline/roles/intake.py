@@ -114,7 +114,7 @@ def uncommitted(sitting: Sitting, quarantined: frozenset[HospitalName]) -> dict[
     for hospital in sitting.desk.study.hospitals:
         if hospital in quarantined:
             found[hospital] = "quarantined"
-        elif (standing := sitting.standing(hospital)) is not HospitalStatus.AUTHORISED:
+        elif (standing := sitting.standings[hospital]) is not HospitalStatus.AUTHORISED:
             found[hospital] = standing.value
         elif (fault := _fault(sitting, hospital)) is not None:
             found[hospital] = fault

@@ -20,8 +20,8 @@ from pipeline.roles import ballots, ending, provider
 from pipeline.roles.equivocation import suspended
 from pipeline.roles.evidence import Evidence
 from pipeline.roles.lineage import lineage
-from tests.adversary import attack
 from pipeline.roles.standing import standing
+from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.dealers import Dealing, damaged
 from tests.support.rounds import Play
