@@ -24,24 +24,23 @@ import psutil
 import typer
 from eth_utils.address import to_checksum_address
 
-from pipeline import places
-from pipeline.audit import report
-from pipeline.audit.audit import audit
-from pipeline.audit.dossier import gather
-from pipeline.audit.pack import SUFFIX, pack
-from pipeline.audit.summary import summary
-from pipeline.chain.anvil import Anvil
+from pipeline.audit.audit_round import audit
+from pipeline.audit.statement_archive import SUFFIX, pack
 from pipeline.chain.contract import Call
 from pipeline.chain.ledger import Ledger
 from pipeline.chain.outbox import Receipt
-from pipeline.consortium import LedgerLocation
+from pipeline.devchain.anvil import Anvil
 from pipeline.domain import Address, RoundId
 from pipeline.evidence.canonical import sha256
-from pipeline.files import write_atomic
-from pipeline.identity import StoreCredentials
-from pipeline.installation import Installation
-from pipeline.settings import PROJECT
-from pipeline.store import policies
+from pipeline.host.files import write_atomic
+from pipeline.report import render
+from pipeline.report.round_list import summary
+from pipeline.report.round_view import gather
+from pipeline.site.consortium import LedgerLocation
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.installation import Installation
+from pipeline.site.settings import PROJECT
+from pipeline.store import object_keys, policies
 from pipeline.store.objects import Store
 from tests.integration.audit.conftest import ChainDriver
 from tests.support.chains import CHAIN_ID
@@ -121,11 +120,11 @@ class Site:
         self.maker.finish(round_id, new_model=model(number, _PARAMETERS))
         self._written()
         if not self._reports:
-            dossier = gather(self.ledger.round(round_id), self.ledger, self.store)
-            made = report.render(dossier, [summary(dossier)], self.of.title)
+            view = gather(self.ledger.round(round_id), self.ledger, self.store)
+            made = render.render(view, [summary(view)], self.of.title)
             self._reports = {"html": made.html, "csv": made.csv, "png": made.png, "json": made.json}
         for suffix, data in {**self._reports, SUFFIX: pack(self._statements)}.items():
-            place = places.report(round_id, suffix)
+            place = object_keys.report(round_id, suffix)
             self._put(place.bucket, place.key(sha256(data)), data)
         self._written()
 
@@ -177,7 +176,7 @@ class Site:
         return time.monotonic() - started, json.loads(done.stdout)
 
     def _put(self, bucket: str, name: str, data: bytes) -> object:
-        if places.holds(name):
+        if object_keys.holds(name):
             self._statements.append((name, data))
         self._writing.append(self._writers.submit(self.store.put_once, bucket, name, data))
         return None

@@ -17,15 +17,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from pipeline import program
 from pipeline.datasets import Records, Samples
 from pipeline.domain import HospitalName, RoundId
-from pipeline.files import write_atomic
-from pipeline.ingest.partition import TEST_SHARE, deal
-from pipeline.roles.rehearsal import Member, rehearse
-from pipeline.secret import Secret
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.host import program
+from pipeline.host.files import write_atomic
+from pipeline.host.secret import Secret
+from pipeline.replay.plain_rounds import Member, play_plain
+from pipeline.setup.partition import TEST_SHARE, deal
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 from pipeline.train.baselines import Score, classical, score_classical, score_network
 from pipeline.train.misbehaviour import Behaviour
 from pipeline.train.network import initial_model
@@ -53,7 +53,7 @@ def measure(study: Study, records: tuple[Records, Records], rounds: int) -> tupl
 
     numbers = [RoundId(number) for number in range(1, rounds + 1)]
     members = {name: Member.of(train, _secret(study, name)) for name, train in trains.items()}
-    played = rehearse(study, members, numbers)
+    played = play_plain(study, members, numbers)
     pooled = _pooled_network(study, everything, numbers)
     for where, vector in (("federated", played[-1].model), ("pooled", pooled)):
         found[where, "network", "all"] = score_network(study, vector, all_tests)

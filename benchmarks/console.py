@@ -17,10 +17,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import program
-from pipeline.audit.dossier import Dossier
 from pipeline.domain import RoundId
-from pipeline.files import write_atomic
+from pipeline.host import program
+from pipeline.host.files import write_atomic
+from pipeline.report.round_view import RoundView
 from tests.support.archive import Archive, many
 from tests.support.console import PROVIDER, of_hospital
 
@@ -29,7 +29,7 @@ WANTED_MS = 300
 _REPEATS = 7
 
 
-def paths(newest: Dossier) -> tuple[str, ...]:
+def paths(newest: RoundView) -> tuple[str, ...]:
     """Every page that shows rounds, with and without its filter."""
     number, study = newest.round, newest.study
     return (

@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.chain.anvil import HARDFORK
 from pipeline.chain.contract import Call, artefact
-from pipeline.chain.devchain import CHAIN_ID, DevelopmentChain
-from pipeline.chain.devhttp import serve
 from pipeline.chain.ledger import Ledger, deploy, study_id
 from pipeline.chain.outbox import Outbox, Receipt
-from pipeline.consortium import LedgerLocation
+from pipeline.devchain.anvil import HARDFORK
+from pipeline.devchain.devchain import CHAIN_ID, DevelopmentChain
+from pipeline.devchain.devhttp import serve
 from pipeline.domain import Address, Result, RoundId, Sha256
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import sign_vote
-from pipeline.files import write_atomic
-from pipeline.identity import SigningKey
-from pipeline.secret import Secret
+from pipeline.host.files import write_atomic
+from pipeline.host.secret import Secret
+from pipeline.site.consortium import LedgerLocation
+from pipeline.site.identity import SigningKey
 
 RESULTS = Path(__file__).parent / "results" / "gas.json"
 HOSPITALS, NODES = (5, 20, 100), (3, 4)

@@ -20,13 +20,13 @@ import typer
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
-from pipeline import places
 from pipeline.audit.rollback import refuse_forgotten
 from pipeline.domain import Kind, RoundId
 from pipeline.evidence.canonical import sha256
-from pipeline.files import write_atomic
-from pipeline.roles import ballots, intake, provider
-from pipeline.roles.desk import Sitting
+from pipeline.host.files import write_atomic
+from pipeline.round import ballots, inputs, provider
+from pipeline.round.worker import RoundContext
+from pipeline.store import object_keys
 from tests.support.consortia import HOSPITALS, NODES, Site, tables_checked_once
 from tests.support.rounds import Play
 
@@ -46,8 +46,8 @@ _AUTHOR = HOSPITALS[4]
 def _steps(site: Site, play: Play, aborted: RoundId, committed: RoundId, coming: RoundId) -> Steps:
     """What each step lists and reads; what it signs and sends is the same with junk and happens once."""
 
-    def seat() -> Sitting:
-        return site.node_sitting(play, committed, NODES[0])
+    def seat() -> RoundContext:
+        return site.node_context(play, committed, NODES[0])
 
     def audited() -> None:
         refuse_forgotten(site.ledger, site.store())
@@ -57,7 +57,7 @@ def _steps(site: Site, play: Play, aborted: RoundId, committed: RoundId, coming:
         "prepare": lambda: play.node("prepare", coming, NODES[0]),
         "open_round": lambda: seat().sealing_keys(),
         "commit": lambda: provider._listed(seat()),
-        "verify": lambda: intake.committed(seat(), frozenset()),
+        "verify": lambda: inputs.committed(seat(), frozenset()),
         "finalise": lambda: ballots.majority(seat(), ballots.VOTE, frozenset()),
         "audit": audited,
     }
@@ -86,11 +86,11 @@ def _write(site: Site, places_: Iterable[tuple[str, str]]) -> None:
 def _junk(site: Site, rounds: Sequence[RoundId], objects: int, files: int) -> None:
     """Half of the objects in the author's folder of these rounds, half as rounds of its own, and so many files in its places."""
     own = f"hospitals/{_AUTHOR}/"
-    _write(site, ((places.REPORTS, f"rounds/{rounds[n % len(rounds)]}/{own}junk/{n}") for n in range(objects // 2)))
-    _write(site, ((places.REPORTS, f"rounds/{10_000 + n}/{own}junk") for n in range(objects - objects // 2)))
+    _write(site, ((object_keys.REPORTS, f"rounds/{rounds[n % len(rounds)]}/{own}junk/{n}") for n in range(objects // 2)))
+    _write(site, ((object_keys.REPORTS, f"rounds/{10_000 + n}/{own}junk") for n in range(objects - objects // 2)))
     for round_id in rounds:
         for kind in (Kind.MANIFEST, Kind.VALIDATION):
-            place = places.statement(round_id, kind, _AUTHOR)
+            place = object_keys.statement(round_id, kind, _AUTHOR)
             _write(site, ((place.bucket, place.key(sha256(str(n).encode()))) for n in range(files)))
 
 

@@ -28,15 +28,15 @@ from nacl.public import PrivateKey
 
 from pipeline.domain import Address, Context, HospitalName, NodeName, RoundId, Sha256
 from pipeline.evidence.canonical import sha256
-from pipeline.files import write_atomic
+from pipeline.host.files import write_atomic
+from pipeline.host.secret import Secret
 from pipeline.mpc import mean
 from pipeline.mpc.envelope import Envelope
-from pipeline.mpc.keep import Keep
 from pipeline.mpc.mean import BLOCK, LargeComponents, Sums
 from pipeline.mpc.projections import project
 from pipeline.mpc.sharing import Vector, component_digest, held_by
 from pipeline.mpc.spool import Part, spool
-from pipeline.secret import Secret
+from pipeline.round.opened_envelopes import OpenedEnvelopes
 
 RESULTS = Path(__file__).parent / "results" / "large.json"
 
@@ -64,9 +64,9 @@ class Work:
         return tuple(NodeName(f"node-{number}") for number in range(self.nodes))
 
     @property
-    def keep(self) -> Keep:
+    def keep(self) -> OpenedEnvelopes:
         """Where every party finds the components; its key is public by design."""
-        return Keep(self.folder / "opened", Secret(bytes(32)))
+        return OpenedEnvelopes(self.folder / "opened", Secret(bytes(32)))
 
     def deal(self) -> None:
         """Write every hospital's update and its components."""
@@ -175,7 +175,7 @@ def _seal(work: Work, _: int) -> None:
 
 
 def _intake(work: Work, index: int) -> None:
-    keep, first = Keep(work.folder / work.node_names[index], Secret.generate()), work.names[0]
+    keep, first = OpenedEnvelopes(work.folder / work.node_names[index], Secret.generate()), work.names[0]
     digests = json.loads((work.folder / "digests").read_text())
     with work.sealed.open("rb") as sealed:
         pieces = work.envelope(index).opened(sealed, work.sealed.stat().st_size, _key(index))

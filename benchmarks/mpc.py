@@ -23,15 +23,15 @@ import typer
 
 from benchmarks.stock import StockLayers, vector
 from pipeline.domain import EngineStats, HospitalName
-from pipeline.files import write_atomic
+from pipeline.host.files import write_atomic
 from pipeline.layers import AvgPool2d, MaxPool2d, Network, plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import Engine, Party, Payload, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
+from pipeline.site.settings import Settings
 from pipeline.train.network import module
 from tests.support.parties import deal, make_parties, outcomes_of
 from tests.support.relay import delayed

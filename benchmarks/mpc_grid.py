@@ -17,13 +17,14 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.domain import EngineStats
-from pipeline.files import write_atomic
+from pipeline.host.files import write_atomic
 from pipeline.layers import AvgPool2d, MaxPool2d, Network
 from pipeline.mpc import reference, rule
-from pipeline.mpc.engines import engine, mp_spdz_programs
+from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import VerifyOutput
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz import programs as mp_spdz_programs
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
+from pipeline.site.settings import Settings
 from tests.support.opened import Opened, differences, explanations
 from tests.support.parties import make_parties, outcomes_of
 from tests.support.tasks import LOGISTIC, MLP, lenet, random_round, small_cnn

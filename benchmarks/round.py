@@ -16,14 +16,14 @@ import psutil
 import typer
 from rich.console import Console
 
-from pipeline import program
 from pipeline.cli.runs import run
 from pipeline.domain import RoundId
-from pipeline.files import write_atomic
-from pipeline.roles.comparison import without_verification
-from pipeline.roles.evidence import Evidence
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.host import program
+from pipeline.host.files import write_atomic
+from pipeline.replay.comparison import without_verification
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
+from pipeline.views.observer import Observer
 
 RESULTS = Path(__file__).parent / "results" / "round.json"
 
@@ -33,8 +33,8 @@ def measure(settings: Settings, study: Study, rounds: int) -> dict[str, Any]:
     started = time.monotonic()
     run(settings, study, rounds, Console())
     verified = (time.monotonic() - started) / rounds
-    finished = [dossier for dossier in Evidence.open(settings).dossiers(study) if dossier.record is not None]
-    numbers = [RoundId(dossier.round) for dossier in finished]
+    finished = [view for view in Observer.open(settings).views(study) if view.record is not None]
+    numbers = [RoundId(view.round) for view in finished]
     without_verification(study, numbers[:1], settings)  # imports and first-use costs belong to neither side
     started = time.monotonic()
     plain = without_verification(study, numbers, settings)
@@ -52,9 +52,7 @@ def measure(settings: Settings, study: Study, rounds: int) -> dict[str, Any]:
         "cores": psutil.cpu_count(),
         "machine": platform.machine(),
         "seconds_per_round": round(verified, 1),
-        "seconds_per_stage": {
-            stage: round(statistics.median(dossier.seconds.get(stage, 0.0) for dossier in newest), 2) for stage in stages
-        },
+        "seconds_per_stage": {stage: round(statistics.median(view.seconds.get(stage, 0.0) for view in newest), 2) for stage in stages},
         "seconds_plain_averaging": round(averaging, 2),
         "ratios": {"verified_over_plain": round(verified / averaging, 1)},
         "accuracy": {"verified": round(newest[-1].accuracy or 0, 4), "plain_averaging": round(plain[-1], 4)},

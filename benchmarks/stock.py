@@ -11,10 +11,10 @@ from pipeline.domain import EngineStats
 from pipeline.evidence.canonical import sha256
 from pipeline.layers import Conv2d, Flatten, Linear, Network
 from pipeline.layers.table import to_plain
-from pipeline.mpc.engines import mp_spdz_programs as programs
 from pipeline.mpc.engines.base import Party, Task, VerifyTask
-from pipeline.mpc.engines.mp_spdz import MpSpdz
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
+from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
 
 Words = npt.NDArray[np.int64]
 

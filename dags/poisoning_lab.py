@@ -54,7 +54,7 @@ with DAG(
 
         from airflow.sdk.exceptions import AirflowFailException
 
-        from pipeline.settings import PROJECT, Settings
+        from pipeline.site.settings import PROJECT, Settings
 
         context = get_current_context()
         form = context["params"]

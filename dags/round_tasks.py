@@ -15,7 +15,7 @@ def number(study: str) -> Any:
 
     @task(task_id="number", queue="provider", owner="provider")
     def number(airflow_run: str) -> int:
-        from pipeline.roles import provider
+        from pipeline.round import provider
 
         return _reporting(lambda: provider.number(study, airflow_run))
 
@@ -27,7 +27,7 @@ def provider_step(study: str, step: str, round_id: Any, **options: Any) -> Any:
 
     @task(task_id=step, queue="provider", owner="provider", **options)
     def take(round_number: int | None) -> None:
-        from pipeline.roles import steps
+        from pipeline.round import steps
 
         _reporting(lambda: steps.take_provider(step, study, _given(round_number)))
 
@@ -39,7 +39,7 @@ def node_step(study: str, node: str, step: str, round_id: Any, **options: Any) -
 
     @task(task_id=f"{step}_{node}", queue=f"node-{node}", owner=node, **options)
     def take(round_number: int | None) -> None:
-        from pipeline.roles import steps
+        from pipeline.round import steps
 
         _reporting(lambda: steps.take_node(node, step, study, _given(round_number)))
 
@@ -51,7 +51,7 @@ def hospital_step(study: str, hospital: str, step: str, round_id: Any, **options
 
     @task(task_id=f"{step}_{hospital}", queue=f"hospital-{hospital}", owner=hospital, **options)
     def take(round_number: int | None) -> None:
-        from pipeline.roles import steps
+        from pipeline.round import steps
 
         _reporting(lambda: steps.take_hospital(hospital, step, study, _given(round_number)))
 

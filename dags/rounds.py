@@ -13,7 +13,7 @@ from round_tasks import NextRound, hospital_step, node_step, number, provider_st
 from study_files import read
 
 from pipeline.domain import TRIES
-from pipeline.study import Study
+from pipeline.study.study import Study
 
 ROUNDS = Param(1, type="integer", minimum=1, maximum=100, title="Rounds", description="How many rounds to run, one after the other")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipeline.errors import InvalidStudy
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 
 def read() -> tuple[list[Study], list[InvalidStudy]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from handbook import attacks, commands, study
-from pipeline.roles.study_file import commented
+from pipeline.study.study_file import commented
 
 PROJECT = Path(__file__).parent.parent
 THREATS = PROJECT / "docs" / "explanation" / "threat-model.md"

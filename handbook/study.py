@@ -14,8 +14,8 @@ from handbook.markdown import table
 from pipeline.datasets import DATASETS
 from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema
 from pipeline.layers import LAYERS
-from pipeline.roles import terms
-from pipeline.study import PROTOCOLS, Study, group
+from pipeline.study import study_diff
+from pipeline.study.study import PROTOCOLS, Study, group
 
 _INTRODUCTION = """# Study
 
@@ -24,7 +24,7 @@ The digest also covers the members' keys and certificates, the ledger and the co
 A wrong value is refused before anything starts: the message names the field, the value and what is allowed.
 The file is plain YAML: no anchors, aliases or tags, and every field once. Every number has a bound.
 
-The tables are made from the fields of `pipeline/study.py`. The comments of the bundled files and the console have their words there too.
+The tables are made from the fields of `pipeline/study/study.py`. The comments of the bundled files and the console have their words there too.
 """
 
 _OWN_DATA = """Hospitals with data of their own write `table` or `images` in place of `dataset`.
@@ -61,7 +61,7 @@ def _table(model: type[BaseModel], prefix: str = "") -> str:
     for name, field in model.model_fields.items():
         if group(field):
             continue
-        unit = terms.FIELDS[prefix + name].unit if prefix else ""
+        unit = study_diff.FIELDS[prefix + name].unit if prefix else ""
         meaning, form = " ".join((field.description or "").split()), schema["properties"][name]
         rows.append((f"`{name}`", meaning, _takes(form), unit, _without(field, form)))
     return table(("field", "meaning", "takes", "counted in", "without it"), rows)

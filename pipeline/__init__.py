@@ -2,7 +2,7 @@
 
 import os
 
-from pipeline.proxies import spare_loopback
+from pipeline.host.proxies import spare_loopback
 
 __version__ = "0.1.0"
 

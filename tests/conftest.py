@@ -15,9 +15,9 @@ import pytest_socket
 from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.mpc.engines import engine
-from pipeline.settings import HOME, PROJECT, VARIABLES, Settings
 from pipeline.setup import guard
 from pipeline.setup.tools import runtime
+from pipeline.site.settings import HOME, PROJECT, VARIABLES, Settings
 from tests.support import browser
 from tests.support.minio import StoreServer
 

@@ -15,7 +15,7 @@ import typer
 from benchmarks.poisoning import results
 from benchmarks.poisoning.campaign import play
 from benchmarks.poisoning.cells import CELLS
-from pipeline.files import write_atomic
+from pipeline.host.files import write_atomic
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.poisoning import results
 from benchmarks.poisoning.simulate import Case, run
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 
 
 def play(cases: Sequence[Case], runs: Path, *, processes: int = 2, seconds: float | None = None) -> int:

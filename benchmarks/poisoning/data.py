@@ -10,11 +10,11 @@ import numpy as np
 from pipeline.datasets import DATASETS, Records, Samples
 from pipeline.datasets.pool import draw, split
 from pipeline.domain import HospitalName, RoundId, Sha256
-from pipeline.ingest.partition import deal
+from pipeline.host.secret import Secret
 from pipeline.layers import Network
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT, Settings
-from pipeline.study import Partition, Study
+from pipeline.setup.partition import deal
+from pipeline.site.settings import PROJECT, Settings
+from pipeline.study.study import Partition, Study
 
 _DIGEST = Sha256("0" * 64)
 

@@ -17,12 +17,12 @@ import typer
 from benchmarks.poisoning.campaign import commit
 from benchmarks.poisoning.cells import CELLS, FIVE
 from benchmarks.poisoning.simulate import WARDROUND, Case, Observed, Simulation
-from pipeline.files import write_atomic
+from pipeline.host.files import write_atomic
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Engine, VerifyOutput
-from pipeline.mpc.engines.mp_spdz import NODES
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.engine import NODES
+from pipeline.site.settings import Settings
 from tests.support.parties import run_parties
 
 RESULTS = Path(__file__).parent.parent / "results" / "poisoning-encrypted.json"

@@ -20,8 +20,8 @@ from benchmarks.poisoning.cells import FLOOR, Cell
 from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.results import read, rows, write_rows
 from benchmarks.poisoning.simulate import OWN, TRAINING, Case
-from pipeline import program
 from pipeline.errors import Misconfigured
+from pipeline.host import program
 
 OWN_SITES = ("heart_disease",)
 """Data sets whose hospitals are given."""

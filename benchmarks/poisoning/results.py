@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.poisoning.attacks import NONE
 from benchmarks.poisoning.simulate import Case
-from pipeline.files import write_atomic
+from pipeline.host.files import write_atomic
 
 FOLDER = Path(__file__).parent.parent / "results"
 RUNS = FOLDER / "poisoning-runs.jsonl"

@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.poisoning.campaign import commit
 from benchmarks.poisoning.cells import CELLS, FITTED, FIVE
 from benchmarks.poisoning.simulate import WARDROUND, Case, Observed, Simulation
-from pipeline.files import write_atomic
+from pipeline.host.files import write_atomic
 from pipeline.mpc import reference, rule
 
 RESULTS = Path(__file__).parent.parent / "results" / "poisoning-separability.json"

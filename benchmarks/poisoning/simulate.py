@@ -24,11 +24,11 @@ from benchmarks.poisoning.triggers import stamped
 from benchmarks.poisoning.wardround import ONE, Consortium, accepted_by, integers
 from pipeline.datasets import Samples
 from pipeline.domain import HospitalName
-from pipeline.models import Vector
+from pipeline.model_file import Vector
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
-from pipeline.settings import PROJECT
-from pipeline.study import Rule, Study, Training
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Rule, Study, Training
 from pipeline.train.network import initial_model
 
 WARDROUND, WITHOUT_INFERENCE, WITH_MEDIAN = "wardround", "wardround_without_inference", "wardround_with_median"

@@ -13,11 +13,11 @@ from benchmarks.poisoning.kinds import Update, Updates
 from pipeline.datasets import Samples
 from pipeline.domain import UPDATE_BITS, HospitalName, RoundId, Verdict
 from pipeline.layers import Network
-from pipeline.models import Vector
+from pipeline.model_file import Vector
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateTask, RuleParameters, VerifyTask
-from pipeline.mpc.strikes import quarantined, updated
-from pipeline.study import Rule
+from pipeline.round.strikes import quarantined, updated
+from pipeline.study.study import Rule
 from pipeline.train.update import backoff, fit
 
 ONE = 1 << UPDATE_BITS

@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime import libspu, load_compiler
 
-from pipeline.files import locked, write_secret
+from pipeline.host.files import locked, write_secret
 
 
 def executable(task: Mapping[str, Any], cached: Path) -> libspu.Executable:

@@ -1,4 +1,4 @@
-"""One party of an SPU computation as a process of its own; `pipeline.mpc.engines.spu` starts it.
+"""One party of an SPU computation as a process of its own; `pipeline.mpc.engines.spu.engine` starts it.
 
 Standard input   the task as one line of JSON; then, when all parties have met, the arrays' raw bytes (pairs of components,
                  public values). Its end ends this process, so that no party outlives its node.

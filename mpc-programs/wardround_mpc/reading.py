@@ -13,20 +13,20 @@ class Source:
     """The share file, front to back."""
 
     def __init__(self):
-        self.place = 0
+        self.location = 0
         self.arrays = []
         """All that was read."""
 
     def read(self, count):
         """The next `count` values."""
-        found, start = sint.Array(count), self.place
+        found, start = sint.Array(count), self.location
 
         def step(offset, size):
             _, [values] = sint.read_from_file(start + offset, size=size)
             found.assign_vector(values, offset)
 
         chunked(count, step)
-        self.place += count
+        self.location += count
         self.arrays.append(found)
         return found
 

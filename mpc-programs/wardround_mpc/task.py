@@ -15,7 +15,7 @@ from pipeline.layers.table import from_plain
 from wardround_mpc.reading import LONGEST
 
 FILE = "task.json"
-"""Written by `pipeline.mpc.engines.mp_spdz_programs` into the folder in which the compiler runs."""
+"""Written by `pipeline.mpc.engines.mp_spdz.programs` into the folder in which the compiler runs."""
 
 WIDEST = 1_500_000
 """Activations evaluated at once where rounds are dear: keeps a party under 1 GB."""
@@ -31,7 +31,7 @@ class Task:
     largest_input: int
     network: Network
     wide: bool = False
-    """Whether a round costs more than the memory that saves it (`pipeline.mpc.engines.mp_spdz_profiles`)."""
+    """Whether a round costs more than the memory that saves it (`pipeline.mpc.engines.mp_spdz.profiles`)."""
     names_condition: bool = False
     """Whether to open how many of the rule's conditions held before one failed, in place of the accept bit."""
 

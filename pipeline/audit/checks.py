@@ -9,15 +9,15 @@ from itertools import islice, product
 
 from eth_utils.crypto import keccak
 
-from pipeline import places
-from pipeline.audit.case import Case
 from pipeline.audit.history import lineage, strikes
-from pipeline.audit.record import Node, RoundRecord
-from pipeline.audit.shelf import naming
+from pipeline.audit.round_evidence import RoundEvidence
+from pipeline.audit.round_objects import naming
+from pipeline.audit.round_record import Node, RoundRecord
 from pipeline.domain import Abort, HospitalName, Kind, NodeName, Result, RoundStatus, Sha256, Statement, Verdict, sha256_text
 from pipeline.errors import EvidenceRejected, ObjectMissing, Rejected
 from pipeline.evidence import canonical, randomness, signing
 from pipeline.evidence.canonical import sha256
+from pipeline.store import object_keys
 
 _MOST_TRIES = 2**16
 """As many combinations of key records are tried: four nodes with as many as their places show."""
@@ -28,98 +28,104 @@ class CheckStep:
     """One check: it runs only when those that it stands on have passed."""
 
     name: str
-    run: Callable[[Case], str]
+    run: Callable[[RoundEvidence], str]
     needs: tuple[str, ...] = ()
 
 
-def ledger(case: Case) -> str:
+def ledger(evidence: RoundEvidence) -> str:
     """A majority of all the study's nodes finalised the round, and the ledger vouches for its model."""
-    state = case.state
+    state = evidence.state
     if state.status is not RoundStatus.FINALISED:
-        raise EvidenceRejected(f"round {case.round}: the ledger says {state.status}, want {RoundStatus.FINALISED}; it has not ended")
-    nodes, signers = len(case.nodes.nodes), case.finalised.signers.bit_count()
-    threshold = case.nodes.threshold
+        raise EvidenceRejected(f"round {evidence.round}: the ledger says {state.status}, want {RoundStatus.FINALISED}; it has not ended")
+    nodes, signers = len(evidence.nodes.nodes), evidence.finalised.signers.bit_count()
+    threshold = evidence.nodes.threshold
     if threshold < nodes // 2 + 1 or signers < threshold:
-        raise EvidenceRejected(f"round {case.round}: {signers} of {nodes} nodes signed (threshold {threshold}), want a majority of all")
-    if case.result.previous_model != state.opened.previous_model:
-        raise EvidenceRejected(f"round {case.round}: ended on model {case.result.previous_model}, opened on {state.opened.previous_model}")
-    if not case.ledger.verify_model(case.round, case.result.new_model):
-        raise EvidenceRejected(f"round {case.round}: the ledger does not vouch for model {case.result.new_model}")
-    place = case.finalised.place
+        raise EvidenceRejected(f"round {evidence.round}: {signers} of {nodes} nodes signed (threshold {threshold}), want a majority of all")
+    if evidence.result.previous_model != state.opened.previous_model:
+        raise EvidenceRejected(
+            f"round {evidence.round}: ended on model {evidence.result.previous_model}, opened on {state.opened.previous_model}"
+        )
+    if not evidence.ledger.verify_model(evidence.round, evidence.result.new_model):
+        raise EvidenceRejected(f"round {evidence.round}: the ledger does not vouch for model {evidence.result.new_model}")
+    place = evidence.finalised.location
     return f"finalised in block {place.block}, transaction {place.transaction}, by {signers} of {nodes} nodes"
 
 
-def record(case: Case) -> str:
+def record(evidence: RoundEvidence) -> str:
     """The stored record has the ledger's digest and says what the ledger says."""
-    found, nodes = case.record, tuple(case.nodes.nodes)
-    with naming(places.record(case.round), case.result.record):
-        if keccak(found.study.encode()).hex() != case.state.study:
-            raise EvidenceRejected(f"study: got {found.study!r}, whose id is not the ledger's {case.state.study}")
+    found, nodes = evidence.record, tuple(evidence.nodes.nodes)
+    with naming(object_keys.record(evidence.round), evidence.result.record):
+        if keccak(found.study.encode()).hex() != evidence.state.study:
+            raise EvidenceRejected(f"study: got {found.study!r}, whose id is not the ledger's {evidence.state.study}")
         if tuple(node.address for node in found.nodes) != nodes:
             raise EvidenceRejected(f"nodes: got other addresses than the ledger's {', '.join(nodes)}")
     return f"{found.study}, {found.engine} {found.protocol}: {_counts(found)}"
 
 
-def votes(case: Case) -> str:
+def votes(evidence: RoundEvidence) -> str:
     """Every signature that the ledger counted is a stored vote, and a majority of all nodes voted for exactly this result."""
     agreed: set[str] = set()
     beside: list[str] = []
-    for signature in case.ledger.signatures(case.finalised):
-        node = _voter(case, signature)
-        expected = sha256(signing.to_bytes(_vote(case, node, signature)))
-        place = places.statement(case.round, Kind.VOTE, node.name)
-        case.shelf.read(place, expected)
+    for signature in evidence.ledger.signatures(evidence.finalised):
+        node = _voter(evidence, signature)
+        expected = sha256(signing.to_bytes(_vote(evidence, node, signature)))
+        place = object_keys.statement(evidence.round, Kind.VOTE, node.name)
+        evidence.objects.read(place, expected)
         agreed.add(node.name)
-        if second := another_decision(case, node, expected):
+        if second := another_decision(evidence, node, expected):
             raise EvidenceRejected(f"{second}: got a second decision of {node.name} beside {expected[:16]}, want one")
-    for node in case.record.nodes:
+    for node in evidence.record.nodes:
         if node.name not in agreed:
-            cast = _signed_votes(case, node)
+            cast = _signed_votes(evidence, node)
             if len(cast) > 1:
-                raise EvidenceRejected(f"round {case.round}: got {len(cast)} votes of {node.name}, want one")
+                raise EvidenceRejected(f"round {evidence.round}: got {len(cast)} votes of {node.name}, want one")
             for digest, result in cast.items():
-                if result == case.result:
+                if result == evidence.result:
                     agreed.add(node.name)
                 else:
                     beside.append(f"{node.name} signed another")
-                if another_decision(case, node, digest):
+                if another_decision(evidence, node, digest):
                     beside.append(f"{node.name} signed an end without one too")
-    nodes = case.record.nodes
-    counted = {node.name for index, node in enumerate(nodes) if case.finalised.signers >> index & 1}
-    if len(agreed) < case.nodes.threshold or not counted <= agreed:
+    nodes = evidence.record.nodes
+    counted = {node.name for index, node in enumerate(nodes) if evidence.finalised.signers >> index & 1}
+    if len(agreed) < evidence.nodes.threshold or not counted <= agreed:
         raise EvidenceRejected(
-            f"round {case.round}: got votes of {', '.join(sorted(agreed))}, the ledger counted {', '.join(sorted(counted))}"
+            f"round {evidence.round}: got votes of {', '.join(sorted(agreed))}, the ledger counted {', '.join(sorted(counted))}"
         )
     return f"{len(agreed)} of {len(nodes)} nodes signed this result" + "".join(f"; {what}" for what in beside)
 
 
-def sealing_keys(case: Case) -> str:
+def sealing_keys(evidence: RoundEvidence) -> str:
     """Each node signed the key record with which the round was opened."""
-    records = _key_records(case)
-    return f"{len(records)} keys, each signed by its node" + _restless(case, Kind.SEALING_KEY)
+    records = _key_records(evidence)
+    return f"{len(records)} keys, each signed by its node" + _restless(evidence, Kind.SEALING_KEY)
 
 
-def commit(case: Case) -> str:
+def commit(evidence: RoundEvidence) -> str:
     """The list of manifests has the Merkle root that the ledger holds."""
-    listed = case.commit_list
-    direct = {event.manifest for event in case.state.direct}
+    listed = evidence.commit_list
+    direct = {event.manifest for event in evidence.state.direct}
     if not direct <= set(listed.values()):
-        raise EvidenceRejected(f"round {case.round}: the committed list lacks a manifest that a hospital committed directly")
-    if not set(listed) <= set(case.record.verdicts) or any(listed.get(name) != digest for name, digest in case.record.inputs.items()):
-        raise EvidenceRejected(f"round {case.round}: the record's inputs are not all in the committed list of {', '.join(sorted(listed))}")
-    for hospital, digest in case.record.inputs.items():
-        case.shelf.read(places.statement(case.round, Kind.MANIFEST, hospital), digest)
-    return f"{len(listed)} manifests under root {case.result.commit_root[:16]}"
+        raise EvidenceRejected(f"round {evidence.round}: the committed list lacks a manifest that a hospital committed directly")
+    if not set(listed) <= set(evidence.record.verdicts) or any(
+        listed.get(name) != digest for name, digest in evidence.record.inputs.items()
+    ):
+        raise EvidenceRejected(
+            f"round {evidence.round}: the record's inputs are not all in the committed list of {', '.join(sorted(listed))}"
+        )
+    for hospital, digest in evidence.record.inputs.items():
+        evidence.objects.read(object_keys.statement(evidence.round, Kind.MANIFEST, hospital), digest)
+    return f"{len(listed)} manifests under root {evidence.result.commit_root[:16]}"
 
 
-def manifests(case: Case) -> str:
+def manifests(evidence: RoundEvidence) -> str:
     """Every manifest of the input set is signed by a hospital that the ledger authorised, and no component stands twice."""
     seen: dict[str, HospitalName] = {}
-    nodes = {node.name for node in case.record.nodes}
-    for hospital, statement in case.manifests.items():
-        place, digest = places.statement(case.round, Kind.MANIFEST, hospital), case.record.inputs[hospital]
+    nodes = {node.name for node in evidence.record.nodes}
+    for hospital, statement in evidence.manifests.items():
+        place, digest = object_keys.statement(evidence.round, Kind.MANIFEST, hospital), evidence.record.inputs[hospital]
         with naming(place, digest):
-            status = case.ledger.hospital(case.address(hospital))
+            status = evidence.ledger.hospital(evidence.address(hospital))
             if status not in ("authorised", "revoked", "retired"):
                 raise EvidenceRejected(f"the ledger says that {hospital} is {status}, want authorised (then or now)")
             for component in _components(statement, hospital, nodes):
@@ -127,98 +133,100 @@ def manifests(case: Case) -> str:
                     raise EvidenceRejected(f"component {component[:16]} stands in the manifest of {seen[component]} too")
                 seen[component] = hospital
     # The commit root decides which one counts: what its author says later changes nothing, and must not spoil the round for others.
-    restless = [name for name in case.manifests if len(case.shelf.digests(places.statement(case.round, Kind.MANIFEST, name))) > 1]
-    return f"{len(case.manifests)} manifests, {len(seen)} components, no digest twice" + "".join(
+    restless = [
+        name for name in evidence.manifests if len(evidence.objects.digests(object_keys.statement(evidence.round, Kind.MANIFEST, name))) > 1
+    ]
+    return f"{len(evidence.manifests)} manifests, {len(seen)} components, no digest twice" + "".join(
         f"; {name} posted another manifest beside the committed one" for name in restless
     )
 
 
-def validations(case: Case) -> str:
+def validations(evidence: RoundEvidence) -> str:
     """Every manifest stands on a signed validation that passed."""
-    for hospital, manifest in case.manifests.items():
-        place, digest = places.statement(case.round, Kind.VALIDATION, hospital), Sha256(str(manifest.body.get("validation")))
-        statement = case.shelf.statement(Kind.VALIDATION, hospital, case.address(hospital), case.context, digest)
+    for hospital, manifest in evidence.manifests.items():
+        place, digest = object_keys.statement(evidence.round, Kind.VALIDATION, hospital), Sha256(str(manifest.body.get("validation")))
+        statement = evidence.objects.statement(Kind.VALIDATION, hospital, evidence.address(hospital), evidence.context, digest)
         with naming(place, digest):
             if statement.body.get("passed") is not True:
                 raise EvidenceRejected(f"{hospital} took part with records that failed its data contract")
-    return f"{len(case.manifests)} hospitals took part, each with records that passed its data contract"
+    return f"{len(evidence.manifests)} hospitals took part, each with records that passed its data contract"
 
 
-def input_set(case: Case) -> str:
+def input_set(evidence: RoundEvidence) -> str:
     """All nodes signed one input set and why everybody else is absent, and the record says the same."""
-    said = {"inputs": dict(case.record.inputs), "absent": dict(case.record.absent)}
-    for node in case.record.nodes:
-        signed = case.shelf.statements(Kind.INPUT_SET, node.name, node.address, case.context)
+    said = {"inputs": dict(evidence.record.inputs), "absent": dict(evidence.record.absent)}
+    for node in evidence.record.nodes:
+        signed = evidence.objects.statements(Kind.INPUT_SET, node.name, node.address, evidence.context)
         if all(dict(statement.body) != said for statement in signed):
-            raise EvidenceRejected(f"round {case.round}: {node.name} signed another input set than the record's")
-    counts = f"{len(case.record.inputs)} inputs and {len(case.record.absent)} absences"
-    return f"{len(case.record.nodes)} nodes signed the same {counts}" + _restless(case, Kind.INPUT_SET)
+            raise EvidenceRejected(f"round {evidence.round}: {node.name} signed another input set than the record's")
+    counts = f"{len(evidence.record.inputs)} inputs and {len(evidence.record.absent)} absences"
+    return f"{len(evidence.record.nodes)} nodes signed the same {counts}" + _restless(evidence, Kind.INPUT_SET)
 
 
-def seed(case: Case) -> str:
+def seed(evidence: RoundEvidence) -> str:
     """What a large model's projections were drawn from comes from nonces that every node committed to before the round opened."""
-    if case.record.seed is None:
+    if evidence.record.seed is None:
         return "no random check in this study"
     nonces = {}
-    for node, record in zip(case.record.nodes, _key_records(case), strict=True):
+    for node, record in zip(evidence.record.nodes, _key_records(evidence), strict=True):
         problems = []
-        for revealed in case.shelf.statements(Kind.NONCE, node.name, node.address, case.context):
+        for revealed in evidence.objects.statements(Kind.NONCE, node.name, node.address, evidence.context):
             try:
                 nonces[node.name] = randomness.checked(node.name, revealed.body.get("nonce"), record.body.get("nonce_commitment"))
             except EvidenceRejected as error:
                 problems.append(error)
         if node.name not in nonces:
             raise problems[0]
-    expected = randomness.seed(case.context, case.result.commit_root, nonces)
-    if case.record.seed != expected:
-        raise EvidenceRejected(f"round {case.round}: the record's seed is {case.record.seed}, the nodes' nonces give {expected}")
+    expected = randomness.seed(evidence.context, evidence.result.commit_root, nonces)
+    if evidence.record.seed != expected:
+        raise EvidenceRejected(f"round {evidence.round}: the record's seed is {evidence.record.seed}, the nodes' nonces give {expected}")
     return f"{len(nonces)} nonces, each committed to before the round opened, give the seed of the projections"
 
 
-def model(case: Case) -> str:
+def model(evidence: RoundEvidence) -> str:
     """The new model is stored once, with the digest that the ledger holds, and is one tensor of 64-bit integers."""
-    parameters = case.model(case.result.new_model)
-    return f"{len(parameters)} parameters, sha256 {case.result.new_model}"
+    parameters = evidence.model(evidence.result.new_model)
+    return f"{len(parameters)} parameters, sha256 {evidence.result.new_model}"
 
 
-def confirmations(case: Case) -> str:
+def confirmations(evidence: RoundEvidence) -> str:
     """What hospitals confirmed is signed and is about this model."""
     confirmed = []
-    for member in case.record.hospitals:
-        place = places.statement(case.round, Kind.CONFIRMATION, member.name)
-        if not case.shelf.digests(place):
+    for member in evidence.record.hospitals:
+        place = object_keys.statement(evidence.round, Kind.CONFIRMATION, member.name)
+        if not evidence.objects.digests(place):
             continue
         try:
-            statement = case.shelf.statement(Kind.CONFIRMATION, member.name, member.address, case.context)
+            statement = evidence.objects.statement(Kind.CONFIRMATION, member.name, member.address, evidence.context)
         except (EvidenceRejected, ObjectMissing):
             continue  # nothing that holds: the round does not stand on it
         correct, tested = statement.body.get("correct"), statement.body.get("tested")
         with naming(place, sha256(signing.to_bytes(statement))):
-            if statement.body.get("model") != case.result.new_model:
-                raise EvidenceRejected(f"{member.name} confirmed another model than {case.result.new_model}")
+            if statement.body.get("model") != evidence.result.new_model:
+                raise EvidenceRejected(f"{member.name} confirmed another model than {evidence.result.new_model}")
             if not (isinstance(correct, int) and isinstance(tested, int) and 0 <= correct <= tested):
                 raise EvidenceRejected(f"{member.name} counted {correct!r} correct of {tested!r}")
         confirmed.append(member.name)
-    missing = [member.name for member in case.record.hospitals if member.name not in confirmed]
-    return f"{len(confirmed)} of {len(case.record.hospitals)} hospitals confirmed the model" + (
+    missing = [member.name for member in evidence.record.hospitals if member.name not in confirmed]
+    return f"{len(confirmed)} of {len(evidence.record.hospitals)} hospitals confirmed the model" + (
         f"; not yet: {', '.join(missing)}" if missing else ""
     )
 
 
-def objects(case: Case) -> str:
+def objects(evidence: RoundEvidence) -> str:
     """How much was stored for the round; what does not have the digest in its name is nobody's evidence, and a finding."""
-    evidence, strays = [], len(case.shelf.keys)
-    for key in case.shelf.keys:
-        if not places.holds(key):
+    kept, strays = [], len(evidence.objects.keys)
+    for key in evidence.objects.keys:
+        if not object_keys.holds(key):
             continue
         strays -= 1
         try:
-            case.shelf.read_key(key, Sha256(key.rpartition("/")[2].partition(".")[0]))
-            evidence.append(key)
+            evidence.objects.read_key(key, Sha256(key.rpartition("/")[2].partition(".")[0]))
+            kept.append(key)
         except (EvidenceRejected, ObjectMissing) as error:
-            case.shelf.findings[f"{places.REPORTS}/{key}"] = f"{error}; {places.writers(key)} wrote it, or it is damaged"
-    packed = f" ({case.shelf.packed} read from the round's pack)" if case.shelf.packed else ""
-    return f"{len(evidence)} objects of the round, each with the digest in its name{packed}" + (
+            evidence.objects.findings[f"{object_keys.REPORTS}/{key}"] = f"{error}; {object_keys.writers(key)} wrote it, or it is damaged"
+    packed = f" ({evidence.objects.packed} read from the round's pack)" if evidence.objects.packed else ""
+    return f"{len(kept)} objects of the round, each with the digest in its name{packed}" + (
         f"; {strays} beside them are no evidence" if strays else ""
     )
 
@@ -241,31 +249,34 @@ CHECKS = (
 )
 
 
-def _key_records(case: Case) -> tuple[Statement, ...]:
+def _key_records(evidence: RoundEvidence) -> tuple[Statement, ...]:
     """What the nodes signed that the round was opened with, in their order, whatever else one of them signed since."""
-    signed = [case.shelf.statements(Kind.SEALING_KEY, node.name, node.address, case.context) for node in case.record.nodes]
+    signed = [evidence.objects.statements(Kind.SEALING_KEY, node.name, node.address, evidence.context) for node in evidence.record.nodes]
     for records in islice(product(*signed), _MOST_TRIES):
-        if canonical.joint_digest([canonical.digest(statement.body) for statement in records]) == case.state.opened.sealing_keys:
+        if canonical.joint_digest([canonical.digest(statement.body) for statement in records]) == evidence.state.opened.sealing_keys:
             return records
-    raise EvidenceRejected(f"round {case.round}: the nodes signed other key records than the round was opened with")
+    raise EvidenceRejected(f"round {evidence.round}: the nodes signed other key records than the round was opened with")
 
 
-def _restless(case: Case, kind: Kind) -> str:
+def _restless(evidence: RoundEvidence, kind: Kind) -> str:
     """Who signed more than one statement of a kind; the ledger or the record decides which one counts."""
-    signed = {node.name: case.shelf.statements(kind, node.name, node.address, case.context) for node in case.record.nodes}
+    signed = {node.name: evidence.objects.statements(kind, node.name, node.address, evidence.context) for node in evidence.record.nodes}
     return "".join(f"; {name} signed another one beside it" for name, statements in signed.items() if len(statements) > 1)
 
 
-def another_decision(case: Case, node: Node, vote: Sha256) -> str | None:
+def another_decision(evidence: RoundEvidence, node: Node, vote: Sha256) -> str | None:
     """Name of another vote, or of an end, of this round that the node signed beside `vote`; what it did not sign is none of its own."""
-    chain_id, contract = case.ledger.chain_id, case.ledger.contract
+    chain_id, contract = evidence.ledger.chain_id, evidence.ledger.contract
     checks: tuple[tuple[Kind, Callable[..., Result | Abort]], ...] = ((Kind.VOTE, signing.check_vote), (Kind.ABORT, signing.check_abort))
     for kind, check in checks:
-        place = places.statement(case.round, kind, node.name)
-        for digest in case.shelf.digests(place):
+        place = object_keys.statement(evidence.round, kind, node.name)
+        for digest in evidence.objects.digests(place):
             if digest != vote:
                 with suppress(Rejected):
-                    if check(signing.from_bytes(case.shelf.read(place, digest)), chain_id, contract, node.address).round == case.round:
+                    if (
+                        check(signing.from_bytes(evidence.objects.read(place, digest)), chain_id, contract, node.address).round
+                        == evidence.round
+                    ):
                         return f"{place.bucket}/{place.key(digest)}"
     return None
 
@@ -283,26 +294,26 @@ def _components(manifest: Statement, hospital: HospitalName, nodes: set[NodeName
     return [sha256_text(component, f"component of {hospital}") for component in components]
 
 
-def _vote(case: Case, node: Node, signature: str) -> Statement:
-    return Statement(Kind.VOTE, node.name, asdict(case.result), signature)
+def _vote(evidence: RoundEvidence, node: Node, signature: str) -> Statement:
+    return Statement(Kind.VOTE, node.name, asdict(evidence.result), signature)
 
 
-def _signed_votes(case: Case, node: Node) -> dict[Sha256, Result]:
+def _signed_votes(evidence: RoundEvidence, node: Node) -> dict[Sha256, Result]:
     """The votes that a node signed, by digest; what it did not sign is none of its own."""
-    place, found = places.statement(case.round, Kind.VOTE, node.name), {}
-    for digest in case.shelf.digests(place):
+    place, found = object_keys.statement(evidence.round, Kind.VOTE, node.name), {}
+    for digest in evidence.objects.digests(place):
         with suppress(Rejected):
-            vote = signing.from_bytes(case.shelf.read(place, digest))
-            found[digest] = signing.check_vote(vote, case.ledger.chain_id, case.ledger.contract, node.address)
+            vote = signing.from_bytes(evidence.objects.read(place, digest))
+            found[digest] = signing.check_vote(vote, evidence.ledger.chain_id, evidence.ledger.contract, node.address)
     return found
 
 
-def _voter(case: Case, signature: str) -> Node:
-    signer = signing.voter(case.result, signature, case.ledger.chain_id, case.ledger.contract)
-    for node in case.record.nodes:
+def _voter(evidence: RoundEvidence, signature: str) -> Node:
+    signer = signing.voter(evidence.result, signature, evidence.ledger.chain_id, evidence.ledger.contract)
+    for node in evidence.record.nodes:
         if node.address == signer:
             return node
-    raise EvidenceRejected(f"round {case.round}: the ledger counted a signature that no node of the study made over this result")
+    raise EvidenceRejected(f"round {evidence.round}: the ledger counted a signature that no node of the study made over this result")
 
 
 def _counts(found: RoundRecord) -> str:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline import places
-from pipeline.audit.ports import RoundState
-from pipeline.audit.shelf import Shelf
+from pipeline.audit.interfaces import RoundState
+from pipeline.audit.round_objects import RoundObjects
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, direct_grace
 from pipeline.errors import EvidenceRejected
+from pipeline.store import object_keys
 
 _LONGEST, _MOST_NAMES, _MOST_STATEMENTS = 600, 200, 4
 
@@ -65,18 +65,18 @@ class End:
         return asdict(self)
 
 
-def end(state: RoundState, nodes: Sequence[Address], shelf: Shelf, context: Context) -> End | None:
+def end(state: RoundState, nodes: Sequence[Address], objects: RoundObjects, context: Context) -> End | None:
     """How an aborted round ended; None for any other."""
     if state.aborted is None:
         return None
-    named = _named(shelf, context, nodes, Kind.SEALING_KEY)
-    causes = tuple(_cause(shelf, context, address, named.get(address)) for address in nodes)
+    named = _named(objects, context, nodes, Kind.SEALING_KEY)
+    causes = tuple(_cause(objects, context, address, named.get(address)) for address in nodes)
     committed = state.committed is not None
     commit, result = state.opened.commit_deadline, state.opened.result_deadline
     deadline = result if committed else commit + (direct_grace(result - commit) if state.direct else 0)
     if state.decided is None:
         return End(None, deadline, committed, (), (), causes)
-    hospitals = _named(shelf, context, state.decided.blamed, Kind.MANIFEST)
+    hospitals = _named(objects, context, state.decided.blamed, Kind.MANIFEST)
     return End(
         reason=state.decided.reason,
         deadline=deadline,
@@ -87,26 +87,26 @@ def end(state: RoundState, nodes: Sequence[Address], shelf: Shelf, context: Cont
     )
 
 
-def _named(shelf: Shelf, context: Context, accounts: Sequence[Address], kind: Kind) -> dict[Address, str]:
+def _named(objects: RoundObjects, context: Context, accounts: Sequence[Address], kind: Kind) -> dict[Address, str]:
     """Account to the name under which it signed a statement of this kind."""
     found = dict[Address, str]()
-    for name in shelf.members("nodes" if places.by_node(kind) else "hospitals"):
-        place = places.statement(shelf.round, kind, HospitalName(name))
-        for digest in shelf.digests(place)[:_MOST_STATEMENTS]:
+    for name in objects.members("nodes" if object_keys.by_node(kind) else "hospitals"):
+        place = object_keys.statement(objects.round, kind, HospitalName(name))
+        for digest in objects.digests(place)[:_MOST_STATEMENTS]:
             for account in accounts:
                 try:
-                    shelf.statement(kind, HospitalName(name), account, context, digest)
+                    objects.statement(kind, HospitalName(name), account, context, digest)
                 except EvidenceRejected:
                     continue
                 found.setdefault(account, name)
     return found
 
 
-def _cause(shelf: Shelf, context: Context, address: Address, name: str | None) -> NodeCause:
+def _cause(objects: RoundObjects, context: Context, address: Address, name: str | None) -> NodeCause:
     said: Mapping[str, Any] = {}
     if name is not None:
         with suppress(EvidenceRejected):
-            said = shelf.statement(Kind.CAUSE, NodeName(name), address, context).body
+            said = objects.statement(Kind.CAUSE, NodeName(name), address, context).body
     waited = said.get("waited_for")
     return NodeCause(
         node=name or address,

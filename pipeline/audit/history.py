@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from pipeline.audit.case import Case
-from pipeline.audit.ports import RoundState
-from pipeline.audit.record import RoundRecord
+from pipeline.audit.interfaces import RoundState
+from pipeline.audit.round_evidence import RoundEvidence
+from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
 
 
-def lineage(case: Case) -> str:
+def lineage(evidence: RoundEvidence) -> str:
     """The round starts from the model in which the one before it ended, and the next one, or the study, goes on from its own."""
-    said = _start(case)
-    return f"{said}; {_goes_on(case, case.result.new_model)}"
+    said = _start(evidence)
+    return f"{said}; {_goes_on(evidence, evidence.result.new_model)}"
 
 
-def aborted(case: Case) -> str:
+def aborted(evidence: RoundEvidence) -> str:
     """The round started from the model in which the one before it ended, and that stayed current."""
-    said = _start(case)
-    return f"{said}; {_goes_on(case, case.state.opened.previous_model)}"
+    said = _start(evidence)
+    return f"{said}; {_goes_on(evidence, evidence.state.opened.previous_model)}"
 
 
-def strikes(case: Case) -> str:
+def strikes(evidence: RoundEvidence) -> str:
     """Budget, strikes and quarantine follow from the record before, from what the nodes decided since, and from this round's verdicts."""
-    found, before = case.record, case.record_before
-    struck, quarantined, freed = _carried(case)
+    found, before = evidence.record, evidence.record_before
+    struck, quarantined, freed = _carried(evidence)
     for hospital in quarantined:
         if found.absent.get(hospital) != "quarantined":
             raise EvidenceRejected(f"round {found.round}: got a verdict on {hospital}, want it absent: it was in quarantine")
     rejected = {hospital for hospital, verdict in found.verdicts.items() if verdict is Verdict.REJECTED}
-    struck = _struck(case, case.state, struck, rejected)
+    struck = _struck(evidence, evidence.state, struck, rejected)
     out = quarantined | _out(found, struck)
     for what, got, want in (
         ("budget", found.budget, before.next_budget if before else None),
@@ -45,34 +45,36 @@ def strikes(case: Case) -> str:
     return f"{since}{released}; in quarantine: {', '.join(sorted(out)) or 'nobody'}"
 
 
-def _start(case: Case) -> str:
+def _start(evidence: RoundEvidence) -> str:
     """Check where the round starts, and that this model is intact."""
-    start = case.state.opened.previous_model
-    last = case.last
+    start = evidence.state.opened.previous_model
+    last = evidence.last
     if last is not None and last.result is not None:
         want, source = last.result.new_model, f"round {last.round}"
     else:
-        want, source = case.ledger.registration(case.state.study).initial_model, "the study's registration"
+        want, source = evidence.ledger.registration(evidence.state.study).initial_model, "the study's registration"
     if start != want:
-        raise EvidenceRejected(f"round {case.round}: starts from another model than {want}, which {source} made")
-    size = len(case.model(start))
-    if case.state.result is not None and len(case.model(case.result.new_model)) != size:
+        raise EvidenceRejected(f"round {evidence.round}: starts from another model than {want}, which {source} made")
+    size = len(evidence.model(start))
+    if evidence.state.result is not None and len(evidence.model(evidence.result.new_model)) != size:
         raise EvidenceRejected(
-            f"round {case.round}: model {case.result.new_model} has another number of parameters than {start}, which it started from"
+            f"round {evidence.round}: model {evidence.result.new_model} has another number of parameters than {start}, which it started from"
         )
     return f"starts from model {start[:16]} of {source}"
 
 
-def _goes_on(case: Case, model: Sha256) -> str:
+def _goes_on(evidence: RoundEvidence, model: Sha256) -> str:
     """Check that nothing later starts from another model than the one with which this round left the study."""
     # In this order: a round that ends meanwhile must not look like a contradiction.
-    current, later = case.study.current_model, case.after
+    current, later = evidence.study.current_model, evidence.after
     if later is None:
         if current != model:
             raise EvidenceRejected(f"study: the ledger's current model is {current}, its rounds end in {model}")
         return "its model is current"
     if later.opened.previous_model != model:
-        raise EvidenceRejected(f"round {later.round}: starts from another model than {model}, with which round {case.round} left the study")
+        raise EvidenceRejected(
+            f"round {later.round}: starts from another model than {model}, with which round {evidence.round} left the study"
+        )
     return f"round {later.round} went on from it"
 
 
@@ -80,34 +82,34 @@ Struck = dict[HospitalName, set[RoundId]]
 """Hospital to the rounds that count against it."""
 
 
-def _carried(case: Case) -> tuple[Struck, set[HospitalName], set[HospitalName]]:
+def _carried(evidence: RoundEvidence) -> tuple[Struck, set[HospitalName], set[HospitalName]]:
     """Strikes and quarantine when the round was opened, and whom the nodes released since the record before."""
-    found, before = case.record, case.record_before
+    found, before = evidence.record, evidence.record_before
     struck: Struck = {name: set(rounds) for name, rounds in before.strikes.items()} if before else {}
     out, freed, seen = set(before.quarantined) if before else set[HospitalName](), set[HospitalName](), 0
-    blaming = [state for state in case.ledger.judged(case.state, 0) if state.decided]
+    blaming = [state for state in evidence.ledger.judged(evidence.state, 0) if state.decided]
     if not out and not blaming:
         return struck, out, freed
-    for state in (*blaming, case.state):
-        released = case.ledger.released(state.study, case.last, state.opened.place.block)
+    for state in (*blaming, evidence.state):
+        released = evidence.ledger.released(state.study, evidence.last, state.opened.location.block)
         held = {member.name for member in found.hospitals if member.address in released[seen:]} & out
         out, freed, seen = out - held, freed | held, len(released)
         struck = {name: rounds for name, rounds in struck.items() if name not in held}
         if state.decided:
-            accounts = {case.ledger.first_account(account) for account in state.decided.blamed}
-            blamed = {member.name for member in found.hospitals if case.ledger.first_account(member.address) in accounts}
-            struck = _struck(case, state, struck, blamed)
+            accounts = {evidence.ledger.first_account(account) for account in state.decided.blamed}
+            blamed = {member.name for member in found.hospitals if evidence.ledger.first_account(member.address) in accounts}
+            struck = _struck(evidence, state, struck, blamed)
             out |= _out(found, struck)
     return struck, out, freed
 
 
-def _struck(case: Case, state: RoundState, struck: Struck, hospitals: Set[HospitalName]) -> Struck:
+def _struck(evidence: RoundEvidence, state: RoundState, struck: Struck, hospitals: Set[HospitalName]) -> Struck:
     """Strikes within the window after a round that strikes `hospitals`."""
-    earlier = case.record.strike_rule.window - 1
-    judged = [one.round for one in case.ledger.judged(state, earlier)]
+    earlier = evidence.record.strike_rule.window - 1
+    judged = [one.round for one in evidence.ledger.judged(state, earlier)]
     window = {state.round, *judged[len(judged) - min(earlier, len(judged)) :]}
     counted = {name: struck.get(name, set()) & window | ({state.round} if name in hospitals else set()) for name in {*struck, *hospitals}}
-    return {name: rounds for name, rounds in counted.items() if rounds and name in case.record.verdicts}
+    return {name: rounds for name, rounds in counted.items() if rounds and name in evidence.record.verdicts}
 
 
 def _out(found: RoundRecord, struck: Struck) -> set[HospitalName]:

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Set
 
 from eth_utils.crypto import keccak
 
-from pipeline import places
-from pipeline.audit.case import record_of
-from pipeline.audit.ports import Ledger, ObjectStore, RoundState, StudyId
-from pipeline.audit.record import RoundRecord
-from pipeline.audit.shelf import Shelf
+from pipeline.audit.interfaces import Ledger, ObjectStore, RoundState, StudyId
+from pipeline.audit.round_evidence import record_of
+from pipeline.audit.round_objects import RoundObjects
+from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, Kind, NodeName, Result, RoundId, RoundStatus
 from pipeline.errors import Refused, Rejected
 from pipeline.evidence import signing
+from pipeline.store import object_keys
 
 _NEAR = 16
 """Numbers that are looked at beyond the ledger's last round, and before the one to come: as many runs in a row may have got no round."""
@@ -51,34 +51,34 @@ def refuse_forgotten(ledger: Ledger, store: ObjectStore, study: StudyId | None =
 def _forgotten(number: RoundId, state: RoundState | None, ledger: Ledger, store: ObjectStore, study: StudyId | None) -> str | None:
     """What was signed about the round that can have been signed only when the ledger knew more of it than now."""
     # Who voted for it first, and all else only if most of its nodes did: what others put into the round is not looked at.
-    voted = _voted(Shelf(store, number, "nodes/"), ledger)
+    voted = _voted(RoundObjects(store, number, "nodes/"), ledger)
     if all(len(signers) < _FEWEST for signers in voted.values()):
         return None
-    shelf = Shelf(store, number)
-    for result, record, names in _decided(shelf, voted, ledger, study):
+    objects = RoundObjects(store, number)
+    for result, record, names in _decided(objects, voted, ledger, study):
         if state is None or state.committed is None:
             return f"{', '.join(names)} signed its result"
         context = Context(ledger.chain_id, ledger.contract, result.study_digest, number, result.previous_model)
         for member in record.hospitals:
-            for digest in shelf.digests(places.statement(number, Kind.CONFIRMATION, member.name))[:_READ]:
+            for digest in objects.digests(object_keys.statement(number, Kind.CONFIRMATION, member.name))[:_READ]:
                 try:
-                    shelf.statement(Kind.CONFIRMATION, member.name, member.address, context, digest)
+                    objects.statement(Kind.CONFIRMATION, member.name, member.address, context, digest)
                 except Rejected:
                     continue
                 return f"{member.name} confirmed its model"
     return None
 
 
-def _voted(shelf: Shelf, ledger: Ledger) -> dict[Result, set[Address]]:
+def _voted(objects: RoundObjects, ledger: Ledger) -> dict[Result, set[Address]]:
     """Results of this round to the accounts that signed them, of whatever study."""
     by_result: dict[Result, set[Address]] = {}
-    for name in shelf.members("nodes"):
-        place = places.statement(shelf.round, Kind.VOTE, NodeName(name))
-        for digest in shelf.digests(place)[:_READ]:
+    for name in objects.members("nodes"):
+        place = object_keys.statement(objects.round, Kind.VOTE, NodeName(name))
+        for digest in objects.digests(place)[:_READ]:
             try:
-                vote = signing.from_bytes(shelf.read(place, digest))
+                vote = signing.from_bytes(objects.read(place, digest))
                 result = signing.as_result(vote)
-                if result.round == shelf.round:
+                if result.round == objects.round:
                     by_result.setdefault(result, set()).add(signing.voter(result, vote.signature, ledger.chain_id, ledger.contract))
             except Rejected:
                 continue
@@ -86,12 +86,12 @@ def _voted(shelf: Shelf, ledger: Ledger) -> dict[Result, set[Address]]:
 
 
 def _decided(
-    shelf: Shelf, voted: Mapping[Result, Set[Address]], ledger: Ledger, study: StudyId | None
+    objects: RoundObjects, voted: Mapping[Result, Set[Address]], ledger: Ledger, study: StudyId | None
 ) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
     """Results that a majority of the nodes which the ledger has for the study signed, with the record that they signed."""
     for result, signers in voted.items():
         try:
-            record = record_of(shelf, result)
+            record = record_of(objects, result)
             named = keccak(record.study.encode()).hex()
             members = ledger.study(named)
         except Rejected:

@@ -16,7 +16,7 @@ from web3.exceptions import Web3Exception
 
 from pipeline.domain import Address
 from pipeline.errors import ContractRefused, Misconfigured
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 
 ARTEFACT = PROJECT / "contracts" / "abi" / "Ledger.json"
 """ABI, creation bytecode and compiler settings of `contracts/Ledger.sol`."""

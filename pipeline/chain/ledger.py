@@ -10,9 +10,14 @@ from hexbytes import HexBytes
 from web3 import Web3
 
 from pipeline.chain import contract, rpc, transcript
-from pipeline.chain.calls import Calls
 from pipeline.chain.contract import Call
-from pipeline.chain.events import (
+from pipeline.chain.encoding import checksum, expanded, word
+from pipeline.chain.logs import Logs
+from pipeline.chain.outbox import Outbox
+from pipeline.chain.transactions import Calls
+from pipeline.domain import Address, Context, Result, RoundId, RoundStatus, Sha256
+from pipeline.errors import EvidenceRejected, Misconfigured
+from pipeline.ledger_types.events import (
     ROUND_EVENTS,
     STANDING_EVENTS,
     STATUSES,
@@ -25,13 +30,15 @@ from pipeline.chain.events import (
     StudyId,
     StudyRegisteredEvent,
 )
-from pipeline.chain.logs import Logs
-from pipeline.chain.outbox import Outbox
-from pipeline.chain.state import HospitalStatus, Members, RoundState, StudyState, assemble, study_id
-from pipeline.chain.words import checksum, expanded, word
-from pipeline.consortium import LedgerLocation
-from pipeline.domain import Address, Context, Result, RoundId, RoundStatus, Sha256
-from pipeline.errors import EvidenceRejected, Misconfigured
+from pipeline.ledger_types.state import (
+    HospitalStatus,
+    Members,
+    RoundState,
+    StudyState,
+    assemble,
+    study_id,
+)
+from pipeline.site.consortium import LedgerLocation
 
 __all__ = ["HospitalStatus", "Ledger", "Members", "RoundState", "StudyState", "deploy", "study_id"]
 
@@ -98,8 +105,8 @@ class Ledger(Calls):
         present = {address: self._read("keyHolder", checksum(address)) for address in addresses}
         later: tuple[StandingEvent, ...] = ()
         if state.committed is not None:
-            block = state.committed.place.block
-            later = tuple(event for event in self._decisions(block) if event.place.block > block)
+            block = state.committed.location.block
+            later = tuple(event for event in self._decisions(block) if event.location.block > block)
         return {address: self._standing(state, address, holder, later) for address, holder in present.items()}
 
     def _standing(
@@ -108,13 +115,13 @@ class Ledger(Calls):
         first, present, number = holder
         if present != address:
             moved = self._logs.find("HospitalKeyRotated", (bytes.fromhex(address[2:]).rjust(32, b"\0"),), self._start())
-            if any(event.place.block <= state.opened.place.block for event in moved):
+            if any(event.location.block <= state.opened.location.block for event in moved):
                 return HospitalStatus.RETIRED
         for event in later:
             if self._concerns(event, first):
                 if not event.authorised:
                     return HospitalStatus.AUTHORISED
-                before = (one for one in self._decisions(self._start()) if one.place.block < event.place.block)
+                before = (one for one in self._decisions(self._start()) if one.location.block < event.location.block)
                 known = any(self._concerns(one, first) for one in before)
                 return HospitalStatus.REVOKED if known else HospitalStatus.REGISTERED
         return tuple(HospitalStatus)[number]
@@ -151,7 +158,7 @@ class Ledger(Calls):
     def nodes(self, state: RoundState) -> Members:
         """The nodes that decide, or decided, about a round: those of its opening."""
         found: Members | None = None
-        for event in self._logs.find("NodesSet", (word(state.study),), self._start(), state.opened.place.block):
+        for event in self._logs.find("NodesSet", (word(state.study),), self._start(), state.opened.location.block):
             if isinstance(event, NodesSetEvent):
                 found = Members(event.nodes, event.threshold)
         if found is None:
@@ -169,7 +176,7 @@ class Ledger(Calls):
         """Hospitals that a majority released from block of `last`, then the study's current round (None: it had none), to block `until`."""
         start = self._start()
         if last is not None:
-            start = last.finalised.place.block if last.finalised else last.opened.place.block
+            start = last.finalised.location.block if last.finalised else last.opened.location.block
         found = self._logs.find("HospitalReleased", (word(study),), start, "latest" if until is None else until)
         after = last.round if last else 0
         return tuple(event.hospital for event in found if isinstance(event, ReleasedEvent) and event.after_round == after)
@@ -225,7 +232,7 @@ class Ledger(Calls):
     def after(self, state: RoundState) -> RoundState | None:
         """The round of its study that was opened next; None while there is none."""
         own = False
-        for first, last in self._onwards(state.opened.place.block):
+        for first, last in self._onwards(state.opened.location.block):
             for opened in self._openings(state.study, first, last):
                 if own:
                     return self.round(opened.round)
@@ -239,15 +246,15 @@ class Ledger(Calls):
 
     def signatures(self, finalised: FinalisedEvent) -> tuple[str, ...]:
         """The nodes' signatures (65 bytes each, hexadecimal) in the transaction that finalised a round."""
-        with rpc.border(f"transaction {finalised.place.transaction}"):
-            sent = self._web3.eth.get_transaction(HexBytes(finalised.place.transaction))
+        with rpc.border(f"transaction {finalised.location.transaction}"):
+            sent = self._web3.eth.get_transaction(HexBytes(finalised.location.transaction))
         try:
             function, arguments = self._contract.decode_function_input(sent["input"])
         except ValueError as error:
-            raise EvidenceRejected(f"transaction {finalised.place.transaction}: got no call of the ledger") from error
+            raise EvidenceRejected(f"transaction {finalised.location.transaction}: got no call of the ledger") from error
         if function.fn_name != "finaliseRound" or arguments["round"] != finalised.round:
             raise EvidenceRejected(
-                f"transaction {finalised.place.transaction}: got {function.fn_name}, want finaliseRound({finalised.round})"
+                f"transaction {finalised.location.transaction}: got {function.fn_name}, want finaliseRound({finalised.round})"
             )
         return tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"])
 
@@ -301,7 +308,7 @@ class Ledger(Calls):
 
     def _earlier(self, state: RoundState) -> Iterator[RoundId]:
         """The rounds of its study that were opened before `state`, newest first."""
-        start, last, width, own = self._start(), state.opened.place.block, _FIRST_WINDOW, False
+        start, last, width, own = self._start(), state.opened.location.block, _FIRST_WINDOW, False
         while last >= start:
             first = max(start, last - width + 1)
             for opened in reversed(list(self._openings(state.study, first, last))):

@@ -9,10 +9,11 @@ from eth_typing import HexStr
 from web3 import Web3
 from web3.types import FilterParams, LogReceipt
 
-from pipeline.chain import contract, events, rpc
-from pipeline.chain.events import Event, Place
-from pipeline.chain.words import checksum
+from pipeline.chain import contract, rpc
+from pipeline.chain.encoding import checksum
 from pipeline.domain import Address
+from pipeline.ledger_types import events
+from pipeline.ledger_types.events import Event, TxLocation
 
 
 class Logs:
@@ -40,9 +41,9 @@ class Logs:
                 if event is not None:
                     yield event
 
-    def _place(self, log: LogReceipt) -> Place:
+    def _place(self, log: LogReceipt) -> TxLocation:
         # Not every chain's logs carry the block's time.
         stamped: Any = log.get("blockTimestamp")
         time = stamped if stamped is not None else self._web3.eth.get_block(log["blockNumber"])["timestamp"]
         seconds = int(time, 16) if isinstance(time, str) else int(time)
-        return Place(log["transactionHash"].to_0x_hex(), log["blockNumber"], seconds)
+        return TxLocation(log["transactionHash"].to_0x_hex(), log["blockNumber"], seconds)

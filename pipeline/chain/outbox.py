@@ -29,8 +29,8 @@ from pipeline.chain import rpc
 from pipeline.chain.contract import Call, refusal
 from pipeline.domain import Address
 from pipeline.errors import ContractRefused, Misconfigured, Refused, Unavailable
-from pipeline.files import locked, write_secret
-from pipeline.identity import SigningKey
+from pipeline.host.files import locked, write_secret
+from pipeline.site.identity import SigningKey
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,119}")
 _KNOWN = ("already imported", "already known", "known transaction")

@@ -17,14 +17,15 @@ from rlp.exceptions import RLPException
 from web3 import Web3
 from web3.exceptions import Web3Exception
 
-from pipeline.chain import contract, events, rpc
-from pipeline.chain.events import Event, FinalisedEvent, Place, StudyRegisteredEvent
-from pipeline.chain.state import HospitalStatus, Members, RoundState, StudyState, assemble
-from pipeline.chain.words import checksum, expanded
-from pipeline.documents import first_problem
+from pipeline.chain import contract, rpc
+from pipeline.chain.encoding import checksum, expanded
 from pipeline.domain import Address, Kind, Result, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence import signing
+from pipeline.host.documents import first_problem
+from pipeline.ledger_types import events
+from pipeline.ledger_types.events import Event, FinalisedEvent, StudyRegisteredEvent, TxLocation
+from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, StudyState, assemble
 
 _LEGACY_FIELDS = 9
 
@@ -61,7 +62,7 @@ class _Content(_Form):
 def export(web3: Web3, chain_id: int, address: Address, state: RoundState, development: bool) -> dict[str, Any]:
     """The round's transactions in order, as JSON; raises EvidenceRejected when the chain's own answers do not fit together."""
     places = (state.opened, *state.direct, state.committed, state.finalised, state.aborted)
-    hashes = list(dict.fromkeys(event.place.transaction for event in places if event is not None))
+    hashes = list(dict.fromkeys(event.location.transaction for event in places if event is not None))
     return {
         "chain_id": chain_id,
         "contract": address,
@@ -150,7 +151,7 @@ class Transcript:
         state = states[0]
         if state.finalised is None or state.result is None:
             raise EvidenceRejected(f"round {state.round}: got no result among its transactions, want the one that ended it")
-        function, arguments = self._call(state.finalised.place.transaction)
+        function, arguments = self._call(state.finalised.location.transaction)
         result, terms, outcome = state.result, arguments.get("terms", {}), arguments.get("outcome", {})
         said = (
             function,
@@ -228,7 +229,7 @@ class Transcript:
 
     def signatures(self, finalised: FinalisedEvent) -> tuple[str, ...]:
         """The nodes' signatures (65 bytes each, hexadecimal) in the transaction that finalised the round."""
-        _, arguments = self._call(finalised.place.transaction)
+        _, arguments = self._call(finalised.location.transaction)
         return tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"])
 
     def verify_model(self, round_id: RoundId, model: Sha256) -> bool:
@@ -250,15 +251,15 @@ class Transcript:
         return signers
 
     def _events(self, sent: Mapping[str, Any]) -> list[Event]:
-        place = Place(_hash(sent), int(sent["block"]), int(sent["time"]))
+        location = TxLocation(_hash(sent), int(sent["block"]), int(sent["time"]))
         fields = rlp.decode(bytes.fromhex(sent["raw"]))
         if len(fields) != _LEGACY_FIELDS or fields[3].hex() != self.contract[2:].lower() or _chain_of(fields) != self.chain_id:
-            raise EvidenceRejected(f"transaction {place.transaction}: got one for another contract or chain, want {self.contract}")
+            raise EvidenceRejected(f"transaction {location.transaction}: got one for another contract or chain, want {self.contract}")
         found = []
         for log in sent["logs"]:
             name = contract.event_name(bytes.fromhex(log["topics"][0]))
             decoded: Any = _ABI.events[name]().process_log(_as_log(log, self.contract))
-            event = events.parse(name, decoded["args"], place)
+            event = events.parse(name, decoded["args"], location)
             if event is not None:
                 found.append(event)
         return found

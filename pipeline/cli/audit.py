@@ -13,14 +13,14 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from pipeline.audit.audit import AuditReport, Outcome
-from pipeline.audit.dossier import Dossier
+from pipeline.audit.audit_round import AuditReport, Outcome
 from pipeline.audit.ends import End
-from pipeline.audit.report import ENDS, REASONS, TRUST
 from pipeline.cli import sweep
 from pipeline.domain import RoundId, RoundStatus, Verdict
-from pipeline.roles.evidence import Evidence
-from pipeline.settings import Settings
+from pipeline.report.render import ENDS, REASONS, TRUST
+from pipeline.report.round_view import RoundView
+from pipeline.site.settings import Settings
+from pipeline.views.observer import Observer
 
 _LAST_NUMBER = 2**64 - 1
 """The ledger's numbers have 64 bits."""
@@ -37,7 +37,7 @@ _console = Console(highlight=False, soft_wrap=True)
 
 def rounds(json_: JsonOption = False) -> None:
     """List every round of the ledger, oldest first."""
-    found = Evidence.open(Settings.load()).summaries()
+    found = Observer.open(Settings.load()).summaries()
     if json_:
         typer.echo(json.dumps([item.to_json() for item in found], indent=2))
         return
@@ -61,11 +61,11 @@ def rounds(json_: JsonOption = False) -> None:
 
 def show(round_id: RoundNumber, json_: JsonOption = False) -> None:
     """Show one round: who took part, what was decided, where it stands on the chain."""
-    dossier = Evidence.open(Settings.load()).dossier(RoundId(round_id))
+    view = Observer.open(Settings.load()).view(RoundId(round_id))
     if json_:
-        typer.echo(json.dumps(dossier.to_json(), indent=2))
+        typer.echo(json.dumps(view.to_json(), indent=2))
     else:
-        print_round(dossier, _console)
+        print_round(view, _console)
 
 
 def audit(
@@ -79,7 +79,7 @@ def audit(
     if round_id is None:
         _audit_all(json_)
         return
-    found = Evidence.open(Settings.load()).audit(RoundId(round_id))
+    found = Observer.open(Settings.load()).audit(RoundId(round_id))
     if json_:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
@@ -146,32 +146,32 @@ def _print_end(end: End, console: Console) -> None:
         console.print(f"  {escape(f'{hospital:<12}')} {escape(said)}")
 
 
-def print_round(dossier: Dossier, console: Console) -> None:
+def print_round(view: RoundView, console: Console) -> None:
     """Print one round: a table of hospitals, then the evidence."""
-    title = f"Round {dossier.round} of {dossier.study or 'a study unknown here'}: {dossier.status}"
-    if dossier.record is None:
+    title = f"Round {view.round} of {view.study or 'a study unknown here'}: {view.status}"
+    if view.record is None:
         console.print(f"[bold]{title}[/bold]")
-        if dossier.status is RoundStatus.ABORTED:
-            console.print(f"  it made no model; the one before stays: {dossier.previous_model}")
-        if dossier.end is not None:
-            _print_end(dossier.end, console)
+        if view.status is RoundStatus.ABORTED:
+            console.print(f"  it made no model; the one before stays: {view.previous_model}")
+        if view.end is not None:
+            _print_end(view.end, console)
     else:
         table = Table("hospital", "records", "validation", "verdict", "local accuracy", title=title, title_justify="left")
-        for row in dossier.hospitals:
+        for row in view.hospitals:
             reason = f" ({REASONS.get(row.reason, row.reason)})" if row.reason else ""
             validation = {True: "passed", False: "failed: " + "; ".join(row.failed), None: "none"}[row.validated]
             accuracy = "not confirmed" if row.accuracy is None else f"{row.accuracy:.1%} of {row.tested}"
             verdict = f"[{STYLES[row.verdict]}]{row.verdict}[/]{escape(reason)}"
             table.add_row(row.name, row.rows or "", escape(validation), verdict, accuracy)
         console.print(table)
-        if dossier.accuracy is not None:
-            console.print(f"  accuracy     {dossier.accuracy:.1%} of {dossier.tested} test records of all hospitals")
-        console.print(f"  model        {dossier.model}")
-    if dossier.tx:
-        console.print(f"  transaction  {dossier.tx}, block {dossier.block}{', development chain' if dossier.development else ''}")
-    if dossier.record is not None:
-        signed = f"{len(dossier.signers)} of {dossier.nodes} nodes ({', '.join(dossier.signers)})"
-        console.print(f"  signatures   {signed}; {dossier.threshold} are needed")
-        console.print(f"  engine       {dossier.record.engine}, {dossier.record.protocol}. {TRUST.get(dossier.record.protocol, '')}")
-    if dossier.seconds:
-        console.print("  seconds      " + ", ".join(f"{stage} {value:.1f}" for stage, value in dossier.seconds.items()))
+        if view.accuracy is not None:
+            console.print(f"  accuracy     {view.accuracy:.1%} of {view.tested} test records of all hospitals")
+        console.print(f"  model        {view.model}")
+    if view.tx:
+        console.print(f"  transaction  {view.tx}, block {view.block}{', development chain' if view.development else ''}")
+    if view.record is not None:
+        signed = f"{len(view.signers)} of {view.nodes} nodes ({', '.join(view.signers)})"
+        console.print(f"  signatures   {signed}; {view.threshold} are needed")
+        console.print(f"  engine       {view.record.engine}, {view.record.protocol}. {TRUST.get(view.record.protocol, '')}")
+    if view.seconds:
+        console.print("  seconds      " + ", ".join(f"{stage} {value:.1f}" for stage, value in view.seconds.items()))

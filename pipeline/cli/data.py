@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipeline.errors import Misconfigured
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 data = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Check a hospital's own records.")
 

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.audit.dossier import Dossier
 from pipeline.cli.audit import print_round
 from pipeline.cli.runs import run
 from pipeline.domain import RoundId
 from pipeline.errors import Misconfigured
-from pipeline.installation import Installation
 from pipeline.mpc.engines import engine
-from pipeline.roles import readiness
-from pipeline.roles.comparison import without_verification
-from pipeline.roles.evidence import Evidence
-from pipeline.settings import Settings
+from pipeline.replay.comparison import without_verification
+from pipeline.report.round_view import RoundView
+from pipeline.round import readiness
 from pipeline.setup.airflow import PROVIDER, password_file
-from pipeline.study import Study
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 from pipeline.train import misbehaviour
+from pipeline.views.observer import Observer
 
 STUDIES = ("pneumonia", "breast_cancer")
 """What a demonstration takes unless a study is named, in this order; the data of the last one come with scikit-learn."""
@@ -50,21 +50,21 @@ def demo(settings: Settings, study: Study, rounds: int, console: Console) -> Non
         if behaviour is not misbehaviour.HONEST:
             console.print(f"  {name} {behaviour.summary}; so says its own {settings.hospital(name) / 'hospital.yaml'}")
     run(settings, study, rounds, console)
-    finished = [dossier for dossier in Evidence.open(settings).dossiers(study) if dossier.record is not None]
-    for dossier in finished[-rounds:]:
+    finished = [view for view in Observer.open(settings).views(study) if view.record is not None]
+    for view in finished[-rounds:]:
         console.print()
-        print_round(dossier, console)
+        print_round(view, console)
     console.print()
     _compare(settings, study, finished, console)
     _where(settings, finished[-1].round, console)
 
 
-def _compare(settings: Settings, study: Study, finished: Sequence[Dossier], console: Console) -> None:
-    plain = without_verification(study, [RoundId(dossier.round) for dossier in finished], settings)
+def _compare(settings: Settings, study: Study, finished: Sequence[RoundView], console: Console) -> None:
+    plain = without_verification(study, [RoundId(view.round) for view in finished], settings)
     title = "Accuracy on the test records of all hospitals, and of the same rounds without verification"
     table = Table("round", "verified", "plain averaging", title=title, title_justify="left")
-    for dossier, undefended in zip(finished, plain, strict=True):
-        table.add_row(str(dossier.round), "not confirmed" if dossier.accuracy is None else f"{dossier.accuracy:.1%}", f"{undefended:.1%}")
+    for view, undefended in zip(finished, plain, strict=True):
+        table.add_row(str(view.round), "not confirmed" if view.accuracy is None else f"{view.accuracy:.1%}", f"{undefended:.1%}")
     console.print(table)
 
 

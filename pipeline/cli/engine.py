@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from pipeline.domain import Sha256
 from pipeline.errors import Misconfigured
-from pipeline.settings import Settings
+from pipeline.site.settings import Settings
 
 engine = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Install engines of encrypted computation.")
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from pipeline.domain import HospitalName
-from pipeline.installation import Installation
-from pipeline.roles import enrolment
-from pipeline.settings import Settings
+from pipeline.governance import enrolment
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 
 enrol = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Bring a hospital and its people in.")
 

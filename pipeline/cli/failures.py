@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipeline.chain.ledger import study_id
-from pipeline.cli.airflow import Airflow, RunState, TaskState
 from pipeline.errors import Misconfigured, Refused, WardroundError
-from pipeline.roles.evidence import Evidence
-from pipeline.settings import Settings
 from pipeline.setup.airflow import log_file
-from pipeline.study import Study
+from pipeline.site.airflow_api import Airflow, RunState, TaskState
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
+from pipeline.views.observer import Observer
 
 _BY_A_HOSPITAL = ("validate", "train", "share")
 """Steps without which a hospital is absent; the round goes on."""
@@ -68,7 +68,7 @@ class Failures:
         """Until when the ledger waits; without a time where it does not answer."""
         after = "the model before stays, and the next round can be run"
         try:
-            ledger = Evidence.open(self.settings).ledger
+            ledger = Observer.open(self.settings).ledger
             number = ledger.study(study_id(self.study.name)).open_round
             deadline = None if number is None else ledger.round(number).deadline
             now = ledger.block_time()

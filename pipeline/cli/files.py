@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import Misconfigured
-from pipeline.files import write_atomic
+from pipeline.host.files import write_atomic
 
 
 def read_file(path: Path, largest: int) -> bytes:

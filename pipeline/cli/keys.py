@@ -12,8 +12,8 @@ from pipeline.cli.studies import Actor
 from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import LARGEST_JSON
-from pipeline.roles import keys
-from pipeline.roles.keys import Request, Signatures, Succession
+from pipeline.governance import keys
+from pipeline.governance.keys import Request, Signatures, Succession
 
 key = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Move a member on to another signing key, between rounds.")
 

@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.datasets import Questions, tabular
+from pipeline.datasets import PredictionBatch, table_files
 from pipeline.datasets import table as tables
 from pipeline.datasets.records import readable
 from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured
-from pipeline.roles.card import Card
-from pipeline.roles.precheck import check_model
-from pipeline.roles.prediction import Predictor
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
+from pipeline.views.model_card import ModelCard
+from pipeline.views.precheck import check_model
+from pipeline.views.prediction import Predictor
 
 models = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Check a hospital's own model.")
 
@@ -82,14 +82,14 @@ def predict(
     _console.print(f"[bold red]{predictor.card.warning}[/bold red]")
 
 
-def _questions(study: Study, path: Path) -> Questions:
+def _questions(study: Study, path: Path) -> PredictionBatch:
     source = study.source
     if path == _STANDARD_INPUT:
         # A patient's row belongs neither into the shell's history nor into the list of processes.
         if not isinstance(source, tables.Table):
             raise Misconfigured(f"FILE: got -, want a picture or a folder of them: {study.name} is about pictures")
         text = sys.stdin.read()
-        return readable("the row", lambda: source.questions_of(tabular.from_json(text, "standard input")))
+        return readable("the row", lambda: source.questions_of(table_files.from_json(text, "standard input")))
     return readable(path.name, lambda: source.questions(path))
 
 
@@ -102,7 +102,7 @@ def _hospital(settings: Settings, study: str, name: str | None) -> HospitalName:
     return HospitalName(name)
 
 
-def _print_card(card: Card) -> None:
+def _print_card(card: ModelCard) -> None:
     accuracy = "not confirmed" if card.accuracy is None else f"{card.accuracy:.1%} of all hospitals' test records"
     chain = "development chain" if card.development else "chain"
     each = ", ".join(f"{name} {'-' if found is None else f'{found[0]} of {found[1]}'}" for name, found in card.hospitals.items())

@@ -7,11 +7,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.consortium import Consortium
 from pipeline.errors import EngineFailed
 from pipeline.mpc.engines import engine
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
+from pipeline.site.consortium import Consortium
+from pipeline.site.settings import Settings
 
 mpc = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Look at the encrypted computation.")
 

@@ -10,18 +10,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline.audit import bundle
-from pipeline.audit.bundle import LARGEST_BUNDLE, Bundle
-from pipeline.audit.case import Case
+from pipeline.audit import proof_bundle
+from pipeline.audit.proof_bundle import LARGEST_BUNDLE, Bundle
+from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.chain.transcript import Transcript
 from pipeline.cli.audit import JsonOption, RoundNumber, print_audit
 from pipeline.cli.files import read_file, write_file
-from pipeline.documents import LARGEST_YAML, read_fields
 from pipeline.domain import Address, RoundId
 from pipeline.errors import EvidenceRejected, Misconfigured
-from pipeline.roles.evidence import Evidence
-from pipeline.settings import Settings
+from pipeline.host.documents import LARGEST_YAML, read_fields
+from pipeline.site.settings import Settings
 from pipeline.store.objects import MAX_BYTES
+from pipeline.views.observer import Observer
 
 _FEWEST_NODES = 3
 
@@ -30,16 +30,16 @@ _console = Console(highlight=False, soft_wrap=True)
 
 def proof(round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o", help="Zip file to write.")]) -> None:
     """Write a finalised round's transactions, statements, Merkle proofs, record and report to one file."""
-    evidence = Evidence.open(Settings.load())
-    case = Case(RoundId(round_id), evidence.ledger, evidence.store)
-    write_file(out, bundle.pack(case, evidence.ledger.transcript(evidence.ledger.round(case.round))))
+    observer = Observer.open(Settings.load())
+    evidence = RoundEvidence(RoundId(round_id), observer.ledger, observer.store)
+    write_file(out, proof_bundle.pack(evidence, observer.ledger.transcript(observer.ledger.round(evidence.round))))
     typer.echo(f"{out}: round {round_id}; check it anywhere with `wardround verify {out.name} --nodes FILE`")
 
 
 def report(round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")]) -> None:
     """Write the page of a round that ended, with a model or without one, from the ledger and the store."""
     settings = Settings.load()
-    write_file(out, Evidence.open(settings).page(RoundId(round_id), settings).encode())
+    write_file(out, Observer.open(settings).page(RoundId(round_id), settings).encode())
     typer.echo(f"{out}: round {round_id}")
 
 
@@ -57,7 +57,7 @@ def verify(
     transcript = Transcript.read(content, _in_order(held, round_id, known))
     if ledger is not None and ledger != (transcript.chain_id, transcript.contract):
         raise EvidenceRejected(f"{file}: got a round of chain {transcript.chain_id}, contract {transcript.contract}; want {ledger}")
-    found = bundle.verify(round_id, held, transcript, None if model is None else read_file(model, MAX_BYTES))
+    found = proof_bundle.verify(round_id, held, transcript, None if model is None else read_file(model, MAX_BYTES))
     if json_:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from pipeline.cli import demo as demonstration
 from pipeline.cli import runs
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
 Rounds = Annotated[int, typer.Option(min=1, max=100, help="How many rounds, one after the other.")]

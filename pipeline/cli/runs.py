@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from pipeline.cli.airflow import STEPS, Airflow, RunState, TaskState
 from pipeline.cli.failures import Failures, decisive
 from pipeline.errors import RoundAborted, Unavailable
-from pipeline.installation import Installation
-from pipeline.roles import readiness
-from pipeline.secret import Secret
-from pipeline.settings import Settings
+from pipeline.host.secret import Secret
+from pipeline.round import readiness
 from pipeline.setup.airflow import PROVIDER, password_file
-from pipeline.study import Study
+from pipeline.site.airflow_api import STEPS, Airflow, RunState, TaskState
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 _POLL_SECONDS = 1.0
 _PATIENCE_SECONDS = 120.0

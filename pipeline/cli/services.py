@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from pipeline.installation import Installation
-from pipeline.settings import Settings
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

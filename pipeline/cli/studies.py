@@ -9,13 +9,13 @@ import typer
 import yaml
 from rich.console import Console
 
-from pipeline.consortium import Consortium
+from pipeline.consent import approval, consent_log
 from pipeline.domain import Sha256
 from pipeline.errors import Misconfigured, NotApproved
-from pipeline.identity import Identity
-from pipeline.roles import approval, consents
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.site.consortium import Consortium
+from pipeline.site.identity import Identity
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 studies = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Read studies and consent to them.")
 
@@ -80,7 +80,7 @@ def _owner(study: str, name: str) -> tuple[Identity, Study, Consortium, Settings
 
 
 def _publish(settings: Settings, owner: Identity, study: Study) -> None:
-    if trouble := consents.publish_or_say(settings, owner, study):
+    if trouble := consent_log.publish_or_say(settings, owner, study):
         sys.stderr.write(f"wardround: not published yet, and valid all the same: {trouble}\n")
 
 

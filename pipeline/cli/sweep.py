@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from pipeline.audit.audit import AuditReport
+from pipeline.audit.audit_all import Sweep
+from pipeline.audit.audit_round import AuditReport
 from pipeline.audit.rollback import refuse_forgotten
-from pipeline.audit.sweep import Sweep
 from pipeline.domain import RoundId
-from pipeline.roles.evidence import Evidence
-from pipeline.settings import Settings
+from pipeline.site.settings import Settings
+from pipeline.views.observer import Observer
 
 _FEW = 16
 """Rounds that one process audits sooner than others would have started."""
@@ -22,9 +22,9 @@ _sweep: Sweep
 
 def audit_all(settings: Settings) -> Iterator[tuple[AuditReport, int]]:
     """The audit of every round that has ended, in the order of opening, each with their number; raises Refused when some are forgotten."""
-    evidence = Evidence.open(settings)
-    refuse_forgotten(evidence.ledger, evidence.store)
-    sweep = Sweep(evidence.ledger, evidence.store)
+    observer = Observer.open(settings)
+    refuse_forgotten(observer.ledger, observer.store)
+    sweep = Sweep(observer.ledger, observer.store)
     rounds = sweep.rounds
     if len(rounds) <= _FEW:
         for number in rounds:
@@ -39,8 +39,8 @@ def audit_all(settings: Settings) -> Iterator[tuple[AuditReport, int]]:
 
 def _start(settings: Settings) -> None:
     global _sweep
-    evidence = Evidence.open(settings)
-    _sweep = Sweep(evidence.ledger, evidence.store)
+    observer = Observer.open(settings)
+    _sweep = Sweep(observer.ledger, observer.store)
 
 
 def _audit(round_id: RoundId) -> AuditReport:

@@ -61,7 +61,7 @@ class Records:
 
 
 @dataclass(frozen=True)
-class Questions:
+class PredictionBatch:
     """Records to predict: `ids` (n,) text, `values` (n, ...) as in Records, `frame` their cells as the contract sees them."""
 
     ids: npt.NDArray[np.str_]
@@ -141,7 +141,7 @@ class Dataset(ABC):
         """Encoded records of a folder that keeps the contract; foreign exceptions pass, call it through `records.shielded`."""
 
     @abstractmethod
-    def questions(self, path: Path) -> Questions:
+    def questions(self, path: Path) -> PredictionBatch:
         """Records to predict, from a file of them; raises FileRejected, foreign exceptions pass."""
 
     def samples(self, records: Records) -> Samples:

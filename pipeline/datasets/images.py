@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets import tabular
-from pipeline.datasets.base import RECORDS, SPLITS, Dataset, Questions, Records, Split
-from pipeline.datasets.pictures import NoPicture, Picture, picture
+from pipeline.datasets import table_files
+from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split
+from pipeline.datasets.picture_files import NoPicture, Picture, picture
 from pipeline.errors import FileRejected
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Images(Dataset):
         """The images, encoded."""
         return self._split(self._index(folder), self._pixels(folder))
 
-    def questions(self, path: Path) -> Questions:
+    def questions(self, path: Path) -> PredictionBatch:
         """A picture, or a folder of them, fitted to the model's size; raises FileRejected."""
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         found = []
@@ -86,7 +86,7 @@ class Images(Dataset):
 
         numbers = pd.RangeIndex(1, len(files) + 1)
         index = pd.DataFrame({"record_id": [file.name for file in files]}, index=numbers).rename_axis(index="picture")
-        return Questions(index["record_id"].to_numpy(np.str_), self._fitted(found), self._measured(index, found))
+        return PredictionBatch(index["record_id"].to_numpy(np.str_), self._fitted(found), self._measured(index, found))
 
     def _check_size(self, one: Picture, which: str) -> None:
         # Before the contract, which would say it in a sentence for each side.
@@ -117,7 +117,7 @@ class Images(Dataset):
         return np.array([each.fitted(height, width) for each in pictures], dtype=np.uint8).reshape(-1, height, width)
 
     def _index(self, folder: Path) -> pd.DataFrame:
-        return tabular.read(folder / RECORDS, ("record_id", "split", "label"))
+        return table_files.read(folder / RECORDS, ("record_id", "split", "label"))
 
     def _pixels(self, folder: Path) -> npt.NDArray[Any]:
         with np.load(folder / IMAGES, allow_pickle=False) as archive:

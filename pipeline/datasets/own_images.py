@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.datasets import tabular
+from pipeline.datasets import table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
 from pipeline.datasets.images import Images
-from pipeline.datasets.pictures import NoPicture, Picture, picture
+from pipeline.datasets.picture_files import NoPicture, Picture, picture
 from pipeline.errors import FileRejected, Misconfigured
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class OwnImages(Images):
         return sum(file.is_file() and str(file.relative_to(folder)) not in known for file in folder.rglob("*"))
 
     def _listed(self, folder: Path) -> pd.DataFrame:
-        index = tabular.read(folder / LABELS if (folder / LABELS).exists() else _absent(folder), _TEXTS)
+        index = table_files.read(folder / LABELS if (folder / LABELS).exists() else _absent(folder), _TEXTS)
         wanted = [column for column in _TEXTS if column in index.columns]
         if "file" not in wanted or "label" not in wanted:
             raise FileRejected(f"{LABELS}: got no column file or none named label, want both, and `split` where you decide it")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets import tabular
+from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Records
 from pipeline.datasets.own_images import own_folder
 from pipeline.datasets.table import Column, Table
@@ -31,7 +31,7 @@ class OwnTable(Table):
 
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
-        frame = self.frame(own_folder(self.name, folders, RECORDS, tabular.PARQUET))
+        frame = self.frame(own_folder(self.name, folders, RECORDS, table_files.PARQUET))
         everything = Records(frame["record_id"].to_numpy(np.str_), self._numbers(frame), self._labels(frame))
         train, test = (everything[np.flatnonzero((frame["split"] == split).to_numpy())] for split in SPLITS)
         return train, test

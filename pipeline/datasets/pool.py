@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pipeline.datasets.base import Samples
 from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.errors import DataRejected
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
 
 POOL_SHARE = 3
 """One record of so many, of each class, goes to the pool."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pipeline import transfer
 from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable
-from pipeline.files import locked, scratch
+from pipeline.host import transfer
+from pipeline.host.files import locked, scratch
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets import tabular
-from pipeline.datasets.base import RECORDS, SPLITS, Dataset, Questions, Records, Split, with_split
+from pipeline.datasets import table_files
+from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split, with_split
 from pipeline.domain import INPUT_BITS
 from pipeline.errors import FileRejected
 
@@ -98,7 +98,7 @@ class Table(Dataset):
 
     def frame(self, folder: Path) -> pd.DataFrame:
         """The table as it is, with a column `split`."""
-        frame = tabular.read(folder, _TEXTS)
+        frame = table_files.read(folder, _TEXTS)
         return with_split(frame, "record_id") if "record_id" in frame else frame
 
     def read(self, folder: Path) -> Split:
@@ -106,12 +106,12 @@ class Table(Dataset):
         frame = self.frame(folder)
         return self._split(frame, self._numbers(frame))
 
-    def questions(self, path: Path) -> Questions:
+    def questions(self, path: Path) -> PredictionBatch:
         """A table with the number columns; `record_id` names the rows where it is there, other columns are not read."""
         json = path.suffix == ".json"
-        return self.questions_of(tabular.from_json(path.read_text(), path.name) if json else tabular.read(path, _TEXTS))
+        return self.questions_of(table_files.from_json(path.read_text(), path.name) if json else table_files.read(path, _TEXTS))
 
-    def questions_of(self, frame: pd.DataFrame) -> Questions:
+    def questions_of(self, frame: pd.DataFrame) -> PredictionBatch:
         """Rows to predict; raises FileRejected naming a column that is missing."""
         names = [column.name for column in self.columns]
         where = str(frame.index.name)
@@ -121,8 +121,8 @@ class Table(Dataset):
             columns = f"{', '.join(missing[:_SHOWN])}{more}"
             raise FileRejected(f"{where.removeprefix('row of ')}: got no column {columns}; want all {len(names)} of {self.name}")
         ids = frame["record_id"].astype(str) if "record_id" in frame else [f"{where.split()[0]} {row}" for row in frame.index]
-        cells = tabular.typed(frame.reindex(columns=names), ())
-        return Questions(np.array(ids, dtype=np.str_), cells.apply(_as_numbers).to_numpy(np.float64), cells)
+        cells = table_files.typed(frame.reindex(columns=names), ())
+        return PredictionBatch(np.array(ids, dtype=np.str_), cells.apply(_as_numbers).to_numpy(np.float64), cells)
 
     def _numbers(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
         return frame[[column.name for column in self.columns]].to_numpy(np.float64)

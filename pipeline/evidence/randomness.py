@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pipeline.domain import Context, NodeName, Sha256, sha256_text
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import digest, sha256
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
 
 
 def commitment(nonce: Secret) -> Sha256:

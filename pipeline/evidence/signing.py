@@ -38,7 +38,7 @@ from pipeline.domain import (
 )
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, digest, read_object
-from pipeline.identity import SigningKey
+from pipeline.site.identity import SigningKey
 
 _DOMAIN_NAME, _DOMAIN_VERSION = "Wardround", "1"
 

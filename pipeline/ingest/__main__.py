@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline import program
 from pipeline.errors import DataRejected
 from pipeline.evidence.canonical import canonical_json
-from pipeline.files import write_atomic
+from pipeline.host import program
+from pipeline.host.files import write_atomic
 from pipeline.ingest.validate import run
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 
 def main(

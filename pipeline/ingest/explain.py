@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline.datasets.base import SPLITS, Dataset
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.records import shielded
-from pipeline.ingest.contract import cells, expectations
+from pipeline.ingest.data_contract import cells, expectations
 from pipeline.ingest.validate import evaluate
-from pipeline.study import Study
+from pipeline.study.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd

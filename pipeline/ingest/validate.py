@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.datasets.records import records_folder, shielded
-from pipeline.files import write_secret
-from pipeline.ingest.contract import expectations
+from pipeline.host.files import write_secret
+from pipeline.ingest.data_contract import expectations
 from pipeline.ingest.versioning import version
-from pipeline.study import Study
+from pipeline.study.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.datasets.records import records_folder, shielded
-from pipeline.documents import read_yaml
-from pipeline.files import locked
+from pipeline.host.documents import read_yaml
+from pipeline.host.files import locked
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.documents import first_problem
 from pipeline.domain import HospitalName, NodeName, Sha256, sha256_text
 from pipeline.errors import EvidenceRejected
+from pipeline.host.documents import first_problem
 
 
 @dataclass(frozen=True)

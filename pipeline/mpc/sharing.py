@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
 from pipeline.domain import Context, Sha256
 from pipeline.evidence.canonical import canonical_json, sha256
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
 
 Vector = npt.NDArray[np.int64]
 

@@ -16,11 +16,11 @@ from string import Template
 from urllib.parse import urlsplit
 
 from pipeline.errors import Misconfigured
-from pipeline.files import write_atomic, write_secret
-from pipeline.installation import Installation
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT, Settings
+from pipeline.host.files import write_atomic, write_secret
+from pipeline.host.secret import Secret
 from pipeline.setup.accounts import ADDED, DENIED, RIGHTS, Role, hospital_role
+from pipeline.site.installation import Installation
+from pipeline.site.settings import PROJECT, Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECRETS = ("airflow-fernet-key", "airflow-jwt", "airflow-session")

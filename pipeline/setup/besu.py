@@ -16,9 +16,9 @@ import rlp
 from eth_keys.datatypes import PrivateKey
 
 from pipeline.domain import Address, NodeName
-from pipeline.files import write_atomic, write_secret
-from pipeline.secret import Secret
-from pipeline.settings import Settings
+from pipeline.host.files import write_atomic, write_secret
+from pipeline.host.secret import Secret
+from pipeline.site.settings import Settings
 
 IMAGE = "hyperledger/besu:26.9.0"
 CHAIN_ID = 20260

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from pipeline.domain import Sha256
-from pipeline.files import write_atomic, write_secret
+from pipeline.host.files import write_atomic, write_secret
 
 YEARS = 10
 

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from jsonschema.validators import validator_for
 
-from pipeline.settings import Settings
 from pipeline.setup.tools.development import compose_schema
+from pipeline.site.settings import Settings
 
 
 def problems(compose: dict[str, Any], schema: dict[str, Any]) -> list[str]:

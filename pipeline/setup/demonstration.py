@@ -7,20 +7,20 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from pipeline.consortium import Consortium
+from pipeline.consent import approval, consent_log
 from pipeline.datasets import publishers
 from pipeline.datasets.records import kept, records_folder
 from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured
-from pipeline.files import scratch, write_atomic
-from pipeline.identity import Identity
-from pipeline.ingest.partition import deal
-from pipeline.installation import Installation
-from pipeline.roles import approval, consents
-from pipeline.settings import Settings
+from pipeline.host.files import scratch, write_atomic
 from pipeline.setup.members import has_key
+from pipeline.setup.partition import deal
+from pipeline.site.consortium import Consortium
+from pipeline.site.identity import Identity
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 from pipeline.store.objects import Store
-from pipeline.study import Study
+from pipeline.study.study import Study
 from pipeline.train.misbehaviour import BEHAVIOURS
 
 MISBEHAVING: Mapping[str, str] = {"elm": "label_flip"}
@@ -84,8 +84,8 @@ def publish_consents(settings: Settings, installation: Installation, studies: Ma
     """Publish what the owners decided and have not published yet; raises Unavailable."""
     for study in studies.values():
         for owner in _owners(settings, study):
-            if consents.outstanding(owner, study.name):
-                consents.publish(Store(installation.store, owner.credentials), owner, study)
+            if consent_log.outstanding(owner, study.name):
+                consent_log.publish(Store(installation.store, owner.credentials), owner, study)
 
 
 def _owners(settings: Settings, study: Study) -> list[Identity]:

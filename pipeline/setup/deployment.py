@@ -9,14 +9,14 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from pipeline.consortium import LedgerLocation
 from pipeline.domain import NodeName
-from pipeline.files import write_secret
-from pipeline.installation import Installation
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT, Settings
+from pipeline.host.files import write_secret
+from pipeline.host.secret import Secret
 from pipeline.setup import airflow, besu, demonstration, health, ledger, members, services, store
 from pipeline.setup.up import load_studies
+from pipeline.site.consortium import LedgerLocation
+from pipeline.site.installation import Installation
+from pipeline.site.settings import PROJECT, Settings
 
 FOLDER = PROJECT / "deployment"
 

@@ -6,15 +6,15 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from pipeline import ports
 from pipeline.errors import Misconfigured
-from pipeline.identity import StoreCredentials
-from pipeline.installation import Installation
+from pipeline.host import ports
 from pipeline.mpc.engines import ENGINES, engine
-from pipeline.settings import PROJECT, Settings
 from pipeline.setup import folders, guard, services
 from pipeline.setup.tools import runtime, toolchains
 from pipeline.setup.up import load_studies
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.installation import Installation
+from pipeline.site.settings import PROJECT, Settings
 from pipeline.store.objects import Store
 from pipeline.store.usage import usage
 

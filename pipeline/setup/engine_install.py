@@ -16,14 +16,14 @@ from typing import IO, TYPE_CHECKING
 from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured, Rejected, Unavailable
 from pipeline.evidence.canonical import read_object
-from pipeline.files import locked, scratch
-from pipeline.installation import Installation
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.settings import Settings
+from pipeline.host.files import locked, scratch
+from pipeline.host.transfer import CONNECT_SECONDS, SILENT_SECONDS, fetch
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
 from pipeline.setup import folders, trial
 from pipeline.setup.progress import step
 from pipeline.setup.unpacking import unpack
-from pipeline.transfer import CONNECT_SECONDS, SILENT_SECONDS, fetch
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipeline.installation import Folders, Installation
-from pipeline.settings import VARIABLES, Settings
+from pipeline.site.installation import Folders, Installation
+from pipeline.site.settings import VARIABLES, Settings
 
 
-class Place(NamedTuple):
+class KeyPrefix(NamedTuple):
     """Where something lies."""
 
     variable: str
@@ -40,7 +40,7 @@ def write_down(settings: Settings, release: str | None = None) -> tuple[Installa
     return new, differences(before, settings)
 
 
-def places(settings: Settings) -> list[Place]:
+def places(settings: Settings) -> list[KeyPrefix]:
     """Where everything lies for this installation's commands and workers."""
     installation = Installation.load(settings.installation)
     written = {} if installation.folders is None else installation.folders.given
@@ -48,7 +48,7 @@ def places(settings: Settings) -> list[Place]:
     why = dict.fromkeys(VARIABLES, usual) | dict.fromkeys(written, f"as {settings.installation.name} says")
     if installation.mp_spdz_release:
         why["mp_spdz"] += f"; release {installation.mp_spdz_release[:16]}"
-    return [Place(variable, settings.environment[variable], why[name]) for name, variable in VARIABLES.items()]
+    return [KeyPrefix(variable, settings.environment[variable], why[name]) for name, variable in VARIABLES.items()]
 
 
 def differences(one: Settings, other: Settings) -> list[Difference]:

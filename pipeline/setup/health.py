@@ -9,13 +9,13 @@ from functools import cache
 
 import httpx
 
-from pipeline.consortium import Consortium
 from pipeline.errors import Unavailable
-from pipeline.installation import Installation
-from pipeline.secret import Secret
-from pipeline.settings import Settings
+from pipeline.host.secret import Secret
 from pipeline.setup import servers
 from pipeline.setup.services import AIRFLOW, CHAIN, STORE
+from pipeline.site.consortium import Consortium
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 
 _TIMEOUT = 3.0
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline import places
 from pipeline.chain import ledger as chain
 from pipeline.chain import rpc
 from pipeline.chain.ledger import HospitalStatus, Ledger
 from pipeline.chain.outbox import Outbox
-from pipeline.consortium import Consortium, LedgerLocation
 from pipeline.domain import Address, Sha256
 from pipeline.evidence.canonical import digest, sha256
-from pipeline.identity import Identity
-from pipeline.installation import Installation
-from pipeline.models import model_bytes
-from pipeline.settings import Settings
+from pipeline.model_file import model_bytes
 from pipeline.setup.members import has_key
+from pipeline.site.consortium import Consortium, LedgerLocation
+from pipeline.site.identity import Identity
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
+from pipeline.store import object_keys
 from pipeline.store.objects import Store
-from pipeline.study import Study
+from pipeline.study.study import Study
 from pipeline.train.network import initial_model
 
 
@@ -72,7 +72,7 @@ def register_studies(settings: Settings, installation: Installation, consortium:
 def _publish_initial_model(store: Store, study: Study) -> Sha256:
     data = model_bytes(initial_model(study))
     model = sha256(data)
-    place = places.model()
+    place = object_keys.model()
     store.put_once(place.bucket, place.key(model), data)
     return model
 

@@ -7,20 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline import identity, ports
-from pipeline.consortium import PORTS_PER_NODE, Consortium, LedgerLocation, Node
 from pipeline.domain import Address, HospitalName, NodeName
 from pipeline.errors import Misconfigured
-from pipeline.files import write_atomic
-from pipeline.identity import SigningKey, StoreCredentials
-from pipeline.installation import Installation
-from pipeline.ports import LOOPBACK
-from pipeline.secret import Secret
-from pipeline.settings import Settings
+from pipeline.host import ports
+from pipeline.host.files import write_atomic
+from pipeline.host.ports import LOOPBACK
+from pipeline.host.secret import Secret
 from pipeline.setup import certificates
+from pipeline.site import identity
+from pipeline.site.consortium import PORTS_PER_NODE, Consortium, LedgerLocation, Node
+from pipeline.site.identity import SigningKey, StoreCredentials
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 from pipeline.store import policies
 from pipeline.store.policies import Policy
-from pipeline.study import Study
+from pipeline.study.study import Study
 
 
 def on_this_machine(settings: Settings, installation: Installation) -> Callable[[NodeName], str]:

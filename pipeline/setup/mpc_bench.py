@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.consortium import Consortium
 from pipeline.domain import EngineStats, HospitalName
 from pipeline.layers import Linear, Network, ReLU
 from pipeline.mpc.engines.base import Payload, RuleParameters, VerifyTask
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.setup import trial
+from pipeline.site.consortium import Consortium
+from pipeline.site.settings import Settings
 
 PROTOCOL = "replicated-ring"
 HOSPITALS, SAMPLES = 4, 16

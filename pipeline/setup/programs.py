@@ -11,9 +11,9 @@ from pipeline.domain import Sha256
 from pipeline.errors import EngineFailed
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import AggregateTask, ProjectedTask, Task, VerifyTask
-from pipeline.roles.parameters import rule_parameters
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.round.parameters import rule_parameters
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 
 def compile_programs(settings: Settings, studies: Mapping[str, Study]) -> Mapping[str, str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pipeline.domain import StoreKind
 from pipeline.errors import Misconfigured
-from pipeline.identity import StoreCredentials
-from pipeline.settings import PROJECT
 from pipeline.setup import guard
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.settings import PROJECT
 
 HEALTH = "/health"
 """What the guard answers to everybody, for either server."""

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
-from pipeline import ports
 from pipeline.domain import StoreKind
 from pipeline.errors import Misconfigured
-from pipeline.files import write_secret
-from pipeline.installation import SERVICES, Installation
-from pipeline.ports import LOOPBACK
-from pipeline.settings import HOME, PROJECT, Settings
+from pipeline.host import ports
+from pipeline.host.files import write_secret
+from pipeline.host.ports import LOOPBACK
 from pipeline.setup import airflow, servers, store
 from pipeline.setup.supervisor import Program, Supervisor
 from pipeline.setup.tools import runtime
-from pipeline.study import code_digest
+from pipeline.site.installation import SERVICES, Installation
+from pipeline.site.settings import HOME, PROJECT, Settings
+from pipeline.study.study import code_digest
 
 STORE, CHAIN = "store", "chain"
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dags")
@@ -89,7 +89,7 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
     object_store = Program(STORE, launch.command, PROJECT, launch.environment)
     chain = Program(
         CHAIN,
-        [python, "-m", "pipeline.chain.devchain", "--port", str(_port(installation.rpc)), "--home", str(settings.home / "chain")],
+        [python, "-m", "pipeline.devchain.devchain", "--port", str(_port(installation.rpc)), "--home", str(settings.home / "chain")],
         PROJECT,
         ours,
     )

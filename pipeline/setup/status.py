@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from pipeline.installation import Installation
-from pipeline.settings import Settings
 from pipeline.setup import health, services
 from pipeline.setup.services import AIRFLOW, CHAIN, NAMES, STORE
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 
 
 class Row(TypedDict):

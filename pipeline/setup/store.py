@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.consortium import Consortium
 from pipeline.domain import HospitalName, StoreKind
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import digest
-from pipeline.files import locked, write_atomic
-from pipeline.identity import StoreCredentials
-from pipeline.installation import Installation
-from pipeline.settings import Settings
+from pipeline.host.files import locked, write_atomic
 from pipeline.setup import members
 from pipeline.setup.members import Members
 from pipeline.setup.progress import note
+from pipeline.site.consortium import Consortium
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 from pipeline.store import admin, policies
 from pipeline.store.admin import Administrator, Terms
 from pipeline.store.objects import Store

@@ -18,8 +18,8 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from pipeline.errors import Misconfigured, Unavailable
-from pipeline.files import write_atomic
-from pipeline.settings import inherited
+from pipeline.host.files import write_atomic
+from pipeline.site.settings import inherited
 
 MARK = "WARDROUND_SERVICES"
 """Environment variable with the installation's path, by which its processes are known even when their manager is gone."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import ports
 from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
+from pipeline.host import ports
 from pipeline.layers import Linear, Network, ReLU
 from pipeline.mpc import reference
 from pipeline.mpc.engines.base import Components, Engine, Party, RuleParameters, VerifyOutput, VerifyTask

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from pipeline.errors import Misconfigured, Unavailable
-from pipeline.files import locked
-from pipeline.installation import Installation
-from pipeline.secret import Secret
-from pipeline.settings import Settings
+from pipeline.host.files import locked
+from pipeline.host.secret import Secret
 from pipeline.setup import airflow, demonstration, folders, health, ledger, members, programs, services, store
 from pipeline.setup.members import Members
 from pipeline.setup.progress import note, step, transfers
 from pipeline.setup.services import AIRFLOW
 from pipeline.setup.supervisor import Supervisor
 from pipeline.setup.tools import runtime
-from pipeline.study import Study
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 _START_SECONDS = 180
 

@@ -28,8 +28,8 @@ from minio.versioningconfig import VersioningConfig
 from pipeline.domain import StoreKind
 from pipeline.errors import Misconfigured, Unavailable
 from pipeline.evidence.canonical import read_json
-from pipeline.identity import StoreCredentials
-from pipeline.places import DVC, MAILBOX, MODELS, REPORTS
+from pipeline.site.identity import StoreCredentials
+from pipeline.store.object_keys import DVC, MAILBOX, MODELS, REPORTS
 from pipeline.store.policies import Policy
 
 BUCKETS = (MAILBOX, MODELS, REPORTS, DVC)

@@ -27,11 +27,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
-from pipeline import places
 from pipeline.domain import ObjectRef, Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured, ObjectMissing, Refused, Unavailable
 from pipeline.evidence.canonical import sha256 as sha256_of
-from pipeline.identity import StoreCredentials
+from pipeline.site.identity import StoreCredentials
+from pipeline.store import object_keys
 
 MAX_BYTES = 256 * 2**20
 """Largest object that is read unless the caller says otherwise; a sealed vector of the largest model fits."""
@@ -239,8 +239,8 @@ class Store:
                 if marker := answer.get("NextVersionIdMarker"):
                     after["VersionIdMarker"] = marker
                 if most is not None:
-                    held.update(places.member_folder(item.key, prefix) for item in found)
-                    folder = places.member_folder(answer["NextKeyMarker"], prefix)
+                    held.update(object_keys.member_folder(item.key, prefix) for item in found)
+                    folder = object_keys.member_folder(answer["NextKeyMarker"], prefix)
                     if folder != prefix and held[folder] > most:
                         # "0" follows "/": on behind everything in the folder.
                         after = {"KeyMarker": folder[:-1] + "0"}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.domain import HospitalName, NodeName
-from pipeline.places import CONSENTS, DVC, MAILBOX, MODELS, REPORTS
+from pipeline.store.object_keys import CONSENTS, DVC, MAILBOX, MODELS, REPORTS
 
 Policy = dict[str, Any]
 

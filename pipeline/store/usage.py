@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline import places
 from pipeline.errors import WardroundError
-from pipeline.installation import Quota
+from pipeline.site.installation import Quota
+from pipeline.store import object_keys
 from pipeline.store.objects import Store
 
-_LOCKED = (places.REPORTS, places.MODELS)
+_LOCKED = (object_keys.REPORTS, object_keys.MODELS)
 _MEMBERS = ("hospital", "node")
 
 
@@ -61,7 +61,7 @@ def usage(store: Store, seconds: float) -> Usage:
     try:
         for bucket in _LOCKED:
             for item in store.walk(bucket):
-                who = places.author(bucket, item.key)
+                who = object_keys.author(bucket, item.key)
                 objects[who] += 1
                 size[who] += item.size
                 if time.monotonic() > end:

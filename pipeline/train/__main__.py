@@ -10,17 +10,17 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from pipeline import program
 from pipeline.datasets import Samples
 from pipeline.datasets.pool import split
 from pipeline.datasets.records import read
 from pipeline.domain import HospitalName, RoundId, Verdict
 from pipeline.errors import Misconfigured
-from pipeline.files import write_atomic
-from pipeline.models import model_bytes, parse_model
-from pipeline.secret import Secret
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.host import program
+from pipeline.host.files import write_atomic
+from pipeline.host.secret import Secret
+from pipeline.model_file import model_bytes, parse_model
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 from pipeline.train.misbehaviour import configured
 from pipeline.train.network import initial_model
 from pipeline.train.stage import run

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from pipeline.datasets import Samples
 from pipeline.domain import INPUT_BITS
-from pipeline.models import Vector
-from pipeline.study import Study
+from pipeline.model_file import Vector
+from pipeline.study.study import Study
 from pipeline.train.network import probabilities
 
 

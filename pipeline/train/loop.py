@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.datasets import Samples
 from pipeline.domain import HospitalName, RoundId
-from pipeline.models import Vector
-from pipeline.study import Study
+from pipeline.model_file import Vector
+from pipeline.study.study import Study
 from pipeline.train.network import module, tensors
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.datasets import Samples
-from pipeline.documents import read_fields
 from pipeline.errors import Misconfigured, shown
-from pipeline.models import Vector
+from pipeline.host.documents import read_fields
+from pipeline.model_file import Vector
 
 
 def _unchanged(update: Vector) -> Vector:

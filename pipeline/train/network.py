@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from pipeline.domain import INPUT_BITS, UPDATE_BITS
 from pipeline.layers import Network
-from pipeline.models import Vector
-from pipeline.study import Study
+from pipeline.model_file import Vector
+from pipeline.study.study import Study
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pipeline.datasets import Samples
 from pipeline.domain import HospitalName, RoundId
 from pipeline.errors import UpdateRejected
-from pipeline.models import Vector
-from pipeline.study import Study
+from pipeline.model_file import Vector
+from pipeline.study.study import Study
 from pipeline.train.loop import train
 from pipeline.train.misbehaviour import HONEST, Behaviour
 from pipeline.train.update import backoff, encode, fit

@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.datasets import Samples
 from pipeline.domain import HospitalName, RoundId
-from pipeline.models import COORDINATE_CAP, Vector
-from pipeline.study import Study
+from pipeline.model_file import COORDINATE_CAP, Vector
+from pipeline.study.study import Study
 from pipeline.train.misbehaviour import HONEST, Behaviour
 from pipeline.train.network import accuracy, initial_model
 from pipeline.train.stage import run

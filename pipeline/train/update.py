@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.domain import UPDATE_BITS
 from pipeline.errors import UpdateRejected
 from pipeline.layers import Network
-from pipeline.models import COORDINATE_CAP, Vector
+from pipeline.model_file import COORDINATE_CAP, Vector
 
 if TYPE_CHECKING:
     import torch

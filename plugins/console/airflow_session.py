@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import HTTPException, Request, status
 
-from pipeline.cli.airflow import Airflow
-from pipeline.installation import Installation
-from pipeline.secret import Secret
-from pipeline.settings import Settings
+from pipeline.host.secret import Secret
+from pipeline.site.airflow_api import Airflow
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 
 _COOKIE = "_token"
 """Airflow's own name for it."""

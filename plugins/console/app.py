@@ -12,15 +12,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from pipeline.errors import ObjectMissing, Refused, Rejected, Unavailable, WardroundError
-from pipeline.settings import Settings
+from pipeline.site.settings import Settings
 from plugins.console import uploads
 from plugins.console.accounts import Accounts, UnknownAccount
+from plugins.console.console_database import Action, ConsoleDatabase
 from plugins.console.limiting import Limits, source
 from plugins.console.page import HERE, render
 from plugins.console.pages import ROUTERS
 from plugins.console.people import Person
-from plugins.console.registry import Action, Registry
-from plugins.console.rounds import NoSuchRound, RoundIndex
+from plugins.console.round_cache import NoSuchRound, RoundCache
 
 MOUNT = "/wardround"
 
@@ -104,8 +104,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def equip(app: FastAPI, settings: Settings | None = None) -> None:
     """Give the application what its pages read and write."""
-    app.state.index = index = RoundIndex(settings)
-    app.state.accounts, app.state.registry, app.state.limits = Accounts(), Registry(index.settings.home / "console"), Limits()
+    app.state.index = index = RoundCache(settings)
+    app.state.accounts, app.state.registry, app.state.limits = Accounts(), ConsoleDatabase(index.settings.home / "console"), Limits()
 
 
 def _path(request: Request) -> str:

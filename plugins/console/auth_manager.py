@@ -8,8 +8,8 @@ from typing import Any
 from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
 from jwt.exceptions import InvalidTokenError
 
-from pipeline.settings import Settings
-from plugins.console.registry import Registry
+from pipeline.site.settings import Settings
+from plugins.console.console_database import ConsoleDatabase
 
 _CLAIM = "sessions_ended"
 
@@ -18,9 +18,9 @@ class ConsoleFabAuthManager(FabAuthManager):  # type: ignore[misc]
     """Its tokens carry how often their account's sessions had been ended; FAB's own name an account, and live again with it."""
 
     @cached_property
-    def registry(self) -> Registry:
+    def registry(self) -> ConsoleDatabase:
         """Where that is counted."""
-        return Registry(Settings.load().home / "console")
+        return ConsoleDatabase(Settings.load().home / "console")
 
     def serialize_user(self, user: Any) -> dict[str, Any]:
         """What a token says of its account."""

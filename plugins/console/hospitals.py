@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.chain.ledger import HospitalStatus
-from pipeline.consortium import Consortium
 from pipeline.domain import Address, HospitalName
 from pipeline.errors import Unavailable
-from pipeline.roles import enrolment
-from pipeline.settings import Settings
+from pipeline.governance import enrolment
+from pipeline.site.consortium import Consortium
+from pipeline.site.settings import Settings
 from plugins.console.accounts import Accounts, State, UnknownAccount
-from plugins.console.registry import Registry
+from plugins.console.console_database import ConsoleDatabase
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Place:
     """Whether the members' file names it, so that a study can."""
 
 
-def known(settings: Settings, accounts: Accounts, registry: Registry) -> Mapping[HospitalName, Address]:
+def known(settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> Mapping[HospitalName, Address]:
     """Every hospital's signing address; the members' file, which follows a hospital's new keys, comes before what people said."""
     found = {name: Address(address) for name, address in Consortium.load(settings.consortium).hospitals.items()}
     said = {(one.account, one.login): one for one in registry.registrations()}
@@ -37,7 +37,7 @@ def known(settings: Settings, accounts: Accounts, registry: Registry) -> Mapping
     return found
 
 
-def address(name: str, settings: Settings, accounts: Accounts, registry: Registry) -> Address:
+def address(name: str, settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> Address:
     """One hospital's signing address; raises UnknownHospital."""
     found = known(settings, accounts, registry).get(HospitalName(name))
     if found is None:
@@ -45,7 +45,7 @@ def address(name: str, settings: Settings, accounts: Accounts, registry: Registr
     return found
 
 
-def places(settings: Settings, accounts: Accounts, registry: Registry) -> tuple[Sequence[Place], str]:
+def places(settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> tuple[Sequence[Place], str]:
     """All hospitals, and why the ledger does not say where they stand, if it does not."""
     members, found = Consortium.load(settings.consortium).hospitals, known(settings, accounts, registry)
     standing, trouble = standings(found.values(), settings)

@@ -8,13 +8,13 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Path, Request, status
 
-from pipeline.consortium import Consortium
+from pipeline.consent.consent_log import ConsentLog
 from pipeline.domain import HospitalName
 from pipeline.errors import InvalidStudy
-from pipeline.roles.consents import Consents
-from pipeline.settings import Settings
-from pipeline.study import Study
-from plugins.console.rounds import RoundIndex
+from pipeline.site.consortium import Consortium
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
+from plugins.console.round_cache import RoundCache
 
 StudyName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{1,31}$", description="Name of a study's file, without .yaml.")]
 
@@ -51,18 +51,18 @@ def one(settings: Settings, name: str) -> Study:
     return Study.load(file)
 
 
-def consortium(index: RoundIndex) -> Consortium:
+def consortium(index: RoundCache) -> Consortium:
     """The members."""
     return Consortium.load(index.settings.consortium)
 
 
-def _published(request: Request) -> Consents:
+def _published(request: Request) -> ConsentLog:
     state = request.app.state
     if not hasattr(state, "consents"):
-        state.consents = Consents(state.index.evidence.store)
-    found: Consents = state.consents
+        state.consents = ConsentLog(state.index.observer.store)
+    found: ConsentLog = state.consents
     return found
 
 
-Published = Annotated[Consents, Depends(_published)]
+Published = Annotated[ConsentLog, Depends(_published)]
 """What owners decided, as they published it."""

@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.errors import InvalidStudy
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 
 def readable(settings: Settings) -> list[Study]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from starlette.datastructures import UploadFile
 
 from pipeline.errors import FileRejected
-from pipeline.mpc.engines.mp_spdz_workdir import MEMORY
+from pipeline.mpc.engines.mp_spdz.workdir import MEMORY
 
 PATH = "/hospital/predict/files"
 """The one path below the console's mount that takes files."""

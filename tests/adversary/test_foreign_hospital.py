@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import places
-from pipeline.chain.events import StudyId
 from pipeline.domain import Kind, RoundId, RoundStatus
 from pipeline.errors import ContractRefused, Refused
 from pipeline.evidence import merkle
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import Membership, membership, study_digest
+from pipeline.ledger_types.events import StudyId
+from pipeline.store import object_keys
 from tests.adversary import attack
 from tests.support.chains import MANIFEST, ROOT, Actors, named
 from tests.support.consortia import HOSPITALS, NODES, Site
@@ -93,7 +93,7 @@ def theirs(site: Site) -> tuple[Play, RoundId]:
 )
 def test_nobody_reads_the_mail_of_another_study(site: Site, theirs: tuple[Play, RoundId]) -> None:
     _, round_id = theirs
-    place = places.envelope(round_id, HOSPITALS[0], NODES[0])
+    place = object_keys.envelope(round_id, HOSPITALS[0], NODES[0])
     (digest,) = site.board().digests(place)
     board = site.board(site.settings.hospital(FERN))
     for ask in (lambda: board.fetch(place, digest), lambda: board.digests(place)):
@@ -115,8 +115,8 @@ def test_what_lies_in_a_folder_of_no_hospital_of_the_study_is_not_looked_at(
     play, round_id = theirs
     own = site.settings.hospital(FERN)
     for kind in (Kind.MANIFEST, Kind.VALIDATION):
-        heap(site, own, *places.statement(round_id, kind, FERN)[:2], 40)
-    heap(site, own, *places.envelope(round_id, FERN, NODES[0])[:2], 40)
+        heap(site, own, *object_keys.statement(round_id, kind, FERN)[:2], 40)
+    heap(site, own, *object_keys.envelope(round_id, FERN, NODES[0])[:2], 40)
     asked = listings(monkeypatch)
     play.commit(round_id)
     for inputs in take_in_at_all(site, play, round_id).values():

@@ -10,28 +10,28 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline import places
-from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus
-from pipeline.consortium import Consortium
+from pipeline.consent.consent_log import ConsentLog, publish
 from pipeline.domain import LEAST_FOR_RESULT, HospitalName, Kind, RoundId, RoundStatus, Sha256, direct_grace
 from pipeline.errors import ContractRefused, RoundAborted, TooFew
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import membership, study_digest
-from pipeline.identity import Identity, SigningKey
-from pipeline.installation import Quota
-from pipeline.mpc.journal import Journal
+from pipeline.governance.member_actions import commit_directly
+from pipeline.ledger_types.events import StudyId
 from pipeline.mpc.sharing import held_by
-from pipeline.places import Place
-from pipeline.roles import intake
-from pipeline.roles.consents import Consents, publish
-from pipeline.roles.decisions import commit_directly
-from pipeline.roles.intake import Inputs
+from pipeline.round import inputs as round_inputs
+from pipeline.round.inputs import Inputs
+from pipeline.round.journal import Journal
 from pipeline.setup import store
 from pipeline.setup.members import Members
+from pipeline.site.consortium import Consortium
+from pipeline.site.identity import Identity, SigningKey
+from pipeline.site.installation import Quota
+from pipeline.store import object_keys
+from pipeline.store.object_keys import KeyPrefix
 from pipeline.store.objects import Store
-from pipeline.study import Study
+from pipeline.study.study import Study
 from tests.adversary import attack
 from tests.support.chains import MANIFEST, ROOT, Actors, named
 from tests.support.consortia import HOSPITALS, NODES, Site
@@ -156,16 +156,16 @@ def test_a_hospital_that_heaps_up_files_is_absent_and_nobody_else(site: Site, ki
     play = site.play(f"heaped_{kind.lower()}", hospitals=list(HOSPITALS[:4]))
     round_id = play.open()
     *others, dahlia = HOSPITALS[:4]
-    _heap(site, dahlia, *places.statement(round_id, kind, dahlia)[:2], 200)
+    _heap(site, dahlia, *object_keys.statement(round_id, kind, dahlia)[:2], 200)
     play.hospitals(round_id)
     read: list[str] = []
     get = Store.get
     monkeypatch.setattr(Store, "get", lambda store, bucket, key, *rest, **more: read.append(key) or get(store, bucket, key, *rest, **more))
     play.commit(round_id)
-    taken = intake.committed(site.node_sitting(play, round_id, play.study.nodes[0]), frozenset())
+    taken = round_inputs.committed(site.node_context(play, round_id, play.study.nodes[0]), frozenset())
     assert list(taken.manifests) == others
     assert dict(taken.absent) == {dahlia: "crowded_place"}
-    assert not [key for key in read if key.startswith(places.statement(round_id, kind, dahlia).prefix)]
+    assert not [key for key in read if key.startswith(object_keys.statement(round_id, kind, dahlia).prefix)]
 
 
 @pytest.mark.store
@@ -182,8 +182,8 @@ def test_files_that_come_after_the_set_change_nothing_about_it(site: Site) -> No
     play.hospitals(round_id)
     play.commit(round_id)
     for kind in (Kind.MANIFEST, Kind.VALIDATION):
-        _heap(site, HOSPITALS[0], *places.statement(round_id, kind, HOSPITALS[0])[:2], 40)
-    taken = intake.committed(site.node_sitting(play, round_id, play.study.nodes[0]), frozenset())
+        _heap(site, HOSPITALS[0], *object_keys.statement(round_id, kind, HOSPITALS[0])[:2], 40)
+    taken = round_inputs.committed(site.node_context(play, round_id, play.study.nodes[0]), frozenset())
     assert (list(taken.manifests), dict(taken.absent)) == (list(HOSPITALS[:3]), {})
 
 
@@ -198,7 +198,7 @@ def test_files_that_come_after_the_set_change_nothing_about_it(site: Site) -> No
 def test_a_hospital_writes_nothing_beneath_another_ones_place(site: Site) -> None:
     own, other = HOSPITALS[:2]
     beneath = f"hospitals/{own}/"
-    for place in (places.statement(RoundId(999), Kind.MANIFEST, other), places.envelope(RoundId(999), other, NODES[0])):
+    for place in (object_keys.statement(RoundId(999), Kind.MANIFEST, other), object_keys.envelope(RoundId(999), other, NODES[0])):
         with pytest.raises(ClientError, match="AccessDenied"):
             _heap(site, own, place.bucket, place.prefix + beneath, 1)
 
@@ -215,7 +215,7 @@ def test_folders_that_are_no_rounds_near_the_last_one_are_not_looked_at(site: Si
     play = site.play("folders", hospitals=list(HOSPITALS[:3]))
     round_id = play.number("run")
     for number in ("abc", "77777", "99999999999999999999", *range(5000, 5050)):
-        _heap(site, HOSPITALS[0], places.REPORTS, f"rounds/{number}/hospitals/{HOSPITALS[0]}/vote/", 1)
+        _heap(site, HOSPITALS[0], object_keys.REPORTS, f"rounds/{number}/hospitals/{HOSPITALS[0]}/vote/", 1)
     listed: list[str] = []
     history = Store.history
     monkeypatch.setattr(
@@ -238,21 +238,21 @@ def test_a_hospital_beyond_its_quota_reads_and_no_longer_writes(site: Site) -> N
     *_, hazel, iris = HOSPITALS
     client = site.store(site.settings.hospital(iris))._client
     for number in range(9):
-        client.put_object(Bucket=places.REPORTS, Key=f"rounds/9000/hospitals/{iris}/junk/{number}", Body=bytes(1 << 20))
+        client.put_object(Bucket=object_keys.REPORTS, Key=f"rounds/9000/hospitals/{iris}/junk/{number}", Body=bytes(1 << 20))
     everybody, narrow = Members(HOSPITALS, NODES), site.services.model_copy(update={"store_quota": Quota(mebibytes=8)})
     for _ in range(2):
         store.set_up(site.settings, narrow, everybody)
         with pytest.raises(ClientError, match="AccessDenied"):
-            _heap(site, iris, places.REPORTS, f"rounds/9000/hospitals/{iris}/manifest/", 1)
-    _heap(site, hazel, places.REPORTS, f"rounds/9000/hospitals/{hazel}/manifest/", 1)
-    assert site.store(site.settings.hospital(iris)).list(places.REPORTS, f"rounds/9000/hospitals/{iris}/junk/")
+            _heap(site, iris, object_keys.REPORTS, f"rounds/9000/hospitals/{iris}/manifest/", 1)
+    _heap(site, hazel, object_keys.REPORTS, f"rounds/9000/hospitals/{hazel}/manifest/", 1)
+    assert site.store(site.settings.hospital(iris)).list(object_keys.REPORTS, f"rounds/9000/hospitals/{iris}/junk/")
     store.set_up(site.settings, site.services, everybody)
-    _heap(site, iris, places.REPORTS, f"rounds/9000/hospitals/{iris}/manifest/", 1)
+    _heap(site, iris, object_keys.REPORTS, f"rounds/9000/hospitals/{iris}/manifest/", 1)
 
 
 def _decided(site: Site, members: Consortium, study: Study) -> dict[str, str | None]:
     """Everybody's trouble, None where its consent is read."""
-    positions = Consents(site.store()).positions(study, members)
+    positions = ConsentLog(site.store()).positions(study, members)
     return {each.name: each.trouble if not each.approved(study.digest(members)) else None for each in positions}
 
 
@@ -271,9 +271,9 @@ def test_decisions_that_a_hospital_heaps_up_are_not_read_and_all_others_are(site
         publish(site.store(owner), Identity.load(owner), play.study)
     for owner in map(site.settings.node, play.study.nodes):
         publish(site.store(owner), Identity.load(owner), play.study)
-    _heap(site, aster, places.REPORTS, f"{places.CONSENTS}hospitals/{aster}/another_study/", 450)
+    _heap(site, aster, object_keys.REPORTS, f"{object_keys.CONSENTS}hospitals/{aster}/another_study/", 450)
     assert set(_decided(site, members, play.study).values()) == {None}
-    place = places.consents(play.study.name, birch, node=False)
+    place = object_keys.consents(play.study.name, birch, node=False)
     _heap(site, birch, *place[:2], 250)
     troubled = _decided(site, members, play.study)
     assert "published more than 200 statements" in str(troubled.pop(birch))
@@ -323,12 +323,12 @@ def test_a_key_that_was_left_does_nothing(actors: Actors, study: StudyId) -> Non
         actors.send(own, actors.ledger.register_hospital())
 
 
-def _write_over(site: Site, name: HospitalName, place: Place, digest: Sha256) -> None:
+def _write_over(site: Site, name: HospitalName, place: KeyPrefix, digest: Sha256) -> None:
     """A hospital puts other bytes under the key of an object of its own."""
     site.store(site.settings.hospital(name))._client.put_object(Bucket=place.bucket, Key=place.key(digest), Body=b"junk")
 
 
-def _lose(site: Site, place: Place) -> None:
+def _lose(site: Site, place: KeyPrefix) -> None:
     """All that lies in a place is gone from the store's disk."""
     for digest in site.board().digests(place):
         shutil.rmtree(site.on_disk(place, digest))
@@ -351,7 +351,7 @@ def test_envelopes_that_change_after_the_input_sets_change_nothing(site: Site) -
     play.commit(round_id)
     play.verify(round_id)
     for node in play.study.nodes:
-        place = places.envelope(round_id, CEDAR, node)
+        place = object_keys.envelope(round_id, CEDAR, node)
         for digest in site.board().digests(place):
             _write_over(site, CEDAR, place, digest)
         _lose(site, place)  # also where a store keeps no earlier version
@@ -363,8 +363,8 @@ def test_envelopes_that_change_after_the_input_sets_change_nothing(site: Site) -
 
 
 def _say(site: Site, play: Play, round_id: RoundId, name: HospitalName, kind: Kind, body: Mapping[str, object]) -> None:
-    sitting = site.hospital_sitting(play, round_id, name)
-    sitting.desk.board.say(round_id, sitting.desk.sign(kind, body, sitting.context))
+    ctx = site.hospital_sitting(play, round_id, name)
+    ctx.worker.board.say(round_id, ctx.worker.sign(kind, body, ctx.context))
 
 
 @pytest.mark.store
@@ -409,18 +409,18 @@ def test_a_manifest_that_holds_for_some_nodes_only_is_in_or_out_for_all(site: Si
     play = site.play(f"shown_to_{shown_to}", hospitals=list(HOSPITALS[:4]))
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:3])
-    sitting = site.hospital_sitting(play, round_id, DAHLIA)
+    ctx = site.hospital_sitting(play, round_id, DAHLIA)
     for step in ("validate", "train"):
         play.hospital(step, round_id, DAHLIA)
-    dealing = Dealing.honest(sitting)
-    withheld = signing.to_bytes(sitting.desk.sign(Kind.VALIDATION, {"passed": True, "rows": "50-99"}, sitting.context))
+    dealing = Dealing.honest(ctx)
+    withheld = signing.to_bytes(ctx.worker.sign(Kind.VALIDATION, {"passed": True, "rows": "50-99"}, ctx.context))
     dealing.post(dealing.manifest(validation=sha256(withheld)))
     commit_directly(play.study.name, round_id, DAHLIA, site.settings)
     play.commit(round_id)
     first = len(play.study.nodes) - shown_to
     acts: list[Callable[[], object]] = [lambda: None] * (first - 1)
-    place = places.statement(round_id, Kind.VALIDATION, DAHLIA)
-    found = take_in_at_all(site, play, round_id, *acts, lambda: sitting.desk.board.post(place, withheld))
+    place = object_keys.statement(round_id, Kind.VALIDATION, DAHLIA)
+    found = take_in_at_all(site, play, round_id, *acts, lambda: ctx.worker.board.post(place, withheld))
     seen = [DAHLIA in site.said(round_id, Kind.INVENTORY, node).body["held"] for node in play.study.nodes]
     assert seen == [False] * first + [True] * shown_to
     one, *others = signed_sets(site, play, round_id)
@@ -446,7 +446,7 @@ def test_versions_over_a_validation_that_is_not_there_keep_no_commit_waiting(sit
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:3])
     dealing, never = _trained(site, play, round_id, DAHLIA), sha256(b"never written")
-    place = places.statement(round_id, Kind.VALIDATION, DAHLIA)
+    place = object_keys.statement(round_id, Kind.VALIDATION, DAHLIA)
     dealing.post(dealing.manifest(validation=never))
     heap_versions(site, site.settings.hospital(DAHLIA), place, never, 40, 60)
     asked = reads(monkeypatch)
@@ -562,11 +562,11 @@ def test_a_manifest_that_another_one_committed_too_stands_for_its_author_alone(s
     play = site.play("committed_twice", hospitals=list(HOSPITALS[:4]))
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:3])
-    sitting = site.hospital_sitting(play, round_id, DAHLIA)
-    copied = post_as(sitting, site.said(round_id, Kind.MANIFEST, CEDAR))
+    ctx = site.hospital_sitting(play, round_id, DAHLIA)
+    copied = post_as(ctx, site.said(round_id, Kind.MANIFEST, CEDAR))
     terms = play.study.terms(site.members)
-    call = site.ledger.commit_directly(sitting.state, copied, membership(terms, site.members.hospital(DAHLIA)))
-    sitting.desk.outbox().send(call, f"copied-{round_id}")
+    call = site.ledger.commit_directly(ctx.state, copied, membership(terms, site.members.hospital(DAHLIA)))
+    ctx.worker.outbox().send(call, f"copied-{round_id}")
     play.commit(round_id)
     for inputs in take_in_at_all(site, play, round_id).values():
         assert (set(inputs.digests), dict(inputs.absent)) == (set(HOSPITALS[:3]), {DAHLIA: "forged_manifest"})
@@ -605,7 +605,7 @@ def test_four_nodes_end_a_round_at_once_that_accepts_too_few(site: Site) -> None
     round_id = play.open()
     play.hospitals(round_id)
     play.commit(round_id)
-    inputs = {name: site.board().digests(places.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
+    inputs = {name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
     revealed = {"accepted": list(inputs)[:2], "budget": 1, "inputs": inputs, "absent": {}, "failed": {}, "programs": "ab" * 32}
     for node in play.study.nodes[:3]:
         Journal(site.settings.node(node) / "journal").reveal(round_id, revealed)
@@ -617,5 +617,5 @@ def test_four_nodes_end_a_round_at_once_that_accepts_too_few(site: Site) -> None
     assert state.decided is not None
     assert state.aborted is not None
     assert state.decided.blamed == tuple(site.members.hospital(name) for name in play.study.hospitals[2:])
-    assert state.aborted.place.time < state.opened.result_deadline
+    assert state.aborted.location.time < state.opened.result_deadline
     assert play.open("next") > round_id

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import study_id
 from pipeline.domain import Decision, NodeKey, NodeSet, Release, Result, RoundStatus, Sha256
 from pipeline.errors import ContractRefused
 from pipeline.evidence.signing import sign_change
-from pipeline.identity import SigningKey
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
+from pipeline.ledger_types.events import StudyId
+from pipeline.site.identity import SigningKey
 from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, MODEL, ROOT, Actors
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.chain.events import StudyId
 from pipeline.domain import NodeSet, Release, RoundStatus
 from pipeline.errors import ContractRefused, InvalidStudy
 from pipeline.evidence import merkle
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import study_digest
 from pipeline.evidence.signing import sign_change
-from pipeline.settings import PROJECT
-from pipeline.study import Study
+from pipeline.ledger_types.events import StudyId
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Study
 from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, MANIFEST, ROOT, Actors, named
 

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import places
 from pipeline.chain.outbox import Outbox
 from pipeline.cli import commands
 from pipeline.domain import HospitalKey, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256
 from pipeline.errors import ObjectMissing
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import canonical_json, sha256
-from pipeline.identity import Identity, SigningKey
-from pipeline.places import Place
-from pipeline.roles import intake
-from pipeline.roles.decisions import commit_directly
-from pipeline.secret import Secret
+from pipeline.governance.member_actions import commit_directly
+from pipeline.host.secret import Secret
+from pipeline.round import inputs
+from pipeline.site.identity import Identity, SigningKey
+from pipeline.store import object_keys
+from pipeline.store.object_keys import KeyPrefix
 from pipeline.store.objects import Store
 from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
@@ -43,15 +43,15 @@ def shared(site: Site) -> tuple[Play, RoundId]:
     return play, round_id
 
 
-def plant(store: Store, place: Place, data: bytes) -> None:
+def plant(store: Store, place: KeyPrefix, data: bytes) -> None:
     """Bytes under a key that names them."""
     store._client.put_object(Bucket=place.bucket, Key=place.key(sha256(data)), Body=data)
 
 
 def plant_junk(site: Site, play: Play, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> None:
     """Beside a statement: one that another key signed, one of another kind of bytes, and a key that ends in another digest."""
-    place, store = places.statement(round_id, kind, signer), site.store()
-    context = site.node_sitting(play, round_id, NORTH).context if site.ledger.status(round_id) != "none" else None
+    place, store = object_keys.statement(round_id, kind, signer), site.store()
+    context = site.node_context(play, round_id, NORTH).context if site.ledger.status(round_id) != "none" else None
     if context is not None:
         plant(store, place, signing.to_bytes(signing.sign(kind, signer, {"public_key": "0" * 64}, context, STRANGER)))
     plant(store, place, canonical_json({"kind": kind.value, "signer": signer}))
@@ -74,13 +74,13 @@ def test_junk_beside_a_sealing_key_blocks_no_round(site: Site) -> None:
     assert play.open() == round_id
     for node in play.study.nodes:
         plant_junk(site, play, round_id, Kind.SEALING_KEY, node)
-    assert set(site.node_sitting(play, round_id, NORTH).sealing_keys()) == set(play.study.nodes)
-    keys = {node: places.statement(round_id, Kind.SEALING_KEY, node) for node in play.study.nodes}
-    signed = {node: site.board().held(round_id, Kind.SEALING_KEY, node, site.node_sitting(play, round_id, NORTH).check) for node in keys}
+    assert set(site.node_context(play, round_id, NORTH).sealing_keys()) == set(play.study.nodes)
+    keys = {node: object_keys.statement(round_id, Kind.SEALING_KEY, node) for node in play.study.nodes}
+    signed = {node: site.board().held(round_id, Kind.SEALING_KEY, node, site.node_context(play, round_id, NORTH).check) for node in keys}
     following = play.number("next")
     for node, place in keys.items():
         (digest,) = signed[node]
-        plant(site.store(), places.statement(following, Kind.SEALING_KEY, node), site.board().fetch(place, digest))
+        plant(site.store(), object_keys.statement(following, Kind.SEALING_KEY, node), site.board().fetch(place, digest))
     site.pass_deadline(round_id)
     assert play.open("next") == following
 
@@ -96,9 +96,9 @@ def test_junk_beside_a_manifest_puts_no_hospital_out(site: Site, shared: tuple[P
     play, round_id = shared
     for name in play.study.hospitals:
         plant_junk(site, play, round_id, Kind.MANIFEST, name)
-    site.store()._client.put_object(Bucket=places.REPORTS, Key=places.commit(round_id).key(sha256(b"a list")), Body=b"[]")
+    site.store()._client.put_object(Bucket=object_keys.REPORTS, Key=object_keys.commit(round_id).key(sha256(b"a list")), Body=b"[]")
     play.commit(round_id)
-    taken = intake.committed(site.node_sitting(play, round_id, NORTH), frozenset())
+    taken = inputs.committed(site.node_context(play, round_id, NORTH), frozenset())
     assert (list(taken.manifests), taken.absent) == (THREE, {})
 
 
@@ -116,23 +116,23 @@ def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: 
     play.hospitals(round_id)
     play.commit(round_id)
     store = site.store()
-    kept = [info for info in store.list(places.REPORTS, f"rounds/{round_id}/") if places.holds(info.key)]
-    model = places.model().key(site.ledger.round(round_id).opened.previous_model)
-    objects = [*((places.REPORTS, info.key) for info in kept), (places.MODELS, model)]
+    kept = [info for info in store.list(object_keys.REPORTS, f"rounds/{round_id}/") if object_keys.holds(info.key)]
+    model = object_keys.model().key(site.ledger.round(round_id).opened.previous_model)
+    objects = [*((object_keys.REPORTS, info.key) for info in kept), (object_keys.MODELS, model)]
     if written is None:
         site.hide(objects)
     else:
         for bucket, key in objects:
             store._client.put_object(Bucket=bucket, Key=key, Body=written)
-    sitting = site.node_sitting(play, round_id, NORTH)
-    assert set(sitting.sealing_keys()) == set(play.study.nodes)
-    assert list(intake.committed(sitting, frozenset()).manifests) == THREE
-    assert store.get(places.MODELS, model, Sha256(model.partition(".")[0]))
+    ctx = site.node_context(play, round_id, NORTH)
+    assert set(ctx.sealing_keys()) == set(play.study.nodes)
+    assert list(inputs.committed(ctx, frozenset()).manifests) == THREE
+    assert store.get(object_keys.MODELS, model, Sha256(model.partition(".")[0]))
     site.pass_deadline(round_id)
     assert play.open("next") > round_id
     report = site.audit(round_id)
     assert report.passed, report.first_problem
-    assert {finding.partition(":")[0] for finding in report.findings} >= {f"{places.REPORTS}/{info.key}" for info in kept}
+    assert {finding.partition(":")[0] for finding in report.findings} >= {f"{object_keys.REPORTS}/{info.key}" for info in kept}
     assert all("or the store's operator wrote it" in finding for finding in report.findings)
 
 
@@ -150,7 +150,7 @@ def test_a_study_written_over_past_the_guard_goes_on_and_is_read_and_audited(sit
     first = play.round("first")
     ended = site.ledger.round(first).finalised
     assert ended is not None
-    record, model = places.record(first), places.model()
+    record, model = object_keys.record(first), object_keys.model()
     over = [(record.bucket, record.key(ended.record)), (model.bucket, model.key(ended.new_model))]
     site.put_over(over, "junk")
 
@@ -184,8 +184,8 @@ def test_a_study_written_over_past_the_guard_goes_on_and_is_read_and_audited(sit
     assert any(f"{record.bucket}/{record.key(ended.record)}" in finding for finding in every["findings"])
 
 
-def _sealing_keys(play: Play, round_id: RoundId) -> list[Place]:
-    return [places.statement(round_id, Kind.SEALING_KEY, node) for node in play.study.nodes]
+def _sealing_keys(play: Play, round_id: RoundId) -> list[KeyPrefix]:
+    return [object_keys.statement(round_id, Kind.SEALING_KEY, node) for node in play.study.nodes]
 
 
 @pytest.mark.namespace
@@ -198,7 +198,7 @@ def _sealing_keys(play: Play, round_id: RoundId) -> list[Place]:
 )
 def test_a_damaged_envelope_is_missing_and_may_be_lent(site: Site, shared: tuple[Play, RoundId]) -> None:
     _, round_id = shared
-    place = places.envelope(round_id, HOSPITALS[0], NORTH)
+    place = object_keys.envelope(round_id, HOSPITALS[0], NORTH)
     board = site.board(site.settings.node(NORTH))
     (digest,) = board.digests(place)
     site.damage(place, digest)
@@ -217,7 +217,7 @@ def move_on(site: Site, name: HospitalName) -> None:
 
 def lose(site: Site, round_id: RoundId, name: HospitalName, node: NodeName) -> None:
     """Other bytes over a hospital's envelope, and then nothing there any more."""
-    place = places.envelope(round_id, name, node)
+    place = object_keys.envelope(round_id, name, node)
     for digest in site.board().digests(place):
         site.store()._client.put_object(Bucket=place.bucket, Key=place.key(digest), Body=b"junk")
         site.store()._client.delete_object(Bucket=place.bucket, Key=place.key(digest))
@@ -248,13 +248,13 @@ def test_a_round_under_all_attacks_at_once_ends_with_its_model(
     for node in play.study.nodes:
         plant_junk(site, play, round_id, Kind.SEALING_KEY, node)
     assert play.open() == round_id
-    heap(site, site.settings.hospital(crowded), *places.statement(round_id, Kind.MANIFEST, crowded)[:2], 40)
+    heap(site, site.settings.hospital(crowded), *object_keys.statement(round_id, Kind.MANIFEST, crowded)[:2], 40)
     play.hospitals(round_id)
     for name in accepted:
         plant_junk(site, play, round_id, Kind.MANIFEST, name)
     commit_directly(play.study.name, round_id, THREE[0], site.settings)
     play.commit(round_id)
-    place = places.envelope(round_id, THREE[1], NORTH)
+    place = object_keys.envelope(round_id, THREE[1], NORTH)
     site.damage(place, *site.board().digests(place))
     move_on(site, mover)
     play.verify(round_id)
@@ -267,7 +267,7 @@ def test_a_round_under_all_attacks_at_once_ends_with_its_model(
     assert len({site.said(round_id, Kind.VOTE, node).body["record"] for node in play.study.nodes}) == 1
     finalised = site.ledger.round(round_id).finalised
     assert finalised is not None
-    for over, digest in ((places.record(round_id), finalised.record), (places.model(), finalised.new_model)):
+    for over, digest in ((object_keys.record(round_id), finalised.record), (object_keys.model(), finalised.new_model)):
         site.store()._client.put_object(Bucket=over.bucket, Key=over.key(digest), Body=b"junk")
     site.audits(round_id)
     assert play.open("next") > round_id

@@ -12,9 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.audit.bundle import Bundle
+from pipeline.audit.proof_bundle import Bundle
 from pipeline.chain.contract import Call
-from pipeline.chain.events import Event, StudyId
 from pipeline.chain.ledger import study_id
 from pipeline.chain.logs import Logs
 from pipeline.domain import NodeKey, NodeSet, Release, RoundStatus, Sha256
@@ -22,8 +21,9 @@ from pipeline.errors import ContractRefused, EvidenceRejected
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import study_digest
 from pipeline.evidence.signing import sign_change
-from pipeline.identity import SigningKey
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
+from pipeline.ledger_types.events import Event, StudyId
+from pipeline.site.identity import SigningKey
 from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, MODEL, NEW_MODEL, ROOT, Actors, Devchain, named
 
@@ -270,7 +270,7 @@ def test_a_proof_bundle_of_any_form_is_refused_in_a_sentence(data: bytes, said: 
 )
 def test_what_is_registered_after_a_round_is_not_looked_through(actors: Actors, study: StudyId, monkeypatch: pytest.MonkeyPatch) -> None:
     round_id = actors.open(study)
-    opened = actors.ledger.round(round_id).opened.place.block
+    opened = actors.ledger.round(round_id).opened.location.block
     for _ in range(24):
         actors.send(SigningKey(Secret.generate()), actors.ledger.register_hospital())
     looked: list[tuple[int, int | str]] = []

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from pipeline.domain import HospitalName
-from pipeline.installation import Installation
-from pipeline.roles import enrolment
-from pipeline.secret import Secret
+from pipeline.governance import enrolment
+from pipeline.host.secret import Secret
 from pipeline.setup import airflow
+from pipeline.site.installation import Installation
 from tests.adversary import attack
 from tests.support.site import Site
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import places
 from pipeline.datasets.records import records_folder
 from pipeline.domain import RoundStatus
-from pipeline.identity import Identity
-from pipeline.installation import Installation
+from pipeline.site.identity import Identity
+from pipeline.site.installation import Installation
+from pipeline.store import object_keys
 from pipeline.store.objects import Store
 from tests.support.site import Site, until
 
@@ -123,7 +123,7 @@ def test_a_finished_round_lies_in_the_study_repository_and_its_model_in_the_remo
     for name in ("record.json", "report.html", "report.json", "verdicts.csv", "course.png"):
         assert (records / "rounds" / "2" / name).stat().st_size > 100
     store = Store(Installation.load(site.settings.installation).store, provider.credentials)
-    kept = {info.key for info in store.list(places.DVC, "")}
+    kept = {info.key for info in store.list(object_keys.DVC, "")}
     for pointer in (records / "models").glob("*.dvc"):
         digest = pointer.read_text().partition("md5: ")[2].split()[0]
         assert any(key.endswith(f"{digest[:2]}/{digest[2:]}") for key in kept), f"{pointer.name} is not in the remote"

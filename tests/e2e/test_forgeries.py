@@ -66,7 +66,7 @@ def test_forged_conf_and_a_validation_that_is_only_said_to_have_passed_change_no
 )
 def test_a_forged_round_number_leaves_the_round_without_a_result_and_the_finished_one_as_it_was(site: Site) -> None:
     finished = site.rounds("small")[0].round
-    objects = sorted(info.key for info in site.evidence.store.list("reports", f"rounds/{finished}/hospitals/"))
+    objects = sorted(info.key for info in site.observer.store.list("reports", f"rounds/{finished}/hospitals/"))
     model, before = site.current_model("brief"), len(site.rounds("brief"))
     run = site.trigger("brief")
     site.await_round("brief", before)
@@ -75,7 +75,7 @@ def test_a_forged_round_number_leaves_the_round_without_a_result_and_the_finishe
     (state,) = site.rounds("brief")[before:]
     assert state.status in (RoundStatus.OPEN, RoundStatus.ABORTED)
     assert site.current_model("brief") == model
-    assert sorted(info.key for info in site.evidence.store.list("reports", f"rounds/{finished}/hospitals/")) == objects
+    assert sorted(info.key for info in site.observer.store.list("reports", f"rounds/{finished}/hospitals/")) == objects
 
 
 @attack(

@@ -1,6 +1,6 @@
 """kill -9 of services in the middle of a round: it ends on the ledger, the model before holds, nothing is lost or doubled.
 
-Store, chain and a party alone are killed in mid-round by tests/integration/roles/test_faults.py.
+Store, chain and a party alone are killed in mid-round by tests/integration/round/test_faults.py.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pipeline.domain import RoundId, RoundStatus
-from pipeline.identity import Identity
-from pipeline.installation import Installation
 from pipeline.setup.services import STORE
 from pipeline.setup.store import root_account
+from pipeline.site.identity import Identity
+from pipeline.site.installation import Installation
 from pipeline.store.objects import Store
 from tests.support.site import Site, sent, until
 

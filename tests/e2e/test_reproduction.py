@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audit.record import RoundRecord
+from pipeline.audit.round_record import RoundRecord
 from pipeline.evidence.canonical import sha256
 from tests.support.site import Site
 
@@ -51,7 +51,7 @@ def another_model_does_not_come_out(records: Path, environment: dict[str, str]) 
     forged.write_bytes(record.model_copy(update={"new_model": sha256(b"another model")}).to_bytes())
     orders[place] = str(forged)
     arguments = ["--study", "studies/small.yaml", "--updates", "reproduction/updates", "--out", "reproduction/forged-outcome.json"]
-    command = [sys.executable, "-m", "pipeline.roles.reproduce", *arguments, *orders]
+    command = [sys.executable, "-m", "pipeline.replay.reproduce", *arguments, *orders]
     ended = subprocess.run(command, cwd=records, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert f"reproduced model {record.new_model}, the record says {sha256(b'another model')}" in ended.stderr

@@ -5,8 +5,8 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from pipeline.installation import Installation
 from pipeline.setup.services import NAMES
+from pipeline.site.installation import Installation
 from tests.support.site import Site
 
 pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.datasets.publishers import PUBLISHED
-from pipeline.transfer import SILENT_SECONDS
+from pipeline.host.transfer import SILENT_SECONDS
 from tests.support.clones import roomy_folder
 from tests.support.publisher import publish, publisher
 from tests.support.stranger import Stranger
@@ -58,21 +58,21 @@ def test_what_the_publisher_serves_whole_is_taken_and_all_else_leaves_no_file_an
     demonstration: Demonstration, tmp_path: Path
 ) -> None:
     stranger = demonstration.stranger
-    with publisher(publish(tmp_path / "published")) as desk:
-        point_at(desk.address, stranger.clone, {name: each.files for name, each in desk.published().items()})
+    with publisher(publish(tmp_path / "published")) as worker:
+        point_at(worker.address, stranger.clone, {name: each.files for name, each in worker.published().items()})
         for manner, says in (
             ("truncated", "peer closed connection"),
             ("wrong", "other bytes than those with the published hash"),
             ("hanging", "timed out"),
         ):
-            desk.manner = manner
+            worker.manner = manner
             said = stranger.run(".venv/bin/wardround up")
             assert "no records for heart_disease, pneumonia, pneumonia_mp_spdz: could not fetch processed.cleveland.data" in said
             assert says in said
             assert list(stranger.data.glob("[!.]*")) == []
         refused = stranger.run(".venv/bin/wardround run pneumonia", ends_with=2)
         assert "got no records of pneumonia" in refused
-        desk.manner = "whole"
+        worker.manner = "whole"
         stranger.run(".venv/bin/wardround up")
         said = stranger.run(".venv/bin/wardround demo --rounds 1")
     assert "Demonstration with pneumonia: its hospitals here have their records" in said

@@ -10,15 +10,15 @@ from typing import Any, cast
 import yaml
 from starlette.testclient import TestClient
 
-from pipeline.audit.dossier import Dossier
 from pipeline.chain.ledger import study_id
 from pipeline.domain import Address, RoundId
 from pipeline.evidence.canonical import sha256
-from pipeline.installation import Installation
-from pipeline.roles.evidence import Evidence
-from pipeline.settings import Settings
+from pipeline.report.round_view import RoundView
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
+from pipeline.views.observer import Observer
 from plugins.console.people import Person
-from plugins.console.rounds import RoundIndex, _Reading
+from plugins.console.round_cache import RoundCache, _Reading
 from tests.support.console import client
 from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, model, study
 
@@ -36,7 +36,7 @@ class QuietLedger(DictLedger):
         return 1_790_000_000 + 12 * self.block + _LATER
 
     def opened(self, first: int) -> tuple[RoundId, ...]:
-        return tuple(number for number, state in self.states.items() if state.opened.place.block >= first)
+        return tuple(number for number, state in self.states.items() if state.opened.location.block >= first)
 
     def has_study(self, study: str) -> bool:
         return study == self.id
@@ -64,28 +64,28 @@ class Archive:
         (self.settings.studies / f"{self.of.name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         self.maker.members.save(self.settings.consortium)
         Installation.model_validate(dict.fromkeys(("store", "rpc", "airflow"), "http://127.0.0.1:1")).save(self.settings.installation)
-        evidence = Evidence(cast(Any, self.ledger), cast(Any, self.store), {study_id(self.of.name): self.of.name})
-        self.index = RoundIndex(self.settings, evidence)
+        observer = Observer(cast(Any, self.ledger), cast(Any, self.store), {study_id(self.of.name): self.of.name})
+        self.index = RoundCache(self.settings, observer)
 
     def pages(self, who: Person) -> TestClient:
         """The console as `who` sees it."""
         return client(self.settings, who, self.index)
 
-    def pretend(self, dossiers: Iterable[Dossier]) -> None:
+    def pretend(self, views: Iterable[RoundView]) -> None:
         """Have the index hold these rounds, which neither ledger nor store knows."""
-        known = {RoundId(dossier.round): _Reading(dossier, float("inf")) for dossier in dossiers}
-        self.index = RoundIndex(self.settings, self.index.evidence, self.ledger.height(), dict(known))
+        known = {RoundId(view.round): _Reading(view, float("inf")) for view in views}
+        self.index = RoundCache(self.settings, self.index.observer, self.ledger.height(), dict(known))
 
 
-def many(dossier: Dossier, count: int) -> list[Dossier]:
+def many(view: RoundView, count: int) -> list[RoundView]:
     """So many rounds like this one, with numbers, models and accuracies of their own."""
     return [
         replace(
-            dossier,
+            view,
             round=RoundId(number),
             model=sha256(b"model %d" % number),
-            time=(dossier.time or 0) + 60 * number,
-            hospitals=tuple(replace(row, correct=row.correct and max(0, row.correct - number % 5)) for row in dossier.hospitals),
+            time=(view.time or 0) + 60 * number,
+            hospitals=tuple(replace(row, correct=row.correct and max(0, row.correct - number % 5)) for row in view.hospitals),
         )
         for number in range(1, count + 1)
     ]

@@ -15,17 +15,17 @@ from typing import Any
 
 import httpx
 
-from pipeline import ports
-from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import Ledger, deploy, study_id
 from pipeline.chain.outbox import Outbox, Receipt
-from pipeline.consortium import LedgerLocation
 from pipeline.domain import Abort, Address, HospitalKey, Reason, Result, RoundId, Sha256
 from pipeline.evidence.membership import membership
 from pipeline.evidence.signing import sign_abort, sign_change, sign_vote
-from pipeline.identity import SigningKey
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT
+from pipeline.host import ports
+from pipeline.host.secret import Secret
+from pipeline.ledger_types.events import StudyId
+from pipeline.site.consortium import LedgerLocation
+from pipeline.site.identity import SigningKey
+from pipeline.site.settings import PROJECT
 
 CHAIN_ID = 31337
 MODEL = Sha256("10" * 32)
@@ -43,7 +43,7 @@ def named(*hospitals: SigningKey) -> dict[str, Any]:
 
 @dataclass
 class Devchain:
-    """`python -m pipeline.chain.devchain` in a folder of its own."""
+    """`python -m pipeline.devchain.devchain` in a folder of its own."""
 
     home: Path
     port: int
@@ -54,7 +54,7 @@ class Devchain:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "pipeline.chain.devchain", "--home", str(self.home), "--port", str(self.port)]
+        command = [sys.executable, "-m", "pipeline.devchain.devchain", "--home", str(self.home), "--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL)
         self.wait_ready()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 
 
 @contextmanager

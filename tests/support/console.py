@@ -14,14 +14,14 @@ from fastapi import FastAPI, HTTPException, Request
 from starlette.datastructures import State
 from starlette.testclient import TestClient
 
-from pipeline import ports
 from pipeline.domain import HospitalName
-from pipeline.settings import Settings
+from pipeline.host import ports
 from pipeline.setup.accounts import Role
+from pipeline.site.settings import Settings
 from plugins.console import access
 from plugins.console.app import create_app, equip
 from plugins.console.people import Person
-from plugins.console.rounds import RoundIndex
+from plugins.console.round_cache import RoundCache
 
 PROVIDER = Person("provider", Role.PROVIDER)
 AUDITOR = Person("auditor", Role.AUDITOR)
@@ -31,7 +31,7 @@ def of_hospital(name: str) -> Person:
     return Person(f"hospital-{name}", Role.HOSPITAL, HospitalName(name))
 
 
-def app(settings: Settings, who: Person | None, index: RoundIndex | None = None) -> FastAPI:
+def app(settings: Settings, who: Person | None, index: RoundCache | None = None) -> FastAPI:
     """The application with `who` logged in; nobody when None. `index` holds rounds that were read elsewhere."""
     made = copy(_with_routes())
     made.state, made.middleware_stack = State(), None
@@ -55,7 +55,7 @@ def _with_routes() -> FastAPI:
     return made
 
 
-def client(settings: Settings, who: Person | None, index: RoundIndex | None = None) -> TestClient:
+def client(settings: Settings, who: Person | None, index: RoundCache | None = None) -> TestClient:
     """Asks the application in this process."""
     return TestClient(app(settings, who, index), follow_redirects=False)
 

@@ -16,23 +16,23 @@ import psutil
 import pytest
 import yaml
 
-from pipeline import places
-from pipeline.audit.audit import AuditReport, audit
+from pipeline.audit.audit_round import AuditReport, audit
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.chain.outbox import Outbox
-from pipeline.consortium import Consortium
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement, StoreKind
-from pipeline.identity import Identity
 from pipeline.ingest import validate
-from pipeline.places import Place
-from pipeline.roles.board import Board
-from pipeline.roles.desk import Sitting, hospital_desk, node_desk
-from pipeline.settings import Settings
+from pipeline.round.worker import RoundContext, hospital_worker, node_worker
 from pipeline.setup import demonstration, health, ledger, members, services, store
 from pipeline.setup.services import STORE
 from pipeline.setup.tools import runtime
+from pipeline.site.consortium import Consortium
+from pipeline.site.identity import Identity
+from pipeline.site.settings import Settings
+from pipeline.store import object_keys
+from pipeline.store.bulletin_board import BulletinBoard
+from pipeline.store.object_keys import KeyPrefix
 from pipeline.store.objects import Store
-from pipeline.study import Study
+from pipeline.study.study import Study
 from tests.support import past_guard
 from tests.support.rounds import Play
 from tests.support.thresholds import FOR_FEW_SAMPLES
@@ -110,9 +110,9 @@ class Site:
         credentials = Identity.load(home).credentials if home else store.root_account(self.settings)
         return Store(self.services.store, credentials)
 
-    def board(self, home: Path | None = None) -> Board:
+    def board(self, home: Path | None = None) -> BulletinBoard:
         """Like `store`, by place."""
-        return Board(self.store(home))
+        return BulletinBoard(self.store(home))
 
     def said(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> Statement:
         """The one statement in its signer's place, whoever signed it."""
@@ -138,7 +138,7 @@ class Site:
         """The canonical record that the ledger anchors."""
         finalised = self.ledger.round(round_id).finalised
         assert finalised is not None
-        return self.board().json(places.record(round_id), finalised.record)
+        return self.board().json(object_keys.record(round_id), finalised.record)
 
     def transactions(self, study: str) -> list[tuple[str, int]]:
         """What the ledger holds of a study, by kind and round, in order."""
@@ -151,23 +151,23 @@ class Site:
         nodes, store = play.study.nodes, self.store()
         events = [kind for kind, number in self.transactions(play.study.name) if number == round_id]
         assert events == ["opened", "committed", "finalised"]
-        expected = [places.commit(round_id), places.record(round_id)]
+        expected = [object_keys.commit(round_id), object_keys.record(round_id)]
         for hospital in play.study.hospitals:
-            expected += [places.statement(round_id, kind, hospital) for kind in (Kind.VALIDATION, Kind.MANIFEST, Kind.CONFIRMATION)]
-            expected += [places.envelope(round_id, hospital, node) for node in nodes]
+            expected += [object_keys.statement(round_id, kind, hospital) for kind in (Kind.VALIDATION, Kind.MANIFEST, Kind.CONFIRMATION)]
+            expected += [object_keys.envelope(round_id, hospital, node) for node in nodes]
         for node in nodes:
             kinds = (Kind.SEALING_KEY, Kind.INVENTORY, Kind.INPUT_SET, Kind.VOTE)
-            expected += [places.statement(round_id, kind, node) for kind in kinds]
+            expected += [object_keys.statement(round_id, kind, node) for kind in kinds]
         for place in expected:
             assert len(store.history(place.bucket, place.prefix)) == 1, place.prefix
 
-    def hospital_sitting(self, play: Play, round_id: RoundId, name: HospitalName) -> Sitting:
+    def hospital_sitting(self, play: Play, round_id: RoundId, name: HospitalName) -> RoundContext:
         """A hospital's seat in a round, whatever its state."""
-        return Sitting.join(hospital_desk(play.study.name, name, self.settings), round_id, self.ledger.status(round_id))
+        return RoundContext.join(hospital_worker(play.study.name, name, self.settings), round_id, self.ledger.status(round_id))
 
-    def node_sitting(self, play: Play, round_id: RoundId, name: NodeName) -> Sitting:
+    def node_context(self, play: Play, round_id: RoundId, name: NodeName) -> RoundContext:
         """A node's seat in a round, whatever its state."""
-        return Sitting.join(node_desk(play.study.name, name, self.settings), round_id, self.ledger.status(round_id))
+        return RoundContext.join(node_worker(play.study.name, name, self.settings), round_id, self.ledger.status(round_id))
 
     def hide(self, objects: Iterable[tuple[str, str]]) -> None:
         """Lay delete markers over objects, by bucket and key, as only somebody inside MinIO's machine can; see `namespace`."""
@@ -177,13 +177,13 @@ class Site:
         """The same with newer versions of this text."""
         past_guard.put_over(self.manager.pids()[STORE], self.settings.home / "secrets" / "store-root", objects, text)
 
-    def on_disk(self, place: Place, digest: Sha256) -> Path:
+    def on_disk(self, place: KeyPrefix, digest: Sha256) -> Path:
         """MinIO's folder of an object, as its operator finds it; needs the marker `namespace`."""
         folder = self.settings.home / "minio" / place.bucket / place.key(digest)
         assert folder.is_dir(), f"{folder.name}: MinIO does not have it"
         return folder
 
-    def damage(self, place: Place, digest: Sha256) -> None:
+    def damage(self, place: KeyPrefix, digest: Sha256) -> None:
         """Flip bytes in the middle of an object on MinIO's disk; needs the marker `namespace`."""
         for file in self.on_disk(place, digest).rglob("*"):
             if file.is_file():

@@ -11,8 +11,8 @@ from tempfile import mkdtemp
 
 import pytest
 
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.site.settings import Settings
 
 _SOURCE = Path(__file__).with_name("deviant.c")
 _PATIENCE_SECONDS = 60

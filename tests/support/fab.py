@@ -16,11 +16,11 @@ from airflow.providers.fab.auth_manager.models import metadata
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from pipeline.settings import Settings
 from pipeline.setup.accounts import Role, hospital_role, permissions
+from pipeline.site.settings import Settings
 from plugins.console.app import MOUNT, create_app
 from plugins.console.auth_manager import ConsoleFabAuthManager
-from plugins.console.registry import Registry
+from plugins.console.console_database import ConsoleDatabase
 
 PASSWORD = "correct horse battery"
 
@@ -80,7 +80,7 @@ def portal(folder: Path, settings: Settings) -> Iterator[Portal]:
     try:
         manager = airflow_api.create_auth_manager()
         assert isinstance(manager, ConsoleFabAuthManager)
-        manager.registry = Registry(settings.home / "console")
+        manager.registry = ConsoleDatabase(settings.home / "console")
         made = Portal(settings, manager)
         made.add("provider", Role.PROVIDER, Role.PROVIDER)
         made.add("auditor", Role.AUDITOR, Role.AUDITOR)

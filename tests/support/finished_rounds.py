@@ -9,21 +9,29 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline import places
-from pipeline.audit.record import RoundRecord, build
-from pipeline.chain.events import AbortDecidedEvent, AbortedEvent, CommittedEvent, FinalisedEvent, OpenedEvent, Place, StudyRegisteredEvent
+from pipeline.audit.round_record import RoundRecord, build
 from pipeline.chain.ledger import HospitalStatus, RoundState, StudyState, study_id
-from pipeline.consortium import Consortium
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, Reason, Result, RoundId, RoundStatus, Sha256, Statement, Verdict
 from pipeline.errors import EvidenceRejected, ObjectMissing
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import canonical_json, digest, joint_digest, sha256
-from pipeline.identity import SigningKey
-from pipeline.models import model_bytes
-from pipeline.places import Place as StorePlace
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
+from pipeline.ledger_types.events import (
+    AbortDecidedEvent,
+    AbortedEvent,
+    CommittedEvent,
+    FinalisedEvent,
+    OpenedEvent,
+    StudyRegisteredEvent,
+    TxLocation,
+)
+from pipeline.model_file import model_bytes
+from pipeline.site.consortium import Consortium
+from pipeline.site.identity import SigningKey
+from pipeline.store import object_keys
+from pipeline.store.object_keys import KeyPrefix
 from pipeline.store.objects import ObjectInfo
-from pipeline.study import Study
+from pipeline.study.study import Study
 
 CONTRACT = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 STUDY_DIGEST = sha256(b"the approved study")
@@ -92,8 +100,8 @@ class RoundMaker:
     strikes: dict[HospitalName, tuple[RoundId, ...]] = field(default_factory=dict)
     done: list[RoundId] = field(default_factory=list)
 
-    def post(self, place: StorePlace, data: bytes) -> Sha256:
-        self.put(place.bucket, place.key(sha256(data)), data)
+    def post(self, location: KeyPrefix, data: bytes) -> Sha256:
+        self.put(location.bucket, location.key(sha256(data)), data)
         return sha256(data)
 
     def context(self, round_id: RoundId) -> Context:
@@ -102,10 +110,10 @@ class RoundMaker:
 
     def say(self, round_id: RoundId, kind: Kind, name: str, body: Mapping[Any, Any]) -> Sha256:
         statement = signing.sign(kind, name, body, self.context(round_id), key(name))
-        return self.post(places.statement(round_id, kind, HospitalName(name)), signing.to_bytes(statement))
+        return self.post(object_keys.statement(round_id, kind, HospitalName(name)), signing.to_bytes(statement))
 
     def start(self, initial: bytes) -> None:
-        self.current = self.post(places.model(), initial)
+        self.current = self.post(object_keys.model(), initial)
 
     def open(self, round_id: RoundId) -> None:
         keys = [sha256(f"sealing {name} {round_id}".encode()) for name in self.of.nodes]
@@ -131,16 +139,16 @@ class RoundMaker:
             validation = self.say(round_id, Kind.VALIDATION, name, validation_body(here))
             if here:
                 inputs[name] = self.say(round_id, Kind.MANIFEST, name, manifest_body(self.of, name, round_id, validation))
-        self.post(places.commit(round_id), canonical_json(inputs))
+        self.post(object_keys.commit(round_id), canonical_json(inputs))
         root = merkle.root(list(inputs.values()))
         out = dict.fromkeys(map(HospitalName, absent), ABSENT_REASON)
         self.ledger.commit(round_id, root, len(inputs))
         for node in self.of.nodes:
             self.say(round_id, Kind.INVENTORY, node, {"held": {name: [0, 1] for name in inputs}, "absent": out})
             self.say(round_id, Kind.INPUT_SET, node, {"inputs": inputs, "absent": out})
-        new = self.post(places.model(), new_model or model(int(round_id)))
+        new = self.post(object_keys.model(), new_model or model(int(round_id)))
         record = change(self._record(round_id, root, inputs, rejected, absent, new))
-        self.post(places.record(round_id), record.to_bytes())
+        self.post(object_keys.record(round_id), record.to_bytes())
         votes = [self.vote(record.result, node) for node in self.of.nodes]
         sent = [vote.signature for vote in votes if signers is None or vote.signer in signers]
         self.ledger.finalise(record.result, sent)
@@ -155,7 +163,7 @@ class RoundMaker:
     def vote(self, result: Result, node: NodeName) -> Statement:
         ledger = self.members.ledger
         vote = signing.sign_vote(node, result, ledger.chain_id, Address(ledger.contract), key(node))
-        self.post(places.statement(result.round, Kind.VOTE, node), signing.to_bytes(vote))
+        self.post(object_keys.statement(result.round, Kind.VOTE, node), signing.to_bytes(vote))
         return vote
 
     def _record(
@@ -322,7 +330,7 @@ class DictLedger:
 
     def registration(self, study: str) -> StudyRegisteredEvent:
         assert self.initial is not None
-        return StudyRegisteredEvent(self.id, self.initial, Place("0x00", 2, 0))
+        return StudyRegisteredEvent(self.id, self.initial, TxLocation("0x00", 2, 0))
 
     def released(self, study: str, last: RoundState | None, until: int | None = None) -> tuple[Address, ...]:
         return tuple(hospital for after, hospital in self.releases if last is not None and after == last.round)
@@ -337,9 +345,9 @@ class DictLedger:
         result = self.states[round_id].result
         return result is not None and result.new_model == model
 
-    def _place(self) -> Place:
+    def _place(self) -> TxLocation:
         self.block += 1
-        return Place("0x" + sha256(str(self.block).encode()), self.block, 1_790_000_000 + 12 * self.block)
+        return TxLocation("0x" + sha256(str(self.block).encode()), self.block, 1_790_000_000 + 12 * self.block)
 
     def _signer(self, result: Result, signature: str) -> Address | None:
         for node in self.nodes:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline import study as studies
-from pipeline.chain.events import StudyId
+from pipeline.ledger_types.events import StudyId
+from pipeline.study import study as studies
 from tests.support.chains import Actors, Devchain, devchain
 from tests.support.consortia import Site, logged, tables_checked_once
 

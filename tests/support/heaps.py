@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.domain import Sha256
 from pipeline.evidence.canonical import sha256
-from pipeline.places import Place
+from pipeline.store.object_keys import KeyPrefix
 from pipeline.store.objects import Store
 from tests.support.consortia import Site
 
@@ -21,7 +21,7 @@ def heap(site: Site, home: Path, bucket: str, prefix: str, count: int) -> None:
     _each(lambda data: _put(site, home)(Bucket=bucket, Key=f"{prefix}{sha256(data)}.json", Body=data), junk)
 
 
-def heap_versions(site: Site, home: Path, place: Place, digest: Sha256, size: int, count: int) -> None:
+def heap_versions(site: Site, home: Path, place: KeyPrefix, digest: Sha256, size: int, count: int) -> None:
     """Write versions of `size` bytes under one key, none of which it names."""
     junk = [number.to_bytes(size) for number in range(count)]
     _each(lambda data: _put(site, home)(Bucket=place.bucket, Key=place.key(digest), Body=data), junk)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.installation import Installation
-from pipeline.settings import PROJECT, Settings
-from pipeline.study import Study
+from pipeline.site.installation import Installation
+from pipeline.site.settings import PROJECT, Settings
+from pipeline.study.study import Study
 
 INSTALLATION = Installation(store="http://127.0.0.1:20001", rpc="http://127.0.0.1:20002", airflow="http://127.0.0.1:20003")
 

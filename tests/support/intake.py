@@ -7,13 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipeline import places
 from pipeline.domain import Kind, NodeName, RoundId
-from pipeline.mpc.journal import Journal
-from pipeline.roles import intake
-from pipeline.roles.custody import Custody
-from pipeline.roles.intake import Inputs
-from pipeline.roles.lineage import lineage
+from pipeline.round import inputs
+from pipeline.round.custody import Custody
+from pipeline.round.inputs import Inputs
+from pipeline.round.journal import Journal
+from pipeline.round.study_history import lineage
+from pipeline.store import object_keys
 from tests.support.consortia import Site
 from tests.support.rounds import Play
 
@@ -22,11 +22,11 @@ _PATIENCE = 60
 
 def take_in(site: Site, play: Play, round_id: RoundId, node: NodeName) -> Inputs:
     """What one node takes in, once all have said what they saw."""
-    sitting = site.node_sitting(play, round_id, node)
-    home = sitting.desk.identity.home
-    custody, taken = Custody(home, round_id), intake.committed(sitting, lineage(sitting.desk).quarantined)
+    ctx = site.node_context(play, round_id, node)
+    home = ctx.worker.identity.home
+    custody, taken = Custody(home, round_id), inputs.committed(ctx, lineage(ctx.worker).quarantined)
     deadline = time.monotonic() + _PATIENCE
-    return intake.agree(sitting, taken, custody.sealing_key(), Journal(home / "journal"), deadline, custody.keep())
+    return inputs.agree(ctx, taken, custody.sealing_key(), Journal(home / "journal"), deadline, custody.keep())
 
 
 def take_in_at_all(site: Site, play: Play, round_id: RoundId, *between: Callable[[], object]) -> dict[NodeName, Inputs]:
@@ -45,7 +45,7 @@ def take_in_at_all(site: Site, play: Play, round_id: RoundId, *between: Callable
 def await_statement(site: Site, round_id: RoundId, kind: Kind, node: NodeName) -> None:
     """Wait until a node has posted a statement of this kind."""
     deadline = time.monotonic() + _PATIENCE
-    while not site.board().digests(places.statement(round_id, kind, node)):
+    while not site.board().digests(object_keys.statement(round_id, kind, node)):
         assert time.monotonic() < deadline, f"{node} posted no {kind}"
         time.sleep(0.05)
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import httpx
 
-from pipeline import ports
 from pipeline.domain import StoreKind
-from pipeline.identity import StoreCredentials
-from pipeline.settings import Settings
+from pipeline.host import ports
 from pipeline.setup import servers
 from pipeline.setup.guard import LISTENS
 from pipeline.setup.servers import Launch
 from pipeline.setup.tools import runtime
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.settings import Settings
 from pipeline.store import admin
 from pipeline.store.admin import Terms
 from pipeline.store.objects import Store

@@ -11,10 +11,10 @@ import numpy as np
 from pipeline.domain import EngineStats, HospitalName
 from pipeline.evidence.canonical import sha256
 from pipeline.mpc import rule
-from pipeline.mpc.engines import mp_spdz_programs as programs
 from pipeline.mpc.engines.base import Components, Party, Task, VerifyTask
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
+from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.mpc.reference import Verification
 from tests.support.parties import Words, deal, make_parties
 

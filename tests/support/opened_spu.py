@@ -12,8 +12,8 @@ import numpy as np
 from pipeline.domain import EngineStats, HospitalName
 from pipeline.evidence.canonical import sha256
 from pipeline.mpc.engines.base import Party, Task, VerifyTask
-from pipeline.mpc.engines.spu import Spu
-from pipeline.mpc.engines.spu_process import PartyProcess
+from pipeline.mpc.engines.spu.engine import Spu
+from pipeline.mpc.engines.spu.process import PartyProcess
 from pipeline.mpc.reference import Verification
 from tests.support.parties import Words, deal, make_parties
 

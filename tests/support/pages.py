@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
-from pipeline.settings import Settings
+from pipeline.site.settings import Settings
 from plugins.console.people import Person
 from tests.support.console import app
 

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pipeline import ports
 from pipeline.domain import HospitalName
+from pipeline.host import ports
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Engine, Party, VerifyOutput, VerifyTask
 
 Words = npt.NDArray[np.int64]

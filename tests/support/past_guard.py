@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.identity import StoreCredentials
-from pipeline.settings import PROJECT
 from pipeline.setup.servers import SHUT_IN_ADDRESS
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.settings import PROJECT
 from pipeline.store.objects import Store
 
 

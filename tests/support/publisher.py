@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.datasets.publishers import PUBLISHED, Published
-from pipeline.ports import LOOPBACK
+from pipeline.host.ports import LOOPBACK
 from tests.support import heart
 from tests.support.serving import serving
 

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from pipeline.mpc.engines.mp_spdz import NODES
-from pipeline.ports import LOOPBACK
+from pipeline.host.ports import LOOPBACK
+from pipeline.mpc.engines.mp_spdz.engine import NODES
 from pipeline.setup.engine_install import Release
 from tests.support.serving import serving
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.domain import HospitalName, NodeName, RoundId
 from pipeline.errors import Unavailable, WardroundError
-from pipeline.roles import provider, steps
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.round import provider, steps
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 
 _RETRIES = 3
 _RETRY_SECONDS = 1

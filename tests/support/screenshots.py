@@ -14,11 +14,11 @@ from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page
 
 from pipeline.datasets.records import records_folder
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT
+from pipeline.host.secret import Secret
 from pipeline.setup.airflow import AUDITOR, PROVIDER, password_file
+from pipeline.site.settings import PROJECT
 from plugins.console.app import create_app
-from plugins.console.own import LONGEST_SECONDS
+from plugins.console.hospital_folder import LONGEST_SECONDS
 from tests.support.browser import WIDTHS, chromium, log_in, register
 from tests.support.pages import routes
 from tests.support.site import Site

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol, TypeVar
 
-from pipeline.ports import LOOPBACK
+from pipeline.host.ports import LOOPBACK
 
 
 class Desk(Protocol):

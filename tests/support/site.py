@@ -20,13 +20,13 @@ import psutil
 
 from pipeline.chain.ledger import Ledger, RoundState, study_id
 from pipeline.domain import RoundId, RoundStatus, Sha256
-from pipeline.installation import Installation
-from pipeline.roles.evidence import Evidence
-from pipeline.secret import Secret
-from pipeline.settings import Settings
+from pipeline.host.secret import Secret
 from pipeline.setup import airflow, services
 from pipeline.setup.airflow import PROVIDER, password_file
 from pipeline.setup.supervisor import Supervisor
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
+from pipeline.views.observer import Observer
 from tests.support.interrupts import heed_interrupts
 
 T = TypeVar("T")
@@ -89,12 +89,12 @@ class Site:
     @property
     def ledger(self) -> Ledger:
         """The ledger, as anybody reads it."""
-        return self.evidence.ledger
+        return self.observer.ledger
 
     @cached_property
-    def evidence(self) -> Evidence:
+    def observer(self) -> Observer:
         """Ledger and store, as an auditor reads them; connected once, since tests ask while they wait."""
-        return Evidence.open(self.settings)
+        return Observer.open(self.settings)
 
     def rounds(self, study: str) -> list[RoundState]:
         """The study's rounds on the ledger, oldest first."""
@@ -117,7 +117,7 @@ class Site:
         """Every round of the ledger that has ended holds."""
         for state in self.ledger.rounds():
             if state.status in (RoundStatus.FINALISED, RoundStatus.ABORTED):
-                found = self.evidence.audit(state.round)
+                found = self.observer.audit(state.round)
                 assert found.passed, f"round {state.round}: {found.first_problem}"
 
     # ------------------------------------------------------------------ Airflow

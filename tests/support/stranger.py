@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from pipeline.settings import PROJECT, Settings
+from pipeline.site.settings import PROJECT, Settings
 
 _OURS = ("WARDROUND_", "MP_SPDZ_", "AIRFLOW_", "XDG_", "PYTEST_", "PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS", "COLUMNS")
 """Beginnings of variables that the stranger does not have."""

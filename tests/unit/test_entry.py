@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 from tests.support.interrupts import heed_interrupts
 
 

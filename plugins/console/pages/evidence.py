@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse
 
-from pipeline import places
-from pipeline.audit import bundle
-from pipeline.audit.case import Case
-from pipeline.audit.report import REASONS
-from pipeline.audit.shelf import Shelf
+from pipeline.audit import proof_bundle
+from pipeline.audit.round_evidence import RoundEvidence
+from pipeline.audit.round_objects import RoundObjects
 from pipeline.domain import RoundId, Sha256
 from pipeline.errors import ObjectMissing, Refused
-from pipeline.roles.proceedings import proceedings
+from pipeline.report.render import REASONS
+from pipeline.store import object_keys
+from pipeline.views.round_timeline import round_timeline
 from plugins.console.access import Anyone
 from plugins.console.csrf import OwnForm
+from plugins.console.dependencies import Rounds
 from plugins.console.page import render
 from plugins.console.pages.rounds import RoundNumber
-from plugins.console.state import Rounds
 
 router = APIRouter()
 
@@ -33,22 +33,22 @@ _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-sr
 @router.get("/rounds/{number}/timeline")
 def timeline(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HTMLResponse:
     """From the opening to finality: transactions, votes, validations, report."""
-    dossier = index.get(RoundId(number))
-    went = proceedings(dossier.round, index.evidence)
-    return render(request, "timeline", who, dossier=dossier, went=went, reasons=REASONS)
+    view = index.get(RoundId(number))
+    went = round_timeline(view.round, index.observer)
+    return render(request, "timeline", who, view=view, went=went, reasons=REASONS)
 
 
 @router.get("/rounds/{number}/report/{digest}.{suffix}")
 def report(who: Anyone, index: Rounds, number: RoundNumber, digest: Digest, suffix: Literal["html", "csv", "json", "png"]) -> Response:
     """One form of the stored report, by its digest."""
     index.check(RoundId(number))
-    shelf, place = Shelf(index.evidence.store, RoundId(number)), places.report(RoundId(number), suffix)
-    if digest not in shelf.digests(place):
+    objects, place = RoundObjects(index.observer.store, RoundId(number)), object_keys.report(RoundId(number), suffix)
+    if digest not in objects.digests(place):
         raise ObjectMissing(f"Round {number} has no {suffix} report with digest {digest}.")
     headers = {"Content-Security-Policy": _REPORT_POLICY}
     if suffix in ("csv", "json"):
         headers["Content-Disposition"] = f'attachment; filename="round-{number}.{suffix}"'
-    return Response(shelf.read(place, Sha256(digest)), media_type=_TYPES[suffix], headers=headers)
+    return Response(objects.read(place, Sha256(digest)), media_type=_TYPES[suffix], headers=headers)
 
 
 @router.get("/rounds/{number}/audit")
@@ -62,18 +62,18 @@ def ask_audit(request: Request, who: Anyone, index: Rounds, number: RoundNumber)
 def audit(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HTMLResponse:
     """The same checks as `wardround audit`, made now; changes nothing."""
     index.check(RoundId(number))
-    return render(request, "audit", who, number=number, found=index.evidence.audit(RoundId(number)))
+    return render(request, "audit", who, number=number, found=index.observer.audit(RoundId(number)))
 
 
 @router.get("/rounds/{number}/proof.zip")
 def proof(who: Anyone, index: Rounds, number: RoundNumber) -> Response:
     """The file that `wardround proof` writes."""
     index.check(RoundId(number))
-    evidence = index.evidence
-    case = Case(RoundId(number), evidence.ledger, evidence.store)
-    state = evidence.ledger.round(case.round)
+    observer = index.observer
+    evidence = RoundEvidence(RoundId(number), observer.ledger, observer.store)
+    state = observer.ledger.round(evidence.round)
     if state.finalised is None:
         raise Refused(f"Round {number} is {state.status}; there is a proof bundle of finalised rounds only.")
-    data = bundle.pack(case, evidence.ledger.transcript(state))
+    data = proof_bundle.pack(evidence, observer.ledger.transcript(state))
     headers = {"Content-Disposition": f'attachment; filename="round-{number}-proof.zip"'}
     return Response(data, media_type="application/zip", headers=headers)

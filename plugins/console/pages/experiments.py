@@ -8,15 +8,16 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.chain.ledger import study_id
-from pipeline.consortium import Consortium
 from pipeline.errors import Misconfigured, Refused
-from pipeline.roles import proposal, terms
-from pipeline.roles.proposal import Proposal
+from pipeline.governance import proposal
+from pipeline.governance.proposal import Proposal
+from pipeline.site.consortium import Consortium
+from pipeline.study import study_diff
 from plugins.console import study_files
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
+from plugins.console.dependencies import Rounds, concerns
 from plugins.console.page import render
-from plugins.console.state import Rounds, concerns
 
 router = APIRouter()
 
@@ -78,7 +79,7 @@ def proposed(request: Request, who: Provider, index: Rounds, name: StudyName) ->
     if study is None:
         raise HTTPException(404, f"There is no study called {name} whose file holds.")
     digest = study.digest(Consortium.load(index.settings.consortium))
-    registered = index.evidence.ledger.has_study(study_id(name))
+    registered = index.observer.ledger.has_study(study_id(name))
     return render(request, "proposed", who, study=study, digest=digest, registered=registered, folder=index.settings.studies)
 
 
@@ -89,5 +90,5 @@ def _made(index: Rounds, asked: _Asked) -> Proposal:
 def _form(request: Request, who: Provider, index: Rounds, asked: dict[str, str], trouble: str | None) -> HTMLResponse:
     files = {study.name: (index.settings.studies / f"{study.name}.yaml").read_text() for study in study_files.readable(index.settings)}
     return render(
-        request, "experiments", who, status=422 if trouble else 200, files=files, words=terms.of_study(), asked=asked, trouble=trouble
+        request, "experiments", who, status=422 if trouble else 200, files=files, words=study_diff.of_study(), asked=asked, trouble=trouble
     )

@@ -9,13 +9,13 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from pipeline.audit.dossier import Dossier, HospitalRow, said_so_far
-from pipeline.audit.report import REASONS
 from pipeline.domain import Verdict
-from plugins.console import own, paging, studies
+from pipeline.report.render import REASONS
+from pipeline.report.round_view import HospitalRow, RoundView, said_so_far
+from plugins.console import hospital_folder, paging, studies
 from plugins.console.access import Hospital
+from plugins.console.dependencies import Rounds
 from plugins.console.page import render
-from plugins.console.state import Rounds
 
 router = APIRouter()
 
@@ -28,7 +28,7 @@ _MOST_UNJUDGED = 10
 class OwnRound:
     """One round of a study that names the hospital."""
 
-    dossier: Dossier
+    view: RoundView
     row: HospitalRow | None
     """None for the older of those rounds that ended without a model."""
     judged: bool
@@ -40,20 +40,20 @@ class OwnRound:
 @router.get("/hospital")
 def mine(request: Request, who: Hospital, index: Rounds, page: paging.PageNumber = None) -> HTMLResponse:
     """My rounds, newest first."""
-    name, home, known = own.name(who), own.folder(index.settings, who), index.all()
+    name, home, known = hospital_folder.name(who), hospital_folder.folder(index.settings, who), index.all()
     named = studies.of_hospital(index.settings, name)
     docs, address = _kept(home), studies.consortium(index).hospital(name)
     rounds: list[OwnRound] = []
     unjudged = 0
-    for dossier in known.rounds:
-        row = next((each for each in dossier.hospitals if each.name == name), None)
+    for view in known.rounds:
+        row = next((each for each in view.hospitals if each.name == name), None)
         if row is not None:
-            rounds.append(OwnRound(dossier, row, True, _docs(docs, dossier, row)))
-        elif not dossier.hospitals and dossier.study in named:
+            rounds.append(OwnRound(view, row, True, _docs(docs, view, row)))
+        elif not view.hospitals and view.study in named:
             if unjudged < _MOST_UNJUDGED:
-                row = said_so_far(dossier, name, address, index.evidence.store)
+                row = said_so_far(view, name, address, index.observer.store)
             unjudged += 1
-            rounds.append(OwnRound(dossier, row, False, _docs(docs, dossier, row)))
+            rounds.append(OwnRound(view, row, False, _docs(docs, view, row)))
     judged = [each.row.verdict for each in rounds if each.judged and each.row]
     return render(
         request,
@@ -73,9 +73,9 @@ def mine(request: Request, who: Hospital, index: Rounds, page: paging.PageNumber
     )
 
 
-def _docs(kept: Sequence[Path], dossier: Dossier, row: HospitalRow | None) -> Path | None:
+def _docs(kept: Sequence[Path], view: RoundView, row: HospitalRow | None) -> Path | None:
     """Of the files that lie there the one for these records: no path is made of what a statement says."""
-    wanted = f"{dossier.study}-{row.dataset_version}.html" if row and row.dataset_version else None
+    wanted = f"{view.study}-{row.dataset_version}.html" if row and row.dataset_version else None
     return next((file for file in kept if file.name == wanted), None)
 
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from plugins.console.access import Watcher
+from plugins.console.dependencies import People
 from plugins.console.page import render
-from plugins.console.state import People
 
 router = APIRouter()
 

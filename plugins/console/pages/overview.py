@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from pipeline.errors import WardroundError
-from pipeline.installation import Installation
 from pipeline.setup import health, services
+from pipeline.site.installation import Installation
 from plugins.console.access import Anyone
+from plugins.console.dependencies import Rounds
 from plugins.console.page import render
-from plugins.console.state import Rounds
 
 router = APIRouter()
 
@@ -26,10 +26,10 @@ def overview(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
     """Where the consortium stands; what does not answer is named, and the rest is shown."""
     installation = Installation.load(index.settings.installation)
     answers = health.every(installation, health.stored_chain_id(index.settings))
-    known, standing, trouble = None, None, None
+    known, member_status, trouble = None, None, None
     try:
         known = index.all()
-        standing = index.standing(known)
+        member_status = index.member_status(known)
     except WardroundError as error:
         trouble = str(error)
     return render(
@@ -38,7 +38,7 @@ def overview(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
         who,
         services={_TITLES[name]: what for name, what in answers.items()},
         known=known,
-        standing=standing,
+        member_status=member_status,
         trouble=trouble,
         development=installation.development_chain,
     )

@@ -10,16 +10,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import Address, HospitalName
 from pipeline.errors import Refused
-from pipeline.installation import Installation
-from pipeline.roles import enrolment
+from pipeline.governance import enrolment
+from pipeline.site.installation import Installation
 from pipeline.store.usage import usage
 from plugins.console import hospitals, study_files
 from plugins.console.access import Provider
 from plugins.console.accounts import Account, Accounts, State
+from plugins.console.console_database import ConsoleDatabase, Registration
 from plugins.console.csrf import OwnForm
+from plugins.console.dependencies import Directory, People, Rounds, concerns
 from plugins.console.page import render
-from plugins.console.registry import Registration, Registry
-from plugins.console.state import Directory, People, Rounds, concerns
 
 router = APIRouter()
 
@@ -55,7 +55,7 @@ def people(request: Request, who: Provider, index: Rounds, accounts: Directory, 
         trouble=trouble,
         here=here,
         named=named,
-        usage=usage(index.evidence.store, _USAGE_SECONDS),
+        usage=usage(index.observer.store, _USAGE_SECONDS),
         quota=Installation.load(index.settings.installation).quota,
     )
 
@@ -110,7 +110,7 @@ def revoke_hospital(request: Request, who: Provider, index: Rounds, address: Sig
     return _back(request)
 
 
-def _known(request: Request, accounts: Accounts, registry: Registry, number: int) -> tuple[Account, Registration | None]:
+def _known(request: Request, accounts: Accounts, registry: ConsoleDatabase, number: int) -> tuple[Account, Registration | None]:
     found = accounts.get(number)
     concerns(request, found.login)
     return found, registry.registration(number, found.login)

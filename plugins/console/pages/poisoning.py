@@ -13,13 +13,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
-from pipeline.audit.dossier import Dossier, HospitalRow
-from pipeline.audit.report import REASONS
 from pipeline.domain import Verdict
+from pipeline.report.render import REASONS
+from pipeline.report.round_view import HospitalRow, RoundView
 from plugins.console import charts, paging
 from plugins.console.access import Anyone
+from plugins.console.dependencies import Rounds
 from plugins.console.page import render
-from plugins.console.state import Rounds
 
 router = APIRouter()
 
@@ -47,25 +47,25 @@ class Chosen:
         """As the form names them."""
         return {"from" if name == "first" else "to" if name == "last" else name: value for name, value in asdict(self).items()}
 
-    def rounds(self, dossiers: Sequence[Dossier]) -> list[Dossier]:
+    def rounds(self, views: Sequence[RoundView]) -> list[RoundView]:
         """Rounds that decided something, of those that it takes."""
         return [
-            dossier
-            for dossier in dossiers
-            if dossier.hospitals
-            and self.study in (None, dossier.study)
-            and (self.first is None or dossier.round >= self.first)
-            and (self.last is None or dossier.round <= self.last)
+            view
+            for view in views
+            if view.hospitals
+            and self.study in (None, view.study)
+            and (self.first is None or view.round >= self.first)
+            and (self.last is None or view.round <= self.last)
         ]
 
-    def rows(self, dossiers: Sequence[Dossier]) -> list[tuple[Dossier, HospitalRow]]:
+    def rows(self, views: Sequence[RoundView]) -> list[tuple[RoundView, HospitalRow]]:
         """A hospital's part in each of these rounds."""
         hospital, verdict = self.hospital, None if self.verdict is None else Verdict(self.verdict)
         # An enumeration's hash and value are slow: with 50,000 rows only identity is cheap enough.
         return [
-            (dossier, row)
-            for dossier in dossiers
-            for row in dossier.hospitals
+            (view, row)
+            for view in views
+            for row in view.hospitals
             if (hospital is None or row.name == hospital) and (verdict is None or row.verdict is verdict)
         ]
 
@@ -87,10 +87,10 @@ Filter = Annotated[Chosen, Depends(_chosen)]
 def poisoning(request: Request, who: Anyone, index: Rounds, chosen: Filter, page: paging.PageNumber = None) -> HTMLResponse:
     """Verdicts by round and hospital, the share that was rejected as a chart, and each hospital's sum."""
     known = index.all()
-    dossiers = chosen.rounds(known.rounds)
-    rows = chosen.rows(dossiers)
-    sums = _sums(dossiers, chosen.hospital)
-    parts = [_part(dossier, chosen.hospital) for dossier in reversed(dossiers)]
+    views = chosen.rounds(known.rounds)
+    rows = chosen.rows(views)
+    sums = _sums(views, chosen.hospital)
+    parts = [_part(view, chosen.hospital) for view in reversed(views)]
     whose = f" of {chosen.hospital}" if chosen.hospital else ""
     return render(
         request,
@@ -98,7 +98,7 @@ def poisoning(request: Request, who: Anyone, index: Rounds, chosen: Filter, page
         who,
         known=known,
         chosen=chosen,
-        hospitals=sorted({row.name for dossier in known.rounds for row in dossier.hospitals}),
+        hospitals=sorted({row.name for view in known.rounds for row in view.hospitals}),
         verdicts=tuple(Verdict),
         rows=paging.page(rows, page, _PAGE, chosen.fields),
         download=paging.query(chosen.fields) if any(chosen.fields.values()) else "",
@@ -134,47 +134,47 @@ class Sum:
         return self.rejected / took_part if took_part else None
 
 
-def _sums(dossiers: Sequence[Dossier], hospital: str | None) -> list[Sum]:
+def _sums(views: Sequence[RoundView], hospital: str | None) -> list[Sum]:
     counts: dict[str, list[int]] = {}
-    newest: dict[str, tuple[Dossier, HospitalRow]] = {}
-    for dossier in dossiers:
-        for row in dossier.hospitals:
+    newest: dict[str, tuple[RoundView, HospitalRow]] = {}
+    for view in views:
+        for row in view.hospitals:
             found = counts.get(row.name)
             if found is None:
-                found, newest[row.name] = counts.setdefault(row.name, [0, 0, 0]), (dossier, row)
+                found, newest[row.name] = counts.setdefault(row.name, [0, 0, 0]), (view, row)
             found[0 if row.verdict is Verdict.ACCEPTED else 1 if row.verdict is Verdict.REJECTED else 2] += 1
     names = sorted(counts) if hospital is None else [name for name in counts if name == hospital]
     return [Sum(name, counts[name][0], counts[name][1], counts[name][2], _quarantined(*newest[name])) for name in names]
 
 
-def _part(dossier: Dossier, hospital: str | None) -> tuple[int, int, int]:
+def _part(view: RoundView, hospital: str | None) -> tuple[int, int, int]:
     """Round, how many it rejected, how many took part."""
     rejected = accepted = 0
-    for row in dossier.hospitals:
+    for row in view.hospitals:
         if hospital is None or row.name == hospital:
             rejected += row.verdict is Verdict.REJECTED
             accepted += row.verdict is Verdict.ACCEPTED
-    return int(dossier.round), rejected, rejected + accepted
+    return int(view.round), rejected, rejected + accepted
 
 
-def _quarantined(dossier: Dossier, row: HospitalRow) -> bool:
-    return dossier.record is not None and row.name in dossier.record.quarantined
+def _quarantined(view: RoundView, row: HospitalRow) -> bool:
+    return view.record is not None and row.name in view.record.quarantined
 
 
-def _csv(rows: Sequence[tuple[Dossier, HospitalRow]]) -> Iterator[str]:
+def _csv(rows: Sequence[tuple[RoundView, HospitalRow]]) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
-    for dossier, parts in groupby(rows, key=_dossier):
-        ended = datetime.fromtimestamp(dossier.time, UTC).isoformat() if dossier.time else ""
-        strikes = dossier.record.strikes if dossier.record else {}
-        of_round = (dossier.round, _harmless(dossier.study), dossier.status.value, ended)
+    for view, parts in groupby(rows, key=_view):
+        ended = datetime.fromtimestamp(view.time, UTC).isoformat() if view.time else ""
+        strikes = view.record.strikes if view.record else {}
+        of_round = (view.round, _harmless(view.study), view.status.value, ended)
         for _, row in parts:
             reason = REASONS.get(row.reason, row.reason) if row.reason else ""
             validation = "" if row.validated is None else ("passed" if row.validated else "failed")
             words = map(_harmless, (row.name, row.verdict.value, reason, validation, "; ".join(row.failed)))
-            quarantined = "yes" if _quarantined(dossier, row) else "no"
-            writer.writerow((*of_round, *words, len(strikes.get(row.name, ())), quarantined, row.correct, row.tested, dossier.tx))
+            quarantined = "yes" if _quarantined(view, row) else "no"
+            writer.writerow((*of_round, *words, len(strikes.get(row.name, ())), quarantined, row.correct, row.tested, view.tx))
         if buffer.tell() > 1 << 16:
             yield buffer.getvalue()
             buffer.seek(0)
@@ -182,7 +182,7 @@ def _csv(rows: Sequence[tuple[Dossier, HospitalRow]]) -> Iterator[str]:
     yield buffer.getvalue()
 
 
-def _dossier(part: tuple[Dossier, HospitalRow]) -> Dossier:
+def _view(part: tuple[RoundView, HospitalRow]) -> RoundView:
     return part[0]
 
 

@@ -13,16 +13,16 @@ from fastapi.responses import HTMLResponse
 from pipeline.datasets.table import Column, Table
 from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, FileRejected, Refused, WardroundError
-from pipeline.roles import card as cards
-from pipeline.roles.card import Card
-from pipeline.study import Study
-from plugins.console import own, studies, uploads
+from pipeline.study.study import Study
+from pipeline.views import model_card as cards
+from pipeline.views.model_card import ModelCard
+from plugins.console import hospital_folder, studies, uploads
 from plugins.console.access import Hospital
 from plugins.console.csrf import OwnForm
+from plugins.console.dependencies import Rounds, concerns
 from plugins.console.page import render
 from plugins.console.people import Person
-from plugins.console.rounds import RoundIndex
-from plugins.console.state import Rounds, concerns
+from plugins.console.round_cache import RoundCache
 
 router = APIRouter()
 
@@ -42,7 +42,7 @@ Files = Annotated[list[UploadFile], File(description="One table, or pictures.")]
 def ask(request: Request, who: Hospital, index: Rounds, study: str = "") -> HTMLResponse:
     """The model's card, and what can be asked."""
     known = _studies(index, who)
-    made = [name for name in known if any(dossier.study == name and dossier.model for dossier in index.all().rounds)]
+    made = [name for name in known if any(view.study == name and view.model for view in index.all().rounds)]
     # Without a choice a study that has a model, where there is one.
     chosen = known.get(study) or next((known[name] for name in (*made, *known)), None)
     return _page(request, who, index, chosen)
@@ -60,19 +60,19 @@ def predict_files(request: Request, who: Hospital, index: Rounds, study: Chosen,
     return _files(request, who, index, _chosen(request, index, who, study), [each for each in files if each.filename])
 
 
-def _row(request: Request, who: Person, index: RoundIndex, study: Study, typed: Sequence[str]) -> HTMLResponse:
+def _row(request: Request, who: Person, index: RoundCache, study: Study, typed: Sequence[str]) -> HTMLResponse:
     try:
         text = json.dumps(cells(_columns(study), typed))
-        answered = own.ask(index.settings, who, "predict", study.name, "-", "--as", own.name(who), text=text)
+        answered = hospital_folder.ask(index.settings, who, "predict", study.name, "-", "--as", hospital_folder.name(who), text=text)
     except WardroundError as error:
         return _page(request, who, index, study, typed, trouble=_of_a_form(str(error)))
     return _page(request, who, index, study, typed, answered=answered)
 
 
-def _files(request: Request, who: Person, index: RoundIndex, study: Study, given: Sequence[UploadFile]) -> HTMLResponse:
+def _files(request: Request, who: Person, index: RoundCache, study: Study, given: Sequence[UploadFile]) -> HTMLResponse:
     try:
         with uploads.laid_out(given, table=isinstance(study.source, Table)) as path:
-            answered = own.ask(index.settings, who, "predict", study.name, str(path), "--as", own.name(who))
+            answered = hospital_folder.ask(index.settings, who, "predict", study.name, str(path), "--as", hospital_folder.name(who))
     except WardroundError as error:
         return _page(request, who, index, study, trouble=str(error))
     return _page(request, who, index, study, answered=answered)
@@ -107,7 +107,7 @@ def _of_a_form(message: str) -> str:
 def _page(
     request: Request,
     who: Person,
-    index: RoundIndex,
+    index: RoundCache,
     study: Study | None,
     typed: Sequence[str] = (),
     *,
@@ -126,8 +126,8 @@ def _page(
         "predict",
         who,
         status=422 if trouble else 200,
-        name=own.name(who),
-        here=own.folder(index.settings, who) is not None,
+        name=hospital_folder.name(who),
+        here=hospital_folder.folder(index.settings, who) is not None,
         studies=list(_studies(index, who)),
         study=study,
         columns=_columns(study) if study else (),
@@ -144,25 +144,25 @@ def _page(
     )
 
 
-def _card(index: RoundIndex, study: Study) -> Card:
+def _card(index: RoundCache, study: Study) -> ModelCard:
     """As `wardround predict` makes it, from the rounds at hand."""
-    finished = [dossier for dossier in index.all().rounds if dossier.study == study.name and dossier.model]
+    finished = [view for view in index.all().rounds if view.study == study.name and view.model]
     if not finished:
         raise Refused("No round of this study has ended in a model yet, so there is nothing to predict with.")
     last, digest = finished[0], Sha256(finished[0].model or "")
-    if not index.evidence.ledger.verify_model(last.round, digest):
+    if not index.observer.ledger.verify_model(last.round, digest):
         raise EvidenceRejected(f"The ledger does not vouch for model {digest[:16]} of round {last.round}; do not use it.")
     return cards.card(study, last, digest, len(finished))
 
 
-def _studies(index: RoundIndex, who: Person) -> Mapping[str, Study]:
-    return studies.of_hospital(index.settings, own.name(who))
+def _studies(index: RoundCache, who: Person) -> Mapping[str, Study]:
+    return studies.of_hospital(index.settings, hospital_folder.name(who))
 
 
-def _chosen(request: Request, index: RoundIndex, who: Person, name: str) -> Study:
+def _chosen(request: Request, index: RoundCache, who: Person, name: str) -> Study:
     found = _studies(index, who).get(name)
     if found is None:
-        raise Refused(f"got a study that does not name {own.name(who)}; choose one of the list")
+        raise Refused(f"got a study that does not name {hospital_folder.name(who)}; choose one of the list")
     concerns(request, found.name)
     return found
 

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.errors import EvidenceRejected, Refused
-from pipeline.roles import keys
+from pipeline.governance import keys
 from plugins.console import forms, hospitals
-from plugins.console import own as folders
+from plugins.console import hospital_folder as folders
 from plugins.console.access import Anyone, Hospital
 from plugins.console.csrf import OwnForm
+from plugins.console.dependencies import Directory, Pace, People, Rounds, concerns
 from plugins.console.page import render
-from plugins.console.state import Directory, Pace, People, Rounds, concerns
 
 router = APIRouter()
 

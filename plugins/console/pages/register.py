@@ -8,14 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from pipeline.consortium import Consortium
 from pipeline.errors import EvidenceRejected
-from pipeline.roles import enrolment
+from pipeline.governance import enrolment
+from pipeline.site.consortium import Consortium
 from plugins.console import csrf, forms, hospitals
+from plugins.console.console_database import Registration
 from plugins.console.csrf import VisitorsForm
+from plugins.console.dependencies import Directory, Pace, People, Rounds, concerns
 from plugins.console.page import render
-from plugins.console.registry import Registration
-from plugins.console.state import Directory, Pace, People, Rounds, concerns
 
 router = APIRouter()
 

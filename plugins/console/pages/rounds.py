@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
-from pipeline.audit.report import ENDS, REASONS, TRUST
 from pipeline.domain import RoundId, RoundStatus
+from pipeline.report.render import ENDS, REASONS, TRUST
 from plugins.console import paging
 from plugins.console.access import Anyone
+from plugins.console.dependencies import Rounds
 from plugins.console.page import render
-from plugins.console.state import Rounds
 
 router = APIRouter()
 
@@ -33,7 +33,7 @@ def listed(
 ) -> HTMLResponse:
     """Every round of the ledger, newest first."""
     known = index.all()
-    found = [dossier for dossier in known.of(study) if status is None or dossier.status is RoundStatus(status)]
+    found = [view for view in known.of(study) if status is None or view.status is RoundStatus(status)]
     chosen = {"study": study, "status": status}
     return render(request, "rounds", who, known=known, rows=paging.page(found, page, _PAGE, chosen), chosen=chosen, statuses=_STATUSES)
 
@@ -41,6 +41,6 @@ def listed(
 @router.get("/rounds/{number}")
 def one(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HTMLResponse:
     """One round: who took part, what was decided, where it stands on the chain."""
-    dossier = index.get(RoundId(number))
-    trust = TRUST.get(dossier.record.protocol, "") if dossier.record else ""
-    return render(request, "round", who, dossier=dossier, reasons=REASONS, ends=ENDS, trust=trust)
+    view = index.get(RoundId(number))
+    trust = TRUST.get(view.record.protocol, "") if view.record else ""
+    return render(request, "round", who, view=view, reasons=REASONS, ends=ENDS, trust=trust)

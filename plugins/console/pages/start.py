@@ -8,17 +8,17 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from pipeline.cli.airflow import STEPS, Airflow
 from pipeline.domain import RoundStatus
 from pipeline.errors import Misconfigured
-from pipeline.roles import readiness
-from pipeline.settings import Settings
-from pipeline.study import Study
+from pipeline.round import readiness
+from pipeline.site.airflow_api import STEPS, Airflow
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 from plugins.console import airflow_session, study_files
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
+from plugins.console.dependencies import Rounds, concerns
 from plugins.console.page import render
-from plugins.console.state import Rounds, concerns
 
 router = APIRouter()
 
@@ -32,8 +32,8 @@ StudyName = Annotated[str, Form(max_length=64)]
 def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
     """Choose a study and how many rounds."""
     known = index.all()
-    running = {dossier.study for dossier in known.rounds if dossier.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)}
-    last = {dossier.study: dossier for dossier in reversed(known.rounds)}
+    running = {view.study for view in known.rounds if view.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)}
+    last = {view.study: view for view in reversed(known.rounds)}
     return render(request, "start", who, studies=study_files.readable(index.settings), running=running, last=last, most=_MOST)
 
 

@@ -9,26 +9,27 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, HTTPException, Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from pipeline.audit.report import TRUST
 from pipeline.chain.ledger import study_id
-from pipeline.consortium import Consortium
+from pipeline.consent import approval, consent_log
+from pipeline.consent.approval import Decision
+from pipeline.consent.consent_log import Position
 from pipeline.domain import Address, Sha256
 from pipeline.errors import NotApproved
 from pipeline.evidence.canonical import canonical_json
 from pipeline.evidence.membership import study_digest
-from pipeline.roles import approval, consents, terms
-from pipeline.roles.approval import Decision
-from pipeline.roles.consents import Position
-from pipeline.roles.terms import Change
-from pipeline.settings import Settings
+from pipeline.report.render import TRUST
 from pipeline.setup.accounts import Role
-from pipeline.study import Study
-from plugins.console import own, studies
+from pipeline.site.consortium import Consortium
+from pipeline.site.settings import Settings
+from pipeline.study import study_diff
+from pipeline.study.study import Study
+from pipeline.study.study_diff import Change
+from plugins.console import hospital_folder, studies
 from plugins.console.access import Anyone, Hospital
 from plugins.console.csrf import OwnForm
+from plugins.console.dependencies import Rounds, concerns
 from plugins.console.page import render
 from plugins.console.people import Person
-from plugins.console.state import Rounds, concerns
 from plugins.console.studies import Published, StudyName
 
 router = APIRouter()
@@ -84,17 +85,17 @@ def listed(request: Request, who: Anyone, index: Rounds, published: Published) -
     """Every study with its digest, its current model and who approved it."""
     found, members = studies.every(index.settings), studies.consortium(index)
     positions = published.all(found.studies, members)
-    finished = [dossier.study for dossier in index.all().rounds if dossier.model]
+    finished = [view.study for view in index.all().rounds if view.model]
     rows = []
     for name, study in found.studies.items():
-        digest, registered = study.digest(members), index.evidence.ledger.has_study(study_id(name))
+        digest, registered = study.digest(members), index.observer.ledger.has_study(study_id(name))
         rows.append(
             Row(
                 name=name,
                 title=study.title,
                 digest=digest,
                 registered=registered,
-                model=index.evidence.ledger.study(study_id(name)).current_model if registered else None,
+                model=index.observer.ledger.study(study_id(name)).current_model if registered else None,
                 rounds=finished.count(name),
                 hospitals=_counted(positions[name], digest, node=False),
                 nodes=_counted(positions[name], digest, node=True),
@@ -110,8 +111,8 @@ def one(request: Request, who: Anyone, index: Rounds, published: Published, name
     study, members = studies.one(index.settings, name), studies.consortium(index)
     text = study.terms(members)
     digest, positions = study_digest(text), published.positions(study, members)
-    registered = index.evidence.ledger.has_study(study_id(name))
-    rounds = [dossier for dossier in index.all().rounds if dossier.study == name and dossier.model]
+    registered = index.observer.ledger.has_study(study_id(name))
+    rounds = [view for view in index.all().rounds if view.study == name and view.model]
     return render(
         request,
         "study",
@@ -119,14 +120,14 @@ def one(request: Request, who: Anyone, index: Rounds, published: Published, name
         study=study,
         source=study.source,
         digest=digest,
-        rule=terms.rule(text),
-        training=terms.training(text),
-        deadlines=terms.deadlines(study, text),
-        layers=terms.layers(study.model_dump()["model"]),
+        rule=study_diff.rule(text),
+        training=study_diff.training(text),
+        deadlines=study_diff.deadlines(study, text),
+        layers=study_diff.layers(study.model_dump()["model"]),
         trust=TRUST.get(study.protocol, "See docs/explanation/threat-model.md for what this protocol trusts."),
         members=members,
         registered=registered,
-        model=index.evidence.ledger.study(study_id(name)).current_model if registered else None,
+        model=index.observer.ledger.study(study_id(name)).current_model if registered else None,
         rounds=rounds,
         positions=positions,
         differences=_differences(positions, digest, text),
@@ -156,12 +157,12 @@ def withdraw_study(request: Request, who: Hospital, index: Rounds, name: StudyNa
 
 def _decided(request: Request, who: Person, index: Rounds, name: str, digest: Sha256, what: str) -> Response:
     concerns(request, f"{name} {digest[:12]}")
-    study, owner = studies.one(index.settings, name), own.identity(index.settings, who)
+    study, owner = studies.one(index.settings, name), hospital_folder.identity(index.settings, who)
     if owner.name not in study.hospitals:
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"{owner.name} is no hospital of study {name}.")
     decide = approval.approve if what == "approved" else approval.withdraw
     decide(owner, study, studies.consortium(index), digest)
-    consents.publish_or_say(index.settings, owner, study)  # the page says what is not published yet
+    consent_log.publish_or_say(index.settings, owner, study)  # the page says what is not published yet
     return RedirectResponse(f"{request.scope.get('root_path', '')}/studies/{name}?done={what}", 303)
 
 
@@ -174,16 +175,16 @@ def _own(
     digest: Sha256,
     text: Mapping[str, Any],
 ) -> Own | None:
-    name = own.name(who)
+    name = hospital_folder.name(who)
     position = next((each for each in positions if each.name == name and not each.node), None)
     if position is None:
         return None
-    here, trouble, unpublished = own.folder(settings, who) is not None, position.trouble, 0
+    here, trouble, unpublished = hospital_folder.folder(settings, who) is not None, position.trouble, 0
     approved = position.approved(digest)
     if here:
-        owner = own.identity(settings, who)
+        owner = hospital_folder.identity(settings, who)
         position = Position(name, False, owner.key.address, approval.kept(owner, study.name, members.ledger))
-        unpublished = len(consents.outstanding(owner, study.name))
+        unpublished = len(consent_log.outstanding(owner, study.name))
         approved = _in_force(owner, study, digest, members)
         if owner.key.address != Address(members.hospitals[name]):
             trouble = "the key in the hospital's folder is not the one in the consortium file, so nobody counts what it signs"
@@ -194,7 +195,7 @@ def _own(
         approved=approved,
         withdrawn=not approved and said is not None and not said.given,
         last=last,
-        changes=terms.changes(last.terms or {}, text) if last else (),
+        changes=study_diff.changes(last.terms or {}, text) if last else (),
         unpublished=unpublished,
         trouble=trouble,
     )
@@ -214,7 +215,7 @@ def _differences(positions: Sequence[Position], digest: Sha256, text: Mapping[st
     for position in positions:
         if position.consent and position.consent.digest != digest and not position.approved(digest):
             found.setdefault(position.consent.digest, ([], position.consent.terms or {}))[0].append(position.name)
-    return [Difference(old, names, terms.changes(before, text)) for old, (names, before) in found.items()]
+    return [Difference(old, names, study_diff.changes(before, text)) for old, (names, before) in found.items()]
 
 
 def _counted(positions: Sequence[Position], digest: Sha256, *, node: bool) -> str:

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import Field
 
-from pipeline.audit.dossier import Dossier
 from pipeline.domain import RoundId, RoundStatus, Sha256
+from pipeline.report.round_view import RoundView
 from plugins.console import paging
 from plugins.console.access import Anyone
+from plugins.console.dependencies import Rounds
 from plugins.console.page import render
-from plugins.console.state import Rounds
 
 router = APIRouter()
 
@@ -26,19 +26,19 @@ def which_model(request: Request, who: Anyone, index: Rounds, sha256: Digest = N
     wanted = (sha256 or "").strip().lower().removeprefix("sha256:")
     whole = len(wanted) == 64 and set(wanted) <= set("0123456789abcdef")
     known = index.all() if whole else None
-    made: list[Dossier] = []
+    made: list[RoundView] = []
     began: dict[str | None, RoundId] = {}
     if known:
-        # The dossier found the round, the ledger decides: it vouches for what a majority of the nodes signed.
-        same = [dossier for dossier in known.rounds if dossier.model == wanted]
-        made = [dossier for dossier in same if index.evidence.ledger.verify_model(dossier.round, Sha256(wanted))]
-        first = {dossier.study: dossier for dossier in known.rounds}
-        began = {study: dossier.round for study, dossier in first.items() if dossier.previous_model == wanted}
-    current = {dossier.round for dossier in made if known and dossier is _newest(known.of(dossier.study))}
+        # The view found the round, the ledger decides: it vouches for what a majority of the nodes signed.
+        same = [view for view in known.rounds if view.model == wanted]
+        made = [view for view in same if index.observer.ledger.verify_model(view.round, Sha256(wanted))]
+        first = {view.study: view for view in known.rounds}
+        began = {study: view.round for study, view in first.items() if view.previous_model == wanted}
+    current = {view.round for view in made if known and view is _newest(known.of(view.study))}
     return render(
         request, "which_model", who, asked=sha256, wanted=wanted, whole=whole, made=made, began=began, current=current, known=known
     )
 
 
-def _newest(rounds: list[Dossier]) -> Dossier | None:
-    return next((dossier for dossier in rounds if dossier.status is RoundStatus.FINALISED), None)
+def _newest(rounds: list[RoundView]) -> RoundView | None:
+    return next((view for view in rounds if view.status is RoundStatus.FINALISED), None)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audit.audit import AuditReport, audit
+from pipeline.audit.audit_round import AuditReport, audit
 from pipeline.chain.ledger import Ledger, deploy, study_id
 from pipeline.chain.outbox import Outbox
-from pipeline.consortium import LedgerLocation
 from pipeline.domain import Result, RoundId, Sha256
 from pipeline.evidence.canonical import sha256
+from pipeline.site.consortium import LedgerLocation
 from pipeline.store import policies
 from pipeline.store.objects import Store
 from tests.support.chains import CHAIN_ID, Devchain, devchain

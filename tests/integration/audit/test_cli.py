@@ -10,12 +10,11 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from pipeline import places
 from pipeline.cli import audit as commands
 from pipeline.cli import proof
-from pipeline.identity import StoreCredentials
-from pipeline.installation import Installation
-from pipeline.store import policies
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.installation import Installation
+from pipeline.store import object_keys, policies
 from tests.support.chains import CHAIN_ID
 from tests.support.finished_rounds import consortium
 
@@ -81,8 +80,8 @@ def test_an_audit_that_holds_ends_with_zero(home: Path) -> None:
 
 
 def test_an_audit_that_does_not_hold_ends_with_one_and_names_the_object(home: Path, finished: Rounds) -> None:
-    key = places.model().key(finished.maker.current)
-    (path,) = (finished.server.folder / places.MODELS / key).rglob("xl.meta")
+    key = object_keys.model().key(finished.maker.current)
+    (path,) = (finished.server.folder / object_keys.MODELS / key).rglob("xl.meta")
     before = path.read_bytes()
     path.write_bytes(before[:-20] + bytes([before[-20] ^ 1]) + before[-19:])
     try:
@@ -101,8 +100,8 @@ def test_all_rounds_are_audited_at_once_by_several_processes(home: Path, monkeyp
 
 
 def test_an_audit_of_all_rounds_names_each_that_does_not_hold(home: Path, finished: Rounds) -> None:
-    key = places.model().key(finished.maker.current)
-    (path,) = (finished.server.folder / places.MODELS / key).rglob("xl.meta")
+    key = object_keys.model().key(finished.maker.current)
+    (path,) = (finished.server.folder / object_keys.MODELS / key).rglob("xl.meta")
     before = path.read_bytes()
     path.write_bytes(before[:-20] + bytes([before[-20] ^ 1]) + before[-19:])
     try:

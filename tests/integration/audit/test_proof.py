@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from pipeline import places
-from pipeline.audit import bundle
-from pipeline.audit.case import Case
+from pipeline.audit import proof_bundle
+from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.cli import commands
 from pipeline.domain import RoundId
 from pipeline.errors import EvidenceRejected, WardroundError
 from pipeline.evidence.canonical import sha256
+from pipeline.store import object_keys
 from tests.adversary import attack
 from tests.support.chains import CHAIN_ID
 from tests.support.finished_rounds import consortium, key, model
@@ -37,10 +37,10 @@ Change = Callable[[dict[str, bytes]], None]
 @pytest.fixture(scope="module")
 def packed(finished: Rounds) -> bytes:
     """The bundle of round 2, in which hillside was absent, southmoor rejected, and two of three nodes signed."""
-    case = Case(RoundId(2), finished.driver.ledger, finished.auditor)
+    evidence = RoundEvidence(RoundId(2), finished.driver.ledger, finished.auditor)
     transcript = finished.driver.ledger.transcript(finished.driver.ledger.round(RoundId(2)))
-    data = bundle.pack(case, transcript)
-    assert bundle.pack(case, transcript) == data
+    data = proof_bundle.pack(evidence, transcript)
+    assert proof_bundle.pack(evidence, transcript) == data
     return data
 
 
@@ -102,7 +102,7 @@ def test_the_nodes_addresses_alone_are_enough(packed: bytes, finished: Rounds, t
 
 @pytest.mark.usefixtures("_offline")
 def test_a_hospital_proves_that_its_update_was_in_or_was_rejected(packed: bytes) -> None:
-    proofs = dict(bundle.Bundle(packed).proofs())
+    proofs = dict(proof_bundle.Bundle(packed).proofs())
     assert proofs["northgate"]["verdict"] == "accepted"
     assert proofs["southmoor"]["verdict"] == "rejected"
     assert "hillside" not in proofs
@@ -286,12 +286,12 @@ def test_a_damaged_archive_is_refused_in_a_sentence(packed: bytes, members: Path
 
 def test_what_is_no_zip_file_is_refused() -> None:
     with pytest.raises(EvidenceRejected, match="no whole zip file"):
-        bundle.Bundle(b"PK")
+        proof_bundle.Bundle(b"PK")
 
 
 def test_a_round_that_is_not_finalised_has_no_bundle(finished: Rounds) -> None:
     with pytest.raises(EvidenceRejected, match="got none of that number"):
-        bundle.pack(Case(RoundId(99), finished.driver.ledger, finished.auditor), {})
+        proof_bundle.pack(RoundEvidence(RoundId(99), finished.driver.ledger, finished.auditor), {})
 
 
 def test_the_bundle_carries_everything_an_auditor_reads(packed: bytes) -> None:
@@ -300,4 +300,4 @@ def test_the_bundle_carries_everything_an_auditor_reads(packed: bytes) -> None:
     assert len(json.loads(zipfile.ZipFile(io.BytesIO(packed)).read("ledger.json"))["transactions"]) == 3
     for part in ("sealing-key", "vote", "manifest", "validation", "input-set", "confirmation", "commit", "record"):
         assert any(f"/{part}/" in name for name in names), part
-    assert all(name.startswith(("ledger.json", "proofs/", f"{places.REPORTS}/rounds/2/")) for name in names)
+    assert all(name.startswith(("ledger.json", "proofs/", f"{object_keys.REPORTS}/rounds/2/")) for name in names)

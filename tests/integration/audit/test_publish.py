@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audit.publish import publish
-from pipeline.audit.repository import Remote
-from pipeline.audit.summary import summaries
-from pipeline.audit.sweep import Sweep
+from pipeline.audit.audit_all import Sweep
 from pipeline.domain import RoundId
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import sha256
-from pipeline.identity import StoreCredentials
+from pipeline.report.round_list import summaries
+from pipeline.site.identity import StoreCredentials
 from pipeline.store import policies
 from pipeline.store.objects import Store
+from pipeline.study_repository.publish import publish
+from pipeline.study_repository.repository import Remote
 
 from .conftest import Rounds
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ports
-from pipeline.audit.repository import EndedRound, Recorded, Remote, commit_round
 from pipeline.domain import RoundId
 from pipeline.errors import EvidenceRejected, Unavailable
 from pipeline.evidence.canonical import sha256
-from pipeline.identity import StoreCredentials
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT
+from pipeline.host import ports
+from pipeline.host.secret import Secret
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.settings import PROJECT
 from pipeline.store import policies
+from pipeline.study_repository.repository import EndedRound, Recorded, Remote, commit_round
 from tests.support.finished_rounds import model
 from tests.support.minio import StoreServer
 

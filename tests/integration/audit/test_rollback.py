@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ports
 from pipeline.audit.rollback import refuse_forgotten
 from pipeline.chain.ledger import Ledger
 from pipeline.chain.outbox import Outbox
 from pipeline.domain import RoundId
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import sha256
-from pipeline.roles.evidence import Evidence
+from pipeline.host import ports
+from pipeline.views.observer import Observer
 from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, Devchain
 from tests.support.finished_rounds import RoundMaker, consortium, key, model, study
@@ -58,6 +58,6 @@ def test_a_restored_older_chain_is_refused_where_no_outbox_remembers_the_newer_o
         with pytest.raises(Refused, match=r"^round 2: .* signed its result, but the ledger says none: the chain lost blocks"):
             refuse_forgotten(restored, store)
         with pytest.raises(Refused, match=r"^round 2: "):
-            Evidence(restored, store, {}).audit(RoundId(1))
+            Observer(restored, store, {}).audit(RoundId(1))
     finally:
         chain.kill_supervisor()

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import places, ports
-from pipeline.audit.audit import audit
+from pipeline.audit.audit_round import audit
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
-from pipeline.places import Place
+from pipeline.host import ports
+from pipeline.store import object_keys
+from pipeline.store.object_keys import KeyPrefix
 from pipeline.store.objects import Store, key_digest
 from tests.adversary import attack
 from tests.support.minio import ROOT
@@ -26,13 +27,13 @@ STORED = ["model", "manifest", "vote", "record", "commit list", "validation"]
 
 def key_of(rounds: Rounds, what: str) -> tuple[str, str]:
     if what == "model":
-        return places.MODELS, places.model().key(rounds.maker.current)
-    place: Place = {
-        "manifest": places.statement(LAST, Kind.MANIFEST, HospitalName("westbrook")),
-        "vote": places.statement(LAST, Kind.VOTE, NodeName("cedar")),
-        "record": places.record(LAST),
-        "commit list": places.commit(LAST),
-        "validation": places.statement(LAST, Kind.VALIDATION, HospitalName("westbrook")),
+        return object_keys.MODELS, object_keys.model().key(rounds.maker.current)
+    place: KeyPrefix = {
+        "manifest": object_keys.statement(LAST, Kind.MANIFEST, HospitalName("westbrook")),
+        "vote": object_keys.statement(LAST, Kind.VOTE, NodeName("cedar")),
+        "record": object_keys.record(LAST),
+        "commit list": object_keys.commit(LAST),
+        "validation": object_keys.statement(LAST, Kind.VALIDATION, HospitalName("westbrook")),
     }[what]
     (info,) = rounds.auditor.list(place.bucket, place.prefix)
     return place.bucket, info.key

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.audit.audit import audit
+from pipeline.audit.audit_round import audit
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.domain import RoundId, RoundStatus
 from pipeline.errors import Unavailable

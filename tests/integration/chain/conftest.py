@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ports
+from pipeline.host import ports
 from tests.support.chains import Devchain
 from tests.support.fixtures import actors, shared_chain, study
 

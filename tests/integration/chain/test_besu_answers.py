@@ -13,10 +13,10 @@ import rlp
 
 from pipeline.chain import contract, rpc
 from pipeline.chain.ledger import Ledger
-from pipeline.consortium import LedgerLocation
 from pipeline.domain import Address, RoundId
 from pipeline.errors import ContractRefused, Unavailable
-from pipeline.ports import LOOPBACK
+from pipeline.host.ports import LOOPBACK
+from pipeline.site.consortium import LedgerLocation
 from tests.support import serving
 
 CHAIN_ID = 20260

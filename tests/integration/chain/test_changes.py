@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import Address, Change, NodeKey, NodeSet, Release, RoundId, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, EvidenceRejected
@@ -15,8 +14,9 @@ from pipeline.evidence import merkle
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.membership import study_digest
 from pipeline.evidence.signing import check_change, sign_change
-from pipeline.identity import SigningKey
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
+from pipeline.ledger_types.events import StudyId
+from pipeline.site.identity import SigningKey
 from tests.support.chains import CHAIN_ID, NEW_MODEL, ROOT, Actors, named
 
 pytestmark = pytest.mark.anvil

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from pipeline.chain.contract import ARTEFACT
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 
 
 def test_the_committed_build_is_what_the_pinned_compiler_makes_of_the_source(tmp_path: Path) -> None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import ports
 from pipeline.chain import rpc
 from pipeline.chain.ledger import Ledger
-from pipeline.consortium import LedgerLocation
 from pipeline.domain import RoundId, RoundStatus
 from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable
+from pipeline.host import ports
+from pipeline.site.consortium import LedgerLocation
 from tests.support.chains import CHAIN_ID, Actors
 
 pytestmark = pytest.mark.anvil

@@ -12,11 +12,11 @@ import httpx
 import psutil
 import pytest
 
-from pipeline import ports
 from pipeline.chain.outbox import Outbox
-from pipeline.identity import SigningKey
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT
+from pipeline.host import ports
+from pipeline.host.secret import Secret
+from pipeline.site.identity import SigningKey
+from pipeline.site.settings import PROJECT
 from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, Actors, Devchain
 
@@ -179,7 +179,7 @@ def test_a_damaged_state_falls_back_to_the_one_before_and_the_outbox_notices(fre
 
 
 def _failed_start(home: Path, port: int, *more: str) -> str:
-    command = [sys.executable, "-m", "pipeline.chain.devchain", "--home", str(home), "--port", str(port), *more]
+    command = [sys.executable, "-m", "pipeline.devchain.devchain", "--home", str(home), "--port", str(port), *more]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     return ended.stderr

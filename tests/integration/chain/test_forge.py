@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.chain import anvil
-from pipeline.settings import PROJECT, Settings
+from pipeline.devchain import anvil
 from pipeline.setup.tools.toolchains import node
+from pipeline.site.settings import PROJECT, Settings
 
 pytestmark = pytest.mark.forge
 

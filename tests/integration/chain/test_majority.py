@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.chain.events import StudyId
 from pipeline.domain import Result, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, EvidenceRejected, Misconfigured
 from pipeline.evidence.signing import check_vote, sign_vote
+from pipeline.ledger_types.events import StudyId
 from tests.adversary import attack
 from tests.support.chains import CHAIN_ID, ROOT, Actors
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.chain import ledger as module
-from pipeline.chain.events import StudyId
 from pipeline.domain import RoundId, Sha256
+from pipeline.ledger_types.events import StudyId
 from tests.support.chains import ROOT, Actors
 
 pytestmark = pytest.mark.anvil

@@ -15,15 +15,15 @@ import pytest
 
 from pipeline.chain import outbox as outbox_module
 from pipeline.chain import rpc
-from pipeline.chain.anvil import Anvil
 from pipeline.chain.contract import Call
 from pipeline.chain.ledger import Ledger
 from pipeline.chain.outbox import Outbox
-from pipeline.consortium import LedgerLocation
+from pipeline.devchain.anvil import Anvil
 from pipeline.domain import RoundStatus
 from pipeline.errors import ContractRefused, Misconfigured, Refused, Unavailable
-from pipeline.identity import SigningKey
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
+from pipeline.site.consortium import LedgerLocation
+from pipeline.site.identity import SigningKey
 from tests.support.chains import CHAIN_ID, ROOT, Actors, Devchain
 
 pytestmark = pytest.mark.anvil

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.chain import anvil
-from pipeline.settings import PROJECT, Settings
+from pipeline.devchain import anvil
 from pipeline.setup.tools.toolchains import node
+from pipeline.site.settings import PROJECT, Settings
 
 pytestmark = pytest.mark.slither
 

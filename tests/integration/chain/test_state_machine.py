@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.chain.events import StudyId
 from pipeline.chain.ledger import HospitalStatus, study_id
 from pipeline.domain import LEAST_FOR_RESULT, Address, RoundId, RoundStatus, Sha256
 from pipeline.errors import ContractRefused, EvidenceRejected
 from pipeline.evidence import merkle
 from pipeline.evidence.canonical import joint_digest, sha256
-from pipeline.identity import SigningKey
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
+from pipeline.ledger_types.events import StudyId
+from pipeline.site.identity import SigningKey
 from tests.adversary import attack
 from tests.support.chains import DIGEST, MODEL, ROOT, SEALING_KEYS, Actors
 
@@ -55,8 +55,8 @@ def test_a_round_goes_from_open_to_finalised_and_is_read_back_whole(actors: Acto
     assert state.committed.root == ROOT
     assert state.finalised is not None
     assert state.finalised.signers == 0b101
-    assert (state.finalised.place.transaction, state.finalised.place.block) == (receipt.transaction, receipt.block)
-    assert state.opened.place.time <= state.finalised.place.time <= ledger.block_time()
+    assert (state.finalised.location.transaction, state.finalised.location.block) == (receipt.transaction, receipt.block)
+    assert state.opened.location.time <= state.finalised.location.time <= ledger.block_time()
     assert ledger.signatures(state.finalised) == tuple(signatures)
     assert ledger.verify_model(round_id, result.new_model)
     assert not ledger.verify_model(round_id, MODEL)

@@ -9,20 +9,20 @@ import yaml
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from pipeline import places
 from pipeline.cli import commands
+from pipeline.consent import approval, consent_log
+from pipeline.consent.consent_log import ConsentLog, Position
 from pipeline.domain import HospitalName, Kind, Sha256
 from pipeline.errors import NotApproved, Unavailable
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import read_object
 from pipeline.evidence.membership import study_digest
-from pipeline.identity import Identity
-from pipeline.roles import approval, consents
-from pipeline.roles.consents import Consents, Position
-from pipeline.roles.desk import hospital_desk
+from pipeline.round.worker import hospital_worker
 from pipeline.setup import demonstration
+from pipeline.site.identity import Identity
+from pipeline.store import object_keys
 from pipeline.store.objects import Store
-from pipeline.study import Study
+from pipeline.study.study import Study
 from plugins.console import csrf
 from tests.adversary import attack
 from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
@@ -64,7 +64,7 @@ def kept(site: Site, who: str, name: str) -> list[bytes]:
 
 
 def position(site: Site, read: Study, member: str) -> Position:
-    found = Consents(site.store()).positions(read, site.members)
+    found = ConsentLog(site.store()).positions(read, site.members)
     return next(each for each in found if each.name == member)
 
 
@@ -153,16 +153,16 @@ def test_a_withdrawal_stops_the_worker_is_seen_by_all_and_is_not_given_back_by_s
     read, digest = changed(town, heath, title="A fourth title")
     assert decide(town, ASTER, heath, "withdraw", digest) == 409  # nothing to withdraw yet
     assert decide(town, ASTER, heath, "approve", digest) == 303
-    hospital_desk(heath, ASTER, town.settings)
+    hospital_worker(heath, ASTER, town.settings)
     assert decide(town, ASTER, heath, "withdraw", digest) == 303
     town.approve(read)
     with pytest.raises(NotApproved):
-        hospital_desk(heath, ASTER, town.settings)
+        hospital_worker(heath, ASTER, town.settings)
     assert not position(town, read, ASTER).approved(digest)
     page = client(town.settings, AUDITOR).get(f"/studies/{heath}").text
     assert '<span class="tag rejected">withdrawn</span>' in page
     assert decide(town, ASTER, heath, "approve", digest) == 303
-    hospital_desk(heath, ASTER, town.settings)
+    hospital_worker(heath, ASTER, town.settings)
     assert position(town, read, ASTER).approved(digest)
 
 
@@ -171,7 +171,7 @@ def test_a_decision_that_the_store_did_not_take_holds_and_is_published_with_the_
     cedar = owner(town, HOSPITALS[2])
     approval.approve(cedar, read, town.members)
     with pytest.raises(Unavailable):
-        consents.publish(Store("http://127.0.0.1:9", cedar.credentials), cedar, read)
+        consent_log.publish(Store("http://127.0.0.1:9", cedar.credentials), cedar, read)
     assert in_force(town, cedar.name, read, digest)
     assert "not published yet" in asking(town, cedar.name).get(f"/studies/{heath}").text
     assert not position(town, read, cedar.name).approved(digest)
@@ -181,7 +181,7 @@ def test_a_decision_that_the_store_did_not_take_holds_and_is_published_with_the_
 
 def post(site: Site, read: Study, member: HospitalName, data: bytes) -> None:
     """Put something more into a hospital's place, by its own access."""
-    site.board(site.settings.hospital(member)).post(places.consents(read.name, member, node=False), data)
+    site.board(site.settings.hospital(member)).post(object_keys.consents(read.name, member, node=False), data)
 
 
 @attack(

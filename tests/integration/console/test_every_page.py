@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from pipeline.domain import RoundId
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 from plugins.console.people import Person
 from tests.support.browser import WIDTHS, chromium
 from tests.support.console import AUDITOR, PROVIDER, client, of_hospital, served

@@ -13,14 +13,14 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from pipeline import places
-from pipeline.audit.dossier import gather, said_so_far
 from pipeline.cli import commands
 from pipeline.datasets.records import records_folder
 from pipeline.datasets.table import Table
 from pipeline.domain import RoundId
-from pipeline.mpc.engines.mp_spdz_workdir import MEMORY
-from pipeline.roles.card import WARNING
+from pipeline.mpc.engines.mp_spdz.workdir import MEMORY
+from pipeline.report.round_view import gather, said_so_far
+from pipeline.store import object_keys
+from pipeline.views.model_card import WARNING
 from plugins.console import csrf
 from plugins.console.page import percent
 from tests.adversary import attack
@@ -46,7 +46,11 @@ def form(hospital: str, **fields: object) -> dict[str, object]:
 
 def left_behind(site: Site) -> object:
     """All that a question could leave: objects of the store, blocks, files of the actors, uploads in memory and on disk."""
-    keys = [info.key for bucket in (places.MAILBOX, places.MODELS, places.REPORTS, places.DVC) for info in site.store().history(bucket, "")]
+    keys = [
+        info.key
+        for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS, object_keys.DVC)
+        for info in site.store().history(bucket, "")
+    ]
     files = {path for folder in ("hospitals", "nodes", "provider") for path in (site.settings.home / folder).rglob("*") if path.is_file()}
     uploads = {path for folder in (MEMORY, Path(os.environ.get("TMPDIR", "/tmp"))) for path in folder.glob("wardround-upload-*")}  # noqa: S108
     return keys, site.ledger.height(), files, uploads
@@ -77,8 +81,8 @@ def test_a_hospital_sees_its_own_rounds_whatever_it_asks_for(town: Site, play: P
         assert f'href="/rounds/{finished}/proof.zip"' in page
         assert f"{play.study.name}-" in page  # the data docs, by name
         assert str(town.settings.hospital(name) / "docs") in page
-        dossier = gather(town.ledger.round(finished), town.ledger, town.store())
-        (own,) = [row for row in dossier.hospitals if row.name == name]
+        view = gather(town.ledger.round(finished), town.ledger, town.store())
+        (own,) = [row for row in view.hospitals if row.name == name]
         assert f"{own.correct} of {own.tested}, signed" in page
         for other in set(play.study.hospitals) - {name}:
             assert str(town.settings.hospital(other)) not in page
@@ -86,12 +90,12 @@ def test_a_hospital_sees_its_own_rounds_whatever_it_asks_for(town: Site, play: P
 
 
 def test_before_a_round_has_a_result_the_page_reads_what_the_hospital_published(town: Site, finished: RoundId) -> None:
-    dossier = gather(town.ledger.round(finished), town.ledger, town.store())
-    row = next(row for row in dossier.hospitals if row.name == ASTER)
-    said = said_so_far(dossier, ASTER, town.members.hospital(ASTER), town.store())
+    view = gather(town.ledger.round(finished), town.ledger, town.store())
+    row = next(row for row in view.hospitals if row.name == ASTER)
+    said = said_so_far(view, ASTER, town.members.hospital(ASTER), town.store())
     assert (said.rows, said.validated, said.dataset_version, said.failed) == (row.rows, row.validated, row.dataset_version, row.failed)
     assert said.validated
-    assert said_so_far(dossier, ASTER, town.members.hospital(BIRCH), town.store()).validated is None
+    assert said_so_far(view, ASTER, town.members.hospital(BIRCH), town.store()).validated is None
 
 
 @pytest.mark.parametrize("path", ["/hospital", "/hospital/check", "/hospital/predict"])

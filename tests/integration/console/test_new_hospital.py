@@ -12,20 +12,20 @@ import pytest
 from playwright.sync_api import Page, expect
 from typer.testing import CliRunner
 
-from pipeline import places
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.cli import commands
-from pipeline.consortium import Consortium
 from pipeline.domain import Address, HospitalName, RoundId, Sha256
 from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence.canonical import sha256
-from pipeline.roles import enrolment
-from pipeline.roles.prediction import Predictor
+from pipeline.governance import enrolment
 from pipeline.setup import demonstration, ledger, members, store
 from pipeline.setup.up import load_studies
+from pipeline.site.consortium import Consortium
+from pipeline.store import object_keys
 from pipeline.store.objects import Store
+from pipeline.views.prediction import Predictor
 from plugins.console.accounts import Accounts
-from plugins.console.own import LONGEST_SECONDS
+from plugins.console.hospital_folder import LONGEST_SECONDS
 from plugins.console.page import percent
 from tests.support.browser import PASSWORD, chromium
 from tests.support.console import of_hospital, served
@@ -128,11 +128,11 @@ def test_only_a_hospital_that_the_ledger_has_authorised_becomes_a_member_and_und
 
 def test_a_hospital_on_another_machine_gets_a_store_account_of_its_own(town: Site, member: Address) -> None:
     made = store.account_elsewhere(town.settings, town.services, HospitalName("robin"))
-    shelf, data = Store(town.services.store, made), b"{}"
-    own, another = (places.consents("glade", name, node=False) for name in (HospitalName("robin"), NEW))
-    shelf.put_once(own.bucket, own.key(sha256(data)), data)
+    objects, data = Store(town.services.store, made), b"{}"
+    own, another = (object_keys.consents("glade", name, node=False) for name in (HospitalName("robin"), NEW))
+    objects.put_once(own.bucket, own.key(sha256(data)), data)
     with pytest.raises(Refused, match="does not let hospital-robin"):
-        shelf.put_once(another.bucket, another.key(sha256(data)), data)
+        objects.put_once(another.bucket, another.key(sha256(data)), data)
     with pytest.raises(Refused, match="`wardround up` makes its store account"):
         store.account_elsewhere(town.settings, town.services, NEW)
 

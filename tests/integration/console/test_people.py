@@ -11,12 +11,12 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
-from pipeline import identity
 from pipeline.chain.ledger import HospitalStatus
-from pipeline.consortium import Consortium
 from pipeline.domain import HospitalName
 from pipeline.errors import EvidenceRejected, Refused
-from pipeline.roles import enrolment
+from pipeline.governance import enrolment
+from pipeline.site import identity
+from pipeline.site.consortium import Consortium
 from plugins.console import limiting
 from plugins.console.accounts import Account, Accounts
 from tests.adversary import attack

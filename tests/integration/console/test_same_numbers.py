@@ -61,8 +61,8 @@ def test_a_rounds_page_says_what_the_command_and_the_ledger_say(town: Site, play
 
     state = town.ledger.round(finished)
     assert state.finalised
-    assert (shown["model_sha256"], shown["tx"]) == (state.finalised.new_model, state.finalised.place.transaction)
-    assert (shown["block"], shown["time"]) == (state.finalised.place.block, state.finalised.place.time)
+    assert (shown["model_sha256"], shown["tx"]) == (state.finalised.new_model, state.finalised.location.transaction)
+    assert (shown["block"], shown["time"]) == (state.finalised.location.block, state.finalised.location.time)
     assert (shown["previous_model"], shown["study_digest"]) == (state.opened.previous_model, state.opened.study_digest)
     accepted = [name for bit, name in enumerate(play.study.hospitals) if state.finalised.verdicts >> bit & 1]
     assert accepted == [name for name, verdict in shown["verdicts"].items() if verdict == "accepted"]

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from pipeline import identity
-from pipeline.installation import Installation
-from pipeline.ports import LOOPBACK
+from pipeline.host.ports import LOOPBACK
+from pipeline.site import identity
+from pipeline.site.installation import Installation
 from plugins.console import csrf
 from tests.support import serving
 from tests.support.archive import Archive

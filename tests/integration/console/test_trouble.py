@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ports
 from pipeline.domain import RoundId
-from pipeline.installation import Installation
-from pipeline.settings import Settings
+from pipeline.host import ports
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 from tests.support.console import AUDITOR, PROVIDER, client
 from tests.support.consortia import Site
 

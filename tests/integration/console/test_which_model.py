@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from pipeline import places
 from pipeline.domain import RoundId
+from pipeline.store import object_keys
 from tests.support.browser import chromium
 from tests.support.console import AUDITOR, served
 from tests.support.consortia import Site
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark
 
 
 def test_a_file_is_hashed_in_the_browser_and_named_or_refused(town: Site, finished: RoundId, tmp_path: Path) -> None:
-    digest, place = town.record(finished)["new_model"], places.model()
+    digest, place = town.record(finished)["new_model"], object_keys.model()
     model, changed = tmp_path / "model.safetensors", tmp_path / "changed.safetensors"
     model.write_bytes(town.store().get(place.bucket, place.key(digest), digest))
     changed.write_bytes(model.read_bytes()[:-1] + b"\x07")

@@ -21,8 +21,8 @@ from pipeline.datasets.records import records_folder
 from pipeline.errors import DataRejected
 from pipeline.ingest import validate
 from pipeline.ingest.versioning import version
-from pipeline.settings import PROJECT
-from pipeline.study import Study
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Study
 from tests.support.pictures import dicom, png
 
 CANARY = "CANARY-4711"

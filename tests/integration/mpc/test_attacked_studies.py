@@ -9,8 +9,8 @@ import pytest
 from benchmarks.poisoning.encrypted import compare
 from benchmarks.poisoning.simulate import Case
 from pipeline.mpc.engines.base import Engine
-from pipeline.mpc.engines.mp_spdz import MpSpdz
-from pipeline.mpc.engines.spu import Spu
+from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
+from pipeline.mpc.engines.spu.engine import Spu
 
 
 @pytest.mark.parametrize(

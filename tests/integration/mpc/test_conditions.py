@@ -10,8 +10,8 @@ import pytest
 from pipeline.domain import Condition
 from pipeline.mpc import reference, reference_projected
 from pipeline.mpc.engines.base import Engine, ProjectedTask, VerifyOutput
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.mpc.engines.spu import Spu
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.mpc.engines.spu.engine import Spu
 from pipeline.mpc.projections import project
 from tests.support.hostile import hostile_round
 from tests.support.large import HONEST_NORM, SEED, hostile_updates, run_projected

@@ -12,10 +12,10 @@ import pytest
 from pipeline.domain import HospitalName
 from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
 from pipeline.mpc import reference, rule
-from pipeline.mpc.engines import mp_spdz_programs as programs
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.site.settings import Settings
 from tests.adversary import attack
 from tests.support.hostile import answers, hostile_round
 from tests.support.parties import make_parties, run_parties

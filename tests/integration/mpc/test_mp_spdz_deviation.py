@@ -17,8 +17,8 @@ from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
 from pipeline.mpc import reference
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.mp_spdz import MALICIOUS, NODES, MpSpdz
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.engine import MALICIOUS, NODES, MpSpdz
+from pipeline.site.settings import Settings
 from tests.adversary import attack
 from tests.support import parties as support
 from tests.support.deviant import Deviant

@@ -21,11 +21,11 @@ import pytest
 from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
 from pipeline.mpc import reference
-from pipeline.mpc.engines import mp_spdz_durations as durations
-from pipeline.mpc.engines import mp_spdz_workdir as workdir
 from pipeline.mpc.engines.base import Party, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.settings import PROJECT, Settings
+from pipeline.mpc.engines.mp_spdz import durations as durations
+from pipeline.mpc.engines.mp_spdz import workdir as workdir
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.site.settings import PROJECT, Settings
 from tests.adversary import attack
 from tests.support import parties as support
 from tests.support.deviant import Deviant, shim
@@ -299,7 +299,7 @@ def test_a_party_with_another_key_than_the_pinned_one_is_refused(engine: MpSpdz,
     seen="a party that was refused",
 )
 def test_the_engine_itself_refuses_a_party_without_the_pinned_key(engine: MpSpdz, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.mpc.engines import mp_spdz
+    from pipeline.mpc.engines.mp_spdz import engine as mp_spdz
 
     class Unguarded:
         """No meeting beforehand: what the engine's own TLS does."""

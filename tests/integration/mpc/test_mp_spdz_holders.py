@@ -10,8 +10,8 @@ import pytest
 from pipeline.errors import EngineFailed
 from pipeline.layers import Linear, Network
 from pipeline.mpc.engines.base import AggregateTask
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.site.settings import Settings
 from tests.support.parties import deal, make_parties, outcomes_of
 from tests.support.tasks import random_round
 

@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.errors import EngineFailed
 from pipeline.mpc import reference
-from pipeline.mpc.engines.mp_spdz import MpSpdz
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
+from pipeline.site.settings import Settings
 from tests.support.hostile import hostile_round
 from tests.support.opened import Opened, differences, explanations
 from tests.support.parties import make_parties, outcomes_of

@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.domain import HospitalName
 from pipeline.evidence.canonical import sha256
-from pipeline.mpc.engines import mp_spdz_programs as programs
 from pipeline.mpc.engines.base import Components, Party, Task
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
+from pipeline.site.settings import Settings
 from tests.support.parties import deal, make_parties
 from tests.support.tasks import LOGISTIC, Words, random_round
 

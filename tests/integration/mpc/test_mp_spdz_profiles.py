@@ -9,10 +9,10 @@ import pytest
 from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU
 from pipeline.mpc import reference
 from pipeline.mpc.engines.base import Task, VerifyOutput
-from pipeline.mpc.engines.mp_spdz import MpSpdz
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.setup.mpc_bench import measure
+from pipeline.site.settings import Settings
 from tests.support.parties import make_parties, outcomes_of, run_parties
 from tests.support.relay import delayed
 from tests.support.tasks import LOGISTIC, SMALL_CNN, random_round

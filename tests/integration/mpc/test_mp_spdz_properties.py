@@ -14,8 +14,8 @@ from pipeline.domain import HospitalName
 from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
+from pipeline.site.settings import Settings
 from tests.support.opened import Opened, differences, explanations
 from tests.support.tasks import Words, payload
 

@@ -10,9 +10,9 @@ import pytest
 from pipeline.errors import EngineFailed
 from pipeline.mpc import reference_projected
 from pipeline.mpc.engines.base import Engine, ProjectedTask, VerifyOutput
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.mpc.engines.spu import Spu
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.mpc.engines.spu.engine import Spu
+from pipeline.site.settings import Settings
 from tests.support.large import HONEST_NORM, SEED, honest_names, hostile_updates, run_projected
 from tests.support.parties import deal
 

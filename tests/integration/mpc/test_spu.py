@@ -14,7 +14,7 @@ from pipeline.domain import HospitalName
 from pipeline.layers import Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, RuleParameters, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.spu import Spu
+from pipeline.mpc.engines.spu.engine import Spu
 from tests.support.hostile import hostile_round
 from tests.support.opened_spu import differences
 from tests.support.parties import make_parties, run_parties

@@ -17,10 +17,10 @@ import pytest
 
 from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
-from pipeline.mpc.engines import spu
 from pipeline.mpc.engines.base import AggregateTask, Party, VerifyTask
-from pipeline.mpc.engines.spu import Spu
-from pipeline.settings import PROJECT
+from pipeline.mpc.engines.spu import engine as spu
+from pipeline.mpc.engines.spu.engine import Spu
+from pipeline.site.settings import PROJECT
 from tests.adversary import attack
 from tests.support.parties import deal, make_parties, outcomes_of, run_parties, self_signed
 from tests.support.tasks import LOGISTIC, SMALL_CNN, Words, random_round

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Misconfigured
-from pipeline.installation import Installation
-from pipeline.settings import Settings
 from pipeline.setup import services
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 from tests.support.installations import settings_in
 
 

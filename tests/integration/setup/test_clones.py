@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from pipeline.mpc.engines.mp_spdz_workdir import MEMORY
-from pipeline.settings import PROJECT
+from pipeline.mpc.engines.mp_spdz.workdir import MEMORY
+from pipeline.site.settings import PROJECT
 from tests.support.clones import roomy_folder
 
 

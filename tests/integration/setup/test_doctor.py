@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings import Settings
 from pipeline.setup import folders
 from pipeline.setup.doctor import Finding, examine
+from pipeline.site.settings import Settings
 from tests.support.installations import INSTALLATION, settings_in
 
 

@@ -12,16 +12,16 @@ from rich.console import Console
 from rich.progress import Progress
 from typer.testing import CliRunner
 
-from pipeline import transfer
 from pipeline.cli import commands
 from pipeline.domain import Sha256
 from pipeline.errors import EngineFailed, EvidenceRejected, Misconfigured, Rejected, Unavailable, WardroundError
-from pipeline.installation import Installation
-from pipeline.mpc.engines.mp_spdz import NODES, MpSpdz
-from pipeline.settings import Settings
+from pipeline.host import transfer
+from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
 from pipeline.setup import folders
 from pipeline.setup.doctor import examine
 from pipeline.setup.engine_install import Installed, install
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
 from tests.support import releases
 from tests.support.installations import INSTALLATION, settings_in
 from tests.support.releases import PARTIES, TOP, Publisher, archive, digest_of, hollow, official, plain, publisher
@@ -39,8 +39,8 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def publishing(tmp_path: Path) -> Iterator[Publisher]:
     """A publisher of a release whose programs fail."""
-    with publisher(hollow(tmp_path / releases.NAME)) as desk:
-        yield desk
+    with publisher(hollow(tmp_path / releases.NAME)) as worker:
+        yield worker
 
 
 def installed(settings: Settings, **options: object) -> Installed:
@@ -150,24 +150,24 @@ def test_the_command_refuses_what_it_cannot_install_and_a_digest_that_is_none(mo
 class Real:
     """A publisher of the MP-SPDZ that is installed here."""
 
-    desk: Publisher
+    worker: Publisher
     folder: Path
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     folder = tmp_path_factory.mktemp("release")
-    with publisher(official(folder / releases.NAME, Settings.load().mp_spdz)) as desk:
-        yield Real(desk, folder)
+    with publisher(official(folder / releases.NAME, Settings.load().mp_spdz)) as worker:
+        yield Real(worker, folder)
 
 
 @pytest.mark.mp_spdz
 def test_a_release_is_installed_tried_and_found_by_workers_and_doctor(settings: Settings, real: Real) -> None:
-    done = installed(settings, release=real.desk.release)
+    done = installed(settings, release=real.worker.release)
     now = Settings.load(settings.home)
     assert now.mp_spdz == done.folder
     assert done.folder.is_relative_to(settings.cache)
-    assert Installation.load(settings.installation).mp_spdz_release == done.digest == digest_of(real.desk.file)
+    assert Installation.load(settings.installation).mp_spdz_release == done.digest == digest_of(real.worker.file)
     assert MpSpdz(now).problems() == ()
     assert len({MpSpdz(now).digest(protocol) for protocol in NODES}) == 2
     assert {path.name for path in settings.cache.iterdir()} == {"engines"}, "the trial left programs behind"
@@ -175,15 +175,15 @@ def test_a_release_is_installed_tried_and_found_by_workers_and_doctor(settings: 
     assert not (done.folder / "bin").exists()
     (found,) = [finding for finding in examine(now) if finding.what == "engine mp-spdz"]
     assert found.found
-    asked = real.desk.asked
-    assert installed(now, release=real.desk.release) == done
-    assert real.desk.asked == asked, "fetched what was there"
+    asked = real.worker.asked
+    assert installed(now, release=real.worker.release) == done
+    assert real.worker.asked == asked, "fetched what was there"
 
 
 @pytest.mark.mp_spdz
 def test_a_file_of_one_s_own_is_installed_without_any_network(settings: Settings, real: Real) -> None:
-    nowhere = replace(real.desk.release, page="http://127.0.0.1:9/page", archive="http://127.0.0.1:9/a.tar.xz")
-    assert installed(settings, file=real.desk.file, release=nowhere).digest == digest_of(real.desk.file)
+    nowhere = replace(real.worker.release, page="http://127.0.0.1:9/page", archive="http://127.0.0.1:9/a.tar.xz")
+    assert installed(settings, file=real.worker.file, release=nowhere).digest == digest_of(real.worker.file)
 
 
 @pytest.mark.mp_spdz

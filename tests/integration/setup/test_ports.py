@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from pipeline import ports
 from pipeline.errors import Misconfigured
+from pipeline.host import ports
 
 
 def test_chosen_ports_are_free_and_adjoining() -> None:

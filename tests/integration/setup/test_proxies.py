@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 from tests.support.chains import CHAIN_ID, Devchain, devchain
 from tests.support.minio import ROOT, StoreServer
 

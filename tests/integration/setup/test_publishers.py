@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
-from pipeline import ports, transfer
 from pipeline.datasets import DATASETS, publishers
 from pipeline.errors import Unavailable
+from pipeline.host import ports, transfer
 from tests.support.heart import HOSPITALS
 from tests.support.publisher import IMAGES, Publisher, publish, publisher
 
@@ -24,7 +24,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
+def worker(files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     with publisher(files) as served:
         monkeypatch.setattr(publishers, "PUBLISHED", served.published())
         monkeypatch.setattr(transfer, "SILENT_SECONDS", 0.5)
@@ -41,15 +41,15 @@ def left(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("manner", ["whole", "broken once"])
-def test_what_a_publisher_serves_whole_is_there_afterwards_and_asked_for_no_more(desk: Publisher, manner: str, tmp_path: Path) -> None:
-    desk.manner = manner
+def test_what_a_publisher_serves_whole_is_there_afterwards_and_asked_for_no_more(worker: Publisher, manner: str, tmp_path: Path) -> None:
+    worker.manner = manner
     fetch(tmp_path)
     assert [len(part) for part in DATASETS["pneumonia"].load([tmp_path])] == [IMAGES["train"] + IMAGES["val"], IMAGES["test"]]
     assert sum(map(len, DATASETS["heart_disease"].load([tmp_path]))) == sum(patients for patients, *_ in HOSPITALS.values())
-    asked = desk.asked.copy()
+    asked = worker.asked.copy()
     assert set(asked.values()) == {1 if manner == "whole" else 2}
     fetch(tmp_path)
-    assert desk.asked == asked
+    assert worker.asked == asked
 
 
 @pytest.mark.parametrize(
@@ -63,30 +63,30 @@ def test_what_a_publisher_serves_whole_is_there_afterwards_and_asked_for_no_more
     ],
 )
 def test_nothing_stays_of_what_did_not_come_whole_and_one_sentence_says_what_to_do(
-    desk: Publisher, manner: str, says: str, tries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Publisher, manner: str, says: str, tries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.manner = manner
+    worker.manner = manner
     if manner == "dripping":  # each piece comes in time, so only the limit on the whole ends it
         monkeypatch.setattr(publishers, "_ALL_SECONDS", 2.0)
     each = rf"processed\.cleveland\.data from 127\.0\.0\.1 \({says}\) and pneumoniamnist\.npz from 127\.0\.0\.1 \({says}\)"
     with pytest.raises(Unavailable, match=rf"^could not fetch {each}; run `wardround up` again .* in WARDROUND_DATA$"):
         fetch(tmp_path)
     assert left(tmp_path) == []
-    assert set(desk.asked.values()) == {tries}
-    desk.manner = "whole"
+    assert set(worker.asked.values()) == {tries}
+    worker.manner = "whole"
     fetch(tmp_path)
 
 
-def test_a_publisher_that_cannot_be_reached_is_named(desk: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_publisher_that_cannot_be_reached_is_named(worker: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     address = f"http://{ports.LOOPBACK}:{ports.choose()}/"
-    monkeypatch.setattr(desk, "address", address)
-    monkeypatch.setattr(publishers, "PUBLISHED", desk.published())
+    monkeypatch.setattr(worker, "address", address)
+    monkeypatch.setattr(publishers, "PUBLISHED", worker.published())
     with pytest.raises(Unavailable, match=re.escape("pneumoniamnist.npz from 127.0.0.1 ([Errno 111] Connection refused)")):
         fetch(tmp_path)
     assert left(tmp_path) == []
 
 
-def test_a_data_set_that_came_stays_when_another_did_not(desk: Publisher, files: Path, tmp_path: Path) -> None:
+def test_a_data_set_that_came_stays_when_another_did_not(worker: Publisher, files: Path, tmp_path: Path) -> None:
     hashes = {"pneumoniamnist.npz": "sha256:" + "0" * 64}
     publishers.PUBLISHED["pneumonia"].files.update(hashes)  # type: ignore[attr-defined]
     with pytest.raises(Unavailable, match=r"^could not fetch pneumoniamnist\.npz from 127\.0\.0\.1 \([^()]*\); run"):
@@ -95,7 +95,7 @@ def test_a_data_set_that_came_stays_when_another_did_not(desk: Publisher, files:
     assert not publishers.is_here("pneumonia", [tmp_path])
 
 
-def test_a_cache_that_cannot_be_written_is_named(desk: Publisher, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_named(worker: Publisher, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(Unavailable, match=r"pneumoniamnist\.npz from 127\.0\.0\.1 \(.*cache: File exists\)"):
         fetch(tmp_path / "cache")

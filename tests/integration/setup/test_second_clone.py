@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 from tests.support.clones import roomy_folder
 
 _NO_NETWORK = {"UV_OFFLINE": "1", "npm_config_offline": "true", "GOPROXY": "off"}

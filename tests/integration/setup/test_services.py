@@ -16,14 +16,14 @@ import psutil
 import pytest
 
 from pipeline.chain.ledger import Ledger, study_id
-from pipeline.consortium import Consortium
-from pipeline.identity import Identity
-from pipeline.installation import Installation
-from pipeline.roles import approval
-from pipeline.settings import VARIABLES, Settings
+from pipeline.consent import approval
 from pipeline.setup import health, services, status
 from pipeline.setup.services import CHAIN, NAMES, STORE
 from pipeline.setup.up import down, load_studies, up
+from pipeline.site.consortium import Consortium
+from pipeline.site.identity import Identity
+from pipeline.site.installation import Installation
+from pipeline.site.settings import VARIABLES, Settings
 from pipeline.store.objects import Store
 from tests.adversary import attack
 from tests.support.installations import settings_in

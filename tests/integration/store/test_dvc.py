@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline.audit.repository import Remote, _track
 from pipeline.evidence.canonical import sha256
-from pipeline.identity import StoreCredentials
-from pipeline.places import DVC
+from pipeline.site.identity import StoreCredentials
 from pipeline.store import policies
+from pipeline.store.object_keys import DVC
+from pipeline.study_repository.repository import Remote, _track
 from tests.support.minio import StoreServer
 
 _LARGE = 104 * 2**20

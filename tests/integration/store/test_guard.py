@@ -17,7 +17,7 @@ from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import Misconfigured, Refused, WardroundError
 from pipeline.evidence.canonical import LARGEST_JSON
 from pipeline.evidence.signing import LARGEST_STATEMENT
-from pipeline.identity import StoreCredentials
+from pipeline.site.identity import StoreCredentials
 from pipeline.store import policies
 from pipeline.store.objects import MAX_BYTES, Store
 from tests.adversary import attack

@@ -11,12 +11,12 @@ import pytest
 from botocore import auth
 from botocore.exceptions import ClientError
 
-from pipeline import ports
 from pipeline.domain import ObjectRef, StoreKind
 from pipeline.errors import EvidenceRejected, Misconfigured, ObjectMissing, Unavailable
 from pipeline.evidence.canonical import sha256
-from pipeline.identity import StoreCredentials
-from pipeline.secret import Secret
+from pipeline.host import ports
+from pipeline.host.secret import Secret
+from pipeline.site.identity import StoreCredentials
 from pipeline.store import objects
 from pipeline.store.objects import Store
 from tests.adversary import attack

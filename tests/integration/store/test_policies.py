@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured, Refused
 from pipeline.evidence.canonical import sha256
-from pipeline.identity import StoreCredentials
+from pipeline.site.identity import StoreCredentials
 from pipeline.store import admin, policies
 from pipeline.store.objects import Store
 from tests.adversary import attack

@@ -9,8 +9,8 @@ import pytest
 from pipeline.domain import HospitalName
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import sha256
-from pipeline.identity import StoreCredentials
-from pipeline.installation import Quota
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.installation import Quota
 from pipeline.store import policies
 from pipeline.store.objects import Store
 from pipeline.store.usage import Share, usage

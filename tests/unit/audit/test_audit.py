@@ -9,19 +9,19 @@ from functools import cache
 
 import pytest
 
-from pipeline import places
-from pipeline.audit.audit import AuditReport, Outcome, audit
-from pipeline.audit.bundle import Bundle, pack
-from pipeline.audit.case import Case
-from pipeline.audit.pack import SUFFIX
-from pipeline.audit.record import RoundRecord
-from pipeline.audit.shelf import Shelf
-from pipeline.audit.summary import summaries
+from pipeline.audit.audit_round import AuditReport, Outcome, audit
+from pipeline.audit.proof_bundle import Bundle, pack
+from pipeline.audit.round_evidence import RoundEvidence
+from pipeline.audit.round_objects import RoundObjects
+from pipeline.audit.round_record import RoundRecord
+from pipeline.audit.statement_archive import SUFFIX
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import Abort, Address, HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import canonical_json, sha256
-from pipeline.places import Place
+from pipeline.report.round_list import summaries
+from pipeline.store import object_keys
+from pipeline.store.object_keys import KeyPrefix
 from tests.adversary import attack
 from tests.support.finished_rounds import (
     ABSENT_REASON,
@@ -57,7 +57,7 @@ class World:
     def audit(self, round_id: int = LAST) -> AuditReport:
         return audit(RoundId(round_id), self.ledger, self.store)
 
-    def only(self, place: Place) -> str:
+    def only(self, place: KeyPrefix) -> str:
         (found,) = {info.key for info in self.store.history(place.bucket, place.prefix)}
         return found
 
@@ -65,18 +65,18 @@ class World:
         result = self.ledger.states[LAST].result
         assert result is not None
         if what == "model":
-            return places.MODELS, places.model().key(result.new_model)
+            return object_keys.MODELS, object_keys.model().key(result.new_model)
         hospital, node = HospitalName("westbrook"), NodeName("birch")
         place = {
-            "record": places.record(LAST),
-            "commit list": places.commit(LAST),
-            "manifest": places.statement(LAST, Kind.MANIFEST, hospital),
-            "validation": places.statement(LAST, Kind.VALIDATION, hospital),
-            "confirmation": places.statement(LAST, Kind.CONFIRMATION, hospital),
-            "vote": places.statement(LAST, Kind.VOTE, node),
-            "input set": places.statement(LAST, Kind.INPUT_SET, node),
-            "inventory": places.statement(LAST, Kind.INVENTORY, node),
-            "sealing key": places.statement(LAST, Kind.SEALING_KEY, node),
+            "record": object_keys.record(LAST),
+            "commit list": object_keys.commit(LAST),
+            "manifest": object_keys.statement(LAST, Kind.MANIFEST, hospital),
+            "validation": object_keys.statement(LAST, Kind.VALIDATION, hospital),
+            "confirmation": object_keys.statement(LAST, Kind.CONFIRMATION, hospital),
+            "vote": object_keys.statement(LAST, Kind.VOTE, node),
+            "input set": object_keys.statement(LAST, Kind.INPUT_SET, node),
+            "inventory": object_keys.statement(LAST, Kind.INVENTORY, node),
+            "sealing key": object_keys.statement(LAST, Kind.SEALING_KEY, node),
         }[what]
         return place.bucket, self.only(place)
 
@@ -107,12 +107,12 @@ def test_rounds_in_which_everybody_was_honest_pass(world: World, round_id: int) 
     "member", [f"rounds/{LAST}/hospitals/westbrook/", f"rounds/{LAST}/nodes/birch/", f"rounds/{LAST}/hospitals/stranger/"]
 )
 def test_what_a_member_heaps_up_in_its_own_folder_is_its_finding_and_spoils_nothing(world: World, member: str) -> None:
-    for number in range(places.MOST_OF_MEMBER + 1):
-        world.store.put(places.REPORTS, f"{member}junk/{sha256(str(number).encode())}.json", b"x")
+    for number in range(object_keys.MOST_OF_MEMBER + 1):
+        world.store.put(object_keys.REPORTS, f"{member}junk/{sha256(str(number).encode())}.json", b"x")
     report = world.audit()
     assert report.passed, report.first_problem
     (finding,) = report.findings
-    assert finding.startswith(f"{places.REPORTS}/{member}: got more than {places.MOST_OF_MEMBER} objects, want about ten")
+    assert finding.startswith(f"{object_keys.REPORTS}/{member}: got more than {object_keys.MOST_OF_MEMBER} objects, want about ten")
     assert f"{member.split('/')[-2]} or the store's operator wrote them" in finding
 
 
@@ -166,7 +166,7 @@ def test_what_was_written_over_an_object_spoils_nothing_and_is_a_finding_with_wh
 
 @pytest.mark.parametrize(("kind", "signer"), [(Kind.SEALING_KEY, "birch"), (Kind.VOTE, "birch"), (Kind.CONFIRMATION, "westbrook")])
 def test_junk_beside_a_statement_spoils_nothing(world: World, kind: Kind, signer: str) -> None:
-    place = places.statement(LAST, kind, NodeName(signer))
+    place = object_keys.statement(LAST, kind, NodeName(signer))
     forged = signing.to_bytes(signing.sign(kind, signer, {"public_key": "0" * 64}, world.maker.context(LAST), key("a stranger")))
     world.store.put(place.bucket, place.key(sha256(forged)), forged)
     world.store.put(place.bucket, place.key(sha256(b"announced")), b"other bytes")
@@ -186,8 +186,8 @@ def test_an_object_that_vanished_is_missed_and_its_place_named(world: World, wha
 
 
 def test_what_a_hospital_writes_beneath_anothers_place_spoils_no_audit(world: World) -> None:
-    vote = places.statement(LAST, Kind.VOTE, NodeName("birch"))
-    world.store.put(places.REPORTS, f"{vote.prefix}hospitals/westbrook/{sha256(b'x')}.json", b"anything")
+    vote = object_keys.statement(LAST, Kind.VOTE, NodeName("birch"))
+    world.store.put(object_keys.REPORTS, f"{vote.prefix}hospitals/westbrook/{sha256(b'x')}.json", b"anything")
     report = world.audit()
     assert report.first_problem is None
     assert "1 beside them are no evidence" in next(check.detail for check in report.checks if check.name == "objects")
@@ -214,10 +214,10 @@ def test_an_end_that_a_node_signed_beside_its_vote_is_found(world: World) -> Non
     end = Abort(LAST, result.study_digest, result.commit_root, result.previous_model, Reason.ENGINE_FAILED, ())
     ledger = world.maker.members.ledger
     signed = signing.sign_abort("birch", end, ledger.chain_id, Address(ledger.contract), key("birch"))
-    world.maker.post(places.statement(LAST, Kind.ABORT, NodeName("birch")), signing.to_bytes(signed))
+    world.maker.post(object_keys.statement(LAST, Kind.ABORT, NodeName("birch")), signing.to_bytes(signed))
     assert "second decision of birch" in str(world.audit().first_problem)
     forged = signing.sign_abort("birch", end, ledger.chain_id, Address(ledger.contract), key("alder"))
-    other = places.statement(LAST, Kind.ABORT, NodeName("alder"))
+    other = object_keys.statement(LAST, Kind.ABORT, NodeName("alder"))
     world.maker.post(other, signing.to_bytes(replace(forged, signer="alder", signature=signed.signature)))
     assert "alder" not in str(world.audit().first_problem), "what alder did not sign is none of its own"
 
@@ -226,7 +226,7 @@ def test_a_node_that_voted_for_something_else_does_not_spoil_a_majority(world: W
     world.maker.open(RoundId(5))
     del world.ledger.states[RoundId(5)]
     result = world.maker.finish(RoundId(5), signers=["alder", "birch"])
-    place = places.statement(RoundId(5), Kind.VOTE, NodeName("cedar"))
+    place = object_keys.statement(RoundId(5), Kind.VOTE, NodeName("cedar"))
     del world.store.objects[place.bucket, world.only(place)]
     world.maker.vote(replace(result, verdicts=1), NodeName("cedar"))
     report = world.audit(5)
@@ -236,7 +236,7 @@ def test_a_node_that_voted_for_something_else_does_not_spoil_a_majority(world: W
 
 def test_junk_in_the_place_of_a_vote_that_the_ledger_did_not_count_spoils_no_audit(world: World) -> None:
     world.maker.finish(RoundId(5), signers=["alder", "birch"])
-    place = places.statement(RoundId(5), Kind.VOTE, NodeName("cedar"))
+    place = object_keys.statement(RoundId(5), Kind.VOTE, NodeName("cedar"))
     for number in range(2):
         world.maker.post(place, b"junk %d" % number)
     report = world.audit(5)
@@ -245,14 +245,14 @@ def test_junk_in_the_place_of_a_vote_that_the_ledger_did_not_count_spoils_no_aud
 
 @pytest.mark.parametrize("kind", [Kind.SEALING_KEY, Kind.INPUT_SET, Kind.VOTE])
 def test_a_node_that_floods_its_own_place_spoils_no_audit_of_a_recorded_round(world: World, kind: Kind) -> None:
-    world.maker.post(places.report(LAST, SUFFIX), Shelf(world.store, LAST).pack())
-    place = places.statement(LAST, kind, NodeName("birch"))
+    world.maker.post(object_keys.report(LAST, SUFFIX), RoundObjects(world.store, LAST).pack())
+    place = object_keys.statement(LAST, kind, NodeName("birch"))
     for number in range(300):
         world.store.put(place.bucket, place.key(Sha256(f"{number:064x}")), b"junk")
     report = world.audit()
     assert report.passed, report.first_problem
     (finding,) = (each for each in report.findings if "got more than" in each)
-    assert finding.startswith(f"{places.REPORTS}/rounds/{LAST}/nodes/birch/")
+    assert finding.startswith(f"{object_keys.REPORTS}/rounds/{LAST}/nodes/birch/")
 
 
 @pytest.mark.parametrize("kind", [Kind.SEALING_KEY, Kind.INPUT_SET])
@@ -299,7 +299,7 @@ def test_a_manifest_signed_by_somebody_else_is_refused(world: World) -> None:
     def forged(round_id: RoundId, kind: Kind, name: str, body: dict[str, object]) -> Sha256:
         if kind is Kind.MANIFEST and name == "westbrook":
             statement = signing.sign(kind, name, body, maker.context(round_id), key("a stranger"))
-            return maker.post(places.statement(round_id, kind, HospitalName(name)), signing.to_bytes(statement))
+            return maker.post(object_keys.statement(round_id, kind, HospitalName(name)), signing.to_bytes(statement))
         return original(round_id, kind, name, body)
 
     maker.say = forged  # type: ignore[method-assign,assignment]
@@ -337,7 +337,7 @@ def test_a_record_that_the_rounds_before_it_contradict_is_refused(
 def test_an_absence_that_a_node_signed_otherwise_than_the_record_is_found(world: World, absent: dict[str, str]) -> None:
     round_id = RoundId(2)
     assert world.audit(round_id).first_problem is None
-    place = places.statement(round_id, Kind.INPUT_SET, NodeName("birch"))
+    place = object_keys.statement(round_id, Kind.INPUT_SET, NodeName("birch"))
     stored = world.only(place)
     ((_, said),) = world.store.objects.pop((place.bucket, stored))
     assert said is not None
@@ -428,7 +428,7 @@ def test_a_strike_follows_a_hospital_to_its_next_key(world: World) -> None:
 def test_a_damaged_model_is_found_in_its_own_round_and_in_the_next(world: World) -> None:
     result = world.ledger.states[RoundId(1)].result
     assert result is not None
-    world.store.flip(places.MODELS, places.model().key(result.new_model))
+    world.store.flip(object_keys.MODELS, object_keys.model().key(result.new_model))
     assert "model: " in str(world.audit(1).first_problem)
     report = world.audit(2)
     assert "lineage" in str(report.first_problem)
@@ -501,13 +501,13 @@ def test_a_failed_validation_under_a_manifest_is_refused(world: World) -> None:
 
 def test_a_commit_list_with_another_root_is_no_commit_list(world: World) -> None:
     _, stored = world.key_of("commit list")
-    del world.store.objects[places.REPORTS, stored]
-    world.maker.post(places.commit(LAST), canonical_json({"northgate": sha256(b"another manifest")}))
+    del world.store.objects[object_keys.REPORTS, stored]
+    world.maker.post(object_keys.commit(LAST), canonical_json({"northgate": sha256(b"another manifest")}))
     assert "no list of manifests under the ledger's commit root" in str(world.audit().first_problem)
 
 
 def test_a_list_that_was_posted_but_never_committed_does_no_harm(world: World) -> None:
-    world.maker.post(places.commit(LAST), canonical_json({"northgate": sha256(b"before a crash")}))
+    world.maker.post(object_keys.commit(LAST), canonical_json({"northgate": sha256(b"before a crash")}))
     assert world.audit().passed
 
 
@@ -521,9 +521,9 @@ def test_the_json_form_says_the_same(world: World) -> None:
 
 
 def test_a_proof_bundle_leaves_out_what_another_put_under_the_rounds_names(world: World) -> None:
-    place, (_, manifest) = places.statement(LAST, Kind.MANIFEST, HospitalName("westbrook")), world.key_of("manifest")
+    place, (_, manifest) = object_keys.statement(LAST, Kind.MANIFEST, HospitalName("westbrook")), world.key_of("manifest")
     world.store.put(place.bucket, place.key(sha256(b"announced")), b"other bytes")
-    held = Bundle(pack(Case(LAST, world.ledger, world.store), {}))
+    held = Bundle(pack(RoundEvidence(LAST, world.ledger, world.store), {}))
     assert [found.key for found in held.history(place.bucket, place.prefix)] == [manifest]
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline import places
 from pipeline.audit.rollback import refuse_forgotten
-from pipeline.chain.state import RoundState
 from pipeline.domain import Address, HospitalName, Kind, Result, RoundId, Sha256
 from pipeline.errors import Refused
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
+from pipeline.ledger_types.state import RoundState
+from pipeline.store import object_keys
 from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, key, model, study
 
 
@@ -38,7 +38,7 @@ class World:
 
     def vote(self, result: Result, node: str, round_id: int, contract: str | None = None) -> None:
         statement = signing.sign_vote(node, result, self.ledger.chain_id, Address(contract or self.ledger.contract), key(node))
-        place = places.statement(RoundId(round_id), Kind.VOTE, HospitalName(node))
+        place = object_keys.statement(RoundId(round_id), Kind.VOTE, HospitalName(node))
         self.maker.post(place, signing.to_bytes(statement))
 
 
@@ -94,9 +94,9 @@ def test_a_round_that_ends_while_it_is_looked_at_passes(world: World) -> None:
 def test_what_no_majority_signed_about_an_unknown_round_is_no_evidence(world: World, forged: str) -> None:
     result = replace(world.results[3], round=RoundId(9))
     if forged != "no record":
-        record = world.store.get(places.REPORTS, places.record(RoundId(3)).key(result.record), result.record)
+        record = world.store.get(object_keys.REPORTS, object_keys.record(RoundId(3)).key(result.record), result.record)
         changed = record.replace(b'"round":3', b'"round":9')
-        result = replace(result, record=world.maker.post(places.record(RoundId(9)), changed))
+        result = replace(result, record=world.maker.post(object_keys.record(RoundId(9)), changed))
     nodes = world.maker.of.nodes
     match forged:
         case "minority":
@@ -116,15 +116,15 @@ def test_what_no_majority_signed_about_an_unknown_round_is_no_evidence(world: Wo
         case "deep":
             for name in nodes:
                 deep = b"[" * 900_000
-                place = places.statement(RoundId(9), Kind.VOTE, name)
+                place = object_keys.statement(RoundId(9), Kind.VOTE, name)
                 world.store.put(place.bucket, place.key(sha256(deep)), deep)
     world.check()
 
 
 def test_the_same_votes_by_a_majority_are(world: World) -> None:
     result = replace(world.results[3], round=RoundId(9))
-    record = world.store.get(places.REPORTS, places.record(RoundId(3)).key(result.record), result.record)
-    result = replace(result, record=world.maker.post(places.record(RoundId(9)), record.replace(b'"round":3', b'"round":9')))
+    record = world.store.get(object_keys.REPORTS, object_keys.record(RoundId(3)).key(result.record), result.record)
+    result = replace(result, record=world.maker.post(object_keys.record(RoundId(9)), record.replace(b'"round":3', b'"round":9')))
     for name in world.maker.of.nodes[:2]:
         world.vote(result, name, 9)
     with pytest.raises(Refused, match=r"^round 9: "):

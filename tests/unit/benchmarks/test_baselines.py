@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from benchmarks.baselines import RESULTS, measure, summarise, table
-from pipeline.settings import PROJECT
-from pipeline.study import Study
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Study
 from pipeline.train.baselines import Score
 
 STUDIES = ("breast_cancer", "heart_disease", "pneumonia")

@@ -4,11 +4,18 @@ from dataclasses import replace
 
 from eth_utils.crypto import keccak
 
-from pipeline.chain.events import AbortedEvent, CommittedEvent, FinalisedEvent, OpenedEvent, Place, StudyId
 from pipeline.chain.ledger import RoundState, study_id
 from pipeline.domain import Result, RoundId, RoundStatus, Sha256
+from pipeline.ledger_types.events import (
+    AbortedEvent,
+    CommittedEvent,
+    FinalisedEvent,
+    OpenedEvent,
+    StudyId,
+    TxLocation,
+)
 
-_PLACE = Place("0x" + "00" * 32, 5, 1000)
+_PLACE = TxLocation("0x" + "00" * 32, 5, 1000)
 _STUDY = StudyId("77" * 32)
 _ROUND = RoundId(3)
 _OPENED = OpenedEvent(_ROUND, _STUDY, Sha256("11" * 32), Sha256("22" * 32), Sha256("aa" * 32), 1100, 1200, _PLACE)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.chain.devchain import ALLOWED, DevelopmentChain
+from pipeline.devchain.devchain import ALLOWED, DevelopmentChain
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pipeline import cli
 from pipeline.cli import commands
 from pipeline.cli.files import read_file, write_file
 from pipeline.errors import Misconfigured
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 from tests.support.interrupts import heed_interrupts
 
 

@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipeline import identity
 from pipeline.cli import commands
 from pipeline.cli.demo import STUDIES, choose
 from pipeline.datasets.records import records_folder
 from pipeline.errors import Misconfigured
-from pipeline.settings import Settings
+from pipeline.site import identity
+from pipeline.site.settings import Settings
 from tests.support.installations import settings_in, study
 
 HOSPITALS = (*study("pneumonia").hospitals, *study("heart_disease").hospitals)

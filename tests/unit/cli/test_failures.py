@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipeline.cli.airflow import Airflow, RunState, TaskState
 from pipeline.cli.failures import Failures, cannot_end_with_a_model, decisive
 from pipeline.errors import Refused
+from pipeline.site.airflow_api import Airflow, RunState, TaskState
 from tests.support.installations import settings_in, study
 
 NODES = ("north", "east", "west")

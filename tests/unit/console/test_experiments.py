@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.consortium import Consortium
-from pipeline.roles import terms
-from pipeline.study import Study
+from pipeline.site.consortium import Consortium
+from pipeline.study import study_diff
+from pipeline.study.study import Study
 from plugins.console import csrf
 from tests.support.archive import Archive
 from tests.support.console import PROVIDER
@@ -92,4 +92,4 @@ def test_a_form_from_elsewhere_writes_nothing(archive: Archive) -> None:
 
 def test_the_form_says_what_every_field_of_a_study_means(archive: Archive) -> None:
     page = unescape(archive.pages(PROVIDER).get("/experiments").text)
-    assert [path for path, field in terms.of_study().items() if f"<code>{path}</code>" not in page or field.meaning not in page] == []
+    assert [path for path, field in study_diff.of_study().items() if f"<code>{path}</code>" not in page or field.meaning not in page] == []

@@ -14,9 +14,9 @@ from starlette.datastructures import UploadFile
 from pipeline.datasets.table import Column
 from pipeline.domain import HospitalName
 from pipeline.errors import FileRejected, Misconfigured, Refused, Unavailable
-from pipeline.settings import Settings
 from pipeline.setup.accounts import Role
-from plugins.console import own, uploads
+from pipeline.site.settings import Settings
+from plugins.console import hospital_folder, uploads
 from plugins.console.pages.predict import cells
 from plugins.console.people import Person
 from tests.adversary import attack
@@ -128,18 +128,21 @@ def test_a_hospital_runs_one_command_at_a_time_and_no_lock_is_left(settings: Set
     handle = os.open(settings.hospital("aster"), os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     with pytest.raises(Refused, match="another check or prediction"):
-        own.ask(settings, ASTER, "study", "digest", "breast_cancer")
+        hospital_folder.ask(settings, ASTER, "study", "digest", "breast_cancer")
     os.close(handle)
     assert [path.name for path in settings.hospital("aster").iterdir()] == ["signing-key"]
 
 
 def test_a_command_that_takes_too_long_is_ended(settings: Settings) -> None:
     with pytest.raises(Unavailable, match="was ended"):
-        own.ask(settings, ASTER, "study", "digest", "breast_cancer", seconds=0.01)
+        hospital_folder.ask(settings, ASTER, "study", "digest", "breast_cancer", seconds=0.01)
 
 
 def test_a_hospital_whose_folder_is_elsewhere_gets_no_command_and_no_key(settings: Settings) -> None:
-    for action in (lambda: own.ask(settings, of_hospital("birch"), "x"), lambda: own.identity(settings, of_hospital("birch"))):
+    for action in (
+        lambda: hospital_folder.ask(settings, of_hospital("birch"), "x"),
+        lambda: hospital_folder.identity(settings, of_hospital("birch")),
+    ):
         with pytest.raises(Refused, match="folder of birch is not on this machine"):
             action()
 
@@ -147,4 +150,4 @@ def test_a_hospital_whose_folder_is_elsewhere_gets_no_command_and_no_key(setting
 @pytest.mark.parametrize("name", ["../nodes/north", "", "a/b", "ASTER", None])
 def test_a_role_that_names_no_hospital_opens_no_folder(settings: Settings, name: str | None) -> None:
     with pytest.raises(Misconfigured, match="names no hospital"):
-        own.folder(settings, Person("somebody", Role.HOSPITAL, HospitalName(name) if name is not None else None))
+        hospital_folder.folder(settings, Person("somebody", Role.HOSPITAL, HospitalName(name) if name is not None else None))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import places
 from pipeline.domain import Kind, RoundId
 from pipeline.evidence import signing
+from pipeline.store import object_keys
 from plugins.console import csrf
 from plugins.console.pages import baselines
 from tests.support.archive import Archive, many
@@ -96,16 +96,16 @@ def test_the_csv_holds_the_rows_of_the_filter(archive: Archive) -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", '=HYPERLINK("http://x")'])
 def test_no_cell_of_the_csv_is_a_formula(archive: Archive, tmp_path: Path, text: str) -> None:
-    made, dossier = Archive(tmp_path / "home"), archive.index.get(RoundId(1))
-    made.pretend([replace(dossier, hospitals=tuple(replace(row, failed=(text,), validated=False) for row in dossier.hospitals))])
+    made, view = Archive(tmp_path / "home"), archive.index.get(RoundId(1))
+    made.pretend([replace(view, hospitals=tuple(replace(row, failed=(text,), validated=False) for row in view.hospitals))])
     found = list(csv.DictReader(io.StringIO(made.pages(AUDITOR).get("/poisoning.csv").text)))
     assert {row["failed_expectations"] for row in found} == {f"'{text}"}
 
 
 def test_what_a_hospital_wrote_is_text_on_every_page(archive: Archive, tmp_path: Path) -> None:
-    made, dossier, script = Archive(tmp_path / "home"), archive.index.get(RoundId(2)), "<script>alert(1)</script>"
-    rows = tuple(replace(row, failed=(script,), rows=script, dataset_version=script, reason=script) for row in dossier.hospitals)
-    made.pretend([replace(dossier, hospitals=rows)])
+    made, view, script = Archive(tmp_path / "home"), archive.index.get(RoundId(2)), "<script>alert(1)</script>"
+    rows = tuple(replace(row, failed=(script,), rows=script, dataset_version=script, reason=script) for row in view.hospitals)
+    made.pretend([replace(view, hospitals=rows)])
     for path in ("/rounds", "/rounds/2", "/poisoning", "/accuracy"):
         assert script not in made.pages(AUDITOR).get(path).text
 
@@ -113,7 +113,7 @@ def test_what_a_hospital_wrote_is_text_on_every_page(archive: Archive, tmp_path:
 def test_one_round_that_does_not_hold_spoils_no_other(own: Archive) -> None:
     state = own.ledger.round(RoundId(1))
     assert state.result
-    place = places.record(RoundId(1))
+    place = object_keys.record(RoundId(1))
     own.store.flip(place.bucket, place.key(state.result.record))
     pages = own.pages(AUDITOR)
     listed = pages.get("/rounds")
@@ -129,19 +129,19 @@ def test_a_page_waits_for_the_newest_rounds_and_the_others_are_read_meanwhile(tm
     for number in range(1, 11):
         archive.maker.finish(RoundId(number))
     first = archive.index.all()
-    assert [dossier.round for dossier in first.rounds[:8]] == list(range(10, 2, -1))
+    assert [view.round for view in first.rounds[:8]] == list(range(10, 2, -1))
     assert len(first.rounds) + first.unread == 10
     assert archive.index._reader
     archive.index._reader.join()
     then = archive.index.all()
-    assert ([dossier.round for dossier in then.rounds], then.unread) == (list(range(10, 0, -1)), 0)
+    assert ([view.round for view in then.rounds], then.unread) == (list(range(10, 0, -1)), 0)
 
 
 def test_a_chain_that_was_put_back_is_read_anew(own: Archive) -> None:
-    assert [dossier.round for dossier in own.index.all().rounds] == [2, 1]
+    assert [view.round for view in own.index.all().rounds] == [2, 1]
     del own.ledger.states[RoundId(2)]
-    own.ledger.block = own.ledger.round(RoundId(1)).opened.place.block + 2
-    assert [dossier.round for dossier in own.index.all().rounds] == [1]
+    own.ledger.block = own.ledger.round(RoundId(1)).opened.location.block + 2
+    assert [view.round for view in own.index.all().rounds] == [1]
     assert own.pages(AUDITOR).get("/rounds/2").status_code == 404
 
 
@@ -156,10 +156,10 @@ def test_a_study_without_a_round_says_what_comes_first(tmp_path: Path) -> None:
 def test_accuracy_is_drawn_and_listed_per_round(archive: Archive) -> None:
     page = archive.pages(AUDITOR).get("/accuracy?study=wisconsin").text
     for number in (1, 2):
-        dossier, shown = archive.index.get(RoundId(number)), figures(page, round=str(number))
-        assert shown["accuracy"].value == repr(dossier.accuracy)
-        assert (shown["correct"].text, shown["tested"].text) == (str(dossier.correct), str(dossier.tested))
-        assert f"<title>Round {number}: {100 * (dossier.accuracy or 0):.1f} %</title>" in page
+        view, shown = archive.index.get(RoundId(number)), figures(page, round=str(number))
+        assert shown["accuracy"].value == repr(view.accuracy)
+        assert (shown["correct"].text, shown["tested"].text) == (str(view.correct), str(view.tested))
+        assert f"<title>Round {number}: {100 * (view.accuracy or 0):.1f} %</title>" in page
     assert 'role="img" aria-labelledby="course-title course-desc"' in page
     assert "No round of a study called “other” is on the ledger." in archive.pages(AUDITOR).get("/accuracy?study=other").text
 
@@ -184,7 +184,7 @@ def test_the_timeline_shows_transactions_and_who_voted_what(archive: Archive) ->
     assert state.finalised
     for step, event in (("opened", state.opened), ("committed", state.committed), ("finalised", state.finalised)):
         shown = figures(page, step=step)
-        assert (shown["block"].text, shown["transaction"].text) == (str(event.place.block), event.place.transaction)
+        assert (shown["block"].text, shown["transaction"].text) == (str(event.location.block), event.location.transaction)
     votes = {name: figures(page, node=name) for name in archive.of.nodes}
     assert {name: vote["said"].text for name, vote in votes.items()} == dict.fromkeys(archive.of.nodes, "this result")
     assert {name: vote["counted"].text for name, vote in votes.items()} == {"alder": "yes", "birch": "no", "cedar": "yes"}
@@ -195,14 +195,14 @@ def test_a_node_that_voted_for_something_else_twice_or_not_at_all_is_named(own: 
     result, ledger = own.ledger.round(RoundId(2)).result, own.maker.members.ledger
     assert result
     other = replace(result, new_model=result.previous_model)
-    place = {name: places.statement(RoundId(2), Kind.VOTE, name) for name in own.of.nodes}
+    place = {name: object_keys.statement(RoundId(2), Kind.VOTE, name) for name in own.of.nodes}
     for name in own.of.nodes:
         for bucket, stored in list(own.store.objects):
             if name != "birch" and stored.startswith(place[name].prefix):
                 del own.store.objects[bucket, stored]
     for name in ("alder", "birch"):
         vote = signing.sign_vote(name, other, ledger.chain_id, own.ledger.contract, key(name))
-        own.maker.post(places.statement(RoundId(2), Kind.VOTE, vote.signer), signing.to_bytes(vote))  # type: ignore[arg-type]
+        own.maker.post(object_keys.statement(RoundId(2), Kind.VOTE, vote.signer), signing.to_bytes(vote))  # type: ignore[arg-type]
     page = own.pages(AUDITOR).get("/rounds/2/timeline").text
     said = {name: figures(page, node=name)["said"].text for name in own.of.nodes}
     assert said["alder"].startswith("another result")
@@ -211,10 +211,10 @@ def test_a_node_that_voted_for_something_else_twice_or_not_at_all_is_named(own: 
 
 
 def test_an_audit_tells_what_others_wrote_over_the_evidence(own: Archive) -> None:
-    stored = next(name for bucket, name in own.store.objects if name.startswith(places.record(RoundId(2)).prefix))
-    own.store.put(places.REPORTS, stored, b"what an operator prefers")
+    stored = next(name for bucket, name in own.store.objects if name.startswith(object_keys.record(RoundId(2)).prefix))
+    own.store.put(object_keys.REPORTS, stored, b"what an operator prefers")
     page = own.pages(AUDITOR).post("/rounds/2/audit", data={csrf.FIELD: csrf.token(AUDITOR.login)}).text
-    assert figures(page)["finding"].text.startswith(f"{places.REPORTS}/{stored}: got 2 versions")
+    assert figures(page)["finding"].text.startswith(f"{object_keys.REPORTS}/{stored}: got 2 versions")
 
 
 def test_a_digest_is_a_rounds_model_a_studys_first_or_none(archive: Archive) -> None:
@@ -228,7 +228,7 @@ def test_a_digest_is_a_rounds_model_a_studys_first_or_none(archive: Archive) -> 
 
 
 def test_reports_are_served_by_digest_alone_and_run_nothing(own: Archive) -> None:
-    page = own.maker.post(places.report(RoundId(1), "html"), b"<script>alert(1)</script>")
+    page = own.maker.post(object_keys.report(RoundId(1), "html"), b"<script>alert(1)</script>")
     pages = own.pages(AUDITOR)
     answer = pages.get(f"/rounds/1/report/{page}.html")
     assert answer.text == "<script>alert(1)</script>"

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from pipeline.settings import PROJECT, Settings
+from pipeline.site.settings import PROJECT, Settings
 from plugins.console import csrf, limiting
 from plugins.console.app import create_app
 from plugins.console.people import Person

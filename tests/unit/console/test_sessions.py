@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from plugins.console.accounts import Accounts
-from plugins.console.registry import Registry
+from plugins.console.console_database import ConsoleDatabase
 from tests.adversary import attack
 from tests.support.archive import Archive
 from tests.support.fab import PASSWORD, Portal, portal
@@ -98,7 +98,7 @@ def test_who_comes_in_by_the_old_password_while_it_changes_is_out_too(door: Port
 
 def test_a_password_stays_where_its_sessions_cannot_be_ended(door: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "console").write_text("no folder")
-    monkeypatch.setattr(door.manager, "registry", Registry(tmp_path / "console"))
+    monkeypatch.setattr(door.manager, "registry", ConsoleDatabase(tmp_path / "console"))
     with pytest.raises(FileExistsError):
         Accounts().change_password(number(), PASSWORD, "another passphrase")
     monkeypatch.undo()

@@ -19,11 +19,11 @@ from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
 from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.experiment import main
 from benchmarks.poisoning.simulate import WARDROUND, WITHOUT_INFERENCE
-from pipeline.audit.timings import STAGES
-from pipeline.cli.airflow import STEPS
-from pipeline.roles import steps
-from pipeline.settings import PROJECT
-from pipeline.study import Study
+from pipeline.report.stage_timings import STAGES
+from pipeline.round import steps
+from pipeline.site.airflow_api import STEPS
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Study
 
 HEAVY = ("torch", "web3", "great_expectations", "jax", "pandas", "sklearn", "scipy", "boto3", "minio", "matplotlib", "dvc", "spu")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.datasets import pictures
-from pipeline.datasets.pictures import NoPicture, Picture, picture
+from pipeline.datasets import picture_files
+from pipeline.datasets.picture_files import NoPicture, Picture, picture
 from tests.support.pictures import CANARY, dicom, png
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 300
@@ -104,4 +104,4 @@ def test_a_picture_is_cut_about_its_middle_and_averaged_down() -> None:
     assert Picture(pixels, 1, 1).fitted(1, 1).tolist() == [[100]]
     tall = np.repeat(np.array([[7], [7], [50], [50], [7], [7]], dtype=np.uint8), 2, axis=1)
     assert Picture(tall, 1, 1).fitted(2, 2).tolist() == [[50, 50], [50, 50]]
-    assert pictures.Picture(np.zeros((1, 40), np.uint8), 1, 1).fitted(28, 28).shape == (28, 28)
+    assert picture_files.Picture(np.zeros((1, 40), np.uint8), 1, 1).fitted(28, 28).shape == (28, 28)

@@ -11,7 +11,7 @@ from pipeline.datasets import Samples
 from pipeline.datasets.pool import POOL_SHARE, draw, split
 from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.errors import DataRejected
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
 
 ASTER = HospitalName("aster")
 MINE, OTHERS = Secret(b"m" * 32), Secret(b"o" * 32)

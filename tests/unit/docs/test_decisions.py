@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 
 FOLDER = PROJECT / "docs" / "adr"
 DECISIONS = sorted(FOLDER.glob("[0-9]*.md"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.settings import PROJECT
+from pipeline.site.settings import PROJECT
 
 README = (PROJECT / "README.md").read_text()
 PICTURES = [PROJECT / path for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)]

@@ -15,9 +15,9 @@ from pipeline.cli import commands
 from pipeline.datasets import DATASETS
 from pipeline.errors import InvalidStudy
 from pipeline.layers import LAYERS
-from pipeline.roles import terms
-from pipeline.roles.study_file import commented
-from pipeline.study import Study
+from pipeline.study import study_diff
+from pipeline.study.study import Study
+from pipeline.study.study_file import commented
 from tests.adversary import AIMS, ATTACKERS, Attack
 from tests.support.commands import every
 
@@ -44,7 +44,7 @@ def test_the_command_reference_has_every_command_and_option_with_its_whole_help(
 
 
 def test_every_field_of_a_study_has_a_name_and_a_meaning_of_its_own() -> None:
-    words = terms.of_study()
+    words = study_diff.of_study()
     assert [path for path, field in words.items() if not field.label or not field.meaning] == []
     meanings = [field.meaning for field in words.values()]
     assert sorted(set(meanings)) == sorted(meanings)
@@ -52,7 +52,7 @@ def test_every_field_of_a_study_has_a_name_and_a_meaning_of_its_own() -> None:
 
 def test_the_reference_names_every_field_layer_and_data_set() -> None:
     page = (PROJECT / "docs" / "reference" / "study.md").read_text()
-    names = [path.rpartition(".")[2] for path in terms.of_study()] + list(LAYERS) + list(DATASETS)
+    names = [path.rpartition(".")[2] for path in study_diff.of_study()] + list(LAYERS) + list(DATASETS)
     assert [name for name in names if f"`{name}`" not in page] == []
 
 
@@ -62,8 +62,8 @@ def test_comments_change_no_value_and_stand_above_every_field_of_the_file(path: 
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     assert yaml.safe_load("\n".join(lines)) == yaml.safe_load(text)
     said = " ".join(line.strip().removeprefix("# ") for line in text.splitlines() if line.lstrip().startswith("#"))
-    given = {path.removeprefix("study.") for path, _ in terms._leaves(yaml.safe_load(text), "study.")}
-    assert [each for each in given if terms.of_study()[each].meaning not in said] == []
+    given = {path.removeprefix("study.") for path, _ in study_diff._leaves(yaml.safe_load(text), "study.")}
+    assert [each for each in given if study_diff.of_study()[each].meaning not in said] == []
     assert Study.load(path).name == path.stem
 
 

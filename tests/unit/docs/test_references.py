@@ -78,7 +78,7 @@ def test_what_is_named_is_there(kind: str) -> None:
         ("decision", "as docs/adr/0007-large-models.md says", "as docs/adr/0099-larger-models.md says"),
         ("decision", "since ADR 9", "since ADR 99"),
         ("module", "`pipeline.evidence.randomness`", "`pipeline.mpc.randomness`"),
-        ("module", "`pipeline.study.Study.load`", "`pipeline.study.Study.unload`"),
+        ("module", "`pipeline.study.study.Study.load`", "`pipeline.study.study.Study.unload`"),
     ],
 )
 def test_what_is_not_there_is_told_from_what_is(kind: str, there: str, absent: str) -> None:

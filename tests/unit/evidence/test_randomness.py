@@ -10,7 +10,7 @@ from pipeline.domain import Address, Context, NodeName, RoundId, Sha256
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence import randomness
 from pipeline.evidence.canonical import sha256
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
 
 CONTEXT = Context(31337, Address("0x" + "9" * 40), sha256(b"study"), RoundId(3), sha256(b"previous"))
 NODES = tuple(map(NodeName, ("north", "east", "west")))

@@ -9,8 +9,8 @@ from pipeline.domain import Abort, Address, Context, Kind, Reason, Result, Round
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import digest
-from pipeline.identity import SigningKey
-from pipeline.secret import Secret
+from pipeline.host.secret import Secret
+from pipeline.site.identity import SigningKey
 from tests.adversary import attack
 
 KEY = SigningKey(Secret(bytes(31) + b"\x01"))

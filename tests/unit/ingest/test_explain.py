@@ -17,7 +17,7 @@ from pipeline.cli import commands
 from pipeline.datasets.schema import TableSchema
 from pipeline.errors import DataRejected
 from pipeline.ingest.explain import cell_failures, inspect
-from pipeline.study import Study
+from pipeline.study.study import Study
 from tests.support.pictures import CANARY, png
 
 STUDY: dict[str, Any] = {

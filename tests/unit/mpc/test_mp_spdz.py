@@ -14,18 +14,18 @@ import psutil
 import pytest
 
 from pipeline.errors import EngineFailed
-from pipeline.mpc.engines import mp_spdz_certificates as certificates
-from pipeline.mpc.engines import mp_spdz_durations as durations
-from pipeline.mpc.engines import mp_spdz_process as process
-from pipeline.mpc.engines import mp_spdz_programs as programs
-from pipeline.mpc.engines import mp_spdz_shares as shares
-from pipeline.mpc.engines import mp_spdz_workdir as workdir
 from pipeline.mpc.engines.base import Party
-from pipeline.mpc.engines.mp_spdz import MpSpdz
-from pipeline.mpc.engines.mp_spdz_profiles import Profile
-from pipeline.mpc.engines.mp_spdz_workdir import private_folder
-from pipeline.mpc.engines.pulse import Pulse
-from pipeline.settings import Settings
+from pipeline.mpc.engines.mp_spdz import certificates as certificates
+from pipeline.mpc.engines.mp_spdz import durations as durations
+from pipeline.mpc.engines.mp_spdz import process as process
+from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz import shares as shares
+from pipeline.mpc.engines.mp_spdz import workdir as workdir
+from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
+from pipeline.mpc.engines.mp_spdz.workdir import private_folder
+from pipeline.mpc.engines.session.process_activity import ProcessActivity
+from pipeline.site.settings import Settings
 from tests.support.parties import deal, self_signed
 from tests.support.tasks import LOGISTIC, MLP, random_round
 
@@ -162,7 +162,7 @@ def test_what_a_killed_run_left_is_swept_and_a_running_one_is_left_alone(tmp_pat
 
 def run(command: list[str], folder: Path, seconds: float, cancelled: threading.Event | None = None) -> process.Ended:
     limits = process.Limits(time.monotonic() + seconds, cancelled or threading.Event(), patience_seconds=0.5)
-    return process.run(command, folder, folder / "party.log", limits, Pulse())
+    return process.run(command, folder, folder / "party.log", limits, ProcessActivity())
 
 
 def test_a_process_that_ends_tells_its_code_and_cost(tmp_path: Path) -> None:

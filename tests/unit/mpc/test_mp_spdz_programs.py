@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import EngineFailed
-from pipeline.mpc.engines.mp_spdz_programs import installed_digest
+from pipeline.mpc.engines.mp_spdz.programs import installed_digest
 
 FILES = ["compile.py", "Compiler/types.py", "Compiler/GC/types.py", "replicated-ring-party.x", "libSPDZ.so"]
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain import Address, Context, RoundId, Sha256
+from pipeline.host.secret import Secret
 from pipeline.mpc import sharing
-from pipeline.secret import Secret
 
 SECRET = Secret(b"s" * 32)
 CONTEXT = Context(31337, Address("0x" + "1" * 40), Sha256("a" * 64), RoundId(7), Sha256("b" * 64))

@@ -9,8 +9,8 @@ import pytest
 from pipeline.domain import Condition, HospitalName, Sha256
 from pipeline.errors import EngineFailed
 from pipeline.mpc.engines.base import ProjectedTask, VerifyTask
-from pipeline.mpc.engines.digests import task_digest
-from pipeline.mpc.engines.verdicts import verdicts
+from pipeline.mpc.engines.session.digests import task_digest
+from pipeline.mpc.engines.session.verdicts import verdicts
 from tests.support.tasks import LOGISTIC, random_round
 
 TASK, _ = random_round(LOGISTIC, hospitals=3, samples=4)

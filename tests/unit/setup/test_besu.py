@@ -13,10 +13,10 @@ import yaml
 from eth_keys import keys
 
 from pipeline.domain import Address, NodeName
-from pipeline.settings import PROJECT
 from pipeline.setup import besu, deployment
 from pipeline.setup.members import members
 from pipeline.setup.up import load_studies
+from pipeline.site.settings import PROJECT
 from tests.support.installations import settings_in
 
 COMPOSE = PROJECT / "docker-compose.yml"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.settings import PROJECT
 from pipeline.setup import compose, members
 from pipeline.setup.up import load_studies
+from pipeline.site.settings import PROJECT
 from tests.adversary import attack
 from tests.support.installations import settings_in
 

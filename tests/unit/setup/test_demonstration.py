@@ -8,11 +8,11 @@ import pytest
 import yaml
 from rich.progress import Progress
 
-from pipeline import identity
 from pipeline.datasets import Records, publishers
 from pipeline.datasets.breast_cancer import BreastCancer
 from pipeline.datasets.records import kept
 from pipeline.setup import demonstration
+from pipeline.site import identity
 from tests.support.heart import publish
 from tests.support.installations import settings_in, study
 

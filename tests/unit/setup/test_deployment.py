@@ -4,11 +4,11 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.consortium import Consortium
 from pipeline.domain import NodeName
-from pipeline.installation import Installation
-from pipeline.settings import PROJECT
 from pipeline.setup import deployment
+from pipeline.site.consortium import Consortium
+from pipeline.site.installation import Installation
+from pipeline.site.settings import PROJECT
 from tests.support.installations import settings_in
 
 

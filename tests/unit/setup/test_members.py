@@ -10,11 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pipeline import identity
-from pipeline.consortium import Consortium, LedgerLocation
 from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import Misconfigured
 from pipeline.setup import certificates, members
+from pipeline.site import identity
+from pipeline.site.consortium import Consortium, LedgerLocation
 from pipeline.store.policies import Policy
 from tests.support.installations import INSTALLATION, settings_in, study
 
@@ -93,7 +93,7 @@ def test_the_members_file_holds_public_parts_only_and_keeps_a_node_s_port(tmp_pa
 def test_a_new_node_s_ports_are_apart_from_all_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, everybody = settings_in(tmp_path), members.members({"study": study()})
     members.create_actors(settings, everybody)
-    monkeypatch.setattr("pipeline.ports.is_free", lambda port: True)
+    monkeypatch.setattr("pipeline.host.ports.is_free", lambda port: True)
     address = members.on_this_machine(settings, INSTALLATION)
     consortium = members.publish(settings, everybody, LEDGER, address)
     later = members.on_this_machine(settings, INSTALLATION)

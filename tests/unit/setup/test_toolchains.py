@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Misconfigured
-from pipeline.settings import PROJECT, Settings
 from pipeline.setup.tools import toolchains
+from pipeline.site.settings import PROJECT, Settings
 
 _COMMANDS = ("bash", "make", "uname")
 _BASH = shutil.which("bash")

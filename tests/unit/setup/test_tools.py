@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Misconfigured
-from pipeline.settings import PROJECT
 from pipeline.setup.tools import work
+from pipeline.site.settings import PROJECT
 
 
 def test_set_up_needs_the_standard_library_only() -> None:

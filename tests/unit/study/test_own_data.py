@@ -16,13 +16,13 @@ from pipeline.datasets.pool import draw, split
 from pipeline.datasets.records import records_folder
 from pipeline.domain import RoundId, Sha256
 from pipeline.errors import InvalidStudy
+from pipeline.host.secret import Secret
 from pipeline.ingest.explain import inspect
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateTask, VerifyTask
-from pipeline.roles.parameters import rule_parameters
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT
-from pipeline.study import Study
+from pipeline.round.parameters import rule_parameters
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Study
 from pipeline.train.network import accuracy, initial_model
 from pipeline.train.stage import run
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline.domain import HospitalName, RoundId
-from pipeline.ingest.partition import deal
-from pipeline.roles.rehearsal import Member, rehearse
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT
-from pipeline.study import Study
+from pipeline.host.secret import Secret
+from pipeline.replay.plain_rounds import Member, play_plain
+from pipeline.setup.partition import deal
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Study
 from pipeline.train.misbehaviour import BEHAVIOURS, HONEST
 from pipeline.train.network import accuracy
 from pipeline.train.undefended import Member as Undefended
@@ -32,7 +32,7 @@ def rounds(misbehaviour: str, installation: int) -> tuple[list[Mapping[HospitalN
         act = BEHAVIOURS[misbehaviour] if name == ELM else HONEST
         members[name] = Member.of(STUDY.source.samples(train), Secret(bytes([installation, index]) * 16), act)
         plain[name] = Undefended(members[name].training, STUDY.source.samples(test), act)
-    played = rehearse(STUDY, members, ROUNDS)
+    played = play_plain(STUDY, members, ROUNDS)
     counts = [accuracy(played[-1].model, STUDY.network, member.test) for member in plain.values()]
     correct, tested = undefended(STUDY, plain, ROUNDS)[-1]
     return [each.accepted for each in played], sum(right for right, _ in counts) / sum(count for _, count in counts), correct / tested
@@ -64,5 +64,5 @@ def test_a_real_hospital_of_nearly_all_ill_patients_and_an_empty_column_is_never
         np.mean(np.concatenate([members[HospitalName("switzerland")].training.labels, members[HospitalName("switzerland")].pool.labels]))
         > 0.9
     )
-    for each in rehearse(study, members, [RoundId(number) for number in range(1, 7)]):
+    for each in play_plain(study, members, [RoundId(number) for number in range(1, 7)]):
         assert all(each.accepted.values())

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.consortium import Consortium, LedgerLocation, Node
 from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import InvalidStudy, Misconfigured
-from pipeline.settings import PROJECT
-from pipeline.study import Study, code_digest
+from pipeline.site.consortium import Consortium, LedgerLocation, Node
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Study, code_digest
 
 SHIPPED = sorted((PROJECT / "studies").glob("*.yaml"))
 TOO_LARGE = [{"Flatten": {}}, {"Linear": {"out_features": 200}}, {"Linear": {"out_features": 2}}]
@@ -219,7 +219,7 @@ def test_the_code_is_part_of_the_digest() -> None:
 def test_the_code_s_digest_covers_the_locks_of_what_runs_and_not_those_of_developers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.study.PROJECT", tmp_path)
+    monkeypatch.setattr("pipeline.study.study.PROJECT", tmp_path)
     (tmp_path / "requirements" / "dev").mkdir(parents=True)
     (tmp_path / "requirements" / "main.txt").write_text("torch==2.13.0")
     before = code_digest()

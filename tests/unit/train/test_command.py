@@ -14,12 +14,12 @@ from pipeline.datasets.pool import split
 from pipeline.datasets.records import read, records_folder
 from pipeline.domain import HospitalName, RoundId
 from pipeline.errors import DataRejected, Misconfigured
-from pipeline.files import write_secret
-from pipeline.ingest.partition import deal
-from pipeline.models import model_bytes, parse_model
-from pipeline.secret import Secret
-from pipeline.settings import PROJECT
-from pipeline.study import Study
+from pipeline.host.files import write_secret
+from pipeline.host.secret import Secret
+from pipeline.model_file import model_bytes, parse_model
+from pipeline.setup.partition import deal
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Study
 from pipeline.train.__main__ import app
 from pipeline.train.misbehaviour import BEHAVIOURS
 from pipeline.train.network import initial_model

@@ -14,9 +14,9 @@ import torch
 from pipeline.datasets import Samples
 from pipeline.domain import HospitalName, RoundId
 from pipeline.errors import Misconfigured, UpdateRejected
-from pipeline.models import Vector
-from pipeline.settings import PROJECT
-from pipeline.study import Study
+from pipeline.model_file import Vector
+from pipeline.site.settings import PROJECT
+from pipeline.study.study import Study
 from pipeline.train.loop import seed
 from pipeline.train.misbehaviour import BEHAVIOURS, HONEST, Behaviour, behaviour, configured
 from pipeline.train.network import accuracy, initial_model, module

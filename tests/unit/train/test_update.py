@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from pipeline.errors import UpdateRejected
 from pipeline.layers import Linear, Network, ReLU
-from pipeline.models import COORDINATE_CAP, Vector
+from pipeline.model_file import COORDINATE_CAP, Vector
 from pipeline.train.network import module
 from pipeline.train.update import NORM_CAP, backoff, encode, fit
 

@@ -1,0 +1,125 @@
+"""The audit of all rounds: what the rounds have in common is read from the ledger once, and each round's evidence in one piece."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, cached_property, lru_cache
+from typing import Any
+
+from pipeline.audit.audit_round import AuditReport, audit
+from pipeline.audit.interfaces import (
+    Ledger,
+    Members,
+    ObjectStore,
+    Registered,
+    RoundState,
+    StudyId,
+    StudyState,
+)
+from pipeline.domain import Address, RoundId, Sha256
+from pipeline.errors import EvidenceRejected
+
+
+class Sweep:
+    """Audits any rounds of one ledger, as it stood when the first was asked for; each takes the same time however many there are."""
+
+    def __init__(self, ledger: Ledger, store: ObjectStore) -> None:
+        self._ledger, self._store = _Remembered(ledger), _Recent(store)
+
+    @property
+    def rounds(self) -> tuple[RoundId, ...]:
+        """Every round that has ended, in the order of opening."""
+        return tuple(number for number, state in self._ledger.known.items() if state.finalised or state.aborted)
+
+    def audit(self, round_id: RoundId) -> AuditReport:
+        """Audit one round."""
+        return audit(round_id, self._ledger, self._store, packed=True)
+
+
+class _Recent:
+    """A store whose last answers are kept: a round's model and record are read once for it and the next one."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.get = lru_cache(maxsize=16)(store.get)
+        self.history = lru_cache(maxsize=16)(store.history)
+        self.first = lru_cache(maxsize=16)(store.first)
+
+
+class _Remembered:
+    """A ledger read once: its rounds by one listing, studies and hospitals when they first come up."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.chain_id, self.contract, self.development = ledger.chain_id, ledger.contract, ledger.development
+        # The contract's state moves on while an audit runs; within one audit it must not.
+        self.study = cache(self._study)
+        self.registration = cache(self._registration)
+        self.hospital = cache(self._hospital)
+        self.first_account = cache(self._first_account)
+
+    @cached_property
+    def known(self) -> dict[RoundId, RoundState]:
+        return {state.round: state for state in self._ledger.rounds()}
+
+    @cached_property
+    def _places(self) -> dict[RoundId, tuple[list[RoundState], int]]:
+        """Round to the rounds of its study and its place among them."""
+        by_study: dict[StudyId, list[RoundState]] = {}
+        for state in self.known.values():
+            by_study.setdefault(state.study, []).append(state)
+        return {state.round: (states, index) for states in by_study.values() for index, state in enumerate(states)}
+
+    def round(self, round_id: RoundId) -> RoundState:
+        if round_id not in self.known:
+            raise EvidenceRejected(f"round {round_id}: got none of that number on the ledger")
+        return self.known[round_id]
+
+    def rounds(self, study: None = None) -> Sequence[RoundState]:
+        return tuple(self.known.values())
+
+    def before(self, state: Any, count: int) -> Sequence[RoundState]:
+        states, index = self._places[state.round]
+        found: list[RoundState] = []
+        while index and len(found) < count:
+            index -= 1
+            if states[index].finalised:
+                found.append(states[index])
+        return found[::-1]
+
+    def judged(self, state: Any, count: int) -> Sequence[RoundState]:
+        states, index = self._places[state.round]
+        found: list[RoundState] = []
+        while index and not (len(found) >= count and any(one.finalised for one in found)):
+            index -= 1
+            if states[index].judged:
+                found.append(states[index])
+        return found[::-1]
+
+    def after(self, state: Any) -> RoundState | None:
+        states, index = self._places[state.round]
+        # Of a study's last round the ledger is asked again: one may have been opened since.
+        return states[index + 1] if index + 1 < len(states) else self._ledger.after(state)
+
+    def nodes(self, state: Any) -> Members:
+        return self._ledger.nodes(state)
+
+    def released(self, study: StudyId, last: Any, until: int | None = None) -> Sequence[Address]:
+        return self._ledger.released(study, last, until)
+
+    def _study(self, study: StudyId) -> StudyState:
+        return self._ledger.study(study)
+
+    def _registration(self, study: StudyId) -> Registered:
+        return self._ledger.registration(study)
+
+    def _hospital(self, address: Address) -> str:
+        return self._ledger.hospital(address)
+
+    def _first_account(self, address: Address) -> Address:
+        return self._ledger.first_account(address)
+
+    def signatures(self, finalised: Any) -> Sequence[str]:
+        return self._ledger.signatures(finalised)
+
+    def verify_model(self, round_id: RoundId, model: Sha256) -> bool:
+        return self._ledger.verify_model(round_id, model)

@@ -1,0 +1,200 @@
+"""The canonical record of a finished round: what the nodes vote on beside the model, without clocks and without anything secret."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from pipeline.domain import Address, Condition, Context, HospitalName, NodeName, Result, RoundId, Sha256, Verdict
+from pipeline.errors import EvidenceRejected
+from pipeline.evidence.canonical import canonical_json, sha256
+from pipeline.host.documents import first_problem
+from pipeline.site.consortium import Consortium
+from pipeline.study.study import Study
+
+_Digest = Annotated[Sha256, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_Address = Annotated[Address, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
+_Reason = Annotated[str, StringConstraints(pattern=r"^[a-z_]{2,40}$")]
+_Natural = Annotated[int, Field(ge=0)]
+_Positive = Annotated[int, Field(ge=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Hospital(_Model):
+    """A hospital of the study and the address that signs for it."""
+
+    name: HospitalName
+    address: _Address
+
+
+class Node(_Model):
+    """A node of the study and the address that signs for it."""
+
+    name: NodeName
+    address: _Address
+
+
+class StrikeRule(_Model):
+    """How many rejections within how many rounds quarantine a hospital."""
+
+    strikes: _Positive
+    window: _Positive
+
+
+class RoundRecord(_Model):
+    """One finished round; its canonical JSON is stored and its SHA-256 stands on the chain."""
+
+    round: Annotated[RoundId, Field(ge=1)]
+    study: str
+    study_digest: _Digest
+    previous_model: _Digest
+    commit_root: _Digest
+    engine: str
+    protocol: str
+    hospitals: tuple[Hospital, ...]
+    """In the study's order: bit i of the chain's verdicts is the i-th of these."""
+    nodes: tuple[Node, ...]
+    min_accepted: _Positive
+    strike_rule: StrikeRule
+    inputs: Mapping[HospitalName, _Digest]
+    """Hospital to manifest: the set that was verified."""
+    absent: Mapping[HospitalName, _Reason]
+    verdicts: Mapping[HospitalName, Verdict]
+    failed: Mapping[HospitalName, Condition]
+    """Rejected hospital to the first condition that its update failed; empty where the study reveals no more than the verdict."""
+    budget: _Natural | None
+    """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
+    next_budget: _Natural
+    strikes: Mapping[HospitalName, tuple[RoundId, ...]]
+    """Hospital to the rounds that rejected it, of those that still count."""
+    quarantined: tuple[HospitalName, ...]
+    new_model: _Digest
+    averaged: _Positive
+    """How many updates the new model averages per coordinate."""
+    programs: _Digest
+    """What computed: the digest of programs and installed engine that the nodes compared when they met."""
+    seed: _Digest | None
+    """What a large model's random projections came from; None where the rule saw every coordinate."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [hospital.name for hospital in self.hospitals]
+        for what, members in (("hospitals", self.hospitals), ("nodes", self.nodes)):
+            if len({member.name for member in members}) != len(members) or len({member.address for member in members}) != len(members):
+                raise ValueError(f"{what}: want every name and address once")
+        absent = {name for name in names if self.verdicts.get(name) is Verdict.ABSENT}
+        if set(self.verdicts) != set(names):
+            raise ValueError(f"verdicts: got {sorted(self.verdicts)}, want one for each of {names}")
+        if set(self.absent) != absent or set(self.inputs) != set(names) - absent:
+            raise ValueError("inputs, absent: want every hospital in exactly one of them, as its verdict says")
+        if self.failed and set(self.failed) != {name for name in names if self.verdicts[name] is Verdict.REJECTED}:
+            raise ValueError("failed: want none, or a condition for each rejected hospital and no other")
+        if not set(self.quarantined) <= set(names) or not set(self.strikes) <= set(names):
+            raise ValueError("quarantined, strikes: want hospitals of the study only")
+        if len(self.accepted) < self.min_accepted:
+            raise ValueError(f"verdicts: got {len(self.accepted)} accepted hospitals, want at least {self.min_accepted}")
+        if self.averaged > len(self.accepted):
+            raise ValueError(f"averaged: got {self.averaged}, want at most the {len(self.accepted)} accepted hospitals")
+        return self
+
+    @property
+    def accepted(self) -> tuple[HospitalName, ...]:
+        """Accepted hospitals, in the study's order."""
+        return tuple(hospital.name for hospital in self.hospitals if self.verdicts[hospital.name] is Verdict.ACCEPTED)
+
+    @property
+    def verdict_bits(self) -> int:
+        """The verdicts as the chain holds them."""
+        return sum(1 << bit for bit, hospital in enumerate(self.hospitals) if self.verdicts[hospital.name] is Verdict.ACCEPTED)
+
+    @property
+    def result(self) -> Result:
+        """What a node that agrees with this record votes for."""
+        return Result(
+            round=self.round,
+            study_digest=self.study_digest,
+            commit_root=self.commit_root,
+            verdicts=self.verdict_bits,
+            previous_model=self.previous_model,
+            new_model=self.new_model,
+            record=self.digest,
+        )
+
+    @property
+    def digest(self) -> Sha256:
+        """SHA-256 of the canonical bytes."""
+        return sha256(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The canonical JSON that is stored."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Parse stored bytes; raises EvidenceRejected on anything but the canonical form of a consistent record."""
+        try:
+            record = cls.model_validate_json(data, strict=True)
+        except ValidationError as error:
+            raise EvidenceRejected(f"round record: {first_problem(error, 'record')}") from error
+        if record.to_bytes() != data:
+            raise EvidenceRejected(f"round record of {len(data)} bytes: got JSON that is not canonical, want sorted compact JSON")
+        return record
+
+
+def build(
+    study: Study,
+    consortium: Consortium,
+    context: Context,
+    *,
+    commit_root: Sha256,
+    inputs: Mapping[HospitalName, Sha256],
+    absent: Mapping[HospitalName, str],
+    failed: Mapping[HospitalName, Condition],
+    accepted: Collection[HospitalName],
+    budget: int | None,
+    next_budget: int,
+    strikes: Mapping[HospitalName, Sequence[RoundId]],
+    quarantined: Collection[HospitalName],
+    new_model: Sha256,
+    averaged: int,
+    programs: Sha256,
+    seed: Sha256 | None = None,
+) -> RoundRecord:
+    """The record of one round; every node arrives at the same bytes. Raises EvidenceRejected when the parts contradict one another."""
+    stray = sorted(set(accepted) - set(inputs))
+    if stray:
+        raise EvidenceRejected(f"round record: accepted: got {', '.join(stray)}, want hospitals of the input set only")
+    verdicts = {name: Verdict.ACCEPTED if name in accepted else Verdict.REJECTED for name in inputs} | dict.fromkeys(absent, Verdict.ABSENT)
+    try:
+        return RoundRecord(
+            round=context.round,
+            study=study.name,
+            study_digest=context.study_digest,
+            previous_model=context.previous_model,
+            commit_root=commit_root,
+            engine=study.engine,
+            protocol=study.protocol,
+            hospitals=tuple(Hospital(name=name, address=consortium.hospital(name)) for name in study.hospitals),
+            nodes=tuple(Node(name=name, address=Address(consortium.node(name).address)) for name in study.nodes),
+            min_accepted=study.accepted_floor,
+            strike_rule=StrikeRule(strikes=study.rule.strikes, window=study.rule.strike_window),
+            inputs=dict(inputs),
+            absent=dict(absent),
+            verdicts=verdicts,
+            failed=dict(failed),
+            budget=budget,
+            next_budget=next_budget,
+            strikes={name: tuple(rounds) for name, rounds in strikes.items()},
+            quarantined=tuple(name for name in study.hospitals if name in quarantined),
+            new_model=new_model,
+            averaged=averaged,
+            programs=programs,
+            seed=seed,
+        )
+    except ValidationError as error:
+        raise EvidenceRejected(f"round record: {first_problem(error, 'record')}") from error

@@ -1,0 +1,1 @@
+"""Consent: what each owner approved, and the log of all owners' decisions."""

@@ -1,0 +1,1 @@
+"""The embedded development chain: one anvil behind a filter that loses nothing."""

@@ -1,0 +1,1 @@
+"""What members change between rounds: keys, who takes part, and what a study is."""

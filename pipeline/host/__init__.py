@@ -1,0 +1,1 @@
+"""What every program does on its machine: whole files, secrets that never print, documents read safely, free ports."""

@@ -1,0 +1,262 @@
+"""MP-SPDZ, the engine of record: one subprocess per call, this node's party only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pipeline.domain import EngineStats, Sha256
+from pipeline.errors import EngineFailed
+from pipeline.mpc import rule
+from pipeline.mpc.engines.base import (
+    AggregateOutput,
+    AggregateTask,
+    Components,
+    Engine,
+    Party,
+    Payload,
+    ProjectedTask,
+    Task,
+    VerifyOutput,
+    VerifyTask,
+)
+from pipeline.mpc.engines.mp_spdz import certificates as certificates
+from pipeline.mpc.engines.mp_spdz import durations as durations
+from pipeline.mpc.engines.mp_spdz import process as process
+from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz import shares as shares
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
+from pipeline.mpc.engines.mp_spdz.workdir import private_folder
+from pipeline.mpc.engines.session.digests import task_digest
+from pipeline.mpc.engines.session.process_activity import ProcessActivity
+from pipeline.mpc.engines.session.rendezvous import Rendezvous
+from pipeline.mpc.engines.session.verdicts import verdicts
+from pipeline.site.settings import Settings
+
+NODES: Mapping[str, int] = {"replicated-ring": 3, "rep4-ring": 4}
+"""Protocol to number of nodes."""
+
+MALICIOUS = frozenset({"rep4-ring"})
+"""Protocols under which a party that deviates can stop a run, not change its result; tests/integration/mpc/test_mp_spdz_deviation.py."""
+
+LARGEST_BUDGET = 1 << 61
+"""Bound of the program's bit budget."""
+
+_BATCH = {"replicated-ring": "10000000", "rep4-ring": "50000"}
+"""Products per message: a whole layer at once; for rep4-ring no more, since it prepares as many converted bits in advance."""
+
+_INSTALL = (
+    "run `wardround engine install mp-spdz`, or run `wardround up` with MP_SPDZ_HOME naming the folder of an official release "
+    "in which Scripts/tldr.sh has been run"
+)
+
+_SECONDS_FOR_REPORTS = 2.0
+
+_Vectors = Callable[[], Sequence[shares.Held]]
+"""Makes what goes into the share file; raises EngineFailed."""
+
+
+class MpSpdz(Engine):
+    """The programs under mpc-programs/, run by MP-SPDZ's own parties over mutual TLS."""
+
+    name: ClassVar[str] = "mp-spdz"
+
+    def __init__(self, settings: Settings | None = None, profile: Profile | None = None) -> None:
+        """`profile` for measurements; in a round the parties choose it by their slowest round trip."""
+        settings = settings or Settings.load()
+        self._home, self._cache, self._profile = settings.mp_spdz, settings.cache, profile
+
+    def digest(self, protocol: str) -> Sha256:
+        """SHA-256 over all that decides what a party computes: our programs, the installed compiler and the installed party."""
+        return programs.installed_digest(self._home, protocol)
+
+    def problems(self) -> tuple[str, ...]:
+        """What is missing on this machine, each with the way to mend it; empty when the engine can run."""
+        missing = [self._home / "compile.py", self._home / "Compiler", *(self._binary(protocol) for protocol in NODES)]
+        absent = [path.name for path in missing if not path.exists()]
+        found = [f"{self._home}: got no {', '.join(absent)}; {_INSTALL}"] if absent else []
+        found += [f"{path}: not executable; {_INSTALL}" for path in missing[2:] if path.exists() and not os.access(path, os.X_OK)]
+        tools = {"openssl": "openssl", "prlimit": "util-linux", "setpriv": "util-linux"}
+        # Looked for where a party starts them, whatever this process has on its PATH.
+        lacking = [tool for tool in tools if not shutil.which(tool, path=os.defpath)]
+        found += [f"{tool}: not in {os.defpath}; install the package {tools[tool]}" for tool in lacking]
+        if not sys.platform.startswith("linux"):
+            found.append(f"{sys.platform}: got this operating system, want Linux")
+        return tuple(found)
+
+    def prepare(self, protocol: str, task: Task) -> None:
+        """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
+        self._compiled(protocol, task, self._profile or Profile.LAN)
+
+    def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
+        """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
+        output = self._verdicts("verify", protocol, task, self._secrets(protocol, task, components, party), party)
+        return replace(output, budget=rule.floored(output.budget))
+
+    def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
+        """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
+        nodes = _nodes(protocol, party)
+        if task.budget is not None and task.budget < 0:
+            raise EngineFailed(f"mp-spdz: got budget {task.budget}, want at least 0")
+        header = [int(task.budget is not None), rule.projected_limit(task.budget)]
+
+        def vectors() -> list[shares.Held]:
+            held = shares.checked(components, task.hospitals, nodes, party.index, rule.PROJECTIONS)
+            return [shares.public(header, nodes, party.index), *held]
+
+        return self._verdicts("verify_projected", protocol, task, vectors, party)
+
+    def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
+        """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
+        nodes, size, accepted = _nodes(protocol, party), task.network.size, len(task.hospitals)
+        if accepted < rule.FEWEST_ACCEPTED:
+            raise EngineFailed(f"mp-spdz: got {accepted} accepted updates, want at least {rule.FEWEST_ACCEPTED}")
+
+        def vectors() -> list[shares.Held]:
+            held = shares.checked(components, task.hospitals, nodes, party.index, size)
+            return [{k: words[:size] for k, words in hospital.items()} for hospital in held]
+
+        words, stats = self._run("trimmed_mean", protocol, task, vectors, size, party)
+        return AggregateOutput(words, rule.updates_averaged(accepted), stats)
+
+    def _secrets(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> _Vectors:
+        nodes, numbers = _nodes(protocol, party), task.rule
+        payload = Payload(task.network, numbers.samples)
+        model = task.previous_model
+        if model.shape != (task.network.size,) or not rule.is_within_caps(model):
+            raise EngineFailed(f"mp-spdz: the previous model is not {task.network.size} values within the rule's caps")
+        header = _header(task)
+        size, inputs_end = task.network.size, payload.length - numbers.samples * task.network.classes
+        parts = (slice(0, size), slice(size, inputs_end), slice(inputs_end, payload.length))
+
+        def vectors() -> list[shares.Held]:
+            held = shares.checked(components, task.hospitals, nodes, party.index, payload.length)
+            public = [shares.public(values, nodes, party.index) for values in (header, model)]
+            return public + [{k: words[part] for k, words in hospital.items()} for part in parts for hospital in held]
+
+        return vectors
+
+    def _verdicts(self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: _Vectors, party: Party) -> VerifyOutput:
+        words, stats = self._run(program, protocol, task, vectors, len(task.hospitals) + 1, party)
+        *opened, budget = words.tolist()
+        if budget < 0:
+            raise EngineFailed(f"mp-spdz: party {party.index}: got a budget below 0; a party deviated")
+        accepted, failed = verdicts(task, opened)
+        return VerifyOutput(accepted, budget, stats, failed)
+
+    def _run(
+        self, program: str, protocol: str, task: Task, vectors: _Vectors, outputs: int, party: Party
+    ) -> tuple[shares.Words, EngineStats]:
+        end = time.monotonic() + party.deadline_seconds
+        with Rendezvous(party) as rendezvous:
+            rendezvous.gather({"program": self.digest(protocol), "task": task_digest(protocol, task)}, end)
+            # after the peers have come, so that they learn what is wrong with this node's inputs
+            content = shares.encode(vectors(), len(party.hosts), party.index)
+            round_trip = rendezvous.round_trip()
+            bytecode = self._compiled(protocol, task, self._profile or Profile.fitting(round_trip))
+            with private_folder(party.workdir, len(content)) as folder:
+                _lay_out(folder, bytecode, content, party)
+                # no_memory_output: the engine would write every share of the run to disk as it ends
+                # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
+                options = ["-p", str(party.index), "-ip", "hosts", "-b", _BATCH[protocol], "-E", "64", "-o", "no_memory_output"]
+                # the engine compares what it loads too, but does not say whose differs
+                rendezvous.agree({"program": programs.bytecode_digest(bytecode)})
+                ended = _together(rendezvous, [str(self._binary(protocol)), *options, program], folder, bytecode, end)
+                return shares.decode_output(folder / "Player-Data", party.index, outputs), ended.stats
+
+    def _compiled(self, protocol: str, task: Task, profile: Profile) -> Path:
+        if isinstance(task, ProjectedTask):
+            sizes = {"nodes": NODES[protocol], "hospitals": len(task.hospitals), "names_condition": task.names_condition}
+            return programs.compiled("verify_projected", sizes, installation=self._home, cache=self._cache)
+        program = "verify" if isinstance(task, VerifyTask) else "trimmed_mean"
+        return programs.compiled(program, self._shape(protocol, task, profile), installation=self._home, cache=self._cache)
+
+    def _shape(self, protocol: str, task: VerifyTask | AggregateTask, profile: Profile) -> Mapping[str, Any]:
+        # the trimmed mean has few rounds in any case: one layout of it
+        samples, largest_input, layout, names_condition = 0, 0, Profile.LAN, False
+        if isinstance(task, VerifyTask):
+            samples, largest_input, layout = task.rule.samples, max(map(abs, task.rule.input_range)), profile
+            names_condition = task.names_condition
+        return programs.shape(
+            task.network,
+            nodes=NODES[protocol],
+            hospitals=len(task.hospitals),
+            samples=samples,
+            largest_input=largest_input,
+            profile=layout,
+            names_condition=names_condition,
+        )
+
+    def _binary(self, protocol: str) -> Path:
+        return self._home / f"{protocol}-party.x"
+
+
+def _lay_out(folder: Path, bytecode: Path, content: bytes, party: Party) -> None:
+    try:
+        for name in ("Player-Data", "Persistence"):
+            (folder / name).mkdir(mode=0o700)
+        certificates.install(folder / "Player-Data", party.index, party.certificate, party.private_key, party.peer_certificates)
+        (folder / "Programs").symlink_to(bytecode)
+        (folder / "hosts").write_text("".join(f"{host}\n" for host in party.hosts))
+        (folder / "Persistence" / f"Transactions-P{party.index}.data").write_bytes(content)
+    except OSError as error:
+        raise EngineFailed(
+            f"mp-spdz: party {party.index}: its working folder {folder.parent}: {error.strerror}; make room there"
+        ) from error
+
+
+def _together(rendezvous: Rendezvous, command: Sequence[str], folder: Path, bytecode: Path, end: float) -> process.Ended:
+    """Run the party among its peers: stopped as soon as one of them fails, and at the latest after a multiple of the last run's time."""
+    party, peer_failed, activity, longest = rendezvous.party, threading.Event(), ProcessActivity(), durations.limit(bytecode)
+    rendezvous.watch(peer_failed.set, activity)
+    limits = process.Limits(min(end, time.monotonic() + longest), peer_failed, party.patience_seconds)
+    ended = process.run(command, folder, party.log, limits, activity)
+    if ended.code == 0 or ended.stats.wall_seconds >= longest:
+        # one that was given up counts too: the next one may take longer
+        durations.note(bytecode, ended.stats.wall_seconds)
+    if ended.code == 0:
+        return ended
+    cause = process.cause(ended, party.log)
+    if cause.peer_knows_more:
+        # the peer itself says what happened in a moment
+        peer_failed.wait(_SECONDS_FOR_REPORTS)
+    told = rendezvous.failure if cause.peer_knows_more else None
+    words = told or f"mp-spdz: party {party.index}: {cause.text}"
+    rendezvous.leave(words)
+    raise EngineFailed(f"{words}; see {party.log}")
+
+
+def _nodes(protocol: str, party: Party) -> int:
+    if protocol not in NODES:
+        raise EngineFailed(f"mp-spdz: got protocol {protocol!r}, want one of {', '.join(NODES)}")
+    if not len(party.hosts) == len(party.peer_certificates) == NODES[protocol]:
+        raise EngineFailed(
+            f"mp-spdz: got {len(party.hosts)} hosts and {len(party.peer_certificates)} certificates, want {NODES[protocol]} for {protocol}"
+        )
+    return NODES[protocol]
+
+
+def _header(task: VerifyTask) -> list[int]:
+    numbers = task.rule
+    budget, (lowest, highest) = numbers.budget, numbers.input_range
+    if budget is not None and not 0 <= budget < LARGEST_BUDGET:
+        raise EngineFailed(f"mp-spdz: got budget {budget}, want 0 to 2^61")
+    if not lowest <= highest:
+        raise EngineFailed(f"mp-spdz: got input range {lowest} to {highest}, want the smaller number first")
+    percentages = [
+        numbers.below_global_percent,
+        numbers.below_peers_percent,
+        numbers.weakest_class_below_global_percent,
+        numbers.weakest_class_below_peers_percent,
+    ]
+    for percent in percentages:
+        if not 0 <= percent <= 100:
+            raise EngineFailed(f"mp-spdz: got {percent} percent, want 0 to 100")
+    return [int(budget is not None), budget or 0, *percentages, lowest, highest]

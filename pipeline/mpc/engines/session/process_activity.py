@@ -1,0 +1,29 @@
+"""Whether a process is at work, as the operating system sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass
+class ProcessActivity:
+    """Of one process, whose number its starter fills in; without one, or once it is gone, the last that was felt."""
+
+    pid: int | None = None
+    work: float = 0.0
+    """CPU seconds so far."""
+    suspended: bool = False
+    """Whether a signal holds it."""
+
+    def feel(self) -> ProcessActivity:
+        """Look again."""
+        if self.pid is not None:
+            try:
+                process = psutil.Process(self.pid)
+                times = process.cpu_times()
+                self.work, self.suspended = times.user + times.system, process.status() == psutil.STATUS_STOPPED
+            except psutil.Error:
+                self.suspended = False
+        return self

@@ -1,0 +1,1 @@
+"""SPU as an engine."""

@@ -1,0 +1,230 @@
+"""Engine `spu`: ABY3 in SPU's own environment, one process per party, exact integers of 64 bits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.domain import EngineStats, HospitalName, Sha256
+from pipeline.errors import EngineFailed
+from pipeline.evidence.canonical import digest
+from pipeline.layers.table import to_plain
+from pipeline.mpc import rule
+from pipeline.mpc.engines.base import (
+    AggregateOutput,
+    AggregateTask,
+    Components,
+    Engine,
+    Party,
+    Payload,
+    ProjectedTask,
+    Task,
+    VerifyOutput,
+    VerifyTask,
+)
+from pipeline.mpc.engines.session.digests import files_digest, task_digest
+from pipeline.mpc.engines.session.process_activity import ProcessActivity
+from pipeline.mpc.engines.session.rendezvous import Rendezvous
+from pipeline.mpc.engines.session.verdicts import verdicts
+from pipeline.mpc.engines.spu.process import PartyProcess, wait_until
+from pipeline.site.settings import PROJECT, Settings
+
+PROGRAMS = PROJECT / "mpc-programs" / "spu"
+_PARTIES = 3
+_COMPILE_SECONDS = 300.0
+_SECONDS_FOR_REPORTS = 2.0
+
+
+def program_digest() -> Sha256:
+    """SHA-256 over everything that decides what the parties compute."""
+    return files_digest(
+        [
+            *PROGRAMS.glob("*.py"),
+            *(PROJECT / "pipeline" / "layers").glob("*.py"),
+            PROJECT / "pipeline" / "domain.py",
+            PROJECT / "pipeline" / "mpc" / "rule.py",
+            PROJECT / "pipeline" / "mpc" / "sorting.py",
+            PROJECT / "requirements" / "spu.txt",
+        ]
+    )
+
+
+class Spu(Engine):
+    """Semi-honest, 3 nodes; a node's process gets its components through a pipe and never writes them down."""
+
+    name: ClassVar[str] = "spu"
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.load()
+
+    def problems(self) -> tuple[str, ...]:
+        """Whether SPU's environment is there."""
+        if not self.settings.spu_python.exists():
+            return (f"SPU's environment is missing ({self.settings.spu_python}): run `make setup`",)
+        return ()
+
+    def digest(self, protocol: str) -> Sha256:
+        """SHA-256 over all that decides what a party computes: our programs and the locked versions of what they run on."""
+        return program_digest()
+
+    def prepare(self, protocol: str, task: Task) -> None:
+        """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
+        self._require_environment()
+        program = _described(task)
+        executable = self._executable(program)
+        if Path(executable).exists():
+            return
+        with tempfile.TemporaryDirectory() as folder, self._process(Path(folder), Path(folder) / "party.log", _COMPILE_SECONDS) as process:
+            process.send([_line(program | {"executable": executable})])
+            process.receive()
+
+    def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
+        """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
+        if not rule.is_within_caps(task.previous_model):
+            raise EngineFailed("spu: the previous model is beyond the rule's caps, want the result of an earlier round")
+        pairs = _pairs(task.hospitals, components, party.index, Payload(task.network, task.rule.samples).length)
+        updates_end = task.network.size
+        inputs_end = pairs.shape[1] - task.rule.samples * task.network.classes
+        thresholds = [
+            task.rule.budget or 0,
+            task.rule.below_global_percent,
+            task.rule.below_peers_percent,
+            task.rule.weakest_class_below_global_percent,
+            task.rule.weakest_class_below_peers_percent,
+        ]
+        arrays = [pairs[:, :updates_end], pairs[:, updates_end:inputs_end], pairs[:, inputs_end:]]
+        public = [task.previous_model.astype(np.int64), np.array(thresholds, np.int64)]
+        (opened, (budget,)), stats = self._run(protocol, task, [array.tobytes() for array in (*arrays, *public)], party)
+        accepted, failed = verdicts(task, opened)
+        return VerifyOutput(accepted, rule.floored(budget), stats, failed)
+
+    def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
+        """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
+        pairs = _pairs(task.hospitals, components, party.index, rule.PROJECTIONS)
+        public = np.array([rule.projected_limit(task.budget)], np.int64)
+        (opened, (budget,)), stats = self._run(protocol, task, [pairs.tobytes(), public.tobytes()], party)
+        accepted, failed = verdicts(task, opened)
+        return VerifyOutput(accepted, budget, stats, failed)
+
+    def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
+        """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
+        pairs = _pairs(task.hospitals, components, party.index, task.network.size)
+        (total,), stats = self._run(protocol, task, [pairs.tobytes()], party)
+        return AggregateOutput(np.array(total, np.int64), rule.updates_averaged(len(task.hospitals)), stats)
+
+    def _run(self, protocol: str, task: Task, content: Sequence[bytes], party: Party) -> tuple[list[list[int]], EngineStats]:
+        deadline = time.monotonic() + party.deadline_seconds
+        self._require_environment()
+        if len(party.hosts) != _PARTIES:
+            raise EngineFailed(f"got {len(party.hosts)} parties, want {_PARTIES} for SPU's ABY3")
+        program = _described(task)
+        party.workdir.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=party.workdir, prefix="spu-"))
+        try:
+            pinned = folder / "pinned.pem"
+            pinned.write_text("".join(certificate.read_text() for certificate in party.peer_certificates))
+            place = {
+                "executable": self._executable(program),
+                "index": party.index,
+                "hosts": party.hosts,
+                "certificate": str(party.certificate.resolve()),
+                "private_key": str(party.private_key.resolve()),
+                "pinned": str(pinned),
+                "timeout_ms": max(int(party.deadline_seconds * 1000), 1000),
+            }
+            with self._process(folder, party.log, party.deadline_seconds) as process:
+                process.send([_line(program | place)])
+                agreed = {
+                    "program": self.digest(protocol),
+                    "compiled program": process.receive()["ready"],
+                    "task": task_digest(protocol, task),
+                }
+                found = _compute(process, content, Rendezvous(party), agreed, deadline)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        stats = EngineStats(found["cpu_seconds"], found["wall_seconds"], found["bytes_sent"], found["rss_bytes"])
+        return found["outputs"], stats
+
+    def _require_environment(self) -> None:
+        if problems := self.problems():
+            raise EngineFailed("; ".join(problems))
+
+    def _executable(self, program: Mapping[str, Any]) -> str:
+        return str(self.settings.cache / "spu" / f"{digest(dict(program) | {'code': program_digest()})}.bin")
+
+    def _process(self, folder: Path, log: Path, seconds: float) -> PartyProcess:
+        return PartyProcess(self.settings.spu_python, PROGRAMS / "party.py", folder, log, seconds)
+
+
+def _compute(
+    process: PartyProcess, content: Sequence[bytes], rendezvous: Rendezvous, agreed: Mapping[str, str], deadline: float
+) -> Mapping[str, Any]:
+    with rendezvous:
+        rendezvous.gather(agreed, deadline)
+        rendezvous.watch(process.kill, ProcessActivity(process.pid))
+        try:
+            process.send(content)
+            return process.receive()
+        except EngineFailed as error:
+            if rendezvous.failure is None and not process.killed:
+                # A broken link is the other end's fault as often as not: its node says so in a moment.
+                wait_until(lambda: rendezvous.failure is not None, _SECONDS_FOR_REPORTS)
+            raise EngineFailed(rendezvous.failure or str(error)) from error
+
+
+def _described(task: Task) -> dict[str, Any]:
+    """The program with the shapes of its inputs: all that the compiler needs."""
+    hospitals = len(task.hospitals)
+    if isinstance(task, ProjectedTask):
+        return {
+            "program": "verify_projected",
+            "first_round": task.budget is None,
+            "names_condition": task.names_condition,
+            "secret": [{"name": "projections", "shape": [hospitals, rule.PROJECTIONS]}],
+            "public": [{"name": "budget", "shape": [1]}],
+        }
+    network = task.network
+    if isinstance(task, AggregateTask):
+        secret = [{"name": "updates", "shape": [hospitals, network.size]}]
+        return {"program": "trimmed_mean", "hospitals": hospitals, "secret": secret, "public": []}
+    samples = task.rule.samples
+    return {
+        "program": "verify",
+        "network": to_plain(network),
+        "samples": samples,
+        "input_range": list(task.rule.input_range),
+        "first_round": task.rule.budget is None,
+        "names_condition": task.names_condition,
+        "secret": [
+            {"name": "updates", "shape": [hospitals, network.size]},
+            {"name": "inputs", "shape": [hospitals, samples, *network.input_shape]},
+            {"name": "labels", "shape": [hospitals, samples, network.classes]},
+        ],
+        "public": [{"name": "previous", "shape": [network.size]}, {"name": "thresholds", "shape": [5]}],
+    }
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
+
+
+def _pairs(hospitals: Sequence[HospitalName], components: Components, index: int, length: int) -> npt.NDArray[np.uint64]:
+    """(hospitals, length, 2): ABY3's party i holds summands i and i + 1, which are the components i + 1 and i + 2."""
+    places = [(index + 1) % _PARTIES, (index + 2) % _PARTIES]
+    pairs = np.empty((len(hospitals), length, 2), np.uint64)
+    for row, hospital in enumerate(hospitals):
+        for column, place in enumerate(places):
+            words = components.get(hospital, {}).get(place)
+            if words is None or len(words) < length:
+                got = "nothing" if words is None else f"{len(words)} words"
+                raise EngineFailed(f"{hospital}: component {place}: got {got}, want {length} words; leave it out of the input set")
+            pairs[row, :, column] = words[:length].view(np.uint64)
+    return pairs

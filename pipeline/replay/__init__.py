@@ -1,0 +1,1 @@
+"""Rounds played again: in plain integers, or under encryption from their records."""

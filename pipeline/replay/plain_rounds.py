@@ -1,0 +1,98 @@
+"""A study's rounds in plain integers, where all its records lie on one machine: the round's own functions, without engine, chain or store.
+
+It decides as the encrypted rule does, bit for bit; for figures and tests, never for a study's model. Nobody is ever quarantined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.datasets import Samples
+from pipeline.datasets.pool import draw, split
+from pipeline.domain import HospitalName, RoundId, Sha256
+from pipeline.errors import Misconfigured
+from pipeline.host.secret import Secret
+from pipeline.model_file import Vector
+from pipeline.mpc import reference, rule
+from pipeline.mpc.engines.base import AggregateTask, VerifyTask
+from pipeline.round.parameters import rule_parameters
+from pipeline.study.study import Study
+from pipeline.train.misbehaviour import HONEST, Behaviour
+from pipeline.train.network import initial_model
+from pipeline.train.stage import run
+
+_NO_DIGEST = Sha256("0" * 64)
+
+
+@dataclass(frozen=True)
+class Member:
+    """What one hospital brings: records to train on, its private pool, the secret that draws from it, its behaviour."""
+
+    training: Samples
+    pool: Samples
+    secret: Secret
+    behaviour: Behaviour = HONEST
+
+    @classmethod
+    def of(cls, records: Samples, secret: Secret, behaviour: Behaviour = HONEST) -> Member:
+        """A hospital with these training records, a part of which becomes its pool."""
+        rows, kept = split(records, secret)
+        return cls(records[rows], records[kept], secret, behaviour)
+
+
+@dataclass(frozen=True)
+class PlainRound:
+    """One round: who was accepted, and the model after it."""
+
+    accepted: Mapping[HospitalName, bool]
+    model: Vector
+
+
+def play_plain(study: Study, members: Mapping[HospitalName, Member], rounds: Sequence[RoundId]) -> list[PlainRound]:
+    """The rounds one after the other, from the study's initial model; raises Misconfigured for the large-model mode."""
+    if study.mode != "full":
+        raise Misconfigured(
+            f"{study.name}: got mode {study.mode}, want full: a rehearsal evaluates every model on every hospital's samples"
+        )
+    model, budget, finished = initial_model(study), None, 0
+    verdicts: dict[HospitalName, list[bool]] = {name: [] for name in members}
+    past: list[PlainRound] = []
+    for round_id in rounds:
+        updates = {
+            name: run(
+                study,
+                model,
+                member.training,
+                round_id=round_id,
+                finished=finished,
+                hospital=name,
+                budget=budget,
+                verdicts=verdicts[name],
+                behaviour=member.behaviour,
+            )
+            for name, member in members.items()
+        }
+        payloads = {name: share(study, members[name], updates[name], round_id, name) for name in members}
+        task = VerifyTask(tuple(members), study.network, rule_parameters(study, finished, budget), model)
+        bits, next_budget = reference.verify(task, payloads)
+        accepted = dict(zip(members, bits, strict=True))
+        kept = {name: update for name, update in updates.items() if accepted[name]}
+        if len(kept) >= study.accepted_floor:  # else the round is aborted, and leaves no trace
+            total, count = reference.aggregate(AggregateTask(tuple(kept), study.network), kept)
+            model, budget, finished = rule.new_model(model, total, count), next_budget, finished + 1
+            for name, bit in accepted.items():
+                verdicts[name].append(bit)
+        past.append(PlainRound(accepted, model))
+    return past
+
+
+def share(study: Study, member: Member, update: Vector, round_id: RoundId, name: HospitalName) -> Vector:
+    """What the hospital would share: its update, then drawn samples and their labels."""
+    classes = len(study.source.classes)
+    drawn = draw(member.pool, study.rule.images_per_hospital, member.secret, _NO_DIGEST, round_id, name)
+    labelled = member.behaviour.labelled(drawn, classes)
+    one_hot = np.eye(classes, dtype=np.int64)[labelled.labels]
+    return np.concatenate([update, labelled.inputs.astype(np.int64).ravel(), one_hot.ravel()])

@@ -1,0 +1,150 @@
+"""Verify and aggregate a finished round again, where all its data lie on one machine, with the study's own engine.
+
+A stage of `dvc repro`: it reads the round's record, the recomputed updates and every hospital's folder, runs all parties here, and
+compares the model with the one that the chain anchors.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import numpy as np
+import typer
+
+from pipeline import model_file
+from pipeline.audit.round_record import RoundRecord
+from pipeline.domain import Address, Context, HospitalName, Sha256
+from pipeline.errors import EvidenceRejected
+from pipeline.evidence.canonical import sha256
+from pipeline.host import ports, program
+from pipeline.host.files import write_atomic
+from pipeline.model_file import Vector
+from pipeline.mpc import engines, rule, sharing
+from pipeline.mpc.engines.base import AggregateTask, Components, Party, ProjectedTask, VerifyOutput, VerifyTask
+from pipeline.mpc.projections import project
+from pipeline.round.parameters import rule_parameters
+from pipeline.round.payload import payload
+from pipeline.site.identity import Identity
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
+
+T = TypeVar("T")
+
+_DEADLINE_SECONDS = 900.0
+
+
+def reproduce(
+    study: Study, record: RoundRecord, previous: Vector, updates: Mapping[HospitalName, Vector], finished: int, settings: Settings
+) -> Sha256:
+    """The new model's digest; raises EvidenceRejected when verdicts or model differ from the record."""
+    names = tuple(hospital.name for hospital in record.hospitals if hospital.name in record.inputs)
+    held = [dict[HospitalName, Mapping[int, Vector]]() for _ in record.nodes]
+    # Any sharing opens to the same result; the context only keeps the components of this run apart from the round's.
+    context = Context(0, Address("reproduction"), record.study_digest, record.round, record.previous_model)
+    for name in names:
+        hospital = Identity.load(settings.hospital(name))
+        vector = payload(study, record.study_digest, hospital, record.round, updates[name])
+        components = sharing.share(vector, len(held), hospital.sharing_secret, context)
+        for node, own in enumerate(held):
+            own[name] = {index: components[index] for index in sharing.held_by(node, len(held))}
+    if study.mode == "large":
+        return _reproduce_large(study, record, previous, {name: updates[name] for name in names}, held, settings)
+    engine = engines.engine(study.engine, settings)
+    task = VerifyTask(names, study.network, rule_parameters(study, finished, record.budget), previous)
+    verified = _together(settings, record, lambda party: engine.verify(study.protocol, task, held[party.index], party))
+    accepted = _accepted(record, names, verified)
+    size = study.network.size
+    parts: list[Components] = [{name: {index: words[:size] for index, words in own[name].items()} for name in accepted} for own in held]
+    opening = AggregateTask(accepted, study.network)
+    opened = _together(settings, record, lambda party: engine.aggregate(study.protocol, opening, parts[party.index], party))
+    return _same_model(record, rule.new_model(previous, opened.total, opened.count))
+
+
+def _reproduce_large(
+    study: Study,
+    record: RoundRecord,
+    previous: Vector,
+    updates: Mapping[HospitalName, Vector],
+    held: Sequence[Components],
+    settings: Settings,
+) -> Sha256:
+    if record.seed is None:
+        raise EvidenceRejected(f"round {record.round}: got a record without the seed of its projections, want one of a large model's round")
+    task, size = ProjectedTask(tuple(updates), record.budget, record.seed, study.rule.reveal_condition), study.network.size
+    engine = engines.engine(study.engine, settings)
+
+    def verify(party: Party) -> VerifyOutput:
+        own = held[party.index]
+        rows = {name: project([*parts.values()], size, task.seed) for name, parts in own.items()}
+        projected = {name: dict(zip(own[name], rows[name], strict=True)) for name in own}
+        return engine.verify_projected(study.protocol, task, projected, party)
+
+    accepted = _accepted(record, task.hospitals, _together(settings, record, verify))
+    # whoever has all updates here needs no shares to add them
+    total: Vector = np.stack([updates[name] for name in accepted]).sum(axis=0, dtype=np.int64)
+    return _same_model(record, rule.new_model(previous, total, len(accepted)))
+
+
+def _accepted(record: RoundRecord, names: Sequence[HospitalName], verified: VerifyOutput) -> tuple[HospitalName, ...]:
+    accepted = tuple(name for name, bit in zip(names, verified.accepted, strict=True) if bit)
+    if accepted != record.accepted or verified.budget != record.next_budget or verified.failures(names) != record.failed:
+        raise EvidenceRejected(
+            f"round {record.round}: reproduced verdicts accept {', '.join(accepted)}, the record says {', '.join(record.accepted)}"
+        )
+    return accepted
+
+
+def _same_model(record: RoundRecord, model: Vector) -> Sha256:
+    digest = sha256(model_file.model_bytes(model))
+    if digest != record.new_model:
+        raise EvidenceRejected(f"round {record.round}: reproduced model {digest}, the record says {record.new_model}")
+    return digest
+
+
+def _together(settings: Settings, record: RoundRecord, call: Callable[[Party], T]) -> T:
+    """Run `call` for every party at once; all of them open the same output."""
+    count = len(record.nodes)
+    first = ports.choose(count)
+    homes = [settings.node(node.name) for node in record.nodes]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(count) as threads:
+        parties = [
+            Party(
+                index=index,
+                hosts=tuple(f"{ports.LOOPBACK}:{first + each}" for each in range(count)),
+                certificate=home / "tls" / "cert.pem",
+                private_key=home / "tls" / "key.pem",
+                peer_certificates=tuple(settings.certificate(node.name) for node in record.nodes),
+                workdir=Path(folder) / str(index),
+                log=Path(folder) / f"party-{index}.log",
+                deadline_seconds=_DEADLINE_SECONDS,
+            )
+            for index, home in enumerate(homes)
+        ]
+        return next(iter([*threads.map(call, parties)]))
+
+
+def main(
+    study: Annotated[Path, typer.Option(help="study file")],
+    record: Annotated[Path, typer.Option(help="the round's canonical record")],
+    previous_model: Annotated[Path, typer.Option(help="the model that the round started from (safetensors)")],
+    rounds_finished: Annotated[int, typer.Option(min=0, help="rounds that ended in a model before this one")],
+    updates: Annotated[Path, typer.Option(help="folder of the recomputed updates, HOSPITAL.npy")],
+    out: Annotated[Path, typer.Option(help="JSON file of the outcome")],
+) -> None:
+    """Verify and aggregate again; exits 1 unless verdicts and model are those of the record."""
+    loaded, written = Study.load(study), RoundRecord.from_bytes(record.read_bytes())
+    previous = model_file.parse_model(previous_model.read_bytes(), loaded.network.size)
+    if sha256(previous_model.read_bytes()) != written.previous_model:
+        raise EvidenceRejected(f"{previous_model}: got another model than the round started from, want {written.previous_model}")
+    vectors = {name: np.load(updates / f"{name}.npy") for name in written.inputs}
+    digest = reproduce(loaded, written, previous, vectors, rounds_finished, Settings.load())
+    write_atomic(out, (json.dumps({"round": written.round, "model_sha256": digest, "equal": True}, indent=2) + "\n").encode())
+
+
+if __name__ == "__main__":
+    program.run(main)

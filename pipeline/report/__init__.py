@@ -1,0 +1,1 @@
+"""The report of a round, and the list of all rounds."""

@@ -1,0 +1,146 @@
+"""Pictures of a round report: SVG for the page, PNG for the study repository; the same data give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.domain import Verdict
+from pipeline.report.round_list import RoundSummary
+from pipeline.report.round_view import RoundView
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, LINE, ACCENT = "#1c2733", "#5c6b7a", "#d5dce3", "#1f5f8b"
+VERDICT_COLOURS: Mapping[Verdict, str] = {Verdict.ACCEPTED: "#1f5f8b", Verdict.REJECTED: "#b3372f", Verdict.ABSENT: "#9aa6b2"}
+_VERDICT_MARKS: Mapping[Verdict, str] = {Verdict.ACCEPTED: "o", Verdict.REJECTED: "X", Verdict.ABSENT: "_"}
+
+_WIDTH = 7.4
+"""Inches."""
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "wardround",
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": LINE,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def course(history: Sequence[RoundSummary], current: int) -> Figure:
+    """Accuracy per round above, and below it what each round decided about each hospital."""
+    finished = [item for item in history if item.verdicts]
+    names = list(dict.fromkeys(name for item in finished for name in item.verdicts))
+    lower = 0.24 * max(2, len(names))
+    figure, (above, below) = _figure(names, (1.7, lower), below=0.75)
+    tested = [(place, 100 * item.accuracy) for place, item in enumerate(finished) if item.accuracy is not None]
+    above.plot([place for place, _ in tested], [value for _, value in tested], color=ACCENT, linewidth=1.6, marker="o", markersize=4)
+    for place, value in tested[-1:]:
+        above.annotate(f"{value:.1f} %", (place, value), textcoords="offset points", xytext=(6, 6), fontweight="bold")
+    above.set_ylabel("accuracy, %")
+    above.set_ylim(max(0.0, min((value for _, value in tested), default=0.0) - 8), 104)
+    above.grid(axis="y", color=LINE, linewidth=0.6)
+    above.tick_params(labelbottom=False)
+    for verdict in Verdict:
+        marks = [
+            (place, len(names) - names.index(name))
+            for place, item in enumerate(finished)
+            for name, got in item.verdicts.items()
+            if got is verdict
+        ]
+        across, up = [place for place, _ in marks], [height for _, height in marks]
+        below.scatter(across, up, marker=_VERDICT_MARKS[verdict], s=34, color=VERDICT_COLOURS[verdict], label=verdict.value)
+    below.set_yticks([len(names) - index for index in range(len(names))], names)
+    below.set_ylim(0.4, len(names) + 0.6)
+    below.set_xlabel("round")
+    below.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42 / lower), ncol=3, frameon=False, handletextpad=0.3)
+    step = max(1, len(finished) // 12)
+    shown = [place for place in range(len(finished)) if place % step == 0 or place == len(finished) - 1]
+    for axes in (above, below):
+        axes.set_xlim(-0.5, max(1, len(finished)) - 0.5)
+        axes.set_xticks(shown, [str(finished[place].round) for place in shown])
+        for place, item in enumerate(finished):
+            if item.round == current:
+                axes.axvspan(place - 0.4, place + 0.4, color="#eef3f7", zorder=0)
+    return figure
+
+
+def local_accuracy(view: RoundView) -> Figure:
+    """The new model on each hospital's own test records."""
+    rows = [row for row in view.hospitals if row.accuracy is not None]
+    values = [100 * (row.accuracy or 0) for row in rows]
+    notes = [f"{value:.1f} %  ({row.correct} of {row.tested})" for value, row in zip(values, rows, strict=True)]
+    figure, axes = _bars([row.name for row in rows], values, notes, [VERDICT_COLOURS[row.verdict] for row in rows])
+    axes.set_xlim(0, 128)
+    axes.set_xticks([0, 25, 50, 75, 100])
+    axes.set_xlabel("accuracy on the hospital's own test records, %")
+    return figure
+
+
+def stages(view: RoundView) -> Figure:
+    """Wall seconds of each stage, in the order in which the round runs."""
+    values = list(view.seconds.values())
+    figure, axes = _bars(list(view.seconds), values, [f"{value:.1f} s" for value in values], [ACCENT] * len(values))
+    axes.set_xlim(0, 1.15 * max([0.1, *values]))
+    axes.set_xlabel("seconds, slowest actor of each stage")
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an SVG element, without date or declaration."""
+    buffer = io.StringIO()
+    with _style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file for screens of high density."""
+    buffer = io.BytesIO()
+    with _style():
+        figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _bars(names: Sequence[str], values: Sequence[float], notes: Sequence[str], colours: Sequence[str]) -> tuple[Figure, Axes]:
+    figure, (axes,) = _figure(names, (0.26 * max(1, len(names)),), below=0.5)
+    places = list(range(len(names)))[::-1]
+    axes.barh(places, values, height=0.62, color=colours)
+    for place, value, note in zip(places, values, notes, strict=True):
+        axes.annotate(note, (value, place), textcoords="offset points", xytext=(5, -3), color=MUTED)
+    axes.set_yticks(places, names)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    return figure, axes
+
+
+def _figure(names: Sequence[str], heights: Sequence[float], below: float) -> tuple[Figure, Sequence[Axes]]:
+    """Panels of these heights in inches; margins are set by hand, since matplotlib's layout engines cost seconds."""
+    from matplotlib.figure import Figure
+
+    gap, above, left = 0.12, 0.1, 0.35 + 0.075 * max(6, *map(len, names))
+    total = sum(heights) + gap * (len(heights) - 1) + above + below
+    with _style():
+        figure = Figure(figsize=(_WIDTH, total))
+        panels, top = [], total - above
+        for height in heights:
+            panels.append(figure.add_axes((left / _WIDTH, (top - height) / total, (_WIDTH - left - 0.15) / _WIDTH, height / total)))
+            top -= height + gap
+    return figure, panels
+
+
+def _style() -> Any:
+    import matplotlib as mpl
+
+    return mpl.rc_context(_STYLE)

@@ -1,0 +1,274 @@
+"""What can be said in public about one round, gathered from the ledger and the store for reports, lists and the console."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.audit.ends import End
+from pipeline.audit.ends import end as end_of
+from pipeline.audit.interfaces import Ledger, ObjectStore, RoundState
+from pipeline.audit.round_evidence import record_of
+from pipeline.audit.round_objects import RoundObjects
+from pipeline.audit.round_record import RoundRecord
+from pipeline.domain import Address, Context, HospitalName, Kind, RoundId, RoundStatus, Sha256, Verdict
+from pipeline.errors import EvidenceRejected
+from pipeline.report.stage_timings import stage_seconds
+
+_MOST_RECORDS, _MOST_EXPECTATIONS, _LONGEST_WORD = 10**9, 50, 200
+
+
+@dataclass(frozen=True)
+class HospitalRow:
+    """One hospital's part in a round; None where it said nothing that holds."""
+
+    name: HospitalName
+    verdict: Verdict
+    reason: str | None
+    """Why it is absent."""
+    rows: str | None
+    """Coarse number of its records."""
+    dataset_version: str | None
+    validated: bool | None
+    failed: tuple[str, ...]
+    """Expectations that its records failed."""
+    correct: int | None
+    tested: int | None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the hospital's own test records that the new model gets right."""
+        return None if not self.tested or self.correct is None else self.correct / self.tested
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """One round; what needs the record is None or empty until the round is finalised."""
+
+    round: RoundId
+    study: str | None
+    status: RoundStatus
+    record: RoundRecord | None
+    hospitals: tuple[HospitalRow, ...]
+    signers: tuple[str, ...]
+    nodes: int
+    threshold: int
+    study_digest: Sha256
+    previous_model: Sha256
+    model: Sha256 | None
+    tx: str | None
+    block: int | None
+    time: int | None
+    """Block time of the round's end, seconds since the epoch."""
+    chain_id: int
+    contract: Address
+    development: bool
+    seconds: Mapping[str, float]
+    """Stage to the wall seconds of its slowest actor."""
+    end: End | None
+    """Why there is no model; None unless the round was aborted."""
+    trouble: str | None = None
+    """What of the round's evidence does not hold, where it has ended and its record cannot be read."""
+
+    @property
+    def correct(self) -> int:
+        """Test records that the new model gets right, over the hospitals that confirmed it."""
+        return sum(row.correct or 0 for row in self.hospitals)
+
+    @property
+    def tested(self) -> int:
+        """Test records of the hospitals that confirmed the new model."""
+        return sum(row.tested or 0 for row in self.hospitals)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of all hospitals' test records that the new model gets right."""
+        return self.correct / self.tested if self.tested else None
+
+    def counted(self, verdict: Verdict) -> int:
+        """How many hospitals have this verdict."""
+        return sum(row.verdict is verdict for row in self.hospitals)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `wardround show --json`: the entry of `wardround rounds --json` and everything beneath it."""
+        record = self.record
+        return {
+            "round": self.round,
+            "study": self.study,
+            "status": self.status.value,
+            "engine": record.engine if record else None,
+            "protocol": record.protocol if record else None,
+            "verdicts": {row.name: row.verdict.value for row in self.hospitals},
+            "model_sha256": self.model,
+            "tx": self.tx,
+            "seconds": dict(self.seconds),
+            "accuracy": self.accuracy,
+            "trouble": self.trouble,
+            "correct": self.correct,
+            "tested": self.tested,
+            "block": self.block,
+            "time": self.time,
+            "chain": {"id": self.chain_id, "contract": self.contract, "development": self.development},
+            "previous_model": self.previous_model,
+            "study_digest": self.study_digest,
+            "signers": list(self.signers),
+            "nodes": self.nodes,
+            "threshold": self.threshold,
+            "commit_root": record.commit_root if record else None,
+            "record_sha256": record.digest if record else None,
+            "averaged": record.averaged if record else None,
+            "programs_sha256": record.programs if record else None,
+            "strikes": {name: list(rounds) for name, rounds in record.strikes.items()} if record else {},
+            "quarantined": list(record.quarantined) if record else [],
+            "end": self.end.to_json() if self.end else None,
+            "hospitals": [
+                {
+                    "name": row.name,
+                    "verdict": row.verdict.value,
+                    "reason": row.reason,
+                    "rows": row.rows,
+                    "dataset_version": row.dataset_version,
+                    "validated": row.validated,
+                    "failed": list(row.failed),
+                    "correct": row.correct,
+                    "tested": row.tested,
+                    "accuracy": row.accuracy,
+                }
+                for row in self.hospitals
+            ],
+        }
+
+
+def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None) -> RoundView:
+    """The view of a round; `names` gives studies by their ledger id. Raises EvidenceRejected when the record does not hold."""
+    objects = RoundObjects(store, state.round)
+    record = record_of(objects, state.result) if state.result else None
+    return _view(state, ledger, store, objects, record, names or {}, None)
+
+
+def gather_anyway(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping[str, str]) -> RoundView:
+    """The view of a round, of which only what the ledger holds where its record does not hold: `trouble` names the object."""
+    try:
+        return gather(state, ledger, store, names)
+    except EvidenceRejected as error:
+        return _view(state, ledger, store, RoundObjects(store, state.round), None, names, str(error))
+
+
+def _view(
+    state: RoundState,
+    ledger: Ledger,
+    store: ObjectStore,
+    objects: RoundObjects,
+    record: RoundRecord | None,
+    names: Mapping[str, str],
+    trouble: str | None,
+) -> RoundView:
+    study = ledger.study(state.study)
+    nodes = study if study.epoch == 1 else ledger.nodes(state)
+    end = state.finalised or state.aborted
+    return RoundView(
+        round=state.round,
+        study=record.study if record else names.get(state.study),
+        status=state.status,
+        record=record,
+        hospitals=_rows(record, objects, ledger, state) if record else (),
+        signers=tuple(node.name for index, node in enumerate(record.nodes) if _signed(state, index)) if record else (),
+        nodes=len(nodes.nodes),
+        threshold=nodes.threshold,
+        study_digest=state.opened.study_digest,
+        previous_model=state.opened.previous_model,
+        model=state.result.new_model if state.result else None,
+        tx=end.location.transaction if end else None,
+        block=end.location.block if end else None,
+        time=end.location.time if end else None,
+        chain_id=ledger.chain_id,
+        contract=ledger.contract,
+        development=ledger.development,
+        seconds=stage_seconds(objects, store, state.round),
+        end=end_of(state, nodes.nodes, objects, _context(ledger, state)),
+        trouble=trouble,
+    )
+
+
+def said_so_far(view: RoundView, hospital: HospitalName, address: Address, store: ObjectStore) -> HospitalRow:
+    """What a hospital published in a round that has no record; the verdict is none yet, and stands as absent."""
+    context = Context(view.chain_id, view.contract, view.study_digest, view.round, view.previous_model)
+    return _row(RoundObjects(store, view.round), hospital, address, context, Verdict.ABSENT, None, None)
+
+
+def _context(ledger: Ledger, state: RoundState) -> Context:
+    return Context(ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model)
+
+
+def _rows(record: RoundRecord, objects: RoundObjects, ledger: Ledger, state: RoundState) -> tuple[HospitalRow, ...]:
+    context = _context(ledger, state)
+    return tuple(
+        _row(
+            objects,
+            member.name,
+            member.address,
+            context,
+            record.verdicts[member.name],
+            record.absent.get(member.name) or record.failed.get(member.name),
+            record.new_model,
+        )
+        for member in record.hospitals
+    )
+
+
+def _row(
+    objects: RoundObjects,
+    name: HospitalName,
+    address: Address,
+    context: Context,
+    verdict: Verdict,
+    reason: str | None,
+    model: Sha256 | None,
+) -> HospitalRow:
+    validation = _said(objects, Kind.VALIDATION, name, address, context)
+    correct, tested = _counts(_said(objects, Kind.CONFIRMATION, name, address, context), model) if model else (None, None)
+    passed = validation.get("passed")
+    return HospitalRow(
+        name=name,
+        verdict=verdict,
+        reason=reason,
+        rows=_word(validation.get("rows")),
+        dataset_version=_word(validation.get("dataset_version")),
+        validated=passed if isinstance(passed, bool) else None,
+        failed=_failed(validation.get("expectations")),
+        correct=correct,
+        tested=tested,
+    )
+
+
+# A hospital signs what it likes: what it said enters a report only in the form that a report expects.
+
+
+def _counts(confirmation: Mapping[str, Any], model: Sha256) -> tuple[int, int] | tuple[None, None]:
+    correct, tested = confirmation.get("correct"), confirmation.get("tested")
+    if confirmation.get("model") == model and type(correct) is int and type(tested) is int and 0 <= correct <= tested <= _MOST_RECORDS:
+        return correct, tested
+    return None, None
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_WORD else None
+
+
+def _failed(expectations: object) -> tuple[str, ...]:
+    if not isinstance(expectations, dict):
+        return ()
+    return tuple(name for name, held in expectations.items() if held is not True and _word(name))[:_MOST_EXPECTATIONS]
+
+
+def _said(objects: RoundObjects, kind: Kind, hospital: HospitalName, address: Address, context: Context) -> Mapping[str, Any]:
+    """The body of a hospital's statement, or nothing where none holds: an audit says why."""
+    try:
+        return objects.statement(kind, hospital, address, context).body
+    except EvidenceRejected:
+        return {}
+
+
+def _signed(state: RoundState, index: int) -> bool:
+    return state.finalised is not None and bool(state.finalised.signers >> index & 1)

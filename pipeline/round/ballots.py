@@ -1,0 +1,55 @@
+"""What nodes sign to end a round, a result or an end without one: how both are read, and which a majority of all nodes signed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from pipeline.domain import Abort, Kind, NodeName, Result, Statement
+from pipeline.errors import Rejected
+from pipeline.evidence import signing
+from pipeline.round.worker import RoundContext
+
+Decided = TypeVar("Decided", Result, Abort)
+
+
+@dataclass(frozen=True)
+class Ballot(Generic[Decided]):
+    """One kind of decision: the statement that holds it, and what reads it from there and checks who signed."""
+
+    kind: Kind
+    read: Callable[..., Decided]
+
+    def check(self, ctx: RoundContext, node: NodeName) -> Callable[[Statement], Decided]:
+        """Takes a statement and returns the decision in it; raises EvidenceRejected unless `node` signed that for this ledger."""
+        worker = ctx.worker
+        return partial(self.read, chain_id=worker.ledger.chain_id, contract=worker.ledger.contract, address=worker.node_address(node))
+
+
+VOTE, END = Ballot(Kind.VOTE, signing.check_vote), Ballot(Kind.ABORT, signing.check_abort)
+
+BALLOTS: tuple[Ballot[Result] | Ballot[Abort], ...] = (VOTE, END)
+
+
+def majority(ctx: RoundContext, ballot: Ballot[Decided], barred: Set[NodeName]) -> tuple[Decided, list[str]] | None:
+    """What a majority of all nodes signed, with the signatures of those not `barred`; None when there is nothing (yet).
+
+    A node that signed two different decisions of one kind has signed neither.
+    """
+    nodes, found = ctx.worker.study.nodes, dict[NodeName, tuple[Decided, str]]()
+    for node in nodes:
+        if node in barred:
+            continue
+        check = ballot.check(ctx, node)
+        try:
+            signed = ctx.worker.board.only(ctx.round_id, ballot.kind, node, check)
+            found[node] = (check(signed), signed.signature)
+        except Rejected:
+            continue
+    for decision, signers in Counter(decision for decision, _ in found.values()).most_common(1):
+        if signers > len(nodes) // 2:
+            return decision, [signature for cast, signature in found.values() if cast == decision]
+    return None

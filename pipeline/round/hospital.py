@@ -1,0 +1,139 @@
+"""A hospital in a round: validate its records, train, share the update, confirm the new model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.datasets import pool, records
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement
+from pipeline.errors import DataRejected, EvidenceRejected, ObjectMissing, Unavailable
+from pipeline.evidence import signing
+from pipeline.evidence.canonical import sha256
+from pipeline.evidence.signing import from_bytes, to_bytes
+from pipeline.host.files import locked, write_secret
+from pipeline.ingest import validate as ingest
+from pipeline.model_file import Vector
+from pipeline.mpc import sharing
+from pipeline.mpc.envelope import Envelope
+from pipeline.mpc.manifest import Manifest, Sealed
+from pipeline.round.payload import payload
+from pipeline.round.study_history import global_model, lineage
+from pipeline.round.worker import RoundContext, hospital_worker
+from pipeline.site.settings import Settings
+from pipeline.store import object_keys
+from pipeline.train import misbehaviour, network
+from pipeline.train import stage as training
+
+
+def validate(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Sha256:
+    """Check the records against the data contract and publish pass or fail; raises DataRejected naming the failed expectations."""
+    ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
+    validation = ingest.run(ctx.worker.identity.home, ctx.worker.study)
+    statement = ctx.worker.sign(Kind.VALIDATION, validation.body(), ctx.context)
+    digest = ctx.worker.board.say(round_id, statement)
+    if not validation.passed:
+        raise DataRejected(name, validation.failed)
+    return digest
+
+
+def train(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Path:
+    """Train on the hospital's records from the ledger's current model; the update stays in the hospital's own folder."""
+    ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
+    worker, home = ctx.worker, ctx.worker.identity.home
+    past = lineage(worker)
+    samples = records.read(home, worker.study.source).train
+    rows, _ = pool.split(samples, worker.identity.sharing_secret)
+    update = training.run(
+        worker.study,
+        global_model(worker, ctx.previous_model),
+        samples[rows],
+        round_id=round_id,
+        finished=past.finished,
+        hospital=name,
+        budget=past.budget,
+        verdicts=past.verdicts(name),
+        behaviour=misbehaviour.configured(home),
+    )
+    path = _folder(home, round_id) / "update.i8"
+    write_secret(path, update.astype("<i8").tobytes())
+    return path
+
+
+def share(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Sha256:
+    """Share update and fresh validation samples: sealed envelopes to the nodes and one signed manifest; its digest."""
+    ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
+    worker = ctx.worker
+    folder = _folder(worker.identity.home, round_id)
+    # Sealing is randomised: what was dealt first is dealt again, or two manifests of one round would contradict each other.
+    with locked(folder / "lock"):
+        if not (folder / "manifest.json").exists():
+            _deal(ctx, folder)
+    manifest = from_bytes((folder / "manifest.json").read_bytes())
+    for node in worker.study.nodes:
+        worker.board.post(object_keys.envelope(round_id, name, node), (folder / f"{node}.envelope").read_bytes())
+    return worker.board.say(round_id, manifest)
+
+
+def confirm(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Sha256:
+    """Check the received model against the ledger and test it on the hospital's own records; the signed confirmation's digest."""
+    ctx = _join(study, round_id, name, settings, RoundStatus.FINALISED)
+    worker = ctx.worker
+    shutil.rmtree(_folder(worker.identity.home, round_id), ignore_errors=True)
+    digest = ctx.new_model
+    if not worker.ledger.verify_model(round_id, digest):
+        raise EvidenceRejected(f"round {round_id}: the ledger does not vouch for model {digest[:16]}; do not use it")
+    model = global_model(worker, digest)
+    test = records.read(worker.identity.home, worker.study.source).test
+    correct, tested = network.accuracy(model, worker.study.network, test)
+    statement = worker.sign(Kind.CONFIRMATION, {"model": digest, "correct": correct, "tested": tested}, ctx.context)
+    return worker.board.say(round_id, statement)
+
+
+def _deal(ctx: RoundContext, folder: Path) -> None:
+    worker, context = ctx.worker, ctx.context
+    name, nodes, secret = HospitalName(worker.identity.name), worker.study.nodes, worker.identity.sharing_secret
+    vector = payload(worker.study, worker.digest, worker.identity, ctx.round_id, _update(ctx, folder))
+    components = dict(enumerate(sharing.share(vector, len(nodes), secret, context)))
+    keys = ctx.sealing_keys()
+    sealed: dict[NodeName, Sealed] = {}
+    for index, node in enumerate(nodes):
+        envelope = Envelope(context, name, node, sharing.held_by(index, len(nodes)), len(vector))
+        data = envelope.seal(components, keys[node])
+        write_secret(folder / f"{node}.envelope", data)
+        sealed[node] = Sealed(sha256(data), len(data))
+    manifest = Manifest(
+        name, len(vector), tuple(map(sharing.component_digest, components.values())), sealed, sha256(to_bytes(_passed(ctx)))
+    )
+    write_secret(folder / "manifest.json", to_bytes(worker.sign(Kind.MANIFEST, manifest.body(), context)))
+
+
+def _update(ctx: RoundContext, folder: Path) -> Vector:
+    try:
+        return np.frombuffer((folder / "update.i8").read_bytes(), "<i8").astype(np.int64)
+    except FileNotFoundError as error:
+        raise Unavailable(f"{ctx.worker.identity.name}: got no update of round {ctx.round_id}; run the train task again") from error
+
+
+def _passed(ctx: RoundContext) -> Statement:
+    me = ctx.worker.identity
+
+    def check(statement: Statement) -> None:
+        signing.check(statement, Kind.VALIDATION, ctx.context, me.key.address)
+
+    try:
+        return ctx.worker.board.only(ctx.round_id, Kind.VALIDATION, HospitalName(me.name), check)
+    except ObjectMissing as error:
+        raise Unavailable(f"{ctx.worker.identity.name}: got no validation of round {ctx.round_id}; run the validate task again") from error
+
+
+def _folder(home: Path, round_id: RoundId) -> Path:
+    folder = home / "rounds" / str(round_id)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def _join(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None, status: RoundStatus) -> RoundContext:
+    return RoundContext.join(hospital_worker(study, name, settings), round_id, status)

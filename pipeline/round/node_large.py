@@ -1,0 +1,160 @@
+"""A node's part of the large-model mode: reveal the nonce, project its components, open the mean (docs/adr/0007-large-models.md)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nacl.public import PrivateKey, PublicKey
+
+from pipeline.domain import HospitalName, Kind, NodeName, Sha256, Statement
+from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
+from pipeline.evidence import randomness
+from pipeline.host.files import replacing, write_secret
+from pipeline.host.secret import Secret
+from pipeline.mpc import mean
+from pipeline.mpc.engines import engine
+from pipeline.mpc.engines.base import Party, ProjectedTask, VerifyOutput
+from pipeline.mpc.envelope import Envelope
+from pipeline.mpc.mean import Sums
+from pipeline.mpc.projections import project
+from pipeline.mpc.sharing import Vector, component_digest
+from pipeline.mpc.spool import spool
+from pipeline.round.inputs import Inputs, say_once
+from pipeline.round.journal import Journal
+from pipeline.round.worker import RoundContext
+from pipeline.store import object_keys
+
+_log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+
+
+def nonce_commitment(path: Path) -> Sha256:
+    """What a node commits to at the opening; its nonce is made once and kept at `path`."""
+    if not path.exists():
+        write_secret(path, Secret.generate().reveal())
+    return randomness.commitment(Secret.read(path))
+
+
+def seed(ctx: RoundContext, nonce: Path, journal: Journal, deadline: float) -> Sha256:
+    """Reveal this node's nonce and wait for all; raises EvidenceRejected for a nonce that was not committed to, Unavailable without one.
+
+    To be called when the input set is signed: from here on everybody can compute what the updates will be checked with.
+    """
+    worker, root = ctx.worker, ctx.commit_root
+    try:
+        own = Secret.read(nonce)
+    except FileNotFoundError as error:
+        raise RoundAborted(f"round {ctx.round_id}: the nonce of {worker.identity.name} is gone; the round ends at its deadline") from error
+    body = {"nonce": own.reveal().hex(), "commit_root": root}
+    if say_once(ctx, journal, Kind.NONCE, body) != body:
+        raise RoundAborted(f"round {ctx.round_id}: {worker.identity.name} revealed its nonce for another commit; did the ledger change?")
+    said = worker.board.wait(ctx.round_id, Kind.NONCE, worker.study.nodes, deadline, ctx.check)
+    return agreed_seed(ctx, said)
+
+
+def agreed_seed(ctx: RoundContext, said: Mapping[NodeName, Statement]) -> Sha256:
+    """The seed from what every node revealed; raises EvidenceRejected naming the node whose nonce does not fit."""
+    nonces = {}
+    for node, record in ctx.key_records().items():
+        ctx.worker.check(said[node], ctx.context)
+        if said[node].body.get("commit_root") != ctx.commit_root:
+            raise EvidenceRejected(f"{node}: revealed its nonce for another commit than the ledger's {ctx.commit_root[:16]}")
+        nonces[node] = randomness.checked(node, said[node].body.get("nonce"), record.nonce_commitment)
+    return randomness.seed(ctx.context, ctx.commit_root, nonces)
+
+
+def verify(ctx: RoundContext, inputs: Inputs, drawn: Sha256, budget: int | None, party: Party) -> VerifyOutput:
+    """Run this node's party of the verification on projections of its components."""
+    worker = ctx.worker
+    task = ProjectedTask(tuple(inputs.digests), budget, drawn, worker.study.rule.reveal_condition)
+    held = [(hospital, index) for hospital in task.hospitals for index in sorted(inputs.components[hospital])]
+    rows = project([inputs.components[hospital][index] for hospital, index in held], worker.study.network.size, drawn)
+    projected: dict[HospitalName, dict[int, Vector]] = {}
+    for (hospital, index), row in zip(held, rows, strict=True):
+        projected.setdefault(hospital, {})[index] = row
+    return engine(worker.study.engine, worker.settings).verify_projected(worker.study.protocol, task, projected, party)
+
+
+def open_mean(
+    ctx: RoundContext, inputs: Inputs, accepted: Sequence[HospitalName], key: PrivateKey, journal: Journal, deadline: float
+) -> int:
+    """Write the sum of the accepted updates to this round's file; how many they are. Raises RoundAborted when the nodes disagree."""
+    worker, me = ctx.worker, NodeName(ctx.worker.identity.name)
+    with replacing(total_file(journal, ctx.round_id), mode=0o600) as output, spool(worker.identity.home / "work") as sums:
+        exchange = _StoreExchange(ctx, key, journal, deadline)
+        size, nodes = worker.study.network.size, worker.study.nodes
+        agreement = mean.open_sum(inputs.components, accepted, size, nodes, me, exchange, sums, output)
+    for node in agreement.deviating:
+        _log.warning("round %s: %s signed another component sum than the other holders; it was outvoted", ctx.round_id, node)
+    return len(accepted)
+
+
+def total_file(journal: Journal, round_id: int) -> Path:
+    """Where the opened sum of a round lies until the round ends."""
+    return journal.folder / f"total-{round_id}.i8"
+
+
+def total(journal: Journal, round_id: int) -> Vector:
+    """The opened sum, (parameters,) int64 with 16 fractional bits."""
+    return np.fromfile(total_file(journal, round_id), dtype="<i8").astype(np.int64, copy=False)
+
+
+@dataclass(frozen=True)
+class _StoreExchange:
+    """Sums are signed statements; blocks go through the mailbox, sealed for the node that lacks them."""
+
+    ctx: RoundContext
+    key: PrivateKey
+    journal: Journal
+    deadline: float
+
+    @cached_property
+    def _keys(self) -> Mapping[NodeName, PublicKey]:
+        return self.ctx.sealing_keys()
+
+    def say(self, sums: Sums) -> Mapping[NodeName, Sums]:
+        """Sign and post what this node sums; what every node said."""
+        ctx, worker = self.ctx, self.ctx.worker
+        nodes, size = worker.study.nodes, worker.study.network.size
+        body: dict[str, Any] = sums.body()
+        if say_once(ctx, self.journal, Kind.COMPONENT_SUMS, body) != body:
+            raise RoundAborted(f"round {ctx.round_id}: {worker.identity.name} signed other component sums before; it opens nothing twice")
+        found = {}
+        for node, statement in worker.board.wait(ctx.round_id, Kind.COMPONENT_SUMS, nodes, self.deadline, ctx.check).items():
+            found[node] = Sums.parse(statement.body, node, nodes.index(node), len(nodes), size)
+        return found
+
+    def lend(self, node: NodeName, component: int, number: int, words: Vector) -> None:
+        """Seal a block for the node that lacks it."""
+        ctx, me = self.ctx, NodeName(self.ctx.worker.identity.name)
+        data = self._envelope(node, component, number, len(words)).seal({component: words}, self._keys[node])
+        ctx.worker.board.post(object_keys.lent_sum(ctx.round_id, me, node, number), data)
+
+    def borrow(self, holder: NodeName, component: int, number: int, digest: Sha256, size: int) -> Vector:
+        """Wait for a block and open it."""
+        ctx, board, me = self.ctx, self.ctx.worker.board, NodeName(self.ctx.worker.identity.name)
+        place, envelope = object_keys.lent_sum(ctx.round_id, holder, me, number), self._envelope(me, component, number, size)
+        while time.monotonic() < self.deadline:
+            for found in board.digests(place):
+                try:
+                    words = envelope.unseal(board.fetch(place, found, envelope.size), self.key)[component]
+                except Rejected:
+                    continue
+                if component_digest(words) == digest:
+                    return words
+            time.sleep(_POLL_SECONDS)
+        raise RoundAborted(
+            f"round {ctx.round_id}: {holder} signed component sum {component} but did not lend its block {number}; is that node up?"
+        )
+
+    def _envelope(self, node: NodeName, component: int, number: int, size: int) -> Envelope:
+        # a lent block is bound to a name that no hospital can have
+        return Envelope(self.ctx.context, HospitalName(f"sum/{number}"), node, (component,), size)

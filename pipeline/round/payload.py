@@ -1,0 +1,25 @@
+"""The one vector that a hospital shares in a round: its update and the samples on which all updates are checked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.datasets import pool, records
+from pipeline.domain import HospitalName, RoundId, Sha256
+from pipeline.model_file import Vector
+from pipeline.site.identity import Identity
+from pipeline.study.study import Study
+from pipeline.train import misbehaviour
+
+
+def payload(study: Study, study_digest: Sha256, hospital: Identity, round_id: RoundId, update: Vector) -> Vector:
+    """Update, validation inputs and one-hot labels, laid out as `pipeline.mpc.engines.base.Payload` says."""
+    if not study.samples_shared:
+        return update
+    classes, secret = len(study.source.classes), hospital.sharing_secret
+    samples = records.read(hospital.home, study.source).train
+    _, kept = pool.split(samples, secret)
+    drawn = pool.draw(samples[kept], study.samples_shared, secret, study_digest, round_id, hospital=HospitalName(hospital.name))
+    labelled = misbehaviour.configured(hospital.home).labelled(drawn, classes)
+    one_hot = np.eye(classes, dtype=np.int64)[labelled.labels]
+    return np.concatenate([update, labelled.inputs.astype(np.int64).ravel(), one_hot.ravel()])

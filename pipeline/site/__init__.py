@@ -1,0 +1,1 @@
+"""One installation: who works here, where its services answer, and what lies where."""

@@ -1,0 +1,88 @@
+"""What the stages of `dvc repro` need to run a recorded round again, from the records of the rounds before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.audit.round_record import RoundRecord
+from pipeline.domain import HospitalName, RoundId, Verdict
+from pipeline.errors import EvidenceRejected, Misconfigured
+
+REMEMBERED = 16
+"""Finished rounds whose verdicts a hospital looks back on for its back-off; from 1/8 it recovers to 1 within ten acceptances."""
+
+
+@dataclass(frozen=True)
+class ReplayInputs:
+    """A recorded round's public inputs."""
+
+    record: RoundRecord
+    finished: int
+    """Rounds of the study that ended in a model before this one."""
+    verdicts: Mapping[HospitalName, tuple[Verdict, ...]]
+    """What remembered rounds decided about each hospital that took part in them, oldest first."""
+
+    def training(self, records: Path, hospital: HospitalName) -> tuple[str, ...]:
+        """Arguments of `python -m pipeline.train update` that depend on the round."""
+        budget = () if self.record.budget is None else ("--budget", str(self.record.budget))
+        verdicts = ",".join(verdict.value for verdict in self.verdicts[hospital])
+        past = ("--verdicts", verdicts) if verdicts else ()
+        number = ("--round", str(self.record.round), "--rounds-finished", str(self.finished))
+        return ("--model", self._previous_model(records), *number, *budget, *past)
+
+    def verification(self, records: Path) -> tuple[str, ...]:
+        """Arguments of `python -m pipeline.replay.reproduce` that depend on the round."""
+        path = _path(records, self.record.round)
+        return ("--record", str(path), "--previous-model", self._previous_model(records), "--rounds-finished", str(self.finished))
+
+    def _previous_model(self, records: Path) -> str:
+        return str(records / "models" / f"{self.record.previous_model}.safetensors")
+
+
+def orders(records: Path, round_id: RoundId) -> ReplayInputs:
+    """Read a round's orders from the study repository; raises Misconfigured when it, or one before it, is not recorded there."""
+    record = _read(records, round_id)
+    known = {}
+    for path in (records / "rounds").glob("*/record.json"):
+        if path.parent.name.isdecimal() and int(path.parent.name) != round_id:
+            earlier = _read(records, RoundId(int(path.parent.name)))
+            if earlier.study == record.study:
+                known[earlier.new_model] = earlier
+    past: list[RoundRecord] = []
+    current = record
+    # Only a study's first round has no budget in force.
+    while current.budget is not None:
+        before = known.pop(current.previous_model, None)
+        if before is None:
+            raise Misconfigured(
+                f"{records}: got no record of the round of {record.study} that made model {current.previous_model}, on which round "
+                f"{current.round} stands; check out the tag of round {round_id}, or run the record task of the round before"
+            )
+        past.append(before)
+        current = before
+    remembered = past[:REMEMBERED][::-1]
+    verdicts = {hospital: tuple(_taken_part(earlier, hospital) for earlier in remembered) for hospital in record.inputs}
+    return ReplayInputs(record, len(past), {hospital: tuple(filter(None, past)) for hospital, past in verdicts.items()})
+
+
+def _taken_part(record: RoundRecord, hospital: HospitalName) -> Verdict | None:
+    verdict = record.verdicts.get(hospital)
+    return None if verdict is Verdict.ABSENT else verdict
+
+
+def _read(records: Path, round_id: RoundId) -> RoundRecord:
+    path = _path(records, round_id)
+    try:
+        return RoundRecord.from_bytes(path.read_bytes())
+    except FileNotFoundError as error:
+        recorded = sorted(int(folder.name) for folder in (records / "rounds").glob("*") if folder.name.isdecimal())
+        listed = ", ".join(map(str, recorded)) or "none"
+        raise Misconfigured(f"{path}: got no such record, want one of the recorded rounds: {listed}") from error
+    except EvidenceRejected as error:
+        raise EvidenceRejected(f"{path}: {error}") from error
+
+
+def _path(records: Path, round_id: RoundId) -> Path:
+    return records / "rounds" / str(round_id) / "record.json"

@@ -1,0 +1,60 @@
+"""What one has to know about a model before one reads its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.domain import HospitalName, RoundId, Sha256
+from pipeline.report.round_view import RoundView
+from pipeline.study.study import Study
+
+WARNING = "This is no medical device: a research model, not approved for any clinical use. Do not decide about a patient by it."
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What one has to know about a model before one reads its answers; all of it public and checked."""
+
+    study: str
+    title: str
+    dataset: str
+    source: str
+    classes: tuple[str, ...]
+    model: Sha256
+    round: RoundId
+    """The round that made it, on the ledger."""
+    rounds: int
+    """Rounds of its study that ended in a model, up to this one."""
+    accuracy: float | None
+    """Over the test records of the hospitals that confirmed it."""
+    hospitals: Mapping[HospitalName, tuple[int, int] | None]
+    """Correct answers and tested records of each, as it signed them; None where it did not."""
+    transaction: str | None
+    development: bool
+    """Whether the ledger is a development chain, which its one operator can rewrite."""
+    warning: str = WARNING
+
+    def to_json(self) -> dict[str, Any]:
+        """As `wardround predict --json` prints it."""
+        counts = {name: None if found is None else {"correct": found[0], "tested": found[1]} for name, found in self.hospitals.items()}
+        return vars(self) | {"classes": list(self.classes), "hospitals": counts}
+
+
+def card(study: Study, view: RoundView, digest: Sha256, rounds: int) -> ModelCard:
+    """The card of a study's model that `view`'s round ended with, the last of so many rounds."""
+    return ModelCard(
+        study=study.name,
+        title=study.title,
+        dataset=study.source.title,
+        source=study.source.source,
+        classes=study.source.classes,
+        model=digest,
+        round=view.round,
+        rounds=rounds,
+        accuracy=view.accuracy,
+        hospitals={row.name: None if row.correct is None or row.tested is None else (row.correct, row.tested) for row in view.hospitals},
+        transaction=view.tx,
+        development=view.development,
+    )

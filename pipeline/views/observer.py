@@ -1,0 +1,69 @@
+"""The ledger and the store as an auditor of this installation reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.audit import audit_round as audits
+from pipeline.audit.audit_round import AuditReport
+from pipeline.audit.rollback import refuse_forgotten
+from pipeline.chain.ledger import Ledger, study_id
+from pipeline.domain import RoundId
+from pipeline.report import render
+from pipeline.report.round_list import RoundSummary, summary, views
+from pipeline.report.round_view import RoundView, gather
+from pipeline.site.consortium import Consortium
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
+from pipeline.store.objects import Store
+from pipeline.study.study import Study
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Reading access to the ledger and the store; no key of any actor."""
+
+    ledger: Ledger
+    store: Store
+    names: dict[str, str]
+    """Study id on the ledger to its name, for studies that this checkout knows."""
+
+    @classmethod
+    def open(cls, settings: Settings) -> Observer:
+        """Connect with the auditor's credentials; raises Misconfigured or Unavailable saying what to start."""
+        installation = Installation.load(settings.installation)
+        return cls(
+            ledger=Ledger.connect(installation.rpc, Consortium.load(settings.consortium).ledger),
+            store=Store(installation.store, StoreCredentials.load(settings.auditor / "store-credentials.json")),
+            names={study_id(file.stem): file.stem for file in settings.studies.glob("*.yaml")},
+        )
+
+    def views(self, study: Study | None = None) -> list[RoundView]:
+        """Every round, of one study or of all, oldest first."""
+        states = self.ledger.rounds(study_id(study.name) if study else None)
+        return views(states, self.ledger, self.store, self.names)
+
+    def summaries(self) -> list[RoundSummary]:
+        """Every round in one line, oldest first."""
+        return [summary(view) for view in self.views()]
+
+    def view(self, round_id: RoundId) -> RoundView:
+        """One round; raises EvidenceRejected when the ledger has none of that number, or its record does not hold."""
+        return gather(self.ledger.round(round_id), self.ledger, self.store, self.names)
+
+    def page(self, round_id: RoundId, settings: Settings) -> str:
+        """The page of a round that ended, as its report has it; raises Refused of one that has not, EvidenceRejected."""
+        mine = self.view(round_id)
+        study = Study.load(settings.studies / f"{mine.study}.yaml") if mine.study in self.names.values() else None
+        title = study.title if study else mine.study or "a study unknown here"
+        if mine.record is None:
+            return render.render_aborted(mine, study.hospitals if study else (), title)
+        states = [state for state in self.ledger.rounds(self.ledger.round(round_id).study) if state.round <= round_id]
+        history = [summary(view) for view in views(states, self.ledger, self.store, self.names)]
+        return render.render(mine, history, title).html.decode()
+
+    def audit(self, round_id: RoundId) -> AuditReport:
+        """Audit one round; raises Refused when the ledger has forgotten a later one."""
+        refuse_forgotten(self.ledger, self.store)
+        return audits.audit(round_id, self.ledger, self.store)

@@ -1,0 +1,155 @@
+"""Would a hospital's model pass the rule? Asked on its own machine, with its own held-out records and what is public; nothing is sent.
+
+Never on the others' secret samples: an answer about those, as often as one likes, would be an oracle on them. What needs the others'
+updates is therefore said to be open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import model_file
+from pipeline.datasets import pool, records
+from pipeline.domain import UPDATE_BITS, HospitalName, RoundId
+from pipeline.errors import Misconfigured
+from pipeline.mpc import reference, rule
+from pipeline.mpc.engines.base import RuleParameters, VerifyTask
+from pipeline.round.parameters import rule_parameters
+from pipeline.round.payload import payload
+from pipeline.round.study_history import StudyHistory, global_model, lineage
+from pipeline.round.worker import Worker
+from pipeline.site.settings import Settings
+from pipeline.study.study import Study
+from pipeline.train import misbehaviour
+from pipeline.train import stage as training
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test of the rule; `passed` is None where it takes the others' updates."""
+
+    test: str
+    passed: bool | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Precheck:
+    """What the rule says of one model as far as its hospital alone can know."""
+
+    round: RoundId
+    """The round in which it would be handed in, if no other is opened before."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing that is known speaks against the model."""
+        return all(finding.passed is not False for finding in self.findings)
+
+
+_OPEN = (
+    Finding("direction", None, "Whether it pushes against the other hospitals' updates is only known in the round, under encryption."),
+    Finding("peers", None, "So is how it compares with the other hospitals' models, on their samples."),
+)
+
+
+_OPEN_LARGE = (
+    Finding("size", None, "In the round the size is checked on random projections, under encryption, so a little more or less passes."),
+    _OPEN[0],
+)
+
+_ALONE = HospitalName("alone")
+
+
+def check_model(study: str, name: HospitalName, model: Path | None = None, settings: Settings | None = None) -> Precheck:
+    """Check a model file (safetensors, as the study's global one), or the model that this hospital would train now."""
+    settings = settings or Settings.load()
+    worker = Worker.visit(study, settings.hospital(name), settings)
+    if name not in worker.study.hospitals:
+        raise Misconfigured(f"{name} is no hospital of study {study}, which names {', '.join(worker.study.hospitals)}")
+    past = lineage(worker)
+    current = global_model(worker, worker.ledger.study(worker.study_id).current_model)
+    round_id = RoundId(max((state.round for state in worker.ledger.rounds()), default=RoundId(0)) + 1)
+    if model is None:
+        update = _trained(worker, name, past, current, round_id)
+    else:
+        update = model_file.parse_model(model.read_bytes(), worker.study.network.size) - current
+    parameters = rule_parameters(worker.study, past.finished, past.budget)
+    shared = payload(worker.study, worker.digest, worker.identity, round_id, update)
+    return Precheck(round_id, findings(worker.study, current, parameters, shared))
+
+
+def findings(study: Study, current: model_file.Vector, parameters: RuleParameters, shared: model_file.Vector) -> tuple[Finding, ...]:
+    """The rule's tests of one update, the first part of what its hospital would share; the samples behind it judge it."""
+    update = shared[: study.network.size]
+    ranged, *size = _size(update, parameters.budget)
+    if study.mode == "large":
+        return (ranged, *size, *_OPEN_LARGE)
+    if ranged.passed is False:
+        return (ranged, *_OPEN)
+    # Without the budget, which `_size` holds against it: the rule looks no further at what is too large.
+    task = VerifyTask((_ALONE,), study.network, replace(parameters, budget=None), current)
+    found = reference.explain(task, {_ALONE: shared})
+    return (ranged, *size, *(_accuracy(found, parameters) if found.size[0] else ()), *_OPEN)
+
+
+def _trained(worker: Worker, name: HospitalName, past: StudyHistory, current: model_file.Vector, round_id: RoundId) -> model_file.Vector:
+    samples = records.read(worker.identity.home, worker.study.source).train
+    rows, _ = pool.split(samples, worker.identity.sharing_secret)
+    return training.run(
+        worker.study,
+        current,
+        samples[rows],
+        round_id=round_id,
+        finished=past.finished,
+        hospital=name,
+        budget=past.budget,
+        verdicts=past.verdicts(name),
+        behaviour=misbehaviour.configured(worker.identity.home),
+    )
+
+
+def _size(update: model_file.Vector, budget: int | None) -> tuple[Finding, ...]:
+    in_range = bool(np.all((update < rule.COORDINATE_CAP) & (update > -rule.COORDINATE_CAP)))
+    cap = rule.COORDINATE_CAP >> UPDATE_BITS
+    ranged = Finding("range", in_range, f"Every weight {'moves' if in_range else 'has to move'} by less than {cap}.")
+    if not in_range:
+        return (ranged,)
+    norm = int(update @ update)  # below 2^36 times the largest model's 2^24 parameters
+    scale = 2.0 ** (2 * UPDATE_BITS)
+    limit = min(rule.NORM_CAP, rule.NORM_CAP if budget is None else budget)
+    measured = f"The squared size of the change is {norm / scale:.4g}"
+    if norm == 0:
+        size = Finding("size", False, "The model is the current one: a hospital that changes nothing is rejected.")
+    elif norm > limit:
+        size = Finding("size", False, f"{measured}, and at most {limit / scale:.4g} is allowed: scale it down to that.")
+    elif budget is None:
+        size = Finding("size", None, f"{measured}; the first round has no budget yet, and compares it with the other hospitals'.")
+    elif rule.VANISHING * norm < budget:
+        size = Finding("size", None, f"{measured}, which may be too small beside the other hospitals': the budget is {limit / scale:.4g}.")
+    else:
+        size = Finding("size", True, f"{measured}, within the budget of {limit / scale:.4g}.")
+    return ranged, size
+
+
+def _accuracy(found: reference.Verification, parameters: RuleParameters) -> tuple[Finding, ...]:
+    globally, own = found.counts[:, 0]  # by class
+    samples, of_class = parameters.samples, rule.samples_of_class(parameters.samples, len(own))
+    weakest, below = (int(globally.min()), int(own.min())), parameters.weakest_class_below_global_percent
+    return (
+        Finding(
+            "accuracy",
+            bool(100 * own.sum() >= 100 * globally.sum() - parameters.below_global_percent * samples),
+            f"Of {samples} held-out samples of this hospital it gets {own.sum()} right, and the current model {globally.sum()}; "
+            f"over the middle hospitals it may fall at most {parameters.below_global_percent} points below.",
+        ),
+        Finding(
+            "weakest class",
+            100 * weakest[1] >= 100 * weakest[0] - below * of_class,
+            f"Of {of_class} samples of its worst class it gets {weakest[1]} right, and the current model {weakest[0]} of its own worst; "
+            f"over the middle hospitals it may fall at most {below} points below.",
+        ),
+    )

@@ -1,0 +1,201 @@
+"""Every round's view at hand: settled ones are kept, the few that still change are gathered anew, a long past is read meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock, Thread
+
+from pipeline.chain.ledger import study_id
+from pipeline.domain import RoundId, RoundStatus
+from pipeline.errors import EvidenceRejected, Unavailable, WardroundError
+from pipeline.report.round_view import RoundView
+from pipeline.site.consortium import Consortium
+from pipeline.site.settings import Settings
+from pipeline.views.member_status import ConsortiumStatus, member_status
+from pipeline.views.observer import Observer
+from plugins.console import study_files
+
+_SETTLED_AFTER_SECONDS = 900
+"""Confirmations of a round and its workers' clocks arrive within this time of the chain after its end."""
+_FRESH_SECONDS = 2.0
+_AGEING = 10
+"""A round that ended n seconds ago is read again every n / _AGEING seconds until it is settled."""
+_AT_ONCE = 8
+"""Rounds that a page waits for; more are read in the background, newest first."""
+_ENDED = (RoundStatus.FINALISED, RoundStatus.ABORTED)
+
+
+class NoSuchRound(EvidenceRejected):
+    """The ledger has no round of this number."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the rounds, newest first."""
+
+    rounds: Sequence[RoundView]
+    unread: int
+    """Older rounds that are still being read."""
+    broken: Mapping[RoundId, str] = field(default_factory=dict)
+    """Rounds whose evidence does not hold, and why: they have no view, and spoil no other's page."""
+
+    @property
+    def studies(self) -> list[str]:
+        """Names of the studies that have rounds."""
+        return sorted({view.study for view in self.rounds if view.study})
+
+    def of(self, study: str | None) -> list[RoundView]:
+        """Rounds of one study, or all."""
+        return [view for view in self.rounds if study in (None, view.study)]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What a round's last reading gave: a view or what is wrong, and when it is out of date (on this machine's clock)."""
+
+    found: RoundView | EvidenceRejected
+    until: float
+    """Infinite once settled."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether only late confirmations can change it."""
+        return not isinstance(self.found, RoundView) or self.found.status in _ENDED
+
+
+@dataclass
+class RoundCache:
+    """Views by round; every method raises Unavailable when chain or store do not answer."""
+
+    _settings: Settings | None
+    """None for this installation's own, which `wardround up` may change while the console runs."""
+    _observer: Observer | None = None
+    _height: int = -1
+    _known: dict[RoundId, _Reading | None] = field(default_factory=dict)
+    """In the order of opening; None while a round was not read yet."""
+    _lock: Lock = field(default_factory=Lock)
+    """Of `_known`; never held while ledger or store are asked."""
+    _turn: Lock = field(default_factory=Lock)
+    """Pages look for new rounds one after the other, so that none is read twice; the reader in the background needs no turn."""
+    _reader: Thread | None = None
+    _trouble: tuple[float, Unavailable] | None = None
+    """Until when (on this machine's clock) a service is taken to be down, and what it was."""
+    _member_status: tuple[int, ConsortiumStatus] | None = None
+    """With the height at which it was read."""
+
+    @property
+    def settings(self) -> Settings:
+        """Where things lie now."""
+        return self._settings or Settings.load()
+
+    @property
+    def observer(self) -> Observer:
+        """Ledger and store, as the auditor of this installation reads them."""
+        if self._observer is None:
+            self._observer = Observer.open(self.settings)
+        return self._observer
+
+    def all(self) -> Known:
+        """All rounds, as far as they were read."""
+        with self._asking():
+            self._look_for_new()
+            due = self._due()
+            # A page waits for what is new or still running; a confirmation that comes late shows on the next one.
+            urgent = [number for number in due if (known := self._known.get(number)) is None or not known.ended][:_AT_ONCE]
+            for number in urgent:
+                self._read(number)
+            if len(due) > len(urgent) and (self._reader is None or not self._reader.is_alive()):
+                self._reader = Thread(target=self._read_meanwhile, daemon=True)
+                self._reader.start()
+        with self._lock:
+            readings = dict(self._known)
+        found = [reading.found for reading in readings.values() if reading and isinstance(reading.found, RoundView)]
+        broken = {
+            number: str(reading.found) for number, reading in readings.items() if reading and not isinstance(reading.found, RoundView)
+        }
+        return Known(found[::-1], len(readings) - len(found) - len(broken), broken)
+
+    def get(self, number: RoundId) -> RoundView:
+        """One round; raises NoSuchRound, or EvidenceRejected when what is stored of it does not hold."""
+        self.check(number)
+        known = self._known.get(number)
+        if known is None or known.until < time.monotonic():
+            with self._asking():
+                known = self._read(number)
+        if not isinstance(known.found, RoundView):
+            raise EvidenceRejected(str(known.found)) from known.found
+        return known.found
+
+    def check(self, number: RoundId) -> None:
+        """Raises NoSuchRound unless the ledger has this round, whatever its evidence is worth."""
+        if number not in self._known:
+            with self._asking():
+                self._look_for_new()
+            if number not in self._known:
+                raise NoSuchRound(f"Round {number}: the ledger has none of that number.")
+
+    def member_status(self, known: Known) -> ConsortiumStatus:
+        """Where hospitals and nodes stand; read again when the chain has grown."""
+        height = self.observer.ledger.height()
+        held = self._member_status
+        if held is None or held[0] != height or known.unread:
+            members, files = Consortium.load(self.settings.consortium), study_files.readable(self.settings)
+            held = self._member_status = (height, member_status(members, self.observer.ledger, files, known.rounds))
+        return held[1]
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """One page at a time; what did not answer a moment ago is not waited for by the next page too."""
+        with self._turn:
+            if self._trouble and time.monotonic() < self._trouble[0]:
+                raise Unavailable(str(self._trouble[1])) from self._trouble[1]
+            try:
+                yield
+            except Unavailable as error:
+                self._trouble = time.monotonic() + _FRESH_SECONDS, error
+                raise
+
+    def _look_for_new(self) -> None:
+        ledger = self.observer.ledger
+        height = ledger.height()
+        if height == self._height:
+            return
+        first = self._height + 1 if height > self._height else 0  # a development chain that was restored starts anew
+        opened = ledger.opened(first)
+        self.observer.names.update({study_id(file.stem): file.stem for file in self.settings.studies.glob("*.yaml")})
+        with self._lock:
+            if not first:
+                self._known.clear()
+            for number in opened:
+                self._known.setdefault(number, None)
+        self._height = height
+
+    def _due(self) -> list[RoundId]:
+        """Rounds to be read, newest first."""
+        now = time.monotonic()
+        with self._lock:
+            return [number for number, known in reversed(self._known.items()) if known is None or known.until < now]
+
+    def _read(self, number: RoundId) -> _Reading:
+        observer, now = self.observer, time.monotonic()
+        try:
+            view = observer.view(number)
+        except EvidenceRejected as error:
+            reading = _Reading(error, now + _SETTLED_AFTER_SECONDS / _AGEING)
+        else:
+            age = observer.ledger.block_time() - view.time if view.time and view.status in _ENDED else 0
+            reading = _Reading(view, float("inf") if age > _SETTLED_AFTER_SECONDS else now + max(_FRESH_SECONDS, age / _AGEING))
+        with self._lock:
+            if number in self._known:
+                self._known[number] = reading
+        return reading
+
+    def _read_meanwhile(self) -> None:
+        for number in self._due():
+            try:
+                self._read(number)
+            except WardroundError:
+                return  # the next page tries again, and says what is wrong

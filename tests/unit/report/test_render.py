@@ -1,0 +1,298 @@
+"""Dossiers, the list of rounds, and the report made of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from pipeline.chain.ledger import study_id
+from pipeline.domain import HospitalName, Kind, Reason, RoundId, RoundStatus, Verdict
+from pipeline.evidence.canonical import canonical_json
+from pipeline.report.render import (
+    ENDS,
+    REASONS,
+    TRUST,
+    course_csv,
+    metrics,
+    render,
+    render_aborted,
+    verdicts_csv,
+)
+from pipeline.report.round_list import summaries, summary, views
+from pipeline.report.round_view import RoundView, gather
+from pipeline.store import object_keys
+from pipeline.study.study import PROTOCOLS
+from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, key, model, study
+
+TITLE = "Breast cancer <fine-needle & aspirates>"
+
+
+@pytest.fixture
+def maker() -> RoundMaker:
+    of = study()
+    members = consortium(of)
+    store, ledger = DictStore(), DictLedger(of, members)
+    made = RoundMaker(of, members, store.put, ledger)
+    made.start(model(0))
+    made.finish(RoundId(1), rejected=["southmoor"])
+    made.open(RoundId(2))
+    ledger.abort(RoundId(2))
+    made.finish(RoundId(3), rejected=["southmoor"], absent=["hillside"], unconfirmed=["eastfield"])
+    for actor, stage, seconds in (
+        ("northgate", "train", "3.5"),
+        ("eastfield", "train", "4.25"),
+        ("alder", "verify", "12.5"),
+        ("p", "commit", "0.4"),
+    ):
+        made.post(object_keys.timing(RoundId(3), actor, stage), canonical_json({"seconds": seconds}))
+    made.open(RoundId(4))
+    return made
+
+
+def parts(maker: RoundMaker) -> tuple[DictLedger, DictStore]:
+    store = maker.put.__self__  # type: ignore[attr-defined]
+    assert isinstance(maker.ledger, DictLedger)
+    assert isinstance(store, DictStore)
+    return maker.ledger, store
+
+
+def view(maker: RoundMaker, round_id: int) -> RoundView:
+    ledger, store = parts(maker)
+    return views(ledger.rounds(), ledger, store)[round_id - 1]
+
+
+def test_the_list_is_oldest_first_and_has_aborted_and_open_rounds(maker: RoundMaker) -> None:
+    found = summaries(*parts(maker))
+    assert [(item.round, item.status) for item in found] == [
+        (1, RoundStatus.FINALISED),
+        (2, RoundStatus.ABORTED),
+        (3, RoundStatus.FINALISED),
+        (4, RoundStatus.OPEN),
+    ]
+    assert {item.study for item in found} == {"wisconsin"}
+
+
+def test_an_entry_of_the_list_has_exactly_the_promised_fields(maker: RoundMaker) -> None:
+    entry = summaries(*parts(maker))[2].to_json()
+    assert list(entry) == [
+        "round",
+        "study",
+        "status",
+        "engine",
+        "protocol",
+        "verdicts",
+        "model_sha256",
+        "tx",
+        "seconds",
+        "accuracy",
+        "trouble",
+    ]
+    assert entry["verdicts"] == {
+        "northgate": "accepted",
+        "eastfield": "accepted",
+        "westbrook": "accepted",
+        "southmoor": "rejected",
+        "hillside": "absent",
+    }
+    assert entry["seconds"] == {"train": 4.25, "commit": 0.4, "verify": 12.5}
+    assert entry["model_sha256"] == maker.current
+    json.dumps(entry)
+
+
+def test_what_never_came_to_be_is_null(maker: RoundMaker) -> None:
+    aborted, opened = (summaries(*parts(maker))[index].to_json() for index in (1, 3))
+    assert (aborted["engine"], aborted["verdicts"], aborted["model_sha256"], aborted["accuracy"]) == (None, {}, None, None)
+    assert aborted["tx"] is not None
+    assert opened["tx"] is None
+
+
+def test_accuracy_counts_the_test_records_of_all_who_confirmed(maker: RoundMaker) -> None:
+    found = view(maker, 3)
+    assert (found.correct, found.tested) == (23 + 25 + 26 + 27, 34 + 36 + 37 + 38)
+    assert found.accuracy == pytest.approx(101 / 145)
+    assert {row.name: row.accuracy is None for row in found.hospitals}["eastfield"]
+
+
+def test_a_study_without_finished_rounds_is_named_by_the_caller(maker: RoundMaker) -> None:
+    ledger, store = parts(maker)
+    only_open = [ledger.states[RoundId(4)]]
+    assert views(only_open, ledger, store)[0].study is None
+    assert views(only_open, ledger, store, {study_id("wisconsin"): "wisconsin"})[0].study == "wisconsin"
+
+
+def test_a_confirmation_of_another_model_counts_for_nothing(maker: RoundMaker) -> None:
+    _, store = parts(maker)
+    place = object_keys.statement(RoundId(3), Kind.CONFIRMATION, HospitalName("northgate"))
+    ((_, key),) = [found for found in store.objects if found[1].startswith(place.prefix)]
+    store.flip(place.bucket, key)
+    assert view(maker, 3).hospitals[0].tested is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "seconds"),
+    [("$\\frac{", "1.0"), ("train", "nan"), ("train", "-1"), ("train", "1e300"), ("train", ["5"]), ("<script>", "1")],
+)
+def test_a_timing_of_another_form_is_left_out_and_harms_nothing(maker: RoundMaker, stage: str, seconds: object) -> None:
+    before = view(maker, 3).seconds
+    maker.post(object_keys.timing(RoundId(3), "westbrook", stage), canonical_json({"seconds": seconds}))
+    assert view(maker, 3).seconds == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"correct": "all", "tested": 9},
+        {"correct": 10, "tested": 9},
+        {"correct": -1, "tested": 9},
+        {"correct": True, "tested": True},
+        {"correct": 1, "tested": 10**12},
+    ],
+)
+def test_a_confirmation_of_another_form_counts_for_nothing(maker: RoundMaker, body: dict[str, object]) -> None:
+    ledger, _ = parts(maker)
+    opened = ledger.states[RoundId(3)].opened
+    maker.current = opened.previous_model
+    result = ledger.states[RoundId(3)].result
+    assert result is not None
+    maker.say(RoundId(3), Kind.CONFIRMATION, "eastfield", {"model": result.new_model, **body})
+    assert view(maker, 3).hospitals[1].tested is None
+    assert view(maker, 3).tested == 34 + 36 + 37 + 38
+
+
+def test_the_csv_has_one_line_per_hospital(maker: RoundMaker) -> None:
+    rows = list(csv.DictReader(io.StringIO(verdicts_csv(view(maker, 3)))))
+    assert [row["verdict"] for row in rows] == ["accepted", "accepted", "accepted", "rejected", "absent"]
+    assert rows[4]["reason"] == "invalid_data"
+    assert rows[4]["validation"] == "failed"
+    assert rows[4]["failed_expectations"] == "at least 10 samples of each class"
+    assert rows[1]["accuracy"] == ""
+
+
+def test_the_metrics_and_the_course_are_what_dvc_shows(maker: RoundMaker) -> None:
+    shown = metrics(view(maker, 3))
+    assert (shown["accepted"], shown["rejected"], shown["absent"], shown["confirmed"], shown["seconds"]) == (3, 1, 1, 4, 17.1)
+    rows = list(csv.DictReader(io.StringIO(course_csv(summaries(*parts(maker))))))
+    assert [(row["round"], row["rejected"]) for row in rows] == [("1", "1"), ("3", "1")]
+
+
+class Page(HTMLParser):
+    """What a browser would fetch or run, and what it would show."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [value or "" for name, value in attributes if name in ("src", "href", "xlink:href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += " ".join(data.split()) + " "
+
+
+def test_the_page_is_whole_in_itself_and_says_what_an_auditor_asks(maker: RoundMaker) -> None:
+    found = view(maker, 3)
+    page = Page(render(found, summaries(*parts(maker))[:3], TITLE).html.decode())
+    assert [link for link in page.fetched if not link.startswith("#")] == []
+    assert "script" not in page.tags
+    assert page.tags.count("svg") == 3
+    for said in (
+        TITLE,
+        "Development chain.",
+        str(found.model),
+        str(found.previous_model),
+        str(found.tx),
+        "3 of 3 nodes",
+        "aby3",
+        TRUST["aby3"].partition(":")[0],
+        "wardround audit 3",
+        "its records failed the data contract: at least 10 samples of each class",
+        "strikes in rounds 1, 3 of the last 5",
+        "Round 2 made no model: its deadline passed.",
+        "alder: said nothing about this round",
+        "has not confirmed the model",
+    ):
+        assert said in page.text, said
+
+
+def test_the_same_dossier_makes_the_same_bytes(maker: RoundMaker) -> None:
+    history = summaries(*parts(maker))[:3]
+    assert render(view(maker, 3), history, TITLE) == render(view(maker, 3), history, TITLE)
+
+
+def test_a_round_without_confirmations_and_timings_has_a_page_too(maker: RoundMaker) -> None:
+    ledger, store = parts(maker)
+    store.objects = {at: held for at, held in store.objects.items() if "/confirmation/" not in at[1] and at[0] != object_keys.MAILBOX}
+    found = view(maker, 3)
+    page = Page(render(found, [summary(found)], TITLE).html.decode())
+    assert page.tags.count("svg") == 1
+    assert ledger.development
+
+
+def test_the_page_says_why_the_rounds_just_before_made_no_model(maker: RoundMaker) -> None:
+    ledger, store = parts(maker)
+    ledger.abort(RoundId(4), key("southmoor").address)
+    maker.say(RoundId(4), Kind.MANIFEST, "southmoor", {"of": "southmoor"})
+    body = {
+        "stage": "verify",
+        "saw": "Silent: got no Inventory",
+        "waited_for": {"kind": "Inventory", "nodes": ["cedar"]},
+        "absent": {"eastfield": "no_manifest"},
+        "blamed": [],
+    }
+    maker.say(RoundId(4), Kind.CAUSE, "birch", body)
+    maker.finish(RoundId(5))
+    found = views(ledger.rounds(), ledger, store)
+    page = render(found[-1], [summary(one) for one in found], TITLE).html.decode()
+    assert "Round 4 made no model: too few hospitals were accepted. A strike for southmoor." in page
+    assert "birch: Silent: got no Inventory; waited for cedar" in page
+    assert "Round 2 made no model" not in page
+
+
+def aborted(maker: RoundMaker, *blamed: str, absent: object) -> str:
+    """The page of a round in which birch alone says what it saw."""
+    ledger, store = parts(maker)
+    for name in maker.of.hospitals:
+        maker.say(RoundId(4), Kind.MANIFEST, name, {"of": name})
+    saw = {"stage": "verify", "saw": "TooFew: <b>2</b> took part", "waited_for": {"nodes": ["cedar"]}, "absent": absent, "blamed": blamed}
+    maker.say(RoundId(4), Kind.CAUSE, "birch", saw)
+    ledger.abort(RoundId(4), *(key(name).address for name in blamed))
+    found = gather(ledger.round(RoundId(4)), ledger, store, {ledger.id: maker.of.name})
+    return render_aborted(found, maker.of.hospitals, TITLE)
+
+
+def test_an_aborted_round_has_a_page_that_says_why_who_is_named_and_what_follows(maker: RoundMaker) -> None:
+    page = Page(aborted(maker, "southmoor", absent={"southmoor": "rejected", "eastfield": "no_manifest"}))
+    said = " ".join(page.text.split())
+    assert "aborted" in said
+    assert "Too few hospitals were accepted. alder, birch signed that" in said
+    assert "birch verify TooFew: <b>2</b> took part cedar southmoor" in said
+    assert "cedar – said nothing about this round" in said
+    assert "southmoor the nodes rejected its update birch a strike" in said
+    assert "eastfield it shared no update in time birch –" in said
+    assert "northgate shared an update –" in said
+    assert "southmoor has a strike from this round" in said
+    assert "alder, cedar said nothing about this round: ask whether these nodes are up." in said
+    assert f"wardround audit {4}" in said
+
+
+def test_a_cause_of_another_form_names_nobody(maker: RoundMaker) -> None:
+    for absent in (5, ["southmoor"], {"southmoor": 5, "east\nfield": "x", "westbrook": "y" * 700}):
+        assert "0 of 5 hospitals are named" in " ".join(Page(aborted(maker, absent=absent)).text.split())
+
+
+def test_every_end_is_in_words() -> None:
+    assert set(ENDS) == {*Reason, None}
+
+
+def test_every_protocol_and_every_absence_is_explained() -> None:
+    assert {protocol for protocols in PROTOCOLS.values() for protocol in protocols} == set(TRUST)
+    assert all(reason.islower() for reason in REASONS)
+    assert Verdict.ABSENT not in REASONS
