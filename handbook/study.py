@@ -15,7 +15,8 @@ from pipeline.datasets import DATASETS
 from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema
 from pipeline.layers import LAYERS
 from pipeline.study import study_diff
-from pipeline.study.study import PROTOCOLS, Study, group
+from pipeline.study.fields import PROTOCOLS, group
+from pipeline.study.study import Study
 
 _INTRODUCTION = """# Study
 

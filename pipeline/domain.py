@@ -37,6 +37,9 @@ TRIES = 3
 LEAST_FOR_RESULT, _LONGEST_GRACE = 10, 60
 """Seconds between the two deadlines of a round at least, and after a direct commit for the set at most (the contract's)."""
 
+REMEMBERED = 16
+"""Finished rounds whose verdicts a hospital looks back on for its back-off; from 1/8 it recovers to 1 within ten acceptances."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

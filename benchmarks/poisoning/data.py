@@ -14,7 +14,8 @@ from pipeline.host.secret import Secret
 from pipeline.layers import Network
 from pipeline.setup.partition import deal
 from pipeline.site.settings import PROJECT, Settings
-from pipeline.study.study import Partition, Study
+from pipeline.study.fields import Partition
+from pipeline.study.study import Study
 
 _DIGEST = Sha256("0" * 64)
 

@@ -28,7 +28,8 @@ from pipeline.model_file import Vector
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 from pipeline.site.settings import PROJECT
-from pipeline.study.study import Rule, Study, Training
+from pipeline.study.fields import Rule, Training
+from pipeline.study.study import Study
 from pipeline.train.network import initial_model
 
 WARDROUND, WITHOUT_INFERENCE, WITH_MEDIAN = "wardround", "wardround_without_inference", "wardround_with_median"

@@ -15,7 +15,7 @@ from benchmarks.poisoning.kinds import Generator, Poison, Update, Updates
 from pipeline.datasets import Samples
 from pipeline.domain import INPUT_BITS
 from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU
-from pipeline.study.study import Training
+from pipeline.study.fields import Training
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from pipeline.model_file import Vector
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateTask, RuleParameters, VerifyTask
 from pipeline.round.strikes import quarantined, updated
-from pipeline.study.study import Rule
+from pipeline.study.fields import Rule
 from pipeline.train.update import backoff, fit
 
 ONE = 1 << UPDATE_BITS

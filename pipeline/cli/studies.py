@@ -10,11 +10,13 @@ import yaml
 from rich.console import Console
 
 from pipeline.consent import approval, consent_log
+from pipeline.consent.approval import Decision
 from pipeline.domain import Sha256
 from pipeline.errors import Misconfigured, NotApproved
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
 from pipeline.site.settings import Settings
+from pipeline.study import study_diff
 from pipeline.study.study import Study
 
 studies = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Read studies and consent to them.")
@@ -42,6 +44,7 @@ def show(study: StudyName) -> None:
             console.print(f"  {name}: approved")
         except NotApproved:
             console.print(f"  {name}: [bold]not approved[/bold]")
+            _print_changes(approval.last_consent(_actor(settings, name), study, consortium.ledger), read, consortium)
         except Misconfigured:
             console.print(f"  {name}: not on this machine")
 
@@ -57,8 +60,10 @@ def digest(study: StudyName) -> None:
 def approve(study: StudyName, name: Actor, digest: Expected = None) -> None:
     """Consent to the study's present digest as the owner of a hospital or node, and publish the signed consent."""
     owner, read, consortium, settings = _owner(study, name)
+    before = approval.last_consent(owner, study, consortium.ledger)
     signed = approval.approve(owner, read, consortium, digest)
     typer.echo(f"{name} approved {study} with digest {signed}")
+    _print_changes(before, read, consortium)
     _publish(settings, owner, read)
 
 
@@ -77,6 +82,20 @@ def _owner(study: str, name: str) -> tuple[Identity, Study, Consortium, Settings
     if name not in (*read.hospitals, *read.nodes):
         raise Misconfigured(f"--as: got {name!r}, want one of {', '.join((*read.hospitals, *read.nodes))}")
     return _actor(settings, name), read, Consortium.load(settings.consortium), settings
+
+
+def _print_changes(before: Decision | None, study: Study, consortium: Consortium) -> None:
+    """What differs from the version that an owner approved last."""
+    if before is None or before.terms is None:
+        return
+    for change in study_diff.changes(before.terms, study.terms(consortium)):
+        old, new = (value if value is not None else study_diff.NOTHING for value in (change.before, change.after))
+        typer.echo(f"    changed: {change.label}: {_short(old)} -> {_short(new)}")
+
+
+def _short(value: str) -> str:
+    """A digest by its beginning, everything else whole."""
+    return value[:12] if len(value) == 64 and set(value) <= set("0123456789abcdef") else value
 
 
 def _publish(settings: Settings, owner: Identity, study: Study) -> None:

@@ -113,6 +113,11 @@ def kept(identity: Identity, study: str, ledger: LedgerLocation) -> tuple[Decisi
     return tuple(found)
 
 
+def last_consent(identity: Identity, study: str, ledger: LedgerLocation) -> Decision | None:
+    """The owner's newest consent to any version of a study, by its own folder."""
+    return next((each for each in reversed(kept(identity, study, ledger)) if each.given), None)
+
+
 def given(identity: Identity, study: str, digest: Sha256, ledger: LedgerLocation) -> bool | None:
     """Whether the owner's last decision about this digest is consent; None when there is none."""
     return next((each.given for each in reversed(kept(identity, study, ledger)) if each.digest == digest), None)

@@ -27,6 +27,19 @@ LAYERS = layers_among([str(Path(__file__).parent)])
 """Name in a study file (torch's own name) to layer."""
 
 
+def layer(item: Mapping[str, Mapping[str, int]]) -> Layer:
+    """The layer of one item of a study's model; raises ValueError or TypeError for what is none."""
+    if len(item) != 1:
+        raise ValueError(f"got {len(item)} names in one list item")
+    ((name, arguments),) = item.items()
+    if name not in LAYERS:
+        raise ValueError(f"{name} has no encrypted form")
+    wrong = {key: value for key, value in arguments.items() if value < (0 if key == "padding" else 1)}
+    if wrong:
+        raise ValueError(f"{name}: got {wrong}, want whole numbers from 1, padding from 0")
+    return LAYERS[name](**arguments)
+
+
 def to_plain(network: Network) -> dict[str, Any]:
     """A network as JSON takes it."""
     layers = [{type(layer).__name__: asdict(layer)} for layer in network.layers]  # type: ignore[call-overload]

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import model_file
 from pipeline.chain.ledger import Ledger, RoundState, study_id
-from pipeline.domain import Address, HospitalName, RoundId, Sha256, Verdict
+from pipeline.domain import REMEMBERED, Address, HospitalName, RoundId, Sha256, Verdict
 from pipeline.mpc.sharing import Vector
 from pipeline.round import strikes
 from pipeline.round.strikes import Strikes
@@ -17,7 +17,6 @@ from pipeline.round.worker import Worker
 from pipeline.site.consortium import Consortium
 from pipeline.store import object_keys
 from pipeline.study.study import Study
-from pipeline.study_repository.replay_inputs import REMEMBERED
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
-from pipeline.domain import StoreKind
+from pipeline.domain import Sha256, StoreKind
 from pipeline.errors import Misconfigured
+from pipeline.evidence.canonical import digest, sha256
 from pipeline.host import ports
 from pipeline.host.files import write_secret
 from pipeline.host.ports import LOOPBACK
@@ -17,7 +18,6 @@ from pipeline.setup.supervisor import Program, Supervisor
 from pipeline.setup.tools import runtime
 from pipeline.site.installation import SERVICES, Installation
 from pipeline.site.settings import HOME, PROJECT, Settings
-from pipeline.study.study import code_digest
 
 STORE, CHAIN = "store", "chain"
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dags")
@@ -71,12 +71,18 @@ def store_server(settings: Settings) -> StoreKind:
     return Installation.load(settings.installation).store_server if settings.installation.exists() else runtime.usual_store()
 
 
+def _loaded_code() -> Sha256:
+    """SHA-256 over all that the services load of ours."""
+    files = (file for folder in ("pipeline", "plugins", "dags") for file in PROJECT.glob(f"{folder}/**/*.py"))
+    return digest({str(file.relative_to(PROJECT)): sha256(file.read_bytes()) for file in files})
+
+
 def programs(settings: Settings, installation: Installation) -> list[Program]:
     """What the process manager runs; secrets are in files that only the services read."""
     python = sys.executable
     # The rest stands in the installation: an environment would keep what was right when the service started. The code is what they
     # loaded then: other code is another configuration, for which `Supervisor.start` starts them anew.
-    ours = {HOME: str(settings.home), _CODE: code_digest()}
+    ours = {HOME: str(settings.home), _CODE: _loaded_code()}
     kind = installation.store_server
     launch = servers.behind_guard(
         kind,

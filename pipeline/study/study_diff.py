@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from annotated_types import Unit
 from pydantic import BaseModel
 
-from pipeline.study.study import UNUSED_IN_LARGE, Study, group
+from pipeline.study.fields import UNUSED_IN_LARGE, group
+from pipeline.study.study import Study
 
 NOTHING = "–"
 
@@ -37,11 +38,11 @@ FIELDS: Mapping[str, Field] = {
     "ledger.chain_id": Field("Chain id of the ledger"),
     "ledger.contract": Field("Contract of the ledger"),
     "ledger.development": Field("The ledger is a development chain"),
-    "code": Field("Code that runs (its digest)"),
+    "code.scheme": Field("Scheme by which the code's digests are made"),
 }
 """Path in the terms to its words, which a study's fields bring along; hospitals' and nodes' own fields are named by `label`."""
 
-_RULE = "study.rule."
+_RULE, _CODE = "study.rule.", "code.parts."
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def label(path: str) -> str:
     """What the field of this path is called."""
     if path in FIELDS:
         return FIELDS[path].label
+    if path.startswith(_CODE):
+        return f"Code: {path.removeprefix(_CODE)}"
     kind, _, rest = path.partition(".")
     name, _, own = rest.partition(".")
     if kind == "hospitals":

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from pipeline.errors import InvalidStudy
 from pipeline.host.documents import read_fields
-from pipeline.study.study import Study, group
+from pipeline.study.fields import group
+from pipeline.study.study import Study
 
 _WIDTH = 118
 

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.audit.round_record import RoundRecord
-from pipeline.domain import HospitalName, RoundId, Verdict
+from pipeline.domain import REMEMBERED, HospitalName, RoundId, Verdict
 from pipeline.errors import EvidenceRejected, Misconfigured
-
-REMEMBERED = 16
-"""Finished rounds whose verdicts a hospital looks back on for its back-off; from 1/8 it recovers to 1 within ten acceptances."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.ledger_types.events import StudyId
-from pipeline.study import study as studies
 from tests.support.chains import Actors, Devchain, devchain
 from tests.support.consortia import Site, logged, tables_checked_once
 
@@ -33,17 +32,14 @@ def study(actors: Actors, request: pytest.FixtureRequest) -> StudyId:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """MinIO, chain and actors, with every digest of this session over the code as it is now, whoever edits it meanwhile."""
-    code = studies.code_digest()
+    """The store, chain and actors."""
     home = tmp_path_factory.mktemp("site") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studies, "code_digest", lambda: code)
-        made = Site(home)
-        try:
-            with logged(home / "logs" / "tasks.log"):
-                yield made
-        finally:
-            made.stop()
+    made = Site(home)
+    try:
+        with logged(home / "logs" / "tasks.log"):
+            yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -147,7 +147,7 @@ def test_where_things_lie_may_change_under_running_services_none_of_which_keeps_
 
 def test_other_code_starts_the_services_anew_which_keep_what_they_hold(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     running, ledger = services.supervisor(settings).pids(), settings.consortium.read_bytes()
-    monkeypatch.setattr(services, "code_digest", lambda: "0" * 64)
+    monkeypatch.setattr(services, "_loaded_code", lambda: "0" * 64)
     up(settings)
     assert not set(services.supervisor(settings).pids().values()) & set(running.values())
     assert settings.consortium.read_bytes() == ledger

@@ -164,8 +164,9 @@ def test_a_change_of_code_certificate_or_ledger_is_told_too(members: Consortium)
     before = STUDY.terms(members)
     nodes = dict(members.nodes)
     nodes["west"] = nodes["west"].model_copy(update={"certificate_sha256": "cd" * 32})  # type: ignore[index]
-    after = STUDY.terms(members.model_copy(update={"nodes": nodes})) | {"code": "ef" * 32}
-    assert [change.label for change in study_diff.changes(before, after)] == ["TLS certificate of west", "Code that runs (its digest)"]
+    after = STUDY.terms(members.model_copy(update={"nodes": nodes}))
+    after["code"] = before["code"] | {"parts": before["code"]["parts"] | {"pipeline.mpc": "ef" * 32}}
+    assert [change.label for change in study_diff.changes(before, after)] == ["TLS certificate of west", "Code: pipeline.mpc"]
 
 
 def test_every_field_of_a_study_has_words(members: Consortium) -> None:

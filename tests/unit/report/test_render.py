@@ -25,7 +25,7 @@ from pipeline.report.render import (
 from pipeline.report.round_list import summaries, summary, views
 from pipeline.report.round_view import RoundView, gather
 from pipeline.store import object_keys
-from pipeline.study.study import PROTOCOLS
+from pipeline.study.fields import PROTOCOLS
 from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, key, model, study
 
 TITLE = "Breast cancer <fine-needle & aspirates>"

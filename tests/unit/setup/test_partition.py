@@ -11,7 +11,8 @@ from pipeline.datasets import Records
 from pipeline.errors import Misconfigured
 from pipeline.setup.partition import TEST_SHARE, deal
 from pipeline.site.settings import PROJECT
-from pipeline.study.study import Partition, Study
+from pipeline.study.fields import Partition
+from pipeline.study.study import Study
 
 BASE = Study.load(PROJECT / "studies" / "breast_cancer.yaml")
 

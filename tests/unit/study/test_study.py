@@ -14,7 +14,7 @@ from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import InvalidStudy, Misconfigured
 from pipeline.site.consortium import Consortium, LedgerLocation, Node
 from pipeline.site.settings import PROJECT
-from pipeline.study.study import Study, code_digest
+from pipeline.study.study import Study
 
 SHIPPED = sorted((PROJECT / "studies").glob("*.yaml"))
 TOO_LARGE = [{"Flatten": {}}, {"Linear": {"out_features": 200}}, {"Linear": {"out_features": 2}}]
@@ -209,21 +209,3 @@ def test_the_digest_changes_with_every_field_of_the_study_and_with_a_nodes_key(t
     digests = {variant.digest(everybody) for variant in variants} | {study.digest(other_key)}
     assert len(digests) == 7
     assert study.digest(everybody) == study.digest(members())
-
-
-def test_the_code_is_part_of_the_digest() -> None:
-    assert code_digest() == code_digest()
-    assert len(code_digest()) == 64
-
-
-def test_the_code_s_digest_covers_the_locks_of_what_runs_and_not_those_of_developers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipeline.study.study.PROJECT", tmp_path)
-    (tmp_path / "requirements" / "dev").mkdir(parents=True)
-    (tmp_path / "requirements" / "main.txt").write_text("torch==2.13.0")
-    before = code_digest()
-    (tmp_path / "requirements" / "dev" / "main.txt").write_text("ruff==0.17.6")
-    assert code_digest() == before
-    (tmp_path / "requirements" / "main.txt").write_text("torch==2.14.0")
-    assert code_digest() != before

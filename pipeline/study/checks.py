@@ -1,0 +1,110 @@
+"""What no field of a study's file can say alone: that its fields fit one another, the data set, the layers and the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from croniter import croniter
+
+from pipeline.datasets import DATASETS
+from pipeline.errors import InvalidStudy
+from pipeline.layers import LAYERS
+from pipeline.layers.plan import plan
+from pipeline.layers.table import layer
+from pipeline.store import object_keys
+from pipeline.study.fields import LARGE_FROM, LARGEST_LARGE_MODEL, LARGEST_MODEL, PROTOCOLS, UNUSED_IN_LARGE
+
+if TYPE_CHECKING:
+    from pipeline.study.study import Study
+
+_CRON_FIELDS, _SOME_DAY = 5, datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def check(study: Study, file: str) -> None:
+    """Raise InvalidStudy for the first field that does not fit, with its value and what is allowed."""
+
+    def refuse(field: str, got: object, wanted: str) -> None:
+        raise InvalidStudy(file, field, got, wanted)
+
+    if study.name != Path(file).stem:
+        refuse("name", study.name, f"the file's own name, {Path(file).stem}")
+    own = [field for field in ("table", "images") if getattr(study, field)]
+    if len(own) > 1:
+        refuse("images", "a table too", "one kind of data in a study")
+    if own and study.dataset in DATASETS:
+        refuse("dataset", study.dataset, f"another name than those of the package: {', '.join(sorted(DATASETS))}")
+    if not own and study.dataset not in DATASETS:
+        refuse("dataset", study.dataset, f"one of {', '.join(sorted(DATASETS))}")
+    for field, members in (("hospitals", study.hospitals), ("nodes", study.nodes)):
+        if len(set(members)) != len(members):
+            refuse(field, list(members), "every name once")
+        if taken := sorted(object_keys.WORDS.intersection(members)):
+            refuse(field, taken, "names that are no words of the store's paths")
+    if both := set(study.hospitals) & set(study.nodes):
+        refuse("nodes", sorted(both), "names that no hospital has: a signed statement names its maker")
+    protocols = PROTOCOLS[study.engine]
+    if study.protocol not in protocols:
+        refuse("protocol", study.protocol, f"one of {', '.join(protocols)} for engine {study.engine}")
+    if protocols[study.protocol] != len(study.nodes):
+        refuse("nodes", list(study.nodes), f"{protocols[study.protocol]} nodes for protocol {study.protocol}")
+    if study.partition.by == "site" and not set(study.hospitals) <= set(study.source.sites):
+        known = ", ".join(study.source.sites) or f"none: {study.dataset} names no sites, use `by: class`"
+        refuse("partition.by", f"site, hospitals {', '.join(study.hospitals)}", f"hospitals named as the data set's sites: {known}")
+    floor = study.min_accepted
+    if floor is not None and not max(3, len(study.hospitals) // 2 + 1) <= floor <= len(study.hospitals):
+        refuse("min_accepted", floor, f"at least 3 and a majority of {len(study.hospitals)} hospitals, and no more than there are")
+    if study.schedule is not None and (trouble := _no_schedule(study.schedule)):
+        refuse("schedule", study.schedule, f"five fields of cron, such as 0 3 * * 0, or @daily: {trouble}")
+    if study.rule.strikes > study.rule.strike_window:
+        refuse("rule.strikes", study.rule.strikes, f"at most strike_window ({study.rule.strike_window})")
+    for index, item in enumerate(study.model):
+        try:
+            layer(item)
+        except (TypeError, ValueError) as error:
+            refuse(f"model.{index}", dict(item), f"one layer of {', '.join(LAYERS)} with its arguments ({error})")
+    try:
+        classes, size = study.network.classes, study.network.size
+    except ValueError as error:
+        raise InvalidStudy(file, "model", [next(iter(item)) for item in study.model], f"layers that fit one another: {error}") from None
+    if classes != len(study.source.classes):
+        refuse("model", f"{classes} outputs", f"{len(study.source.classes)}, one per class of {study.dataset}")
+    if study.mode == "large":
+        _check_large(study, size, refuse)
+        return
+    if size > LARGEST_MODEL:
+        refuse(
+            "model", f"{size} parameters", f"at most {LARGEST_MODEL}, the limit for the encrypted rule; `mode: large` checks less, on more"
+        )
+    if study.rule.images_per_hospital < classes:
+        refuse("rule.images_per_hospital", study.rule.images_per_hospital, f"at least {classes}, one per class of {study.dataset}")
+    try:
+        plan(study.network, max(abs(bound) for bound in study.source.input_range))
+    except ValueError as error:
+        refuse("model", [next(iter(item)) for item in study.model], f"values that stay within 64 bits under encryption: {error}")
+
+
+def _check_large(study: Study, size: int, refuse: Callable[[str, object, str], None]) -> None:
+    if not LARGE_FROM < size <= LARGEST_LARGE_MODEL:
+        refuse(
+            "mode",
+            f"large with {size} parameters",
+            f"a model of more than {LARGE_FROM} and at most {LARGEST_LARGE_MODEL}; without `mode` below",
+        )
+    for field in UNUSED_IN_LARGE:
+        if field in study.rule.model_fields_set:
+            refuse(f"rule.{field}", getattr(study.rule, field), "no such line: the large-model mode has no peer validation")
+
+
+def _no_schedule(text: str) -> str | None:
+    """Why Airflow's own parser of cron finds no next round in `text`; None where it finds one."""
+    try:
+        parsed = croniter(text, _SOME_DAY)
+        if len(parsed.expanded) != _CRON_FIELDS:
+            return f"got {len(parsed.expanded)} fields, and rounds do not start by the second"
+        parsed.get_next()
+    except ValueError as error:
+        return str(error)
+    return None
