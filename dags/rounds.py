@@ -6,16 +6,39 @@ the store and its own folder. A forged number, conf or task state costs time and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Param, TaskGroup
 from round_tasks import NextRound, hospital_step, node_step, number, provider_step
 from study_files import read
 
 from pipeline.domain import TRIES
+from pipeline.round_steps import NAMES, ROUND, Actor, RoundStep, Start
 from pipeline.study.study import Study
 
 ROUNDS = Param(1, type="integer", minimum=1, maximum=100, title="Rounds", description="How many rounds to run, one after the other")
+
+
+def _tasks(study: Study, step: RoundStep, round_id: Any, groups: Mapping[str, TaskGroup]) -> dict[str, Any]:
+    """A step's tasks by actor; those in which a hospital hands in stand in its group."""
+    options: dict[str, Any] = {}
+    if step.start is Start.ANYWAY:
+        options["trigger_rule"] = "all_done"
+    if step.to_hand_in:
+        # A hospital that hangs is absent, like one that fails.
+        options["execution_timeout"] = timedelta(seconds=study.deadlines.commit_seconds)
+    if step.actor is Actor.PROVIDER:
+        return {"provider": provider_step(study.name, step.name, round_id, **options)}
+    if step.actor is Actor.NODE:
+        return {node: node_step(study.name, node, step.name, round_id, **options) for node in study.nodes}
+    tasks = {}
+    for hospital in study.hospitals:
+        with groups[hospital] if step.to_hand_in else nullcontext():
+            tasks[hospital] = hospital_step(study.name, hospital, step.name, round_id, **options)
+    return tasks
 
 
 def round_dag(study: Study) -> DAG:
@@ -31,39 +54,19 @@ def round_dag(study: Study) -> DAG:
         tags=["round", study.dataset, study.engine],
         default_args={"retries": TRIES - 1, "retry_delay": timedelta(seconds=3)},
     ) as dag:
-        # A hospital that hangs is absent, like one that fails.
-        time_to_share = timedelta(seconds=study.deadlines.commit_seconds)
         round_id = number(study.name)
-        prepared = [node_step(study.name, node, "prepare", round_id) for node in study.nodes]
-        opened = provider_step(study.name, "open_round", round_id)
-        shared = []
-        for hospital in study.hospitals:
-            with TaskGroup(hospital, prefix_group_id=False):
-                validated, trained, dealt = (
-                    hospital_step(study.name, hospital, step, round_id, execution_timeout=time_to_share)
-                    for step in ("validate", "train", "share")
-                )
-                opened >> validated >> trained >> dealt
-                shared.append(dealt)
-        # A hospital that fails is absent: the round goes on with the others.
-        committed = provider_step(study.name, "commit", round_id, trigger_rule="all_done")
-        verified = [node_step(study.name, node, "verify", round_id) for node in study.nodes]
-        aggregated = [node_step(study.name, node, "aggregate", round_id) for node in study.nodes]
-        # A majority of votes is enough, and a round that cannot get one must be aborted on the ledger.
-        finalised = provider_step(study.name, "finalise", round_id, trigger_rule="all_done")
-        confirmed = [hospital_step(study.name, hospital, "confirm", round_id) for hospital in study.hospitals]
-        retired = [node_step(study.name, node, "retire", round_id, trigger_rule="all_done") for node in study.nodes]
-        recorded = provider_step(study.name, "record", round_id, trigger_rule="all_done")
-
-        prepared >> opened
-        shared >> committed
-        committed >> verified
-        for own_aggregation in aggregated:
-            verified >> own_aggregation
-        aggregated >> finalised >> [*confirmed, *retired] >> recorded
-        recorded >> NextRound(
+        groups = {hospital: TaskGroup(hospital, prefix_group_id=False) for hospital in study.hospitals}
+        tasks: dict[str, dict[str, Any]] = {}
+        for step in ROUND:
+            tasks[step.name] = _tasks(study, step, round_id, groups)
+            for actor, task in tasks[step.name].items():
+                for before in step.after:
+                    earlier = tasks[before]
+                    (earlier[actor] if step.start is Start.OWN else list(earlier.values())) >> task
+        following = NextRound(
             task_id="next_round", queue="provider", owner="provider", trigger_dag_id=dag.dag_id, skip_when_already_exists=True
         )
+        list(tasks[NAMES[-1]].values()) >> following
     return dag
 
 

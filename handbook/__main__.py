@@ -1,13 +1,14 @@
-"""Writes docs/reference, the attacks of the threat model and the comments of studies/: `python -m handbook`; a test holds them current."""
+"""Writes docs/reference, the attacks of the threat model, the table of steps and the comments of studies/: `python -m handbook`; a test holds them current."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from handbook import attacks, commands, study
+from handbook import attacks, commands, steps, study
 from pipeline.study.study_file import commented
 
 PROJECT = Path(__file__).parent.parent
+ROUND = PROJECT / "docs" / "explanation" / "how-a-round-works.md"
 THREATS = PROJECT / "docs" / "explanation" / "threat-model.md"
 HEAD = "<!-- Made by `python -m handbook`: change the code that it describes, not this page. -->\n\n"
 
@@ -16,6 +17,7 @@ def rendered() -> dict[Path, str]:
     """Every file that is made, with its text."""
     pages = {"commands": commands.page(), "study": study.page()}
     docs = {PROJECT / "docs" / "reference" / f"{name}.md": HEAD + text for name, text in pages.items()}
+    docs[ROUND] = steps.filled(ROUND.read_text())
     docs[THREATS] = attacks.filled(THREATS.read_text(), PROJECT / "tests")
     return docs | {file: commented(file.read_text(), file.stem) for file in sorted((PROJECT / "studies").glob("*.yaml"))}
 

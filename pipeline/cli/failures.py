@@ -12,13 +12,14 @@ from rich.markup import escape
 
 from pipeline.chain.ledger import study_id
 from pipeline.errors import Misconfigured, Refused, WardroundError
+from pipeline.round_steps import ROUND
 from pipeline.setup.airflow import log_file
 from pipeline.site.airflow_api import Airflow, RunState, TaskState
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from pipeline.views.observer import Observer
 
-_BY_A_HOSPITAL = ("validate", "train", "share")
+_BY_A_HOSPITAL = tuple(step.name for step in ROUND if step.to_hand_in)
 """Steps without which a hospital is absent; the round goes on."""
 _AGAIN, _FAILED = "up_for_retry", "failed"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline import round_steps
 from pipeline.audit.interfaces import ObjectStore
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.domain import RoundId, Sha256
@@ -11,19 +12,13 @@ from pipeline.errors import WardroundError
 from pipeline.evidence.canonical import read_object
 from pipeline.store import object_keys
 
-STAGES = (
-    *("prepare", "open_round", "validate", "train", "share", "commit"),
-    *("verify", "aggregate", "finalise", "confirm", "retire", "record"),
-)
-"""In the order in which a round runs them."""
-
 _LONGEST_SECONDS = 10**6
 
 
 def stage_seconds(objects: RoundObjects, store: ObjectStore, round_id: RoundId) -> dict[str, float]:
     """Stage to the wall seconds of its slowest actor, in the order of the stages."""
     found = _reported_seconds(objects, round_id) or _posted_seconds(store, round_id)
-    return {stage: found[stage] for stage in STAGES if stage in found}
+    return {stage: found[stage] for stage in round_steps.NAMES if stage in found}
 
 
 def stored_report(objects: RoundObjects, round_id: RoundId) -> dict[str, Any] | None:
@@ -41,7 +36,7 @@ def _reported_seconds(objects: RoundObjects, round_id: RoundId) -> dict[str, flo
     seconds = (stored_report(objects, round_id) or {}).get("seconds")
     if not isinstance(seconds, dict):
         return {}
-    return {stage: float(value) for stage, value in seconds.items() if stage in STAGES and isinstance(value, int | float)}
+    return {stage: float(value) for stage, value in seconds.items() if stage in round_steps.NAMES and isinstance(value, int | float)}
 
 
 def _posted_seconds(store: ObjectStore, round_id: RoundId) -> dict[str, float]:
@@ -60,6 +55,6 @@ def _posted_seconds(store: ObjectStore, round_id: RoundId) -> dict[str, float]:
             seconds = float(read_object(data)["seconds"])
         except (WardroundError, ValueError, KeyError, TypeError):
             continue
-        if stage in STAGES and 0 <= seconds <= _LONGEST_SECONDS:
+        if stage in round_steps.NAMES and 0 <= seconds <= _LONGEST_SECONDS:
             found[stage] = max(found.get(stage, 0.0), seconds)
     return found

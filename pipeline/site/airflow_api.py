@@ -9,15 +9,12 @@ from typing import Any
 
 import httpx
 
-from pipeline import errors
+from pipeline import errors, round_steps
 from pipeline.errors import Misconfigured, Refused, Unavailable
 from pipeline.host.secret import Secret
 
-STEPS = (
-    *("number", "prepare", "open_round", "validate", "train", "share", "commit", "verify", "aggregate"),
-    *("finalise", "confirm", "retire", "record", "next_round"),
-)
-"""Of a round, in their order; a task is called after its step and, where several actors take it, its actor."""
+STEPS = ("number", *round_steps.NAMES, "next_round")
+"""Of a round, in their order, between Airflow's own; a task is called after its step and, where several actors take it, its actor."""
 
 _FINAL = "AirflowFailException"
 """What `dags/round_tasks.py` makes of an error that no retry cures; its text begins with the error's kind."""

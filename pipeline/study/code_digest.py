@@ -16,13 +16,14 @@ import grimp
 
 from pipeline.domain import Sha256
 from pipeline.evidence.canonical import digest, sha256
+from pipeline.round_steps import ROUND
 from pipeline.site.settings import PROJECT
 
 SCHEME = 1
 """How the digests are made. It grows when that changes, so that no digest of before is taken for one of today."""
 
-STEPS = ("pipeline.round.hospital", "pipeline.round.node", "pipeline.round.provider")
-"""Where the steps of a round begin."""
+STEPS = tuple(sorted({step.function.partition(":")[0] for step in ROUND if step.decides}))
+"""The modules in which the steps begin."""
 
 _FOUND_BY_NAME = ("pipeline.datasets", "pipeline.layers", "pipeline.mpc.engines")
 """Packages whose tables find a file by its name: no import names it, and each of them can decide a result."""

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pipeline.domain import HospitalName, NodeName, RoundId
 from pipeline.errors import Unavailable, WardroundError
 from pipeline.round import provider, steps
+from pipeline.round_steps import ROUND
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 
@@ -43,7 +44,7 @@ class Play:
         """Validate, train and share at each hospital; an error makes it absent."""
         for name in self.study.hospitals if names is None else names:
             try:
-                for step in ("validate", "train", "share"):
+                for step in (step.name for step in ROUND if step.to_hand_in):
                     self.hospital(step, round_id, name)
             except WardroundError as error:
                 self.absences[name] = error

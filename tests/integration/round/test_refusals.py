@@ -26,6 +26,7 @@ from pipeline.errors import (
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import digest
 from pipeline.host.secret import Secret
+from pipeline.round_steps import Actor, of
 from pipeline.site.identity import Identity
 from pipeline.store import object_keys
 from tests.adversary import attack
@@ -38,7 +39,7 @@ pytestmark = [pytest.mark.store, pytest.mark.anvil]
 ASTER, ELM = HOSPITALS[0], HOSPITALS[4]
 NORTH, EAST, WEST = NODES[:3]
 
-HOSPITAL_STEPS, NODE_STEPS = ("validate", "train", "share", "confirm"), ("prepare", "verify", "aggregate", "retire")
+HOSPITAL_STEPS, NODE_STEPS = of(Actor.HOSPITAL), of(Actor.NODE)
 
 
 def every_worker_refuses(play: Play, round_id: RoundId, error: type[WardroundError], saying: str) -> None:

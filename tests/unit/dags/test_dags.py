@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -19,9 +20,7 @@ from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
 from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.experiment import main
 from benchmarks.poisoning.simulate import WARDROUND, WITHOUT_INFERENCE
-from pipeline.report.stage_timings import STAGES
-from pipeline.round import steps
-from pipeline.site.airflow_api import STEPS
+from pipeline import round_steps
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 
@@ -109,10 +108,11 @@ def test_rounds_of_a_study_run_one_after_the_other_and_missed_ones_are_not_made_
     assert {(dag["active"], dag["catchup"]) for dag in shipped["dags"].values()} == {(1, False)}
 
 
-def test_progress_and_report_know_every_step_of_a_round() -> None:
-    taken = [*steps.HOSPITAL, *steps.NODE, *steps.PROVIDER]
-    assert sorted(STAGES) == sorted(taken)
-    assert ("number", *STAGES, "next_round") == STEPS, "Airflow's own tasks around them, in the same order"
+def test_every_step_of_the_table_is_there_and_waits_for_earlier_ones() -> None:
+    for step in round_steps.ROUND:
+        module, _, function = step.function.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+        assert set(step.after) <= set(round_steps.NAMES[: round_steps.NAMES.index(step.name)]), "in the order in which they run"
 
 
 def test_a_round_has_a_task_for_each_step_of_each_actor(shipped: dict[str, Any]) -> None:
