@@ -24,8 +24,10 @@ import typer
 from benchmarks.stock import StockLayers, vector
 from pipeline.domain import EngineStats, HospitalName
 from pipeline.host.files import write_atomic
-from pipeline.layers import AvgPool2d, MaxPool2d, Network, plan
+from pipeline.layers import Network, plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
+from pipeline.layers.avg_pool2d import AvgPool2d
+from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import Engine, Party, Payload, VerifyOutput, VerifyTask

@@ -18,7 +18,9 @@ import typer
 
 from pipeline.domain import EngineStats
 from pipeline.host.files import write_atomic
-from pipeline.layers import AvgPool2d, MaxPool2d, Network
+from pipeline.layers import Network
+from pipeline.layers.avg_pool2d import AvgPool2d
+from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import VerifyOutput

@@ -9,7 +9,10 @@ import numpy.typing as npt
 
 from pipeline.domain import EngineStats
 from pipeline.evidence.canonical import sha256
-from pipeline.layers import Conv2d, Flatten, Linear, Network
+from pipeline.layers import Network
+from pipeline.layers.conv2d import Conv2d
+from pipeline.layers.flatten import Flatten
+from pipeline.layers.linear import Linear
 from pipeline.layers.table import to_plain
 from pipeline.mpc.engines.base import Party, Task, VerifyTask
 from pipeline.mpc.engines.mp_spdz import programs as programs

@@ -14,7 +14,12 @@ import torch.nn.functional as torch_nn
 from benchmarks.poisoning.kinds import Generator, Poison, Update, Updates
 from pipeline.datasets import Samples
 from pipeline.domain import INPUT_BITS
-from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU
+from pipeline.layers import Network
+from pipeline.layers.avg_pool2d import AvgPool2d
+from pipeline.layers.conv2d import Conv2d
+from pipeline.layers.flatten import Flatten
+from pipeline.layers.linear import Linear
+from pipeline.layers.relu import ReLU
 from pipeline.study.fields import Training
 
 

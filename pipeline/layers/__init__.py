@@ -6,34 +6,10 @@ A layer knows its shapes, its torch module and its exact integer form, written o
 """
 
 from pipeline.layers.arithmetic import Arithmetic, Convolution, Shape
-from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.base import Layer
-from pipeline.layers.conv2d import Conv2d
-from pipeline.layers.flatten import Flatten
-from pipeline.layers.linear import Linear
-from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.layers.network import Network, Parameter
 from pipeline.layers.plan import Plan, Step, plan
-from pipeline.layers.relu import ReLU
 from pipeline.layers.table import LAYERS
 from pipeline.layers.values import Values
 
-__all__ = [
-    "LAYERS",
-    "Arithmetic",
-    "AvgPool2d",
-    "Conv2d",
-    "Convolution",
-    "Flatten",
-    "Layer",
-    "Linear",
-    "MaxPool2d",
-    "Network",
-    "Parameter",
-    "Plan",
-    "ReLU",
-    "Shape",
-    "Step",
-    "Values",
-    "plan",
-]
+__all__ = ["LAYERS", "Arithmetic", "Convolution", "Layer", "Network", "Parameter", "Plan", "Shape", "Step", "Values", "plan"]

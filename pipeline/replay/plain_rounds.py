@@ -53,9 +53,9 @@ class PlainRound:
 
 def play_plain(study: Study, members: Mapping[HospitalName, Member], rounds: Sequence[RoundId]) -> list[PlainRound]:
     """The rounds one after the other, from the study's initial model; raises Misconfigured for the large-model mode."""
-    if study.mode != "full":
+    if not study.samples_shared:
         raise Misconfigured(
-            f"{study.name}: got mode {study.mode}, want full: a rehearsal evaluates every model on every hospital's samples"
+            f"{study.name}: got mode {study.mode}, want one in which hospitals share samples: a plain round evaluates every model on every hospital's samples"
         )
     model, budget, finished = initial_model(study), None, 0
     verdicts: dict[HospitalName, list[bool]] = {name: [] for name in members}

@@ -52,7 +52,7 @@ def reproduce(
         components = sharing.share(vector, len(held), hospital.sharing_secret, context)
         for node, own in enumerate(held):
             own[name] = {index: components[index] for index in sharing.held_by(node, len(held))}
-    if study.mode == "large":
+    if study.evaluation_mode.draws_seed:
         return _reproduce_large(study, record, previous, {name: updates[name] for name in names}, held, settings)
     engine = engines.engine(study.engine, settings)
     task = VerifyTask(names, study.network, rule_parameters(study, finished, record.budget), previous)

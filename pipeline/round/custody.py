@@ -12,8 +12,6 @@ from nacl.public import PrivateKey
 from pipeline.domain import RoundId
 from pipeline.host.files import locked, write_secret
 from pipeline.host.secret import Secret
-from pipeline.round import node_large
-from pipeline.round.journal import Journal
 from pipeline.round.opened_envelopes import OpenedEnvelopes
 
 _KEYS, _OPENED = "sealing", "opened"
@@ -47,8 +45,13 @@ class Custody:
 
     @property
     def nonce(self) -> Path:
-        """Where the round's nonce lies (`pipeline.round.node_large`)."""
+        """Where the round's nonce lies (`pipeline.round.evaluation_large`)."""
         return self.home / _KEYS / f"{self.round_id}-nonce"
+
+    @property
+    def total(self) -> Path:
+        """Where a large model's opened sum lies until the round ends."""
+        return self.home / "journal" / f"total-{self.round_id}.i8"
 
     def destroy(self) -> None:
         """Destroy the round's keys, and after them what is nothing without them."""
@@ -58,7 +61,7 @@ class Custody:
                     key.unlink()
             if self._opened.exists():
                 shutil.rmtree(self._opened)
-        node_large.total_file(Journal(self.home / "journal"), self.round_id).unlink(missing_ok=True)
+        self.total.unlink(missing_ok=True)
 
     @property
     def _sealing_key(self) -> Path:

@@ -136,7 +136,7 @@ class KeyRecord:
     @classmethod
     def parse(cls, statement: Statement, study: Study) -> KeyRecord:
         """Read a statement's body; raises EvidenceRejected unless it has what the study's mode takes, and nothing else."""
-        wanted = {"public_key", "nonce_commitment"} if study.mode == "large" else {"public_key"}
+        wanted = {"public_key", "nonce_commitment"} if study.evaluation_mode.draws_seed else {"public_key"}
         if set(statement.body) != wanted:
             raise EvidenceRejected(f"{statement.signer}: got a key record of {sorted(statement.body)}, want {sorted(wanted)}")
         read = {name: sha256_text(value, f"{statement.signer}'s {name}") for name, value in statement.body.items()}

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.domain import EngineStats, HospitalName
-from pipeline.layers import Linear, Network, ReLU
+from pipeline.layers import Network
+from pipeline.layers.linear import Linear
+from pipeline.layers.relu import ReLU
 from pipeline.mpc.engines.base import Payload, RuleParameters, VerifyTask
 from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
 from pipeline.mpc.engines.mp_spdz.profiles import Profile

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
 from pipeline.host import ports
-from pipeline.layers import Linear, Network, ReLU
+from pipeline.layers import Network
+from pipeline.layers.linear import Linear
+from pipeline.layers.relu import ReLU
 from pipeline.mpc import reference
 from pipeline.mpc.engines.base import Components, Engine, Party, RuleParameters, VerifyOutput, VerifyTask
 from pipeline.setup import certificates

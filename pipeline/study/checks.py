@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from pipeline.layers import LAYERS
 from pipeline.layers.plan import plan
 from pipeline.layers.table import layer
 from pipeline.store import object_keys
-from pipeline.study.fields import LARGE_FROM, LARGEST_LARGE_MODEL, LARGEST_MODEL, PROTOCOLS, UNUSED_IN_LARGE
+from pipeline.study.fields import PROTOCOLS
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study
@@ -71,31 +70,20 @@ def check(study: Study, file: str) -> None:
         raise InvalidStudy(file, "model", [next(iter(item)) for item in study.model], f"layers that fit one another: {error}") from None
     if classes != len(study.source.classes):
         refuse("model", f"{classes} outputs", f"{len(study.source.classes)}, one per class of {study.dataset}")
-    if study.mode == "large":
-        _check_large(study, size, refuse)
+    mode = study.evaluation_mode
+    if not mode.above < size <= mode.most:
+        refuse("model", f"{size} parameters in mode {mode.name}", mode.takes)
+    for field in mode.unused_fields:
+        if field in study.rule.model_fields_set:
+            refuse(f"rule.{field}", getattr(study.rule, field), f"no such line: mode {mode.name} does not read it")
+    if not mode.shares_samples:
         return
-    if size > LARGEST_MODEL:
-        refuse(
-            "model", f"{size} parameters", f"at most {LARGEST_MODEL}, the limit for the encrypted rule; `mode: large` checks less, on more"
-        )
     if study.rule.images_per_hospital < classes:
         refuse("rule.images_per_hospital", study.rule.images_per_hospital, f"at least {classes}, one per class of {study.dataset}")
     try:
         plan(study.network, max(abs(bound) for bound in study.source.input_range))
     except ValueError as error:
         refuse("model", [next(iter(item)) for item in study.model], f"values that stay within 64 bits under encryption: {error}")
-
-
-def _check_large(study: Study, size: int, refuse: Callable[[str, object, str], None]) -> None:
-    if not LARGE_FROM < size <= LARGEST_LARGE_MODEL:
-        refuse(
-            "mode",
-            f"large with {size} parameters",
-            f"a model of more than {LARGE_FROM} and at most {LARGEST_LARGE_MODEL}; without `mode` below",
-        )
-    for field in UNUSED_IN_LARGE:
-        if field in study.rule.model_fields_set:
-            refuse(f"rule.{field}", getattr(study.rule, field), "no such line: the large-model mode has no peer validation")
 
 
 def _no_schedule(text: str) -> str | None:

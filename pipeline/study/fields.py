@@ -21,26 +21,6 @@ PROTOCOLS: Mapping[str, Mapping[str, int]] = {
 }
 """Engine to protocol to the number of nodes that it takes."""
 
-LARGEST_MODEL = 100_000
-"""Parameters up to which the whole rule is evaluated under encryption."""
-
-LARGE_FROM, LARGEST_LARGE_MODEL = 100_000, 16_000_000
-"""Parameters between which a study may name the large-model mode: fewer need no weaker checks, more no node takes in."""
-
-UNUSED_IN_LARGE = (
-    "images_per_hospital",
-    "early_rounds",
-    "below_global_early_percent",
-    "below_global_percent",
-    "below_peers_early_percent",
-    "below_peers_percent",
-    "weakest_class_below_global_early_percent",
-    "weakest_class_below_global_percent",
-    "weakest_class_below_peers_early_percent",
-    "weakest_class_below_peers_percent",
-)
-"""Fields of the rule that the large-model mode does not read."""
-
 _NAME = StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,31}$")  # names become folders, queues and object keys
 Name = Annotated[str, _NAME]
 HospitalField = Annotated[HospitalName, _NAME]

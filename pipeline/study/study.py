@@ -15,7 +15,7 @@ from pipeline.domain import Sha256
 from pipeline.errors import InvalidStudy
 from pipeline.evidence.membership import study_digest
 from pipeline.host.documents import first_problem, read_fields
-from pipeline.layers import LAYERS, Network
+from pipeline.layers import Network
 from pipeline.layers.table import layer
 from pipeline.site.consortium import Consortium
 from pipeline.study.checks import check
@@ -34,6 +34,7 @@ from pipeline.study.fields import (
     Training,
     protocols_in_words,
 )
+from pipeline.study.modes import MODES, Mode
 
 
 class Study(StudyModel):
@@ -48,7 +49,7 @@ class Study(StudyModel):
         Field(
             title="Data set",
             json_schema_extra={"default": "the study's name, where `table` or `images` is"},
-            description=f"A bundled data set: {', '.join(sorted(DATASETS))}. Without this line the hospitals' own data, which `table` or "
+            description="A bundled data set of docs/reference/study.md. Without this line the hospitals' own data, which `table` or "
             "`images` describes.",
         ),
     ]
@@ -76,8 +77,8 @@ class Study(StudyModel):
             title="Layers of the model",
             min_length=1,
             max_length=100,
-            description=f"Layers of a torch.nn.Sequential under torch's own names: {', '.join(LAYERS)}. The input's shape comes from "
-            "the data set; the last layer has one output per class.",
+            description="Layers of a torch.nn.Sequential under torch's own names; docs/reference/study.md lists those with an encrypted "
+            "form. The input's shape comes from the data set; the last layer has one output per class.",
         ),
     ]
     mode: Annotated[Literal["full", "large"], Field(title="Mode", examples=["large"])] = "full"
@@ -132,9 +133,14 @@ class Study(StudyModel):
         return Network(self.source.shape, tuple(layer(item) for item in self.model))
 
     @property
+    def evaluation_mode(self) -> Mode:
+        """What the study's mode takes and asks."""
+        return MODES[self.mode]
+
+    @property
     def samples_shared(self) -> int:
         """Validation samples that each hospital shares in a round: none where no model is evaluated on them."""
-        return 0 if self.mode == "large" else self.rule.images_per_hospital
+        return self.rule.images_per_hospital if self.evaluation_mode.shares_samples else 0
 
     @property
     def accepted_floor(self) -> int:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from annotated_types import Unit
 from pydantic import BaseModel
 
-from pipeline.study.fields import UNUSED_IN_LARGE, group
+from pipeline.study.fields import group
+from pipeline.study.modes import MODES
 from pipeline.study.study import Study
 
 NOTHING = "–"
@@ -77,7 +78,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change
 
 def rule(terms: Mapping[str, Any]) -> tuple[Line, ...]:
     """The thresholds of the rule against poisoning."""
-    unused = UNUSED_IN_LARGE if terms["study"]["mode"] == "large" else ()
+    unused = MODES[terms["study"]["mode"]].unused_fields
     return _lines(terms, (path for path in FIELDS if path.startswith(_RULE) and path.removeprefix(_RULE) not in unused))
 
 

@@ -86,7 +86,7 @@ def findings(study: Study, current: model_file.Vector, parameters: RuleParameter
     """The rule's tests of one update, the first part of what its hospital would share; the samples behind it judge it."""
     update = shared[: study.network.size]
     ranged, *size = _size(update, parameters.budget)
-    if study.mode == "large":
+    if not study.samples_shared:
         return (ranged, *size, *_OPEN_LARGE)
     if ranged.passed is False:
         return (ranged, *_OPEN)

@@ -1,11 +1,25 @@
 """Engines of encrypted computation, behind one interface; a study names one and nothing substitutes it."""
 
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+
 from pipeline.mpc.engines.base import Engine
-from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
-from pipeline.mpc.engines.spu.engine import Spu
 from pipeline.site.settings import Settings
 
-ENGINES: dict[str, type[MpSpdz] | type[Spu]] = {engine.name: engine for engine in (MpSpdz, Spu)}
+
+def engines_among(folders: Iterable[str]) -> Iterator[type[Engine]]:
+    """Every engine among the folders of this package: the class with a name in its file `engine.py`."""
+    for package in sorted(each.name for each in pkgutil.iter_modules(folders) if each.ispkg):
+        if any(each.name == "engine" for each in pkgutil.iter_modules([f"{folder}/{package}" for folder in folders])):
+            for member in vars(importlib.import_module(f"{__package__}.{package}.engine")).values():
+                if isinstance(member, type) and issubclass(member, Engine) and "name" in vars(member):
+                    yield member
+
+
+ENGINES: dict[str, type[Engine]] = {kind.name: kind for kind in engines_among(__path__)}
 """Name in a study file to engine."""
 
 
@@ -14,4 +28,4 @@ def engine(name: str, settings: Settings) -> Engine:
     return ENGINES[name](settings)
 
 
-__all__ = ["ENGINES", "Engine", "engine"]
+__all__ = ["ENGINES", "Engine", "engine", "engines_among"]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pipeline.domain import Condition, EngineStats, HospitalName, Sha256
 from pipeline.layers import Network
+from pipeline.site.settings import Settings
 
 Components = Mapping[HospitalName, Mapping[int, npt.NDArray[np.int64]]]
 """Hospital to component index to its words; a party i of n holds every index but i."""
@@ -153,6 +154,10 @@ class Engine(ABC):
     """One engine; a study names it and nothing substitutes it."""
 
     name: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, settings: Settings) -> None:
+        """On this machine."""
 
     @abstractmethod
     def problems(self) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import EngineFailed
-from pipeline.layers import Linear, Network
+from pipeline.layers import Network
+from pipeline.layers.linear import Linear
 from pipeline.mpc.engines.base import AggregateTask
 from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
 from pipeline.site.settings import Settings

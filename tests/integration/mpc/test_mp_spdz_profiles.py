@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU
+from pipeline.layers import Network
+from pipeline.layers.avg_pool2d import AvgPool2d
+from pipeline.layers.conv2d import Conv2d
+from pipeline.layers.flatten import Flatten
+from pipeline.layers.linear import Linear
+from pipeline.layers.relu import ReLU
 from pipeline.mpc import reference
 from pipeline.mpc.engines.base import Task, VerifyOutput
 from pipeline.mpc.engines.mp_spdz.engine import MpSpdz

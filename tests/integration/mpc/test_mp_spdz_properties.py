@@ -11,7 +11,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.domain import HospitalName
-from pipeline.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
+from pipeline.layers import Network
+from pipeline.layers.avg_pool2d import AvgPool2d
+from pipeline.layers.conv2d import Conv2d
+from pipeline.layers.flatten import Flatten
+from pipeline.layers.linear import Linear
+from pipeline.layers.max_pool2d import MaxPool2d
+from pipeline.layers.relu import ReLU
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 from pipeline.mpc.engines.mp_spdz.profiles import Profile

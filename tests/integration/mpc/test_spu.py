@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from pipeline.domain import HospitalName
-from pipeline.layers import Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
+from pipeline.layers import Network
+from pipeline.layers.conv2d import Conv2d
+from pipeline.layers.flatten import Flatten
+from pipeline.layers.linear import Linear
+from pipeline.layers.max_pool2d import MaxPool2d
+from pipeline.layers.relu import ReLU
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, RuleParameters, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.spu.engine import Spu

@@ -19,7 +19,7 @@ from pipeline.model_file import Vector, model_bytes
 from pipeline.mpc import reference_projected, rule
 from pipeline.mpc.engines.base import ProjectedTask
 from pipeline.replay.reproduce import reproduce
-from pipeline.round import node, node_large
+from pipeline.round import evaluation_large, node
 from pipeline.round.inputs import Inputs
 from pipeline.round.journal import Journal
 from pipeline.round.study_history import global_model
@@ -47,19 +47,19 @@ LARGE = {
 @pytest.fixture
 def west_sums_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
     """West adds 1 to a coordinate of one component before it sums."""
-    honest = node_large.open_mean
+    honest = evaluation_large.open_mean
 
     def deviating(
-        ctx: RoundContext, inputs: Inputs, accepted: Sequence[HospitalName], key: PrivateKey, journal: Journal, deadline: float
+        ctx: RoundContext, inputs: Inputs, accepted: Sequence[HospitalName], key: PrivateKey, journal: Journal, path: Path, deadline: float
     ) -> int:
         if ctx.worker.identity.name == WEST:
             first = accepted[0]
             words = np.array(inputs.components[first][1][:])
             words[70_000] += 1
             inputs = replace(inputs, components={**inputs.components, first: {**inputs.components[first], 1: words}})
-        return honest(ctx, inputs, accepted, key, journal, deadline)
+        return honest(ctx, inputs, accepted, key, journal, path, deadline)
 
-    monkeypatch.setattr(node_large, "open_mean", deviating)
+    monkeypatch.setattr(evaluation_large, "open_mean", deviating)
 
 
 def outcomes(play: Play, step: str, round_id: RoundId) -> dict[NodeName, WardroundError | None]:
@@ -144,7 +144,7 @@ def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothin
     play.hospitals(round_id)
     play.commit(round_id)
 
-    reveal = node_large.seed
+    reveal = evaluation_large.seed
 
     def withheld_by_west(ctx: RoundContext, nonce: Path, journal: Journal, deadline: float) -> Sha256:
         if ctx.worker.identity.name == WEST:
@@ -152,7 +152,7 @@ def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothin
         return reveal(ctx, nonce, journal, time.monotonic() + 1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(node_large, "seed", withheld_by_west)
+        patch.setattr(evaluation_large, "seed", withheld_by_west)
         missed = outcomes(play, "verify", round_id)
     for name in (NORTH, EAST):
         assert isinstance(missed[name], Unavailable)
@@ -161,12 +161,12 @@ def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothin
     play.verify(round_id)
     ctx = site.node_context(play, round_id, NORTH)
     said = {name: site.said(round_id, Kind.NONCE, name) for name in play.study.nodes}
-    assert len({node_large.agreed_seed(site.node_context(play, round_id, name), said) for name in play.study.nodes}) == 1
+    assert len({evaluation_large.agreed_seed(site.node_context(play, round_id, name), said) for name in play.study.nodes}) == 1
     west = site.node_context(play, round_id, WEST)
     for change, why in (({"nonce": "00" * 32}, "not the one it committed to"), ({"commit_root": "00" * 32}, "for another commit")):
         changed = west.worker.sign(Kind.NONCE, {**said[WEST].body, **change}, west.context)
         with pytest.raises(EvidenceRejected, match=f"west: .*{why}"):
-            node_large.agreed_seed(ctx, said | {WEST: changed})
+            evaluation_large.agreed_seed(ctx, said | {WEST: changed})
 
     for name, error in outcomes(play, "aggregate", round_id).items():
         assert isinstance(error, RoundAborted), name

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 import pipeline.layers
-from pipeline.layers import LAYERS, AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Network, ReLU, Values, plan
+from pipeline.layers import LAYERS, Layer, Network, Values, plan
 from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
-from pipeline.layers.conv2d import PooledConv2d
+from pipeline.layers.avg_pool2d import AvgPool2d
+from pipeline.layers.conv2d import Conv2d, PooledConv2d
+from pipeline.layers.flatten import Flatten
+from pipeline.layers.linear import Linear
+from pipeline.layers.max_pool2d import MaxPool2d
+from pipeline.layers.relu import ReLU
 from pipeline.layers.table import from_plain, layers_among, to_plain
 from tests.support.tasks import LOGISTIC, MLP, ONE, SMALL_CNN, lenet, small_cnn
 

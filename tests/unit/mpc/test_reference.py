@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.domain import HospitalName
-from pipeline.layers import Linear, Network
+from pipeline.layers import Network
+from pipeline.layers.linear import Linear
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateTask, RuleParameters, VerifyTask
 from tests.adversary import attack

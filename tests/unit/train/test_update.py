@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.errors import UpdateRejected
-from pipeline.layers import Linear, Network, ReLU
+from pipeline.layers import Network
+from pipeline.layers.linear import Linear
+from pipeline.layers.relu import ReLU
 from pipeline.model_file import COORDINATE_CAP, Vector
 from pipeline.train.network import module
 from pipeline.train.update import NORM_CAP, backoff, encode, fit

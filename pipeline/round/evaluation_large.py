@@ -1,4 +1,4 @@
-"""A node's part of the large-model mode: reveal the nonce, project its components, open the mean (docs/adr/0007-large-models.md)."""
+"""The large-model mode: reveal the nonce, project the components, open the mean (docs/adr/0007-large-models.md)."""
 
 from __future__ import annotations
 
@@ -19,21 +19,51 @@ from pipeline.evidence import randomness
 from pipeline.host.files import replacing, write_secret
 from pipeline.host.secret import Secret
 from pipeline.mpc import mean
-from pipeline.mpc.engines import engine
-from pipeline.mpc.engines.base import Party, ProjectedTask, VerifyOutput
+from pipeline.mpc.engines.base import ProjectedTask, Task, VerifyOutput
 from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.mean import Sums
 from pipeline.mpc.projections import project
 from pipeline.mpc.sharing import Vector, component_digest
 from pipeline.mpc.spool import spool
+from pipeline.round.custody import Custody
+from pipeline.round.evaluation import Evaluation, Verified
 from pipeline.round.inputs import Inputs, say_once
 from pipeline.round.journal import Journal
+from pipeline.round.node_round import NodeRound
+from pipeline.round.study_history import StudyHistory
 from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
+from pipeline.study.study import Study
 
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
+
+
+class LargeEvaluation(Evaluation):
+    """Size and direction on random projections under encryption, and a plain mean of what was accepted."""
+
+    def key_fields(self, custody: Custody) -> Mapping[str, str]:
+        """A commitment to the node's part of the seed."""
+        return {"nonce_commitment": nonce_commitment(custody.nonce)}
+
+    def verify(self, node: NodeRound, inputs: Inputs, past: StudyHistory) -> Verified:
+        """Draw the seed with all nodes, then run this node's party on projections."""
+        drawn = seed(node.ctx, node.custody.nonce, node.journal, node.deadline)
+        return Verified(verify(node, inputs, drawn, past.budget), drawn)
+
+    def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
+        """Open the sum into the node's own file."""
+        key = node.custody.sealing_key()
+        return {"count": open_mean(node.ctx, inputs, accepted, key, node.journal, node.custody.total, node.deadline)}
+
+    def total(self, node: NodeRound, opened: Mapping[str, Any]) -> Vector:
+        """As it was written."""
+        return np.fromfile(node.custody.total, dtype="<i8").astype(np.int64, copy=False)
+
+    def tasks(self, study: Study) -> Sequence[Task]:
+        """A first and a later round."""
+        return [ProjectedTask(study.hospitals, budget, Sha256("0" * 64), study.rule.reveal_condition) for budget in (None, 0)]
 
 
 def nonce_commitment(path: Path) -> Sha256:
@@ -71,40 +101,30 @@ def agreed_seed(ctx: RoundContext, said: Mapping[NodeName, Statement]) -> Sha256
     return randomness.seed(ctx.context, ctx.commit_root, nonces)
 
 
-def verify(ctx: RoundContext, inputs: Inputs, drawn: Sha256, budget: int | None, party: Party) -> VerifyOutput:
+def verify(node: NodeRound, inputs: Inputs, drawn: Sha256, budget: int | None) -> VerifyOutput:
     """Run this node's party of the verification on projections of its components."""
-    worker = ctx.worker
+    worker = node.worker
     task = ProjectedTask(tuple(inputs.digests), budget, drawn, worker.study.rule.reveal_condition)
     held = [(hospital, index) for hospital in task.hospitals for index in sorted(inputs.components[hospital])]
     rows = project([inputs.components[hospital][index] for hospital, index in held], worker.study.network.size, drawn)
     projected: dict[HospitalName, dict[int, Vector]] = {}
     for (hospital, index), row in zip(held, rows, strict=True):
         projected.setdefault(hospital, {})[index] = row
-    return engine(worker.study.engine, worker.settings).verify_projected(worker.study.protocol, task, projected, party)
+    return node.engine.verify_projected(worker.study.protocol, task, projected, node.party("verify"))
 
 
 def open_mean(
-    ctx: RoundContext, inputs: Inputs, accepted: Sequence[HospitalName], key: PrivateKey, journal: Journal, deadline: float
+    ctx: RoundContext, inputs: Inputs, accepted: Sequence[HospitalName], key: PrivateKey, journal: Journal, path: Path, deadline: float
 ) -> int:
-    """Write the sum of the accepted updates to this round's file; how many they are. Raises RoundAborted when the nodes disagree."""
+    """Write the sum of the accepted updates to a file; how many they are. Raises RoundAborted when the nodes disagree."""
     worker, me = ctx.worker, NodeName(ctx.worker.identity.name)
-    with replacing(total_file(journal, ctx.round_id), mode=0o600) as output, spool(worker.identity.home / "work") as sums:
+    with replacing(path, mode=0o600) as output, spool(worker.identity.home / "work") as sums:
         exchange = _StoreExchange(ctx, key, journal, deadline)
         size, nodes = worker.study.network.size, worker.study.nodes
         agreement = mean.open_sum(inputs.components, accepted, size, nodes, me, exchange, sums, output)
     for node in agreement.deviating:
         _log.warning("round %s: %s signed another component sum than the other holders; it was outvoted", ctx.round_id, node)
     return len(accepted)
-
-
-def total_file(journal: Journal, round_id: int) -> Path:
-    """Where the opened sum of a round lies until the round ends."""
-    return journal.folder / f"total-{round_id}.i8"
-
-
-def total(journal: Journal, round_id: int) -> Vector:
-    """The opened sum, (parameters,) int64 with 16 fractional bits."""
-    return np.fromfile(total_file(journal, round_id), dtype="<i8").astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""What a node does in each mode of a study: one interface, an implementation a mode, chosen by the study's file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.domain import HospitalName, Sha256
+from pipeline.mpc.engines.base import Task, VerifyOutput
+from pipeline.mpc.sharing import Vector
+from pipeline.round.custody import Custody
+from pipeline.round.inputs import Inputs
+from pipeline.round.node_round import NodeRound
+from pipeline.round.study_history import StudyHistory
+from pipeline.study.study import Study
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a verification revealed, and the seed that it was drawn from where the mode draws one."""
+
+    output: VerifyOutput
+    seed: Sha256 | None = None
+
+
+class Evaluation(ABC):
+    """How a node evaluates and aggregates in one mode."""
+
+    @abstractmethod
+    def key_fields(self, custody: Custody) -> Mapping[str, str]:
+        """What stands in a node's key record beside its public key."""
+
+    @abstractmethod
+    def verify(self, node: NodeRound, inputs: Inputs, past: StudyHistory) -> Verified:
+        """Run this node's party of the verification; raises EngineFailed, RoundAborted or EvidenceRejected."""
+
+    @abstractmethod
+    def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
+        """Run this node's party of the aggregation; what the journal keeps of it, with the number of updates in the sum as `count`."""
+
+    @abstractmethod
+    def total(self, node: NodeRound, opened: Mapping[str, Any]) -> Vector:
+        """The opened sum, (parameters,) int64 with 16 fractional bits."""
+
+    @abstractmethod
+    def tasks(self, study: Study) -> Sequence[Task]:
+        """What rounds with all hospitals, or all but one, have the engine compute; other shapes compile when they come up."""
