@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NewType
 
@@ -228,20 +228,3 @@ class EngineStats:
     bytes_sent: int
     rss_bytes: int
     rounds: int | None = None
-
-
-@dataclass(frozen=True)
-class StageTime:
-    """Wall seconds of one stage, for reports only; never part of a result."""
-
-    stage: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Absence:
-    """Why a hospital did not take part: a reason class and a message without any record's value."""
-
-    hospital: HospitalName
-    reason: str
-    detail: str = field(default="", compare=False)

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Annotated, Any, Self
 
 import rlp
-from eth_account import Account
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -235,10 +234,6 @@ class Transcript:
     def verify_model(self, round_id: RoundId, model: Sha256) -> bool:
         """Whether the round's result names `model`."""
         return self.state.finalised is not None and self.state.finalised.new_model == model
-
-    def senders(self) -> dict[str, Address]:
-        """Transaction hash (0x) to the account that signed it."""
-        return {_hash(sent): Address(Account.recover_transaction("0x" + sent["raw"])) for sent in self.content["transactions"]}
 
     def _signers(self, result: Result, signatures: Sequence[str]) -> int:
         """Bit i is set when the i-th trusted node made one of the signatures."""

@@ -6,7 +6,7 @@ Source: Araki et al. 2016 (n = 3), Dalskov et al. 2021 (n = 4), both for one cor
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -61,14 +61,6 @@ class Digested:
     def digest(self) -> Sha256:
         """SHA-256 so far."""
         return Sha256(self._hash.hexdigest())
-
-
-def reconstruct(components: Mapping[int, Vector], nodes: int) -> Vector:
-    """Sum of all `nodes` components, (length,) int64; raises KeyError when one is missing."""
-    total = np.zeros_like(components[0])
-    for index in range(nodes):
-        total += components[index]
-    return total
 
 
 def _stream(secret: Secret, bound_to: bytes, words: int) -> Vector:

@@ -133,11 +133,6 @@ class Supervisor:
         if self.states().get(name) not in {"RUNNING", "STARTING"}:
             self._call("startProcess", name, False)
 
-    def halt(self, name: str) -> None:
-        """Stop a service and wait until its process is gone."""
-        if self.states().get(name) in {"RUNNING", "STARTING", "BACKOFF"}:
-            self._call("stopProcess", name, True)
-
     def states(self) -> Mapping[str, str]:
         """Service to supervisord's word for its state; empty when supervisord is down."""
         if not self._socket.exists():

@@ -19,7 +19,7 @@ def payload(*values: int) -> sharing.Vector:
 def test_the_components_sum_to_the_payload(values: list[int], nodes: int) -> None:
     components = sharing.share(payload(*values), nodes, SECRET, CONTEXT)
     assert len(components) == nodes
-    assert sharing.reconstruct(dict(enumerate(components)), nodes).tolist() == values
+    assert sum(components[1:], start=components[0]).tolist() == values
 
 
 def test_a_rerun_gives_the_same_components() -> None:
