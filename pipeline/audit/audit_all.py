@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
-from typing import Any
 
 from pipeline.audit.audit_round import AuditReport, audit
-from pipeline.audit.interfaces import (
-    Ledger,
-    Members,
-    ObjectStore,
-    Registered,
-    RoundState,
-    StudyId,
-    StudyState,
-)
+from pipeline.audit.interfaces import Ledger, ObjectStore
 from pipeline.domain import Address, RoundId, Sha256
 from pipeline.errors import EvidenceRejected
+from pipeline.ledger_types.events import FinalisedEvent, StudyId, StudyRegisteredEvent
+from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, StudyState
 
 
 class Sweep:
@@ -74,10 +67,10 @@ class _Remembered:
             raise EvidenceRejected(f"round {round_id}: got none of that number on the ledger")
         return self.known[round_id]
 
-    def rounds(self, study: None = None) -> Sequence[RoundState]:
+    def rounds(self) -> Sequence[RoundState]:
         return tuple(self.known.values())
 
-    def before(self, state: Any, count: int) -> Sequence[RoundState]:
+    def before(self, state: RoundState, count: int) -> Sequence[RoundState]:
         states, index = self._places[state.round]
         found: list[RoundState] = []
         while index and len(found) < count:
@@ -86,7 +79,7 @@ class _Remembered:
                 found.append(states[index])
         return found[::-1]
 
-    def judged(self, state: Any, count: int) -> Sequence[RoundState]:
+    def judged(self, state: RoundState, count: int) -> Sequence[RoundState]:
         states, index = self._places[state.round]
         found: list[RoundState] = []
         while index and not (len(found) >= count and any(one.finalised for one in found)):
@@ -95,30 +88,30 @@ class _Remembered:
                 found.append(states[index])
         return found[::-1]
 
-    def after(self, state: Any) -> RoundState | None:
+    def after(self, state: RoundState) -> RoundState | None:
         states, index = self._places[state.round]
         # Of a study's last round the ledger is asked again: one may have been opened since.
         return states[index + 1] if index + 1 < len(states) else self._ledger.after(state)
 
-    def nodes(self, state: Any) -> Members:
+    def nodes(self, state: RoundState) -> Members:
         return self._ledger.nodes(state)
 
-    def released(self, study: StudyId, last: Any, until: int | None = None) -> Sequence[Address]:
+    def released(self, study: StudyId, last: RoundState | None, until: int | None = None) -> Sequence[Address]:
         return self._ledger.released(study, last, until)
 
     def _study(self, study: StudyId) -> StudyState:
         return self._ledger.study(study)
 
-    def _registration(self, study: StudyId) -> Registered:
+    def _registration(self, study: StudyId) -> StudyRegisteredEvent:
         return self._ledger.registration(study)
 
-    def _hospital(self, address: Address) -> str:
+    def _hospital(self, address: Address) -> HospitalStatus:
         return self._ledger.hospital(address)
 
     def _first_account(self, address: Address) -> Address:
         return self._ledger.first_account(address)
 
-    def signatures(self, finalised: Any) -> Sequence[str]:
+    def signatures(self, finalised: FinalisedEvent) -> Sequence[str]:
         return self._ledger.signatures(finalised)
 
     def verify_model(self, round_id: RoundId, model: Sha256) -> bool:

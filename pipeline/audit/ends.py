@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.audit.interfaces import RoundState
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, direct_grace
 from pipeline.errors import EvidenceRejected
+from pipeline.ledger_types.state import RoundState
 from pipeline.store import object_keys
 
 _LONGEST, _MOST_NAMES, _MOST_STATEMENTS = 600, 200, 4

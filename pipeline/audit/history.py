@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from pipeline.audit.interfaces import RoundState
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
+from pipeline.ledger_types.state import RoundState
 
 
 def lineage(evidence: RoundEvidence) -> str:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 
-from eth_utils.crypto import keccak
-
-from pipeline.audit.interfaces import Ledger, ObjectStore, RoundState, StudyId
+from pipeline.audit.interfaces import Ledger, ObjectStore
 from pipeline.audit.round_evidence import record_of
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, Kind, NodeName, Result, RoundId, RoundStatus
 from pipeline.errors import Refused, Rejected
 from pipeline.evidence import signing
+from pipeline.ledger_types.events import StudyId
+from pipeline.ledger_types.state import RoundState, study_id
 from pipeline.store import object_keys
 
 _NEAR = 16
@@ -92,7 +92,7 @@ def _decided(
     for result, signers in voted.items():
         try:
             record = record_of(objects, result)
-            named = keccak(record.study.encode()).hex()
+            named = study_id(record.study)
             members = ledger.study(named)
         except Rejected:
             continue

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from pipeline.audit.interfaces import (
-    Finalised,
-    Ledger,
-    Members,
-    ObjectStore,
-    RoundState,
-    StudyState,
-)
+from pipeline.audit.interfaces import Ledger, ObjectStore
 from pipeline.audit.round_objects import RoundObjects, naming, written_over
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Kind, Result, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import EvidenceRejected, WardroundError
 from pipeline.evidence import merkle
+from pipeline.ledger_types.events import FinalisedEvent
+from pipeline.ledger_types.state import Members, RoundState, StudyState
 from pipeline.model_file import Vector, parse_model
 from pipeline.store import object_keys
 
@@ -57,10 +52,10 @@ class RoundEvidence:
     @cached_property
     def nodes(self) -> Members:
         """The nodes that decided about the round, which need not be the study's present ones."""
-        return self.study if self.study.epoch == 1 else self.ledger.nodes(self.state)
+        return self.study.members if self.study.epoch == 1 else self.ledger.nodes(self.state)
 
     @property
-    def finalised(self) -> Finalised:
+    def finalised(self) -> FinalisedEvent:
         """How the round ended; raises EvidenceRejected when it did not."""
         if self.state.finalised is None:
             raise EvidenceRejected(f"round {self.round}: the ledger says {self.state.status}, want {RoundStatus.FINALISED}")

@@ -23,7 +23,7 @@ from pipeline.errors import EvidenceRejected
 from pipeline.evidence import signing
 from pipeline.host.documents import first_problem
 from pipeline.ledger_types import events
-from pipeline.ledger_types.events import Event, FinalisedEvent, StudyRegisteredEvent, TxLocation
+from pipeline.ledger_types.events import Event, FinalisedEvent, StudyId, StudyRegisteredEvent, TxLocation
 from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, StudyState, assemble
 
 _LEGACY_FIELDS = 9
@@ -185,15 +185,15 @@ class Transcript:
             raise EvidenceRejected(f"round {round_id}: got the bundle of round {self.state.round}")
         return self.state
 
-    def rounds(self, study: None = None) -> Sequence[RoundState]:
+    def rounds(self) -> Sequence[RoundState]:
         """The bundle's round."""
         return (self.state,)
 
-    def before(self, state: Any, count: int) -> Sequence[RoundState]:
+    def before(self, state: RoundState, count: int) -> Sequence[RoundState]:
         """Nothing: a bundle is about one round."""
         return ()
 
-    def judged(self, state: Any, count: int) -> Sequence[RoundState]:
+    def judged(self, state: RoundState, count: int) -> Sequence[RoundState]:
         """Nothing: a bundle is about one round."""
         return ()
 
@@ -201,28 +201,28 @@ class Transcript:
         """Nothing but the account itself: a bundle is about one round."""
         return address
 
-    def after(self, state: Any) -> RoundState | None:
+    def after(self, state: RoundState) -> RoundState | None:
         """Nothing: a bundle is about one round."""
 
-    def study(self, study: Any) -> StudyState:
+    def study(self, study: StudyId) -> StudyState:
         """The nodes that its reader trusts; everything else is what the round left behind."""
         threshold = len(self.nodes_) // 2 + 1
         model = self.state.finalised.new_model if self.state.finalised else self.state.opened.previous_model
         return StudyState(study, self.nodes_, threshold, 1, 0, model, self.state.round, None)
 
-    def nodes(self, state: Any) -> Members:
+    def nodes(self, state: RoundState) -> Members:
         """The nodes that its reader trusts."""
         return Members(self.nodes_, len(self.nodes_) // 2 + 1)
 
-    def released(self, study: Any, last: Any, until: int | None = None) -> Sequence[Address]:
+    def released(self, study: StudyId, last: RoundState | None, until: int | None = None) -> Sequence[Address]:
         """Nothing: a bundle is about one round."""
         return ()
 
-    def registration(self, study: Any) -> StudyRegisteredEvent:
+    def registration(self, study: StudyId) -> StudyRegisteredEvent:
         """Raises EvidenceRejected: a bundle is about one round."""
         raise EvidenceRejected("got a bundle of one round, want the ledger: `wardround audit` follows a study to its initial model")
 
-    def hospital(self, address: Address) -> str:
+    def hospital(self, address: Address) -> HospitalStatus:
         """What the nodes vouched for when they took the hospital's manifest in."""
         return HospitalStatus.AUTHORISED
 

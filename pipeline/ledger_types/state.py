@@ -53,6 +53,11 @@ class StudyState:
     current_round: RoundId
     open_round: RoundId | None
 
+    @property
+    def members(self) -> Members:
+        """Its nodes as they are now."""
+        return Members(self.nodes, self.threshold)
+
 
 @dataclass(frozen=True)
 class RoundState:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.audit.ends import End
-from pipeline.audit.interfaces import Ledger, ObjectStore, RoundState
+from pipeline.audit.interfaces import Ledger, ObjectStore
 from pipeline.domain import HospitalName, RoundId, RoundStatus, Sha256, Verdict
+from pipeline.ledger_types.state import RoundState
 from pipeline.report.round_view import RoundView, gather_anyway
 
 

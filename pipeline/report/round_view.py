@@ -8,12 +8,13 @@ from typing import Any
 
 from pipeline.audit.ends import End
 from pipeline.audit.ends import end as end_of
-from pipeline.audit.interfaces import Ledger, ObjectStore, RoundState
+from pipeline.audit.interfaces import Ledger, ObjectStore
 from pipeline.audit.round_evidence import record_of
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Kind, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
+from pipeline.ledger_types.state import RoundState
 from pipeline.report.stage_timings import stage_seconds
 
 _MOST_RECORDS, _MOST_EXPECTATIONS, _LONGEST_WORD = 10**9, 50, 200
