@@ -63,8 +63,11 @@ def _closure() -> set[str]:
     """Every module that the steps import, however far away, and the packages that hold them, whose own code runs first."""
     graph = grimp.build_graph("pipeline", cache_dir=None)
     roots = {*STEPS, *(module for package in _FOUND_BY_NAME for module in (package, *graph.find_descendants(package)))}
-    modules = roots.union(*(graph.find_upstream_modules(root) for root in roots))
-    return modules.union(*(_packages(module) for module in modules))
+    modules: set[str] = set()
+    while roots:
+        modules |= roots.union(*(graph.find_upstream_modules(root) for root in roots))
+        roots = set().union(*(_packages(module) for module in modules)) - modules
+    return modules
 
 
 def _packages(module: str) -> set[str]:

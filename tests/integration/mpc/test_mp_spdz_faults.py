@@ -119,9 +119,9 @@ def elsewhere(
     code = """
 import pickle, sys
 from pathlib import Path
-from pipeline.mpc.engines import mp_spdz_workdir
+from pipeline.mpc.engines.mp_spdz import workdir
 from tests.support.parties import outcomes_of
-mp_spdz_workdir.RUNS, package = map(Path, sys.argv[1:])
+workdir.RUNS, package = map(Path, sys.argv[1:])
 outcomes_of(*pickle.loads(package.read_bytes()))
 """
     return subprocess.Popen([sys.executable, "-c", code, workdir.RUNS, package], cwd=PROJECT, env=os.environ | env)

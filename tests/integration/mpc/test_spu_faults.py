@@ -239,8 +239,8 @@ _NODE = """
 import sys
 from pathlib import Path
 from pipeline.mpc.engines.base import Party
-from pipeline.mpc.engines.spu import Spu
-from pipeline.settings import PROJECT
+from pipeline.mpc.engines.spu.engine import Spu
+from pipeline.site.settings import PROJECT
 from tests.support.parties import deal
 from tests.support.tasks import LOGISTIC, random_round
 folder = Path(sys.argv[1])

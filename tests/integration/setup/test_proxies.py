@@ -21,12 +21,12 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from pipeline import transfer
+from pipeline.host import transfer
 from pipeline.chain import rpc
 from pipeline.errors import Unavailable
 from pipeline.evidence.canonical import sha256
-from pipeline.identity import StoreCredentials
-from pipeline.installation import Installation
+from pipeline.site.identity import StoreCredentials
+from pipeline.site.installation import Installation
 from pipeline.setup import health
 from pipeline.store import admin
 from pipeline.store.objects import Store

@@ -14,7 +14,7 @@ from pipeline.site.settings import PROJECT
 _MAKES = """
 import sys
 from pathlib import Path
-from pipeline.files import scratch
+from pipeline.host.files import scratch
 
 with scratch(Path(sys.argv[1]), "making") as aside:
     (aside / "part").write_bytes(b"half")
