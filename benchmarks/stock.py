@@ -15,7 +15,7 @@ from pipeline.layers.flatten import Flatten
 from pipeline.layers.linear import Linear
 from pipeline.layers.table import to_plain
 from pipeline.mpc.engines.base import Party, Task, VerifyTask
-from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz import programs
 from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
 

@@ -12,7 +12,7 @@ from pipeline.domain import EngineStats, HospitalName
 from pipeline.evidence.canonical import sha256
 from pipeline.mpc import rule
 from pipeline.mpc.engines.base import Components, Party, Task, VerifyTask
-from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz import programs
 from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.mpc.reference import Verification

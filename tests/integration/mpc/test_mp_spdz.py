@@ -19,7 +19,7 @@ from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.layers.relu import ReLU
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz import programs
 from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
 from pipeline.site.settings import Settings
 from tests.adversary import attack

@@ -22,8 +22,7 @@ from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
 from pipeline.mpc import reference
 from pipeline.mpc.engines.base import Party, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.mp_spdz import durations as durations
-from pipeline.mpc.engines.mp_spdz import workdir as workdir
+from pipeline.mpc.engines.mp_spdz import durations, workdir
 from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
 from pipeline.site.settings import PROJECT, Settings
 from tests.adversary import attack

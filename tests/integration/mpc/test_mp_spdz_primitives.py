@@ -12,7 +12,7 @@ import pytest
 from pipeline.domain import HospitalName
 from pipeline.evidence.canonical import sha256
 from pipeline.mpc.engines.base import Components, Party, Task
-from pipeline.mpc.engines.mp_spdz import programs as programs
+from pipeline.mpc.engines.mp_spdz import programs
 from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.site.settings import Settings

@@ -23,7 +23,7 @@ from pipeline.chain.ledger import study_id
 from pipeline.domain import Kind, NodeName, RoundId
 from pipeline.errors import EngineFailed, RoundAborted
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Party, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.mp_spdz import workdir as workdir
+from pipeline.mpc.engines.mp_spdz import workdir
 from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
 from pipeline.round import node as node_steps
 from pipeline.site.settings import Settings

@@ -15,12 +15,7 @@ import pytest
 
 from pipeline.errors import EngineFailed
 from pipeline.mpc.engines.base import Party
-from pipeline.mpc.engines.mp_spdz import certificates as certificates
-from pipeline.mpc.engines.mp_spdz import durations as durations
-from pipeline.mpc.engines.mp_spdz import process as process
-from pipeline.mpc.engines.mp_spdz import programs as programs
-from pipeline.mpc.engines.mp_spdz import shares as shares
-from pipeline.mpc.engines.mp_spdz import workdir as workdir
+from pipeline.mpc.engines.mp_spdz import certificates, durations, process, programs, shares, workdir
 from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.mpc.engines.mp_spdz.workdir import private_folder

@@ -27,11 +27,7 @@ from pipeline.mpc.engines.base import (
     VerifyOutput,
     VerifyTask,
 )
-from pipeline.mpc.engines.mp_spdz import certificates as certificates
-from pipeline.mpc.engines.mp_spdz import durations as durations
-from pipeline.mpc.engines.mp_spdz import process as process
-from pipeline.mpc.engines.mp_spdz import programs as programs
-from pipeline.mpc.engines.mp_spdz import shares as shares
+from pipeline.mpc.engines.mp_spdz import certificates, durations, process, programs, shares
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.mpc.engines.mp_spdz.workdir import private_folder
 from pipeline.mpc.engines.session.digests import task_digest
