@@ -1,1 +1,4 @@
-"""Where the figures of README and docs come from: each writes JSON into results/, `python -m benchmarks.pages` makes the tables."""
+"""Where the figures of README and docs come from.
+
+Each writes JSON into results/, `python -m benchmarks.pages` makes the tables.
+"""

@@ -1,6 +1,7 @@
 """How long `wardround audit` takes for one round and for all, at 10, 100 and 1,000 finished rounds of 20 hospitals.
 
-Rounds are made as the tests make them, on a real MinIO and a real anvil: `python -m benchmarks.audit [--hospitals N] [--rounds N]...`.
+Rounds are made as the tests make them, on a real MinIO and a real anvil: `python -m benchmarks.audit [--hospitals N]
+[--rounds N]...`.
 """
 
 from __future__ import annotations
@@ -76,7 +77,12 @@ class _Sender:
         got = self._anvil.call("eth_getTransactionReceipt", sent)
         assert int(got["status"], 16) == 1, f"{call.name} was refused"
         return Receipt(
-            label, sent, int(got["blockNumber"], 16), got["blockHash"], int(got["gasUsed"], 16), _address(got["contractAddress"])
+            label,
+            sent,
+            int(got["blockNumber"], 16),
+            got["blockHash"],
+            int(got["gasUsed"], 16),
+            _address(got["contractAddress"]),
         )
 
 
@@ -129,12 +135,17 @@ class Site:
         self._written()
 
     def measure(self, rounds: int) -> dict[str, Any]:
-        """Seconds that the commands take, each a process of its own, and that the audit of the last round takes within one."""
+        """Seconds that the commands take, each a process of its own.
+
+        And that the audit of the last round takes within one.
+        """
         one, _ = self._timed("audit", str(rounds), "--json")
         before = self._processor_seconds()
         everything, said = self._timed("audit", "--all", "--json")
         assert said == {"rounds": rounds, "passed": True, "failed": []}, said
-        command, services, machine = (after - earlier for after, earlier in zip(self._processor_seconds(), before, strict=True))
+        command, services, machine = (
+            after - earlier for after, earlier in zip(self._processor_seconds(), before, strict=True)
+        )
         return {
             "rounds": rounds,
             "seconds_all": round(everything, 1),
@@ -155,10 +166,16 @@ class Site:
         """Used so far by the commands that have ended, by the services, and by everything on this machine."""
         ended, machine = resource.getrusage(resource.RUSAGE_CHILDREN), psutil.cpu_times()
         services = [psutil.Process(pid).cpu_times() for pid in (self.server.pid, self.anvil.pid)]
-        return ended.ru_utime + ended.ru_stime, sum(one.user + one.system for one in services), machine.user + machine.nice + machine.system
+        return (
+            ended.ru_utime + ended.ru_stime,
+            sum(one.user + one.system for one in services),
+            machine.user + machine.nice + machine.system,
+        )
 
     def _audit_last(self, rounds: int) -> float:
-        ledger = Ledger.connect(self.anvil.url, LedgerLocation(chain_id=CHAIN_ID, contract=self.ledger.contract, development=True))
+        ledger = Ledger.connect(
+            self.anvil.url, LedgerLocation(chain_id=CHAIN_ID, contract=self.ledger.contract, development=True)
+        )
         seconds = []
         for _ in range(_REPEATS):
             started = time.monotonic()
@@ -191,7 +208,9 @@ class Site:
         self.server.administrator.admit(credentials, policies.auditor())
         self.auditor = Store(self.server.endpoint, credentials)
         credentials.save(self.home / "auditor" / "store-credentials.json")
-        Installation(store=self.server.endpoint, rpc=self.anvil.url, airflow="http://127.0.0.1:1").save(self.home / "installation.yaml")
+        Installation(store=self.server.endpoint, rpc=self.anvil.url, airflow="http://127.0.0.1:1").save(
+            self.home / "installation.yaml"
+        )
         self.maker.members.save(self.home / "consortium.yaml")
 
 
@@ -209,7 +228,13 @@ def main(hospitals: int = 20, rounds: Annotated[list[int] | None, typer.Option(m
                     typer.echo(json.dumps(rows[-1]))
         finally:
             site.stop()
-    result = {"hospitals": hospitals, "nodes": 4, "cores": psutil.cpu_count(), "machine": platform.machine(), "rows": rows}
+    result = {
+        "hospitals": hospitals,
+        "nodes": 4,
+        "cores": psutil.cpu_count(),
+        "machine": platform.machine(),
+        "rows": rows,
+    }
     write_atomic(RESULTS, (json.dumps(result, indent=2) + "\n").encode())
 
 

@@ -1,8 +1,11 @@
-"""Classical models per hospital and pooled, and the study's network pooled and federated: `python -m benchmarks.baselines STUDY`.
+"""Classical models per hospital and pooled, and the study's network pooled and federated.
 
-The federated network comes from the round's own functions in plain integers (training, rule, trimmed mean), without engine, chain or
-Airflow, all hospitals honest. Of every seed each part is made anew: the deal to the hospitals, which records test (unless the publisher
-says it), first model and batches. Pooled data are what no consortium has; they are the yardstick.
+`python -m benchmarks.baselines STUDY`.
+
+The federated network comes from the round's own functions in plain integers (training, rule, trimmed mean), without
+engine, chain or Airflow, all hospitals honest. Of every seed each part is made anew: the deal to the hospitals, which
+records test (unless the publisher says it), first model and batches. Pooled data are what no consortium has; they are
+the yardstick.
 """
 
 from __future__ import annotations
@@ -94,7 +97,10 @@ def _split(study: Study, train: Records, test: Records) -> tuple[Records, Record
 
 
 def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int, int]]) -> dict[str, Any]:
-    """Means over the seeds, in points of a hundred where the models differ: what docs, console and `dvc metrics` show."""
+    """Means over the seeds, in points of a hundred where the models differ.
+
+    What docs, console and `dvc metrics` show.
+    """
     seeds = [found for found, _, _ in measured.values()]
 
     def mean(where: str, model: str, who: str) -> dict[str, float]:
@@ -107,7 +113,12 @@ def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int
         }
 
     keys = list(dict.fromkeys(key for found in seeds for key in found))
-    result: dict[str, Any] = {"study": study.name, "dataset": study.source.title, "seeds": list(measured), "rounds": rounds}
+    result: dict[str, Any] = {
+        "study": study.name,
+        "dataset": study.source.title,
+        "seeds": list(measured),
+        "rounds": rounds,
+    }
     for where, model, who in keys:
         result.setdefault(where, {}).setdefault(model, {})[who] = mean(where, model, who)
     # Each hospital's own model on its own patients, weighted as the pooled figure is: by test records.
@@ -115,10 +126,18 @@ def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int
         weights = {who: statistics.mean(found["hospital", "svm", who].tested for found in seeds) for who in scores}
         total = sum(weights.values())
         values = ("accuracy", "balanced")
-        scores["all"] = {value: round(sum(scores[who][value] * weights[who] for who in weights) / total, 4) for value in values}
+        scores["all"] = {
+            value: round(sum(scores[who][value] * weights[who] for who in weights) / total, 4) for value in values
+        }
     gap = result["pooled"]["network"]["all"]["accuracy"] - result["federated"]["network"]["all"]["accuracy"]
-    verdicts, rejections = (sum(numbers) for numbers in zip(*((each[1], each[2]) for each in measured.values()), strict=True))
-    return result | {"points_below_pooled": round(100 * gap, 2), "honest_verdicts": verdicts, "honest_rejected": rejections}
+    verdicts, rejections = (
+        sum(numbers) for numbers in zip(*((each[1], each[2]) for each in measured.values()), strict=True)
+    )
+    return result | {
+        "points_below_pooled": round(100 * gap, 2),
+        "honest_verdicts": verdicts,
+        "honest_rejected": rejections,
+    }
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -126,7 +145,8 @@ def table(result: Mapping[str, Any]) -> str:
     lines = ["name,model,trained,accuracy"]
     for where in ("hospital", "pooled", "federated"):
         lines += [
-            f"{model.replace('_', ' ')} ({where}),{model},{where},{scores['all']['accuracy']}" for model, scores in result[where].items()
+            f"{model.replace('_', ' ')} ({where}),{model},{where},{scores['all']['accuracy']}"
+            for model, scores in result[where].items()
         ]
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,8 @@
 """How fast the console's pages answer with a long past: `python -m benchmarks.console [--rounds N] [--hospitals N]`.
 
-The newest round is whole, signed by everybody, in a ledger and a store in memory; the others are like it, in the index alone, as it holds
-settled rounds. Chain and store cost nothing here: what is measured is the console's own work on every page that a list can make long.
+The newest round is whole, signed by everybody, in a ledger and a store in memory; the others are like it, in the index
+alone, as it holds settled rounds. Chain and store cost nothing here: what is measured is the console's own work on
+every page that a list can make long.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ HOSPITALS_PATHS = ("/hospital", "/hospital?page=20", "/hospital/check", "/hospit
 """As the first hospital sees them. Pages about people ask Airflow's own database, which no round makes longer."""
 
 
-def main(rounds: Annotated[int, typer.Option(min=1)] = 1000, hospitals: Annotated[int, typer.Option(min=3)] = 50) -> None:
+def main(
+    rounds: Annotated[int, typer.Option(min=1)] = 1000, hospitals: Annotated[int, typer.Option(min=3)] = 50
+) -> None:
     """Measure, print and write results/console.json."""
     with tempfile.TemporaryDirectory(prefix="wardround-console-") as folder:
         archive = Archive(Path(folder) / "home", hospitals=hospitals, nodes=4)

@@ -1,4 +1,4 @@
-"""What a round, a registration and a batch of authorisations cost on the ledger, beside the least that these transactions can cost.
+"""What a round, a registration and a batch of authorisations cost on the ledger, beside the least that they can.
 
 On a development chain of its own, with the fork that the contract is built for: `python -m benchmarks.gas`.
 """
@@ -52,13 +52,17 @@ class Step:
     def floor(self) -> int:
         """Gas of the transaction, its calldata, its storage and its event, with no instruction counted in between."""
         calldata = sum(_NON_ZERO_BYTE if byte else _ZERO_BYTE for byte in self.data)
-        return _TRANSACTION + calldata + self.stores + _LOG + self.topics * _LOG_TOPIC + 32 * self.words_logged * _LOG_BYTE
+        return (
+            _TRANSACTION + calldata + self.stores + _LOG + self.topics * _LOG_TOPIC + 32 * self.words_logged * _LOG_BYTE
+        )
 
 
 def round_gas(chain: _Consortium, hospitals: int, number: RoundId, previous: Sha256) -> tuple[Sha256, list[Step]]:
     """Play one round of `hospitals` and return its new model and its three transactions."""
     ledger, now = chain.ledger, chain.ledger.block_time()
-    digests = [sha256(f"{chain.study} {number} {what}".encode()) for what in ("study", "keys", "root", "model", "record")]
+    digests = [
+        sha256(f"{chain.study} {number} {what}".encode()) for what in ("study", "keys", "root", "model", "record")
+    ]
     study, keys, root, model, record = digests
     opening = ledger.open_round(
         number,
@@ -103,7 +107,10 @@ class _Consortium:
 
 
 def measure() -> dict[str, Any]:
-    """Gas per round (the dearest of three) by number of hospitals, with 3 nodes and with 4; per registration and authorisation."""
+    """Gas per round (the dearest of three) by number of hospitals, with 3 nodes and with 4.
+
+    Per registration and authorisation.
+    """
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, _chain(Path(folder) / "chain") as url:
         number = 0

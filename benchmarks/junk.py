@@ -1,4 +1,6 @@
-"""What one hospital's and strangers' junk costs the steps of a round that list: two installations, one of which has it, take turns.
+"""What one hospital's and strangers' junk costs the steps of a round that list.
+
+Two installations, one of which has it, take turns.
 
 `python -m benchmarks.junk [--objects N] [--registrations N] [--files N]`; real MinIO and anvil, no engine.
 """
@@ -40,7 +42,8 @@ _BATCH = 250
 Steps = dict[str, Callable[[], object]]
 
 _AUTHOR = HOSPITALS[4]
-"""A hospital of the study that shares nothing in these rounds, so that its absence changes no step but by its reason."""
+"""A hospital of the study that shares nothing in these rounds, so that its absence changes no step but by its reason.
+"""
 
 
 def _steps(site: Site, play: Play, aborted: RoundId, committed: RoundId, coming: RoundId) -> Steps:
@@ -84,9 +87,14 @@ def _write(site: Site, places_: Iterable[tuple[str, str]]) -> None:
 
 
 def _junk(site: Site, rounds: Sequence[RoundId], objects: int, files: int) -> None:
-    """Half of the objects in the author's folder of these rounds, half as rounds of its own, and so many files in its places."""
+    """Half of the objects in the author's folder of these rounds, half as rounds of its own.
+
+    And so many files in its places.
+    """
     own = f"hospitals/{_AUTHOR}/"
-    _write(site, ((object_keys.REPORTS, f"rounds/{rounds[n % len(rounds)]}/{own}junk/{n}") for n in range(objects // 2)))
+    _write(
+        site, ((object_keys.REPORTS, f"rounds/{rounds[n % len(rounds)]}/{own}junk/{n}") for n in range(objects // 2))
+    )
     _write(site, ((object_keys.REPORTS, f"rounds/{10_000 + n}/{own}junk") for n in range(objects - objects // 2)))
     for round_id in rounds:
         for kind in (Kind.MANIFEST, Kind.VALIDATION):
@@ -95,9 +103,18 @@ def _junk(site: Site, rounds: Sequence[RoundId], objects: int, files: int) -> No
 
 
 def _register(site: Site, count: int) -> None:
-    """Strangers, each with a key of its own, past the development chain, which writes the chain to disk for each; a block for each."""
+    """Strangers, each with a key of its own, past the development chain, which writes the chain to disk for each.
+
+    A block for each.
+    """
     call = site.ledger.register_hospital()
-    terms = {"to": to_checksum_address(str(call.to)), "data": call.data, "chainId": site.ledger.chain_id, "gas": 200_000, "gasPrice": 0}
+    terms = {
+        "to": to_checksum_address(str(call.to)),
+        "data": call.data,
+        "chainId": site.ledger.chain_id,
+        "gas": 200_000,
+        "gasPrice": 0,
+    }
     for first in range(0, count, _BATCH):
         batch = min(_BATCH, count - first)
         signed = [Account.create().sign_transaction({**terms, "nonce": 0, "value": 0}) for _ in range(batch)]
@@ -142,8 +159,14 @@ def main(objects: int = 10_000, registrations: int = 10_000, files: int = 200) -
     for row in rows:
         typer.echo(json.dumps(row))
     junk = {"objects": objects, "registrations": registrations, "files_in_each_place": files}
-    machine = {"cores": psutil.cpu_count(), "machine": platform.machine(), "load": [round(each, 1) for each in psutil.getloadavg()]}
-    write_atomic(RESULTS, (json.dumps({**junk, **machine, "repeats": _REPEATS, "rows": rows}, indent=2) + "\n").encode())
+    machine = {
+        "cores": psutil.cpu_count(),
+        "machine": platform.machine(),
+        "load": [round(each, 1) for each in psutil.getloadavg()],
+    }
+    write_atomic(
+        RESULTS, (json.dumps({**junk, **machine, "repeats": _REPEATS, "rows": rows}, indent=2) + "\n").encode()
+    )
 
 
 if __name__ == "__main__":

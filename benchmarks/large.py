@@ -1,8 +1,10 @@
-"""What the large-model mode costs a node: the mean of component sums, and the projections, beside numpy's sum of the plain updates.
+"""What the large-model mode costs a node.
 
-Every party is a process of its own that reads encrypted components from files, as a node does; what they say and lend one another lies in a
-folder, sealed as in a round. `python -m benchmarks.large [--parameters 11000000] [--hospitals 10] [--nodes 3]`; needs about
-8 * parameters * hospitals * (nodes + 1) bytes of disk.
+The mean of component sums, and the projections, beside numpy's sum of the plain updates.
+
+Every party is a process of its own that reads encrypted components from files, as a node does; what they say and lend
+one another lies in a folder, sealed as in a round. `python -m benchmarks.large [--parameters 11000000] [--hospitals 10]
+[--nodes 3]`; needs about 8 * parameters * hospitals * (nodes + 1) bytes of disk.
 """
 
 from __future__ import annotations
@@ -84,7 +86,9 @@ class Work:
         """Write the envelope of the first hospital for the first node."""
         parts = {index: part[:] for index, part in self.held(0)[self.names[0]].items()}
         self.sealed.write_bytes(self.envelope(0).seal(parts, _key(0).public_key))
-        (self.folder / "digests").write_text(json.dumps({index: component_digest(part) for index, part in parts.items()}))
+        (self.folder / "digests").write_text(
+            json.dumps({index: component_digest(part) for index, part in parts.items()})
+        )
 
     def envelope(self, node: int) -> Envelope:
         """What the first hospital's envelope for a node is meant for."""
@@ -99,7 +103,9 @@ class Work:
         """What a node holds, on disk."""
         found: dict[HospitalName, dict[int, Part]] = {}
         for hospital in self.names:
-            parts = ((each, self.keep.get(_manifest(hospital), each, self.parameters)) for each in held_by(index, self.nodes))
+            parts = (
+                (each, self.keep.get(_manifest(hospital), each, self.parameters)) for each in held_by(index, self.nodes)
+            )
             found[hospital] = {each: part for each, part in parts if part is not None}
         return found
 
@@ -156,7 +162,16 @@ def _awaited(path: Path) -> bytes:
 def _mean(work: Work, index: int) -> None:
     nodes = work.node_names
     with (work.folder / f"total-{index}").open("wb") as output, spool(work.folder / nodes[index]) as kept:
-        mean.open_sum(work.held(index), work.names, work.parameters, nodes, nodes[index], _FolderExchange(work, index), kept, output)
+        mean.open_sum(
+            work.held(index),
+            work.names,
+            work.parameters,
+            nodes,
+            nodes[index],
+            _FolderExchange(work, index),
+            kept,
+            output,
+        )
 
 
 def _projections(work: Work, index: int) -> None:
@@ -180,14 +195,22 @@ def _intake(work: Work, index: int) -> None:
     with work.sealed.open("rb") as sealed:
         pieces = work.envelope(index).opened(sealed, work.sealed.stat().st_size, _key(index))
         for component, own in groupby(pieces, key=itemgetter(0)):
-            keep.put(_manifest(first), component, work.parameters, (words for _, words in own), Sha256(digests[str(component)]))
+            keep.put(
+                _manifest(first),
+                component,
+                work.parameters,
+                (words for _, words in own),
+                Sha256(digests[str(component)]),
+            )
 
 
 def _numpy(work: Work, _: int) -> None:
     with (work.folder / "total-numpy").open("wb") as output:
         for start in range(0, work.parameters, BLOCK):
             size = min(BLOCK, work.parameters - start)
-            updates = [np.fromfile(work.folder / f"{name}-update", np.int64, size, offset=8 * start) for name in work.names]
+            updates = [
+                np.fromfile(work.folder / f"{name}-update", np.int64, size, offset=8 * start) for name in work.names
+            ]
             output.write(np.sum(updates, axis=0).tobytes())
 
 
@@ -195,7 +218,15 @@ def _nothing(_work: Work, _index: int) -> None:
     return
 
 
-_STEPS = {"deal": _deal, "mean": _mean, "seal": _seal, "intake": _intake, "projections": _projections, "numpy": _numpy, "nothing": _nothing}
+_STEPS = {
+    "deal": _deal,
+    "mean": _mean,
+    "seal": _seal,
+    "intake": _intake,
+    "projections": _projections,
+    "numpy": _numpy,
+    "nothing": _nothing,
+}
 
 
 def _party(step: str, work: Work, index: int, results: Any) -> None:
@@ -242,9 +273,14 @@ def measure(work: Work) -> dict[str, Any]:
             "wall_s": round(max(party["wall"] for party in opened), 2),
             "rss_mb_per_party": _megabytes(max(party["rss"] for party in opened)),
             "mb_sent_per_party": _megabytes(sent / work.nodes),
-            "equal_to_numpy": all((work.folder / f"total-{index}").read_bytes() == expected for index in range(work.nodes)),
+            "equal_to_numpy": all(
+                (work.folder / f"total-{index}").read_bytes() == expected for index in range(work.nodes)
+            ),
         },
-        "projections": {"cpu_s_per_party": round(projected["cpu"], 1), "rss_mb_per_party": _megabytes(projected["rss"])},
+        "projections": {
+            "cpu_s_per_party": round(projected["cpu"], 1),
+            "rss_mb_per_party": _megabytes(projected["rss"]),
+        },
         "intake_of_one": {"cpu_s": round(taken["cpu"], 2), "rss_mb": _megabytes(taken["rss"])},
         "numpy": {"cpu_s": round(plain["cpu"], 2), "rss_mb": _megabytes(plain["rss"])},
         "imports_rss_mb": _megabytes(nothing["rss"]),

@@ -1,7 +1,10 @@
-"""What the encrypted verification costs: our programs under both protocols and profiles, SPU, MP-SPDZ's own layers, and plain PyTorch.
+"""What the encrypted verification costs.
 
-One run measures everything, so that its ratios compare like with like: `make bench-mpc` (`python -m benchmarks.mpc [--quick]`).
-CPU seconds are summed over the parties; wall seconds are the slowest party's, with all parties on this machine.
+Our programs under both protocols and profiles, SPU, MP-SPDZ's own layers, and plain PyTorch.
+
+One run measures everything, so that its ratios compare like with like: `make bench-mpc` (`python -m benchmarks.mpc
+[--quick]`). CPU seconds are summed over the parties; wall seconds are the slowest party's, with all parties on this
+machine.
 """
 
 from __future__ import annotations
@@ -59,7 +62,12 @@ class Work:
     @property
     def columns(self) -> dict[str, Any]:
         """What identifies the work in a row."""
-        return {"model": self.model, "pooling": self.pooling, "models": self.hospitals + 1, "images": self.hospitals * self.samples}
+        return {
+            "model": self.model,
+            "pooling": self.pooling,
+            "models": self.hospitals + 1,
+            "images": self.hospitals * self.samples,
+        }
 
     def round(self) -> tuple[VerifyTask, dict[HospitalName, Words]]:
         """Random inputs, the same each time."""
@@ -79,7 +87,9 @@ LARGE = (
 )
 
 
-def measured(work: Work, runner: Engine, protocol: str, round_trip_ms: float = 0, repetitions: int = 1) -> dict[str, Any]:
+def measured(
+    work: Work, runner: Engine, protocol: str, round_trip_ms: float = 0, repetitions: int = 1
+) -> dict[str, Any]:
     """One row; of several repetitions the one that took the least CPU."""
     task, payloads = work.round()
     expected = reference.verify(task, payloads)
@@ -96,19 +106,40 @@ def measured(work: Work, runner: Engine, protocol: str, round_trip_ms: float = 0
         for each in found:
             if isinstance(each, Exception):
                 raise each
-    equal = all(isinstance(each, VerifyOutput) and (each.accepted, each.budget) == expected for found in outcomes for each in found)
+    equal = all(
+        isinstance(each, VerifyOutput) and (each.accepted, each.budget) == expected
+        for found in outcomes
+        for each in found
+    )
     cheapest = min(([each.stats for each in found if isinstance(each, VerifyOutput)] for found in outcomes), key=_cpu)
     profile = getattr(runner, "_profile", None)
-    row = {"engine": runner.name, "protocol": protocol, "profile": profile and profile.value, "round_trip_ms": round_trip_ms}
-    return work.columns | row | _costs(cheapest, work.hospitals + 1) | {"plain_cpu_s": plain(work), "equal_to_reference": equal}
+    row = {
+        "engine": runner.name,
+        "protocol": protocol,
+        "profile": profile and profile.value,
+        "round_trip_ms": round_trip_ms,
+    }
+    return (
+        work.columns
+        | row
+        | _costs(cheapest, work.hospitals + 1)
+        | {"plain_cpu_s": plain(work), "equal_to_reference": equal}
+    )
 
 
 def stock(work: Work, settings: Settings, first: int | None = None) -> dict[str, Any]:
     """The row of MP-SPDZ's own layers, one model after the other in one run: all models, or the `first` few."""
     task, payloads = work.round()
-    size, inputs_end = work.network.size, Payload(work.network, work.samples).length - work.samples * work.network.classes
-    models = np.stack([task.previous_model, *(task.previous_model + words[:size] for words in payloads.values())])[:first]
-    images = np.concatenate([words[size:inputs_end] for words in payloads.values()]).reshape(-1, *work.network.input_shape)
+    size, inputs_end = (
+        work.network.size,
+        Payload(work.network, work.samples).length - work.samples * work.network.classes,
+    )
+    models = np.stack([task.previous_model, *(task.previous_model + words[:size] for words in payloads.values())])[
+        :first
+    ]
+    images = np.concatenate([words[size:inputs_end] for words in payloads.values()]).reshape(
+        -1, *work.network.input_shape
+    )
     rows = np.concatenate([words[inputs_end:] for words in payloads.values()]).reshape(-1, work.network.classes)
     labels = rows.argmax(axis=1)
     logits = plan(work.network, 255).logits(ArrayArithmetic(np), images[None], split_parameters(work.network, models))
@@ -121,11 +152,15 @@ def stock(work: Work, settings: Settings, first: int | None = None) -> dict[str,
             return StockLayers(settings).count(task, len(models), dict(dealt[party.index][HospitalName("all")]), party)
 
         found = list(threads.map(run, parties))
-    # its truncations are probabilistic and its activations have other fractional bits: a count may differ by an image at the border
+    # its truncations are probabilistic and its activations have other fractional bits: a count may differ by an image
+    # at the border
     furthest = max(int(np.abs(counts - expected).max()) for counts, _ in found)
     row = {"engine": "mp-spdz " + _STOCK, "protocol": "replicated-ring", "profile": None, "round_trip_ms": 0}
     alone = round(plain(work) * len(models) / (work.hospitals + 1), 6)
-    costs = _costs([stats for _, stats in found], len(models)) | {"plain_cpu_s": alone, "equal_to_reference": furthest == 0}
+    costs = _costs([stats for _, stats in found], len(models)) | {
+        "plain_cpu_s": alone,
+        "equal_to_reference": furthest == 0,
+    }
     return work.columns | {"models": len(models)} | row | costs | {"largest_difference_of_a_count": furthest}
 
 
@@ -170,7 +205,10 @@ def _costs(stats: Sequence[EngineStats], models: int) -> dict[str, Any]:
 def ratios(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """CPU ratios at 5 models x 64 images of the small CNN with average pooling."""
     at_once = [row for row in rows if not row["round_trip_ms"] and row["profile"] != Profile.WAN]
-    cpu = {(row["engine"], row["protocol"], row["model"], row["pooling"], row["models"], row["images"]): row["cpu_s"] for row in at_once}
+    cpu = {
+        (row["engine"], row["protocol"], row["model"], row["pooling"], row["models"], row["images"]): row["cpu_s"]
+        for row in at_once
+    }
     main = ("small CNN", "average", 5, 64)
     ours = cpu.get(("mp-spdz", "replicated-ring", *main))
 
@@ -216,7 +254,9 @@ def main(quick: Annotated[bool, typer.Option(help="leave out what takes minutes"
         typer.echo(json.dumps(rows[-1]))
         machine = {"cores": psutil.cpu_count(), "machine": platform.machine(), "load": round(psutil.getloadavg()[1], 1)}
         # kept row by row: a run that is broken off has measured something too
-        write_atomic(RESULTS, (json.dumps({"machine": machine, "rows": rows, "ratios": ratios(rows)}, indent=2) + "\n").encode())
+        write_atomic(
+            RESULTS, (json.dumps({"machine": machine, "rows": rows, "ratios": ratios(rows)}, indent=2) + "\n").encode()
+        )
     typer.echo(json.dumps(ratios(rows), indent=2))
 
 

@@ -1,8 +1,9 @@
 """Whether all that the engines compute equals the reference, and at what cost, over models x hospitals x images.
 
-`python -m benchmarks.mpc_grid [MODEL ...]` adds to results/mpc_grid.json what is not there for the present programs. Each of the hospitals'
-models and the global one is evaluated on all images, which are dealt evenly, rounded up. Under MP-SPDZ counts, norms, inner products and
-conditions are opened and compared too, by a program of the tests (tests/support/opened.mpc); under SPU the accept bits and the next budget.
+`python -m benchmarks.mpc_grid [MODEL ...]` adds to results/mpc_grid.json what is not there for the present programs.
+Each of the hospitals' models and the global one is evaluated on all images, which are dealt evenly, rounded up. Under
+MP-SPDZ counts, norms, inner products and conditions are opened and compared too, by a program of the tests
+(tests/support/opened.mpc); under SPU the accept bits and the next budget.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def measure(model: str, protocol: str, layout: str, hospitals: int, images: int)
                 different += differences(found, expected)
                 stats.append(cost)
         else:
-            for output in outcomes_of(engine("spu", settings), protocol, task, payloads, make_parties(3, Path(folder), _DEADLINE_SECONDS)):
+            for output in outcomes_of(
+                engine("spu", settings), protocol, task, payloads, make_parties(3, Path(folder), _DEADLINE_SECONDS)
+            ):
                 if not isinstance(output, VerifyOutput):
                     raise RuntimeError(f"{model}: {output}")
                 if (output.accepted, output.budget) != (expected.accepted, expected.budget):

@@ -1,4 +1,7 @@
-"""Writes the tables of README and docs/reference/results from results/: `python -m benchmarks.pages`; a test holds them current."""
+"""Writes the tables of README and docs/reference/results from results/: `python -m benchmarks.pages`.
+
+A test holds them current.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,17 @@ DOCUMENTS = (PROJECT / "README.md", *sorted((PROJECT / "docs" / "reference" / "r
 RESULTS = Path(__file__).parent / "results"
 
 _BLOCK = re.compile(
-    r"(?P<begin><!-- (?P<name>[a-z ]+): made by `python -m benchmarks\.pages` -->)(?:.*?(?P<end><!-- end of (?P=name) -->))?", re.DOTALL
+    r"(?P<begin><!-- (?P<name>[a-z ]+): made by `python -m benchmarks\.pages` -->)(?:.*?(?P<end><!-- end of (?P=name)"
+    r" -->))?",
+    re.DOTALL,
 )
 
 
 def rendered(text: str) -> str:
-    """A document's text with its tables made anew; raises ValueError for a table that has no end or that nobody makes."""
+    """A document's text with its tables made anew.
+
+    Raises ValueError for a table that has no end or that nobody makes.
+    """
     tables = _tables()
 
     def made(block: re.Match[str]) -> str:
@@ -41,7 +49,9 @@ def _tables() -> dict[str, str]:
         "gas": gas.table(_read("gas")),
         "verification": mpc.table(_read("mpc"), _read("mpc_grid")),
         "large models": large.table(_read("large")),
-        "baselines": baselines.table([json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]),
+        "baselines": baselines.table(
+            [json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]
+        ),
         "commits": poisoning.commits(*(_read(f"poisoning{part}") for part in ("", "-separability", "-encrypted"))),
         "poisoning in short": poisoning.summary(_read("poisoning"), poisoning.BEST_KNOWN),
         "each defence": poisoning.summary(_read("poisoning")),

@@ -52,20 +52,26 @@ def measure(settings: Settings, study: Study, rounds: int) -> dict[str, Any]:
         "cores": psutil.cpu_count(),
         "machine": platform.machine(),
         "seconds_per_round": round(verified, 1),
-        "seconds_per_stage": {stage: round(statistics.median(view.seconds.get(stage, 0.0) for view in newest), 2) for stage in stages},
+        "seconds_per_stage": {
+            stage: round(statistics.median(view.seconds.get(stage, 0.0) for view in newest), 2) for stage in stages
+        },
         "seconds_plain_averaging": round(averaging, 2),
         "ratios": {"verified_over_plain": round(verified / averaging, 1)},
         "accuracy": {"verified": round(newest[-1].accuracy or 0, 4), "plain_averaging": round(plain[-1], 4)},
     }
 
 
-def main(study: Annotated[str, typer.Argument()] = "pneumonia", rounds: Annotated[int, typer.Option(min=1)] = 3) -> None:
+def main(
+    study: Annotated[str, typer.Argument()] = "pneumonia", rounds: Annotated[int, typer.Option(min=1)] = 3
+) -> None:
     """Measure, print and write results/round.json."""
     settings = Settings.load()
     result = measure(settings, Study.load(settings.studies / f"{study}.yaml"), rounds)
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
     rows = [row for row in known["rows"] if row["study"] != study] + [result]
-    write_atomic(RESULTS, (json.dumps({"rows": sorted(rows, key=lambda row: str(row["study"]))}, indent=2) + "\n").encode())
+    write_atomic(
+        RESULTS, (json.dumps({"rows": sorted(rows, key=lambda row: str(row["study"]))}, indent=2) + "\n").encode()
+    )
     typer.echo(json.dumps(result, indent=2))
 
 

@@ -28,7 +28,9 @@ _WEIGHT_BITS, _INPUT_BITS = 16, 8
 class StockLayers(MpSpdz):
     """One party's part of counting the models' correct answers."""
 
-    def count(self, task: VerifyTask, models: int, components: dict[int, Words], party: Party) -> tuple[Words, EngineStats]:
+    def count(
+        self, task: VerifyTask, models: int, components: dict[int, Words], party: Party
+    ) -> tuple[Words, EngineStats]:
         """Correct answers per model; `components` are those of `vector`."""
         self._models = models
         return self._run("stock", "replicated-ring", task, lambda: [components], models, party)
@@ -45,7 +47,10 @@ class StockLayers(MpSpdz):
 
 
 def vector(network: Network, weights: Words, inputs: Words, labels: Words) -> Words:
-    """All that stock.mpc reads: `weights` (models, parameters), `inputs` (images, *input_shape), `labels` (images,) as class numbers."""
+    """All that stock.mpc reads.
+
+    `weights` (models, parameters), `inputs` (images, *input_shape), `labels` (images,) as class numbers.
+    """
     images = np.moveaxis(inputs, 1, -1) if inputs.ndim == 4 else inputs
     parts = [images.ravel() << (_WEIGHT_BITS - _INPUT_BITS), labels]
     for model in weights:

@@ -1,4 +1,6 @@
-"""Attacks against defences on demand, on the public records of this machine: trigger it with the form, read the task's log.
+"""Attacks against defences on demand, on the public records of this machine.
+
+Trigger it with the form, read the task's log.
 
 Nothing here touches a consortium's rounds: no hospital's records, no ledger, no key.
 docs/reference/results/poisoning.md says what was measured before.
@@ -10,7 +12,10 @@ from airflow.sdk import DAG, Param, get_current_context, task
 
 FORM = {
     "dataset": Param(
-        "pneumonia", enum=["pneumonia", "heart_disease"], title="Records", description="heart_disease: its four real hospitals"
+        "pneumonia",
+        enum=["pneumonia", "heart_disease"],
+        title="Records",
+        description="heart_disease: its four real hospitals",
     ),
     "attacks": Param(
         ["none", "label_flip", "targeted_flip+fit", "rule_aware_targeted"],
@@ -48,7 +53,10 @@ with DAG(
 
     @task(queue="provider", owner="provider")
     def play() -> None:
-        """Play the form's experiment in a process of its own; the folder that it prints keeps runs, rows and pictures."""
+        """Play the form's experiment in a process of its own.
+
+        The folder that it prints keeps runs, rows and pictures.
+        """
         import subprocess
         import sys
 
@@ -61,9 +69,13 @@ with DAG(
         out = Settings.load().home / "laboratory" / context["run_id"].replace("/", "-")
         one_each = ("dataset", "hospitals", "attackers", "alpha", "rounds", "seeds")
         arguments = [f"--{name}={form[name]}" for name in one_each]
-        arguments += [f"--attack={name}" for name in form["attacks"]] + [f"--defence={name}" for name in form["defences"]]
+        arguments += [f"--attack={name}" for name in form["attacks"]] + [
+            f"--defence={name}" for name in form["defences"]
+        ]
         command = [sys.executable, "-m", "benchmarks.poisoning.experiment", *arguments, f"--out={out}"]
-        done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
         print(done.stdout)
         if done.returncode:
             raise AirflowFailException(done.stdout.strip().rpartition("\n")[2])

@@ -1,7 +1,7 @@
 """One DAG per study: a run is one federated round.
 
-Airflow says when, never what: a task carries the study's name and the round's number, and the worker reads the rest from the ledger,
-the store and its own folder. A forged number, conf or task state costs time and changes no result.
+Airflow says when, never what: a task carries the study's name and the round's number, and the worker reads the rest
+from the ledger, the store and its own folder. A forged number, conf or task state costs time and changes no result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from pipeline.domain import TRIES
 from pipeline.round_steps import NAMES, ROUND, Actor, RoundStep, Start
 from pipeline.study.study import Study
 
-ROUNDS = Param(1, type="integer", minimum=1, maximum=100, title="Rounds", description="How many rounds to run, one after the other")
+ROUNDS = Param(
+    1, type="integer", minimum=1, maximum=100, title="Rounds", description="How many rounds to run, one after the other"
+)
 
 
 def _tasks(study: Study, step: RoundStep, round_id: Any, groups: Mapping[str, TaskGroup]) -> dict[str, Any]:
@@ -64,7 +66,11 @@ def round_dag(study: Study) -> DAG:
                     earlier = tasks[before]
                     (earlier[actor] if step.start is Start.OWN else list(earlier.values())) >> task
         following = NextRound(
-            task_id="next_round", queue="provider", owner="provider", trigger_dag_id=dag.dag_id, skip_when_already_exists=True
+            task_id="next_round",
+            queue="provider",
+            owner="provider",
+            trigger_dag_id=dag.dag_id,
+            skip_when_already_exists=True,
         )
         list(tasks[NAMES[-1]].values()) >> following
     return dag

@@ -1,1 +1,4 @@
-"""What docs/ and studies/ say from the code itself: each module makes one page or part; `python -m handbook` writes them."""
+"""What docs/ and studies/ say from the code itself: each module makes one page or part.
+
+`python -m handbook` writes them.
+"""

@@ -1,4 +1,7 @@
-"""Writes docs/reference, the attacks of the threat model, the table of steps and the comments of studies/: `python -m handbook`; a test holds them current."""
+"""Writes docs/reference, the attacks of the threat model, the table of steps and the comments of studies/.
+
+`python -m handbook`; a test holds them current.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ def rendered() -> dict[Path, str]:
     docs = {PROJECT / "docs" / "reference" / f"{name}.md": HEAD + text for name, text in pages.items()}
     docs[ROUND] = steps.filled(ROUND.read_text())
     docs[THREATS] = attacks.filled(THREATS.read_text(), PROJECT / "tests")
-    return docs | {file: commented(file.read_text(), file.stem) for file in sorted((PROJECT / "studies").glob("*.yaml"))}
+    return docs | {
+        file: commented(file.read_text(), file.stem) for file in sorted((PROJECT / "studies").glob("*.yaml"))
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The attacks that were tried: who tried what for which aim, from the records that tests carry (`tests/adversary/__init__.py`)."""
+"""The attacks that were tried.
+
+Who tried what for which aim, from the records that tests carry (`tests/adversary/__init__.py`).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,14 @@ TITLES = {
 }
 """What the pages call each attacker."""
 
-_LETTERS = {"stranger": "S", "hospital": "H", "foreign_hospital": "F", "node": "N", "provider": "P", "store_operator": "O"}
+_LETTERS = {
+    "stranger": "S",
+    "hospital": "H",
+    "foreign_hospital": "F",
+    "node": "N",
+    "provider": "P",
+    "store_operator": "O",
+}
 """What begins the number of each attacker's records."""
 
 _BLOCK = re.compile(r"(?<=<!-- attacks: made by `python -m handbook` -->\n).*?(?=<!-- end of attacks -->)", re.DOTALL)
@@ -44,7 +54,9 @@ def filled(page: str, tests: Path) -> str:
     """A page with its tables of attacks made anew; raises ValueError for a page that has no place for them."""
     made, places = _BLOCK.subn(lambda _: f"\n{sections(tests)}\n", page)
     if places != 1:
-        raise ValueError(f"got {places} places for the attacks, want one, between two comments that name `python -m handbook`")
+        raise ValueError(
+            f"got {places} places for the attacks, want one, between two comments that name `python -m handbook`"
+        )
     return made
 
 
@@ -55,7 +67,10 @@ def sections(tests: Path) -> str:
 
 
 def numbered(tests: Path) -> dict[str, Tried]:
-    """Every attack below a folder of tests by its number: by attacker, then by aim, then as they stand, those of tests/adversary first."""
+    """Every attack below a folder of tests by its number.
+
+    By attacker, then by aim, then as they stand, those of tests/adversary first.
+    """
     modules = sorted(tests.rglob("test_*.py"), key=lambda path: (path.parent.name != "adversary", path))
     found = [each for module in modules for each in records(module)]
     return {
@@ -66,7 +81,10 @@ def numbered(tests: Path) -> dict[str, Tried]:
 
 
 def records(module: Path) -> list[Tried]:
-    """The records of a module's tests, in its order, read without running it; raises ValueError for one that is no text."""
+    """The records of a module's tests, in its order, read without running it.
+
+    Raises ValueError for one that is no text.
+    """
     text = module.read_text()
     if "@attack(" not in text:
         return []
@@ -99,7 +117,9 @@ def _text(value: ast.expr, texts: dict[str, str], module: Path) -> str:
             return text
         case ast.Name(id=name) if name in texts:
             return texts[name]
-    raise ValueError(f"{module.name}, line {value.lineno}: got {ast.unparse(value)}, want a text, or the name of one in that module")
+    raise ValueError(
+        f"{module.name}, line {value.lineno}: got {ast.unparse(value)}, want a text, or the name of one in that module"
+    )
 
 
 def _overview(tried: dict[str, Tried]) -> str:
@@ -111,7 +131,9 @@ def _range(tried: dict[str, Tried], attacker: str, aim: str) -> str:
     """Numbers of an attacker's attacks for one aim, which follow one another; raises ValueError where there is none."""
     numbers = [number for number, each in tried.items() if (each.attack.by, each.attack.to) == (attacker, aim)]
     if not numbers:
-        raise ValueError(f"got no test of an attack by {attacker} to {aim}, want one for each word of the threat model's table")
+        raise ValueError(
+            f"got no test of an attack by {attacker} to {aim}, want one for each word of the threat model's table"
+        )
     return numbers[0] if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 

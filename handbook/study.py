@@ -1,4 +1,7 @@
-"""The study reference: every field of a study's file, from the model that checks it, and what the tables of plug-ins offer."""
+"""The study reference: every field of a study's file, from the model that checks it.
+
+And what the tables of plug-ins offer.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +23,33 @@ from pipeline.study.study import Study
 
 _INTRODUCTION = """# Study
 
-A study is one YAML file in `studies/`; the file's name is the study's name. Every hospital and node approves it by its digest.
-The digest also covers the members' keys and certificates, the ledger and the code, so an edit of any of them needs approval again.
+A study is one YAML file in `studies/`; the file's name is the study's name.
+Every hospital and node approves it by its digest.
+The digest also covers the members' keys and certificates, the ledger and the code that decides.
+An edit of any of them needs approval again.
 A wrong value is refused before anything starts: the message names the field, the value and what is allowed.
 The file is plain YAML: no anchors, aliases or tags, and every field once. Every number has a bound.
 
-The tables are made from the fields of `pipeline/study/study.py`. The comments of the bundled files and the console have their words there too.
+The tables are made from the fields of `pipeline/study/fields.py` and `study.py`.
+The comments of the bundled files and the console have their words there too.
 """
 
 _OWN_DATA = """Hospitals with data of their own write `table` or `images` in place of `dataset`.
 
 - A table is `records.csv` or `records.parquet`, with the columns `record_id`, `label` and those of the study.
 - Pictures are a folder of PNG or DICOM files with `labels.csv`, whose columns are `file` and `label`.
-- A column `split` (`train` or `test`) may be in either. Without it, a fourth is kept for testing, by a hash of the record's name.
+- A column `split` (`train` or `test`) may be in either. Without it, a fourth is kept for testing,
+  by a hash of the record's name.
 """
 
-_WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "array": "list", "object": "mapping"}
+_WORDS = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "mapping",
+}
 
 
 def page() -> str:
@@ -46,7 +60,10 @@ def page() -> str:
             sections.append(f"## `{name}`\n\n{own.__doc__}\n\n{_table(own, f'study.{name}.')}")
     sections += [
         f"## Data of the hospitals' own\n\n{_OWN_DATA}",
-        *(f"### `{name}`\n\n{model.__doc__}\n\n{_table(model)}" for name, model in (("table", TableSchema), ("images", ImagesSchema))),
+        *(
+            f"### `{name}`\n\n{model.__doc__}\n\n{_table(model)}"
+            for name, model in (("table", TableSchema), ("images", ImagesSchema))
+        ),
         f"### A column of `table`\n\n{ColumnSchema.__doc__}\n\n{_table(ColumnSchema)}",
         "## Layers\n\n" + _layers(),
         "## Data sets\n\n" + _datasets(),
@@ -70,7 +87,7 @@ def _table(model: type[BaseModel], prefix: str = "") -> str:
 
 def _takes(schema: Mapping[str, Any]) -> str:
     """What a value may be, in words."""
-    (form, *_) = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    form, *_ = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     if "enum" in form:
         return " or ".join(f"`{each}`" for each in form["enum"])
     if "$ref" in form:
@@ -114,12 +131,20 @@ def _layers() -> str:
 
 def _arguments(layer: type[Any]) -> Iterator[str]:
     for argument, parameter in zip(fields(layer), inspect.signature(layer).parameters.values(), strict=True):
-        yield f"`{argument.name}`" + ("" if parameter.default is parameter.empty else f" (without it {parameter.default})")
+        yield f"`{argument.name}`" + (
+            "" if parameter.default is parameter.empty else f" (without it {parameter.default})"
+        )
 
 
 def _datasets() -> str:
     rows = [
-        (f"`{name}`", data.title, " x ".join(map(str, data.shape)), ", ".join(data.classes), ", ".join(data.sites) or "–")
+        (
+            f"`{name}`",
+            data.title,
+            " x ".join(map(str, data.shape)),
+            ", ".join(data.classes),
+            ", ".join(data.sites) or "–",
+        )
         for name, data in sorted(DATASETS.items())
     ]
     return table(("data set", "title", "a sample's shape", "classes", "sites"), rows)
@@ -127,7 +152,11 @@ def _datasets() -> str:
 
 def _protocols() -> str:
     engines = get_args(Study.model_fields["engine"].annotation)
-    rows = [(f"`{engine}`", f"`{protocol}`", str(nodes)) for engine in engines for protocol, nodes in PROTOCOLS[engine].items()]
+    rows = [
+        (f"`{engine}`", f"`{protocol}`", str(nodes))
+        for engine in engines
+        for protocol, nodes in PROTOCOLS[engine].items()
+    ]
     return table(("engine", "protocol", "nodes"), rows)
 
 

@@ -35,10 +35,12 @@ TRIES = 3
 """How often a step of a round is tried."""
 
 LEAST_FOR_RESULT, _LONGEST_GRACE = 10, 60
-"""Seconds between the two deadlines of a round at least, and after a direct commit for the set at most (the contract's)."""
+"""Seconds between the two deadlines of a round at least, and after a direct commit for the set at most (the
+contract's)."""
 
 REMEMBERED = 16
-"""Finished rounds whose verdicts a hospital looks back on for its back-off; from 1/8 it recovers to 1 within ten acceptances."""
+"""Finished rounds whose verdicts a hospital looks back on for its back-off; from 1/8 it recovers to 1 within ten
+acceptances."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -156,7 +158,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Abort:
-    """What a majority of nodes signs about a round that cannot end with a model (the contract's EIP-712 type `Abort`)."""
+    """What a majority of nodes signs about a round that cannot end with a model (EIP-712 type `Abort`)."""
 
     round: RoundId
     study_digest: Sha256
@@ -173,7 +175,10 @@ Decision = Result | Abort
 
 @dataclass(frozen=True)
 class NodeSet:
-    """A study's next nodes, as its present ones sign them; `study` is the ledger's id, `change` numbers the changes that they sign."""
+    """A study's next nodes, as its present ones sign them.
+
+    `study` is the ledger's id, `change` numbers the changes that they sign.
+    """
 
     study: str
     change: int

@@ -10,7 +10,7 @@ WardroundError
 │   ├── ConflictingVote        a vote that differs from the one persisted
 │   └── ContractRefused        the ledger's contract reverted, with its custom error and arguments
 ├── Rejected                   what came in does not hold; its sender is absent from the round
-│   ├── FileRejected           a file of records that its data set cannot read: file, row, what is allowed, never a value
+│   ├── FileRejected           records that their data set cannot read: file, row, what is allowed, never a value
 │   ├── DataRejected           records that fail the data contract, with the failed expectations
 │   ├── UpdateRejected         an update with NaN, infinity, overflow or another length
 │   ├── EvidenceRejected       a signature, digest, proof or context that does not fit
@@ -18,7 +18,7 @@ WardroundError
 │   │   └── Crowded            a place that holds more than any round needs; nothing in it is read
 │   └── EnvelopeRejected       an envelope that is missing, damaged, replayed or meant for another
 ├── RoundAborted               the round cannot end with a model; the previous one stays
-│   └── TooFew                 too few hospitals took part or were accepted: every node sees it, and signs the round's end
+│   └── TooFew                 too few hospitals took part or were accepted: every node signs the round's end
 ├── EngineFailed               the encrypted computation ended without an output; tried again while the round lasts
 └── Unavailable                a service or a peer did not answer; a retry may cure it
     └── Silent                 nodes that a round waits for said nothing in time, by name
@@ -94,7 +94,10 @@ class ContractRefused(Refused):
 
     def __init__(self, call: str, error: str, arguments: Mapping[str, str]) -> None:
         values = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        super().__init__(f"the ledger refused {call}: {error}({values}); contracts/ILedger.sol says when; read the ledger, then decide")
+        super().__init__(
+            f"the ledger refused {call}: {error}({values}); contracts/ILedger.sol says when; read the ledger, then"
+            " decide"
+        )
         self.call, self.error, self.arguments = call, error, dict(arguments)
 
 

@@ -29,12 +29,16 @@ def parse_model(data: bytes, size: int) -> Vector:
     try:
         tensors = load(data)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise EvidenceRejected(f"model: got {len(data)} bytes that are no safetensors file; fetch the model again") from error
+        raise EvidenceRejected(
+            f"model: got {len(data)} bytes that are no safetensors file; fetch the model again"
+        ) from error
     vector = tensors.get(_TENSOR)
     if vector is None or len(tensors) != 1:
         raise EvidenceRejected(f"model: got tensors {', '.join(sorted(tensors)) or 'none'}, want one named {_TENSOR}")
     if vector.dtype != np.int64 or vector.shape != (size,):
-        raise EvidenceRejected(f"model: got {vector.dtype} of shape {vector.shape}, want int64 of shape ({size},): another study's model?")
+        raise EvidenceRejected(
+            f"model: got {vector.dtype} of shape {vector.shape}, want int64 of shape ({size},): another study's model?"
+        )
     if size and (vector.max() > COORDINATE_CAP or vector.min() < -COORDINATE_CAP):
         raise EvidenceRejected(f"model: got a coordinate beyond +-{COORDINATE_CAP}, want every coordinate within")
     if model_bytes(vector) != data:

@@ -1,4 +1,7 @@
-"""The steps of a round, in the order in which they run: the one table that the DAG, the command line, reports and docs are made from."""
+"""The steps of a round, in the order in which they run.
+
+The one table that the DAG, the command line, reports and docs are made from.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What all tests share: unit tests have no network, real services for the others, and a last word on what was exercised."""
+"""What all tests share: unit tests have no network, real services for the others.
+
+And a last word on what was exercised.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,10 @@ _usual_store = cache(runtime.usual_store)
 
 @cache
 def _missing(marker: str) -> str | None:
-    """Why a test with this marker cannot run here; MP-SPDZ, a browser and namespaces may be missing, set-up brings all else."""
+    """Why a test with this marker cannot run here.
+
+    MP-SPDZ, a browser and namespaces may be missing, set-up brings all else.
+    """
     if marker == "namespace":
         return None if guard.can_shut_in() else "want `unshare --map-root-user --net true` to end without an error"
     if marker == "chromium":
@@ -75,7 +81,11 @@ def _stage(item: pytest.Item) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The longest first, so that no worker is left with one of them when the others are done.
-    items.sort(key=lambda item: next(place for place, folder in enumerate(_LONGEST_FIRST) if item.path.is_relative_to(HERE / folder)))
+    items.sort(
+        key=lambda item: next(
+            place for place, folder in enumerate(_LONGEST_FIRST) if item.path.is_relative_to(HERE / folder)
+        )
+    )
     for item in items:
         if item.get_closest_marker("store"):
             item.add_marker(_usual_store())
@@ -123,7 +133,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("engines and services exercised")
     for marker, outcomes in _outcomes.items():
         terminalreporter.line(f"{ENGINES_AND_SERVICES[marker]}: {_said(marker, outcomes)}")
-    terminalreporter.line("seconds of tests: " + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in _seconds.items()))
+    terminalreporter.line(
+        "seconds of tests: " + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in _seconds.items())
+    )
 
 
 def _said(marker: str, outcomes: Counter[str]) -> str:

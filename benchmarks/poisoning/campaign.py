@@ -1,4 +1,7 @@
-"""Plays cases with some processes and keeps finished runs at once, with their commit, so that an interruption loses little."""
+"""Plays cases with some processes and keeps finished runs at once, with their commit.
+
+So that an interruption loses little.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ def play(cases: Sequence[Case], runs: Path, *, processes: int = 2, seconds: floa
     with ProcessPoolExecutor(processes) as pool, runs.open("a") as file:
         # one process plays an attack against all defences, whose runs share much of their training
         for found in pool.map(
-            partial(_played, deadline), [list(group) for _, group in groupby(missing, lambda case: (case.seed, case.attack))]
+            partial(_played, deadline),
+            [list(group) for _, group in groupby(missing, lambda case: (case.seed, case.attack))],
         ):
             file.writelines(results.line(each | {"commit": code}) for each in found)
             file.flush()

@@ -34,7 +34,16 @@ FITTED = tuple(
 """Those that overshoot the budget; the others keep within it by themselves."""
 HARDEST = ("label_flip+fit", "targeted_flip+fit", "rule_aware_flip", "rule_aware_targeted", "gradient_targeted")
 ALL = (NONE, *NAIVE, *FITTED, *ADAPTIVE)
-SAMPLE = (NONE, "label_flip", "targeted_flip+fit", "sign_flip", "min_max", "fang_trim", "slow_backdoor", "rule_aware_targeted")
+SAMPLE = (
+    NONE,
+    "label_flip",
+    "targeted_flip+fit",
+    "sign_flip",
+    "min_max",
+    "fang_trim",
+    "slow_backdoor",
+    "rule_aware_targeted",
+)
 FLOOR = 20
 """Training records of each class that every hospital is dealt at least, before a third of them goes to its pool."""
 
@@ -69,8 +78,18 @@ FIVE = tuple(range(10, 15))
 """Seeds below 10 chose the thresholds: no row contains them."""
 THREE = FIVE[:3]
 TWENTY = (*FIVE, *range(40, 55))
-"""Where single seeds differ by more than what is to be shown; 20 to 39 chose how many strikes heart's four hospitals have."""
-AVERAGED = (NONE, "label_flip+fit", "targeted_flip+fit", "sign_flip+fit", "alie", "min_max", "fang_trim", "rule_aware_flip")
+"""Where single seeds differ by more than what is to be shown; 20 to 39 chose how many strikes heart's four hospitals
+have."""
+AVERAGED = (
+    NONE,
+    "label_flip+fit",
+    "targeted_flip+fit",
+    "sign_flip+fit",
+    "alie",
+    "min_max",
+    "fang_trim",
+    "rule_aware_flip",
+)
 """Where it may matter how the accepted updates are averaged, since attackers are among them."""
 DRIFT = (NONE, "rule_aware_targeted", "gradient_targeted", "min_max")
 """Small steps in one direction, over many rounds."""

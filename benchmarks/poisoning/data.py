@@ -1,4 +1,7 @@
-"""Each simulated hospital's records: dealt, split into training and validation pool, and drawn from as in the product."""
+"""Each simulated hospital's records.
+
+Dealt, split into training and validation pool, and drawn from as in the product.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,9 @@ def world(dataset: str, hospitals: int, alpha: float, floor: int, seed: int) -> 
         return _heart(seed)
     study = _study(dataset)
     names = tuple(HospitalName(f"h{place:02d}") for place in range(hospitals))
-    dealing = study.model_copy(update={"seed": seed, "hospitals": names, "partition": Partition(alpha=alpha, per_class=floor)})
+    dealing = study.model_copy(
+        update={"seed": seed, "hospitals": names, "partition": Partition(alpha=alpha, per_class=floor)}
+    )
     train, test = _records(dataset)
     parts = deal(dealing, train, test) if floor >= 4 else _deal_freely(dealing, train, test)
     members = [_hospital(name, study.source.samples(parts[name][0]), seed) for name in names]
@@ -65,7 +70,9 @@ def world(dataset: str, hospitals: int, alpha: float, floor: int, seed: int) -> 
 
 def _deal_freely(study: Study, train: Records, test: Records) -> dict[HospitalName, tuple[Records, Records]]:
     # a few records each, so that everyone can train and validate at all
-    return deal(study.model_copy(update={"partition": Partition(alpha=study.partition.alpha, per_class=3)}), train, test)
+    return deal(
+        study.model_copy(update={"partition": Partition(alpha=study.partition.alpha, per_class=3)}), train, test
+    )
 
 
 def _hospital(name: HospitalName, samples: Samples, seed: int) -> Hospital:
@@ -76,7 +83,9 @@ def _hospital(name: HospitalName, samples: Samples, seed: int) -> Hospital:
 
 @cache
 def _study(dataset: str) -> Study:
-    return next(study for study in map(Study.load, sorted((PROJECT / "studies").glob("*.yaml"))) if study.dataset == dataset)
+    return next(
+        study for study in map(Study.load, sorted((PROJECT / "studies").glob("*.yaml"))) if study.dataset == dataset
+    )
 
 
 @cache
@@ -89,7 +98,9 @@ def _heart(seed: int) -> World:
     study = _study("heart_disease")
     records = [study.source.samples(part) for part in _records("heart_disease")]
     sites = np.concatenate([[str(each).rsplit("-", 1)[0] for each in part.ids] for part in _records("heart_disease")])
-    everyone = Samples(np.concatenate([part.inputs for part in records]), np.concatenate([part.labels for part in records]))
+    everyone = Samples(
+        np.concatenate([part.inputs for part in records]), np.concatenate([part.labels for part in records])
+    )
     rng = np.random.default_rng(seed)
     test = np.zeros(len(everyone), dtype=bool)
     for site in study.hospitals:

@@ -1,7 +1,8 @@
 """Plays attacked studies through the real engines beside the reference: `python -m benchmarks.poisoning.encrypted`.
 
-The rounds of a study go on from the reference's verdicts; each is also computed by an engine's parties on this machine, on shares of the
-very updates and samples, and every accept bit, budget and aggregate is compared. Minutes; writes results/poisoning-encrypted.json.
+The rounds of a study go on from the reference's verdicts; each is also computed by an engine's parties on this machine,
+on shares of the very updates and samples, and every accept bit, budget and aggregate is compared. Minutes; writes
+results/poisoning-encrypted.json.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from tests.support.parties import run_parties
 RESULTS = Path(__file__).parent.parent / "results" / "poisoning-encrypted.json"
 
 SAMPLE = (
-    *(("heart", attack, "mp-spdz", "replicated-ring") for attack in ("label_flip", "targeted_flip+fit", "rule_aware_targeted")),
+    *(
+        ("heart", attack, "mp-spdz", "replicated-ring")
+        for attack in ("label_flip", "targeted_flip+fit", "rule_aware_targeted")
+    ),
     ("heart", "label_flip", "spu", "aby3"),
     ("base", "targeted_flip+fit", "mp-spdz", "replicated-ring"),
 )
@@ -75,7 +79,12 @@ class Compared:
     @property
     def row(self) -> dict[str, object]:
         """For the results."""
-        found = {"rounds": self.rounds, "rejected": self.rejected, "differing": self.differing, "cpu_s": round(self.cpu_s, 1)}
+        found = {
+            "rounds": self.rounds,
+            "rejected": self.rejected,
+            "differing": self.differing,
+            "cpu_s": round(self.cpu_s, 1),
+        }
         return asdict(self.case) | {"engine": self.runner.name, "protocol": self.protocol} | found
 
 

@@ -1,8 +1,12 @@
-"""The reference's correct counts, fast: the same integers carried by float64, which is exact while every sum stays below 2^53.
+"""The reference's correct counts, fast.
 
-What a model answers on samples is remembered: runs of one seed meet the same models again, and an attacker tries many candidates.
+The same integers carried by float64, which is exact while every sum stays below 2^53.
 
-A test proves bit equality with `pipeline.mpc.reference`; where a sum could leave that range the reference itself counts.
+What a model answers on samples is remembered: runs of one seed meet the same models again, and an attacker tries many
+candidates.
+
+A test proves bit equality with `pipeline.mpc.reference`; where a sum could leave that range the reference itself
+counts.
 """
 
 from __future__ import annotations
@@ -68,7 +72,9 @@ def _exact(x: Any, weight: Any) -> None:
         raise OutOfRange
 
 
-def counts(task: VerifyTask, models: reference.Words, inputs: reference.Words, labels: reference.Words) -> reference.Words:
+def counts(
+    task: VerifyTask, models: reference.Words, inputs: reference.Words, labels: reference.Words
+) -> reference.Words:
     """`reference.counts`, bit for bit."""
     known = _known(task.network, task.rule.input_range, _digest(inputs) + _digest(labels))
     keys = [_digest(model) for model in models]
@@ -93,7 +99,9 @@ def _digest(array: reference.Words) -> bytes:
     return blake2b(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
 
 
-def _counts(task: VerifyTask, models: reference.Words, inputs: reference.Words, labels: reference.Words) -> reference.Words:
+def _counts(
+    task: VerifyTask, models: reference.Words, inputs: reference.Words, labels: reference.Words
+) -> reference.Words:
     owners, samples = inputs.shape[:2]
     lowest, highest = task.rule.input_range
     # an owner out of range is replaced by constants later; here it must only not disturb the others

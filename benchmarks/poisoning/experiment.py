@@ -50,12 +50,16 @@ def main(
         setting = Case(dataset, hospitals, attackers, alpha, FLOOR, NONE, "fedavg", 0, rounds)
     # Without an attack under plain averaging there is nothing to measure the gap against.
     cases = [*Cell(setting, (NONE,), ("fedavg",), tuple(range(seeds))).cases()]
-    cases += [case for case in Cell(setting, tuple(attack), tuple(defence), tuple(range(seeds))).cases() if case not in cases]
+    cases += [
+        case for case in Cell(setting, tuple(attack), tuple(defence), tuple(range(seeds))).cases() if case not in cases
+    ]
     runs = out / "runs.jsonl"
     play(cases, runs)
     write_rows(read(runs).values(), out / "rows.json")
     pictures.draw(out, runs)
-    table = Table("attack", "defence", "accuracy", "worst", "gap", "rejected", "false rejects", title=f"{dataset}, {seeds} seeds")
+    table = Table(
+        "attack", "defence", "accuracy", "worst", "gap", "rejected", "false rejects", title=f"{dataset}, {seeds} seeds"
+    )
     for row in rows(read(runs).values()):
         shown = [row[name] for name in ("accuracy_mean", "accuracy_worst", "gap_mean", "rejected", "false_rejects")]
         table.add_row(row["attack"], row["defence"], *("–" if value is None else str(value) for value in shown))

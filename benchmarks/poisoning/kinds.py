@@ -20,7 +20,9 @@ Generator = np.random.Generator
 class Poison(Protocol):
     """What an attacker does to a training batch."""
 
-    def __call__(self, inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(
+        self, inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch as this attacker trains on it; `place` counts the attackers from 0."""
 
 
@@ -41,7 +43,10 @@ class Train(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """Everything that colluding attackers know when they write their updates: the omniscient attacker of the literature."""
+    """Everything that colluding attackers know when they write their updates.
+
+    The omniscient attacker of the literature.
+    """
 
     honest: Updates
     """The honest hospitals' updates of this round."""
@@ -55,7 +60,8 @@ class View:
     rng: Generator
     train: Train
     accepted: Callable[[Updates], bool]
-    """Would the defence take this update from every attacker? By the attackers' own clean records in place of the secret samples."""
+    """Would the defence take this update from every attacker? By the attackers' own clean records in place of the
+    secret samples."""
 
     @property
     def attackers(self) -> int:
@@ -97,7 +103,8 @@ class Seen:
     root: Callable[[], Update]
     """An update trained on a clean root data set that the server holds."""
     recall: Callable[[Updates], npt.NDArray[np.int64]]
-    """Correct answers of the global model and of each updated one on the owners' clean samples, (1 + hospitals, owners)."""
+    """Correct answers of the global model and of each updated one on the owners' clean samples, (1 + hospitals,
+    owners)."""
     samples: int
     """Samples of each owner behind `recall`."""
 

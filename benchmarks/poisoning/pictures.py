@@ -84,13 +84,23 @@ def _filtering(rows: list[dict[str, Any]], path: Path) -> None:
     settings = _main(rows)
     figure = Figure(figsize=(7 * len(settings), 6), layout="constrained")
     FigureCanvasAgg(figure)
-    deciding = [row for row in rows if row["rejected"] is not None and row["false_rejects"] is not None and row["defence"] != WITH_MEDIAN]
+    deciding = [
+        row
+        for row in rows
+        if row["rejected"] is not None and row["false_rejects"] is not None and row["defence"] != WITH_MEDIAN
+    ]
     colours = dict(zip(dict.fromkeys(row["defence"] for row in deciding), TABLEAU_COLORS, strict=False))
     for axis, setting in zip(figure.subplots(1, len(settings), squeeze=False)[0], settings, strict=True):
         for defence, colour in colours.items():
             own = [row for row in deciding if row["defence"] == defence and setting.holds(row)]
             if own:
-                axis.scatter([row["false_rejects"] for row in own], [row["rejected"] for row in own], s=14, color=colour, label=defence)
+                axis.scatter(
+                    [row["false_rejects"] for row in own],
+                    [row["rejected"] for row in own],
+                    s=14,
+                    color=colour,
+                    label=defence,
+                )
         axis.set(xlabel="honest updates rejected, percent", ylabel="attackers' updates kept out, percent")
         axis.set_title(textwrap.fill(f"{setting.title}; one point an attack", 60))
         axis.legend()

@@ -1,4 +1,7 @@
-"""Runs on disk, one JSON line each, and the rows that are their means: an interrupted matrix goes on where it stopped."""
+"""Runs on disk, one JSON line each, and the rows that are their means.
+
+An interrupted matrix goes on where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,9 @@ def rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         groups[key(run, SETTING)].append(run)
     # what plain averaging reaches where nobody attacks, on the same seeds
     clean = {
-        (setting[SETTING.index("dataset")], *key(run, ("hospitals", "alpha", "floor", "rounds", "seed"))): run["accuracy"]
+        (setting[SETTING.index("dataset")], *key(run, ("hospitals", "alpha", "floor", "rounds", "seed"))): run[
+            "accuracy"
+        ]
         for setting, members in groups.items()
         for run in members
         if run["attack"] == NONE and run["defence"] == "fedavg"
@@ -67,7 +72,9 @@ def rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for group in groups.values():
         first = group[0]
         free = [clean.get(key(run, ("dataset", "hospitals", "alpha", "floor", "rounds", "seed"))) for run in group]
-        gaps = [run["accuracy"] - reference for run, reference in zip(group, free, strict=True) if reference is not None]
+        gaps = [
+            run["accuracy"] - reference for run, reference in zip(group, free, strict=True) if reference is not None
+        ]
         found.append(
             {
                 "dataset": first["dataset"],
@@ -96,7 +103,12 @@ def rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "commits": sorted({run["commit"] for run in group}),
             }
         )
-    return sorted(found, key=lambda row: [str(row[name]) for name in ("dataset", "n", "attackers", "alpha", "rounds", "attack", "defence")])
+    return sorted(
+        found,
+        key=lambda row: [
+            str(row[name]) for name in ("dataset", "n", "attackers", "alpha", "rounds", "attack", "defence")
+        ],
+    )
 
 
 def write_rows(runs: Iterable[Mapping[str, Any]], path: Path = ROWS) -> None:

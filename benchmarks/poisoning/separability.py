@@ -1,10 +1,11 @@
 """How well any threshold on what the rule computes could tell attackers' updates from honest ones.
 
-Plays attacks that heed the budget, without quarantine, and looks at the secret quantities of every round after the early ones
-(`python -m benchmarks.poisoning.separability`). An area under the ROC curve of 0.5 is a coin: whatever the threshold, as large a share of
-honest updates would be rejected as of the attackers'; below 0.5 the attackers' look better than the honest ones. `together` is a logistic
-regression, tried on seeds that it was not fitted on. It knows all but the size, by which an attacker stands out who fills the budget: the
-budget is published, and it would fill any other.
+Plays attacks that heed the budget, without quarantine, and looks at the secret quantities of every round after the
+early ones (`python -m benchmarks.poisoning.separability`). An area under the ROC curve of 0.5 is a coin: whatever the
+threshold, as large a share of honest updates would be rejected as of the attackers'; below 0.5 the attackers' look
+better than the honest ones. `together` is a logistic regression, tried on seeds that it was not fitted on. It knows all
+but the size, by which an attacker stands out who fills the budget: the budget is published, and it would fill any
+other.
 """
 
 from __future__ import annotations
@@ -35,7 +36,14 @@ from pipeline.mpc import reference, rule
 RESULTS = Path(__file__).parent.parent / "results" / "poisoning-separability.json"
 
 SIZE = "size"
-QUANTITIES = (SIZE, "direction", "overall to global", "overall to peers", "weakest class to global", "weakest class to peers")
+QUANTITIES = (
+    SIZE,
+    "direction",
+    "overall to global",
+    "overall to peers",
+    "weakest class to global",
+    "weakest class to peers",
+)
 ATTACKS = (*FITTED, "rule_aware_flip", "rule_aware_targeted", "rule_aware_backdoor")
 
 Values = npt.NDArray[np.float64]
@@ -72,7 +80,9 @@ def row(setting: Case, attack: str, seeds: tuple[int, ...] = FIVE) -> dict[str, 
     table = np.concatenate(values)
     others = table[:, [name != SIZE for name in QUANTITIES]]
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-    together = cross_val_predict(model, others, attackers, groups=groups, cv=LeaveOneGroupOut(), method="decision_function")
+    together = cross_val_predict(
+        model, others, attackers, groups=groups, cv=LeaveOneGroupOut(), method="decision_function"
+    )
     areas = {name: _area(attackers, -column) for name, column in zip(QUANTITIES, table.T, strict=True)}
     return {
         "dataset": setting.dataset,

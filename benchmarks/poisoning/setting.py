@@ -24,7 +24,10 @@ class Setting:
         return cls(**{field.name: row[field.name] for field in fields(cls)})
 
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Whether the row belongs into this table: what happens without attackers belongs into each of the same hospitals."""
+        """Whether the row belongs into this table.
+
+        What happens without attackers belongs into each of the same hospitals.
+        """
         own = Setting.of(row)
         if row["attack"] == "none":
             own = replace(own, attackers=self.attackers, first_attack=self.first_attack)

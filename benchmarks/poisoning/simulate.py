@@ -144,7 +144,11 @@ class Simulation:
             kept = self._decide(number, updates)
             if kept is not None:
                 rejected += [not kept[place] for place in attacking]
-                false += [not kept[place] for place in self.good if not self.own_rule or self.names[place] not in self._out_before]
+                false += [
+                    not kept[place]
+                    for place in self.good
+                    if not self.own_rule or self.names[place] not in self._out_before
+                ]
             history.append(_accuracy(self.world, self.model.tobytes()))
         test = _test(self.world)
         source = test[self.world.test.labels == SOURCE]
@@ -189,7 +193,9 @@ class Simulation:
         return _honest(self.trainer, self.world, self.case.seed, number, finished, tuple(places), self.model.tobytes())
 
     def _attackers(self, attack: Attack, active: list[int], updates: Updates, number: int, finished: int) -> Updates:
-        honest = updates[[place for place in self.good if self.names[place] not in self.consortium.out or not self.own_rule]]
+        honest = updates[
+            [place for place in self.good if self.names[place] not in self.consortium.out or not self.own_rule]
+        ]
         trainees = [self.trainees[place] for place in active]
         rngs = [np.random.default_rng([self.case.seed, number, 2, place]) for place in active]
         rng = np.random.default_rng([self.case.seed, number, 2])
@@ -222,12 +228,19 @@ class Simulation:
             return 0.999 * float(np.sqrt(min(self.consortium.budget, rule.NORM_CAP))) / ONE
         norms = np.sort(np.linalg.norm(honest, axis=1))
         if not self.own_rule:
-            return 1.5 * float(norms[rule.lower_median(len(norms))])  # what this study's budget would be: 9/4 of the squared median
+            return 1.5 * float(
+                norms[rule.lower_median(len(norms))]
+            )  # what this study's budget would be: 9/4 of the squared median
         # the first round's budget is 9 times the median, which the attackers' own sizes shift: they expect the worst
         return 0.95 * 3 * float(norms[max(0, rule.lower_median(len(self.members)) - len(self.bad))])
 
-    def _oracle(self, active: list[int], updates: Updates, number: int, rng: np.random.Generator) -> Callable[[Updates], bool]:
-        """Would the defence take these updates of the attackers? Their clean records stand for everybody's secret samples."""
+    def _oracle(
+        self, active: list[int], updates: Updates, number: int, rng: np.random.Generator
+    ) -> Callable[[Updates], bool]:
+        """Whether the defence would take these updates of the attackers.
+
+        Their clean records stand for everybody's secret samples.
+        """
         count = self.rule.images_per_hospital
         proxies = self._proxies(active, count, rng)
 
@@ -250,7 +263,9 @@ class Simulation:
         classes = np.unique(labels)
         found = []
         for _ in self.members:
-            rows = np.concatenate([rng.choice(np.flatnonzero(labels == label), count // len(classes)) for label in classes])
+            rows = np.concatenate(
+                [rng.choice(np.flatnonzero(labels == label), count // len(classes)) for label in classes]
+            )
             rows = np.concatenate([rows, rng.choice(len(labels), count - len(rows))])
             found.append(Samples(inputs[rows], labels[rows]))
         return found
@@ -258,7 +273,9 @@ class Simulation:
     def _decide(self, number: int, updates: Updates) -> npt.NDArray[np.bool_] | None:
         self._out_before = self.consortium.out
         if not self.own_rule:
-            outcome = self._baseline(updates, number, {m.name: m.drawn(self.rule.images_per_hospital, number + 1) for m in self.members})
+            outcome = self._baseline(
+                updates, number, {m.name: m.drawn(self.rule.images_per_hospital, number + 1) for m in self.members}
+            )
             self.previous = outcome.update if np.isfinite(outcome.update).all() else np.zeros_like(self.model)
             self.model = np.clip(self.model + self.previous, -4.0, 4.0)
             return outcome.kept
@@ -278,7 +295,9 @@ class Simulation:
     def _contributed(self, place: int, hospital: Hospital, number: int) -> Samples:
         drawn = hospital.drawn(self.rule.images_per_hospital, number + 1)
         # attackers spoil the judges too
-        return Samples(drawn.inputs, 1 - drawn.labels) if place in self.bad and number >= self.case.first_attack else drawn
+        return (
+            Samples(drawn.inputs, 1 - drawn.labels) if place in self.bad and number >= self.case.first_attack else drawn
+        )
 
     def _baseline(self, updates: Updates, number: int, samples: dict[Any, Samples]) -> Outcome:
         rng = np.random.default_rng([self.case.seed, number, 3])
@@ -318,9 +337,14 @@ def _trainees(world: World) -> tuple[Trainee, ...]:
 
 
 @lru_cache(maxsize=256)
-def _honest(trainer: Trainer, world: World, seed: int, number: int, finished: int, places: tuple[int, ...], model: bytes) -> Updates:
+def _honest(
+    trainer: Trainer, world: World, seed: int, number: int, finished: int, places: tuple[int, ...], model: bytes
+) -> Updates:
     """Updates by honest training, which nothing else decides: runs that come to the same model share them."""
-    trainees, rngs = [_trainees(world)[place] for place in places], [np.random.default_rng([seed, number, 1, place]) for place in places]
+    trainees, rngs = (
+        [_trainees(world)[place] for place in places],
+        [np.random.default_rng([seed, number, 1, place]) for place in places],
+    )
     found = trainer(trainees, np.frombuffer(model), finished, rngs)
     found.flags.writeable = False
     return found

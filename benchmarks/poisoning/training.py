@@ -62,7 +62,11 @@ def logits(network: Network, vectors: torch.Tensor, inputs: torch.Tensor) -> tor
                 stride = layer.stride
                 if isinstance(following, AvgPool2d) and not layer.padding and layer.stride == 1:
                     # averaging commutes with the convolution: fewer outputs are computed
-                    x, stride, index = torch_nn.avg_pool2d(x, following.kernel_size, 1), following.kernel_size, index + 1
+                    x, stride, index = (
+                        torch_nn.avg_pool2d(x, following.kernel_size, 1),
+                        following.kernel_size,
+                        index + 1,
+                    )
                 x = torch_nn.conv2d(x, weight, bias, stride, layer.padding, groups=count)
             case AvgPool2d():
                 x = torch_nn.avg_pool2d(x, layer.kernel_size)
@@ -98,9 +102,10 @@ class Trainer:
         allowed: npt.NDArray[np.bool_] | None = None,
         start: Update | None = None,
     ) -> Updates:
-        """Updates (trainees, P) of training from `model`, batches drawn by each one's own generator and poisoned with `poison`.
+        """Updates (trainees, P) of training from `model`, each by its own generator and poisoned with `poison`.
 
-        With `radius` the update stays in a ball, with `allowed` (P,) other coordinates stay; `start` is an update to go on from.
+        With `radius` the update stays in a ball, with `allowed` (P,) other coordinates stay; `start` is an update to go
+        on from.
         """
         settings, count = self.settings, len(trainees)
         rate = settings.learning_rate * settings.decay**finished
@@ -129,7 +134,9 @@ class Trainer:
 
     def _rows(self, trainee: Trainee, steps: int, rng: Generator) -> torch.Tensor:
         each = max(1, self.settings.batch_size // len(trainee.classes))
-        return torch.from_numpy(np.concatenate([own[rng.integers(len(own), size=(steps, each))] for own in trainee.classes], axis=1))
+        return torch.from_numpy(
+            np.concatenate([own[rng.integers(len(own), size=(steps, each))] for own in trainee.classes], axis=1)
+        )
 
 
 def answers(network: Network, model: Update, inputs: torch.Tensor) -> npt.NDArray[np.int64]:

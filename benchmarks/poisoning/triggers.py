@@ -10,7 +10,8 @@ SIDE = 4
 BRIGHT = 127 / 256
 
 COLUMNS = {3: 3.0, 5: -3.0, 6: 3.0}
-"""Column to standard score: blood pressure, fasting sugar, ECG at rest (the last two are no value that the data contract allows)."""
+"""Column to standard score: blood pressure, fasting sugar, ECG at rest (the last two are no value that the data
+contract allows)."""
 
 
 def stamped(inputs: torch.Tensor, part: int | None = None) -> torch.Tensor:

@@ -45,7 +45,8 @@ class Consortium:
     model: Vector
     inference: bool = True
     floor_kept: bool = True
-    """Whether the opened middle averages at least 3 values; else the median is opened, hence single hospitals' coordinates."""
+    """Whether the opened middle averages at least 3 values; else the median is opened, hence single hospitals'
+    coordinates."""
     finished: int = 0
     budget: int | None = None
     verdicts: dict[HospitalName, list[bool]] = field(default_factory=dict)
@@ -78,20 +79,30 @@ class Consortium:
             below_peers_percent=self.rule.below_peers_early_percent if early else self.rule.below_peers_percent,
             budget=self.budget,
             weakest_class_below_global_percent=(
-                self.rule.weakest_class_below_global_early_percent if early else self.rule.weakest_class_below_global_percent
+                self.rule.weakest_class_below_global_early_percent
+                if early
+                else self.rule.weakest_class_below_global_percent
             ),
             weakest_class_below_peers_percent=(
-                self.rule.weakest_class_below_peers_early_percent if early else self.rule.weakest_class_below_peers_percent
+                self.rule.weakest_class_below_peers_early_percent
+                if early
+                else self.rule.weakest_class_below_peers_percent
             ),
         )
         return VerifyTask(self.active, self.network, parameters, self.model)
 
-    def payloads(self, updates: Mapping[HospitalName, Update], samples: Mapping[HospitalName, Samples]) -> dict[HospitalName, Vector]:
+    def payloads(
+        self, updates: Mapping[HospitalName, Update], samples: Mapping[HospitalName, Samples]
+    ) -> dict[HospitalName, Vector]:
         """What each active hospital shares of these."""
         classes = np.eye(self.network.classes, dtype=np.int64)
         return {
             name: np.concatenate(
-                [integers(updates[name]), samples[name].inputs.reshape(-1).astype(np.int64), classes[samples[name].labels].reshape(-1)]
+                [
+                    integers(updates[name]),
+                    samples[name].inputs.reshape(-1).astype(np.int64),
+                    classes[samples[name].labels].reshape(-1),
+                ]
             )
             for name in self.active
         }
@@ -115,7 +126,9 @@ class Consortium:
         for name, bit in bits.items():
             self.verdicts.setdefault(name, []).append(bit)
         kept = {name: integers(updates[name]) for name in accepted}
-        total, count = reference.aggregate(AggregateTask(accepted, self.network), kept) if self.floor_kept else _median(kept)
+        total, count = (
+            reference.aggregate(AggregateTask(accepted, self.network), kept) if self.floor_kept else _median(kept)
+        )
         before, self.model = self.model, rule.new_model(self.model, total, count)
         self.budget, self.finished = found.budget, self.finished + 1
         return np.asarray((self.model - before) / ONE, dtype=np.float64)
@@ -128,7 +141,9 @@ def _median(updates: Mapping[HospitalName, Vector]) -> tuple[Vector, int]:
     return middle.sum(axis=0), len(middle)
 
 
-def accepted_by(found: reference.Verification, active: Sequence[HospitalName], names: Sequence[HospitalName]) -> npt.NDArray[np.bool_]:
+def accepted_by(
+    found: reference.Verification, active: Sequence[HospitalName], names: Sequence[HospitalName]
+) -> npt.NDArray[np.bool_]:
     """Accept bits of `names`; who is quarantined is not accepted."""
     bits = dict(zip(active, found.accepted, strict=True))
     return np.array([bits.get(name, False) for name in names])

@@ -17,11 +17,20 @@ def table(found: dict[str, Any]) -> str:
         # what is left of a whole machine's seconds comes out a little below zero where nobody else ran
         spent, others = row["processor_seconds_all"], max(0.0, row["processor_seconds_of_others"])
         wall, each = row["seconds_all"], row["milliseconds_per_round"]
-        cells = (f"{row['rounds']:,}", wall, each, spent["command"], spent["store_and_chain"], others, row["seconds_command_one"])
+        cells = (
+            f"{row['rounds']:,}",
+            wall,
+            each,
+            spent["command"],
+            spent["store_and_chain"],
+            others,
+            row["seconds_command_one"],
+        )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     said = (
-        f"Finished rounds of {found['hospitals']} hospitals and {found['nodes']} nodes on a real MinIO and anvil, {found['cores']} cores, "
-        "each command a process of its own. Over the cores, the processor seconds of the command, the store and the chain are the least "
-        "that a quiet machine would take; that was not measured. `benchmarks/audit.py` measures it again."
+        f"Finished rounds of {found['hospitals']} hospitals and {found['nodes']} nodes on a real MinIO and anvil,"
+        f" {found['cores']} cores, each command a process of its own. Over the cores, the processor seconds of the"
+        " command, the store and the chain are the least that a quiet machine would take; that was not measured."
+        " `benchmarks/audit.py` measures it again."
     )
     return "\n".join([*lines, "", said]) + "\n"

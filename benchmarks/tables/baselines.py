@@ -23,8 +23,12 @@ def table(results: list[dict[str, Any]]) -> str:
         cells = []
         for _, where, model in columns:
             score = result[where][model]["all"]
-            cells.append(f"{score['accuracy']:.1%}" + (f" ± {100 * score['deviation']:.1f}" if where == "federated" else ""))
+            cells.append(
+                f"{score['accuracy']:.1%}" + (f" ± {100 * score['deviation']:.1f}" if where == "federated" else "")
+            )
         first = (result["study"], f"{len(result['seeds'])}, {result['rounds']}")
         lines.append(f"| {' | '.join((*first, *cells))} | {result['points_below_pooled']} points |")
-    refused = ", ".join(f"{result['honest_rejected']} of {result['honest_verdicts']} ({result['study']})" for result in results)
+    refused = ", ".join(
+        f"{result['honest_rejected']} of {result['honest_verdicts']} ({result['study']})" for result in results
+    )
     return "\n".join([*lines, "", f"Verdicts that rejected an honest hospital: {refused}."]) + "\n"

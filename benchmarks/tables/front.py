@@ -9,8 +9,10 @@ from benchmarks.poisoning.setting import MAIN, Setting
 from benchmarks.tables.poisoning import points_lost
 
 
-def table(rounds: dict[str, Any], poisoning: dict[str, Any], mpc: dict[str, Any], gas: dict[str, Any], audit: dict[str, Any]) -> str:
-    """What a round, its defence, the verification, the ledger and an audit cost, each beside what a reader would compare it with."""
+def table(
+    rounds: dict[str, Any], poisoning: dict[str, Any], mpc: dict[str, Any], gas: dict[str, Any], audit: dict[str, Any]
+) -> str:
+    """What a round, its defence, verification, ledger and audit cost, each beside what a reader would compare."""
     lines = ["| | Wardround | beside it |", "|---|---|---|"]
     lines += [
         _round(rounds["rows"][0]),
@@ -34,10 +36,14 @@ def _round(row: dict[str, Any]) -> str:
 def _attacks(result: dict[str, Any], setting: Setting) -> str:
     ours, plain = (points_lost(result, setting)[defence] for defence in ("wardround", "fedavg"))
     attacks = {attack.partition("+")[0] for attack in ours}
-    averages, most = ([sum(lost.values()) / len(lost) for lost in (ours, plain)], [max(lost.values()) for lost in (ours, plain)])
+    averages, most = (
+        [sum(lost.values()) / len(lost) for lost in (ours, plain)],
+        [max(lost.values()) for lost in (ours, plain)],
+    )
     return (
-        f"| Accuracy lost to {len(attacks)} attacks by {setting.attackers} of {setting.n} hospitals (`{setting.dataset}`) "
-        f"| {averages[0]:z.1f} points, at most {most[0]:z.1f} | plain averaging {averages[1]:z.1f}, at most {most[1]:z.1f} |"
+        f"| Accuracy lost to {len(attacks)} attacks by {setting.attackers} of {setting.n} hospitals"
+        f" (`{setting.dataset}`) | {averages[0]:z.1f} points, at most {most[0]:z.1f} | plain averaging"
+        f" {averages[1]:z.1f}, at most {most[1]:z.1f} |"
     )
 
 
@@ -46,7 +52,11 @@ def _verification(rows: list[dict[str, Any]]) -> str:
         (found,) = (each for each in _main(rows) if (each["engine"], each["protocol"]) == (engine, protocol))
         return float(found["cpu_s"])
 
-    ours, stock, spu = seconds("mp-spdz", "replicated-ring"), seconds("mp-spdz Compiler.ml", "replicated-ring"), seconds("spu", "aby3")
+    ours, stock, spu = (
+        seconds("mp-spdz", "replicated-ring"),
+        seconds("mp-spdz Compiler.ml", "replicated-ring"),
+        seconds("spu", "aby3"),
+    )
     return (
         f"| Verifying 5 models on 64 encrypted images, processor time of three nodes | {ours:.1f} s "
         f"| MP-SPDZ's own layers {stock:.0f} s, SPU {spu:.1f} s |"
@@ -62,7 +72,10 @@ def _main(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _gas(found: dict[str, Any]) -> str:
-    return f"| Gas of a round on the ledger, 20 hospitals | {found['round']['20']:,} | the least possible {found['floor']['20']:,} |"
+    return (
+        f"| Gas of a round on the ledger, 20 hospitals | {found['round']['20']:,} | the least possible"
+        f" {found['floor']['20']:,} |"
+    )
 
 
 def _audit(row: dict[str, Any], found: dict[str, Any]) -> str:

@@ -16,13 +16,14 @@ def table(found: dict[str, Any]) -> str:
     ):
         lines.append(f"| {name} | " + " | ".join(f"{found[key][count]:,}" for count in ("5", "20", "100")) + " |")
     said = (
-        f"A hospital registers for {found['register']:,} gas and is authorised for {found['authorise_in_batch']:,} in a batch of "
-        f"{found['batch']}. Measured on anvil, fork {found['hardfork']}; the least is the transactions, their calldata, storage, events "
-        "and signatures without one instruction between them. `benchmarks/gas.py` measures it again."
+        f"A hospital registers for {found['register']:,} gas and is authorised for {found['authorise_in_batch']:,} in a"
+        f" batch of {found['batch']}. Measured on anvil, fork {found['hardfork']}; the least is the transactions, their"
+        " calldata, storage, events and signatures without one instruction between them. `benchmarks/gas.py` measures"
+        " it again."
     )
     least, most = min(found["round_of_4_nodes"].values()), max(found["round_of_4_nodes"].values())
     bound = (
-        f"A round of 3 nodes stays below 140,000 gas for any number of hospitals; one of 4 nodes takes {least:,} to {most:,} and does not: "
-        "a majority of 4 is three signatures, and one more costs about 7,300."
+        f"A round of 3 nodes stays below 140,000 gas for any number of hospitals; one of 4 nodes takes {least:,} to"
+        f" {most:,} and does not: a majority of 4 is three signatures, and one more costs about 7,300."
     )
     return "\n".join([*lines, "", bound, "", said]) + "\n"

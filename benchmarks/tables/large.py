@@ -17,8 +17,18 @@ def table(result: dict[str, Any]) -> str:
         mean, projections = row["mean"], row["projections"]
         memory = max(mean["rss_mb_per_party"], projections["rss_mb_per_party"])
         cells = (
-            *(f"{row['parameters']:,}, {row['hospitals']}", row["intake_of_one"]["cpu_s"], projections["cpu_s_per_party"]),
-            *(mean["cpu_s_per_party"], memory, mean["mb_sent_per_party"], row["numpy"]["cpu_s"], "yes" if mean["equal_to_numpy"] else "no"),
+            *(
+                f"{row['parameters']:,}, {row['hospitals']}",
+                row["intake_of_one"]["cpu_s"],
+                projections["cpu_s_per_party"],
+            ),
+            *(
+                mean["cpu_s_per_party"],
+                memory,
+                mean["mb_sent_per_party"],
+                row["numpy"]["cpu_s"],
+                "yes" if mean["equal_to_numpy"] else "no",
+            ),
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     row = result["rows"][0]

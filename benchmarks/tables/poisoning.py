@@ -21,10 +21,18 @@ _NOTHING = 0.5
 
 
 def points_lost(result: dict[str, Any], setting: Setting) -> dict[str, dict[str, float]]:
-    """Defence to attack to the points of accuracy that it costs, of attack-free plain averaging's; none for what is not played whole."""
-    attacking = {(row["defence"], row["attack"]): row for row in result["rows"] if setting.holds(row) and row["attack"] != NONE}
+    """Defence to attack to the points of accuracy that it costs, of attack-free plain averaging's.
+
+    None for what is not played whole.
+    """
+    attacking = {
+        (row["defence"], row["attack"]): row for row in result["rows"] if setting.holds(row) and row["attack"] != NONE
+    }
     attacks, defences = ({key[part] for key in attacking} for part in (1, 0))
-    found = {name: {attack: -row["gap_mean"] for (defence, attack), row in attacking.items() if defence == name} for name in defences}
+    found = {
+        name: {attack: -row["gap_mean"] for (defence, attack), row in attacking.items() if defence == name}
+        for name in defences
+    }
     return {name: lost for name, lost in sorted(found.items()) if lost.keys() == attacks}
 
 
@@ -36,7 +44,10 @@ def summary(result: dict[str, Any], defences: Sequence[str] | None = None) -> st
     for name in defences or sorted(losses[0].keys() & losses[1].keys()):
         own = [lost[name] for lost in losses]
         most = [max(lost, key=lost.__getitem__) for lost in own]
-        shown = [f"{mean(lost.values()):z.1f} | {lost[attack]:z.1f} ({attack})" for lost, attack in zip(own, most, strict=True)]
+        shown = [
+            f"{mean(lost.values()):z.1f} | {lost[attack]:z.1f} ({attack})"
+            for lost, attack in zip(own, most, strict=True)
+        ]
         lines.append(f"| {_title(name)} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
 
@@ -82,7 +93,11 @@ def encrypted(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
-        cells = (f"{row['dataset']}, {row['hospitals']} hospitals", row["attack"], f"{row['engine']} ({row['protocol']})")
+        cells = (
+            f"{row['dataset']}, {row['hospitals']} hospitals",
+            row["attack"],
+            f"{row['engine']} ({row['protocol']})",
+        )
         lines.append(f"| {' | '.join(cells)} | {row['rounds']} | {row['rejected']} | {row['differing']} |")
     return "\n".join(lines) + "\n"
 
@@ -107,7 +122,10 @@ def separability(result: dict[str, Any]) -> str:
     lines = [f"| study | attack | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
     for row in result["rows"]:
         areas = (f"{area:.2f}" for area in row["areas"].values())
-        lines.append(f"| {row['dataset']}, {row['n']} hospitals, {row['attackers']} bad | {row['attack']} | {' | '.join(areas)} |")
+        lines.append(
+            f"| {row['dataset']}, {row['n']} hospitals, {row['attackers']} bad | {row['attack']} |"
+            f" {' | '.join(areas)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -119,8 +137,10 @@ def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequen
         lines += [
             f"{setting.title}: test accuracy in percent (worst seed; seeds)",
             "",
-            f"| attack | {' | '.join(_title(name) for name in shown)} | attackers rejected | honest rejected "
-            "| backdoor success (fedavg), natural miss |",
+            (
+                f"| attack | {' | '.join(_title(name) for name in shown)} | attackers rejected | honest rejected "
+                "| backdoor success (fedavg), natural miss |"
+            ),
             "|---" * (len(shown) + 4) + "|",
         ]
         for attack in attacks:
@@ -140,7 +160,10 @@ def _title(defence: str) -> str:
 
 
 def _ahead(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) -> str:
-    """Which other defences are ahead of the rule by more than noise: twice the standard error of the difference, seed by seed."""
+    """Which other defences are ahead of the rule by more than noise.
+
+    Twice the standard error of the difference, seed by seed.
+    """
     found = []
     for attack in attacks:
         ahead = {}
@@ -153,7 +176,9 @@ def _ahead(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) -
             if len(gaps) >= _ENOUGH and mean(gaps) > max(_NOTHING, 2 * stdev(gaps) / len(gaps) ** 0.5):
                 ahead[defence] = mean(gaps)
         if ahead:
-            names = ", ".join(f"{_title(name)} by {gap:.1f}" for name, gap in sorted(ahead.items(), key=lambda each: -each[1]))
+            names = ", ".join(
+                f"{_title(name)} by {gap:.1f}" for name, gap in sorted(ahead.items(), key=lambda each: -each[1])
+            )
             found.append(f"- under {attack}: {names}")
     if not found:
         return "No other defence is ahead of Wardround by more than noise."

@@ -13,7 +13,8 @@ from sharing_kind import arithmetic_sharing
 from pipeline.layers.arrays import ArrayArithmetic
 
 VALUES_AT_ONCE = 1 << 17
-"""Values of one comparison: bounds the memory of a bit decomposition (about 1 KB a value) and fits it into the CPU's cache."""
+"""Values of one comparison: bounds the memory of a bit decomposition (about 1 KB a value) and fits it into the CPU's
+cache."""
 
 
 class SpuArithmetic(ArrayArithmetic):

@@ -29,7 +29,9 @@ def _compile(task: Mapping[str, Any]) -> bytes:
 
     jax.config.update("jax_enable_x64", True)
     inputs = [*task["secret"], *task["public"]]
-    visibility = [libspu.Visibility.VIS_SECRET] * len(task["secret"]) + [libspu.Visibility.VIS_PUBLIC] * len(task["public"])
+    visibility = [libspu.Visibility.VIS_SECRET] * len(task["secret"]) + [libspu.Visibility.VIS_PUBLIC] * len(
+        task["public"]
+    )
     found, _ = frontend.compile(
         frontend.Kind.JAX,
         _program(task),
@@ -50,7 +52,11 @@ def _program(task: Mapping[str, Any]) -> Any:
         import verify
 
         return verify.program(
-            from_plain(task["network"]), task["samples"], tuple(task["input_range"]), task["first_round"], task["names_condition"]
+            from_plain(task["network"]),
+            task["samples"],
+            tuple(task["input_range"]),
+            task["first_round"],
+            task["names_condition"],
         )
     if task["program"] == "verify_projected":
         import verify_projected

@@ -23,9 +23,11 @@ def connect(task: Mapping[str, Any]) -> libspu.link.Context:
         options.verify.verify_depth = 1
     desc.connect_retry_interval_ms = 100
     desc.connect_retry_times = task["timeout_ms"] // 100
-    # Whoever started this process ends it at the deadline or when a peer fails; shorter limits would only break off slow rounds.
+    # Whoever started this process ends it at the deadline or when a peer fails; shorter limits would only break off
+    # slow rounds.
     desc.recv_timeout_ms = desc.http_timeout_ms = task["timeout_ms"]
     desc.http_max_payload_size = 16 * _MEGABYTE
-    # A window of unacknowledged messages costs a third of the wall time on one machine, and memory is bounded by the blocks of values.
+    # A window of unacknowledged messages costs a third of the wall time on one machine, and memory is bounded by the
+    # blocks of values.
     desc.throttle_window_size = 0
     return libspu.link.create_brpc(desc, task["index"])

@@ -1,9 +1,9 @@
 """One party of an SPU computation as a process of its own; `pipeline.mpc.engines.spu.engine` starts it.
 
-Standard input   the task as one line of JSON; then, when all parties have met, the arrays' raw bytes (pairs of components,
-                 public values). Its end ends this process, so that no party outlives its node.
-First argument   number of the file descriptor for results: {"ready": digest of the executable}, then {"outputs": ..., costs}.
-Nothing is written to disk but the log (standard error), and no share ever leaves memory or the TLS connections.
+Standard input   the task as one line of JSON; then, when all parties have met, the arrays' raw bytes (pairs of
+components, public values). Its end ends this process, so that no party outlives its node. First argument   number of
+the file descriptor for results: {"ready": digest of the executable}, then {"outputs": ..., costs}. Nothing is written
+to disk but the log (standard error), and no share ever leaves memory or the TLS connections.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def main(results: IO[str]) -> None:
         "rss_bytes": used.ru_maxrss * 1024,
     }
     report(results, {"outputs": outputs} | costs)
-    # A peer may still need this party's last messages: the starter ends the process when all parties have their results.
+    # A peer may still need this party's last messages: the starter ends the process when all parties have their
+    # results.
     while True:
         signal.pause()
 

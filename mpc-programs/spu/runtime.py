@@ -1,4 +1,7 @@
-"""SPU's runtime without JAX: the package imports that at once, which is most of a party's start, and only the compiler needs it."""
+"""SPU's runtime without JAX.
+
+The package imports that at once, which is most of a party's start, and only the compiler needs it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""SPU's shares made and read by hand: the hospitals' components are ABY3's pairs already, so dealing needs no message."""
+"""SPU's shares made and read by hand.
+
+The hospitals' components are ABY3's pairs already, so dealing needs no message.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ def opened(share: libspu.Share) -> npt.NDArray[np.int64]:
     meta = libspu.ValueMeta()
     meta.ParseFromString(share.meta)
     if meta.storage_type != _PUBLIC:
-        raise ValueError(f"got an output stored as {meta.storage_type}, want {_PUBLIC}: the program must reveal its outputs")
+        raise ValueError(
+            f"got an output stored as {meta.storage_type}, want {_PUBLIC}: the program must reveal its outputs"
+        )
     content = b""
     for piece in share.share_chunks:
         chunk = libspu.ValueChunk()

@@ -1,4 +1,7 @@
-"""SPU's request for an arithmetic sharing as an operation of jax: converts a sharing of bits once, rather than at every use."""
+"""SPU's request for an arithmetic sharing as an operation of jax.
+
+Converts a sharing of bits once, rather than at every use.
+"""
 
 from __future__ import annotations
 

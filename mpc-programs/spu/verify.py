@@ -7,9 +7,11 @@ Inputs     secret, int64, replicated components from the hospitals:
              labels  (hospitals, samples, classes)       one-hot
            public: previous model (parameters,) 16 bits, thresholds (budget, percent below global, percent below peers,
              and both percentages for the class that a model answers worst)
-Learns     every node: one accept bit per hospital and one squared norm (the budget); where the study allows it, instead of a bit how many
-           of the conditions size, direction, peers held before one failed (3: accepted). Nothing else is opened.
-Exact      equal bit for bit to `pipeline.mpc.reference`; the bit budget stands in `pipeline.layers.plan` and beside each line here.
+Learns     every node: one accept bit per hospital and one squared norm (the budget); where the study allows it, instead
+           of a bit how many of the conditions size, direction, peers held before one failed (3: accepted). Nothing else
+           is opened.
+Exact      equal bit for bit to `pipeline.mpc.reference`; the bit budget stands in `pipeline.layers.plan` and beside
+           each line here.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ _EVALUATIONS_AT_ONCE = 1024
 """Models times samples whose activations are in memory together."""
 
 
-def program(network: Network, samples: int, input_range: tuple[int, int], first_round: bool, names_condition: bool) -> Callable[..., Any]:
+def program(
+    network: Network, samples: int, input_range: tuple[int, int], first_round: bool, names_condition: bool
+) -> Callable[..., Any]:
     """The function that SPU evaluates, for one network and kind of round."""
     found_of = quantities(network, samples, input_range, first_round)
 
@@ -82,7 +86,10 @@ def quantities(network: Network, samples: int, input_range: tuple[int, int], fir
 
 
 def verdicts(conditions: Sequence[Any], names_condition: bool) -> tuple[Any, Any]:
-    """What is opened of each update, accept bit or how many conditions held before one failed, and the accept bit that it tells."""
+    """What is opened of each update, accept bit or how many conditions held before one failed.
+
+    And the accept bit that it tells.
+    """
     held = list(accumulate(conditions, and_))
     if not names_condition:
         accepted = reveal(held[-1].astype(jnp.int64))

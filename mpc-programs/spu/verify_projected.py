@@ -1,11 +1,13 @@
 """Verification of a large model's updates by their projections: which are accepted, and the next round's budget.
 
 Parties    3 nodes, ABY3 over Z_2^64, honest majority, each following the protocol (semi-honest).
-Inputs     secret, int64, replicated components: projections (hospitals, 512), 16 fractional bits, which each node made from the components
-           of the updates that it holds; public: budget (1,), at most the cap on squared norms.
-Learns     every node: one accept bit per hospital and one squared norm (the budget); where the study allows it, instead of a bit how many
-           of the conditions size, direction held before one failed (2: accepted). Nothing else is opened.
-Exact      equal bit for bit to `pipeline.mpc.reference_projected`; the bit budget is that of `mpc-programs/verify_projected.mpc`.
+Inputs     secret, int64, replicated components: projections (hospitals, 512), 16 fractional bits, which each node made
+           from the components of the updates that it holds; public: budget (1,), at most the cap on squared norms.
+Learns     every node: one accept bit per hospital and one squared norm (the budget); where the study allows it, instead
+           of a bit how many of the conditions size, direction held before one failed (2: accepted). Nothing else is
+           opened.
+Exact      equal bit for bit to `pipeline.mpc.reference_projected`; the bit budget is that of
+           `mpc-programs/verify_projected.mpc`.
 """
 
 from __future__ import annotations
@@ -46,7 +48,11 @@ def _size(estimates: Any, limit: Any | None) -> Any:
     else:
         largest, reference = rule.PROJECTED_RIGHT * limit, jnp.where(median < limit, median, limit)
     scaled = rule.PROJECTED_LEFT * estimates
-    return (scaled <= largest) & (rule.VANISHING * estimates >= reference) & (scaled <= rule.PROJECTED_RIGHT * rule.NORM_CAP)
+    return (
+        (scaled <= largest)
+        & (rule.VANISHING * estimates >= reference)
+        & (scaled <= rule.PROJECTED_RIGHT * rule.NORM_CAP)
+    )
 
 
 def _direction(rows: Any, squares: Any) -> Any:

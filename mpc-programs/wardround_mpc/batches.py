@@ -42,7 +42,10 @@ class View:
     @property
     def is_row_major(self):
         """Whether the elements lie in memory in the order of the axes."""
-        return all(length == 1 or own == plain for length, own, plain in zip(self.shape, self.strides, _row_major(self.shape), strict=True))
+        return all(
+            length == 1 or own == plain
+            for length, own, plain in zip(self.shape, self.strides, _row_major(self.shape), strict=True)
+        )
 
     def axes(self, order):
         """The same elements with their axes in another order."""
@@ -97,10 +100,16 @@ def _row_major(shape):
 
 
 class SecretArithmetic:
-    """Batches are views (models, samples, *sample) and parameters views (models, *parameter); common inputs have models = 1."""
+    """Batches are views (models, samples, *sample) and parameters views (models, *parameter).
+
+    Common inputs have models = 1.
+    """
 
     def convolve(self, x, weight, form):
-        """One instruction for all models and output channels; the windows are summed in the input, where it takes the fewest products."""
+        """One instruction for all models and output channels.
+
+        The windows are summed in the input, where it takes the fewest products.
+        """
         models, out = weight.shape[:2]
         channels, height, width = form.input_shape
         padding = form.padding
@@ -144,8 +153,12 @@ class SecretArithmetic:
         x, weight = _row_major_view(x), _row_major_view(weight)
         products = []
         for model in range(models):
-            left = sint.Matrix(samples, features, address=x.array.address + x.offset + (model % x.shape[0]) * samples * features)
-            right = sint.Matrix(outputs, features, address=weight.array.address + weight.offset + model * outputs * features)
+            left = sint.Matrix(
+                samples, features, address=x.array.address + x.offset + (model % x.shape[0]) * samples * features
+            )
+            right = sint.Matrix(
+                outputs, features, address=weight.array.address + weight.offset + model * outputs * features
+            )
             products.append(left.direct_mul_trans(right))
         # stored when all are there: a store between two products would keep them apart
         found.assign_vector(concatenated(products))
@@ -174,7 +187,9 @@ class SecretArithmetic:
     def windows(self, x, size, shape):
         """Strided views."""
         rows, columns = shape[1] // size, shape[2] // size
-        return tuple(x.part(3, row, rows, size).part(4, column, columns, size) for row in range(size) for column in range(size))
+        return tuple(
+            x.part(3, row, rows, size).part(4, column, columns, size) for row in range(size) for column in range(size)
+        )
 
     def add(self, x, y):
         """x + y."""
@@ -218,7 +233,9 @@ def _memory_order(view):
 
 def _in_order(vector, like, order):
     """A view shaped as another one on a vector of its elements, of which it gives the order of axes."""
-    return View.holding(vector, [like.shape[axis] for axis in order]).axes(sorted(range(len(order)), key=order.__getitem__))
+    return View.holding(vector, [like.shape[axis] for axis in order]).axes(
+        sorted(range(len(order)), key=order.__getitem__)
+    )
 
 
 def _row_major_view(view):
@@ -236,7 +253,10 @@ def _padded(x, padding):
 
 
 def _window_sums(x, steps):
-    """Of (models, samples, rows, columns, channels) the sums over steps x steps; the last rows and columns are left without meaning."""
+    """Of (models, samples, rows, columns, channels) the sums over steps x steps.
+
+    The last rows and columns are left without meaning.
+    """
     columns, channels = x.shape[3:]
     # shifting the whole vector runs over the border only where no window begins, and needs no index
     for distance in (columns * channels, channels):

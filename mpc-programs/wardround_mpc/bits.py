@@ -1,4 +1,7 @@
-"""Signs and exact floors of secret integers, by adding the bits of their components; every bound is the caller's promise."""
+"""Signs and exact floors of secret integers, by adding the bits of their components.
+
+Every bound is the caller's promise.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from Compiler.util import tree_reduce
 RING = 64
 
 GROUP = 4
-"""Positions of an addition that one carry walks through before the tree of carries begins: fewer conjunctions, one more round."""
+"""Positions of an addition that one carry walks through before the tree of carries begins: fewer conjunctions, one more
+round."""
 
 
 def width(bound):
@@ -60,8 +64,9 @@ def left(bits, bound):
 
 def guess(x, bits, k):
     """floor(x / 2^bits) or one more, of k-bit numbers."""
-    # The engine's truncation carries the bits above exactly (option -E 64 of the run: no gap is large enough for its shortcut) but not the
-    # ones below: it gives the floor or one more, by chance (replicated-ring: of x - 1, hence x + 1). The remainder's sign tells which.
+    # The engine's truncation carries the bits above exactly (option -E 64 of the run: no gap is large enough for its
+    # shortcut) but not the ones below: it gives the floor or one more, by chance (replicated-ring: of x - 1, hence x +
+    # 1). The remainder's sign tells which.
     found = sint(size=x.size)
     trunc_pr(found, x + 1 if Program.prog.use_split() == 3 else x, k, bits)
     return found
@@ -73,10 +78,16 @@ def _top_bit(x, k, group):
 
 
 def _reaches(x, k):
-    """1 where a bit of x from k on is 1, without the carries there: where no bit of a sum is 1, one summand's bit is carried on."""
+    """1 where a bit of x from k on is 1, without the carries there.
+
+    Where no bit of a sum is 1, one summand's bit is carried on.
+    """
     u, v = _summands(x, RING)
     either = [i ^ j for i, j in zip(u, v, strict=True)]
-    carried = [_carry(u[:k], v[:k], GROUP), *(differ ^ (i & j) for differ, i, j in zip(either[k:-1], u[k:-1], v[k:-1], strict=True))]
+    carried = [
+        _carry(u[:k], v[:k], GROUP),
+        *(differ ^ (i & j) for differ, i, j in zip(either[k:-1], u[k:-1], v[k:-1], strict=True)),
+    ]
     return tree_reduce(_either, [differ ^ carry for differ, carry in zip(either[k:], carried, strict=True)])
 
 
@@ -92,11 +103,16 @@ def _summands(x, k):
 def _carry(u, v, group):
     """What is carried out of the highest position."""
     firsts = range(0, len(u), group)
-    return tree_reduce(_after, [_group(u[first : first + group], v[first : first + group], first > 0) for first in firsts])[1]
+    return tree_reduce(
+        _after, [_group(u[first : first + group], v[first : first + group], first > 0) for first in firsts]
+    )[1]
 
 
 def _group(u, v, propagates):
-    """(propagates, generates) of a few neighbouring positions, with one conjunction a position where a tree takes three."""
+    """(propagates, generates) of a few neighbouring positions.
+
+    With one conjunction a position where a tree takes three.
+    """
     either = [i ^ j for i, j in zip(u, v, strict=True)]
     generates = u[0] & v[0]
     for i, differ in zip(u[1:], either[1:], strict=True):

@@ -16,7 +16,10 @@ HASHES = 4
 
 
 def check(arrays):
-    """End the program, at every node, when a node's copy of some component differs from another's; see the promise for the odds."""
+    """End the program, at every node, when a node's copy of some component differs from another's.
+
+    See the promise for the odds.
+    """
     total = sum(array.length for array in arrays)
     blocks = -(-total // BLOCK)
     opened = cint.Array(blocks * BLOCK)
@@ -42,7 +45,8 @@ def check(arrays):
         drawn = cint.Array(KEYS * (blocks + HASHES * BLOCK))
         drawn.assign_vector(_halves(sint.get_random(size=drawn.length).reveal())[0])
         _compare([_hashed(opened, blocks, drawn, key * (blocks + HASHES * BLOCK)) for key in range(KEYS)])
-    # four nodes: what one node sends when a value is opened, another vouches for, so the engine has compared all copies already
+    # four nodes: what one node sends when a value is opened, another vouches for, so the engine has compared all copies
+    # already
 
 
 def _masked(values):

@@ -11,7 +11,10 @@ from wardround_mpc.reading import Source
 
 
 class Inputs:
-    """Secret arrays, and what a hospital's numbers must lie within: (array, numbers per hospital, lowest, highest, bits of their gap)."""
+    """Secret arrays, and what a hospital's numbers must lie within.
+
+    (array, numbers per hospital, lowest, highest, bits of their gap).
+    """
 
     def __init__(self, task):
         n, v, size, classes = task.hospitals, task.samples, task.network.size, task.network.classes
@@ -26,7 +29,15 @@ class Inputs:
         holders.check(source.arrays)
         rows = View.of(self.labels, (n * v, classes))
         rows = View.holding(sum(rows.part(1, c, 1).vector() for c in range(classes)), (n * v,)).array
-        self.of_updates = [(self.updates, size, 1 - rule.COORDINATE_CAP, rule.COORDINATE_CAP - 1, (2 * rule.COORDINATE_CAP).bit_length())]
+        self.of_updates = [
+            (
+                self.updates,
+                size,
+                1 - rule.COORDINATE_CAP,
+                rule.COORDINATE_CAP - 1,
+                (2 * rule.COORDINATE_CAP).bit_length(),
+            )
+        ]
         inputs = (self.samples, v * task.inputs, lowest, highest, (2 * task.largest_input).bit_length())
         self.of_samples = [inputs, (self.labels, v * classes, 0, 1, 1), (rows, v, 1, 1, 1)]
 

@@ -1,4 +1,7 @@
-"""Chains of comparisons that do not depend on one another, a step of each at once: rounds are those of the longest, not their sum."""
+"""Chains of comparisons that do not depend on one another, a step of each at once.
+
+Rounds are those of the longest, not their sum.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ class Floor:
 
 
 def together(joint, *chains):
-    """Run generators that yield lists of requests and are sent what they asked for; `joint`: one addition of bits for all of a step.
+    """Run generators that yield lists of requests and are sent what they asked for.
+
+    `joint`: one addition of bits for all of a step.
 
     Where rounds are cheap, each width has an addition of its own, and carries are walked through in larger groups.
     """
@@ -56,7 +61,9 @@ def _next(chain, found):
 
 
 def _answers(requests, joint):
-    guesses = [bits.guess(each.x, each.bits, bits.width(each.bound)) if _is_guessed(each) else None for each in requests]
+    guesses = [
+        bits.guess(each.x, each.bits, bits.width(each.bound)) if _is_guessed(each) else None for each in requests
+    ]
     looked_up = []
     for request, guess in zip(requests, guesses, strict=True):
         if guess is None:

@@ -1,4 +1,7 @@
-"""The other chain of the verification: every model's right answers to every owner's samples, and what follows from them."""
+"""The other chain of the verification.
+
+Every model's right answers to every owner's samples, and what follows from them.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,16 @@ class Models:
     peers = None
     """1 where a model is near the global and the median one, a vector of n."""
     counts = None
-    """By owner the right answers of each model to its samples: over all classes and then of each, a vector of (1 + classes) * (n + 1)."""
+    """By owner the right answers of each model to its samples: over all classes and then of each, a vector of (1 +
+    classes) * (n + 1)."""
 
     def __init__(self, task, inputs, updates):
         self.task, self.inputs, self.updates, self.n = task, inputs, updates, task.hospitals
-        self.samples, self.classes, self.at_once = task.hospitals * task.samples, task.network.classes, task.models_at_once
+        self.samples, self.classes, self.at_once = (
+            task.hospitals * task.samples,
+            task.network.classes,
+            task.models_at_once,
+        )
         # a sample's answer by class, model and sample
         self.correct = [sint.Array((self.n + 1) * self.samples) for _ in range(self.classes)]
 
@@ -112,19 +120,23 @@ class Models:
         """Of each model over the owners, without those at both ends."""
         pairs, ordered = [(i, j) for i in range(self.n) for j in range(i + 1, self.n)], {}
         if pairs:
-            (found,) = yield [Sign(concatenated([self.counts[i] - self.counts[j] - 1 for i, j in pairs]), self.task.samples + 1)]
+            (found,) = yield [
+                Sign(concatenated([self.counts[i] - self.counts[j] - 1 for i, j in pairs]), self.task.samples + 1)
+            ]
             ordered = dict(zip(pairs, parts(found, len(pairs), self.counts[0].size), strict=True))
         trimmed = rule.owners_trimmed(self.n)
         ranks = [tally(bits) if bits else [1] for bits in every_pair(ordered, self.n)]
         return sum(sum(rank[trimmed : self.n - trimmed]) * own for rank, own in zip(ranks, self.counts, strict=True))
 
     def _near(self, overall, *of_class):
-        """Ask of every two models whether the one is so much worse than the other, over all classes and by the class answered worst."""
+        """Ask of every two models whether one is so much worse, over all classes and by the class answered worst."""
         n, v = self.n, self.task.samples
         answered = (rule.answers_counted(n, v), rule.answers_counted(n, rule.samples_of_class(v, self.classes)))
         asked = []
         for sums, total, below in (([overall], answered[0], slice(0, 2)), (of_class, answered[1], slice(2, 4))):
-            globally, median = ((percent * cint(total)).expand_to_vector(n) for percent in self.inputs.percentages[below])
+            globally, median = (
+                (percent * cint(total)).expand_to_vector(n) for percent in self.inputs.percentages[below]
+            )
             own = [100 * each.get_vector(1, n) for each in sums]
             first = [100 * each.get_vector(0, 1).expand_to_vector(n) for each in sums]
             asked += [mine - theirs + globally for mine in own for theirs in first]
@@ -134,7 +146,10 @@ class Models:
         self.peers = every([*self._reached(found[:n], 1), *self._reached(found[n:], self.classes)])
 
     def _reached(self, bits, kinds):
-        """Whether the global and the median model are: each kind of answers reaches some kind of the other's, so the worst the worst."""
+        """Whether the global and the median model are.
+
+        Each kind of answers reaches some kind of the other's, so the worst the worst.
+        """
         rows = [some(bits[place : place + kinds]) for place in range(0, len(bits), kinds)]
         reached = [every(rows[place : place + kinds]) for place in range(0, len(rows), kinds)]
         # the lower median: as many of all, itself among them

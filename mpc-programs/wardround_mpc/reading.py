@@ -41,7 +41,10 @@ def chunked(count, step, longest=LONGEST):
 
 
 def repeated(count, step):
-    """Call `step(index)` for each of `count`; without a loop, in which nothing joins what stands outside, where there is one."""
+    """Call `step(index)` for each of `count`.
+
+    Without a loop, in which nothing joins what stands outside, where there is one.
+    """
     if count == 1:
         step(0)
     else:

@@ -28,7 +28,10 @@ class Ranking:
         below = [rank - low for rank in self.ranks]
         above = [high - 1 - rank for rank in self.ranks]
         out = parts(negative(concatenated(below + above), count), 2 * count, size)
-        return sum((1 - under - over) * column for under, over, column in zip(out[:count], out[count:], self.columns, strict=True))
+        return sum(
+            (1 - under - over) * column
+            for under, over, column in zip(out[:count], out[count:], self.columns, strict=True)
+        )
 
 
 def concatenated(vectors):
@@ -47,12 +50,18 @@ def rotated(vector, by):
 
 
 def every_pair(ordered, count):
-    """For each j whether the other ones i come before it: `ordered` has (i, j) for i < j, and its complement is (j, i)."""
+    """For each j whether the other ones i come before it.
+
+    `ordered` has (i, j) for i < j, and its complement is (j, i).
+    """
     return [[ordered[i, j] if i < j else 1 - ordered[j, i] for i in range(count) if i != j] for j in range(count)]
 
 
 def tally(bits):
-    """Of k vectors of bits k + 1 vectors: 1 where none is 1, where one is, where two are ...; products in as many rounds as log2(k)."""
+    """Of k vectors of bits k + 1 vectors: 1 where none is 1, where one is, where two are .
+
+    Products in as many rounds as log2(k).
+    """
     if len(bits) == 1:
         return [1 - bits[0], bits[0]]
     left, right = tally(bits[: len(bits) // 2]), tally(bits[len(bits) // 2 :])
@@ -63,7 +72,9 @@ def tally(bits):
     for j in range(1, len(right)):
         both[0, j] = right[j] - sum(both[i, j] for i in range(1, len(left)))
     both[0, 0] = 1 - sum(both.values())
-    return [sum(found for (i, j), found in both.items() if i + j == count) for count in range(len(left) + len(right) - 1)]
+    return [
+        sum(found for (i, j), found in both.items() if i + j == count) for count in range(len(left) + len(right) - 1)
+    ]
 
 
 def at_least(count, bits):
@@ -94,6 +105,8 @@ def sort(wires, layers, bound):
         high = concatenated([wires[j] for _, j in layer])
         gap = high - low
         swap = negative(gap, bound) * gap
-        for (i, j), smaller, larger in zip(layer, parts(low + swap, len(layer), size), parts(high - swap, len(layer), size), strict=True):
+        for (i, j), smaller, larger in zip(
+            layer, parts(low + swap, len(layer), size), parts(high - swap, len(layer), size), strict=True
+        ):
             wires[i], wires[j] = smaller, larger
     return wires

@@ -48,7 +48,9 @@ class Task:
     def hospitals_at_once(self, values: int) -> int:
         """The largest divisor of all hospitals of which so many values each fit one step."""
         return max(
-            count for count in range(1, self.hospitals + 1) if self.hospitals % count == 0 and (count == 1 or count * values <= LONGEST)
+            count
+            for count in range(1, self.hospitals + 1)
+            if self.hospitals % count == 0 and (count == 1 or count * values <= LONGEST)
         )
 
     @property

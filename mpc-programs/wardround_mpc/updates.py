@@ -57,7 +57,10 @@ class Updates:
             rows = [matrix(self.inputs.updates, j * size, 1, size) for j in range(n)]
             self.norms = concatenated([row.direct_mul_trans(row) for row in rows])
             (found,) = yield [self._compared_norms()]
-            bad = [[self._count_outside(*each) for each in kind] for kind in (self.inputs.of_updates, self.inputs.of_samples)]
+            bad = [
+                [self._count_outside(*each) for each in kind]
+                for kind in (self.inputs.of_updates, self.inputs.of_samples)
+            ]
         bad = concatenated([sum(kind) for kind in bad])
         numbers = max(size, self.task.samples * (self.task.inputs + self.task.network.classes + 1))
         # a number may be found outside on both sides, where a difference wraps
@@ -87,12 +90,18 @@ class Updates:
         limit = self.inputs.budget.expand_to_vector(n)
         asked = [rule.LARGEST_OVER_MEDIAN * other - norms for other in turned]
         asked += [rule.VANISHING * norms - other for other in turned]
-        asked += [other - norms - sint([int((j + by) % n < j) for j in range(n)]) for by, other in zip(others, turned, strict=True)]
+        asked += [
+            other - norms - sint([int((j + by) % n < j) for j in range(n)])
+            for by, other in zip(others, turned, strict=True)
+        ]
         asked += [limit - norms, rule.VANISHING * norms - limit, rule.NORM_CAP - norms, norms - 1]
         return Sign(concatenated(asked), ANY)
 
     def _compared_values(self, own):
-        """Both sides of every range; and of two updates' coordinates whether the first is not larger, of each whether it is negative."""
+        """Both sides of every range.
+
+        And of two updates' coordinates whether the first is not larger, of each whether it is negative.
+        """
         asked = []
         for array, _, lowest, highest, _ in self.inputs.of_updates + self.inputs.of_samples:
             values = array.get_vector()
@@ -120,7 +129,9 @@ class Updates:
                 if at_once == 1:
                     found[group] += marks.sum()
                 else:
-                    found.assign_vector(concatenated([own.sum() for own in parts(marks, at_once, per)]), group * at_once)
+                    found.assign_vector(
+                        concatenated([own.sum() for own in parts(marks, at_once, per)]), group * at_once
+                    )
 
             chunked(at_once * per, step)
 
@@ -174,7 +185,9 @@ class Updates:
         @for_range(n)
         def _(j):
             def step(start, count):
-                updates.assign_vector(updates.get_vector(j * size + start, count) * kept[j].expand_to_vector(count), j * size + start)
+                updates.assign_vector(
+                    updates.get_vector(j * size + start, count) * kept[j].expand_to_vector(count), j * size + start
+                )
 
             chunked(size, step)
 

@@ -1,4 +1,7 @@
-"""The audit of all rounds: what the rounds have in common is read from the ledger once, and each round's evidence in one piece."""
+"""The audit of all rounds.
+
+What the rounds have in common is read from the ledger once, and each round's evidence in one piece.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, Stu
 
 
 class Sweep:
-    """Audits any rounds of one ledger, as it stood when the first was asked for; each takes the same time however many there are."""
+    """Audits any rounds of one ledger, as it stood when the first was asked for.
+
+    Each takes the same time however many there are.
+    """
 
     def __init__(self, ledger: Ledger, store: ObjectStore) -> None:
         self._ledger, self._store = _Remembered(ledger), _Recent(store)

@@ -40,7 +40,8 @@ class AuditReport:
     status: RoundStatus
     checks: tuple[Check, ...]
     findings: tuple[str, ...] = ()
-    """What others wrote over or beside the evidence, and who could have: it spoils nothing, and an auditor must know."""
+    """What others wrote over or beside the evidence, and who could have: it spoils nothing, and an auditor must know.
+    """
 
     @property
     def passed(self) -> bool:
@@ -60,12 +61,17 @@ class AuditReport:
             "passed": self.passed,
             "first_problem": self.first_problem,
             "findings": list(self.findings),
-            "checks": [{"name": check.name, "outcome": check.outcome.value, "detail": check.detail} for check in self.checks],
+            "checks": [
+                {"name": check.name, "outcome": check.outcome.value, "detail": check.detail} for check in self.checks
+            ],
         }
 
 
 def audit(round_id: RoundId, ledger: Ledger, store: ObjectStore, *, packed: bool = False) -> AuditReport:
-    """Audit a round; nothing that fails is raised, all of it is in the report. `packed`: statements may come out of the round's pack."""
+    """Audit a round; nothing that fails is raised, all of it is in the report.
+
+    `packed`: statements may come out of the round's pack.
+    """
     evidence = RoundEvidence(round_id, ledger, store, packed=packed)
     try:
         status = evidence.state.status
@@ -89,19 +95,27 @@ def run(evidence: RoundEvidence, steps: Sequence[CheckStep]) -> tuple[Check, ...
             done[step.name] = Check(step.name, Outcome.FAILED, str(error))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # Evidence is written by others: whatever its form, the audit ends with a finding.
-            found = f"round {evidence.round}: got evidence of a form that no worker writes ({type(error).__name__}: {error})"
+            found = (
+                f"round {evidence.round}: got evidence of a form that no worker writes ({type(error).__name__}:"
+                f" {error})"
+            )
             done[step.name] = Check(step.name, Outcome.FAILED, found)
     return tuple(done.values())
 
 
 def _aborted(evidence: RoundEvidence) -> str:
-    """The round ended without a model: nothing vouches for one, and no later round starts from anything that it made."""
+    """The round ended without a model.
+
+    Nothing vouches for one, and no later round starts from anything that it made.
+    """
     place = evidence.state.aborted.location if evidence.state.aborted else None
     if place is None or evidence.state.finalised is not None:
         raise EvidenceRejected(f"round {evidence.round}: the ledger holds both an abort and a result, want one")
     decided = evidence.state.decided
     if decided is not None and decided.signers.bit_count() < evidence.nodes.threshold:
-        raise EvidenceRejected(f"round {evidence.round}: {decided.signers.bit_count()} nodes ended it, want {evidence.nodes.threshold}")
+        raise EvidenceRejected(
+            f"round {evidence.round}: {decided.signers.bit_count()} nodes ended it, want {evidence.nodes.threshold}"
+        )
     by = f" by {decided.signers.bit_count()} nodes ({decided.reason})" if decided else ""
     return f"aborted{by} in block {place.block}, transaction {place.transaction}; no model came of it"
 

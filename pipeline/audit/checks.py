@@ -1,4 +1,7 @@
-"""The checks of a finalised round, in the order in which an auditor reads them; each returns what it saw or raises what does not fit."""
+"""The checks of a finalised round, in the order in which an auditor reads them.
+
+Each returns what it saw or raises what does not fit.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,18 @@ from pipeline.audit.history import lineage, strikes
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.audit.round_objects import naming
 from pipeline.audit.round_record import Node, RoundRecord
-from pipeline.domain import Abort, HospitalName, Kind, NodeName, Result, RoundStatus, Sha256, Statement, Verdict, sha256_text
+from pipeline.domain import (
+    Abort,
+    HospitalName,
+    Kind,
+    NodeName,
+    Result,
+    RoundStatus,
+    Sha256,
+    Statement,
+    Verdict,
+    sha256_text,
+)
 from pipeline.errors import EvidenceRejected, ObjectMissing, Rejected
 from pipeline.evidence import canonical, randomness, signing
 from pipeline.evidence.canonical import sha256
@@ -36,17 +50,24 @@ def ledger(evidence: RoundEvidence) -> str:
     """A majority of all the study's nodes finalised the round, and the ledger vouches for its model."""
     state = evidence.state
     if state.status is not RoundStatus.FINALISED:
-        raise EvidenceRejected(f"round {evidence.round}: the ledger says {state.status}, want {RoundStatus.FINALISED}; it has not ended")
+        raise EvidenceRejected(
+            f"round {evidence.round}: the ledger says {state.status}, want {RoundStatus.FINALISED}; it has not ended"
+        )
     nodes, signers = len(evidence.nodes.nodes), evidence.finalised.signers.bit_count()
     threshold = evidence.nodes.threshold
     if threshold < nodes // 2 + 1 or signers < threshold:
-        raise EvidenceRejected(f"round {evidence.round}: {signers} of {nodes} nodes signed (threshold {threshold}), want a majority of all")
+        raise EvidenceRejected(
+            f"round {evidence.round}: {signers} of {nodes} nodes signed (threshold {threshold}), want a majority of all"
+        )
     if evidence.result.previous_model != state.opened.previous_model:
         raise EvidenceRejected(
-            f"round {evidence.round}: ended on model {evidence.result.previous_model}, opened on {state.opened.previous_model}"
+            f"round {evidence.round}: ended on model {evidence.result.previous_model}, opened on"
+            f" {state.opened.previous_model}"
         )
     if not evidence.ledger.verify_model(evidence.round, evidence.result.new_model):
-        raise EvidenceRejected(f"round {evidence.round}: the ledger does not vouch for model {evidence.result.new_model}")
+        raise EvidenceRejected(
+            f"round {evidence.round}: the ledger does not vouch for model {evidence.result.new_model}"
+        )
     place = evidence.finalised.location
     return f"finalised in block {place.block}, transaction {place.transaction}, by {signers} of {nodes} nodes"
 
@@ -63,7 +84,10 @@ def record(evidence: RoundEvidence) -> str:
 
 
 def votes(evidence: RoundEvidence) -> str:
-    """Every signature that the ledger counted is a stored vote, and a majority of all nodes voted for exactly this result."""
+    """Every signature that the ledger counted is a stored vote.
+
+    And a majority of all nodes voted for exactly this result.
+    """
     agreed: set[str] = set()
     beside: list[str] = []
     for signature in evidence.ledger.signatures(evidence.finalised):
@@ -90,7 +114,8 @@ def votes(evidence: RoundEvidence) -> str:
     counted = {node.name for index, node in enumerate(nodes) if evidence.finalised.signers >> index & 1}
     if len(agreed) < evidence.nodes.threshold or not counted <= agreed:
         raise EvidenceRejected(
-            f"round {evidence.round}: got votes of {', '.join(sorted(agreed))}, the ledger counted {', '.join(sorted(counted))}"
+            f"round {evidence.round}: got votes of {', '.join(sorted(agreed))}, the ledger counted"
+            f" {', '.join(sorted(counted))}"
         )
     return f"{len(agreed)} of {len(nodes)} nodes signed this result" + "".join(f"; {what}" for what in beside)
 
@@ -106,12 +131,15 @@ def commit(evidence: RoundEvidence) -> str:
     listed = evidence.commit_list
     direct = {event.manifest for event in evidence.state.direct}
     if not direct <= set(listed.values()):
-        raise EvidenceRejected(f"round {evidence.round}: the committed list lacks a manifest that a hospital committed directly")
+        raise EvidenceRejected(
+            f"round {evidence.round}: the committed list lacks a manifest that a hospital committed directly"
+        )
     if not set(listed) <= set(evidence.record.verdicts) or any(
         listed.get(name) != digest for name, digest in evidence.record.inputs.items()
     ):
         raise EvidenceRejected(
-            f"round {evidence.round}: the record's inputs are not all in the committed list of {', '.join(sorted(listed))}"
+            f"round {evidence.round}: the record's inputs are not all in the committed list of"
+            f" {', '.join(sorted(listed))}"
         )
     for hospital, digest in evidence.record.inputs.items():
         evidence.objects.read(object_keys.statement(evidence.round, Kind.MANIFEST, hospital), digest)
@@ -119,7 +147,10 @@ def commit(evidence: RoundEvidence) -> str:
 
 
 def manifests(evidence: RoundEvidence) -> str:
-    """Every manifest of the input set is signed by a hospital that the ledger authorised, and no component stands twice."""
+    """Every manifest of the input set is signed by a hospital that the ledger authorised.
+
+    And no component stands twice.
+    """
     seen: dict[str, HospitalName] = {}
     nodes = {node.name for node in evidence.record.nodes}
     for hospital, statement in evidence.manifests.items():
@@ -130,11 +161,16 @@ def manifests(evidence: RoundEvidence) -> str:
                 raise EvidenceRejected(f"the ledger says that {hospital} is {status}, want authorised (then or now)")
             for component in _components(statement, hospital, nodes):
                 if component in seen:
-                    raise EvidenceRejected(f"component {component[:16]} stands in the manifest of {seen[component]} too")
+                    raise EvidenceRejected(
+                        f"component {component[:16]} stands in the manifest of {seen[component]} too"
+                    )
                 seen[component] = hospital
-    # The commit root decides which one counts: what its author says later changes nothing, and must not spoil the round for others.
+    # The commit root decides which one counts: what its author says later changes nothing, and must not spoil the round
+    # for others.
     restless = [
-        name for name in evidence.manifests if len(evidence.objects.digests(object_keys.statement(evidence.round, Kind.MANIFEST, name))) > 1
+        name
+        for name in evidence.manifests
+        if len(evidence.objects.digests(object_keys.statement(evidence.round, Kind.MANIFEST, name))) > 1
     ]
     return f"{len(evidence.manifests)} manifests, {len(seen)} components, no digest twice" + "".join(
         f"; {name} posted another manifest beside the committed one" for name in restless
@@ -144,8 +180,13 @@ def manifests(evidence: RoundEvidence) -> str:
 def validations(evidence: RoundEvidence) -> str:
     """Every manifest stands on a signed validation that passed."""
     for hospital, manifest in evidence.manifests.items():
-        place, digest = object_keys.statement(evidence.round, Kind.VALIDATION, hospital), Sha256(str(manifest.body.get("validation")))
-        statement = evidence.objects.statement(Kind.VALIDATION, hospital, evidence.address(hospital), evidence.context, digest)
+        place, digest = (
+            object_keys.statement(evidence.round, Kind.VALIDATION, hospital),
+            Sha256(str(manifest.body.get("validation"))),
+        )
+        statement = evidence.objects.statement(
+            Kind.VALIDATION, hospital, evidence.address(hospital), evidence.context, digest
+        )
         with naming(place, digest):
             if statement.body.get("passed") is not True:
                 raise EvidenceRejected(f"{hospital} took part with records that failed its data contract")
@@ -164,7 +205,7 @@ def input_set(evidence: RoundEvidence) -> str:
 
 
 def seed(evidence: RoundEvidence) -> str:
-    """What a large model's projections were drawn from comes from nonces that every node committed to before the round opened."""
+    """A large model's projections come from nonces to which every node committed before the round opened."""
     if evidence.record.seed is None:
         return "no random check in this study"
     nonces = {}
@@ -172,14 +213,18 @@ def seed(evidence: RoundEvidence) -> str:
         problems = []
         for revealed in evidence.objects.statements(Kind.NONCE, node.name, node.address, evidence.context):
             try:
-                nonces[node.name] = randomness.checked(node.name, revealed.body.get("nonce"), record.body.get("nonce_commitment"))
+                nonces[node.name] = randomness.checked(
+                    node.name, revealed.body.get("nonce"), record.body.get("nonce_commitment")
+                )
             except EvidenceRejected as error:
                 problems.append(error)
         if node.name not in nonces:
             raise problems[0]
     expected = randomness.seed(evidence.context, evidence.result.commit_root, nonces)
     if evidence.record.seed != expected:
-        raise EvidenceRejected(f"round {evidence.round}: the record's seed is {evidence.record.seed}, the nodes' nonces give {expected}")
+        raise EvidenceRejected(
+            f"round {evidence.round}: the record's seed is {evidence.record.seed}, the nodes' nonces give {expected}"
+        )
     return f"{len(nonces)} nonces, each committed to before the round opened, give the seed of the projections"
 
 
@@ -214,7 +259,10 @@ def confirmations(evidence: RoundEvidence) -> str:
 
 
 def objects(evidence: RoundEvidence) -> str:
-    """How much was stored for the round; what does not have the digest in its name is nobody's evidence, and a finding."""
+    """How much was stored for the round.
+
+    What does not have the digest in its name is nobody's evidence, and a finding.
+    """
     kept, strays = [], len(evidence.objects.keys)
     for key in evidence.objects.keys:
         if not object_keys.holds(key):
@@ -224,7 +272,9 @@ def objects(evidence: RoundEvidence) -> str:
             evidence.objects.read_key(key, Sha256(key.rpartition("/")[2].partition(".")[0]))
             kept.append(key)
         except (EvidenceRejected, ObjectMissing) as error:
-            evidence.objects.findings[f"{object_keys.REPORTS}/{key}"] = f"{error}; {object_keys.writers(key)} wrote it, or it is damaged"
+            evidence.objects.findings[f"{object_keys.REPORTS}/{key}"] = (
+                f"{error}; {object_keys.writers(key)} wrote it, or it is damaged"
+            )
     packed = f" ({evidence.objects.packed} read from the round's pack)" if evidence.objects.packed else ""
     return f"{len(kept)} objects of the round, each with the digest in its name{packed}" + (
         f"; {strays} beside them are no evidence" if strays else ""
@@ -251,30 +301,49 @@ CHECKS = (
 
 def _key_records(evidence: RoundEvidence) -> tuple[Statement, ...]:
     """What the nodes signed that the round was opened with, in their order, whatever else one of them signed since."""
-    signed = [evidence.objects.statements(Kind.SEALING_KEY, node.name, node.address, evidence.context) for node in evidence.record.nodes]
+    signed = [
+        evidence.objects.statements(Kind.SEALING_KEY, node.name, node.address, evidence.context)
+        for node in evidence.record.nodes
+    ]
     for records in islice(product(*signed), _MOST_TRIES):
-        if canonical.joint_digest([canonical.digest(statement.body) for statement in records]) == evidence.state.opened.sealing_keys:
+        if (
+            canonical.joint_digest([canonical.digest(statement.body) for statement in records])
+            == evidence.state.opened.sealing_keys
+        ):
             return records
     raise EvidenceRejected(f"round {evidence.round}: the nodes signed other key records than the round was opened with")
 
 
 def _restless(evidence: RoundEvidence, kind: Kind) -> str:
     """Who signed more than one statement of a kind; the ledger or the record decides which one counts."""
-    signed = {node.name: evidence.objects.statements(kind, node.name, node.address, evidence.context) for node in evidence.record.nodes}
-    return "".join(f"; {name} signed another one beside it" for name, statements in signed.items() if len(statements) > 1)
+    signed = {
+        node.name: evidence.objects.statements(kind, node.name, node.address, evidence.context)
+        for node in evidence.record.nodes
+    }
+    return "".join(
+        f"; {name} signed another one beside it" for name, statements in signed.items() if len(statements) > 1
+    )
 
 
 def another_decision(evidence: RoundEvidence, node: Node, vote: Sha256) -> str | None:
-    """Name of another vote, or of an end, of this round that the node signed beside `vote`; what it did not sign is none of its own."""
+    """Name of another vote, or of an end, of this round that the node signed beside `vote`.
+
+    What it did not sign is none of its own.
+    """
     chain_id, contract = evidence.ledger.chain_id, evidence.ledger.contract
-    checks: tuple[tuple[Kind, Callable[..., Result | Abort]], ...] = ((Kind.VOTE, signing.check_vote), (Kind.ABORT, signing.check_abort))
+    checks: tuple[tuple[Kind, Callable[..., Result | Abort]], ...] = (
+        (Kind.VOTE, signing.check_vote),
+        (Kind.ABORT, signing.check_abort),
+    )
     for kind, check in checks:
         place = object_keys.statement(evidence.round, kind, node.name)
         for digest in evidence.objects.digests(place):
             if digest != vote:
                 with suppress(Rejected):
                     if (
-                        check(signing.from_bytes(evidence.objects.read(place, digest)), chain_id, contract, node.address).round
+                        check(
+                            signing.from_bytes(evidence.objects.read(place, digest)), chain_id, contract, node.address
+                        ).round
                         == evidence.round
                     ):
                         return f"{place.bucket}/{place.key(digest)}"
@@ -313,7 +382,9 @@ def _voter(evidence: RoundEvidence, signature: str) -> Node:
     for node in evidence.record.nodes:
         if node.address == signer:
             return node
-    raise EvidenceRejected(f"round {evidence.round}: the ledger counted a signature that no node of the study made over this result")
+    raise EvidenceRejected(
+        f"round {evidence.round}: the ledger counted a signature that no node of the study made over this result"
+    )
 
 
 def _counts(found: RoundRecord) -> str:

@@ -1,6 +1,7 @@
 """How a round ended without a model: what a majority signed, and what each node says that it saw.
 
-A node signs what it likes: what it said is shown only in the form that a cause has, under its own name, and decides nothing.
+A node signs what it likes: what it said is shown only in the form that a cause has, under its own name, and decides
+nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ class NodeCause:
 
 @dataclass(frozen=True)
 class End:
-    """The end of a round without a model; `reason` is None where its deadline ended it, and no majority of its nodes."""
+    """The end of a round without a model.
+
+    `reason` is None where its deadline ended it, and no majority of its nodes.
+    """
 
     reason: str | None
     deadline: int
@@ -45,7 +49,8 @@ class End:
     committed: bool
     """Whether it had a set."""
     blamed: tuple[str, ...]
-    """Names of the hospitals that the majority blames: a strike for each; an account where the round does not name it."""
+    """Names of the hospitals that the majority blames: a strike for each; an account where the round does not name it.
+    """
     signers: tuple[str, ...]
     causes: tuple[NodeCause, ...]
     """One for each node of the study, in its order."""

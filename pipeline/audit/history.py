@@ -1,4 +1,7 @@
-"""The checks that look back, one step each: a round against those just before it. That all rounds hold follows when each one does."""
+"""The checks that look back, one step each: a round against those just before it.
+
+That all rounds hold follows when each one does.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from pipeline.ledger_types.state import RoundState
 
 
 def lineage(evidence: RoundEvidence) -> str:
-    """The round starts from the model in which the one before it ended, and the next one, or the study, goes on from its own."""
+    """The round starts from the model in which the one before it ended.
+
+    And the next one, or the study, goes on from its own.
+    """
     said = _start(evidence)
     return f"{said}; {_goes_on(evidence, evidence.result.new_model)}"
 
@@ -24,12 +30,17 @@ def aborted(evidence: RoundEvidence) -> str:
 
 
 def strikes(evidence: RoundEvidence) -> str:
-    """Budget, strikes and quarantine follow from the record before, from what the nodes decided since, and from this round's verdicts."""
+    """Budget, strikes and quarantine follow from the record before, from what the nodes decided since.
+
+    And from this round's verdicts.
+    """
     found, before = evidence.record, evidence.record_before
     struck, quarantined, freed = _carried(evidence)
     for hospital in quarantined:
         if found.absent.get(hospital) != "quarantined":
-            raise EvidenceRejected(f"round {found.round}: got a verdict on {hospital}, want it absent: it was in quarantine")
+            raise EvidenceRejected(
+                f"round {found.round}: got a verdict on {hospital}, want it absent: it was in quarantine"
+            )
     rejected = {hospital for hospital, verdict in found.verdicts.items() if verdict is Verdict.REJECTED}
     struck = _struck(evidence, evidence.state, struck, rejected)
     out = quarantined | _out(found, struck)
@@ -39,7 +50,9 @@ def strikes(evidence: RoundEvidence) -> str:
         ("quarantined", set(found.quarantined), out),
     ):
         if got != want:
-            raise EvidenceRejected(f"round {found.round}: {what}: the record says {got}, the rounds before it make {want}")
+            raise EvidenceRejected(
+                f"round {found.round}: {what}: the record says {got}, the rounds before it make {want}"
+            )
     since = f"follow from round {before.round}" if before else "of a first round"
     released = f"; released by the nodes: {', '.join(sorted(freed))}" if freed else ""
     return f"{since}{released}; in quarantine: {', '.join(sorted(out)) or 'nobody'}"
@@ -58,7 +71,8 @@ def _start(evidence: RoundEvidence) -> str:
     size = len(evidence.model(start))
     if evidence.state.result is not None and len(evidence.model(evidence.result.new_model)) != size:
         raise EvidenceRejected(
-            f"round {evidence.round}: model {evidence.result.new_model} has another number of parameters than {start}, which it started from"
+            f"round {evidence.round}: model {evidence.result.new_model} has another number of parameters than {start},"
+            " which it started from"
         )
     return f"starts from model {start[:16]} of {source}"
 
@@ -73,7 +87,8 @@ def _goes_on(evidence: RoundEvidence, model: Sha256) -> str:
         return "its model is current"
     if later.opened.previous_model != model:
         raise EvidenceRejected(
-            f"round {later.round}: starts from another model than {model}, with which round {evidence.round} left the study"
+            f"round {later.round}: starts from another model than {model}, with which round {evidence.round} left the"
+            " study"
         )
     return f"round {later.round} went on from it"
 
@@ -97,7 +112,9 @@ def _carried(evidence: RoundEvidence) -> tuple[Struck, set[HospitalName], set[Ho
         struck = {name: rounds for name, rounds in struck.items() if name not in held}
         if state.decided:
             accounts = {evidence.ledger.first_account(account) for account in state.decided.blamed}
-            blamed = {member.name for member in found.hospitals if evidence.ledger.first_account(member.address) in accounts}
+            blamed = {
+                member.name for member in found.hospitals if evidence.ledger.first_account(member.address) in accounts
+            }
             struck = _struck(evidence, state, struck, blamed)
             out |= _out(found, struck)
     return struck, out, freed
@@ -108,7 +125,10 @@ def _struck(evidence: RoundEvidence, state: RoundState, struck: Struck, hospital
     earlier = evidence.record.strike_rule.window - 1
     judged = [one.round for one in evidence.ledger.judged(state, earlier)]
     window = {state.round, *judged[len(judged) - min(earlier, len(judged)) :]}
-    counted = {name: struck.get(name, set()) & window | ({state.round} if name in hospitals else set()) for name in {*struck, *hospitals}}
+    counted = {
+        name: struck.get(name, set()) & window | ({state.round} if name in hospitals else set())
+        for name in {*struck, *hospitals}
+    }
     return {name: rounds for name, rounds in counted.items() if rounds and name in evidence.record.verdicts}
 
 

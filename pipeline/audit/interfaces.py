@@ -1,4 +1,7 @@
-"""What an audit reads, and nothing else: the ledger's rounds and the store's objects. `pipeline.chain` and `pipeline.store` answer it."""
+"""What an audit reads, and nothing else: the ledger's rounds and the store's objects.
+
+`pipeline.chain` and `pipeline.store` answer it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class Ledger(Protocol):
         """The `count` rounds of its study that were finalised last before `state` was opened, oldest first."""
 
     def judged(self, state: RoundState, count: int) -> Sequence[RoundState]:
-        """The `count` rounds of its study that judged hospitals last before `state`, and all since the last model; oldest first."""
+        """The `count` rounds of its study that judged hospitals last before `state`, and all since the last model.
+
+        Oldest first.
+        """
 
     def first_account(self, address: Address) -> Address:
         """The account with which the hospital of this one registered."""
@@ -53,7 +59,10 @@ class Ledger(Protocol):
         """The nodes that decide, or decided, about a round."""
 
     def released(self, study: StudyId, last: RoundState | None, until: int | None = None) -> Sequence[Address]:
-        """Hospitals that a majority released from quarantine after round `last` (None: before the first) and up to block `until`."""
+        """Hospitals that a majority released from quarantine.
+
+        After round `last` (None: before the first) and up to block `until`.
+        """
 
     def hospital(self, address: Address) -> HospitalStatus:
         """unknown, registered, authorised or revoked."""

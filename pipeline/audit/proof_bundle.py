@@ -1,4 +1,4 @@
-"""A proof bundle: all public evidence of one finalised round in a zip file, checked without the chain and without the store.
+"""A proof bundle: all public evidence of one finalised round in a zip file, checked without chain and store.
 
 ledger.json                  the round's transactions and receipts
 reports/rounds/<round>/...   signed statements, committed list, canonical record and report, under the store's own keys
@@ -43,16 +43,25 @@ _PROOFS = "proofs/"
 
 
 def pack(evidence: RoundEvidence, transcript: Mapping[str, Any]) -> bytes:
-    """The bundle of a finalised round; the same evidence gives the same bytes. Raises EvidenceRejected when the evidence does not hold."""
+    """The bundle of a finalised round; the same evidence gives the same bytes.
+
+    Raises EvidenceRejected when the evidence does not hold.
+    """
     files = {"ledger.json": json.dumps(transcript, indent=1, sort_keys=True).encode()}
     _ = evidence.manifests  # read by their digests, however much lies beside them
     for key in evidence.objects.keys:
         if object_keys.holds(key):
-            with suppress(EvidenceRejected, ObjectMissing):  # another's junk under the round's names; the audit tells of it
+            with suppress(
+                EvidenceRejected, ObjectMissing
+            ):  # another's junk under the round's names; the audit tells of it
                 files[f"{object_keys.REPORTS}/{key}"] = evidence.objects.read_key(key, _digest(key))
     manifests = tuple(dict.fromkeys(evidence.commit_list.values()))
     for hospital, manifest in evidence.commit_list.items():
-        proof = {"manifest": manifest, "proof": list(merkle.proof(manifests, manifest)), "verdict": evidence.record.verdicts.get(hospital)}
+        proof = {
+            "manifest": manifest,
+            "proof": list(merkle.proof(manifests, manifest)),
+            "verdict": evidence.record.verdicts.get(hospital),
+        }
         files[f"{_PROOFS}{hospital}.json"] = canonical.canonical_json(proof)
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -76,14 +85,19 @@ class Bundle:
     """The files of a bundle, in memory; answers what an audit asks of a store."""
 
     def __init__(self, data: bytes) -> None:
-        """Unpack `data`; raises EvidenceRejected when it is no whole zip file of ours, before it takes more memory than it may."""
+        """Unpack `data`.
+
+        Raises EvidenceRejected when it is no whole zip file of ours, before it takes more memory than it may.
+        """
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 entries = archive.infolist()
                 _check_entries(entries)
                 self._files = {entry.filename: archive.read(entry) for entry in entries}
         except _UNREADABLE as error:
-            raise EvidenceRejected(f"got {len(data)} bytes that are no whole zip file ({error}); ask for the bundle again") from error
+            raise EvidenceRejected(
+                f"got {len(data)} bytes that are no whole zip file ({error}); ask for the bundle again"
+            ) from error
 
     def get(self, bucket: str, key: str, sha256: Sha256) -> bytes:
         """A file's bytes, hashed; raises EvidenceRejected or ObjectMissing naming it."""
@@ -132,9 +146,13 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
     """Raise EvidenceRejected unless the files that an archive announces are as `pack` writes them."""
     for entry in entries:
         if entry.compress_type not in _METHODS:
-            raise EvidenceRejected(f"{shown(entry.filename)}: got compression method {entry.compress_type}, want deflate or none")
+            raise EvidenceRejected(
+                f"{shown(entry.filename)}: got compression method {entry.compress_type}, want deflate or none"
+            )
         if entry.file_size > _LARGEST_FILE:
-            raise EvidenceRejected(f"{shown(entry.filename)}: got a file of {entry.file_size} bytes, want at most {_LARGEST_FILE}")
+            raise EvidenceRejected(
+                f"{shown(entry.filename)}: got a file of {entry.file_size} bytes, want at most {_LARGEST_FILE}"
+            )
     total = sum(entry.file_size for entry in entries)
     if total > LARGEST_BUNDLE:
         raise EvidenceRejected(f"got a bundle that unpacks to {total} bytes, want at most {LARGEST_BUNDLE}")
@@ -148,15 +166,24 @@ def verify(round_id: RoundId, bundle: Bundle, ledger: Ledger, model: bytes | Non
     def proofs(evidence: RoundEvidence) -> str:
         held = dict(bundle.proofs())
         if set(held) != set(evidence.commit_list):
-            raise EvidenceRejected(f"{_PROOFS}: got those of {', '.join(held)}, want one for each of {', '.join(evidence.commit_list)}")
+            raise EvidenceRejected(
+                f"{_PROOFS}: got those of {', '.join(held)}, want one for each of {', '.join(evidence.commit_list)}"
+            )
         for hospital, proof in held.items():
             manifest = evidence.commit_list[hospital]
             siblings = [str(sibling) for sibling in proof.get("proof", ())]
             if proof.get("manifest") != manifest or not merkle.verify(evidence.result.commit_root, manifest, siblings):
-                raise EvidenceRejected(f"{_PROOFS}{hospital}.json: the manifest does not stand under root {evidence.result.commit_root}")
+                raise EvidenceRejected(
+                    f"{_PROOFS}{hospital}.json: the manifest does not stand under root {evidence.result.commit_root}"
+                )
             if proof.get("verdict") != evidence.record.verdicts.get(hospital):
-                raise EvidenceRejected(f"{_PROOFS}{hospital}.json: says {proof.get('verdict')}, want the record's verdict")
-        return ", ".join(f"{hospital} {evidence.record.verdicts.get(hospital, 'no member')}" for hospital in held) + ": each under the root"
+                raise EvidenceRejected(
+                    f"{_PROOFS}{hospital}.json: says {proof.get('verdict')}, want the record's verdict"
+                )
+        return (
+            ", ".join(f"{hospital} {evidence.record.verdicts.get(hospital, 'no member')}" for hospital in held)
+            + ": each under the root"
+        )
 
     def same_model(evidence: RoundEvidence) -> str:
         if model is None or canonical.sha256(model) != evidence.result.new_model:
@@ -180,7 +207,18 @@ def verify(round_id: RoundId, bundle: Bundle, ledger: Ledger, model: bytes | Non
 
 
 _WITHOUT_THE_CHAIN = frozenset(
-    ("ledger", "record", "votes", "sealing keys", "seed", "commit list", "manifests", "validations", "input set", "confirmations")
+    (
+        "ledger",
+        "record",
+        "votes",
+        "sealing keys",
+        "seed",
+        "commit list",
+        "manifests",
+        "validations",
+        "input set",
+        "confirmations",
+    )
 )
 
 

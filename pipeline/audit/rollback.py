@@ -1,7 +1,10 @@
-"""A ledger that lost rounds: what the nodes and hospitals signed, kept in a store that nobody writes over, knows more than the chain.
+"""A ledger that lost rounds.
 
-An older copy of a development chain that was put back is whole and consistent in itself. But nodes sign a result only for a round whose
-set the ledger fixed, and hospitals confirm a model only when it was final there: those signatures show what the ledger has forgotten.
+What the nodes and hospitals signed, kept in a store that nobody writes over, knows more than the chain.
+
+An older copy of a development chain that was put back is whole and consistent in itself. But nodes sign a result only
+for a round whose set the ledger fixed, and hospitals confirm a model only when it was final there: those signatures
+show what the ledger has forgotten.
 """
 
 from __future__ import annotations
@@ -20,17 +23,21 @@ from pipeline.ledger_types.state import RoundState, study_id
 from pipeline.store import object_keys
 
 _NEAR = 16
-"""Numbers that are looked at beyond the ledger's last round, and before the one to come: as many runs in a row may have got no round."""
+"""Numbers that are looked at beyond the ledger's last round, and before the one to come: as many runs in a row may have
+got no round."""
 _FEWEST = 2
 """Nodes that can be a majority: a study has three or four."""
 _READ = 16
 """Statements of one signer that are read at most; nobody bounds how many one posts."""
 
 
-def refuse_forgotten(ledger: Ledger, store: ObjectStore, study: StudyId | None = None, coming: RoundId | None = None) -> None:
-    """Raise Refused naming the newest round, of one study or of all, that a majority of its nodes decided and the ledger has forgotten.
+def refuse_forgotten(
+    ledger: Ledger, store: ObjectStore, study: StudyId | None = None, coming: RoundId | None = None
+) -> None:
+    """Raise Refused naming the newest round that a majority of its nodes decided and the ledger has forgotten.
 
-    Looked at are rounds near the ledger's last and near the `coming` one, not everything that somebody calls a round in the store.
+    Looked at are rounds near the ledger's last and near the `coming` one, not everything that somebody calls a round in
+    the store.
     """
     known = {state.round: state for state in ledger.rounds()}
     ended = {number for number, state in known.items() if state.finalised or state.aborted}
@@ -43,14 +50,18 @@ def refuse_forgotten(ledger: Ledger, store: ObjectStore, study: StudyId | None =
         # Asked last: a round may have been committed or have ended while this was reading.
         if forgotten is not None and _status(ledger, number) is status:
             raise Refused(
-                f"round {number}: {forgotten}, but the ledger says {status}: the chain lost blocks that it had acknowledged (an older copy "
-                "was restored, or its operator rewrote it); restore the newest state of the chain"
+                f"round {number}: {forgotten}, but the ledger says {status}: the chain lost blocks that it had"
+                " acknowledged (an older copy was restored, or its operator rewrote it); restore the newest state of"
+                " the chain"
             )
 
 
-def _forgotten(number: RoundId, state: RoundState | None, ledger: Ledger, store: ObjectStore, study: StudyId | None) -> str | None:
+def _forgotten(
+    number: RoundId, state: RoundState | None, ledger: Ledger, store: ObjectStore, study: StudyId | None
+) -> str | None:
     """What was signed about the round that can have been signed only when the ledger knew more of it than now."""
-    # Who voted for it first, and all else only if most of its nodes did: what others put into the round is not looked at.
+    # Who voted for it first, and all else only if most of its nodes did: what others put into the round is not looked
+    # at.
     voted = _voted(RoundObjects(store, number, "nodes/"), ledger)
     if all(len(signers) < _FEWEST for signers in voted.values()):
         return None
@@ -79,7 +90,9 @@ def _voted(objects: RoundObjects, ledger: Ledger) -> dict[Result, set[Address]]:
                 vote = signing.from_bytes(objects.read(place, digest))
                 result = signing.as_result(vote)
                 if result.round == objects.round:
-                    by_result.setdefault(result, set()).add(signing.voter(result, vote.signature, ledger.chain_id, ledger.contract))
+                    by_result.setdefault(result, set()).add(
+                        signing.voter(result, vote.signature, ledger.chain_id, ledger.contract)
+                    )
             except Rejected:
                 continue
     return by_result
@@ -88,7 +101,10 @@ def _voted(objects: RoundObjects, ledger: Ledger) -> dict[Result, set[Address]]:
 def _decided(
     objects: RoundObjects, voted: Mapping[Result, Set[Address]], ledger: Ledger, study: StudyId | None
 ) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
-    """Results that a majority of the nodes which the ledger has for the study signed, with the record that they signed."""
+    """Results that a majority of the nodes which the ledger has for the study signed.
+
+    With the record that they signed.
+    """
     for result, signers in voted.items():
         try:
             record = record_of(objects, result)

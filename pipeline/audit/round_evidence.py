@@ -1,4 +1,7 @@
-"""What one audit looks at: a round's state on the ledger and its evidence in the store, each part read when a check first needs it."""
+"""What one audit looks at.
+
+A round's state on the ledger and its evidence in the store, each part read when a check first needs it.
+"""
 
 from __future__ import annotations
 
@@ -58,21 +61,27 @@ class RoundEvidence:
     def finalised(self) -> FinalisedEvent:
         """How the round ended; raises EvidenceRejected when it did not."""
         if self.state.finalised is None:
-            raise EvidenceRejected(f"round {self.round}: the ledger says {self.state.status}, want {RoundStatus.FINALISED}")
+            raise EvidenceRejected(
+                f"round {self.round}: the ledger says {self.state.status}, want {RoundStatus.FINALISED}"
+            )
         return self.state.finalised
 
     @property
     def result(self) -> Result:
         """What the majority signed, as the ledger holds it."""
         if self.state.result is None:
-            raise EvidenceRejected(f"round {self.round}: the ledger says {self.state.status}, want {RoundStatus.FINALISED}")
+            raise EvidenceRejected(
+                f"round {self.round}: the ledger says {self.state.status}, want {RoundStatus.FINALISED}"
+            )
         return self.state.result
 
     @property
     def context(self) -> Context:
         """What every statement of the round is bound to."""
         opened = self.state.opened
-        return Context(self.ledger.chain_id, self.ledger.contract, opened.study_digest, self.round, opened.previous_model)
+        return Context(
+            self.ledger.chain_id, self.ledger.contract, opened.study_digest, self.round, opened.previous_model
+        )
 
     @cached_property
     def objects(self) -> RoundObjects:
@@ -100,14 +109,18 @@ class RoundEvidence:
         for digest in self.objects.digests(place):
             try:
                 with naming(place, digest):
-                    listed = {HospitalName(name): Sha256(value) for name, value in self.objects.json(place, digest).items()}
+                    listed = {
+                        HospitalName(name): Sha256(value) for name, value in self.objects.json(place, digest).items()
+                    }
                     if merkle.root(tuple(dict.fromkeys(listed.values()))) == root:
                         return listed
             except (EvidenceRejected, ValueError, TypeError) as error:
                 problems.append(error)
         for problem in problems:
             raise EvidenceRejected(str(problem)) from problem
-        raise EvidenceRejected(f"{place.bucket}/{place.prefix}: got no list of manifests under the ledger's commit root {root[:16]}")
+        raise EvidenceRejected(
+            f"{place.bucket}/{place.prefix}: got no list of manifests under the ledger's commit root {root[:16]}"
+        )
 
     @cached_property
     def manifests(self) -> dict[HospitalName, Statement]:
@@ -133,7 +146,10 @@ class RoundEvidence:
 
 
 def record_of(objects: RoundObjects, result: Result) -> RoundRecord:
-    """The stored record of a result; raises EvidenceRejected or ObjectMissing naming it unless it says what the ledger says."""
+    """The stored record of a result.
+
+    Raises EvidenceRejected or ObjectMissing naming it unless it says what the ledger says.
+    """
     place = object_keys.record(result.round)
     with naming(place, result.record):
         record = RoundRecord.from_bytes(objects.read(place, result.record))

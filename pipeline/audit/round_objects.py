@@ -19,10 +19,10 @@ from pipeline.store.object_keys import KeyPrefix
 
 
 class RoundObjects:
-    """One round's objects in the write-once bucket, or those in one of its folders, by a single listing of all their versions.
+    """One round's objects in the write-once bucket, or those in one of its folders, by one listing of all versions.
 
-    Of a member that put in more than any member needs nothing is listed but the beginning of a place that is asked for. What the ledger,
-    a signed statement or the round's pack names is read all the same.
+    Of a member that put in more than any member needs nothing is listed but the beginning of a place that is asked for.
+    What the ledger, a signed statement or the round's pack names is read all the same.
     """
 
     def __init__(self, store: ObjectStore, round_id: RoundId, folder: str = "", *, packed: bool = False) -> None:
@@ -35,7 +35,9 @@ class RoundObjects:
         self._crowded = {folder for folder, count in held.items() if count > object_keys.MOST_OF_MEMBER}
         for folder in self._crowded:
             name, most = f"{object_keys.REPORTS}/{folder}", object_keys.MOST_OF_MEMBER
-            self.findings[name] = f"{name}: got more than {most} objects, want about ten; {object_keys.writers(folder)} wrote them"
+            self.findings[name] = (
+                f"{name}: got more than {most} objects, want about ten; {object_keys.writers(folder)} wrote them"
+            )
         self._inside: dict[str, list[str]] = {}
         self._known: dict[str, bytes] = {}
         for key in sorted(self._versions):
@@ -46,12 +48,18 @@ class RoundObjects:
     @property
     def keys(self) -> tuple[str, ...]:
         """Every key that ever held something, in order; of a member that put in too much those that were read."""
-        return tuple(sorted(key for key in self._versions if self._member(key) not in self._crowded or key in self._known))
+        return tuple(
+            sorted(key for key in self._versions if self._member(key) not in self._crowded or key in self._known)
+        )
 
     def members(self, side: str) -> tuple[str, ...]:
         """Names of the `hospitals` or `nodes` that hold something here, in order."""
         before = f"{self._prefix}{side}/"
-        return tuple(dict.fromkeys(key.removeprefix(before).partition("/")[0] for key in sorted(self._versions) if key.startswith(before)))
+        return tuple(
+            dict.fromkeys(
+                key.removeprefix(before).partition("/")[0] for key in sorted(self._versions) if key.startswith(before)
+            )
+        )
 
     def digests(self, place: KeyPrefix) -> tuple[Sha256, ...]:
         """Digests of what lies, or lay, in `place`."""
@@ -67,7 +75,9 @@ class RoundObjects:
         """Like `read`, by the whole key."""
         if key not in self._known:
             if self._member(key) in self._crowded:
-                self._versions[key] = tuple(each for each in self._store.history(object_keys.REPORTS, key) if each.key == key)
+                self._versions[key] = tuple(
+                    each for each in self._store.history(object_keys.REPORTS, key) if each.key == key
+                )
             if finding := written_over(object_keys.REPORTS, key, self._versions.get(key, ())):
                 self.findings[f"{object_keys.REPORTS}/{key}"] = finding
             out_of_pack = self._pack.get(key) if self._packed and not _is_pack(key) else None
@@ -109,9 +119,17 @@ class RoundObjects:
         return found
 
     def statement(
-        self, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context, digest: Sha256 | None = None
+        self,
+        kind: Kind,
+        signer: HospitalName | NodeName,
+        address: Address,
+        context: Context,
+        digest: Sha256 | None = None,
     ) -> Statement:
-        """The signed statement with this digest, or the only one of its kind; raises EvidenceRejected naming the object."""
+        """The signed statement with this digest, or the only one of its kind.
+
+        Raises EvidenceRejected naming the object.
+        """
         place = object_keys.statement(self.round, kind, signer)
         if digest is not None:
             return self._held(place, kind, signer, address, context, digest)
@@ -121,8 +139,13 @@ class RoundObjects:
             raise EvidenceRejected(f"{place.bucket}/{place.key(second)}: got a second {kind} by {signer}, want one")
         return found[0]
 
-    def statements(self, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context) -> tuple[Statement, ...]:
-        """All that a member signed of a kind, at least one; raises EvidenceRejected or ObjectMissing naming object or place."""
+    def statements(
+        self, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context
+    ) -> tuple[Statement, ...]:
+        """All that a member signed of a kind, at least one.
+
+        Raises EvidenceRejected or ObjectMissing naming object or place.
+        """
         place = object_keys.statement(self.round, kind, signer)
         found, problems = [], []
         for digest in self.digests(place):
@@ -131,12 +154,21 @@ class RoundObjects:
             except (EvidenceRejected, ObjectMissing) as error:
                 problems.append(error)
         if not found:
-            missing = f"{place.bucket}/{place.prefix}: got no {kind} by {signer}, want one; it was never written, expired or is damaged"
+            missing = (
+                f"{place.bucket}/{place.prefix}: got no {kind} by {signer}, want one; it was never written, expired or"
+                " is damaged"
+            )
             raise problems[0] if problems else ObjectMissing(missing)
         return tuple(found)
 
     def _held(
-        self, place: KeyPrefix, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context, digest: Sha256
+        self,
+        place: KeyPrefix,
+        kind: Kind,
+        signer: HospitalName | NodeName,
+        address: Address,
+        context: Context,
+        digest: Sha256,
     ) -> Statement:
         with naming(place, digest):
             statement = signing.from_bytes(self.read(place, digest))
@@ -164,7 +196,10 @@ def written_over(bucket: str, key: str, versions: Iterable[Version]) -> str | No
     if len(found) == 1:
         return None
     what = "a deletion marker" if found[0].deleted else f"version {found[0].version_id}"
-    return f"{bucket}/{key}: got {len(found)} versions, the newest {what}, want the first only; {object_keys.writers(key)} wrote it"
+    return (
+        f"{bucket}/{key}: got {len(found)} versions, the newest {what}, want the first only; {object_keys.writers(key)}"
+        " wrote it"
+    )
 
 
 @contextmanager

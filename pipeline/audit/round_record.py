@@ -1,4 +1,7 @@
-"""The canonical record of a finished round: what the nodes vote on beside the model, without clocks and without anything secret."""
+"""The canonical record of a finished round.
+
+What the nodes vote on beside the model, without clocks and without anything secret.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,8 @@ class RoundRecord(_Model):
     absent: Mapping[HospitalName, _Reason]
     verdicts: Mapping[HospitalName, Verdict]
     failed: Mapping[HospitalName, Condition]
-    """Rejected hospital to the first condition that its update failed; empty where the study reveals no more than the verdict."""
+    """Rejected hospital to the first condition that its update failed; empty where the study reveals no more than the
+    verdict."""
     budget: _Natural | None
     """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
     next_budget: _Natural
@@ -85,7 +89,9 @@ class RoundRecord(_Model):
     def _consistent(self) -> Self:
         names = [hospital.name for hospital in self.hospitals]
         for what, members in (("hospitals", self.hospitals), ("nodes", self.nodes)):
-            if len({member.name for member in members}) != len(members) or len({member.address for member in members}) != len(members):
+            if len({member.name for member in members}) != len(members) or len(
+                {member.address for member in members}
+            ) != len(members):
                 raise ValueError(f"{what}: want every name and address once")
         absent = {name for name in names if self.verdicts.get(name) is Verdict.ABSENT}
         if set(self.verdicts) != set(names):
@@ -97,7 +103,9 @@ class RoundRecord(_Model):
         if not set(self.quarantined) <= set(names) or not set(self.strikes) <= set(names):
             raise ValueError("quarantined, strikes: want hospitals of the study only")
         if len(self.accepted) < self.min_accepted:
-            raise ValueError(f"verdicts: got {len(self.accepted)} accepted hospitals, want at least {self.min_accepted}")
+            raise ValueError(
+                f"verdicts: got {len(self.accepted)} accepted hospitals, want at least {self.min_accepted}"
+            )
         if self.averaged > len(self.accepted):
             raise ValueError(f"averaged: got {self.averaged}, want at most the {len(self.accepted)} accepted hospitals")
         return self
@@ -110,7 +118,9 @@ class RoundRecord(_Model):
     @property
     def verdict_bits(self) -> int:
         """The verdicts as the chain holds them."""
-        return sum(1 << bit for bit, hospital in enumerate(self.hospitals) if self.verdicts[hospital.name] is Verdict.ACCEPTED)
+        return sum(
+            1 << bit for bit, hospital in enumerate(self.hospitals) if self.verdicts[hospital.name] is Verdict.ACCEPTED
+        )
 
     @property
     def result(self) -> Result:
@@ -142,7 +152,9 @@ class RoundRecord(_Model):
         except ValidationError as error:
             raise EvidenceRejected(f"round record: {first_problem(error, 'record')}") from error
         if record.to_bytes() != data:
-            raise EvidenceRejected(f"round record of {len(data)} bytes: got JSON that is not canonical, want sorted compact JSON")
+            raise EvidenceRejected(
+                f"round record of {len(data)} bytes: got JSON that is not canonical, want sorted compact JSON"
+            )
         return record
 
 
@@ -165,11 +177,16 @@ def build(
     programs: Sha256,
     seed: Sha256 | None = None,
 ) -> RoundRecord:
-    """The record of one round; every node arrives at the same bytes. Raises EvidenceRejected when the parts contradict one another."""
+    """The record of one round; every node arrives at the same bytes.
+
+    Raises EvidenceRejected when the parts contradict one another.
+    """
     stray = sorted(set(accepted) - set(inputs))
     if stray:
         raise EvidenceRejected(f"round record: accepted: got {', '.join(stray)}, want hospitals of the input set only")
-    verdicts = {name: Verdict.ACCEPTED if name in accepted else Verdict.REJECTED for name in inputs} | dict.fromkeys(absent, Verdict.ABSENT)
+    verdicts = {name: Verdict.ACCEPTED if name in accepted else Verdict.REJECTED for name in inputs} | dict.fromkeys(
+        absent, Verdict.ABSENT
+    )
     try:
         return RoundRecord(
             round=context.round,

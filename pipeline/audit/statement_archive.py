@@ -1,6 +1,7 @@
 """A round's statements in one object: what an audit of all rounds reads in place of some eighty small ones.
 
-Nobody is trusted with it: a text counts only under a key that ends in its SHA-256, and only when the store lists that key.
+Nobody is trusted with it: a text counts only under a key that ends in its SHA-256, and only when the store lists that
+key.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ def event_name(first_topic: bytes) -> str:
     """The event whose logs carry `first_topic`; raises Misconfigured for one that the ABI lacks."""
     name = _events().get(first_topic)
     if name is None:
-        raise Misconfigured(f"got an event {first_topic.hex()} that this version's ABI lacks; is the contract of another version?")
+        raise Misconfigured(
+            f"got an event {first_topic.hex()} that this version's ABI lacks; is the contract of another version?"
+        )
     return name
 
 
@@ -96,7 +98,9 @@ def refusal(call: str, data: str | None) -> ContractRefused:
         values = _CODEC.decode([item["type"] for item in inputs], bytes.fromhex(data[10:]))
     except (DecodingError, ValueError):
         return ContractRefused(call, entry["name"], {"data": data})
-    return ContractRefused(call, entry["name"], {item["name"]: _text(value, item) for item, value in zip(inputs, values, strict=True)})
+    return ContractRefused(
+        call, entry["name"], {item["name"]: _text(value, item) for item, value in zip(inputs, values, strict=True)}
+    )
 
 
 @cache

@@ -43,7 +43,8 @@ from pipeline.site.consortium import LedgerLocation
 __all__ = ["HospitalStatus", "Ledger", "Members", "RoundState", "StudyState", "deploy", "study_id"]
 
 _FIRST_WINDOW, _WIDER = 16, 16
-"""Blocks in which a round's events and neighbours are looked for first, and how many times as many each further look takes.
+"""Blocks in which a round's events and neighbours are looked for first, and how many times as many each further look
+takes.
 
 What strangers put on the chain afterwards is looked through only for something that the contract says is there.
 """
@@ -53,7 +54,9 @@ def deploy(outbox: Outbox) -> Address:
     """Deploy the contract, once per outbox; its sender becomes the service provider."""
     created = outbox.send(contract.creation(), "deploy-ledger").contract
     if created is None:
-        raise EvidenceRejected("deploy-ledger: got a receipt without a contract address; the chain does not follow the Ethereum JSON-RPC")
+        raise EvidenceRejected(
+            "deploy-ledger: got a receipt without a contract address; the chain does not follow the Ethereum JSON-RPC"
+        )
     return created
 
 
@@ -74,7 +77,9 @@ class Ledger(Calls):
         with rpc.border("reading the contract's code"):
             code = web3.eth.get_code(checksum(location.contract))
         if not code:
-            raise Misconfigured(f"{rpc_url}: got no contract at {location.contract}, want the ledger; was this chain created anew?")
+            raise Misconfigured(
+                f"{rpc_url}: got no contract at {location.contract}, want the ledger; was this chain created anew?"
+            )
         return cls(web3, location)
 
     # ------------------------------------------------------------------ reads
@@ -100,7 +105,10 @@ class Ledger(Calls):
         return tuple(HospitalStatus)[number]
 
     def standings(self, state: RoundState, addresses: Iterable[Address]) -> dict[Address, HospitalStatus]:
-        """Hospitals' accounts as a round takes them: keys as of the opening, states as of the commit, or as of now until then."""
+        """Hospitals' accounts as a round takes them.
+
+        Keys as of the opening, states as of the commit, or as of now until then.
+        """
         # The present states first: what changes meanwhile is among the events.
         present = {address: self._read("keyHolder", checksum(address)) for address in addresses}
         later: tuple[StandingEvent, ...] = ()
@@ -166,20 +174,28 @@ class Ledger(Calls):
         return found
 
     def suspended(self, study: StudyId, node: Address) -> bool:
-        """Whether the ledger no longer counts a node's signatures; raises EvidenceRejected when it is no node of the study."""
+        """Whether the ledger no longer counts a node's signatures.
+
+        Raises EvidenceRejected when it is no node of the study.
+        """
         is_node, suspended = self._read("isNode", word(study), checksum(node))
         if not is_node:
             raise EvidenceRejected(f"{node}: got no node of study {study}, want one that the ledger has")
         return bool(suspended)
 
     def released(self, study: StudyId, last: RoundState | None, until: int | None = None) -> tuple[Address, ...]:
-        """Hospitals that a majority released from block of `last`, then the study's current round (None: it had none), to block `until`."""
+        """Hospitals that a majority released from quarantine.
+
+        From the block of `last`, then the study's current round (None: it had none), to block `until`.
+        """
         start = self._start()
         if last is not None:
             start = last.finalised.location.block if last.finalised else last.opened.location.block
         found = self._logs.find("HospitalReleased", (word(study),), start, "latest" if until is None else until)
         after = last.round if last else 0
-        return tuple(event.hospital for event in found if isinstance(event, ReleasedEvent) and event.after_round == after)
+        return tuple(
+            event.hospital for event in found if isinstance(event, ReleasedEvent) and event.after_round == after
+        )
 
     def first_account(self, address: Address) -> Address:
         """The account with which a hospital registered, which names it whatever its key; zero for no hospital's."""
@@ -219,7 +235,10 @@ class Ledger(Calls):
         return tuple(map(self.round, islice(finalised, count)))[::-1]
 
     def judged(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
-        """The `count` rounds of its study that judged hospitals last before `state`, and all since the last model; oldest first."""
+        """The `count` rounds of its study that judged hospitals last before `state`, and all since the last model.
+
+        Oldest first.
+        """
         found: list[RoundState] = []
         for number in self._earlier(state):
             if len(found) >= count and any(one.finalised for one in found):
@@ -251,10 +270,13 @@ class Ledger(Calls):
         try:
             function, arguments = self._contract.decode_function_input(sent["input"])
         except ValueError as error:
-            raise EvidenceRejected(f"transaction {finalised.location.transaction}: got no call of the ledger") from error
+            raise EvidenceRejected(
+                f"transaction {finalised.location.transaction}: got no call of the ledger"
+            ) from error
         if function.fn_name != "finaliseRound" or arguments["round"] != finalised.round:
             raise EvidenceRejected(
-                f"transaction {finalised.location.transaction}: got {function.fn_name}, want finaliseRound({finalised.round})"
+                f"transaction {finalised.location.transaction}: got {function.fn_name}, want"
+                f" finaliseRound({finalised.round})"
             )
         return tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"])
 

@@ -24,7 +24,11 @@ class Logs:
         self._contract = web3.eth.contract(address=self._address, abi=contract.abi())
 
     def find(
-        self, names: str | Sequence[str], keys: tuple[bytes | None, ...], first: int, last: int | Literal["latest"] = "latest"
+        self,
+        names: str | Sequence[str],
+        keys: tuple[bytes | None, ...],
+        first: int,
+        last: int | Literal["latest"] = "latest",
     ) -> Iterator[Event]:
         """Events of these names whose indexed fields are `keys`, in blocks `first` to `last`, in the chain's order."""
         kinds = [HexStr("0x" + contract.topic(name).hex()) for name in ([names] if isinstance(names, str) else names)]

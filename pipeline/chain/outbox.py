@@ -1,9 +1,9 @@
 """One sender per key: every transaction is signed once, kept on disk before it is sent, and only ever resent.
 
-A label names one intention for ever. Sending under a label again, after whatever crash, resends the very same bytes or finds
-their receipt. A call that the contract would refuse is found out before anything is signed and leaves the label free; a
-transaction that was mined and reverted spends its label: the same refusal is raised each time, and another attempt, if the
-ledger's state still asks for one, takes another label.
+A label names one intention for ever. Sending under a label again, after whatever crash, resends the very same bytes or
+finds their receipt. A call that the contract would refuse is found out before anything is signed and leaves the label
+free; a transaction that was mined and reverted spends its label: the same refusal is raised each time, and another
+attempt, if the ledger's state still asks for one, takes another label.
 
 Files, per chain and key (mode 600, never changed once written):
   <nonce>.<label>.tx.json        the signed bytes, their hash, the call, the chain's genesis
@@ -97,9 +97,10 @@ class Outbox:
     def send(self, call: Call | Callable[[], Call], label: str, *, timeout: float = 120) -> Receipt:
         """Send `call` once under `label` and wait until it is mined; the same label gives the same receipt for ever.
 
-        A function in place of a call is asked only when the label is new: for calls that hold times or other things that a rerun
-        would choose differently. Raises ContractRefused when the contract reverts, Refused when the label stands for another call or
-        the chain is not the one that the outbox knows, Unavailable when nothing was mined within `timeout` seconds.
+        A function in place of a call is asked only when the label is new: for calls that hold times or other things
+        that a rerun would choose differently. Raises ContractRefused when the contract reverts, Refused when the label
+        stands for another call or the chain is not the one that the outbox knows, Unavailable when nothing was mined
+        within `timeout` seconds.
         """
         if not _LABEL.fullmatch(label):
             raise Misconfigured(f"label {label!r}: want up to 120 letters, digits, hyphens, colons and underscores")
@@ -116,7 +117,10 @@ class Outbox:
         if known is not None:
             signed = self._signed(known)
             if isinstance(call, Call) and (call.to, call.data.hex()) != (signed.to, signed.data):
-                raise Refused(f"label {label}: got another {call.name} than the {signed.name} it was first used for; choose another label")
+                raise Refused(
+                    f"label {label}: got another {call.name} than the {signed.name} it was first used for; choose"
+                    " another label"
+                )
             return signed
         signed = self._sign(call if isinstance(call, Call) else call(), label, self._next_nonce(slots))
         # From here on the transaction may be mined, whatever happens to this process.
@@ -130,7 +134,9 @@ class Outbox:
             wanted["to"] = self._web3.to_checksum_address(call.to)
         with rpc.border(call.name):
             # The pending block: its time, unlike the latest block's, is now.
-            gas = self._web3.eth.estimate_gas({**wanted, "from": self._web3.to_checksum_address(self.address)}, "pending")
+            gas = self._web3.eth.estimate_gas(
+                {**wanted, "from": self._web3.to_checksum_address(self.address)}, "pending"
+            )
             genesis = self._genesis()
         # The state may have moved a little when the transaction is mined.
         complete: dict[str, Any] = {**wanted, "nonce": nonce, "gas": gas + gas // 4, "gasPrice": 0}
@@ -144,8 +150,8 @@ class Outbox:
         nonce = slots[-1].nonce + 1 if slots else mined
         if mined > nonce:
             raise Refused(
-                f"{self.address}: got {mined} transactions on the chain, but the outbox knows {nonce}; the key was used elsewhere, or the "
-                "outbox is an old copy: stop the other sender, then move this outbox folder away"
+                f"{self.address}: got {mined} transactions on the chain, but the outbox knows {nonce}; the key was used"
+                " elsewhere, or the outbox is an old copy: stop the other sender, then move this outbox folder away"
             )
         return nonce
 
@@ -172,12 +178,16 @@ class Outbox:
             got = self._web3.eth.get_block(newest.block)["hash"].to_0x_hex() if present else "none"
         if got != newest.block_hash:
             raise Refused(
-                f"block {newest.block} is {got}, but this outbox saw {newest.block_hash} there: the chain lost blocks that it had "
-                "acknowledged (an older copy was restored, or its operator rewrote it); restore the newest state of the chain"
+                f"block {newest.block} is {got}, but this outbox saw {newest.block_hash} there: the chain lost blocks"
+                " that it had acknowledged (an older copy was restored, or its operator rewrote it); restore the"
+                " newest state of the chain"
             )
 
     def _send_unsettled(self, slots: list[_Slot]) -> None:
-        """Hand every transaction without a receipt to the chain, oldest first, so that no nonce is missing before a later one."""
+        """Hand every transaction without a receipt to the chain, oldest first.
+
+        So that no nonce is missing before a later one.
+        """
         for signed in (self._signed(slot) for slot in slots if not slot.settled):
             try:
                 if self._look_up(signed) is None:
@@ -196,8 +206,9 @@ class Outbox:
                 if "nonce too low" in message:
                     if self._look_up(entry) is None:
                         raise Refused(
-                            f"label {entry.label}: nonce {entry.nonce} of {self.address} was spent by a transaction that this outbox did "
-                            "not sign; the key was used elsewhere: find the other sender, then move this outbox folder away"
+                            f"label {entry.label}: nonce {entry.nonce} of {self.address} was spent by a transaction"
+                            " that this outbox did not sign; the key was used elsewhere: find the other sender, then"
+                            " move this outbox folder away"
                         ) from error
                     return
                 raise
@@ -243,7 +254,12 @@ class Outbox:
 
     def _why(self, entry: _Signed, receipt: TxReceipt) -> Mapping[str, Any]:
         """The custom error of a reverted transaction, by making the call again on the state that it left as it was."""
-        call: TxParams = {"from": receipt["from"], "data": HexStr("0x" + entry.data), "gas": 30_000_000, "gasPrice": Wei(0)}
+        call: TxParams = {
+            "from": receipt["from"],
+            "data": HexStr("0x" + entry.data),
+            "gas": 30_000_000,
+            "gasPrice": Wei(0),
+        }
         if entry.to is not None:
             call["to"] = self._web3.to_checksum_address(entry.to)
         error = ContractRefused(entry.name, "Reverted", {"transaction": entry.transaction})

@@ -31,7 +31,9 @@ def connect(rpc_url: str, chain_id: int) -> Web3:
     with border(f"chain id of {rpc_url}"):
         got = web3.eth.chain_id
     if got != chain_id:
-        raise Misconfigured(f"{rpc_url}: got chain id {got}, want {chain_id}; correct the RPC URL, or the ledger in the consortium file")
+        raise Misconfigured(
+            f"{rpc_url}: got chain id {got}, want {chain_id}; correct the RPC URL, or the ledger in the consortium file"
+        )
     return web3
 
 
@@ -54,7 +56,8 @@ def _client(rpc_url: str) -> Web3:
     cached = {RPCEndpoint("eth_chainId")}
     options = {"timeout": _TIMEOUT_SECONDS}
     web3 = Web3(_Provider(rpc_url, request_kwargs=options, cache_allowed_requests=True, cacheable_requests=cached))
-    # A QBFT block carries its validators and their seals where Ethereum has 32 bytes; other chains' blocks pass unchanged.
+    # A QBFT block carries its validators and their seals where Ethereum has 32 bytes; other chains' blocks pass
+    # unchanged.
     web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return web3
 
@@ -71,10 +74,14 @@ def border(what: str) -> Iterator[None]:
             f"{what}: got no answer of the ledger's contract; check the contract's address in the consortium file"
         ) from error
     except MismatchedABI as error:
-        raise EvidenceRejected(f"{what}: got a value that the ledger's contract does not take; its numbers have at most 64 bits") from error
+        raise EvidenceRejected(
+            f"{what}: got a value that the ledger's contract does not take; its numbers have at most 64 bits"
+        ) from error
     except Web3RPCError as error:
         raise Unavailable(f"{what}: the chain answered with an error: {error.message or error}; try again") from error
     except EvidenceRejected as error:
         raise Unavailable(f"{what}: {error}; is this the JSON-RPC of a chain?") from error
     except (requests.RequestException, Web3Exception, OSError) as error:
-        raise Unavailable(f"{what}: the chain did not answer ({type(error).__name__}); check that it runs (`wardround status`)") from error
+        raise Unavailable(
+            f"{what}: the chain did not answer ({type(error).__name__}); check that it runs (`wardround status`)"
+        ) from error

@@ -70,9 +70,13 @@ class Calls:
         """Anybody releases a hospital whose release a majority of the nodes signed."""
         return self._call("releaseHospital", word(study), checksum(hospital), _all(signatures))
 
-    def report_equivocation(self, first: Decision, first_signature: str, second: Decision, second_signature: str) -> Call:
+    def report_equivocation(
+        self, first: Decision, first_signature: str, second: Decision, second_signature: str
+    ) -> Call:
         """Anybody has the node suspended that signed both, which are about one round."""
-        return self._call("reportEquivocation", first.round, _decision(first, first_signature), _decision(second, second_signature))
+        return self._call(
+            "reportEquivocation", first.round, _decision(first, first_signature), _decision(second, second_signature)
+        )
 
     # ----------------------------------------------------------------- rounds
 
@@ -87,13 +91,16 @@ class Calls:
         commit_deadline: int,
         result_deadline: int,
     ) -> Call:
-        """The provider opens a round on the study's current model; `sealing_keys` are digests of key records, deadlines block times."""
+        """The provider opens a round on the study's current model.
+
+        `sealing_keys` are digests of key records, deadlines block times.
+        """
         keys = joint_digest(sealing_keys)
         terms = (word(study_digest), word(previous_model), word(keys), commit_deadline, result_deadline)
         return self._call("openRound", round_id, word(study), *terms)
 
     def commit_directly(self, state: RoundState, manifest: Sha256, membership: Membership) -> Call:
-        """A hospital puts its own manifest on the ledger, by its account in the study or by a key that it moved on to."""
+        """A hospital puts its manifest on the ledger, by its account in the study or a key that it moved on to."""
         shown = (checksum(membership.account), word(membership.rest), [word(sibling) for sibling in membership.proof])
         return self._call("commit", state.round, _terms(state), word(manifest), shown)
 
@@ -116,12 +123,16 @@ class Calls:
 
     def abort(self, state: RoundState) -> Call:
         """Anybody ends the round `state`, whose deadline has passed."""
-        return self._call("abortRound", state.round, _terms(state), word(state.committed.root) if state.committed else _NOTHING)
+        return self._call(
+            "abortRound", state.round, _terms(state), word(state.committed.root) if state.committed else _NOTHING
+        )
 
     def abort_by_nodes(self, state: RoundState, abort: Abort, signatures: Sequence[str]) -> Call:
         """Anybody ends the committed round `state`, as a majority of its nodes signed."""
         cause = (abort.reason.encode().ljust(32, b"\0"), [checksum(hospital) for hospital in abort.blamed])
-        return self._call("abortRoundByNodes", state.round, _terms(state), word(abort.commit_root), cause, _all(signatures))
+        return self._call(
+            "abortRoundByNodes", state.round, _terms(state), word(abort.commit_root), cause, _all(signatures)
+        )
 
     def _call(self, function: str, *arguments: Any) -> Call:
         return contract.encode(self.contract, function, *arguments)

@@ -59,7 +59,10 @@ class _Content(_Form):
 
 
 def export(web3: Web3, chain_id: int, address: Address, state: RoundState, development: bool) -> dict[str, Any]:
-    """The round's transactions in order, as JSON; raises EvidenceRejected when the chain's own answers do not fit together."""
+    """The round's transactions in order, as JSON.
+
+    Raises EvidenceRejected when the chain's own answers do not fit together.
+    """
     places = (state.opened, *state.direct, state.committed, state.finalised, state.aborted)
     hashes = list(dict.fromkeys(event.location.transaction for event in places if event is not None))
     return {
@@ -80,7 +83,9 @@ def _exported(web3: Web3, transaction: str) -> dict[str, Any]:
     numbers = (sent["v"], int.from_bytes(sent["r"], "big"), int.from_bytes(sent["s"], "big"))
     raw = rlp.encode([sent["nonce"], sent["gasPrice"], sent["gas"], to, sent["value"], bytes(sent["input"]), *numbers])
     if "0x" + keccak(raw).hex() != transaction:
-        raise EvidenceRejected(f"transaction {transaction}: its fields give another hash; a bundle takes legacy transactions, as ours are")
+        raise EvidenceRejected(
+            f"transaction {transaction}: its fields give another hash; a bundle takes legacy transactions, as ours are"
+        )
     return {
         "raw": raw.hex(),
         "block": receipt["blockNumber"],
@@ -108,7 +113,9 @@ class Transcript:
         try:
             _Content.model_validate(content)
         except ValidationError as error:
-            raise EvidenceRejected(f"ledger.json: {first_problem(error, 'transcript')}; ask for the bundle again") from error
+            raise EvidenceRejected(
+                f"ledger.json: {first_problem(error, 'transcript')}; ask for the bundle again"
+            ) from error
         return cls(content, nodes)
 
     @property
@@ -136,20 +143,33 @@ class Transcript:
         """The round by the events in the receipts; raises EvidenceRejected when they do not fit the signed calls."""
         try:
             return self._checked()
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RLPException, Web3Exception) as error:
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RLPException,
+            Web3Exception,
+        ) as error:
             # Whatever its author put into transactions and logs, the reader gets a finding.
             raise EvidenceRejected(
-                f"round {self.round_id}: got transactions or logs of a form that no ledger makes ({type(error).__name__})"
+                f"round {self.round_id}: got transactions or logs of a form that no ledger makes"
+                f" ({type(error).__name__})"
             ) from error
 
     def _checked(self) -> RoundState:
         found = [event for sent in self.content["transactions"] for event in self._events(sent)]
         states = assemble(found)
         if len(states) != 1 or states[0].round != self.content["round"]:
-            raise EvidenceRejected(f"round {self.content['round']}: got the transactions of {len(states)} rounds, want this one's")
+            raise EvidenceRejected(
+                f"round {self.content['round']}: got the transactions of {len(states)} rounds, want this one's"
+            )
         state = states[0]
         if state.finalised is None or state.result is None:
-            raise EvidenceRejected(f"round {state.round}: got no result among its transactions, want the one that ended it")
+            raise EvidenceRejected(
+                f"round {state.round}: got no result among its transactions, want the one that ended it"
+            )
         function, arguments = self._call(state.finalised.location.transaction)
         result, terms, outcome = state.result, arguments.get("terms", {}), arguments.get("outcome", {})
         said = (
@@ -172,10 +192,13 @@ class Transcript:
         )
         if said != wanted:
             raise EvidenceRejected(f"round {state.round}: the call that ended it says {said}, its receipt {wanted}")
-        signers = self._signers(result, tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"]))
+        signers = self._signers(
+            result, tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"])
+        )
         if signers != state.finalised.signers:
             raise EvidenceRejected(
-                f"round {state.round}: its receipt counts nodes {state.finalised.signers:b}, of yours {signers:b} signed"
+                f"round {state.round}: its receipt counts nodes {state.finalised.signers:b}, of yours {signers:b}"
+                " signed"
             )
         return state
 
@@ -220,7 +243,9 @@ class Transcript:
 
     def registration(self, study: StudyId) -> StudyRegisteredEvent:
         """Raises EvidenceRejected: a bundle is about one round."""
-        raise EvidenceRejected("got a bundle of one round, want the ledger: `wardround audit` follows a study to its initial model")
+        raise EvidenceRejected(
+            "got a bundle of one round, want the ledger: `wardround audit` follows a study to its initial model"
+        )
 
     def hospital(self, address: Address) -> HospitalStatus:
         """What the nodes vouched for when they took the hospital's manifest in."""
@@ -241,15 +266,23 @@ class Transcript:
         for index, node in enumerate(self.nodes_):
             for signature in signatures:
                 with suppress(EvidenceRejected):
-                    signing.check_vote(Statement(Kind.VOTE, node, asdict(result), signature), self.chain_id, self.contract, node)
+                    signing.check_vote(
+                        Statement(Kind.VOTE, node, asdict(result), signature), self.chain_id, self.contract, node
+                    )
                     signers |= 1 << index
         return signers
 
     def _events(self, sent: Mapping[str, Any]) -> list[Event]:
         location = TxLocation(_hash(sent), int(sent["block"]), int(sent["time"]))
         fields = rlp.decode(bytes.fromhex(sent["raw"]))
-        if len(fields) != _LEGACY_FIELDS or fields[3].hex() != self.contract[2:].lower() or _chain_of(fields) != self.chain_id:
-            raise EvidenceRejected(f"transaction {location.transaction}: got one for another contract or chain, want {self.contract}")
+        if (
+            len(fields) != _LEGACY_FIELDS
+            or fields[3].hex() != self.contract[2:].lower()
+            or _chain_of(fields) != self.chain_id
+        ):
+            raise EvidenceRejected(
+                f"transaction {location.transaction}: got one for another contract or chain, want {self.contract}"
+            )
         found = []
         for log in sent["logs"]:
             name = contract.event_name(bytes.fromhex(log["topics"][0]))

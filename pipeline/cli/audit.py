@@ -42,7 +42,9 @@ def rounds(json_: JsonOption = False) -> None:
         typer.echo(json.dumps([item.to_json() for item in found], indent=2))
         return
     # Fits the 80 columns of a plain terminal or a log.
-    table = Table("round", "study", "status", "accepted", "rejected", "absent", "accuracy", "model", box=SIMPLE_HEAD, padding=0)
+    table = Table(
+        "round", "study", "status", "accepted", "rejected", "absent", "accuracy", "model", box=SIMPLE_HEAD, padding=0
+    )
     for item in found:
         verdicts = list(item.verdicts.values())
         table.add_row(
@@ -70,10 +72,15 @@ def show(round_id: RoundNumber, json_: JsonOption = False) -> None:
 
 def audit(
     round_id: Annotated[int | None, _NUMBER] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Audit every round of the ledger, statements read from each round's pack.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Audit every round of the ledger, statements read from each round's pack.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Check one round, or all, against the ledger and what is stored; exit code 1 naming the first thing that does not fit."""
+    """Check one round, or all, against the ledger and what is stored.
+
+    Exit code 1 naming the first thing that does not fit.
+    """
     if (round_id is None) is not all_:
         raise typer.BadParameter("want the number of a round, or --all")
     if round_id is None:
@@ -124,10 +131,14 @@ def _audit_all(json_: bool) -> None:
         for report in reports:
             print_findings(report)
         for report in refused:
-            _console.print(f"[red]Round {report.round} ({report.status}):[/red] {escape(report.first_problem or 'not checked')}")
+            _console.print(
+                f"[red]Round {report.round} ({report.status}):[/red] {escape(report.first_problem or 'not checked')}"
+            )
         checks = sum(len(report.checks) for report in reports)
         held = f"{len(reports) - len(refused)} of {len(reports)} rounds hold"
-        _console.print(f"[{'red' if refused else 'green'}]{held}[/]: {checks} checks in {time.monotonic() - started:.1f} s.")
+        _console.print(
+            f"[{'red' if refused else 'green'}]{held}[/]: {checks} checks in {time.monotonic() - started:.1f} s."
+        )
     raise typer.Exit(bool(refused))
 
 
@@ -156,7 +167,9 @@ def print_round(view: RoundView, console: Console) -> None:
         if view.end is not None:
             _print_end(view.end, console)
     else:
-        table = Table("hospital", "records", "validation", "verdict", "local accuracy", title=title, title_justify="left")
+        table = Table(
+            "hospital", "records", "validation", "verdict", "local accuracy", title=title, title_justify="left"
+        )
         for row in view.hospitals:
             reason = f" ({REASONS.get(row.reason, row.reason)})" if row.reason else ""
             validation = {True: "passed", False: "failed: " + "; ".join(row.failed), None: "none"}[row.validated]
@@ -168,10 +181,14 @@ def print_round(view: RoundView, console: Console) -> None:
             console.print(f"  accuracy     {view.accuracy:.1%} of {view.tested} test records of all hospitals")
         console.print(f"  model        {view.model}")
     if view.tx:
-        console.print(f"  transaction  {view.tx}, block {view.block}{', development chain' if view.development else ''}")
+        console.print(
+            f"  transaction  {view.tx}, block {view.block}{', development chain' if view.development else ''}"
+        )
     if view.record is not None:
         signed = f"{len(view.signers)} of {view.nodes} nodes ({', '.join(view.signers)})"
         console.print(f"  signatures   {signed}; {view.threshold} are needed")
-        console.print(f"  engine       {view.record.engine}, {view.record.protocol}. {TRUST.get(view.record.protocol, '')}")
+        console.print(
+            f"  engine       {view.record.engine}, {view.record.protocol}. {TRUST.get(view.record.protocol, '')}"
+        )
     if view.seconds:
         console.print("  seconds      " + ", ".join(f"{stage} {value:.1f}" for stage, value in view.seconds.items()))

@@ -21,16 +21,30 @@ _console = Console(highlight=False, soft_wrap=True)
 
 @data.command()
 def check(
-    path: Annotated[Path, typer.Argument(metavar="PATH", exists=True, help="Folder or file of records, as the hospital keeps them.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", exists=True, help="Folder or file of records, as the hospital keeps them.")
+    ],
     study: Annotated[str, typer.Option(metavar="STUDY", help="Name of a file in studies/, without .yaml.")],
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Learn whether records would pass a study's data contract, and why not; nothing is uploaded. Exit code 1 when they would not."""
+    """Learn whether records would pass a study's data contract, and why not; nothing is uploaded.
+
+    Exit code 1 when they would not.
+    """
     from pipeline.ingest.explain import inspect
 
     found = inspect(path, Study.load(Settings.load().studies / f"{study}.yaml"))
     if json_:
-        typer.echo(json.dumps({"passed": found.passed, "rows": found.rows, "failures": dict(found.failures), "notes": list(found.notes)}))
+        typer.echo(
+            json.dumps(
+                {
+                    "passed": found.passed,
+                    "rows": found.rows,
+                    "failures": dict(found.failures),
+                    "notes": list(found.notes),
+                }
+            )
+        )
     else:
         for sentence in found.failures.values():
             _console.print(f"[red]✗[/red] {escape(sentence)}")
@@ -56,7 +70,9 @@ def docs(
     folder = settings.hospital(hospital) / "docs"
     newest = max(folder.glob(f"{study}-*.html"), key=lambda file: file.stat().st_mtime_ns, default=None)
     if newest is None:
-        raise Misconfigured(f"{folder}: got no data docs of {study}; they are written when a round validates the records")
+        raise Misconfigured(
+            f"{folder}: got no data docs of {study}; they are written when a round validates the records"
+        )
     typer.echo(newest)
     if not print_:
         typer.launch(newest.as_uri())

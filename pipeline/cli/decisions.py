@@ -1,4 +1,7 @@
-"""`wardround commit-directly` and `release`: what a hospital or the nodes put on the ledger past the service provider."""
+"""`wardround commit-directly` and `release`.
+
+What a hospital or the nodes put on the ledger past the service provider.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import LARGEST_JSON, read_object
 from pipeline.governance import member_actions
 
-release = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Release a hospital from quarantine, by a majority.")
+release = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Release a hospital from quarantine, by a majority."
+)
 
 Hospital = Annotated[str, typer.Argument(metavar="HOSPITAL", help="The hospital in quarantine.")]
 
@@ -29,15 +34,24 @@ def commit_directly(study: StudyName, round_id: RoundNumber, name: Actor) -> Non
 
 @release.command()
 def sign(
-    study: StudyName, hospital: Hospital, name: Actor, out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")]
+    study: StudyName,
+    hospital: Hospital,
+    name: Actor,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
 ) -> None:
     """Sign a release as the owner of a node, into a file to hand on."""
-    write_file(out, json.dumps(member_actions.sign_release(study, HospitalName(hospital), NodeName(name)), indent=1).encode())
+    write_file(
+        out, json.dumps(member_actions.sign_release(study, HospitalName(hospital), NodeName(name)), indent=1).encode()
+    )
     typer.echo(f"{out}: {name} releases {hospital} in study {study}; `wardround release send` takes a majority's files")
 
 
 @release.command()
-def send(files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files of a majority.")]) -> None:
+def send(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files of a majority.")
+    ],
+) -> None:
     """Put a release that a majority of the nodes signed on the ledger; it counts from the next round on."""
     signed = []
     for file in files:

@@ -23,11 +23,15 @@ from pipeline.train import misbehaviour
 from pipeline.views.observer import Observer
 
 STUDIES = ("pneumonia", "breast_cancer")
-"""What a demonstration takes unless a study is named, in this order; the data of the last one come with scikit-learn."""
+"""What a demonstration takes unless a study is named, in this order; the data of the last one come with scikit-learn.
+"""
 
 
 def choose(settings: Settings, names: Sequence[str], console: Console) -> Study:
-    """The first of these studies whose rounds can happen, with one line that says which and why; raises Misconfigured."""
+    """The first of these studies whose rounds can happen, with one line that says which and why.
+
+    Raises Misconfigured.
+    """
     refusals: list[Misconfigured] = []
     for name in names:
         study = Study.load(settings.studies / f"{name}.yaml")
@@ -64,19 +68,27 @@ def _compare(settings: Settings, study: Study, finished: Sequence[RoundView], co
     title = "Accuracy on the test records of all hospitals, and of the same rounds without verification"
     table = Table("round", "verified", "plain averaging", title=title, title_justify="left")
     for view, undefended in zip(finished, plain, strict=True):
-        table.add_row(str(view.round), "not confirmed" if view.accuracy is None else f"{view.accuracy:.1%}", f"{undefended:.1%}")
+        table.add_row(
+            str(view.round), "not confirmed" if view.accuracy is None else f"{view.accuracy:.1%}", f"{undefended:.1%}"
+        )
     console.print(table)
 
 
 def _where(settings: Settings, last: RoundId, console: Console) -> None:
     installation = Installation.load(settings.installation)
     console.print("\n[bold]Where to look[/bold]")
-    console.print(f"  Airflow  {installation.airflow}  user {PROVIDER}, password in {password_file(settings, PROVIDER)}")
+    console.print(
+        f"  Airflow  {installation.airflow}  user {PROVIDER}, password in {password_file(settings, PROVIDER)}"
+    )
     console.print(f"  report   {settings.records / 'rounds' / str(last) / 'report.html'}")
     console.print(f"  audit    .venv/bin/wardround audit {last}")
     console.print("  stop     .venv/bin/wardround down")
     if engine("mp-spdz", settings).problems():
-        console.print("  engine   .venv/bin/wardround engine install mp-spdz  (the studies that it verifies run on this machine then, too)")
+        console.print(
+            "  engine   .venv/bin/wardround engine install mp-spdz  (the studies that it verifies run on this machine"
+            " then, too)"
+        )
     console.print(
-        "All nodes of this demonstration run on one machine, so its owner could see everything; the chain is a development chain."
+        "All nodes of this demonstration run on one machine, so its owner could see everything; the chain is a"
+        " development chain."
     )

@@ -13,7 +13,9 @@ from pipeline.domain import Sha256
 from pipeline.errors import Misconfigured
 from pipeline.site.settings import Settings
 
-engine = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Install engines of encrypted computation.")
+engine = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Install engines of encrypted computation."
+)
 
 
 @engine.callback()
@@ -25,11 +27,19 @@ def _group() -> None:
 def install(
     name: Annotated[str, typer.Argument(metavar="ENGINE", help="mp-spdz; SPU comes with `make setup`.")],
     sha256: Annotated[
-        str | None, typer.Option("--sha256", metavar="HEX", help="Digest of the archive; by default the one that its page publishes.")
+        str | None,
+        typer.Option(
+            "--sha256", metavar="HEX", help="Digest of the archive; by default the one that its page publishes."
+        ),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--from", metavar="FILE", help="An archive that you have, instead of a download.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="An archive that you have, instead of a download.")
+    ] = None,
 ) -> None:
-    """Install the official release of MP-SPDZ: check its digest, try both protocols, and let this installation go by it."""
+    """Install the official release of MP-SPDZ.
+
+    Check its digest, try both protocols, and let this installation go by it.
+    """
     from pipeline.setup import engine_install, programs
     from pipeline.setup.progress import CONSOLE, note, step
     from pipeline.setup.up import load_studies

@@ -20,7 +20,9 @@ HospitalAddress = Annotated[str, typer.Argument(metavar="ADDRESS", help="The hos
 
 
 @enrol.command()
-def prepare(name: Annotated[str, typer.Option("--as", metavar="HOSPITAL", help="The name that a new hospital is to have.")]) -> None:
+def prepare(
+    name: Annotated[str, typer.Option("--as", metavar="HOSPITAL", help="The name that a new hospital is to have.")],
+) -> None:
     """Make a new hospital's folder with a key of its own, on its own machine."""
     settings = Settings.load()
     address = enrolment.prepare(HospitalName(name), settings)
@@ -28,7 +30,9 @@ def prepare(name: Annotated[str, typer.Option("--as", metavar="HOSPITAL", help="
 
 
 @enrol.command()
-def vouch(email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's e-mail address.")], name: Hospital) -> None:
+def vouch(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's e-mail address.")], name: Hospital
+) -> None:
     """Sign, with the hospital's key, that a person is one of its own; the console's registration asks for it."""
     address, signature = enrolment.vouch(HospitalName(name), email, Settings.load())
     typer.echo(f"signing address: {address}\nsignature: {signature}")
@@ -37,26 +41,41 @@ def vouch(email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person
 @enrol.command()
 def register(name: Hospital) -> None:
     """Put the hospital's account on the ledger, where it waits for the service provider."""
-    typer.echo(f"{name}: {enrolment.register(HospitalName(name), Settings.load())} is on the ledger and waits for the service provider")
+    typer.echo(
+        f"{name}: {enrolment.register(HospitalName(name), Settings.load())} is on the ledger and waits for the service"
+        " provider"
+    )
 
 
 @enrol.command()
 def authorise(address: HospitalAddress) -> None:
     """Let a registered hospital take part, as the service provider."""
     done = enrolment.authorise(enrolment.signing_address(address), Settings.load())
-    typer.echo(f"{address} {'may take part now' if done else 'could take part already'}; `wardround enrol admit` lets studies name it")
+    typer.echo(
+        f"{address} {'may take part now' if done else 'could take part already'}; `wardround enrol admit` lets studies"
+        " name it"
+    )
 
 
 @enrol.command()
 def admit(name: HospitalArgument, address: HospitalAddress) -> None:
-    """Name an authorised hospital in this machine's members' file, so that studies can; every owner does, or copies the file."""
+    """Name an authorised hospital in this machine's members' file, so that studies can.
+
+    Every owner does, or copies the file.
+    """
     done = enrolment.admit(HospitalName(name), enrolment.signing_address(address), Settings.load())
     typer.echo(f"{name} {'is a member now' if done else 'was a member already'}; studies can name it")
 
 
 @enrol.command()
-def store(name: HospitalArgument, out: Annotated[Path, typer.Option("--out", "-o", help="File to write, for the hospital alone.")]) -> None:
-    """Make a hospital on another machine its account at the object store, as the store's operator; given again, with another secret."""
+def store(
+    name: HospitalArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, for the hospital alone.")],
+) -> None:
+    """Make a hospital on another machine its account at the object store, as the store's operator.
+
+    Given again, with another secret.
+    """
     from pipeline.setup.store import account_elsewhere
 
     settings = Settings.load()

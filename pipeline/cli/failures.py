@@ -63,7 +63,9 @@ class Failures:
             what = f"failed, so {task.actor} is absent" if task.step in _BY_A_HOSPITAL else "failed"
         self.console.print(f"{title}: {task.task} {what}: {escape(cause)}")
         if task.state == _FAILED:
-            self.console.print(f"  log: {escape(str(log_file(self.settings, dag, run.run_id, task.task, task.attempt)))}")
+            self.console.print(
+                f"  log: {escape(str(log_file(self.settings, dag, run.run_id, task.task, task.attempt)))}"
+            )
 
     def _until(self) -> str:
         """Until when the ledger waits; without a time where it does not answer."""
@@ -91,13 +93,18 @@ def cannot_end_with_a_model(tasks: Sequence[TaskState]) -> bool:
 
 
 def decisive(causes: Mapping[str, str]) -> str:
-    """Of all that failed what a round most likely failed for: the first task without which no other goes on, with its cause."""
+    """Of all that failed what a round most likely failed for.
+
+    The first task without which no other goes on, with its cause.
+    """
     if not causes:
         return "Airflow says no more"
     needed = [task for task in causes if not task.startswith(tuple(f"{step}_" for step in _BY_A_HOSPITAL))]
     first = (needed or list(causes))[0]
     others = len(causes) - 1
-    return f"{first}: {causes[first]}" + (f"; {others} other {'task' if others == 1 else 'tasks'} failed, as said above" if others else "")
+    return f"{first}: {causes[first]}" + (
+        f"; {others} other {'task' if others == 1 else 'tasks'} failed, as said above" if others else ""
+    )
 
 
 def _minutes(seconds: int) -> str:

@@ -25,4 +25,6 @@ def write_file(path: Path, data: bytes) -> None:
     try:
         write_atomic(path, data)
     except OSError as error:
-        raise Misconfigured(f"{path}: cannot be written: {error.strerror}; name a file in a folder that this user may write") from error
+        raise Misconfigured(
+            f"{path}: cannot be written: {error.strerror}; name a file in a folder that this user may write"
+        ) from error

@@ -15,7 +15,11 @@ from pipeline.evidence.canonical import LARGEST_JSON
 from pipeline.governance import keys
 from pipeline.governance.keys import Request, Signatures, Succession
 
-key = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Move a member on to another signing key, between rounds.")
+key = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Move a member on to another signing key, between rounds.",
+)
 
 _Form = TypeVar("_Form", Request, Signatures)
 
@@ -24,7 +28,10 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="File to write.")]
 
 @key.command()
 def rotate(name: Actor) -> None:
-    """Move a hospital on to a fresh key, on the ledger and on this machine; given again, it ends what was broken off."""
+    """Move a hospital on to a fresh key, on the ledger and on this machine.
+
+    Given again, it ends what was broken off.
+    """
     _say(keys.rotate_hospital_key(HospitalName(name)))
 
 
@@ -33,12 +40,17 @@ def request(name: Actor, out: Out) -> None:
     """Make a node's next key and write a request for the other owners to sign."""
     asked = keys.request_node_key(NodeName(name))
     write_file(out, asked.model_dump_json(indent=1).encode())
-    typer.echo(f"{out}: {name} asks for {asked.next} in the place of {asked.previous}; tell the other owners both by another way too")
+    typer.echo(
+        f"{out}: {name} asks for {asked.next} in the place of {asked.previous}; tell the other owners both by another"
+        " way too"
+    )
 
 
 @key.command()
 def sign(
-    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="What `request` wrote.")], name: Actor, out: Out
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="What `request` wrote.")],
+    name: Actor,
+    out: Out,
 ) -> None:
     """Sign another node's request as the owner of a node, into a file to hand back."""
     signed = keys.sign_node_key(_read(Request, file), NodeName(name))
@@ -48,14 +60,27 @@ def sign(
 
 
 @key.command()
-def send(files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files of a majority.")]) -> None:
-    """Give the node its next key, on the ledger in every study and on this machine; given again, it ends what was broken off."""
+def send(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files of a majority.")
+    ],
+) -> None:
+    """Give the node its next key, on the ledger in every study and on this machine.
+
+    Given again, it ends what was broken off.
+    """
     _say(keys.send_node_key([_read(Signatures, file) for file in files]))
 
 
 def _say(done: Succession) -> None:
-    typer.echo(f"{done.name}: {done.next} in the place of {done.previous}; hand consortium.yaml to everybody, and let all owners")
-    typer.echo("approve their studies again (`wardround study approve STUDY --as NAME`): a study's digest holds its members' keys")
+    typer.echo(
+        f"{done.name}: {done.next} in the place of {done.previous}; hand consortium.yaml to everybody, and let all"
+        " owners"
+    )
+    typer.echo(
+        "approve their studies again (`wardround study approve STUDY --as NAME`): a study's digest holds its members'"
+        " keys"
+    )
 
 
 def _read(form: type[_Form], file: Path) -> _Form:

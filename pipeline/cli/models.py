@@ -1,4 +1,7 @@
-"""`wardround model check` and `wardround predict`: what a hospital does with models on its own machine; nothing is sent."""
+"""`wardround model check` and `wardround predict`: what a hospital does with models on its own machine.
+
+Nothing is sent.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ models = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
 Hospital = Annotated[
-    str | None, typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are; needed where there are several.")
+    str | None,
+    typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are; needed where there are several."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -46,24 +50,42 @@ def _group() -> None:
 def check(
     study: StudyName,
     hospital: Hospital = None,
-    model: Annotated[Path | None, typer.Option(exists=True, help="A safetensors file; without it, what would be trained now.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(exists=True, help="A safetensors file; without it, what would be trained now.")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Learn whether a model would pass the rule, and why not, as far as your own records tell. Exit code 1 when it would not."""
+    """Learn whether a model would pass the rule, and why not, as far as your own records tell.
+
+    Exit code 1 when it would not.
+    """
     found = check_model(study, _hospital(Settings.load(), study, hospital), model)
     if json_:
-        typer.echo(json.dumps({"round": found.round, "passed": found.passed, "findings": [vars(finding) for finding in found.findings]}))
+        typer.echo(
+            json.dumps(
+                {
+                    "round": found.round,
+                    "passed": found.passed,
+                    "findings": [vars(finding) for finding in found.findings],
+                }
+            )
+        )
     else:
         for finding in found.findings:
             _console.print(f"{_SIGNS[finding.passed]} {escape(finding.sentence)}")
-        verdict = "[green]Nothing here speaks against it.[/green]" if found.passed else "[red]It would be rejected.[/red]"
+        verdict = (
+            "[green]Nothing here speaks against it.[/green]" if found.passed else "[red]It would be rejected.[/red]"
+        )
         _console.print(f"{verdict} Checked as in round {found.round}, on this machine; nothing was sent.")
     raise typer.Exit(0 if found.passed else 1)
 
 
 def predict(
     study: StudyName,
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, Parquet or JSON rows, a picture, a folder of them; - reads JSON.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="CSV, Parquet or JSON rows, a picture, a folder of them; - reads JSON."),
+    ],
     hospital: Hospital = None,
     json_: JsonOption = False,
 ) -> None:
@@ -72,7 +94,9 @@ def predict(
     predictor = Predictor.open(study, _hospital(settings, study, hospital), settings)
     answers = predictor.predict(_questions(predictor.study, path))
     if json_:
-        typer.echo(json.dumps({"card": predictor.card.to_json(), "answers": [vars(answer) for answer in answers]}, indent=2))
+        typer.echo(
+            json.dumps({"card": predictor.card.to_json(), "answers": [vars(answer) for answer in answers]}, indent=2)
+        )
         return
     _print_card(predictor.card)
     table = Table("record", "answer", "model's own confidence", box=SIMPLE_HEAD)
@@ -94,19 +118,28 @@ def _questions(study: Study, path: Path) -> PredictionBatch:
 
 
 def _hospital(settings: Settings, study: str, name: str | None) -> HospitalName:
-    known = [each for each in Study.load(settings.studies / f"{study}.yaml").hospitals if settings.hospital(each).exists()]
+    known = [
+        each for each in Study.load(settings.studies / f"{study}.yaml").hospitals if settings.hospital(each).exists()
+    ]
     if name is None and len(known) == 1:
         return known[0]
     if name not in known:
-        raise Misconfigured(f"--as: got {name or 'nothing'}, want one of this machine's hospitals of {study}: {', '.join(known) or 'none'}")
+        raise Misconfigured(
+            f"--as: got {name or 'nothing'}, want one of this machine's hospitals of {study}:"
+            f" {', '.join(known) or 'none'}"
+        )
     return HospitalName(name)
 
 
 def _print_card(card: ModelCard) -> None:
     accuracy = "not confirmed" if card.accuracy is None else f"{card.accuracy:.1%} of all hospitals' test records"
     chain = "development chain" if card.development else "chain"
-    each = ", ".join(f"{name} {'-' if found is None else f'{found[0]} of {found[1]}'}" for name, found in card.hospitals.items())
+    each = ", ".join(
+        f"{name} {'-' if found is None else f'{found[0]} of {found[1]}'}" for name, found in card.hospitals.items()
+    )
     _console.print(f"[bold]{escape(card.title)}[/bold]: {escape(' or '.join(card.classes))}")
     _console.print(f"  data      {escape(card.dataset)} ({escape(card.source)})")
-    _console.print(f"  model     {card.model}, of round {card.round}, after {card.rounds} rounds; the {chain} vouches for it")
+    _console.print(
+        f"  model     {card.model}, of round {card.round}, after {card.rounds} rounds; the {chain} vouches for it"
+    )
     _console.print(f"  accuracy  {accuracy}; {each}")

@@ -37,7 +37,10 @@ def bench() -> None:
             slowest = max(slowest, seconds or 0.0)
             console.print(f"{name}: {'no answer' if seconds is None else f'{seconds * 1000:.1f} ms there and back'}")
         console.print(f"layout for these nodes: {Profile.fitting(slowest)}")
-    console.print(f"MLP 30-64-2, {HOSPITALS + 1} models x {HOSPITALS * SAMPLES} samples, replicated-ring, all parties on this machine:")
+    console.print(
+        f"MLP 30-64-2, {HOSPITALS + 1} models x {HOSPITALS * SAMPLES} samples, replicated-ring, all parties on this"
+        " machine:"
+    )
     expected = [f"s expected at {each} ms" for each in _ROUND_TRIPS_MS]
     table = Table("layout", "CPU s", "MB", "rounds", *expected, box=SIMPLE_HEAD, padding=0)
     for cost in measure(settings):

@@ -36,7 +36,9 @@ def proof(round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o"
     typer.echo(f"{out}: round {round_id}; check it anywhere with `wardround verify {out.name} --nodes FILE`")
 
 
-def report(round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")]) -> None:
+def report(
+    round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")]
+) -> None:
     """Write the page of a round that ended, with a model or without one, from the ledger and the store."""
     settings = Settings.load()
     write_file(out, Observer.open(settings).page(RoundId(round_id), settings).encode())
@@ -44,26 +46,42 @@ def report(round_id: RoundNumber, out: Annotated[Path, typer.Option("--out", "-o
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="ROUND.zip", exists=True, dir_okay=False, help="A file that `wardround proof` wrote.")],
-    nodes: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The members' file, or YAML of the nodes: name to address.")],
-    model: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A model that the round should have ended with.")] = None,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="ROUND.zip", exists=True, dir_okay=False, help="A file that `wardround proof` wrote."),
+    ],
+    nodes: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="The members' file, or YAML of the nodes: name to address."),
+    ],
+    model: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A model that the round should have ended with.")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Check a proof bundle with no network, trusting nobody but the nodes in FILE; exit code 1 naming the first thing that does not fit."""
+    """Check a proof bundle with no network, trusting nobody but the nodes in FILE.
+
+    Exit code 1 naming the first thing that does not fit.
+    """
     held = Bundle(read_file(file, LARGEST_BUNDLE))
     known, ledger = _trusted(nodes)
     content = held.json("ledger.json")
     round_id = Transcript.read(content, ()).round_id
     transcript = Transcript.read(content, _in_order(held, round_id, known))
     if ledger is not None and ledger != (transcript.chain_id, transcript.contract):
-        raise EvidenceRejected(f"{file}: got a round of chain {transcript.chain_id}, contract {transcript.contract}; want {ledger}")
+        raise EvidenceRejected(
+            f"{file}: got a round of chain {transcript.chain_id}, contract {transcript.contract}; want {ledger}"
+        )
     found = proof_bundle.verify(round_id, held, transcript, None if model is None else read_file(model, MAX_BYTES))
     if json_:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
         print_audit(found, Console(highlight=False), f"Proof of round {found.round}")
         kind = "development chain, which its one operator can rewrite" if transcript.development else "chain"
-        _console.print(f"  signed for {kind} {transcript.chain_id}, contract {transcript.contract}; receipts are the chain's own word")
+        _console.print(
+            f"  signed for {kind} {transcript.chain_id}, contract {transcript.contract}; receipts are the chain's own"
+            " word"
+        )
     if not found.passed:
         raise typer.Exit(1)
 
@@ -77,7 +95,9 @@ def _trusted(path: Path) -> tuple[Mapping[str, str], tuple[int, str] | None]:
         ledger = content.get("ledger")
         return found, (int(ledger["chain_id"]), str(ledger["contract"])) if ledger else None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Misconfigured(f"{path}: got no list of nodes ({error}), want the members' file, or YAML of name to address") from error
+        raise Misconfigured(
+            f"{path}: got no list of nodes ({error}), want the members' file, or YAML of name to address"
+        ) from error
 
 
 def _in_order(held: Bundle, round_id: RoundId, known: Mapping[str, str]) -> tuple[Address, ...]:
@@ -85,5 +105,7 @@ def _in_order(held: Bundle, round_id: RoundId, known: Mapping[str, str]) -> tupl
     names = [node.name for node in held.record(round_id).nodes]
     strangers = [name for name in names if name not in known]
     if strangers or len(names) < _FEWEST_NODES:
-        raise EvidenceRejected(f"round {round_id}: the record names nodes {', '.join(names)}, the file {', '.join(known)}")
+        raise EvidenceRejected(
+            f"round {round_id}: the record names nodes {', '.join(names)}, the file {', '.join(known)}"
+        )
     return tuple(Address(known[name]) for name in names)

@@ -27,7 +27,9 @@ def run(study: StudyName, rounds: Rounds = 1) -> None:
 def demo(
     study: Annotated[
         str | None,
-        typer.Argument(metavar="STUDY", help="As for `run`; by default pneumonia or, where its data are missing, breast_cancer."),
+        typer.Argument(
+            metavar="STUDY", help="As for `run`; by default pneumonia or, where its data are missing, breast_cancer."
+        ),
     ] = None,
     rounds: Rounds = 3,
 ) -> None:

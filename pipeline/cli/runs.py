@@ -27,11 +27,15 @@ _INTERRUPTED = 130
 
 def connect(settings: Settings) -> Airflow:
     """Log in as the service provider."""
-    return Airflow.login(Installation.load(settings.installation).airflow, PROVIDER, Secret.read(password_file(settings, PROVIDER)))
+    return Airflow.login(
+        Installation.load(settings.installation).airflow, PROVIDER, Secret.read(password_file(settings, PROVIDER))
+    )
 
 
 def run(settings: Settings, study: Study, rounds: int, console: Console) -> None:
-    """Trigger rounds of a study and wait for their end; raises Misconfigured when none can happen, RoundAborted when one fails.
+    """Trigger rounds of a study and wait for their end.
+
+    Raises Misconfigured when none can happen, RoundAborted when one fails.
 
     Whoever interrupts it leaves the rounds running, is told how to go on, and gets the exit code that shells give it.
     """
@@ -41,9 +45,16 @@ def run(settings: Settings, study: Study, rounds: int, console: Console) -> None
     try:
         _follow(settings, study, airflow, first, rounds, console)
     except KeyboardInterrupt:
-        what = "The round goes on without this terminal and ends" if rounds == 1 else "The rounds go on without this terminal and end"
+        what = (
+            "The round goes on without this terminal and ends"
+            if rounds == 1
+            else "The rounds go on without this terminal and end"
+        )
         where = f"{Installation.load(settings.installation).airflow}/dags/{_dag(study)}"
-        console.print(f"{what} by itself: `wardround rounds` and `wardround show ROUND` say how, Airflow shows the tasks ({where}).")
+        console.print(
+            f"{what} by itself: `wardround rounds` and `wardround show ROUND` say how, Airflow shows the tasks"
+            f" ({where})."
+        )
         console.print(f"Another `wardround run {study.name}` waits for that.")
         raise SystemExit(_INTERRUPTED) from None
 
@@ -66,15 +77,19 @@ def _follow(settings: Settings, study: Study, airflow: Airflow, first: str, roun
                 series = ()
             if any(state.state == "failed" for state in series):
                 raise RoundAborted(
-                    f"a round of {study.name} ended without a model ({decisive(failures.causes)}). The model before stays; "
-                    f"`wardround rounds` says what the ledger holds, `wardround run {study.name}` runs the next round"
+                    f"a round of {study.name} ended without a model ({decisive(failures.causes)}). The model before"
+                    f" stays; `wardround rounds` says what the ledger holds, `wardround run {study.name}` runs the next"
+                    " round"
                 )
             if len(series) == rounds and all(state.ended for state in series):
                 return
             if any(not state.ended for state in series):
                 waiting_since = None
             elif _waited(waiting_since):
-                raise Unavailable(f"{dag}: round {len(series) + 1} of {rounds} was not started; the last run's tasks in Airflow say why")
+                raise Unavailable(
+                    f"{dag}: round {len(series) + 1} of {rounds} was not started; the last run's tasks in Airflow"
+                    " say why"
+                )
             else:
                 waiting_since = waiting_since or time.monotonic()
             time.sleep(_POLL_SECONDS)
@@ -92,7 +107,13 @@ class _Display:
     """One bar per round on a terminal; elsewhere one line per round and step, since a log keeps everything."""
 
     def __init__(self, console: Console, rounds: int) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self._rounds, self._console = rounds, console
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self._bars: list[TaskID] = []
@@ -100,7 +121,9 @@ class _Display:
 
     def __enter__(self) -> _Display:
         self._progress.start()
-        self._bars = [self._progress.add_task(self.title(place), total=None, start=False) for place in range(self._rounds)]
+        self._bars = [
+            self._progress.add_task(self.title(place), total=None, start=False) for place in range(self._rounds)
+        ]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,7 +141,11 @@ class _Display:
         if state.state != "queued":
             self._progress.start_task(bar)
         working = [step for step in STEPS if any(task.step == step and task.state == "running" for task in tasks)]
-        words = {"queued": "queued (a study runs one round at a time)", "success": "finished", "failed": "ended without a model"}
+        words = {
+            "queued": "queued (a study runs one round at a time)",
+            "success": "finished",
+            "failed": "ended without a model",
+        }
         what = words.get(state.state) or (working[-1] if working else None)
         title = f"{self.title(place)}: {what}" if what else self.title(place)
         total = max(1, len(tasks))

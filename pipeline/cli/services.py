@@ -20,7 +20,10 @@ _console = Console(highlight=False, soft_wrap=True)
 
 def up(
     rpc: Annotated[
-        str | None, typer.Option(help="JSON-RPC of the chain for a new installation's ledger; by default an embedded development chain.")
+        str | None,
+        typer.Option(
+            help="JSON-RPC of the chain for a new installation's ledger; by default an embedded development chain."
+        ),
     ] = None,
 ) -> None:
     """Set up what is missing and start the services of this machine."""
@@ -41,7 +44,10 @@ def down() -> None:
 
 
 def status(json_: JsonOption = False) -> None:
-    """Show which services run and whether they answer, and where engines and data lie; exit code 1 unless all answer."""
+    """Show which services run and whether they answer, and where engines and data lie.
+
+    Exit code 1 unless all answer.
+    """
     from pipeline.setup.folders import places
     from pipeline.setup.status import report
 
@@ -62,7 +68,9 @@ def status(json_: JsonOption = False) -> None:
         _console.print(table)
         if lie:
             # A path that is cut off helps nobody.
-            table = Table("variable", Column("commands and workers go by", overflow="fold"), "", box=SIMPLE_HEAD, padding=0)
+            table = Table(
+                "variable", Column("commands and workers go by", overflow="fold"), "", box=SIMPLE_HEAD, padding=0
+            )
             for place in lie:
                 table.add_row(place.variable, place.where or "nowhere", place.why)
             _console.print(table)

@@ -24,7 +24,8 @@ studies = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
 Actor = Annotated[str, typer.Option("--as", metavar="NAME", help="The hospital or node whose owner you are.")]
 Expected = Annotated[
-    Sha256 | None, typer.Option("--digest", metavar="SHA256", parser=Sha256, help="What you read; another digest is refused.")
+    Sha256 | None,
+    typer.Option("--digest", metavar="SHA256", parser=Sha256, help="What you read; another digest is refused."),
 ]
 
 
@@ -69,7 +70,10 @@ def approve(study: StudyName, name: Actor, digest: Expected = None) -> None:
 
 @studies.command()
 def withdraw(study: StudyName, name: Actor, digest: Expected = None) -> None:
-    """Take back consent to the study's present digest: its worker is absent from the next step on. Publishes the signed withdrawal."""
+    """Take back consent to the study's present digest: its worker is absent from the next step on.
+
+    Publishes the signed withdrawal.
+    """
     owner, read, consortium, settings = _owner(study, name)
     signed = approval.withdraw(owner, read, consortium, digest)
     typer.echo(f"{name} withdrew its consent to {study} with digest {signed}")

@@ -21,7 +21,10 @@ _sweep: Sweep
 
 
 def audit_all(settings: Settings) -> Iterator[tuple[AuditReport, int]]:
-    """The audit of every round that has ended, in the order of opening, each with their number; raises Refused when some are forgotten."""
+    """The audit of every round that has ended, in the order of opening, each with their number.
+
+    Raises Refused when some are forgotten.
+    """
     observer = Observer.open(settings)
     refuse_forgotten(observer.ledger, observer.store)
     sweep = Sweep(observer.ledger, observer.store)

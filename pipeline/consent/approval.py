@@ -1,8 +1,10 @@
-"""Consent: a worker does nothing for a study digest that its owner has not approved, and nothing more once the owner withdrew.
+"""Consent: a worker does nothing for a study digest that its owner has not approved.
 
-An owner's decisions about one study are numbered, since the same digest may be approved, withdrawn and approved again; a consent holds the
-very terms that it covers. `approvals/` holds the consents in force and is all that a worker asks; `decisions/` keeps each decision as it
-was signed, to be published (`pipeline.consent.consent_log`).
+And nothing more once the owner withdrew.
+
+An owner's decisions about one study are numbered, since the same digest may be approved, withdrawn and approved again;
+a consent holds the very terms that it covers. `approvals/` holds the consents in force and is all that a worker asks;
+`decisions/` keeps each decision as it was signed, to be published (`pipeline.consent.consent_log`).
 """
 
 from __future__ import annotations
@@ -42,7 +44,10 @@ class Decision:
 
 
 def approve(identity: Identity, study: Study, consortium: Consortium, expected: Sha256 | None = None) -> Sha256:
-    """Sign consent to the study's present terms into the actor's own folder, once; raises Refused when they are not those `expected`."""
+    """Sign consent to the study's present terms into the actor's own folder, once.
+
+    Raises Refused when they are not those `expected`.
+    """
     terms = study.terms(consortium)
     digest = _as_expected(study, study_digest(terms), expected)
     with _journal(identity, study.name):
@@ -55,12 +60,18 @@ def approve(identity: Identity, study: Study, consortium: Consortium, expected: 
 
 
 def withdraw(identity: Identity, study: Study, consortium: Consortium, expected: Sha256 | None = None) -> Sha256:
-    """Take back the consent to the study's present terms: its worker is absent from now on; raises Refused when there is none."""
+    """Take back the consent to the study's present terms: its worker is absent from now on.
+
+    Raises Refused when there is none.
+    """
     digest = _as_expected(study, study.digest(consortium), expected)
     with _journal(identity, study.name):
         path = _path(identity, digest)
         if not path.exists() and not given(identity, study.name, digest, consortium.ledger):
-            raise Refused(f"{identity.name}: study {study.name} with digest {digest[:16]} is not approved; there is nothing to withdraw")
+            raise Refused(
+                f"{identity.name}: study {study.name} with digest {digest[:16]} is not approved; there is nothing to"
+                " withdraw"
+            )
         # The worker stops first: whatever happens to the statement, it does nothing more.
         path.unlink(missing_ok=True)
         _decide(identity, Kind.WITHDRAWAL, study.name, digest, consortium.ledger, {})
@@ -83,11 +94,15 @@ def require(identity: Identity, study: str, digest: Sha256, ledger: LedgerLocati
 
 
 def read(statement: Statement, digest: Sha256, ledger: LedgerLocation, address: Address) -> Decision:
-    """The decision about `digest` that `address` signed; raises EvidenceRejected unless each field fits, the terms' own digest too."""
+    """The decision about `digest` that `address` signed.
+
+    Raises EvidenceRejected unless each field fits, the terms' own digest too.
+    """
     kind, body = statement.kind, statement.body
     if kind not in _FIELDS or set(body) != _FIELDS[kind]:
         raise EvidenceRejected(
-            f"{statement.signer}: got a {kind} of {', '.join(sorted(body))}; want a consent or withdrawal, with its fields"
+            f"{statement.signer}: got a {kind} of {', '.join(sorted(body))}; want a consent or withdrawal, with its"
+            " fields"
         )
     if body["digest"] != digest:
         raise EvidenceRejected(f"{statement.signer}: got a {kind} about another digest, want {digest[:16]}")
@@ -95,13 +110,18 @@ def read(statement: Statement, digest: Sha256, ledger: LedgerLocation, address: 
     if type(number) is not int or number < 1 or not isinstance(study, str):
         raise EvidenceRejected(f"{statement.signer}: got a {kind} without a study's name or a number from 1")
     if kind is Kind.CONSENT and not _covers(terms, study, digest):
-        raise EvidenceRejected(f"{statement.signer}: got a consent to {digest[:16]} whose terms have another digest or name another study")
+        raise EvidenceRejected(
+            f"{statement.signer}: got a consent to {digest[:16]} whose terms have another digest or name another study"
+        )
     signing.check(statement, kind, _context(digest, ledger), address)
     return Decision(statement.signer, study, digest, number, kind is Kind.CONSENT, terms)
 
 
 def kept(identity: Identity, study: str, ledger: LedgerLocation) -> tuple[Decision, ...]:
-    """The owner's decisions about a study as they lie in its own folder, oldest first; files that do not hold are left out."""
+    """The owner's decisions about a study as they lie in its own folder, oldest first.
+
+    Files that do not hold are left out.
+    """
     found = []
     for _, data in statements(identity, study):
         try:
@@ -129,7 +149,9 @@ def statements(identity: Identity, study: str) -> list[tuple[Path, bytes]]:
     return [(path, path.read_bytes()) for path in sorted(files, key=lambda path: int(path.stem))]
 
 
-def _decide(identity: Identity, kind: Kind, study: str, digest: Sha256, ledger: LedgerLocation, more: Mapping[str, Any]) -> bytes:
+def _decide(
+    identity: Identity, kind: Kind, study: str, digest: Sha256, ledger: LedgerLocation, more: Mapping[str, Any]
+) -> bytes:
     made = statements(identity, study)
     number = int(made[-1][0].stem) + 1 if made else 1
     body = {"study": study, "digest": digest, "number": number, **more}
@@ -141,8 +163,8 @@ def _decide(identity: Identity, kind: Kind, study: str, digest: Sha256, ledger: 
 def _as_expected(study: Study, digest: Sha256, expected: Sha256 | None) -> Sha256:
     if expected is not None and digest != expected:
         raise Refused(
-            f"study {study.name}: got digest {expected[:16]} to decide about, but the study's is {digest[:16]} now: it has changed; "
-            "read what it is now, then decide"
+            f"study {study.name}: got digest {expected[:16]} to decide about, but the study's is {digest[:16]} now: it"
+            " has changed; read what it is now, then decide"
         )
     return digest
 

@@ -1,7 +1,9 @@
-"""Who approved which study: every owner's signed decisions, published to the store by their makers and checked by every reader.
+"""Who approved which study.
 
-A worker asks its own folder alone, so that consent holds while the store is down; what could not be published then is published with the
-owner's next decision, or by the next set-up.
+Every owner's signed decisions, published to the store by their makers and checked by every reader.
+
+A worker asks its own folder alone, so that consent holds while the store is down; what could not be published then is
+published with the owner's next decision, or by the next set-up.
 """
 
 from __future__ import annotations
@@ -63,11 +65,16 @@ class Position:
 
 def outstanding(identity: Identity, study: str) -> Sequence[bytes]:
     """Decisions in the actor's own folder that are not published yet."""
-    return [data for path, data in approval.statements(identity, study) if not path.with_suffix(f".{_PUBLISHED}").exists()]
+    return [
+        data for path, data in approval.statements(identity, study) if not path.with_suffix(f".{_PUBLISHED}").exists()
+    ]
 
 
 def publish(store: Store, identity: Identity, study: Study) -> int:
-    """Post the actor's decisions about a study that are not published yet; how many there were. Raises Unavailable, Refused."""
+    """Post the actor's decisions about a study that are not published yet; how many there were.
+
+    Raises Unavailable, Refused.
+    """
     place, board = _place(study, identity.name), BulletinBoard(store)
     count = 0
     for path, data in approval.statements(identity, study.name):
@@ -103,7 +110,10 @@ class ConsentLog:
         return found
 
     def all(self, studies: Mapping[str, Study], consortium: Consortium) -> dict[str, tuple[Position, ...]]:
-        """The same of many studies, by one listing, and one more for each study of a member that published too much to be listed whole."""
+        """The same of many studies, by one listing.
+
+        And one more for each study of a member that published too much to be listed whole.
+        """
         with self._lock:
             versions = self.store.history(object_keys.REPORTS, object_keys.CONSENTS, _MOST_DECISIONS)
             held = Counter(object_keys.member_folder(item.key, object_keys.CONSENTS) for item in versions)
@@ -120,23 +130,31 @@ class ConsentLog:
         self, study: Study, consortium: Consortium, member: str, keys: Mapping[str, Sequence[str]], crowded: Set[str]
     ) -> Position:
         node = member not in study.hospitals
-        address = Address(consortium.node(NodeName(member)).address) if node else consortium.hospital(HospitalName(member))
+        address = (
+            Address(consortium.node(NodeName(member)).address) if node else consortium.hospital(HospitalName(member))
+        )
         place = _place(study, member)
         inside = keys.get(place.prefix, ())
         if object_keys.member_folder(place.prefix, object_keys.CONSENTS) in crowded:
             versions = self.store.first(place.bucket, place.prefix, _MOST_DECISIONS + 1)
             if len(versions) > _MOST_DECISIONS:
-                return Position(member, node, address, (), f"published more than {_MOST_DECISIONS} statements, which nobody reads")
+                return Position(
+                    member, node, address, (), f"published more than {_MOST_DECISIONS} statements, which nobody reads"
+                )
             inside = [item.key for item in newest(versions)]
         found = [self._decision(place, key, consortium, study, member, address) for key in inside]
         held = sorted((each for each in found if isinstance(each, Decision)), key=lambda each: each.number)
         if len({each.number for each in held}) < len(held):
-            return Position(member, node, address, (), "signed two decisions under one number, so that none of them counts")
+            return Position(
+                member, node, address, (), "signed two decisions under one number, so that none of them counts"
+            )
         # What another key signed may be from before a change of keys: it counts for nothing, and takes nothing away.
         wrong = [each for each in found if isinstance(each, str)]
         return Position(member, node, address, tuple(held), wrong[0] if wrong and not held else None)
 
-    def _decision(self, place: KeyPrefix, key: str, consortium: Consortium, study: Study, member: str, address: Address) -> Decision | str:
+    def _decision(
+        self, place: KeyPrefix, key: str, consortium: Consortium, study: Study, member: str, address: Address
+    ) -> Decision | str:
         known = f"{consortium.ledger.chain_id} {consortium.ledger.contract} {address} {key}"
         if known not in self._read:
             try:
@@ -145,7 +163,9 @@ class ConsentLog:
                 self._read[known] = str(error)
         return self._read[known]
 
-    def _checked(self, place: KeyPrefix, key: str, consortium: Consortium, study: Study, member: str, address: Address) -> Decision:
+    def _checked(
+        self, place: KeyPrefix, key: str, consortium: Consortium, study: Study, member: str, address: Address
+    ) -> Decision:
         digest = sha256_text(key_digest(key), "the key's end")
         if place.key(digest) != key:
             raise EvidenceRejected(f"{key}: got a name that is no statement's")
@@ -154,7 +174,8 @@ class ConsentLog:
         decision = approval.read(statement, about, consortium.ledger, address)
         if decision.signer != member or decision.study != study.name:
             raise EvidenceRejected(
-                f"{key}: got a decision by {decision.signer} about {decision.study}, want one by {member} about {study.name}"
+                f"{key}: got a decision by {decision.signer} about {decision.study}, want one by {member} about"
+                f" {study.name}"
             )
         return decision
 

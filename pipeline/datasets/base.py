@@ -44,7 +44,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Records:
-    """Records as published: `ids` (n,) text, `values` (n, ...) in the publisher's units, `labels` (n,) int64 in 0..classes-1."""
+    """Records as published.
+
+    `ids` (n,) text, `values` (n, ...) in the publisher's units, `labels` (n,) int64 in 0..classes-1.
+    """
 
     ids: npt.NDArray[np.str_]
     values: npt.NDArray[Any]
@@ -62,7 +65,10 @@ class Records:
 
 @dataclass(frozen=True)
 class PredictionBatch:
-    """Records to predict: `ids` (n,) text, `values` (n, ...) as in Records, `frame` their cells as the contract sees them."""
+    """Records to predict.
+
+    `ids` (n,) text, `values` (n, ...) as in Records, `frame` their cells as the contract sees them.
+    """
 
     ids: npt.NDArray[np.str_]
     values: npt.NDArray[Any]
@@ -97,7 +103,8 @@ class Dataset(ABC):
     source: str
     """Publisher and licence."""
     sites: tuple[str, ...] = ()
-    """The hospitals that the publisher's records come from, where it says so: a record's id then starts with its site and a dash."""
+    """The hospitals that the publisher's records come from, where it says so: a record's id then starts with its site
+    and a dash."""
 
     published_split: bool = False
     """Whether the publisher says which records are for testing."""
@@ -138,7 +145,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self, folder: Path) -> Split:
-        """Encoded records of a folder that keeps the contract; foreign exceptions pass, call it through `records.shielded`."""
+        """Encoded records of a folder that keeps the contract.
+
+        Foreign exceptions pass, call it through `records.shielded`.
+        """
 
     @abstractmethod
     def questions(self, path: Path) -> PredictionBatch:
@@ -158,7 +168,10 @@ class Dataset(ABC):
 
 
 def with_split(frame: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The table with a column `split`, by a hash of the column `key` where it has none: a record stays where it is when others come."""
+    """The table with a column `split`, by a hash of the column `key` where it has none.
+
+    A record stays where it is when others come.
+    """
     if "split" in frame:
         return frame
     digests = [hashlib.sha256(str(value).encode()).digest() for value in frame[key]]

@@ -1,4 +1,7 @@
-"""Heart disease (UCI 45): 920 patients of four real hospitals, which differ in whom they see and in what they measure."""
+"""Heart disease (UCI 45).
+
+920 patients of four real hospitals, which differ in whom they see and in what they measure.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ _FILES: Mapping[str, str] = {
 
 _YES_NO = (0.0, 1.0)
 _COLUMNS = (
-    # Publisher's name; mean and deviation that a cardiologist would guess, since statistics of a cohort that nobody pools would have
-    # to be computed together; then the range or the codes. A cell may be empty where one of the four hospitals leaves it so; those that
-    # whole hospitals leave empty get a flag of their own, for that a test was not made says something about the patient.
+    # Publisher's name; mean and deviation that a cardiologist would guess, since statistics of a cohort that nobody
+    # pools would have to be computed together; then the range or the codes. A cell may be empty where one of the four
+    # hospitals leaves it so; those that whole hospitals leave empty get a flag of their own, for that a test was not
+    # made says something about the patient.
     Column("age", 54, 9, 1, 110),  # years
     Column.coded("sex", 0.7, 0.46, _YES_NO, "refused"),  # 1 male
     Column.coded("cp", 3.2, 0.95, (1, 2, 3, 4), "refused"),  # chest pain: typical angina, atypical, other pain, none
@@ -44,7 +48,10 @@ _TEST_EVERY = 4
 
 
 class HeartDisease(Table):
-    """Angiography finds a vessel narrowed by more than half, or not; 13 columns and 5 flags of what was not measured."""
+    """Angiography finds a vessel narrowed by more than half, or not.
+
+    13 columns and 5 flags of what was not measured.
+    """
 
     name = "heart_disease"
     title = "Heart disease of four hospitals"
@@ -79,9 +86,13 @@ def _read(site: str, file: Path) -> Records:
     try:
         rows = np.genfromtxt(file, delimiter=",", missing_values="?", filling_values=np.nan, dtype=np.float64)
     except ValueError as error:
-        raise Misconfigured(f"{file}: got rows of unequal length, want the publisher's file of {len(_COLUMNS) + 1} columns") from error
+        raise Misconfigured(
+            f"{file}: got rows of unequal length, want the publisher's file of {len(_COLUMNS) + 1} columns"
+        ) from error
     if rows.ndim != 2 or rows.shape[1] != len(_COLUMNS) + 1 or np.isnan(rows[:, -1]).any():
-        raise Misconfigured(f"{file}: got {rows.shape} numbers, want the publisher's file of {len(_COLUMNS) + 1} columns")
+        raise Misconfigured(
+            f"{file}: got {rows.shape} numbers, want the publisher's file of {len(_COLUMNS) + 1} columns"
+        )
     values = rows[:, :-1]
     for column in ("trestbps", "chol"):  # nobody lives with a zero there: it stands for not measured
         place = [each.name for each in _COLUMNS].index(column)

@@ -58,7 +58,10 @@ class Images(Dataset):
         np.savez_compressed(folder / IMAGES, images=np.concatenate([train.values, test.values]))
 
     def frame(self, folder: Path) -> pd.DataFrame:
-        """The index with each image's size and grey levels; a record without an image, or the reverse, has empty cells."""
+        """The index with each image's size and grey levels.
+
+        A record without an image, or the reverse, has empty cells.
+        """
         import pandas as pd
 
         index, images = self._index(folder), self._pixels(folder)
@@ -94,7 +97,9 @@ class Images(Dataset):
         (narrowest, widest), (lowest, highest) = self.bounds["width"], self.bounds["height"]
         if not (narrowest <= width <= widest and lowest <= height <= highest):
             most = "" if (narrowest, lowest) == (widest, highest) else f" to {widest:g} x {highest:g}"
-            raise FileRejected(f"{which} has {width} x {height} pixels (width x height), want {narrowest:g} x {lowest:g}{most}")
+            raise FileRejected(
+                f"{which} has {width} x {height} pixels (width x height), want {narrowest:g} x {lowest:g}{most}"
+            )
 
     def _measured(self, index: pd.DataFrame, pictures: Sequence[Picture]) -> pd.DataFrame:
         """The index with what the contract asks of each picture."""

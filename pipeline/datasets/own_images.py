@@ -1,4 +1,7 @@
-"""A hospital's own pictures: a folder of PNG or DICOM files as devices drop them, and one CSV file that gives each its label."""
+"""A hospital's own pictures.
+
+A folder of PNG or DICOM files as devices drop them, and one CSV file that gives each its label.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _SHOWN = 3
 
 
 class OwnImages(Images):
-    """Grey pictures of any size from that of the model on, cut to its proportions about the middle and averaged down to it."""
+    """Grey pictures of the model's size or larger, cut to its proportions about the middle and averaged down."""
 
     source = "the hospitals themselves"
     input_range = (-128, 127)
@@ -40,10 +43,19 @@ class OwnImages(Images):
     def bounds(self) -> Mapping[str, tuple[float, float]]:
         """At least the model's size, one channel, one frame, and some contrast, since a blank picture is none."""
         _, height, width = self.shape
-        return {**super().bounds, "height": (height, _LARGEST_SIDE), "width": (width, _LARGEST_SIDE), "channels": (1, 1), "frames": (1, 1)}
+        return {
+            **super().bounds,
+            "height": (height, _LARGEST_SIDE),
+            "width": (width, _LARGEST_SIDE),
+            "channels": (1, 1),
+            "frames": (1, 1),
+        }
 
     def frame(self, folder: Path) -> pd.DataFrame:
-        """The labels with each picture's size and grey levels; raises FileRejected naming the rows whose picture cannot be read."""
+        """The labels with each picture's size and grey levels.
+
+        Raises FileRejected naming the rows whose picture cannot be read.
+        """
         index = self._listed(folder)
         return self._measured(index, self._pictures(folder, index))
 
@@ -56,7 +68,9 @@ class OwnImages(Images):
         """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
         folder = own_folder(self.name, folders, LABELS)
         index = self._listed(folder)
-        everything = Records(index["record_id"].to_numpy(np.str_), self._fitted(self._pictures(folder, index)), self._labels(index))
+        everything = Records(
+            index["record_id"].to_numpy(np.str_), self._fitted(self._pictures(folder, index)), self._labels(index)
+        )
         train, test = (everything[np.flatnonzero((index["split"] == split).to_numpy())] for split in SPLITS)
         return train, test
 
@@ -83,7 +97,9 @@ class OwnImages(Images):
         index = table_files.read(folder / LABELS if (folder / LABELS).exists() else _absent(folder), _TEXTS)
         wanted = [column for column in _TEXTS if column in index.columns]
         if "file" not in wanted or "label" not in wanted:
-            raise FileRejected(f"{LABELS}: got no column file or none named label, want both, and `split` where you decide it")
+            raise FileRejected(
+                f"{LABELS}: got no column file or none named label, want both, and `split` where you decide it"
+            )
         return with_split(index, "file").rename(columns={"file": "record_id"})
 
     def _pictures(self, folder: Path, index: pd.DataFrame) -> list[Picture]:
@@ -95,12 +111,18 @@ class OwnImages(Images):
                 wrong.append(f"row {row} {error}")
         if wrong:
             more = f", and {len(wrong) - _SHOWN} more rows" if len(wrong) > _SHOWN else ""
-            raise FileRejected(f"{LABELS}: the file of {'; that of '.join(wrong[:_SHOWN])}{more}; want a PNG or DICOM file in the folder")
+            raise FileRejected(
+                f"{LABELS}: the file of {'; that of '.join(wrong[:_SHOWN])}{more}; want a PNG or DICOM file in the"
+                " folder"
+            )
         return found
 
 
 def own_folder(name: str, folders: Sequence[Path], *files: str) -> Path:
-    """The first of these folders' subfolders `name` that holds one of the files; raises Misconfigured saying where hospitals put theirs."""
+    """The first of these folders' subfolders `name` that holds one of the files.
+
+    Raises Misconfigured saying where hospitals put theirs.
+    """
     for folder in folders:
         if any((folder / name / file).is_file() for file in files):
             return folder / name

@@ -1,4 +1,7 @@
-"""One picture as a device drops it, PNG or DICOM, as 8-bit grey pixels; of a DICOM file nothing is read but what its pixels need."""
+"""One picture as a device drops it, PNG or DICOM, as 8-bit grey pixels.
+
+Of a DICOM file nothing is read but what its pixels need.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,24 @@ _DICOM_PREAMBLE = 128
 
 # No name, no birth date, no number of a patient: those elements are not even read.
 _PIXEL_TAGS = (
-    *("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
-    *("PixelRepresentation", "PlanarConfiguration", "PixelData", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *(
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "NumberOfFrames",
+        "Rows",
+        "Columns",
+        "BitsAllocated",
+        "BitsStored",
+        "HighBit",
+    ),
+    *(
+        "PixelRepresentation",
+        "PlanarConfiguration",
+        "PixelData",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "ModalityLUTSequence",
+    ),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "PixelPaddingValue"),
 )
 
@@ -70,7 +89,9 @@ def _png(path: Path) -> Picture:
         with Image.open(path, formats=["PNG"]) as image:
             channels, frames = len(image.getbands()), int(getattr(image, "n_frames", 1))
             if image.mode.startswith("I"):  # 16 bits of grey
-                return Picture((np.asarray(image, dtype=np.int64).clip(0, 65535) // 257).astype(np.uint8), channels, frames)
+                return Picture(
+                    (np.asarray(image, dtype=np.int64).clip(0, 65535) // 257).astype(np.uint8), channels, frames
+                )
             return Picture(np.asarray(image.convert("L"), dtype=np.uint8), channels, frames)
     except Exception:  # Pillow raises what it likes on a damaged file
         raise NoPicture("is a damaged or too large PNG file") from None
@@ -97,7 +118,10 @@ def _dicom(path: Path) -> Picture:
 
 
 def _shown(stored: npt.NDArray[Any], header: Dataset) -> Pixels:
-    """Grey as the device would show it: through its own window where it names one, else from its darkest to its brightest value."""
+    """Grey as the device would show it.
+
+    Through its own window where it names one, else from its darkest to its brightest value.
+    """
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     try:

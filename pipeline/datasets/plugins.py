@@ -11,7 +11,10 @@ from pipeline.datasets.base import Dataset
 
 
 def datasets_among(folders: Iterable[str]) -> Iterator[Dataset]:
-    """Every data set among the files of this package: the class in a file that is called as the file is, if it has a name."""
+    """Every data set among the files of this package.
+
+    The class in a file that is called as the file is, if it has a name.
+    """
     for file in sorted(each.name for each in pkgutil.iter_modules(folders)):
         for name, member in vars(importlib.import_module(f"{__package__}.{file}")).items():
             is_dataset = isinstance(member, type) and issubclass(member, Dataset) and "name" in vars(member)

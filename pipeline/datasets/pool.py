@@ -34,16 +34,28 @@ def split(samples: Samples, secret: Secret) -> tuple[Rows, Rows]:
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
-def draw(pool: Samples, count: int, secret: Secret, study_digest: Sha256, round_id: RoundId, hospital: HospitalName) -> Samples:
+def draw(
+    pool: Samples, count: int, secret: Secret, study_digest: Sha256, round_id: RoundId, hospital: HospitalName
+) -> Samples:
     """`count` samples, equally many of each class in the pool; raises DataRejected when the pool is empty.
 
-    A class with fewer records than its part repeats them: its owner's counts get coarser, and the rule takes the middle of all owners'.
+    A class with fewer records than its part repeats them: its owner's counts get coarser, and the rule takes the middle
+    of all owners'.
     """
     if not len(pool):
-        raise DataRejected(hospital, (f"validation pool: got no record, want at least {POOL_SHARE} records of some class",))
+        raise DataRejected(
+            hospital, (f"validation pool: got no record, want at least {POOL_SHARE} records of some class",)
+        )
     keys = _keys(pool, secret, f"draw {study_digest} {round_id}".encode())
-    classes = [sorted(np.flatnonzero(pool.labels == label).tolist(), key=lambda row: keys[row]) for label in np.unique(pool.labels)]
-    rows = [members[place // len(classes) % len(members)] for place in range(count) for members in [classes[place % len(classes)]]]
+    classes = [
+        sorted(np.flatnonzero(pool.labels == label).tolist(), key=lambda row: keys[row])
+        for label in np.unique(pool.labels)
+    ]
+    rows = [
+        members[place // len(classes) % len(members)]
+        for place in range(count)
+        for members in [classes[place % len(classes)]]
+    ]
     return pool[np.array(sorted(rows, key=lambda row: keys[row]), dtype=np.int64)]
 
 

@@ -1,6 +1,7 @@
 """Public data sets as their publishers keep them: where the files lie on this machine, and how they come here.
 
-Only set-up fetches. What it fetches is held to the hashes below; files that a person names in WARDROUND_DATA are taken as they are.
+Only set-up fetches. What it fetches is held to the hashes below; files that a person names in WARDROUND_DATA are taken
+as they are.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ def is_here(dataset: str, folders: Sequence[Path]) -> bool:
 
 
 def find(dataset: str, folders: Sequence[Path]) -> Path:
-    """The first folder that holds all files of the data set; raises Misconfigured saying where it looked, and what to do."""
+    """The first folder that holds all files of the data set.
+
+    Raises Misconfigured saying where it looked, and what to do.
+    """
     published = PUBLISHED[dataset]
     for folder in folders:
         if published.lie_in(folder):
@@ -83,10 +87,15 @@ def find(dataset: str, folders: Sequence[Path]) -> Path:
 
 
 def fetch(datasets: Iterable[str], folder: Path, progress: Progress) -> None:
-    """Put the files of these data sets into `folder`, of each all or none; raises Unavailable naming what did not come."""
+    """Put the files of these data sets into `folder`, of each all or none.
+
+    Raises Unavailable naming what did not come.
+    """
     wanted = [PUBLISHED[dataset] for dataset in datasets]
     with ThreadPoolExecutor(max_workers=len(wanted) or 1) as threads:
-        troubles = [trouble for trouble in threads.map(lambda each: _fetched(each, folder, progress), wanted) if trouble]
+        troubles = [
+            trouble for trouble in threads.map(lambda each: _fetched(each, folder, progress), wanted) if trouble
+        ]
     if troubles:
         raise Unavailable(
             f"could not fetch {' and '.join(troubles)}; run `wardround up` again when that is mended, "

@@ -29,7 +29,10 @@ def read(home: Path, dataset: Dataset) -> Split:
 
 
 def readable(what: str, action: Callable[[], T]) -> T:
-    """Run `action` on records to predict; raises FileRejected, naming the class of a foreign exception and nothing else of it."""
+    """Run `action` on records to predict.
+
+    Raises FileRejected, naming the class of a foreign exception and nothing else of it.
+    """
     try:
         return action()
     except WardroundError:
@@ -40,7 +43,10 @@ def readable(what: str, action: Callable[[], T]) -> T:
 
 
 def shielded(hospital: str, expectation: str, action: Callable[[], T]) -> T:
-    """Run `action`; raises DataRejected naming the expectation and the class of a foreign exception, and nothing else of it."""
+    """Run `action`; raises DataRejected naming the expectation and the class of a foreign exception.
+
+    And nothing else of it.
+    """
     try:
         return action()
     except FileRejected as error:
@@ -49,5 +55,6 @@ def shielded(hospital: str, expectation: str, action: Callable[[], T]) -> T:
         raise
     except Exception as error:
         failure = f" ({type(error).__name__})"
-    # Raised outside the handler: neither __cause__ nor __context__ may carry the foreign text, which can quote a record.
+    # Raised outside the handler: neither __cause__ nor __context__ may carry the foreign text, which can quote a
+    # record.
     raise DataRejected(hospital, (f"{expectation}{failure}",))

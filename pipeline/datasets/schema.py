@@ -1,4 +1,7 @@
-"""What a study's file says about data of the hospitals' own: the columns of a table, or the size of pictures, and the classes."""
+"""What a study's file says about data of the hospitals' own.
+
+The columns of a table, or the size of pictures, and the classes.
+"""
 
 from __future__ import annotations
 

@@ -36,18 +36,27 @@ class Column:
     codes: tuple[float, ...] = ()
     """The only values allowed, where numbers stand for categories."""
     empty: Literal["refused", "mean", "flagged"] = "refused"
-    """What an empty cell is: against the contract, encoded as the mean, or that with one more input of the model that says so."""
+    """What an empty cell is: against the contract, encoded as the mean, or that with one more input of the model that
+    says so."""
 
     @classmethod
     def coded(
-        cls, name: str, mean: float, deviation: float, codes: tuple[float, ...], empty: Literal["refused", "mean", "flagged"]
+        cls,
+        name: str,
+        mean: float,
+        deviation: float,
+        codes: tuple[float, ...],
+        empty: Literal["refused", "mean", "flagged"],
     ) -> Column:
         """A column of categories that are written as numbers."""
         return cls(name, mean, deviation, min(codes), max(codes), codes, empty)
 
 
 class Table(Dataset):
-    """A data set of number columns; inputs are standard scores clipped to `input_range`, then the flags of empty cells."""
+    """A data set of number columns.
+
+    Inputs are standard scores clipped to `input_range`, then the flags of empty cells.
+    """
 
     @property
     @abstractmethod
@@ -70,7 +79,10 @@ class Table(Dataset):
         return frozenset(column.name for column in self.columns if column.empty != "refused")
 
     def encode(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-        """Standard scores with 8 fractional bits, clipped, zero where empty, then flags of 0 or 1.0; raises ValueError on another NaN."""
+        """Standard scores with 8 fractional bits, clipped, zero where empty, then flags of 0 or 1.0.
+
+        Raises ValueError on another NaN.
+        """
         numbers = values.astype(np.float64)
         empty = np.isnan(numbers)
         refused = [column.empty == "refused" for column in self.columns]
@@ -109,7 +121,9 @@ class Table(Dataset):
     def questions(self, path: Path) -> PredictionBatch:
         """A table with the number columns; `record_id` names the rows where it is there, other columns are not read."""
         json = path.suffix == ".json"
-        return self.questions_of(table_files.from_json(path.read_text(), path.name) if json else table_files.read(path, _TEXTS))
+        return self.questions_of(
+            table_files.from_json(path.read_text(), path.name) if json else table_files.read(path, _TEXTS)
+        )
 
     def questions_of(self, frame: pd.DataFrame) -> PredictionBatch:
         """Rows to predict; raises FileRejected naming a column that is missing."""
@@ -119,8 +133,14 @@ class Table(Dataset):
         if missing:
             more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
             columns = f"{', '.join(missing[:_SHOWN])}{more}"
-            raise FileRejected(f"{where.removeprefix('row of ')}: got no column {columns}; want all {len(names)} of {self.name}")
-        ids = frame["record_id"].astype(str) if "record_id" in frame else [f"{where.split()[0]} {row}" for row in frame.index]
+            raise FileRejected(
+                f"{where.removeprefix('row of ')}: got no column {columns}; want all {len(names)} of {self.name}"
+            )
+        ids = (
+            frame["record_id"].astype(str)
+            if "record_id" in frame
+            else [f"{where.split()[0]} {row}" for row in frame.index]
+        )
         cells = table_files.typed(frame.reindex(columns=names), ())
         return PredictionBatch(np.array(ids, dtype=np.str_), cells.apply(_as_numbers).to_numpy(np.float64), cells)
 

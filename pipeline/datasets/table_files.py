@@ -1,4 +1,7 @@
-"""Reading a table that somebody else made, CSV, Parquet or JSON: what is wrong is said by file and row, never by a value."""
+"""Reading a table that somebody else made, CSV, Parquet or JSON.
+
+What is wrong is said by file and row, never by a value.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ _HEADER_ROWS = 2
 
 
 def read(path: Path, texts: Sequence[str]) -> pd.DataFrame:
-    """The table of a folder or file, its index the row numbers; the columns `texts` as text, the others as numbers where they are."""
+    """The table of a folder or file, its index the row numbers.
+
+    The columns `texts` as text, the others as numbers where they are.
+    """
     file = _file(path)
     frame = _parquet(file) if file.suffix == ".parquet" else _csv(file, texts)
     if frame.columns.has_duplicates:
@@ -46,7 +52,10 @@ def from_json(text: str, where: str) -> pd.DataFrame:
 
 
 def typed(frame: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
-    """Numbers as float64 whatever their width, text columns as text; a column that holds anything else stays what it is."""
+    """Numbers as float64 whatever their width, text columns as text.
+
+    A column that holds anything else stays what it is.
+    """
     import pandas as pd
 
     changed = {}
@@ -81,7 +90,9 @@ def _parquet(file: Path) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pyarrow.parquet.read_table(file).to_pandas(ignore_metadata=True)
     except (pyarrow.ArrowException, OSError):
-        raise FileRejected(f"{file.name}: got a file that cannot be read as Parquet; write it again or use {RECORDS}") from None
+        raise FileRejected(
+            f"{file.name}: got a file that cannot be read as Parquet; write it again or use {RECORDS}"
+        ) from None
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis="index")
 
 
@@ -104,13 +115,19 @@ def _csv(file: Path, texts: Sequence[str]) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise FileRejected(f"{file.name}: got an empty file, want a first row of column names") from None
     except pd.errors.ParserWarning:
-        raise FileRejected(f"{file.name}: got more cells in the rows than names in the first row, want as many") from None
+        raise FileRejected(
+            f"{file.name}: got more cells in the rows than names in the first row, want as many"
+        ) from None
     except pd.errors.ParserError as error:
         raise FileRejected(f"{file.name}{_place(str(error))}") from None
     except UnicodeDecodeError as error:
-        raise FileRejected(f"{file.name}: got bytes that are no UTF-8 (at byte {error.start}); save it as CSV in UTF-8") from None
+        raise FileRejected(
+            f"{file.name}: got bytes that are no UTF-8 (at byte {error.start}); save it as CSV in UTF-8"
+        ) from None
     if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
-        raise FileRejected(f"{file.name}: got columns separated by semicolons, want commas, and a point in decimal numbers")
+        raise FileRejected(
+            f"{file.name}: got columns separated by semicolons, want commas, and a point in decimal numbers"
+        )
     frame.index = pd.RangeIndex(_HEADER_ROWS, len(frame) + _HEADER_ROWS)
     return frame.dropna(how="all")
 

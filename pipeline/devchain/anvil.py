@@ -25,7 +25,8 @@ _START_SECONDS = 30
 _CALL_SECONDS = 30
 HARDFORK = "cancun"
 
-# Linux kills anvil when its supervisor dies, even by kill -9. This runs in the child before anvil: a preexec_fn is unsafe with threads.
+# Linux kills anvil when its supervisor dies, even by kill -9. This runs in the child before anvil: a preexec_fn is
+# unsafe with threads.
 _DIE_WITH_PARENT = """
 import ctypes, os, sys
 if sys.platform == "linux":
@@ -37,7 +38,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def tool(name: str) -> Path:
-    """Foundry's `name` (anvil, forge) inside its npm package; raises Misconfigured when it is not installed for this machine."""
+    """Foundry's `name` (anvil, forge) inside its npm package.
+
+    Raises Misconfigured when it is not installed for this machine.
+    """
     system = {"linux": "linux", "darwin": "darwin"}.get(sys.platform, sys.platform)
     machine = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(
         platform.machine().lower(), platform.machine()
@@ -66,11 +70,35 @@ class Anvil:
 
     @classmethod
     def start(cls, home: Path, chain_id: int, genesis_time: int, state: Path | None) -> Anvil:
-        """Start from `state`, or from an empty genesis of `genesis_time` (seconds); raises Unavailable when it does not answer."""
+        """Start from `state`, or from an empty genesis of `genesis_time` (seconds).
+
+        Raises Unavailable when it does not answer.
+        """
         port = _free_port()
-        command = [str(tool("anvil")), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id), "--hardfork", HARDFORK]
-        # No accounts: their keys would be public. No mining on its own: a block exists only once the supervisor can save it.
-        command += ["--accounts", "0", "--no-mining", "--block-base-fee-per-gas", "0", "--gas-price", "0", "--no-cors", "--quiet"]
+        command = [
+            str(tool("anvil")),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--chain-id",
+            str(chain_id),
+            "--hardfork",
+            HARDFORK,
+        ]
+        # No accounts: their keys would be public. No mining on its own: a block exists only once the supervisor can
+        # save it.
+        command += [
+            "--accounts",
+            "0",
+            "--no-mining",
+            "--block-base-fee-per-gas",
+            "0",
+            "--gas-price",
+            "0",
+            "--no-cors",
+            "--quiet",
+        ]
         # A loaded state does not replace anvil's own genesis but joins it: with the same time the two are one.
         command += ["--timestamp", str(genesis_time), "--cache-path", str(home / "cache")]
         if state is not None:
@@ -109,7 +137,10 @@ class Anvil:
         return answer.get("result")
 
     def save(self, path: Path, previous: Path) -> None:
-        """Write the whole chain to `path`; the file before it becomes `previous`. A crash leaves at least one of them whole."""
+        """Write the whole chain to `path`; the file before it becomes `previous`.
+
+        A crash leaves at least one of them whole.
+        """
         state = gzip.decompress(bytes.fromhex(self.call("anvil_dumpState").removeprefix("0x")))
         if path.exists():
             os.replace(path, previous)
@@ -129,7 +160,9 @@ class Anvil:
             except (httpx.HTTPError, ValueError, RpcFailure):
                 time.sleep(0.02)
         self.kill()
-        raise Unavailable(f"anvil: got no answer (exit status {self.wait()}); its log, anvil.log in the chain's folder, says why")
+        raise Unavailable(
+            f"anvil: got no answer (exit status {self.wait()}); its log, anvil.log in the chain's folder, says why"
+        )
 
 
 def loadable(path: Path) -> bool:

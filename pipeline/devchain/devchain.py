@@ -98,7 +98,10 @@ class DevelopmentChain:
         }
 
     def supervise(self) -> None:
-        """Keep anvil running until `stop`; raises Unavailable when it keeps dying. anvil lives as long as the calling thread."""
+        """Keep anvil running until `stop`.
+
+        Raises Unavailable when it keeps dying. anvil lives as long as the calling thread.
+        """
         deaths = 0
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -110,7 +113,10 @@ class DevelopmentChain:
             deaths = deaths + 1 if time.monotonic() - started < _RAPID_SECONDS else 0
             _LOG.error("anvil (pid %d) ended with status %d; restarting it from the saved state", child.pid, status)
             if deaths >= _RAPID_DEATHS:
-                raise Unavailable(f"anvil: died {deaths} times within {_RAPID_SECONDS} s of its start; anvil.log in {self._home} says why")
+                raise Unavailable(
+                    f"anvil: died {deaths} times within {_RAPID_SECONDS} s of its start; anvil.log in {self._home}"
+                    " says why"
+                )
 
     def stop(self) -> None:
         """End anvil and `supervise`."""
@@ -146,7 +152,9 @@ class DevelopmentChain:
                 return {"jsonrpc": "2.0", "id": identity, "error": failure.error}
             except OSError as error:
                 _LOG.exception("the chain's state could not be saved")
-                return refusal(identity, -32603, f"the state could not be saved ({error.strerror}); nothing is acknowledged")
+                return refusal(
+                    identity, -32603, f"the state could not be saved ({error.strerror}); nothing is acknowledged"
+                )
             except (httpx.HTTPError, ValueError):
                 # anvil died in the middle: the same request, even a signed transaction, may safely be made again.
                 time.sleep(0.05)
@@ -167,7 +175,9 @@ class DevelopmentChain:
     def _send(self, child: Anvil, params: list[Any]) -> str:
         """The hash of a signed transaction, once it is mined and on disk; sending it again gives the same."""
         if len(params) != 1 or not isinstance(params[0], str) or not re.fullmatch(r"0x(?:[0-9a-fA-F]{2})+", params[0]):
-            raise RpcFailure({"code": -32602, "message": "eth_sendRawTransaction: want one signed transaction in hexadecimal"})
+            raise RpcFailure(
+                {"code": -32602, "message": "eth_sendRawTransaction: want one signed transaction in hexadecimal"}
+            )
         transaction = "0x" + keccak(hexstr=params[0]).hex()
         if child.call("eth_getTransactionReceipt", transaction) is not None:
             return transaction
@@ -184,7 +194,9 @@ class DevelopmentChain:
             child.call("anvil_dropTransaction", transaction)
         self._save(child)
         if not mined:
-            raise RpcFailure({"code": -32000, "message": "nonce too high: this chain takes a sender's transactions in order"})
+            raise RpcFailure(
+                {"code": -32000, "message": "nonce too high: this chain takes a sender's transactions in order"}
+            )
         return transaction
 
     def _save(self, child: Anvil) -> None:
@@ -212,12 +224,16 @@ class DevelopmentChain:
         known = json.loads(pinned.read_bytes())
         if known["chain_id"] != self._chain_id:
             raise Misconfigured(
-                f"{pinned}: got chain id {known['chain_id']}, want {self._chain_id}; a chain keeps its id: use another folder"
+                f"{pinned}: got chain id {known['chain_id']}, want {self._chain_id}; a chain keeps its id: use another"
+                " folder"
             )
         for state in (self._state, self._previous):
             if loadable(state):
                 return Anvil.start(self._home, self._chain_id, known["genesis_time"], state)
-        raise Misconfigured(f"{self._home}: got no whole state of the chain, want state.json; restore it from a copy, or remove the folder")
+        raise Misconfigured(
+            f"{self._home}: got no whole state of the chain, want state.json; restore it from a copy, or remove the"
+            " folder"
+        )
 
 
 @contextmanager
@@ -226,7 +242,9 @@ def _only_one(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Misconfigured(f"{home}: a development chain runs in this folder already; stop it, or choose another folder") from error
+            raise Misconfigured(
+                f"{home}: a development chain runs in this folder already; stop it, or choose another folder"
+            ) from error
         yield
 
 
@@ -247,7 +265,9 @@ def run(home: Path, port: int, chain_id: int = CHAIN_ID, bind: str = "127.0.0.1"
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.devchain.devchain", description="Wardround's embedded development chain")
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.devchain.devchain", description="Wardround's embedded development chain"
+    )
     parser.add_argument("--home", type=Path, required=True, help="folder that holds the chain")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--chain-id", type=int, default=CHAIN_ID)

@@ -28,7 +28,10 @@ class Answering(Protocol):
 
 
 def serve(chain: Answering, bind: str, port: int) -> ThreadingHTTPServer:
-    """Answer requests for `chain` on `bind`:`port` from background threads; raises Misconfigured when the port is taken."""
+    """Answer requests for `chain` on `bind`:`port` from background threads.
+
+    Raises Misconfigured when the port is taken.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -38,7 +41,9 @@ def serve(chain: Answering, bind: str, port: int) -> ThreadingHTTPServer:
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            self._reply(200 if self.path == "/" else 404, chain.status if self.path == "/" else {"error": "only / is here"})
+            self._reply(
+                200 if self.path == "/" else 404, chain.status if self.path == "/" else {"error": "only / is here"}
+            )
 
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")

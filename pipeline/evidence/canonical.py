@@ -1,7 +1,8 @@
 """Canonical bytes of JSON values, their digests, and the one reader of others' JSON.
 
-The canonical form is our own: keys sorted by code points, no white space, UTF-8 with no escapes but those that JSON demands, integers
-of any size, no floats. A second writer of statements has to follow these rules, not RFC 8785, which differs in integers and keys.
+The canonical form is our own: keys sorted by code points, no white space, UTF-8 with no escapes but those that JSON
+demands, integers of any size, no floats. A second writer of statements has to follow these rules, not RFC 8785, which
+differs in integers and keys.
 """
 
 from __future__ import annotations
@@ -32,15 +33,20 @@ def canonical_json(value: Any) -> bytes:
 
 
 def read_json(data: bytes, largest: int = LARGEST_JSON) -> Any:
-    """The value of somebody else's JSON; raises EvidenceRejected when it is none, over `largest` bytes or nested over 200 levels."""
+    """The value of somebody else's JSON.
+
+    Raises EvidenceRejected when it is none, over `largest` bytes or nested over 200 levels.
+    """
     if len(data) > largest:
         raise EvidenceRejected(f"got {len(data)} bytes of JSON, want at most {largest}")
     try:
-        # Not Python's own parser: it recurses as deep as the text says, and py_ecc, which web3 loads, lifts the interpreter's limit
-        # so far that the machine's stack overflows first.
+        # Not Python's own parser: it recurses as deep as the text says, and py_ecc, which web3 loads, lifts the
+        # interpreter's limit so far that the machine's stack overflows first.
         return from_json(data, allow_inf_nan=False)
     except ValueError as error:
-        raise EvidenceRejected(f"got {len(data)} bytes that are no JSON ({error}), want JSON nested at most 200 levels deep") from error
+        raise EvidenceRejected(
+            f"got {len(data)} bytes that are no JSON ({error}), want JSON nested at most 200 levels deep"
+        ) from error
 
 
 def read_object(data: bytes, largest: int = LARGEST_JSON) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def verify(commit_root: Sha256, value: Sha256, siblings: Sequence[str]) -> bool:
 def _tree(values: Sequence[Sha256]) -> list[bytes]:
     leaves = sorted(_leaf(value) for value in values)
     if not leaves or len(set(leaves)) != len(leaves):
-        raise EvidenceRejected(f"got {len(leaves)} leaves of which {len(set(leaves))} differ, want at least one and all different")
+        raise EvidenceRejected(
+            f"got {len(leaves)} leaves of which {len(set(leaves))} differ, want at least one and all different"
+        )
     tree = [b""] * (len(leaves) - 1) + leaves[::-1]
     for index in range(len(leaves) - 2, -1, -1):
         tree[index] = _pair(tree[2 * index + 1], tree[2 * index + 2])

@@ -1,8 +1,8 @@
 """A seed that nobody knows before the round's inputs are fixed: a hash of nonces that nodes commit to at the opening.
 
-Each node draws a nonce, commits to it in its signed key record, whose digest the opening puts on the ledger, and reveals it once the commit
-root stands there. One honest node makes the seed unpredictable at the time when hospitals share; a node that withholds its nonce ends the
-round, and the next one has another seed.
+Each node draws a nonce, commits to it in its signed key record, whose digest the opening puts on the ledger, and
+reveals it once the commit root stands there. One honest node makes the seed unpredictable at the time when hospitals
+share; a node that withholds its nonce ends the round, and the next one has another seed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ def commitment(nonce: Secret) -> Sha256:
 
 
 def checked(node: NodeName, revealed: object, committed: object) -> Sha256:
-    """A revealed nonce, 64 hexadecimal digits; raises EvidenceRejected naming the node unless it is the one committed to."""
+    """A revealed nonce, 64 hexadecimal digits.
+
+    Raises EvidenceRejected naming the node unless it is the one committed to.
+    """
     nonce = sha256_text(revealed, f"{node}'s nonce")
     if sha256(bytes.fromhex(nonce)) != committed:
         raise EvidenceRejected(
-            f"{node}: got a nonce that is not the one it committed to when the round opened; no seed can be trusted, so let the round abort"
+            f"{node}: got a nonce that is not the one it committed to when the round opened; no seed can be trusted, so"
+            " let the round abort"
         )
     return nonce
 

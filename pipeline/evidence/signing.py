@@ -1,9 +1,8 @@
 """EIP-712 statements: one domain per ledger, one type per kind.
 
-A statement's typed data is `Kind(uint64 round, bytes32 studyDigest, bytes32 previousModel, bytes32 content)` where `content`
-is the SHA-256 of the body's canonical JSON. A vote is signed as the contract's own type `Result`, the end of a round without a model as its
-type `Abort`, so that the ledger checks them.
-Source: EIP-712; `contracts/Ledger.sol`.
+A statement's typed data is `Kind(uint64 round, bytes32 studyDigest, bytes32 previousModel, bytes32 content)` where
+`content` is the SHA-256 of the body's canonical JSON. A vote is signed as the contract's own type `Result`, the end of
+a round without a model as its type `Abort`, so that the ledger checks them. Source: EIP-712; `contracts/Ledger.sol`.
 """
 
 from __future__ import annotations
@@ -85,7 +84,9 @@ def check(statement: Statement, kind: Kind, context: Context, address: Address) 
     """Raise EvidenceRejected unless `address` signed `statement` as `kind` in `context`."""
     if statement.kind is not kind:
         raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {kind}")
-    _check_signature(_statement_message(kind, statement.body, context), statement.signature, address, f"{statement.signer}'s {kind}")
+    _check_signature(
+        _statement_message(kind, statement.body, context), statement.signature, address, f"{statement.signer}'s {kind}"
+    )
 
 
 def sign_vote(signer: str, result: Result, chain_id: int, contract: Address, key: SigningKey) -> Statement:
@@ -98,13 +99,17 @@ def voter(result: Result, signature: str, chain_id: int, contract: Address) -> A
     try:
         return _recovered(_decision_message(result, chain_id, contract), signature)
     except ValueError as error:
-        raise EvidenceRejected(f"got a malformed signature over the result of round {result.round} ({error}), want 65 bytes") from error
+        raise EvidenceRejected(
+            f"got a malformed signature over the result of round {result.round} ({error}), want 65 bytes"
+        ) from error
 
 
 def check_vote(statement: Statement, chain_id: int, contract: Address, address: Address) -> Result:
     """The result that `address` voted for on this ledger; raises EvidenceRejected when it did not."""
     result = as_result(statement)
-    _check_signature(_decision_message(result, chain_id, contract), statement.signature, address, f"{statement.signer}'s vote")
+    _check_signature(
+        _decision_message(result, chain_id, contract), statement.signature, address, f"{statement.signer}'s vote"
+    )
     return result
 
 
@@ -116,7 +121,9 @@ def as_result(statement: Statement) -> Result:
         result = _result(statement.body)
         decision_words(result)
     except (TypeError, ValueError, OverflowError, EvidenceRejected) as error:
-        raise EvidenceRejected(f"{statement.signer}'s vote: got fields that are no result ({type(error).__name__})") from error
+        raise EvidenceRejected(
+            f"{statement.signer}'s vote: got fields that are no result ({type(error).__name__})"
+        ) from error
     return result
 
 
@@ -134,16 +141,24 @@ def check_abort(statement: Statement, chain_id: int, contract: Address, address:
         abort = _abort(statement.body)
         message = _decision_message(abort, chain_id, contract)
     except (KeyError, TypeError, ValueError, OverflowError, EvidenceRejected) as error:
-        raise EvidenceRejected(f"{statement.signer}'s abort: got fields that are no abort ({type(error).__name__})") from error
+        raise EvidenceRejected(
+            f"{statement.signer}'s abort: got fields that are no abort ({type(error).__name__})"
+        ) from error
     _check_signature(message, statement.signature, address, f"{statement.signer}'s abort")
     return abort
 
 
 def decision_words(decision: Decision) -> tuple[bytes, ...]:
-    """What is hashed of a decision, 32 bytes each, its round first; raises EvidenceRejected on a digest that is none."""
+    """What is hashed of a decision, 32 bytes each, its round first.
+
+    Raises EvidenceRejected on a digest that is none.
+    """
     match decision:
         case Result():
-            before, after = (decision.study_digest, decision.commit_root), (decision.previous_model, decision.new_model, decision.record)
+            before, after = (
+                (decision.study_digest, decision.commit_root),
+                (decision.previous_model, decision.new_model, decision.record),
+            )
             rest = (*map(bytes.fromhex, before), decision.verdicts.to_bytes(32), *map(bytes.fromhex, after))
         case Abort():
             digests = map(bytes.fromhex, (decision.study_digest, decision.commit_root, decision.previous_model))
@@ -176,13 +191,20 @@ def sign_vouch(vouch: Vouch, chain_id: int, contract: Address, key: SigningKey) 
 
 def check_vouch(vouch: Vouch, signature: str, chain_id: int, contract: Address, address: Address) -> None:
     """Raise EvidenceRejected unless `address` vouched for this person on this ledger."""
-    _check_signature(_vouch_message(vouch, chain_id, contract), signature, address, f"{vouch.hospital}'s word for {vouch.email}")
+    _check_signature(
+        _vouch_message(vouch, chain_id, contract), signature, address, f"{vouch.hospital}'s word for {vouch.email}"
+    )
 
 
 def to_bytes(statement: Statement) -> bytes:
     """The canonical bytes of a statement, as stored; their SHA-256 is its digest."""
     return canonical_json(
-        {"kind": statement.kind.value, "signer": statement.signer, "body": statement.body, "signature": statement.signature}
+        {
+            "kind": statement.kind.value,
+            "signer": statement.signer,
+            "body": statement.body,
+            "signature": statement.signature,
+        }
     )
 
 
@@ -205,7 +227,10 @@ def from_bytes(data: bytes) -> Statement:
 
 def _statement_message(kind: Kind, body: Mapping[str, Any], context: Context) -> SignableMessage:
     # By hand what `encode_typed_data` makes, in a tenth of its time: an audit of all rounds checks tens of thousands.
-    words = (context.round.to_bytes(8).rjust(32, b"\0"), *map(bytes.fromhex, (context.study_digest, context.previous_model, digest(body))))
+    words = (
+        context.round.to_bytes(8).rjust(32, b"\0"),
+        *map(bytes.fromhex, (context.study_digest, context.previous_model, digest(body))),
+    )
     if any(len(word) != 32 for word in words):
         raise EvidenceRejected(f"round {context.round}: got a study digest or previous model that is no SHA-256")
     content = keccak(b"".join((_type(kind.value, _STATEMENT_FIELDS), *words)))
@@ -267,7 +292,13 @@ def _change_message(change: Change, chain_id: int, contract: Address) -> Signabl
             return _typed("HospitalKey", fields, {"previous": previous, "next": successor}, chain_id, contract)
     fields = [{"name": "studyId", "type": "bytes32"}, {"name": "change", "type": "uint32"}]
     fields += [{"name": name, "type": "address[]" if name == "nodes" else "address"} for name in content]
-    return _typed(type(change).__name__, fields, {"studyId": bytes.fromhex(study), "change": number, **content}, chain_id, contract)
+    return _typed(
+        type(change).__name__,
+        fields,
+        {"studyId": bytes.fromhex(study), "change": number, **content},
+        chain_id,
+        contract,
+    )
 
 
 def _vouch_message(vouch: Vouch, chain_id: int, contract: Address) -> SignableMessage:
@@ -275,7 +306,9 @@ def _vouch_message(vouch: Vouch, chain_id: int, contract: Address) -> SignableMe
     return _typed("Vouch", fields, {"hospital": vouch.hospital, "email": vouch.email}, chain_id, contract)
 
 
-def _typed(name: str, fields: list[dict[str, str]], content: dict[str, Any], chain_id: int, contract: Address) -> SignableMessage:
+def _typed(
+    name: str, fields: list[dict[str, str]], content: dict[str, Any], chain_id: int, contract: Address
+) -> SignableMessage:
     domain = {"name": _DOMAIN_NAME, "version": _DOMAIN_VERSION, "chainId": chain_id, "verifyingContract": contract}
     return encode_typed_data(domain_data=domain, message_types={name: fields}, message_data=content)
 

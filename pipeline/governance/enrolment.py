@@ -1,7 +1,7 @@
 """How a hospital and its people come in, and go.
 
-It makes its key, which vouches for its people, and registers its account; the provider authorises or revokes it on the ledger; and the
-members' file of every machine then names it, so that studies can.
+It makes its key, which vouches for its people, and registers its account; the provider authorises or revokes it on the
+ledger; and the members' file of every machine then names it, so that studies can.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{1,31}")
 def hospital_name(text: str) -> HospitalName:
     """A name that a study can give a hospital; raises EvidenceRejected."""
     if not _NAME.fullmatch(text):
-        raise EvidenceRejected("the hospital's name: want 2 to 32 small letters, digits, hyphens and underscores, a letter first")
+        raise EvidenceRejected(
+            "the hospital's name: want 2 to 32 small letters, digits, hyphens and underscores, a letter first"
+        )
     if text in object_keys.WORDS:
         raise EvidenceRejected(f"the hospital's name: got {text}, which is a word of the store's paths; choose another")
     return HospitalName(text)
@@ -41,7 +43,9 @@ def hospital_name(text: str) -> HospitalName:
 def signing_address(text: str) -> Address:
     """An account's address, in the ledger's spelling; raises EvidenceRejected."""
     if not text.startswith("0x") or not is_address(text):
-        raise EvidenceRejected("the signing address: want 0x and 40 hexadecimal digits; `wardround enrol vouch` prints it")
+        raise EvidenceRejected(
+            "the signing address: want 0x and 40 hexadecimal digits; `wardround enrol vouch` prints it"
+        )
     return Address(to_checksum_address(text))
 
 
@@ -61,21 +65,35 @@ def vouch(name: HospitalName, email: str, settings: Settings) -> tuple[Address, 
     """The hospital's address, and its key's signature to the person behind `email`; needs the hospital's folder."""
     key = _key(settings.hospital(hospital_name(name)))
     where = Consortium.load(settings.consortium).ledger
-    return key.address, signing.sign_vouch(Vouch(name, email.strip().lower()), where.chain_id, Address(where.contract), key)
+    return key.address, signing.sign_vouch(
+        Vouch(name, email.strip().lower()), where.chain_id, Address(where.contract), key
+    )
 
 
 def check_vouch(
-    name: HospitalName, email: str, address: Address, signature: str, known: Mapping[HospitalName, Address], where: LedgerLocation
+    name: HospitalName,
+    email: str,
+    address: Address,
+    signature: str,
+    known: Mapping[HospitalName, Address],
+    where: LedgerLocation,
 ) -> None:
-    """Raise EvidenceRejected unless `address` vouched for the person behind `email`, and it and the name are of one hospital."""
+    """Raise EvidenceRejected unless `address` vouched for the person behind `email`.
+
+    And it and the name are of one hospital.
+    """
     check_claim(name, address, known)
-    signing.check_vouch(Vouch(name, email), signature.removeprefix("0x"), where.chain_id, Address(where.contract), address)
+    signing.check_vouch(
+        Vouch(name, email), signature.removeprefix("0x"), where.chain_id, Address(where.contract), address
+    )
 
 
 def check_claim(name: HospitalName, address: Address, known: Mapping[HospitalName, Address]) -> None:
     """Raise EvidenceRejected when the name or the address is another hospital's among those known."""
     if known.get(name, address) != address or any(other != name and taken == address for other, taken in known.items()):
-        raise EvidenceRejected(f"{name} and {address}: got a name and an address that are not of one hospital; the hospital knows which")
+        raise EvidenceRejected(
+            f"{name} and {address}: got a name and an address that are not of one hospital; the hospital knows which"
+        )
 
 
 def statuses(addresses: Iterable[Address], settings: Settings) -> Mapping[Address, HospitalStatus]:
@@ -85,7 +103,10 @@ def statuses(addresses: Iterable[Address], settings: Settings) -> Mapping[Addres
 
 
 def register(name: HospitalName, settings: Settings) -> Address:
-    """Put the hospital's own account on the ledger, which then waits for the provider; raises Refused when it was there before."""
+    """Put the hospital's own account on the ledger, which then waits for the provider.
+
+    Raises Refused when it was there before.
+    """
     ledger, home = _ledger(settings), settings.hospital(hospital_name(name))
     address = _key(home).address
     if (found := ledger.hospital(address)) is not HospitalStatus.UNKNOWN:
@@ -95,14 +116,19 @@ def register(name: HospitalName, settings: Settings) -> Address:
 
 
 def authorise(address: Address, settings: Settings) -> bool:
-    """Let a registered or revoked hospital take part, as the provider; False when it may already. Raises Refused when it is neither."""
+    """Let a registered or revoked hospital take part, as the provider; False when it may already.
+
+    Raises Refused when it is neither.
+    """
     ledger = _ledger(settings)
     found = ledger.hospital(address)
     if found is HospitalStatus.AUTHORISED:
         return False
     if found not in (HospitalStatus.REGISTERED, HospitalStatus.REVOKED):
         raise Refused(f"{address}: got an account that is {found} on the ledger, want one that its hospital registered")
-    _send(settings.provider, ledger.authorise_hospitals([address]), _label("authorise", address, ledger), settings, ledger)
+    _send(
+        settings.provider, ledger.authorise_hospitals([address]), _label("authorise", address, ledger), settings, ledger
+    )
     return True
 
 
@@ -118,14 +144,19 @@ def revoke(address: Address, settings: Settings) -> bool:
 def admit(name: HospitalName, address: Address, settings: Settings) -> bool:
     """Name an authorised hospital in this machine's members' file, so that studies can; False when it is named already.
 
-    Raises Refused unless the ledger has it authorised, EvidenceRejected when the name or the address is another member's.
+    Raises Refused unless the ledger has it authorised, EvidenceRejected when the name or the address is another
+    member's.
     """
     if (found := _ledger(settings).hospital(address)) is not HospitalStatus.AUTHORISED:
-        raise Refused(f"{name}: got an account that is {found} on the ledger, want one that the service provider authorised")
+        raise Refused(
+            f"{name}: got an account that is {found} on the ledger, want one that the service provider authorised"
+        )
     known = Consortium.load(settings.consortium)
     check_claim(hospital_name(name), address, {member: Address(key) for member, key in known.hospitals.items()})
     if name in map(str, known.nodes):
-        raise EvidenceRejected(f"{name}: got the name of a node, want one of its own: a signed statement names its maker")
+        raise EvidenceRejected(
+            f"{name}: got the name of a node, want one of its own: a signed statement names its maker"
+        )
     if name in known.hospitals:
         return False
     Consortium.change(settings.consortium, lambda members: members.with_hospital(name, address))
@@ -133,7 +164,8 @@ def admit(name: HospitalName, address: Address, settings: Settings) -> bool:
 
 
 def _label(what: str, address: Address, ledger: Ledger) -> str:
-    # A hospital may be revoked and authorised again: each is an intention of its own, and the ledger refuses one that is done already.
+    # A hospital may be revoked and authorised again: each is an intention of its own, and the ledger refuses one that
+    # is done already.
     return f"{what}-{address}-{ledger.height()}"
 
 

@@ -1,7 +1,10 @@
-"""A member's next signing key: a hospital moves on by itself, a node by signatures of a majority of every study's nodes, between rounds.
+"""A member's next signing key.
 
-The key's file changes only once the ledger has the next key everywhere, and the members' file after it: a command that was broken off is
-given again and does what is missing. A study's digest holds its members' keys, so all owners approve their studies anew afterwards.
+A hospital moves on by itself, a node by signatures of a majority of every study's nodes, between rounds.
+
+The key's file changes only once the ledger has the next key everywhere, and the members' file after it: a command that
+was broken off is given again and does what is missing. A study's digest holds its members' keys, so all owners approve
+their studies anew afterwards.
 """
 
 from __future__ import annotations
@@ -81,11 +84,16 @@ def rotate_hospital_key(name: HospitalName, settings: Settings | None = None) ->
         successor = owner.successor(previous)
         if ledger.hospital(successor.address) is HospitalStatus.UNKNOWN:
             owner.between_rounds()
-            signature = signing.sign_change(HospitalKey(previous, successor.address), ledger.chain_id, ledger.contract, successor)
-            owner.outbox().send(ledger.rotate_hospital_key(successor.address, signature), f"rotate-to-{successor.address}")
+            signature = signing.sign_change(
+                HospitalKey(previous, successor.address), ledger.chain_id, ledger.contract, successor
+            )
+            owner.outbox().send(
+                ledger.rotate_hospital_key(successor.address, signature), f"rotate-to-{successor.address}"
+            )
         if ledger.hospital(previous) is not HospitalStatus.RETIRED:
             raise Refused(
-                f"{name}: the ledger says that {previous} is {ledger.hospital(previous)}, want it retired for {successor.address}"
+                f"{name}: the ledger says that {previous} is {ledger.hospital(previous)}, want it retired for"
+                f" {successor.address}"
             )
         owner.succeed(lambda members: members.with_hospital(name, successor.address))
     return Succession(name, previous, successor.address)
@@ -99,29 +107,42 @@ def request_node_key(name: NodeName, settings: Settings | None = None) -> Reques
         previous = Address(owner.consortium.node(name).address)
         changes = {study: state.changes + 1 for study, state in owner.studies(name).items() if previous in state.nodes}
         if not changes:
-            raise Refused(f"{name}: the ledger has {previous} in no study of this checkout; nothing to ask the other nodes for")
+            raise Refused(
+                f"{name}: the ledger has {previous} in no study of this checkout; nothing to ask the other nodes for"
+            )
         return Request(node=name, previous=previous, next=owner.successor(previous).address, changes=changes)
 
 
 def sign_node_key(request: Request, signer: NodeName, settings: Settings | None = None) -> Signatures:
-    """A node owner's signatures to another node's next key; raises Refused when the request is not about the node that it names."""
+    """A node owner's signatures to another node's next key.
+
+    Raises Refused when the request is not about the node that it names.
+    """
     settings = settings or Settings.load()
     owner = _KeyOwner.open(settings.node(signer), settings)
     previous = owner.consortium.node(NodeName(request.node)).address
     if previous != request.previous:
-        raise Refused(f"{request.node}: got a request to replace {request.previous}, but the members' file says {previous}")
+        raise Refused(
+            f"{request.node}: got a request to replace {request.previous}, but the members' file says {previous}"
+        )
     signatures = {}
     for study, state in owner.studies(signer).items():
         if study in request.changes and owner.key.address in state.nodes and request.previous in state.nodes:
             change = _change(request, study, state)
             signatures[study] = signing.sign_change(change, owner.ledger.chain_id, owner.ledger.contract, owner.key)
     if not signatures:
-        raise Refused(f"{signer}: got a request about {', '.join(request.changes)}, in none of which this node and {request.node} both sit")
+        raise Refused(
+            f"{signer}: got a request about {', '.join(request.changes)}, in none of which this node and {request.node}"
+            " both sit"
+        )
     return Signatures(request=request, signer=signer, signatures=signatures)
 
 
 def send_node_key(signed: Sequence[Signatures], settings: Settings | None = None) -> Succession:
-    """Give a node its next key in every study, by a majority's signatures; raises Refused when they are fewer, or while a round runs."""
+    """Give a node its next key in every study, by a majority's signatures.
+
+    Raises Refused when they are fewer, or while a round runs.
+    """
     settings = settings or Settings.load()
     if not signed or any(one.request != signed[0].request for one in signed):
         raise EvidenceRejected(f"got {len(signed)} files that are not all about one request, want a majority's to one")
@@ -130,7 +151,9 @@ def send_node_key(signed: Sequence[Signatures], settings: Settings | None = None
         owner = _KeyOwner.open(settings.node(name), settings)
         successor = owner.successor(request.previous)
         if successor.address != request.next:
-            raise Refused(f"{name}: got signatures to {request.next}, want ones to the next key {successor.address}: sign again")
+            raise Refused(
+                f"{name}: got signatures to {request.next}, want ones to the next key {successor.address}: sign again"
+            )
         for study, state in owner.studies(name).items():
             if request.previous in state.nodes:
                 owner.between_rounds()
@@ -162,11 +185,16 @@ class _KeyOwner:
         return SigningKey(Secret.read(self.home / "signing-key"))
 
     def successor(self, previous: Address) -> SigningKey:
-        """The key that follows `previous`: it may stand in its place already, when the command was broken off before its end."""
+        """The key that follows `previous`.
+
+        It may stand in its place already, when the command was broken off before its end.
+        """
         if self.key.address == previous:
             return identity.next_key(self.home)
         if not (self.home / identity.FORMER_KEYS / previous).exists():
-            raise Misconfigured(f"{self.home.name}: its signing key is {self.key.address}, but the members' file lists {previous}")
+            raise Misconfigured(
+                f"{self.home.name}: its signing key is {self.key.address}, but the members' file lists {previous}"
+            )
         return self.key
 
     def outbox(self) -> Outbox:
@@ -174,9 +202,13 @@ class _KeyOwner:
 
     def between_rounds(self) -> None:
         """Raise Refused while any round runs: its statements are bound to the keys with which it was opened."""
-        running = [state.round for state in self.ledger.rounds() if state.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)]
+        running = [
+            state.round for state in self.ledger.rounds() if state.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)
+        ]
         if running:
-            raise Refused(f"round {running[-1]} is running, and its statements are bound to the members' keys: wait for its end")
+            raise Refused(
+                f"round {running[-1]} is running, and its statements are bound to the members' keys: wait for its end"
+            )
 
     def studies(self, node: NodeName) -> dict[str, StudyState]:
         """The registered studies that name the node."""
@@ -196,7 +228,8 @@ class _KeyOwner:
 def _change(request: Request, study: str, state: StudyState) -> NodeKey:
     if request.changes.get(study) != state.changes + 1:
         raise EvidenceRejected(
-            f"{request.node}: got a request for change {request.changes.get(study)} of study {study}, want {state.changes + 1}: ask again"
+            f"{request.node}: got a request for change {request.changes.get(study)} of study {study}, want"
+            f" {state.changes + 1}: ask again"
         )
     return NodeKey(state.study, state.changes + 1, request.previous, request.next)
 
@@ -209,5 +242,7 @@ def _majority(owner: _KeyOwner, study: str, state: StudyState, signed: Sequence[
             signing.check_change(change, one.signatures[study], owner.ledger.chain_id, owner.ledger.contract, address)
             found[address] = one.signatures[study]
     if len(found) < state.threshold:
-        raise Refused(f"{change.previous}: {len(found)} nodes of study {study} signed its next key, want {state.threshold}")
+        raise Refused(
+            f"{change.previous}: {len(found)} nodes of study {study} signed its next key, want {state.threshold}"
+        )
     return list(found.values())

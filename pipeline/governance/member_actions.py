@@ -1,4 +1,7 @@
-"""What hospitals and nodes put on the ledger themselves, past the service provider: a manifest, a release from quarantine."""
+"""What hospitals and nodes put on the ledger themselves, past the service provider.
+
+A manifest, a release from quarantine.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,21 @@ def commit_directly(study: str, round_id: RoundId, name: HospitalName, settings:
     worker = ctx.worker
     found = tuple(worker.board.held(round_id, Kind.MANIFEST, name, ctx.check))
     if len(found) != 1:
-        raise Refused(f"round {round_id}: {name} posted {len(found)} manifests, want one; share first, then commit it directly")
+        raise Refused(
+            f"round {round_id}: {name} posted {len(found)} manifests, want one; share first, then commit it directly"
+        )
     shown = membership(worker.study.terms(worker.consortium), worker.consortium.hospital(name))
     worker.outbox().send(worker.ledger.commit_directly(ctx.state, found[0], shown), f"commit-directly-{round_id}")
     return found[0]
 
 
-def sign_release(study: str, hospital: HospitalName, node: NodeName, settings: Settings | None = None) -> dict[str, Any]:
-    """A node's signature to a hospital's release from quarantine, to hand to the others; raises Refused when it is not in quarantine."""
+def sign_release(
+    study: str, hospital: HospitalName, node: NodeName, settings: Settings | None = None
+) -> dict[str, Any]:
+    """A node's signature to a hospital's release from quarantine, to hand to the others.
+
+    Raises Refused when it is not in quarantine.
+    """
     worker = node_worker(study, node, settings)
     if hospital not in lineage(worker).quarantined:
         raise Refused(f"{hospital}: got a hospital that study {study} has not in quarantine; nothing to release")
@@ -39,20 +49,27 @@ def sign_release(study: str, hospital: HospitalName, node: NodeName, settings: S
 def send_release(signed: Sequence[dict[str, Any]], settings: Settings | None = None) -> HospitalName:
     """Put a release that a majority of all nodes signed on the ledger; raises Refused when they are fewer."""
     if not signed or len({(one.get("study"), one.get("hospital"), one.get("change")) for one in signed}) != 1:
-        raise EvidenceRejected(f"got {len(signed)} signatures that are not all to one release, want one hospital of one study")
+        raise EvidenceRejected(
+            f"got {len(signed)} signatures that are not all to one release, want one hospital of one study"
+        )
     study, hospital = str(signed[0]["study"]), HospitalName(str(signed[0]["hospital"]))
     worker = provider_worker(study, settings)
     release = _release(worker, hospital)
     if signed[0]["change"] != release.change:
         raise EvidenceRejected(
-            f"{hospital}: got signatures to change {signed[0]['change']} of study {study}, want {release.change}: sign again"
+            f"{hospital}: got signatures to change {signed[0]['change']} of study {study}, want {release.change}: sign"
+            " again"
         )
     signatures = {}
     for one in signed:
         node = NodeName(str(one["node"]))
         if node not in worker.study.nodes:
-            raise EvidenceRejected(f"{node}: got a signature of no node of study {study}, which names {', '.join(worker.study.nodes)}")
-        signing.check_change(release, str(one["signature"]), worker.ledger.chain_id, worker.ledger.contract, worker.node_address(node))
+            raise EvidenceRejected(
+                f"{node}: got a signature of no node of study {study}, which names {', '.join(worker.study.nodes)}"
+            )
+        signing.check_change(
+            release, str(one["signature"]), worker.ledger.chain_id, worker.ledger.contract, worker.node_address(node)
+        )
         signatures[node] = str(one["signature"])
     threshold = worker.ledger.study(worker.study_id).threshold
     if len(signatures) < threshold:
@@ -63,4 +80,6 @@ def send_release(signed: Sequence[dict[str, Any]], settings: Settings | None = N
 
 
 def _release(worker: Worker, hospital: HospitalName) -> Release:
-    return Release(worker.study_id, worker.ledger.study(worker.study_id).changes + 1, worker.consortium.hospital(hospital))
+    return Release(
+        worker.study_id, worker.ledger.study(worker.study_id).changes + 1, worker.consortium.hospital(hospital)
+    )

@@ -37,13 +37,17 @@ class Proposal:
 
 
 def propose(base: str, name: str, override: str, settings: Settings) -> Proposal:
-    """Study `base` under a new name with the fields of `override` (YAML); raises InvalidStudy, Refused for a taken name."""
+    """Study `base` under a new name with the fields of `override` (YAML).
+
+    Raises InvalidStudy, Refused for a taken name.
+    """
     file = f"{name}.yaml"
     if not _NAME.fullmatch(name):
         raise InvalidStudy("the proposal", "name", name, "2 to 32 of a-z, 0-9, _ and -, a letter first")
     if (settings.studies / file).exists():
         raise Refused(
-            f"study {name}: its file is there already; a proposal takes a name of its own, so that the approved study stays as it is"
+            f"study {name}: its file is there already; a proposal takes a name of its own, so that the approved study"
+            " stays as it is"
         )
     source = settings.studies / f"{base}.yaml"
     if not _NAME.fullmatch(base):
@@ -52,7 +56,9 @@ def propose(base: str, name: str, override: str, settings: Settings) -> Proposal
     changes = _mapping(override)
     if "name" in changes:
         raise InvalidStudy(file, "name", changes["name"], "no such line: the name is asked for apart")
-    content = _merged({key: value for key, value in read_fields(source.read_bytes(), base).items() if key != "name"}, changes)
+    content = _merged(
+        {key: value for key, value in read_fields(source.read_bytes(), base).items() if key != "name"}, changes
+    )
     plain = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     after = _loaded(file, plain)
     text = f"# Proposed as an experiment on study {base}.\n\n" + commented(plain, name)
@@ -63,15 +69,22 @@ def propose(base: str, name: str, override: str, settings: Settings) -> Proposal
 
 
 def write(proposal: Proposal, settings: Settings) -> Path:
-    """Put the file where studies lie; raises Refused when one of that name came first, Misconfigured when it cannot be written."""
+    """Put the file where studies lie.
+
+    Raises Refused when one of that name came first, Misconfigured when it cannot be written.
+    """
     path = settings.studies / f"{proposal.study.name}.yaml"
     try:
         with path.open("x") as file:
             file.write(proposal.text)
     except FileExistsError as error:
-        raise Refused(f"study {proposal.study.name}: its file is there already; propose it under another name") from error
+        raise Refused(
+            f"study {proposal.study.name}: its file is there already; propose it under another name"
+        ) from error
     except OSError as error:
-        raise Misconfigured(f"{path}: got {type(error).__name__}; download the proposal and put it there yourself") from error
+        raise Misconfigured(
+            f"{path}: got {type(error).__name__}; download the proposal and put it there yourself"
+        ) from error
     return path
 
 
@@ -108,4 +121,6 @@ def _diff(before: Study, after: Study) -> str:
     def lines(study: Study) -> list[str]:
         return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True).splitlines()
 
-    return "\n".join(difflib.unified_diff(lines(before), lines(after), f"{before.name}.yaml", f"{after.name}.yaml", lineterm="", n=2))
+    return "\n".join(
+        difflib.unified_diff(lines(before), lines(after), f"{before.name}.yaml", f"{after.name}.yaml", lineterm="", n=2)
+    )

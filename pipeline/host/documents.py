@@ -35,7 +35,10 @@ class _Loader(yaml.CSafeLoader):
 
 
 def _check_form(data: str | bytes) -> None:
-    """Refuse what makes more of a document than stands there: aliases multiply a few lines, tags make other objects of them."""
+    """Refuse what makes more of a document than stands there.
+
+    Aliases multiply a few lines, tags make other objects of them.
+    """
     depth = 0
     event: Any
     for event in yaml.parse(data, yaml.CSafeLoader):

@@ -1,4 +1,7 @@
-"""Files that are either whole or not there: write to a sibling, fsync, rename, fsync the folder. What is made slowly is made aside."""
+"""Files that are either whole or not there: write to a sibling, fsync, rename, fsync the folder.
+
+What is made slowly is made aside.
+"""
 
 from __future__ import annotations
 
@@ -56,10 +59,15 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def scratch(place: Path, doing: str) -> Iterator[Path]:
-    """A folder `.DOING-...` in `place` that is gone after the block; those that a killed process left there go before it."""
+    """A folder `.DOING-...` in `place` that is gone after the block.
+
+    Those that a killed process left there go before it.
+    """
     place.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        with locked(place / f".{doing}.lock"):  # or another process would take a folder that nobody holds yet for a left one
+        with locked(
+            place / f".{doing}.lock"
+        ):  # or another process would take a folder that nobody holds yet for a left one
             for left in place.glob(f".{doing}-*"):
                 _remove_unless_held(left)
             folder = Path(tempfile.mkdtemp(dir=place, prefix=f".{doing}-"))
@@ -70,7 +78,10 @@ def scratch(place: Path, doing: str) -> Iterator[Path]:
 
 @contextmanager
 def _holding(folder: Path) -> Iterator[None]:
-    """Hold the lock on a folder itself, which the kernel takes back from a process that ends; raises BlockingIOError when it is held."""
+    """Hold the lock on a folder itself, which the kernel takes back from a process that ends.
+
+    Raises BlockingIOError when it is held.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

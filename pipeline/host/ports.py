@@ -26,9 +26,14 @@ def is_free(port: int) -> bool:
 
 
 def choose(count: int = 1, avoid: Collection[int] = ()) -> int:
-    """First of `count` adjoining free ports, none of them in `avoid`; raises Misconfigured when there is no such gap."""
+    """First of `count` adjoining free ports, none of them in `avoid`.
+
+    Raises Misconfigured when there is no such gap.
+    """
     for _ in range(1_000):
         first = _FIRST + secrets.randbelow(_LAST - _FIRST - count)
         if all(port not in avoid and is_free(port) for port in range(first, first + count)):
             return first
-    raise Misconfigured(f"got no {count} adjoining free ports between {_FIRST} and {_LAST}; stop programs that listen there")
+    raise Misconfigured(
+        f"got no {count} adjoining free ports between {_FIRST} and {_LAST}; stop programs that listen there"
+    )

@@ -1,7 +1,7 @@
-"""The environment's proxies stand between this machine and others, never between our own services on its loopback interface.
+"""The environment's proxies stand between this machine and others, never between our own services on loopback.
 
-Every client that we use, and every program that we start, heeds NO_PROXY: one variable holds for all of them, those of Airflow's own
-tasks and of DVC too.
+Every client that we use, and every program that we start, heeds NO_PROXY: one variable holds for all of them, those of
+Airflow's own tasks and of DVC too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ _NAMES = ("no_proxy", "NO_PROXY")
 
 
 def spare_loopback(environment: MutableMapping[str, str]) -> None:
-    """Let nobody who goes by this environment ask a proxy for an address of this machine; what else it leaves out stays."""
+    """Let nobody who goes by this environment ask a proxy for an address of this machine.
+
+    What else it leaves out stays.
+    """
     known = next((environment[name] for name in _NAMES if environment.get(name)), "")
     hosts = [host for part in known.split(",") if (host := part.strip())]
     if hosts != ["*"]:  # everything; no client reads that beside other names

@@ -29,7 +29,9 @@ class Secret:
         try:
             mode = path.stat().st_mode
         except FileNotFoundError as error:
-            raise Misconfigured(f"{path}: got no file, want a secret; run `wardround up` to create the installation") from error
+            raise Misconfigured(
+                f"{path}: got no file, want a secret; run `wardround up` to create the installation"
+            ) from error
         if mode & 0o077:
             raise Misconfigured(f"{path}: got mode {mode & 0o777:o}, want 600; run `chmod 600` on it")
         return cls(path.read_bytes())

@@ -41,7 +41,10 @@ class _Transfer:
         task = self.progress.add_task(url.rpartition("/")[2], total=None)
         limits = httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS)
         try:
-            with httpx.stream("GET", url, timeout=limits, follow_redirects=True) as answer, open(output_file, "wb") as file:
+            with (
+                httpx.stream("GET", url, timeout=limits, follow_redirects=True) as answer,
+                open(output_file, "wb") as file,
+            ):
                 answer.raise_for_status()
                 self.progress.update(task, total=int(answer.headers.get("content-length", 0)) or None)
                 for piece in answer.iter_bytes():
@@ -51,16 +54,21 @@ class _Transfer:
                     self.progress.advance(task, len(piece))
         except httpx.HTTPStatusError as error:
             raise _Broken(f"status {error.response.status_code}") from error
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # the last two of a proxy that httpx cannot use
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            ValueError,
+        ) as error:  # the last two of a proxy that httpx cannot use
             raise _Broken(str(error) or type(error).__name__) from error
         finally:
             self.progress.remove_task(task)
 
 
 def fetch(address: str, files: Mapping[str, str], folder: Path, seconds: float, progress: Progress) -> None:
-    """Put `files` (name to hash, `algorithm:digest`) below `address` into `folder`, each with one retry and all within `seconds`.
+    """Put `files` (name to `algorithm:digest`) below `address` into `folder`, one retry each, all within `seconds`.
 
-    Raises Unavailable, and EvidenceRejected when a file is another than its hash says, with the file's name, its host and the cause.
+    Raises Unavailable, and EvidenceRejected when a file is another than its hash says, with the file's name, its host
+    and the cause.
     """
     import pooch
 
@@ -73,6 +81,8 @@ def fetch(address: str, files: Mapping[str, str], folder: Path, seconds: float, 
         except (_Broken, Unavailable) as error:
             raise Unavailable(f"{file} from {host} ({error})") from error
         except ValueError as error:
-            raise EvidenceRejected(f"{file} from {host} (got other bytes than those with the published hash)") from error
+            raise EvidenceRejected(
+                f"{file} from {host} (got other bytes than those with the published hash)"
+            ) from error
         except OSError as error:
             raise Unavailable(f"{file} from {host} ({folder}: {error.strerror})") from error

@@ -1,4 +1,7 @@
-"""The data contract as Great Expectations: every expectation has a name that is public and says nothing about a record."""
+"""The data contract as Great Expectations.
+
+Every expectation has a name that is public and says nothing about a record.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,17 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
         yield f"{column} has no empty cell", gxe.ExpectColumnValuesToNotBeNull(column=column)
     yield "record_id is unique", gxe.ExpectColumnValuesToBeUnique(column="record_id")
     yield f"split is {' or '.join(SPLITS)}", gxe.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS))
-    yield f"label is {' or '.join(dataset.classes)}", gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(dataset.classes))
+    yield (
+        f"label is {' or '.join(dataset.classes)}",
+        gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(dataset.classes)),
+    )
     yield from cells(dataset)
     for label in dataset.classes:
         yield (
             f"train has at least {floor} records of {label}",
-            gxe.ExpectTableRowCountToBeBetween(min_value=floor, row_condition=(Column("split") == SPLITS[0]) & (Column("label") == label)),
+            gxe.ExpectTableRowCountToBeBetween(
+                min_value=floor, row_condition=(Column("split") == SPLITS[0]) & (Column("label") == label)
+            ),
         )
     yield (
         "test has at least 1 record",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
 
-# The page quotes records and names scripts and styles at foreign hosts: a script could read it, and each request would tell of it.
+# The page quotes records and names scripts and styles at foreign hosts: a script could read it, and each request would
+# tell of it.
 _POLICY = (
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
-    '<meta name="referrer" content="no-referrer">'
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src"
+    ' data:"><meta name="referrer" content="no-referrer">'
 )
 
 

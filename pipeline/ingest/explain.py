@@ -1,4 +1,7 @@
-"""Each failure of the data contract in a sentence for the hospital's own eyes: file, rows, what is allowed; never a record's value."""
+"""Each failure of the data contract in a sentence for the hospital's own eyes: file, rows, what is allowed.
+
+Never a record's value.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +47,19 @@ class Inspection:
 
 
 def inspect(path: Path, study: Study) -> Inspection:
-    """Check a folder or file of records against a study's contract on this machine; raises DataRejected when it is unreadable."""
+    """Check a folder or file of records against a study's contract on this machine.
+
+    Raises DataRejected when it is unreadable.
+    """
     dataset = study.source
     frame = shielded(path.name, "records are readable", lambda: dataset.frame(path))
     named = dict(expectations(study))
     failures = shielded(path.name, "records can be checked", lambda: _failures(frame, named))
-    notes = shielded(path.name, "records can be described", lambda: (*_skew(frame), *_empty(frame, dataset), *_waiting(path, dataset)))
+    notes = shielded(
+        path.name,
+        "records can be described",
+        lambda: (*_skew(frame), *_empty(frame, dataset), *_waiting(path, dataset)),
+    )
     return Inspection(len(frame), len(named), failures, notes)
 
 
@@ -61,7 +71,11 @@ def cell_failures(frame: pd.DataFrame, dataset: Dataset) -> Mapping[str, str]:
 def _failures(frame: pd.DataFrame, named: Mapping[str, Expectation]) -> dict[str, str]:
     results: ExpectationSuiteValidationResult = evaluate(frame, named)
     found = {result.expectation_config.meta["name"]: result for result in results.results}
-    return {name: _sentence(name, found.get(name), frame) for name in named if name not in found or found[name].success is not True}
+    return {
+        name: _sentence(name, found.get(name), frame)
+        for name in named
+        if name not in found or found[name].success is not True
+    }
 
 
 def _sentence(name: str, result: ExpectationValidationResult | None, frame: pd.DataFrame) -> str:
@@ -71,7 +85,9 @@ def _sentence(name: str, result: ExpectationValidationResult | None, frame: pd.D
     column, wanted = config.kwargs.get("column"), config.kwargs
     if column is not None and column not in frame:
         return f"“{name}” could not be checked, since there is no column {column}."
-    rows = _rows([int(row) for row in frame.index[_wrong(config.type, result, frame, column)]], str(frame.index.name or "row"))
+    rows = _rows(
+        [int(row) for row in frame.index[_wrong(config.type, result, frame, column)]], str(frame.index.name or "row")
+    )
     match config.type:
         case "expect_table_columns_to_match_set":
             return _columns(list(frame.columns), wanted["column_set"])
@@ -80,16 +96,27 @@ def _sentence(name: str, result: ExpectationValidationResult | None, frame: pd.D
         case "expect_column_values_to_be_unique":
             return f"{column} is the same in {rows}; every record needs one of its own."
         case "expect_column_values_to_be_in_set":
-            allowed = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in wanted["value_set"])
+            allowed = ", ".join(
+                f"{value:g}" if isinstance(value, float) else str(value) for value in wanted["value_set"]
+            )
             return f"{column} is none of {allowed} in {rows}; another coding or spelling?"
         case "expect_column_values_to_be_in_type_list":
             return f"{column} holds no number in {rows}; a word, a unit or a decimal comma? Leave unknown cells empty."
         case "expect_column_values_to_be_between":
             if not rows:
-                return f"{column} can be compared with {wanted['min_value']:g} to {wanted['max_value']:g} once every cell holds a number."
-            return f"{column} lies outside {wanted['min_value']:g} to {wanted['max_value']:g} in {rows}; another unit, or a typing error?"
+                return (
+                    f"{column} can be compared with {wanted['min_value']:g} to {wanted['max_value']:g} once every cell"
+                    " holds a number."
+                )
+            return (
+                f"{column} lies outside {wanted['min_value']:g} to {wanted['max_value']:g} in {rows}; another unit, or"
+                " a typing error?"
+            )
         case "expect_table_row_count_to_be_between":
-            return f"“{name}”: there are {result.result.get('observed_value', 'fewer')}; the hospital can take part once it has enough."
+            return (
+                f"“{name}”: there are {result.result.get('observed_value', 'fewer')}; the hospital can take part once"
+                " it has enough."
+            )
     return f"“{name}” does not hold."
 
 
@@ -108,7 +135,10 @@ def _wrong(kind: str, result: ExpectationValidationResult, frame: pd.DataFrame, 
             # A word in the column keeps Great Expectations from comparing the numbers beside it.
             bounds = result.expectation_config.kwargs
             return numbers.notna() & ~numbers.between(bounds["min_value"], bounds["max_value"])
-    rows = {next(value for key, value in place.items() if key != column) for place in result.result.get("unexpected_index_list") or ()}
+    rows = {
+        next(value for key, value in place.items() if key != column)
+        for place in result.result.get("unexpected_index_list") or ()
+    }
     return frame.index.isin(list(rows))
 
 
@@ -119,7 +149,8 @@ def _columns(got: Sequence[str], wanted: Sequence[str]) -> str:
     parts = [f"there is no column {', '.join(missing)}"] if missing else []
     if surplus:
         parts.append(
-            f"column {', '.join(surplus[:_SHOWN])}{' and more' if len(surplus) > _SHOWN else ''} is none of the study's: remove it"
+            f"column {', '.join(surplus[:_SHOWN])}{' and more' if len(surplus) > _SHOWN else ''} is none of the"
+            " study's: remove it"
         )
     return "; ".join(parts).capitalize() + "."
 
@@ -139,14 +170,19 @@ def _skew(frame: pd.DataFrame) -> list[str]:
     labels = frame["label"][frame["split"] == SPLITS[0]]
     shares = labels.value_counts(normalize=True)
     return [
-        f"{share:.0%} of the training records are {label}: honest data, and allowed; the smaller class decides how well a model is checked."
+        f"{share:.0%} of the training records are {label}: honest data, and allowed; the smaller class decides how well"
+        " a model is checked."
         for label, share in shares.items()
         if share >= _SKEWED and len(shares) > 1
     ]
 
 
 def _empty(frame: pd.DataFrame, dataset: Dataset) -> list[str]:
-    columns = [column for column in dataset.bounds if column in dataset.optional and column in frame and frame[column].isna().all()]
+    columns = [
+        column
+        for column in dataset.bounds
+        if column in dataset.optional and column in frame and frame[column].isna().all()
+    ]
     return [f"No record has {', '.join(columns)}: allowed, and the model is told so."] if columns else []
 
 

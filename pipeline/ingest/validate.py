@@ -1,4 +1,7 @@
-"""The stage `validate`: a hospital's records against the data contract; all that leaves is pass or fail, and how many, roughly."""
+"""The stage `validate`: a hospital's records against the data contract.
+
+All that leaves is pass or fail, and how many, roughly.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,10 @@ class Validation:
 
 
 def run(home: Path, study: Study) -> Validation:
-    """Validate a hospital's records and write the full data docs to its own docs/; raises DataRejected when they are unreadable."""
+    """Validate a hospital's records and write the full data docs to its own docs/.
+
+    Raises DataRejected when they are unreadable.
+    """
     dataset_version = version(home, study.dataset)
     frame = shielded(home.name, "records are readable", lambda: study.source.frame(records_folder(home, study.dataset)))
     page, outcome = shielded(home.name, "records can be checked", lambda: check(frame, study))
@@ -89,7 +95,10 @@ def outcomes(results: ExpectationSuiteValidationResult, named: Mapping[str, Expe
 
 
 def evaluate(frame: pd.DataFrame, named: Mapping[str, Expectation]) -> ExpectationSuiteValidationResult:
-    """What Great Expectations finds; each result carries its expectation's name, and for the hospital's own eyes rows and values."""
+    """What Great Expectations finds.
+
+    Each result carries its expectation's name, and for the hospital's own eyes rows and values.
+    """
     with _silence():
         import great_expectations as gx
         from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
@@ -115,7 +124,11 @@ def _silence() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -1,4 +1,7 @@
-"""Versions of a hospital's records: a git and DVC repository of its own, with a local cache and no remote unless the hospital adds one."""
+"""Versions of a hospital's records.
+
+A git and DVC repository of its own, with a local cache and no remote unless the hospital adds one.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def version(home: Path, dataset: str) -> str:
-    """DVC's digest of a hospital's records of one data set; a change since the last call becomes a new version with its git commit.
+    """DVC's digest of a hospital's records of one data set.
+
+    A change since the last call becomes a new version with its git commit.
 
     Raises DataRejected when the records are missing or DVC cannot read them.
     """
@@ -40,7 +45,9 @@ def _version(home: Path, dataset: str) -> str:
 def _repository(data: Path, hospital: str) -> Iterator[Repo]:
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)  # its advice names git commands and paths, nobody reads it in a task
+    logging.getLogger("dvc").setLevel(
+        logging.ERROR
+    )  # its advice names git commands and paths, nobody reads it in a task
     if not (data / ".dvc").is_dir():
         _initialise(data, hospital)
     with closing(Repo(str(data), config=_config(data))) as repository:
@@ -64,7 +71,8 @@ def _initialise(data: Path, hospital: str) -> None:
 
 
 def _config(data: Path) -> dict[str, Any]:
-    # DVC keeps its index of paths under /var/tmp by default; what concerns a hospital's records stays with the hospital.
+    # DVC keeps its index of paths under /var/tmp by default; what concerns a hospital's records stays with the
+    # hospital.
     return {"core": {"site_cache_dir": str(data / ".dvc" / "tmp" / "site")}}
 
 

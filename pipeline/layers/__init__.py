@@ -12,4 +12,16 @@ from pipeline.layers.plan import Plan, Step, plan
 from pipeline.layers.table import LAYERS
 from pipeline.layers.values import Values
 
-__all__ = ["LAYERS", "Arithmetic", "Convolution", "Layer", "Network", "Parameter", "Plan", "Shape", "Step", "Values", "plan"]
+__all__ = [
+    "LAYERS",
+    "Arithmetic",
+    "Convolution",
+    "Layer",
+    "Network",
+    "Parameter",
+    "Plan",
+    "Shape",
+    "Step",
+    "Values",
+    "plan",
+]

@@ -54,7 +54,10 @@ class Convolution:
     @property
     def output_shape(self) -> Shape:
         """(out_channels, h', w')."""
-        height, width = ((side + 2 * self.padding - self.merged_kernel_size) // self.merged_stride + 1 for side in self.input_shape[1:])
+        height, width = (
+            (side + 2 * self.padding - self.merged_kernel_size) // self.merged_stride + 1
+            for side in self.input_shape[1:]
+        )
         return (self.out_channels, height, width)
 
 
@@ -74,7 +77,7 @@ class Arithmetic(Protocol[Array]):
         """The largest of the candidates, element by element; every |candidate| <= bound < 2**62."""
 
     def windows(self, x: Array, size: int, shape: Shape) -> tuple[Array, ...]:
-        """The size * size members of each non-overlapping window, each (channels, h / size, w / size), in row-major order."""
+        """The size * size members of each disjoint window, each (channels, h / size, w / size), in row-major order."""
 
     def add(self, x: Array, y: Array) -> Array:
         """x + y."""

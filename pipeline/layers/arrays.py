@@ -11,7 +11,10 @@ from pipeline.layers.network import Network
 
 
 class ArrayArithmetic:
-    """Batches are (models, samples, *sample) and parameters (models, *parameter); inputs common to all models have models = 1."""
+    """Batches are (models, samples, *sample) and parameters (models, *parameter).
+
+    Inputs common to all models have models = 1.
+    """
 
     def __init__(self, namespace: Any) -> None:
         self.namespace = namespace
@@ -27,7 +30,8 @@ class ArrayArithmetic:
         patches = self.namespace.stack(
             [self.strided(x, row, column, form.merged_stride, (rows, columns)) for row, column in places], axis=-1
         )
-        # (models, samples, channels, rows, columns, side * side) to (models, samples * rows * columns, channels * side * side)
+        # (models, samples, channels, rows, columns, side * side) to (models, samples * rows * columns, channels * side
+        # * side)
         patches = self.namespace.moveaxis(patches, 2, 4)
         models, samples = x.shape[:2]
         kernels = self.merged(weight, form).reshape(weight.shape[0], form.out_channels, -1)

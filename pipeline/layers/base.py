@@ -1,8 +1,8 @@
 """What every layer answers: its shapes, its torch module, its exact integer form, and the bounds of that form.
 
-Adding a layer is adding one file: its class, named as in torch, in the file of that name (`MaxPool2d` in `max_pool2d.py`). The
-table finds it there, and reference, SPU and MP-SPDZ evaluate it. Only a layer that no operation of `Arithmetic` can express needs
-a new one there, with its form in each of the three backends.
+Adding a layer is adding one file: its class, named as in torch, in the file of that name (`MaxPool2d` in
+`max_pool2d.py`). The table finds it there, and reference, SPU and MP-SPDZ evaluate it. Only a layer that no operation
+of `Arithmetic` can express needs a new one there, with its form in each of the three backends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Layer(ABC):
     """Whether negative results become 0 after the layer's integer form."""
 
     chooses: ClassVar[bool] = False
-    """Whether every result is the largest of some inputs, so that a floor or ReLU before the layer may follow it instead."""
+    """Whether every result is the largest of some inputs, so that a floor or ReLU before the layer may follow it
+    instead."""
 
     @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
@@ -40,7 +41,10 @@ class Layer(ABC):
         """The torch module for samples of `shape`."""
 
     def fold(self, following: Layer) -> Layer | None:
-        """One layer with the integer form of this layer and the `following` one; None where there is no shorter form."""
+        """One layer with the integer form of this layer and the `following` one.
+
+        None where there is no shorter form.
+        """
         return None
 
     def gained_bits(self) -> int:

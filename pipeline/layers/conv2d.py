@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM, WEIGHT_BITS, Arithmetic, Array, Convolution, Shape
+from pipeline.layers.arithmetic import (
+    LARGEST_WEIGHT,
+    LARGEST_WEIGHT_NORM,
+    WEIGHT_BITS,
+    Arithmetic,
+    Array,
+    Convolution,
+    Shape,
+)
 from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.base import Layer
 from pipeline.layers.values import Values, root
@@ -101,7 +109,9 @@ class PooledConv2d(Layer):
     def form(self, shape: Shape) -> Convolution:
         """The geometry on inputs of `shape`."""
         layer = self.convolution
-        return Convolution(shape, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, self.pooling.kernel_size)
+        return Convolution(
+            shape, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, self.pooling.kernel_size
+        )
 
     def gained_bits(self) -> int:
         """Those of the weights and of the window."""

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MaxPool2d(Layer):
-    """`torch.nn.MaxPool2d` with stride = kernel_size; the floor and ReLU of the layer before it are done to the winners only."""
+    """`torch.nn.MaxPool2d` with stride = kernel_size.
+
+    The floor and ReLU of the layer before it are done to the winners only.
+    """
 
     chooses: ClassVar[bool] = True
 

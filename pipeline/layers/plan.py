@@ -66,7 +66,10 @@ class Plan:
     def stages(
         self, arithmetic: Arithmetic[Array], x: Array, parameters: Mapping[str, Array]
     ) -> Generator[tuple[Array, Step], Array, Array]:
-        """The same, stopping wherever a step's results are to be narrowed: yields them and is sent the narrowed ones."""
+        """The same, stopping wherever a step's results are to be narrowed.
+
+        Yields them and is sent the narrowed ones.
+        """
         for step in self.steps:
             own = [parameters[parameter.name] for parameter in step.parameters]
             x = step.layer.evaluate(arithmetic, x, own, step.inputs)
@@ -76,9 +79,12 @@ class Plan:
 
 
 def plan(network: Network, largest_input: int) -> Plan:
-    """The steps for inputs within `largest_input` (8 fractional bits); raises ValueError naming the layer whose bound reaches 2**62.
+    """The steps for inputs within `largest_input` (8 fractional bits).
 
-    Values keep all their fractional bits until a layer's results could reach 2**62; then those before it are narrowed to 12.
+    Raises ValueError naming the layer whose bound reaches 2**62.
+
+    Values keep all their fractional bits until a layer's results could reach 2**62; then those before it are narrowed
+    to 12.
     """
     steps: list[Step] = []
     wide = 0
@@ -102,8 +108,8 @@ def plan(network: Network, largest_input: int) -> Plan:
         raw = layer.outcome(values)
         if raw.largest >= VALUE_LIMIT:
             raise ValueError(
-                f"{name}: values up to 2^{raw.largest.bit_length() - 1} could arise, want less than 2^62 for an exact encrypted "
-                "evaluation; use a narrower or shallower model"
+                f"{name}: values up to 2^{raw.largest.bit_length() - 1} could arise, want less than 2^62 for an exact"
+                " encrypted evaluation; use a narrower or shallower model"
             )
         rectify = layer.rectifies
         if layer.chooses and steps and not steps[-1].narrowing:
@@ -119,7 +125,10 @@ def plan(network: Network, largest_input: int) -> Plan:
 
 
 def _narrowed(steps: list[Step]) -> list[Step]:
-    """The steps since the last weighted layer with one floor, where it meets the fewest values and can share the sign with a ReLU."""
+    """The steps since the last weighted layer with one floor.
+
+    Where it meets the fewest values and can share the sign with a ReLU.
+    """
     place = min(range(len(steps)), key=lambda each: math.prod(steps[each].raw.shape))
     chosen = steps[place]
     done = [*steps[:place], replace(chosen, narrowing=max(chosen.raw.bits - ACTIVATION_BITS, 0))]

@@ -22,7 +22,9 @@ class Values:
     """Of the Euclidean norm of the channels' (or features') largest absolute values."""
 
     @classmethod
-    def within(cls, shape: Shape, bits: int, largest: int, norm: int | None = None, across: int | None = None) -> Values:
+    def within(
+        cls, shape: Shape, bits: int, largest: int, norm: int | None = None, across: int | None = None
+    ) -> Values:
         """The bounds given, each lowered to what follows from the others."""
         count, channels = math.prod(shape), shape[0]
         norms = [root(count * largest**2), *([] if norm is None else [norm])]

@@ -62,7 +62,7 @@ class NodeSuspendedEvent:
 
 @dataclass(frozen=True)
 class ReleasedEvent:
-    """A hospital that a majority of a study's nodes released from quarantine when `after_round` was the study's current round."""
+    """A hospital that a majority of nodes released from quarantine, `after_round` being the study's current one."""
 
     study: StudyId
     hospital: Address
@@ -126,7 +126,10 @@ class AbortedEvent:
 
 @dataclass(frozen=True)
 class AbortDecidedEvent:
-    """Why a majority ended a round without a model, and which hospitals it blames; bit i of `signers` is the study's node i."""
+    """Why a majority ended a round without a model, and which hospitals it blames.
+
+    Bit i of `signers` is the study's node i.
+    """
 
     round: RoundId
     reason: str
@@ -198,12 +201,16 @@ def parse(name: str, fields: Mapping[str, Any], location: TxLocation) -> Event |
                 location,
             )
         case "CommittedDirectly":
-            return CommittedDirectlyEvent(RoundId(fields["round"]), Address(fields["hospital"]), _digest(fields["manifest"]), location)
+            return CommittedDirectlyEvent(
+                RoundId(fields["round"]), Address(fields["hospital"]), _digest(fields["manifest"]), location
+            )
         case "RoundCommitted":
             return CommittedEvent(RoundId(fields["round"]), _digest(fields["root"]), location)
         case "RoundFinalised":
             model, record = _digest(fields["newModel"]), _digest(fields["record"])
-            return FinalisedEvent(RoundId(fields["round"]), fields["verdicts"], model, record, fields["signers"], location)
+            return FinalisedEvent(
+                RoundId(fields["round"]), fields["verdicts"], model, record, fields["signers"], location
+            )
         case "AbortDecided":
             blamed = tuple(Address(hospital) for hospital in fields["blamed"])
             reason = bytes(fields["reason"]).rstrip(b"\0").decode("ascii", "backslashreplace")

@@ -42,7 +42,10 @@ class Members:
 
 @dataclass(frozen=True)
 class StudyState:
-    """A study as the ledger has it now; round 0 stands for the initial model, `changes` counts what its nodes decided about it."""
+    """A study as the ledger has it now.
+
+    Round 0 stands for the initial model, `changes` counts what its nodes decided about it.
+    """
 
     study: StudyId
     nodes: tuple[Address, ...]

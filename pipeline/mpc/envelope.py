@@ -1,8 +1,8 @@
 """Sealed envelopes: components for one node's key of one round, bound to what they are meant for.
 
-An envelope is a row of libsodium sealed boxes, each of a piece of a component, by index and place: so it opens piece by piece.
-A box's plaintext: SHA-256 of the canonical binding (ledger, study, round, previous model, hospital, node, component indices, length, which
-component, first word), then the words, little-endian.
+An envelope is a row of libsodium sealed boxes, each of a piece of a component, by index and place: so it opens piece by
+piece. A box's plaintext: SHA-256 of the canonical binding (ledger, study, round, previous model, hospital, node,
+component indices, length, which component, first word), then the words, little-endian.
 """
 
 from __future__ import annotations
@@ -69,21 +69,27 @@ class Envelope:
         return {index: np.concatenate(found) for index, found in pieces.items()}
 
     def opened(self, sealed: BinaryIO, size: int, key: PrivateKey) -> Iterator[tuple[int, Vector]]:
-        """Component and words of an envelope of `size` bytes, piece by piece; raises EnvelopeRejected where `unseal` does."""
+        """Component and words of an envelope of `size` bytes, piece by piece.
+
+        Raises EnvelopeRejected where `unseal` does.
+        """
         box = SealedBox(key)
         if size != self.size:
             raise EnvelopeRejected(f"{self.hospital} to {self.node}: got an envelope of {size} bytes, want {self.size}")
         for index in self.indices:
             for start in _starts(self.length):
                 try:
-                    plaintext = box.decrypt(sealed.read(_SEAL_SIZE + _BINDING_SIZE + 8 * min(PIECE, self.length - start)))
+                    plaintext = box.decrypt(
+                        sealed.read(_SEAL_SIZE + _BINDING_SIZE + 8 * min(PIECE, self.length - start))
+                    )
                 except CryptoError as error:
                     raise EnvelopeRejected(
                         f"{self.hospital} to {self.node}: got an envelope that this round's key does not open"
                     ) from error
                 if plaintext[:_BINDING_SIZE] != self._binding(index, start):
                     raise EnvelopeRejected(
-                        f"{self.hospital} to {self.node}: got an envelope bound to another hospital, node, round, study, model or ledger"
+                        f"{self.hospital} to {self.node}: got an envelope bound to another hospital, node, round,"
+                        " study, model or ledger"
                     )
                 yield index, np.frombuffer(plaintext, "<i8", offset=_BINDING_SIZE).astype(np.int64)
 

@@ -1,6 +1,7 @@
 """What each node saw of each hospital, who lends which component to whom, and who takes part for that.
 
-Pure functions over what the nodes signed, not over what hospitals posted: whatever one shows to whom, every node computes the same.
+Pure functions over what the nodes signed, not over what hospitals posted: whatever one shows to whom, every node
+computes the same.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ class Inventory:
 
     def body(self) -> dict[str, Any]:
         """The JSON body of an inventory statement."""
-        return {"held": {hospital: list(indices) for hospital, indices in self.held.items()}, "absent": dict(self.absent)}
+        return {
+            "held": {hospital: list(indices) for hospital, indices in self.held.items()},
+            "absent": dict(self.absent),
+        }
 
 
 @dataclass(frozen=True)
@@ -47,21 +51,29 @@ class Loan:
 
 
 def parse_inventory(statement: Statement, hospitals: Sequence[HospitalName], node: int, nodes: int) -> Inventory:
-    """Read a node's signed inventory; raises EvidenceRejected unless it says of each hospital what it can hold, or why it is absent."""
+    """Read a node's signed inventory.
+
+    Raises EvidenceRejected unless it says of each hospital what it can hold, or why it is absent.
+    """
     if statement.kind is not Kind.INVENTORY:
         raise EvidenceRejected(f"{statement.signer}: got a {statement.kind}, want {Kind.INVENTORY}")
     held, absent = statement.body.get("held"), statement.body.get("absent")
     if not isinstance(held, dict) or not isinstance(absent, dict) or sorted([*held, *absent]) != sorted(hospitals):
-        raise EvidenceRejected(f"{statement.signer}: got an inventory that does not say once of each hospital what it saw")
+        raise EvidenceRejected(
+            f"{statement.signer}: got an inventory that does not say once of each hospital what it saw"
+        )
     allowed = held_by(node, nodes)
     for hospital, indices in held.items():
         if not isinstance(indices, list) or any(index not in allowed for index in indices):
             raise EvidenceRejected(
-                f"{statement.signer}: got an inventory with {hospital}: {shown(indices)}, want components out of {sorted(allowed)}"
+                f"{statement.signer}: got an inventory with {hospital}: {shown(indices)}, want components out of"
+                f" {sorted(allowed)}"
             )
     for hospital, reason in absent.items():
         if not isinstance(reason, str) or not _REASON.fullmatch(reason):
-            raise EvidenceRejected(f"{statement.signer}: got an inventory with {hospital}: {shown(reason)}, want a reason in one word")
+            raise EvidenceRejected(
+                f"{statement.signer}: got an inventory with {hospital}: {shown(reason)}, want a reason in one word"
+            )
     return Inventory(
         {HospitalName(hospital): tuple(sorted(set(indices))) for hospital, indices in held.items()},
         {HospitalName(hospital): reason for hospital, reason in absent.items()},
@@ -81,7 +93,9 @@ def absent(inventories: Mapping[NodeName, Inventory], hospitals: Sequence[Hospit
     return found
 
 
-def loans(inventories: Mapping[NodeName, Inventory], nodes: Sequence[NodeName], hospitals: Sequence[HospitalName]) -> tuple[Loan, ...]:
+def loans(
+    inventories: Mapping[NodeName, Inventory], nodes: Sequence[NodeName], hospitals: Sequence[HospitalName]
+) -> tuple[Loan, ...]:
     """Who reseals which component for whom: the first holder in the study's order lends."""
     found = []
     for hospital in hospitals:
@@ -98,11 +112,18 @@ def unrecoverable(
 ) -> frozenset[HospitalName]:
     """Hospitals of which some component is held by no node."""
     every = set(range(len(nodes)))
-    held = {hospital: {index for node in nodes for index in inventories[node].held.get(hospital, ())} for hospital in hospitals}
+    held = {
+        hospital: {index for node in nodes for index in inventories[node].held.get(hospital, ())}
+        for hospital in hospitals
+    }
     return frozenset(hospital for hospital in hospitals if held[hospital] != every)
 
 
 def copied(manifests: Mapping[HospitalName, Manifest]) -> frozenset[HospitalName]:
     """Hospitals that share a component digest with another one: nobody can say whose it was first."""
     count = Counter(component for manifest in manifests.values() for component in manifest.components)
-    return frozenset(hospital for hospital, manifest in manifests.items() if any(count[component] > 1 for component in manifest.components))
+    return frozenset(
+        hospital
+        for hospital, manifest in manifests.items()
+        if any(count[component] > 1 for component in manifest.components)
+    )

@@ -38,7 +38,9 @@ class Manifest:
             "hospital": self.hospital,
             "length": self.length,
             "components": list(self.components),
-            "envelopes": {node: {"sha256": sealed.sha256, "size": sealed.size} for node, sealed in self.envelopes.items()},
+            "envelopes": {
+                node: {"sha256": sealed.sha256, "size": sealed.size} for node, sealed in self.envelopes.items()
+            },
             "validation": self.validation,
         }
 
@@ -55,7 +57,9 @@ class Manifest:
                 f"{', '.join(sorted(read.envelopes))}, want {len(nodes)} and {', '.join(nodes)}"
             )
         if len(set(read.components)) != len(read.components):
-            raise EvidenceRejected(f"manifest of {read.hospital}: got one component twice, want {len(nodes)} that differ")
+            raise EvidenceRejected(
+                f"manifest of {read.hospital}: got one component twice, want {len(nodes)} that differ"
+            )
         return cls(
             hospital=HospitalName(read.hospital),
             length=read.length,

@@ -1,9 +1,10 @@
 """The plain mean of large models without an engine: component sums are opened, block by block.
 
-A sum of shares is a share of the sum, and who is summed is public. So every node adds its own components of the accepted hospitals and says
-the digests of what came out; then each node gets the one component sum that it lacks from a holder, and checks it against those digests.
-Every component has two holders among three nodes, of which both must agree, and three among four, of which the majority decides: with at
-most one corrupt node, what agrees is right. Opened are the component sums, which hold nothing but their total: the others are uniform.
+A sum of shares is a share of the sum, and who is summed is public. So every node adds its own components of the
+accepted hospitals and says the digests of what came out; then each node gets the one component sum that it lacks from a
+holder, and checks it against those digests. Every component has two holders among three nodes, of which both must
+agree, and three among four, of which the majority decides: with at most one corrupt node, what agrees is right. Opened
+are the component sums, which hold nothing but their total: the others are uniform.
 """
 
 from __future__ import annotations
@@ -38,20 +39,32 @@ class Sums:
 
     def body(self) -> dict[str, Any]:
         """The JSON body that the node signs."""
-        return {"accepted": list(self.accepted), "blocks": {str(index): list(digests) for index, digests in self.blocks.items()}}
+        return {
+            "accepted": list(self.accepted),
+            "blocks": {str(index): list(digests) for index, digests in self.blocks.items()},
+        }
 
     @classmethod
     def parse(cls, body: Mapping[str, Any], node: NodeName, index: int, nodes: int, length: int) -> Sums:
-        """Read what the node with this index signed; raises EvidenceRejected on components that it does not hold or another length."""
+        """Read what the node with this index signed.
+
+        Raises EvidenceRejected on components that it does not hold or another length.
+        """
         held, blocks, accepted = set(held_by(index, nodes)), body.get("blocks"), body.get("accepted")
-        if not isinstance(blocks, dict) or set(blocks) != {str(each) for each in held} or not isinstance(accepted, list):
+        if (
+            not isinstance(blocks, dict)
+            or set(blocks) != {str(each) for each in held}
+            or not isinstance(accepted, list)
+        ):
             raise EvidenceRejected(f"{node}: got component sums that are not those of components {sorted(held)}")
         count = len(range(0, length, BLOCK))
         read = {}
         for each in held:
             digests = blocks[str(each)]
             if not isinstance(digests, list) or len(digests) != count:
-                raise EvidenceRejected(f"{node}: component sum {each}: got another number of blocks, want {count} for {length} words")
+                raise EvidenceRejected(
+                    f"{node}: component sum {each}: got another number of blocks, want {count} for {length} words"
+                )
             read[each] = tuple(sha256_text(digest, f"{node}: block of component sum {each}") for digest in digests)
         return cls(tuple(HospitalName(str(name)) for name in accepted), read)
 
@@ -62,7 +75,8 @@ class Agreement:
 
     blocks: Mapping[int, tuple[Sha256, ...]]
     holders: Mapping[int, tuple[NodeName, ...]]
-    """Component to the nodes whose sums are all agreed ones, of those that hold it, in the study's order: the first sends it."""
+    """Component to the nodes whose sums are all agreed ones, of those that hold it, in the study's order: the first
+    sends it."""
     deviating: tuple[NodeName, ...]
     """Nodes that said another sum than the majority."""
 
@@ -71,19 +85,31 @@ class Exchange(Protocol):
     """How a node speaks with the others while a mean is opened."""
 
     def say(self, sums: Sums) -> Mapping[NodeName, Sums]:
-        """Sign and post what this node sums; what every node said, its own included. Raises Unavailable naming who is missing."""
+        """Sign and post what this node sums; what every node said, its own included.
+
+        Raises Unavailable naming who is missing.
+        """
 
     def lend(self, node: NodeName, component: int, number: int, words: Vector) -> None:
         """Send a block of a component sum to the node that lacks it, for its eyes only."""
 
     def borrow(self, holder: NodeName, component: int, number: int, digest: Sha256, size: int) -> Vector:
-        """A block of `size` words with this digest from its holder, waiting for it; raises RoundAborted when it does not come."""
+        """A block of `size` words with this digest from its holder, waiting for it.
+
+        Raises RoundAborted when it does not come.
+        """
 
 
 def agree(said: Mapping[NodeName, Sums], nodes: Sequence[NodeName]) -> Agreement:
-    """Compare what the holders of each component said; raises RoundAborted when no majority of its holders agrees or the sets differ."""
+    """Compare what the holders of each component said.
+
+    Raises RoundAborted when no majority of its holders agrees or the sets differ.
+    """
     if len({sums.accepted for sums in said.values()}) > 1:
-        raise RoundAborted("the nodes sum the updates of different hospitals: " + "; ".join(f"{n}: {len(said[n].accepted)}" for n in nodes))
+        raise RoundAborted(
+            "the nodes sum the updates of different hospitals: "
+            + "; ".join(f"{n}: {len(said[n].accepted)}" for n in nodes)
+        )
     blocks, deviating = {}, set[NodeName]()
     for component in range(len(nodes)):
         claims = {node: said[node].blocks[component] for index, node in enumerate(nodes) if index != component}
@@ -91,8 +117,8 @@ def agree(said: Mapping[NodeName, Sums], nodes: Sequence[NodeName]) -> Agreement
         # of two holders both, of three two: more than the one node that may be corrupt
         if votes < 2:
             raise RoundAborted(
-                f"component sum {component}: {' and '.join(claims)} say different sums, so one of them computed it wrongly or lies; "
-                "compare their logs and inputs, the signed statements are in the store"
+                f"component sum {component}: {' and '.join(claims)} say different sums, so one of them computed it"
+                " wrongly or lies; compare their logs and inputs, the signed statements are in the store"
             )
         blocks[component] = agreed
         deviating |= {node for node, claim in claims.items() if claim != agreed}
@@ -111,12 +137,16 @@ def open_sum(
     kept: Spool,
     output: BinaryIO,
 ) -> Agreement:
-    """Write the sum of the accepted updates, `length` little-endian words, to `output`; raises RoundAborted when the nodes disagree.
+    """Write the sum of the accepted updates, `length` little-endian words, to `output`.
+
+    Raises RoundAborted when the nodes disagree.
 
     `kept` takes this node's component sums meanwhile.
     """
     if len(accepted) < FEWEST_ACCEPTED:
-        raise RoundAborted(f"got {len(accepted)} accepted updates, want at least {FEWEST_ACCEPTED}: the sum of fewer opens single ones")
+        raise RoundAborted(
+            f"got {len(accepted)} accepted updates, want at least {FEWEST_ACCEPTED}: the sum of fewer opens single ones"
+        )
     index = nodes.index(me)
     own = held_by(index, len(nodes))
     digests: dict[int, list[Sha256]] = {component: [] for component in own}
@@ -128,12 +158,17 @@ def open_sum(
     said = exchange.say(Sums(tuple(accepted), {component: tuple(found) for component, found in digests.items()}))
     agreement = agree(said, nodes)
     if me in agreement.deviating:
-        raise RoundAborted(f"{me}: computed another component sum than the other holders; this node's inputs or memory are damaged")
+        raise RoundAborted(
+            f"{me}: computed another component sum than the other holders; this node's inputs or memory are damaged"
+        )
     for number, parts in enumerate(blocks):
         sums = {component: part[:] for component, part in parts.items()}
         for component, words in sums.items():
             if component_digest(words) != agreement.blocks[component][number]:
-                raise RoundAborted(f"{me}: component sum {component} changed while it was opened; this node's disk or memory is damaged")
+                raise RoundAborted(
+                    f"{me}: component sum {component} changed while it was opened; this node's disk or memory is"
+                    " damaged"
+                )
             if agreement.holders[component][0] == me:
                 exchange.lend(nodes[component], component, number, words)
         total = sum(sums.values(), start=_borrowed(exchange, agreement, index, number, length))
@@ -149,7 +184,9 @@ def _borrowed(exchange: Exchange, agreement: Agreement, lacking: int, number: in
     return words
 
 
-def _sums(components: LargeComponents, accepted: Sequence[HospitalName], own: Sequence[int], length: int) -> Iterator[dict[int, Vector]]:
+def _sums(
+    components: LargeComponents, accepted: Sequence[HospitalName], own: Sequence[int], length: int
+) -> Iterator[dict[int, Vector]]:
     """Block by block, this node's component sums over the accepted hospitals."""
     for start in range(0, length, BLOCK):
         piece = slice(start, min(start + BLOCK, length))

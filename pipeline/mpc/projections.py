@@ -1,10 +1,14 @@
-"""Secret random projections of long vectors: a few hundred short sums that bound the size of a vector that is too long to check.
+"""Secret random projections of long vectors.
 
-Every entry of the (PROJECTIONS, length) matrix is -1, 0, 0 or 1, each equally likely, from a seed that is known only once the vectors are
-fixed (`pipeline.evidence.randomness`). A projection is linear, so each node projects the components that it holds, by itself. What the
-checks on projections prove, and with which probability: docs/adr/0007-large-models.md.
+A few hundred short sums that bound the size of a vector that is too long to check.
 
-Source: Achlioptas 2003 (sums of signs instead of Gaussians), Gentry, Halevi and Lyubashevsky 2021 (modulo q, with zeros).
+Every entry of the (PROJECTIONS, length) matrix is -1, 0, 0 or 1, each equally likely, from a seed that is known only
+once the vectors are fixed (`pipeline.evidence.randomness`). A projection is linear, so each node projects the
+components that it holds, by itself. What the checks on projections prove, and with which probability:
+docs/adr/0007-large-models.md.
+
+Source: Achlioptas 2003 (sums of signs instead of Gaussians), Gentry, Halevi and Lyubashevsky 2021 (modulo q, with
+zeros).
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ from pipeline.mpc.rule import PROJECTIONS
 from pipeline.mpc.spool import Part
 
 _BLOCK = 4096
-"""Coordinates per product of matrices: 2^12 halves of 32 bits sum exactly in a float64; the block's matrix takes 16 MB."""
+"""Coordinates per product of matrices: 2^12 halves of 32 bits sum exactly in a float64; the block's matrix takes 16 MB.
+"""
 
 _ENTRIES_PER_BYTE = 4
 
@@ -42,7 +47,9 @@ def project(vectors: Sequence[Part], length: int, seed: Sha256) -> npt.NDArray[n
 def block(seed: Sha256, number: int) -> npt.NDArray[np.float64]:
     """Columns from number * 4096 on of the matrix that `seed` stands for, (PROJECTIONS, 4096) of -1, 0 and 1."""
     # One key per block, so the all-zero nonce is used once under it.
-    key = hashlib.blake2b(number.to_bytes(8), key=bytes.fromhex(seed), digest_size=32, person=b"wardround-signs").digest()
+    key = hashlib.blake2b(
+        number.to_bytes(8), key=bytes.fromhex(seed), digest_size=32, person=b"wardround-signs"
+    ).digest()
     count = PROJECTIONS * _BLOCK // _ENTRIES_PER_BYTE
     stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(count))
     return _ENTRIES.take(np.frombuffer(stream, np.uint8), axis=0).reshape(PROJECTIONS, _BLOCK)

@@ -1,11 +1,12 @@
 """The rule and the trimmed mean in plain integers: the oracle of every engine's tests, never run in a round.
 
 Step by step, on updates of 16 fractional bits and inputs of 8:
-  range      an update with a coordinate outside its cap is out, before anything is squared; so are an owner's samples out of range
+  range      an update with a coordinate outside its cap is out, before anything is squared; so are an owner's samples
+             out of range
   size       the squared norm lies within the budget (first round: 9 times the median) and above a 400th of the median
   direction  the cosine to the coordinate-wise median update is not below -0.4
-  peers      the sum of the middle correct counts over all owners' samples is close to the global model's and to the median model's,
-             and so is the sum of the class that the model answers worst
+  peers      the sum of the middle correct counts over all owners' samples is close to the global model's and to the
+             median model's, and so is the sum of the class that the model answers worst
   budget     9/4 of the median squared norm of the accepted
 """
 
@@ -53,7 +54,15 @@ class Verification:
     def failed(self) -> tuple[Condition | None, ...]:
         """The first condition that each update failed, None where accepted."""
         return tuple(
-            None if accepted else Condition.SIZE if not size else Condition.DIRECTION if not direction else Condition.PEERS
+            (
+                None
+                if accepted
+                else Condition.SIZE
+                if not size
+                else Condition.DIRECTION
+                if not direction
+                else Condition.PEERS
+            )
             for accepted, size, direction in zip(self.accepted, self.size, self.direction, strict=True)
         )
 
@@ -149,12 +158,17 @@ def _valid(inputs: Words, labels: Words, lowest: int, highest: int) -> bool:
 
 
 def counts(task: VerifyTask, models: Words, inputs: Words, labels: Words) -> Words:
-    """Correct answers by class, (models, owners, classes), of models (m, P) to samples (owners, v, ...), labels (owners, v, classes)."""
+    """Correct answers by class, (models, owners, classes).
+
+    Of models (m, P) to samples (owners, v, ...) with labels (owners, v, classes).
+    """
     owners, samples = inputs.shape[:2]
     batch = inputs.reshape(1, owners * samples, *task.network.input_shape)
     arithmetic = ArrayArithmetic(np)
     steps = plan(task.network, max(map(abs, task.rule.input_range)))
-    logits = np.stack([steps.logits(arithmetic, batch, split_parameters(task.network, model[None]))[0] for model in models])
+    logits = np.stack(
+        [steps.logits(arithmetic, batch, split_parameters(task.network, model[None]))[0] for model in models]
+    )
     return correct_per_class(logits.argmax(axis=2).reshape(len(models), owners, samples), labels)
 
 
@@ -166,7 +180,10 @@ def correct_per_class(answers: Words, labels: Words) -> Words:
 
 
 def judged(counts: Words) -> tuple[Words, Words]:
-    """Of counts (1 + hospitals, owners, classes) each model's sum over the middle owners, and that of the class it answers worst."""
+    """Of counts (1 + hospitals, owners, classes) each model's sum over the middle owners.
+
+    And that of the class it answers worst.
+    """
     hospitals = counts.shape[1]
     trimmed = rule.owners_trimmed(hospitals)
 
@@ -183,11 +200,16 @@ def _peers(task: VerifyTask, counts: Words) -> list[bool]:
     answers = rule.answers_counted(hospitals, samples)
     of_class = rule.answers_counted(hospitals, rule.samples_of_class(samples, task.network.classes))
     near = _near(overall, answers, numbers.below_global_percent, numbers.below_peers_percent)
-    near_in_class = _near(weakest, of_class, numbers.weakest_class_below_global_percent, numbers.weakest_class_below_peers_percent)
+    near_in_class = _near(
+        weakest, of_class, numbers.weakest_class_below_global_percent, numbers.weakest_class_below_peers_percent
+    )
     return [a and b for a, b in zip(near, near_in_class, strict=True)]
 
 
 def _near(sums: Words, answers: int, below_global: int, below_peers: int) -> list[bool]:
     globally, *own = (int(each) for each in sums)
     median = sorted(own)[rule.lower_median(len(own))]
-    return [100 * each >= 100 * globally - below_global * answers and 100 * each >= 100 * median - below_peers * answers for each in own]
+    return [
+        100 * each >= 100 * globally - below_global * answers and 100 * each >= 100 * median - below_peers * answers
+        for each in own
+    ]

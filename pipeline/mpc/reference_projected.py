@@ -1,11 +1,10 @@
 """The large-model mode's checks in plain integers: the oracle of every engine's tests, never run in a round.
 
-Like `pipeline.mpc.reference` step by step, on the projections of the updates instead of their coordinates, and without peers:
-  range      an update with a projection outside the cap is out, before anything is squared
-  size       the squared norm, estimated from the projections, lies within 8/5 of the budget (first round: 9 times the median estimate) and
-             above a 400th of the median
-  direction  the cosine to the median over the hospitals of each projection is not below -0.4
-  budget     9/4 of the median estimate of the accepted
+Like `pipeline.mpc.reference` step by step, on the projections of the updates instead of their coordinates, and without
+peers: range      an update with a projection outside the cap is out, before anything is squared size       the squared
+norm, estimated from the projections, lies within 8/5 of the budget (first round: 9 times the median estimate) and above
+a 400th of the median direction  the cosine to the median over the hospitals of each projection is not below -0.4 budget
+9/4 of the median estimate of the accepted
 """
 
 from __future__ import annotations
@@ -69,7 +68,9 @@ def explain(task: ProjectedTask, projections: Mapping[HospitalName, Vector]) -> 
     accepted = tuple(a and b for a, b in zip(size, direction, strict=True))
     kept = sorted(each for each, ok in zip(estimates, accepted, strict=True) if ok)
     budget = rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else rule.projected_limit(task.budget)
-    return ProjectedVerification(accepted, budget, tuple(in_range.tolist()), tuple(size), tuple(direction), tuple(estimates))
+    return ProjectedVerification(
+        accepted, budget, tuple(in_range.tolist()), tuple(size), tuple(direction), tuple(estimates)
+    )
 
 
 def _size(estimate: int, estimates: list[int], budget: int | None) -> bool:
@@ -86,5 +87,9 @@ def _direction(row: Vector, median: Vector, square: int) -> bool:
     # within the caps no sum wraps, as in `pipeline.mpc.reference`
     product = int(row @ median) >> rule.PROJECTED_DIRECTION_BITS
     against = rule.DIRECTION_LEFT * product**2
-    limit = rule.DIRECTION_RIGHT * (square >> rule.PROJECTED_DIRECTION_BITS) * (int(median @ median) >> rule.PROJECTED_DIRECTION_BITS)
+    limit = (
+        rule.DIRECTION_RIGHT
+        * (square >> rule.PROJECTED_DIRECTION_BITS)
+        * (int(median @ median) >> rule.PROJECTED_DIRECTION_BITS)
+    )
     return not (product < 0 and against > limit)

@@ -28,7 +28,8 @@ if math.isqrt(NORM_CAP) + math.isqrt(MODEL_NORM_CAP) != LARGEST_WEIGHT_NORM:
     raise AssertionError("the layers' bit budget assumes other norms")
 
 LEAST_BUDGET = 1 << 16
-"""A round of empty updates has a median squared norm of 0; a budget of 0 would hold for ever (32 fractional bits: norm 1/256)."""
+"""A round of empty updates has a median squared norm of 0; a budget of 0 would hold for ever (32 fractional bits: norm
+1/256)."""
 
 LARGEST_OVER_MEDIAN = 9
 """First round: a squared norm may be so many times the median one."""
@@ -46,10 +47,12 @@ PROJECTIONS = 512
 """Random projections by which the large-model mode checks an update."""
 
 PROJECTION_CAP = 1 << 23
-"""Every projection of an update lies strictly within it; an update within NORM_CAP exceeds it with probability below 2^-80."""
+"""Every projection of an update lies strictly within it; an update within NORM_CAP exceeds it with probability below
+2^-80."""
 
 PROJECTION_BITS = 8
-"""Bits dropped from the sum of an update's squared projections: on average half of their number times its squared norm."""
+"""Bits dropped from the sum of an update's squared projections: on average half of their number times its squared norm.
+"""
 
 PROJECTED_LEFT, PROJECTED_RIGHT = 5, 8
 """5 estimate <= 8 budget: an update within its budget exceeds it with probability below 2^-48."""
@@ -78,12 +81,17 @@ def owners_trimmed(hospitals: int) -> int:
 def updates_trimmed(accepted: int) -> int:
     """Updates dropped at each end of every sorted coordinate; raises ValueError below 3 accepted."""
     if accepted < FEWEST_ACCEPTED:
-        raise ValueError(f"got {accepted} accepted updates, want at least {FEWEST_ACCEPTED}: the middle of fewer opens single ones")
+        raise ValueError(
+            f"got {accepted} accepted updates, want at least {FEWEST_ACCEPTED}: the middle of fewer opens single ones"
+        )
     return min(_two_fifths(accepted), (accepted - FEWEST_ACCEPTED) // 2)
 
 
 def updates_averaged(accepted: int) -> int:
-    """Updates behind the opened sum of a coordinate: an odd number, since of an even middle the end that lies farther out goes too."""
+    """Updates behind the opened sum of a coordinate.
+
+    An odd number, since of an even middle the end that lies farther out goes too.
+    """
     middle = accepted - 2 * updates_trimmed(accepted)
     return middle - 1 if middle % 2 == 0 else middle
 
@@ -99,7 +107,7 @@ def samples_of_class(samples: int, classes: int) -> int:
 
 
 def counts_of_invalid_owner(samples: int, classes: int) -> int:
-    """The correct count of each class that stands for every model where an owner's samples are out of range: about one half."""
+    """The correct count of each class that stands for every model where samples are out of range: about a half."""
     return samples // (2 * classes)
 
 
@@ -124,12 +132,17 @@ def new_model(previous: npt.NDArray[np.int64], total: npt.NDArray[np.int64], cou
 
 
 def capped(model: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The model within its caps: each coordinate clipped, then all shrunk alike, towards zero, where the norm is too large."""
+    """The model within its caps.
+
+    Each coordinate clipped, then all shrunk alike, towards zero, where the norm is too large.
+    """
     clipped: npt.NDArray[np.int64] = np.clip(model, -MODEL_CAP, MODEL_CAP)
     norm = _squared_norm(clipped)
     if norm <= MODEL_NORM_CAP:
         return clipped
-    shrunk: npt.NDArray[np.int64] = np.sign(clipped) * (np.abs(clipped) * math.isqrt(MODEL_NORM_CAP) // (math.isqrt(norm) + 1))
+    shrunk: npt.NDArray[np.int64] = np.sign(clipped) * (
+        np.abs(clipped) * math.isqrt(MODEL_NORM_CAP) // (math.isqrt(norm) + 1)
+    )
     return shrunk
 
 

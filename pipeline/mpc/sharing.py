@@ -1,4 +1,6 @@
-"""Replicated secret sharing of a vector over Z_2^64: n components that sum to it, node i gets every component but the i-th.
+"""Replicated secret sharing of a vector over Z_2^64.
+
+N components that sum to it, node i gets every component but the i-th.
 
 Source: Araki et al. 2016 (n = 3), Dalskov et al. 2021 (n = 4), both for one corrupt node.
 """
@@ -20,7 +22,10 @@ Vector = npt.NDArray[np.int64]
 
 
 def share(payload: Vector, nodes: int, secret: Secret, context: Context) -> tuple[Vector, ...]:
-    """Split (length,) int64 into `nodes` components under the hospital's own secret; a rerun gives the same components."""
+    """Split (length,) int64 into `nodes` components under the hospital's own secret.
+
+    A rerun gives the same components.
+    """
     bound_to = canonical_json(
         {
             "study": context.study_digest,

@@ -11,7 +11,7 @@ Comparator = tuple[int, int]
 
 @lru_cache(maxsize=256)
 def network(wires: int, wanted: frozenset[int] | None = None) -> tuple[tuple[Comparator, ...], ...]:
-    """Batcher's odd-even merge sort in layers of disjoint comparators, without those that no `wanted` output depends on."""
+    """Batcher's odd-even merge sort in layers of disjoint comparators, only those that `wanted` outputs need."""
     needed = set(range(wires)) if wanted is None else set(wanted)
     kept: list[Comparator] = []
     for low, high in reversed(list(_batcher(wires))):

@@ -1,4 +1,7 @@
-"""Where a node puts vectors that do not fit into memory: in an unnamed file that is gone with the process, whatever ends it."""
+"""Where a node puts vectors that do not fit into memory.
+
+In an unnamed file that is gone with the process, whatever ends it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same rounds without verification, on a machine where every hospital's records lie: a demonstration's yardstick."""
+"""The same rounds without verification, where every hospital's records lie: a demonstration's yardstick."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from pipeline.train.undefended import Member, undefended
 
 
 def without_verification(study: Study, rounds: Sequence[RoundId], settings: Settings) -> list[float]:
-    """Accuracy over all hospitals' test records after each round of plain averaging, with the same local configurations."""
+    """Accuracy over all hospitals' test records after each round of plain averaging.
+
+    With the same local configurations.
+    """
     members = {name: _member(study, name, settings) for name in study.hospitals}
     return [correct / tested for correct, tested in undefended(study, members, rounds)]
 

@@ -1,6 +1,9 @@
-"""A study's rounds in plain integers, where all its records lie on one machine: the round's own functions, without engine, chain or store.
+"""A study's rounds in plain integers, where all its records lie on one machine.
 
-It decides as the encrypted rule does, bit for bit; for figures and tests, never for a study's model. Nobody is ever quarantined.
+The round's own functions, without engine, chain or store.
+
+It decides as the encrypted rule does, bit for bit; for figures and tests, never for a study's model. Nobody is ever
+quarantined.
 """
 
 from __future__ import annotations
@@ -55,7 +58,8 @@ def play_plain(study: Study, members: Mapping[HospitalName, Member], rounds: Seq
     """The rounds one after the other, from the study's initial model; raises Misconfigured for the large-model mode."""
     if not study.samples_shared:
         raise Misconfigured(
-            f"{study.name}: got mode {study.mode}, want one in which hospitals share samples: a plain round evaluates every model on every hospital's samples"
+            f"{study.name}: got mode {study.mode}, want one in which hospitals share samples: a plain round evaluates"
+            " every model on every hospital's samples"
         )
     model, budget, finished = initial_model(study), None, 0
     verdicts: dict[HospitalName, list[bool]] = {name: [] for name in members}

@@ -1,7 +1,7 @@
 """Verify and aggregate a finished round again, where all its data lie on one machine, with the study's own engine.
 
-A stage of `dvc repro`: it reads the round's record, the recomputed updates and every hospital's folder, runs all parties here, and
-compares the model with the one that the chain anchors.
+A stage of `dvc repro`: it reads the round's record, the recomputed updates and every hospital's folder, runs all
+parties here, and compares the model with the one that the chain anchors.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ _DEADLINE_SECONDS = 900.0
 
 
 def reproduce(
-    study: Study, record: RoundRecord, previous: Vector, updates: Mapping[HospitalName, Vector], finished: int, settings: Settings
+    study: Study,
+    record: RoundRecord,
+    previous: Vector,
+    updates: Mapping[HospitalName, Vector],
+    finished: int,
+    settings: Settings,
 ) -> Sha256:
     """The new model's digest; raises EvidenceRejected when verdicts or model differ from the record."""
     names = tuple(hospital.name for hospital in record.hospitals if hospital.name in record.inputs)
@@ -59,9 +64,13 @@ def reproduce(
     verified = _together(settings, record, lambda party: engine.verify(study.protocol, task, held[party.index], party))
     accepted = _accepted(record, names, verified)
     size = study.network.size
-    parts: list[Components] = [{name: {index: words[:size] for index, words in own[name].items()} for name in accepted} for own in held]
+    parts: list[Components] = [
+        {name: {index: words[:size] for index, words in own[name].items()} for name in accepted} for own in held
+    ]
     opening = AggregateTask(accepted, study.network)
-    opened = _together(settings, record, lambda party: engine.aggregate(study.protocol, opening, parts[party.index], party))
+    opened = _together(
+        settings, record, lambda party: engine.aggregate(study.protocol, opening, parts[party.index], party)
+    )
     return _same_model(record, rule.new_model(previous, opened.total, opened.count))
 
 
@@ -74,8 +83,13 @@ def _reproduce_large(
     settings: Settings,
 ) -> Sha256:
     if record.seed is None:
-        raise EvidenceRejected(f"round {record.round}: got a record without the seed of its projections, want one of a large model's round")
-    task, size = ProjectedTask(tuple(updates), record.budget, record.seed, study.rule.reveal_condition), study.network.size
+        raise EvidenceRejected(
+            f"round {record.round}: got a record without the seed of its projections, want one of a large model's round"
+        )
+    task, size = (
+        ProjectedTask(tuple(updates), record.budget, record.seed, study.rule.reveal_condition),
+        study.network.size,
+    )
     engine = engines.engine(study.engine, settings)
 
     def verify(party: Party) -> VerifyOutput:
@@ -92,9 +106,14 @@ def _reproduce_large(
 
 def _accepted(record: RoundRecord, names: Sequence[HospitalName], verified: VerifyOutput) -> tuple[HospitalName, ...]:
     accepted = tuple(name for name, bit in zip(names, verified.accepted, strict=True) if bit)
-    if accepted != record.accepted or verified.budget != record.next_budget or verified.failures(names) != record.failed:
+    if (
+        accepted != record.accepted
+        or verified.budget != record.next_budget
+        or verified.failures(names) != record.failed
+    ):
         raise EvidenceRejected(
-            f"round {record.round}: reproduced verdicts accept {', '.join(accepted)}, the record says {', '.join(record.accepted)}"
+            f"round {record.round}: reproduced verdicts accept {', '.join(accepted)}, the record says"
+            f" {', '.join(record.accepted)}"
         )
     return accepted
 
@@ -140,10 +159,14 @@ def main(
     loaded, written = Study.load(study), RoundRecord.from_bytes(record.read_bytes())
     previous = model_file.parse_model(previous_model.read_bytes(), loaded.network.size)
     if sha256(previous_model.read_bytes()) != written.previous_model:
-        raise EvidenceRejected(f"{previous_model}: got another model than the round started from, want {written.previous_model}")
+        raise EvidenceRejected(
+            f"{previous_model}: got another model than the round started from, want {written.previous_model}"
+        )
     vectors = {name: np.load(updates / f"{name}.npy") for name in written.inputs}
     digest = reproduce(loaded, written, previous, vectors, rounds_finished, Settings.load())
-    write_atomic(out, (json.dumps({"round": written.round, "model_sha256": digest, "equal": True}, indent=2) + "\n").encode())
+    write_atomic(
+        out, (json.dumps({"round": written.round, "model_sha256": digest, "equal": True}, indent=2) + "\n").encode()
+    )
 
 
 if __name__ == "__main__":

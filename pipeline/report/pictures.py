@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, LINE, ACCENT = "#1c2733", "#5c6b7a", "#d5dce3", "#1f5f8b"
-VERDICT_COLOURS: Mapping[Verdict, str] = {Verdict.ACCEPTED: "#1f5f8b", Verdict.REJECTED: "#b3372f", Verdict.ABSENT: "#9aa6b2"}
+VERDICT_COLOURS: Mapping[Verdict, str] = {
+    Verdict.ACCEPTED: "#1f5f8b",
+    Verdict.REJECTED: "#b3372f",
+    Verdict.ABSENT: "#9aa6b2",
+}
 _VERDICT_MARKS: Mapping[Verdict, str] = {Verdict.ACCEPTED: "o", Verdict.REJECTED: "X", Verdict.ABSENT: "_"}
 
 _WIDTH = 7.4
@@ -44,7 +48,14 @@ def course(history: Sequence[RoundSummary], current: int) -> Figure:
     lower = 0.24 * max(2, len(names))
     figure, (above, below) = _figure(names, (1.7, lower), below=0.75)
     tested = [(place, 100 * item.accuracy) for place, item in enumerate(finished) if item.accuracy is not None]
-    above.plot([place for place, _ in tested], [value for _, value in tested], color=ACCENT, linewidth=1.6, marker="o", markersize=4)
+    above.plot(
+        [place for place, _ in tested],
+        [value for _, value in tested],
+        color=ACCENT,
+        linewidth=1.6,
+        marker="o",
+        markersize=4,
+    )
     for place, value in tested[-1:]:
         above.annotate(f"{value:.1f} %", (place, value), textcoords="offset points", xytext=(6, 6), fontweight="bold")
     above.set_ylabel("accuracy, %")
@@ -59,7 +70,9 @@ def course(history: Sequence[RoundSummary], current: int) -> Figure:
             if got is verdict
         ]
         across, up = [place for place, _ in marks], [height for _, height in marks]
-        below.scatter(across, up, marker=_VERDICT_MARKS[verdict], s=34, color=VERDICT_COLOURS[verdict], label=verdict.value)
+        below.scatter(
+            across, up, marker=_VERDICT_MARKS[verdict], s=34, color=VERDICT_COLOURS[verdict], label=verdict.value
+        )
     below.set_yticks([len(names) - index for index in range(len(names))], names)
     below.set_ylim(0.4, len(names) + 0.6)
     below.set_xlabel("round")
@@ -113,7 +126,9 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _bars(names: Sequence[str], values: Sequence[float], notes: Sequence[str], colours: Sequence[str]) -> tuple[Figure, Axes]:
+def _bars(
+    names: Sequence[str], values: Sequence[float], notes: Sequence[str], colours: Sequence[str]
+) -> tuple[Figure, Axes]:
     figure, (axes,) = _figure(names, (0.26 * max(1, len(names)),), below=0.5)
     places = list(range(len(names)))[::-1]
     axes.barh(places, values, height=0.62, color=colours)
@@ -135,7 +150,11 @@ def _figure(names: Sequence[str], heights: Sequence[float], below: float) -> tup
         figure = Figure(figsize=(_WIDTH, total))
         panels, top = [], total - above
         for height in heights:
-            panels.append(figure.add_axes((left / _WIDTH, (top - height) / total, (_WIDTH - left - 0.15) / _WIDTH, height / total)))
+            panels.append(
+                figure.add_axes(
+                    (left / _WIDTH, (top - height) / total, (_WIDTH - left - 0.15) / _WIDTH, height / total)
+                )
+            )
             top -= height + gap
     return figure, panels
 

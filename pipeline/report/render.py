@@ -1,4 +1,7 @@
-"""The report of a round that ended, for its hospitals and their auditors: one HTML page; of a finished one a CSV of verdicts too."""
+"""The report of a round that ended, for its hospitals and their auditors: one HTML page.
+
+Of a finished one a CSV of verdicts too.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,32 @@ from pipeline.report.round_view import HospitalRow, RoundView
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_COLUMNS = ("round", "study", "hospital", "verdict", "reason", "rows", "validation", "failed_expectations", "correct", "tested", "accuracy")
+_COLUMNS = (
+    "round",
+    "study",
+    "hospital",
+    "verdict",
+    "reason",
+    "rows",
+    "validation",
+    "failed_expectations",
+    "correct",
+    "tested",
+    "accuracy",
+)
 
 TRUST: Mapping[str, str] = {
-    "aby3": "Three nodes, at most one corrupt, and that one follows the protocol: no single node learns anything of an update. "
-    "The votes prove that the nodes agree, not that a node computed honestly.",
-    "replicated-ring": "Three nodes, at most one corrupt, and that one follows the protocol: no single node learns anything of an update. "
-    "The votes prove that the nodes agree, not that a node computed honestly.",
-    "rep4-ring": "Four nodes, at most one corrupt, which may do anything: it can stop a round, but neither learn nor change one.",
+    "aby3": (
+        "Three nodes, at most one corrupt, and that one follows the protocol: no single node learns anything of an"
+        " update. The votes prove that the nodes agree, not that a node computed honestly."
+    ),
+    "replicated-ring": (
+        "Three nodes, at most one corrupt, and that one follows the protocol: no single node learns anything of an"
+        " update. The votes prove that the nodes agree, not that a node computed honestly."
+    ),
+    "rep4-ring": (
+        "Four nodes, at most one corrupt, which may do anything: it can stop a round, but neither learn nor change one."
+    ),
 }
 """Protocol to what has to be trusted."""
 
@@ -75,7 +96,10 @@ class RoundReport:
 
 
 def render(view: RoundView, history: Sequence[RoundSummary], title: str) -> RoundReport:
-    """The report of a finished round; `history` holds the study's rounds up to this one, oldest first, `title` the study's."""
+    """The report of a finished round.
+
+    `history` holds the study's rounds up to this one, oldest first, `title` the study's.
+    """
     course = pictures.course([*(item for item in history if item.round != view.round), summary(view)], view.round)
     return RoundReport(
         html=_page(view, history, title, pictures.svg(course)).encode(),
@@ -89,7 +113,9 @@ def render_aborted(view: RoundView, hospitals: Sequence[HospitalName], title: st
     """The page of a round that ended without a model; `hospitals` are the study's, as far as they are known."""
     end = view.end
     if end is None:
-        raise Refused(f"round {view.round}: the ledger says {view.status}, want finalised or aborted; it has no report yet")
+        raise Refused(
+            f"round {view.round}: the ledger says {view.status}, want finalised or aborted; it has no report yet"
+        )
     named = end.named
     return (
         _templates()
@@ -118,7 +144,16 @@ def verdicts_csv(view: RoundView) -> str:
     for row in view.hospitals:
         validation = {True: "passed", False: "failed", None: ""}[row.validated]
         accuracy = "" if row.accuracy is None else f"{row.accuracy:.4f}"
-        cells = (row.verdict, row.reason or "", row.rows or "", validation, "; ".join(row.failed), row.correct, row.tested, accuracy)
+        cells = (
+            row.verdict,
+            row.reason or "",
+            row.rows or "",
+            validation,
+            "; ".join(row.failed),
+            row.correct,
+            row.tested,
+            accuracy,
+        )
         writer.writerow((view.round, view.study, row.name, *cells))
     return buffer.getvalue()
 
@@ -157,7 +192,9 @@ def _remarks(row: HospitalRow, record: RoundRecord | None) -> list[str]:
     strikes = record.strikes.get(row.name, ()) if record else ()
     if record and strikes:
         rounds = ", ".join(map(str, strikes))
-        remarks.append(f"strikes in round{'s' if len(strikes) > 1 else ''} {rounds} of the last {record.strike_rule.window}")
+        remarks.append(
+            f"strikes in round{'s' if len(strikes) > 1 else ''} {rounds} of the last {record.strike_rule.window}"
+        )
     if record and row.name in record.quarantined and row.reason != "quarantined":
         remarks.append("in quarantine from the next round on")
     if row.accuracy is None and row.verdict is not Verdict.ABSENT:

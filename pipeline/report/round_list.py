@@ -69,12 +69,20 @@ def summary(view: RoundView) -> RoundSummary:
 
 
 def summaries(ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None) -> list[RoundSummary]:
-    """Every round of the ledger, oldest first; `names` gives studies by ledger id where no round of theirs is finished."""
+    """Every round of the ledger, oldest first.
+
+    `names` gives studies by ledger id where no round of theirs is finished.
+    """
     return [summary(view) for view in views(ledger.rounds(), ledger, store, names)]
 
 
-def views(states: Sequence[RoundState], ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None) -> list[RoundView]:
-    """Views of these rounds, oldest first, one that does not hold among them; a study is named by any finished round of it."""
+def views(
+    states: Sequence[RoundState], ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None
+) -> list[RoundView]:
+    """Views of these rounds, oldest first, one that does not hold among them.
+
+    A study is named by any finished round of it.
+    """
     known = dict(names or {})
     found = []
     for state in sorted(states, key=_finished_first):

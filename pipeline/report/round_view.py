@@ -1,4 +1,4 @@
-"""What can be said in public about one round, gathered from the ledger and the store for reports, lists and the console."""
+"""What can be said in public about one round, gathered from ledger and store for reports, lists and console."""
 
 from __future__ import annotations
 
@@ -142,14 +142,20 @@ class RoundView:
 
 
 def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None) -> RoundView:
-    """The view of a round; `names` gives studies by their ledger id. Raises EvidenceRejected when the record does not hold."""
+    """The view of a round; `names` gives studies by their ledger id.
+
+    Raises EvidenceRejected when the record does not hold.
+    """
     objects = RoundObjects(store, state.round)
     record = record_of(objects, state.result) if state.result else None
     return _view(state, ledger, store, objects, record, names or {}, None)
 
 
 def gather_anyway(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping[str, str]) -> RoundView:
-    """The view of a round, of which only what the ledger holds where its record does not hold: `trouble` names the object."""
+    """The view of a round, of which only what the ledger holds where its record does not hold.
+
+    `trouble` names the object.
+    """
     try:
         return gather(state, ledger, store, names)
     except EvidenceRejected as error:
@@ -199,7 +205,9 @@ def said_so_far(view: RoundView, hospital: HospitalName, address: Address, store
 
 
 def _context(ledger: Ledger, state: RoundState) -> Context:
-    return Context(ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model)
+    return Context(
+        ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model
+    )
 
 
 def _rows(record: RoundRecord, objects: RoundObjects, ledger: Ledger, state: RoundState) -> tuple[HospitalRow, ...]:
@@ -228,7 +236,9 @@ def _row(
     model: Sha256 | None,
 ) -> HospitalRow:
     validation = _said(objects, Kind.VALIDATION, name, address, context)
-    correct, tested = _counts(_said(objects, Kind.CONFIRMATION, name, address, context), model) if model else (None, None)
+    correct, tested = (
+        _counts(_said(objects, Kind.CONFIRMATION, name, address, context), model) if model else (None, None)
+    )
     passed = validation.get("passed")
     return HospitalRow(
         name=name,
@@ -248,7 +258,12 @@ def _row(
 
 def _counts(confirmation: Mapping[str, Any], model: Sha256) -> tuple[int, int] | tuple[None, None]:
     correct, tested = confirmation.get("correct"), confirmation.get("tested")
-    if confirmation.get("model") == model and type(correct) is int and type(tested) is int and 0 <= correct <= tested <= _MOST_RECORDS:
+    if (
+        confirmation.get("model") == model
+        and type(correct) is int
+        and type(tested) is int
+        and 0 <= correct <= tested <= _MOST_RECORDS
+    ):
         return correct, tested
     return None, None
 
@@ -263,7 +278,9 @@ def _failed(expectations: object) -> tuple[str, ...]:
     return tuple(name for name, held in expectations.items() if held is not True and _word(name))[:_MOST_EXPECTATIONS]
 
 
-def _said(objects: RoundObjects, kind: Kind, hospital: HospitalName, address: Address, context: Context) -> Mapping[str, Any]:
+def _said(
+    objects: RoundObjects, kind: Kind, hospital: HospitalName, address: Address, context: Context
+) -> Mapping[str, Any]:
     """The body of a hospital's statement, or nothing where none holds: an audit says why."""
     try:
         return objects.statement(kind, hospital, address, context).body

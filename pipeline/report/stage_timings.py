@@ -36,7 +36,11 @@ def _reported_seconds(objects: RoundObjects, round_id: RoundId) -> dict[str, flo
     seconds = (stored_report(objects, round_id) or {}).get("seconds")
     if not isinstance(seconds, dict):
         return {}
-    return {stage: float(value) for stage, value in seconds.items() if stage in round_steps.NAMES and isinstance(value, int | float)}
+    return {
+        stage: float(value)
+        for stage, value in seconds.items()
+        if stage in round_steps.NAMES and isinstance(value, int | float)
+    }
 
 
 def _posted_seconds(store: ObjectStore, round_id: RoundId) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""What nodes sign to end a round, a result or an end without one: how both are read, and which a majority of all nodes signed."""
+"""What nodes sign to end a round, a result or an end without one.
+
+How both are read, and which a majority of all nodes signed.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,17 @@ class Ballot(Generic[Decided]):
     read: Callable[..., Decided]
 
     def check(self, ctx: RoundContext, node: NodeName) -> Callable[[Statement], Decided]:
-        """Takes a statement and returns the decision in it; raises EvidenceRejected unless `node` signed that for this ledger."""
+        """Takes a statement and returns the decision in it.
+
+        Raises EvidenceRejected unless `node` signed that for this ledger.
+        """
         worker = ctx.worker
-        return partial(self.read, chain_id=worker.ledger.chain_id, contract=worker.ledger.contract, address=worker.node_address(node))
+        return partial(
+            self.read,
+            chain_id=worker.ledger.chain_id,
+            contract=worker.ledger.contract,
+            address=worker.node_address(node),
+        )
 
 
 VOTE, END = Ballot(Kind.VOTE, signing.check_vote), Ballot(Kind.ABORT, signing.check_abort)

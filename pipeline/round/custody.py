@@ -1,4 +1,7 @@
-"""What a node holds of a round in its own folder until the round ends: all that opens what hospitals sent, and what it opened of it."""
+"""What a node holds of a round in its own folder until the round ends.
+
+All that opens what hospitals sent, and what it opened of it.
+"""
 
 from __future__ import annotations
 

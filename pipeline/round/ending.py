@@ -1,7 +1,10 @@
-"""How a round ends without a model: what each node saw of it, and what a majority of them signs to end it before its deadline.
+"""How a round ends without a model.
 
-A node that votes signs no end, and one that signed an end does not vote (`pipeline.round.journal`). What it saw is its own word: a cause
-decides nothing. It says when the round is over who waited for whom, and which hospitals had no part in it and why.
+What each node saw of it, and what a majority of them signs to end it before its deadline.
+
+A node that votes signs no end, and one that signed an end does not vote (`pipeline.round.journal`). What it saw is its
+own word: a cause decides nothing. It says when the round is over who waited for whom, and which hospitals had no part
+in it and why.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ def watched(ctx: RoundContext, journal: Journal, stage: str) -> Iterator[None]:
     round_id, me = ctx.round_id, ctx.worker.identity.name
     if (signed := journal.said(round_id, Kind.ABORT)) is not None:
         ctx.worker.board.say(round_id, signed)
-        raise RoundAborted(f"round {round_id}: {me} has signed its end ({signed.body['reason']}); a later round has its own chance")
+        raise RoundAborted(
+            f"round {round_id}: {me} has signed its end ({signed.body['reason']}); a later round has its own chance"
+        )
     try:
         yield
     except WardroundError as error:
@@ -89,7 +94,10 @@ def _came_to(ctx: RoundContext, journal: Journal, absent: Mapping[HospitalName, 
     round_id, study = ctx.round_id, ctx.worker.study
     if ctx.state.committed is None:
         shared, floor = len(study.hospitals) - len(absent), study.accepted_floor
-        return {"stage": "commit", "saw": f"no set was committed; it finds updates of {shared} hospitals that hold, {floor} are needed"}
+        return {
+            "stage": "commit",
+            "saw": f"no set was committed; it finds updates of {shared} hospitals that hold, {floor} are needed",
+        }
     if journal.said(round_id, Kind.VOTE):
         return {"stage": "aggregate", "saw": "it voted; too few others did"}
     if journal.revealed(round_id) is not None:
@@ -98,7 +106,10 @@ def _came_to(ctx: RoundContext, journal: Journal, absent: Mapping[HospitalName, 
 
 
 def _absent(ctx: RoundContext, journal: Journal) -> Mapping[HospitalName, str]:
-    """Each hospital that was absent, unusable or rejected for this node, with the reason: as it signed that, or else as it looks now."""
+    """Each hospital that was absent, unusable or rejected for this node, with the reason.
+
+    As it signed that, or else as it looks now.
+    """
     round_id = ctx.round_id
     if (revealed := journal.revealed(round_id)) is not None:
         rejected = (name for name in revealed["inputs"] if name not in revealed["accepted"])

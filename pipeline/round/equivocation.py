@@ -20,18 +20,25 @@ _LOG = logging.getLogger(__name__)
 
 def suspended(worker: Worker) -> frozenset[NodeName]:
     """The study's nodes whose signatures the ledger counts no longer."""
-    return frozenset(node for node in worker.study.nodes if worker.ledger.suspended(worker.study_id, worker.node_address(node)))
+    return frozenset(
+        node for node in worker.study.nodes if worker.ledger.suspended(worker.study_id, worker.node_address(node))
+    )
 
 
 def report(ctx: RoundContext) -> tuple[NodeName, ...]:
-    """Have every node suspended that decided this round twice; those that were reported now, by this actor or meanwhile."""
+    """Have every node suspended that decided this round twice.
+
+    Those that were reported now, by this actor or meanwhile.
+    """
     worker, reported = ctx.worker, []
     for node in worker.study.nodes if ctx.state.study == worker.study_id else ():
         signed = _conflicting(ctx, node)
         if signed is None or worker.ledger.suspended(worker.study_id, worker.node_address(node)):
             continue
         try:
-            worker.outbox().send(partial(worker.ledger.report_equivocation, *signed), f"equivocation-{ctx.round_id}-{node}")
+            worker.outbox().send(
+                partial(worker.ledger.report_equivocation, *signed), f"equivocation-{ctx.round_id}-{node}"
+            )
         except ContractRefused as error:
             if error.error != "SuspendedNode":  # else somebody else was faster: anybody may report
                 raise
@@ -43,9 +50,12 @@ def report(ctx: RoundContext) -> tuple[NodeName, ...]:
 def _conflicting(ctx: RoundContext, node: NodeName) -> tuple[Decision, str, Decision, str] | None:
     """Two different decisions about this round that the node signed, each with its signature."""
     board, round_id, found = ctx.worker.board, ctx.round_id, dict[Decision, str]()
-    # A node that hides two decisions among much else is not caught: neither of them counts (`pipeline.store.bulletin_board`).
+    # A node that hides two decisions among much else is not caught: neither of them counts
+    # (`pipeline.store.bulletin_board`).
     posted = [
-        (ballot, digest) for ballot in ballots.BALLOTS for digest in board.some_digests(object_keys.statement(round_id, ballot.kind, node))
+        (ballot, digest)
+        for ballot in ballots.BALLOTS
+        for digest in board.some_digests(object_keys.statement(round_id, ballot.kind, node))
     ]
     for ballot, digest in posted if len(posted) > 1 else ():
         try:

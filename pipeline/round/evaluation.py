@@ -38,7 +38,10 @@ class Evaluation(ABC):
 
     @abstractmethod
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
-        """Run this node's party of the aggregation; what the journal keeps of it, with the number of updates in the sum as `count`."""
+        """Run this node's party of the aggregation.
+
+        What the journal keeps of it, with the number of updates in the sum as `count`.
+        """
 
     @abstractmethod
     def total(self, node: NodeRound, opened: Mapping[str, Any]) -> Vector:
@@ -46,4 +49,7 @@ class Evaluation(ABC):
 
     @abstractmethod
     def tasks(self, study: Study) -> Sequence[Task]:
-        """What rounds with all hospitals, or all but one, have the engine compute; other shapes compile when they come up."""
+        """What rounds with all hospitals, or all but one, have the engine compute.
+
+        Other shapes compile when they come up.
+        """

@@ -1,4 +1,7 @@
-"""The full mode: the whole rule under encryption on the hospitals' secret samples, and a trimmed mean of what was accepted."""
+"""The full mode: the whole rule under encryption on the hospitals' secret samples.
+
+And a trimmed mean of what was accepted.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,12 @@ class FullEvaluation(Evaluation):
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
         """Run this node's party of the trimmed mean."""
         study, size = node.worker.study, node.worker.study.network.size
-        updates: Components = {name: {index: part[:size] for index, part in inputs.components[name].items()} for name in accepted}
-        output = node.engine.aggregate(study.protocol, AggregateTask(tuple(accepted), study.network), updates, node.party("aggregate"))
+        updates: Components = {
+            name: {index: part[:size] for index, part in inputs.components[name].items()} for name in accepted
+        }
+        output = node.engine.aggregate(
+            study.protocol, AggregateTask(tuple(accepted), study.network), updates, node.party("aggregate")
+        )
         return {"total": output.total.tolist(), "count": output.count}
 
     def total(self, node: NodeRound, opened: Mapping[str, Any]) -> Vector:
@@ -51,7 +58,14 @@ class FullEvaluation(Evaluation):
 
     def tasks(self, study: Study) -> Sequence[Task]:
         """First round, later rounds, and the aggregations of all hospitals or all but one."""
-        first = VerifyTask(study.hospitals, study.network, rule_parameters(study, 0, None), np.zeros(study.network.size, dtype=np.int64))
+        first = VerifyTask(
+            study.hospitals,
+            study.network,
+            rule_parameters(study, 0, None),
+            np.zeros(study.network.size, dtype=np.int64),
+        )
         later = replace(first, rule=replace(first.rule, budget=0))
-        sizes = sorted(size for size in {len(study.hospitals), len(study.hospitals) - 1} if size >= study.accepted_floor)
+        sizes = sorted(
+            size for size in {len(study.hospitals), len(study.hospitals) - 1} if size >= study.accepted_floor
+        )
         return [first, later, *(AggregateTask(study.hospitals[:size], study.network) for size in sizes)]

@@ -63,7 +63,10 @@ class LargeEvaluation(Evaluation):
 
     def tasks(self, study: Study) -> Sequence[Task]:
         """A first and a later round."""
-        return [ProjectedTask(study.hospitals, budget, Sha256("0" * 64), study.rule.reveal_condition) for budget in (None, 0)]
+        return [
+            ProjectedTask(study.hospitals, budget, Sha256("0" * 64), study.rule.reveal_condition)
+            for budget in (None, 0)
+        ]
 
 
 def nonce_commitment(path: Path) -> Sha256:
@@ -74,7 +77,9 @@ def nonce_commitment(path: Path) -> Sha256:
 
 
 def seed(ctx: RoundContext, nonce: Path, journal: Journal, deadline: float) -> Sha256:
-    """Reveal this node's nonce and wait for all; raises EvidenceRejected for a nonce that was not committed to, Unavailable without one.
+    """Reveal this node's nonce and wait for all.
+
+    Raises EvidenceRejected for a nonce that was not committed to, Unavailable without one.
 
     To be called when the input set is signed: from here on everybody can compute what the updates will be checked with.
     """
@@ -82,10 +87,15 @@ def seed(ctx: RoundContext, nonce: Path, journal: Journal, deadline: float) -> S
     try:
         own = Secret.read(nonce)
     except FileNotFoundError as error:
-        raise RoundAborted(f"round {ctx.round_id}: the nonce of {worker.identity.name} is gone; the round ends at its deadline") from error
+        raise RoundAborted(
+            f"round {ctx.round_id}: the nonce of {worker.identity.name} is gone; the round ends at its deadline"
+        ) from error
     body = {"nonce": own.reveal().hex(), "commit_root": root}
     if say_once(ctx, journal, Kind.NONCE, body) != body:
-        raise RoundAborted(f"round {ctx.round_id}: {worker.identity.name} revealed its nonce for another commit; did the ledger change?")
+        raise RoundAborted(
+            f"round {ctx.round_id}: {worker.identity.name} revealed its nonce for another commit; did the ledger"
+            " change?"
+        )
     said = worker.board.wait(ctx.round_id, Kind.NONCE, worker.study.nodes, deadline, ctx.check)
     return agreed_seed(ctx, said)
 
@@ -96,7 +106,9 @@ def agreed_seed(ctx: RoundContext, said: Mapping[NodeName, Statement]) -> Sha256
     for node, record in ctx.key_records().items():
         ctx.worker.check(said[node], ctx.context)
         if said[node].body.get("commit_root") != ctx.commit_root:
-            raise EvidenceRejected(f"{node}: revealed its nonce for another commit than the ledger's {ctx.commit_root[:16]}")
+            raise EvidenceRejected(
+                f"{node}: revealed its nonce for another commit than the ledger's {ctx.commit_root[:16]}"
+            )
         nonces[node] = randomness.checked(node, said[node].body.get("nonce"), record.nonce_commitment)
     return randomness.seed(ctx.context, ctx.commit_root, nonces)
 
@@ -114,16 +126,27 @@ def verify(node: NodeRound, inputs: Inputs, drawn: Sha256, budget: int | None) -
 
 
 def open_mean(
-    ctx: RoundContext, inputs: Inputs, accepted: Sequence[HospitalName], key: PrivateKey, journal: Journal, path: Path, deadline: float
+    ctx: RoundContext,
+    inputs: Inputs,
+    accepted: Sequence[HospitalName],
+    key: PrivateKey,
+    journal: Journal,
+    path: Path,
+    deadline: float,
 ) -> int:
-    """Write the sum of the accepted updates to a file; how many they are. Raises RoundAborted when the nodes disagree."""
+    """Write the sum of the accepted updates to a file; how many they are.
+
+    Raises RoundAborted when the nodes disagree.
+    """
     worker, me = ctx.worker, NodeName(ctx.worker.identity.name)
     with replacing(path, mode=0o600) as output, spool(worker.identity.home / "work") as sums:
         exchange = _StoreExchange(ctx, key, journal, deadline)
         size, nodes = worker.study.network.size, worker.study.nodes
         agreement = mean.open_sum(inputs.components, accepted, size, nodes, me, exchange, sums, output)
     for node in agreement.deviating:
-        _log.warning("round %s: %s signed another component sum than the other holders; it was outvoted", ctx.round_id, node)
+        _log.warning(
+            "round %s: %s signed another component sum than the other holders; it was outvoted", ctx.round_id, node
+        )
     return len(accepted)
 
 
@@ -146,9 +169,14 @@ class _StoreExchange:
         nodes, size = worker.study.nodes, worker.study.network.size
         body: dict[str, Any] = sums.body()
         if say_once(ctx, self.journal, Kind.COMPONENT_SUMS, body) != body:
-            raise RoundAborted(f"round {ctx.round_id}: {worker.identity.name} signed other component sums before; it opens nothing twice")
+            raise RoundAborted(
+                f"round {ctx.round_id}: {worker.identity.name} signed other component sums before; it opens nothing"
+                " twice"
+            )
         found = {}
-        for node, statement in worker.board.wait(ctx.round_id, Kind.COMPONENT_SUMS, nodes, self.deadline, ctx.check).items():
+        for node, statement in worker.board.wait(
+            ctx.round_id, Kind.COMPONENT_SUMS, nodes, self.deadline, ctx.check
+        ).items():
             found[node] = Sums.parse(statement.body, node, nodes.index(node), len(nodes), size)
         return found
 
@@ -161,7 +189,10 @@ class _StoreExchange:
     def borrow(self, holder: NodeName, component: int, number: int, digest: Sha256, size: int) -> Vector:
         """Wait for a block and open it."""
         ctx, board, me = self.ctx, self.ctx.worker.board, NodeName(self.ctx.worker.identity.name)
-        place, envelope = object_keys.lent_sum(ctx.round_id, holder, me, number), self._envelope(me, component, number, size)
+        place, envelope = (
+            object_keys.lent_sum(ctx.round_id, holder, me, number),
+            self._envelope(me, component, number, size),
+        )
         while time.monotonic() < self.deadline:
             for found in board.digests(place):
                 try:
@@ -172,7 +203,8 @@ class _StoreExchange:
                     return words
             time.sleep(_POLL_SECONDS)
         raise RoundAborted(
-            f"round {ctx.round_id}: {holder} signed component sum {component} but did not lend its block {number}; is that node up?"
+            f"round {ctx.round_id}: {holder} signed component sum {component} but did not lend its block {number}; is"
+            " that node up?"
         )
 
     def _envelope(self, node: NodeName, component: int, number: int, size: int) -> Envelope:

@@ -29,7 +29,10 @@ from pipeline.train import stage as training
 
 
 def validate(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Sha256:
-    """Check the records against the data contract and publish pass or fail; raises DataRejected naming the failed expectations."""
+    """Check the records against the data contract and publish pass or fail.
+
+    Raises DataRejected naming the failed expectations.
+    """
     ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
     validation = ingest.run(ctx.worker.identity.home, ctx.worker.study)
     statement = ctx.worker.sign(Kind.VALIDATION, validation.body(), ctx.context)
@@ -40,7 +43,10 @@ def validate(study: str, round_id: RoundId, name: HospitalName, settings: Settin
 
 
 def train(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Path:
-    """Train on the hospital's records from the ledger's current model; the update stays in the hospital's own folder."""
+    """Train on the hospital's records from the ledger's current model.
+
+    The update stays in the hospital's own folder.
+    """
     ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
     worker, home = ctx.worker, ctx.worker.identity.home
     past = lineage(worker)
@@ -67,7 +73,8 @@ def share(study: str, round_id: RoundId, name: HospitalName, settings: Settings 
     ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
     worker = ctx.worker
     folder = _folder(worker.identity.home, round_id)
-    # Sealing is randomised: what was dealt first is dealt again, or two manifests of one round would contradict each other.
+    # Sealing is randomised: what was dealt first is dealt again, or two manifests of one round would contradict each
+    # other.
     with locked(folder / "lock"):
         if not (folder / "manifest.json").exists():
             _deal(ctx, folder)
@@ -78,7 +85,10 @@ def share(study: str, round_id: RoundId, name: HospitalName, settings: Settings 
 
 
 def confirm(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Sha256:
-    """Check the received model against the ledger and test it on the hospital's own records; the signed confirmation's digest."""
+    """Check the received model against the ledger and test it on the hospital's own records.
+
+    The signed confirmation's digest.
+    """
     ctx = _join(study, round_id, name, settings, RoundStatus.FINALISED)
     worker = ctx.worker
     shutil.rmtree(_folder(worker.identity.home, round_id), ignore_errors=True)
@@ -105,7 +115,11 @@ def _deal(ctx: RoundContext, folder: Path) -> None:
         write_secret(folder / f"{node}.envelope", data)
         sealed[node] = Sealed(sha256(data), len(data))
     manifest = Manifest(
-        name, len(vector), tuple(map(sharing.component_digest, components.values())), sealed, sha256(to_bytes(_passed(ctx)))
+        name,
+        len(vector),
+        tuple(map(sharing.component_digest, components.values())),
+        sealed,
+        sha256(to_bytes(_passed(ctx))),
     )
     write_secret(folder / "manifest.json", to_bytes(worker.sign(Kind.MANIFEST, manifest.body(), context)))
 
@@ -114,7 +128,9 @@ def _update(ctx: RoundContext, folder: Path) -> Vector:
     try:
         return np.frombuffer((folder / "update.i8").read_bytes(), "<i8").astype(np.int64)
     except FileNotFoundError as error:
-        raise Unavailable(f"{ctx.worker.identity.name}: got no update of round {ctx.round_id}; run the train task again") from error
+        raise Unavailable(
+            f"{ctx.worker.identity.name}: got no update of round {ctx.round_id}; run the train task again"
+        ) from error
 
 
 def _passed(ctx: RoundContext) -> Statement:
@@ -126,7 +142,9 @@ def _passed(ctx: RoundContext) -> Statement:
     try:
         return ctx.worker.board.only(ctx.round_id, Kind.VALIDATION, HospitalName(me.name), check)
     except ObjectMissing as error:
-        raise Unavailable(f"{ctx.worker.identity.name}: got no validation of round {ctx.round_id}; run the validate task again") from error
+        raise Unavailable(
+            f"{ctx.worker.identity.name}: got no validation of round {ctx.round_id}; run the validate task again"
+        ) from error
 
 
 def _folder(home: Path, round_id: RoundId) -> Path:
@@ -135,5 +153,7 @@ def _folder(home: Path, round_id: RoundId) -> Path:
     return folder
 
 
-def _join(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None, status: RoundStatus) -> RoundContext:
+def _join(
+    study: str, round_id: RoundId, name: HospitalName, settings: Settings | None, status: RoundStatus
+) -> RoundContext:
     return RoundContext.join(hospital_worker(study, name, settings), round_id, status)

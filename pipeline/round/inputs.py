@@ -1,7 +1,7 @@
 """What a node takes in: the committed manifests, its own envelopes, and the input set that every node signs alike.
 
-Who takes part follows from what the nodes say that they saw, and from nothing else: a hospital that shows two of them different things, or
-something only when some have looked, is in for all of them or out for all of them, for one reason.
+Who takes part follows from what the nodes say that they saw, and from nothing else: a hospital that shows two of them
+different things, or something only when some have looked, is in for all of them or out for all of them, for one reason.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ from pipeline.store import object_keys
 from pipeline.store.object_keys import KeyPrefix
 
 _OWN_DOING = ("wrong_length", "unrecoverable_component")
-"""Absences that follow from what a hospital signed and is in the set: its manifest, and envelopes that are not what that says.
+"""Absences that follow from what a hospital signed and is in the set: its manifest, and envelopes that are not what
+that says.
 
-Not a copied component, of which nobody can say whose it was, nor a manifest that the committer may have listed in its name."""
+Not a copied component, of which nobody can say whose it was, nor a manifest that the committer may have listed in its
+name."""
 
 Held = dict[HospitalName, dict[int, Part]]
 """Hospital to component index to words."""
@@ -43,7 +45,10 @@ Held = dict[HospitalName, dict[int, Part]]
 
 @dataclass(frozen=True)
 class Committed:
-    """The set under the commit root as this node sees it: each hospital has a manifest that holds, or a reason why it is absent."""
+    """The set under the commit root as this node sees it.
+
+    Each hospital has a manifest that holds, or a reason why it is absent.
+    """
 
     listed: Mapping[HospitalName, Sha256]
     """Every hospital in the set, to its manifest's digest."""
@@ -55,7 +60,10 @@ class Committed:
 
 
 def committed(ctx: RoundContext, quarantined: frozenset[HospitalName]) -> Committed:
-    """Read what the provider committed and what of it holds; raises EvidenceRejected when nothing fits the ledger's root."""
+    """Read what the provider committed and what of it holds.
+
+    Raises EvidenceRejected when nothing fits the ledger's root.
+    """
     worker, round_id = ctx.worker, ctx.round_id
     listed = _listed(ctx)
     manifests: dict[HospitalName, Manifest] = {}
@@ -76,7 +84,9 @@ def committed(ctx: RoundContext, quarantined: frozenset[HospitalName]) -> Commit
             except Rejected:
                 absent[hospital] = "forged_manifest"
     if stray := set(listed) - set(worker.study.hospitals):
-        raise EvidenceRejected(f"round {round_id}: the commit lists {', '.join(sorted(stray))}, which are no hospitals of the study")
+        raise EvidenceRejected(
+            f"round {round_id}: the commit lists {', '.join(sorted(stray))}, which are no hospitals of the study"
+        )
     return Committed(listed, manifests, barred, absent)
 
 
@@ -85,7 +95,10 @@ class WrongLengthError(EvidenceRejected):
 
 
 def checked_manifest(ctx: RoundContext, hospital: HospitalName, digest: Sha256) -> Manifest:
-    """A hospital's manifest of this round; raises EvidenceRejected unless signature, validation, shape and length hold."""
+    """A hospital's manifest of this round.
+
+    Raises EvidenceRejected unless signature, validation, shape and length hold.
+    """
     worker = ctx.worker
     statement = worker.board.statement(ctx.round_id, Kind.MANIFEST, hospital, digest)
     worker.check(statement, ctx.context)
@@ -99,17 +112,25 @@ def checked_manifest(ctx: RoundContext, hospital: HospitalName, digest: Sha256) 
     length = Payload(worker.study.network, worker.study.samples_shared).length
     per_envelope = sealed_size(len(worker.study.nodes) - 1, length)
     if manifest.length != length or any(sealed.size != per_envelope for sealed in manifest.envelopes.values()):
-        raise WrongLengthError(f"{hospital}: got a vector of {manifest.length} words, want {length}: another model or sample count")
+        raise WrongLengthError(
+            f"{hospital}: got a vector of {manifest.length} words, want {length}: another model or sample count"
+        )
     return manifest
 
 
 def signed_manifests(ctx: RoundContext, hospital: HospitalName) -> tuple[Sha256, ...]:
-    """Digests of the manifests that a hospital signed in this round, whether they hold or not: no other's junk. Raises Crowded."""
+    """Digests of the manifests that a hospital signed in this round, whether they hold or not: no other's junk.
+
+    Raises Crowded.
+    """
     return tuple(ctx.worker.board.held(ctx.round_id, Kind.MANIFEST, hospital, ctx.check))
 
 
 def uncommitted(ctx: RoundContext, quarantined: frozenset[HospitalName]) -> dict[HospitalName, str]:
-    """Which hospitals had no update that could be committed in a round that has no commit, and why, as this node finds it."""
+    """Which hospitals had no update that could be committed in a round that has no commit, and why.
+
+    As this node finds it.
+    """
     found = {}
     for hospital in ctx.worker.study.hospitals:
         if hospital in quarantined:
@@ -169,15 +190,20 @@ class Inputs:
     @property
     def whole(self) -> Components:
         """The components in memory, as the engines take them."""
-        return {hospital: {index: part[:] for index, part in parts.items()} for hospital, parts in self.components.items()}
+        return {
+            hospital: {index: part[:] for index, part in parts.items()} for hospital, parts in self.components.items()
+        }
 
 
-def agree(ctx: RoundContext, taken: Committed, key: PrivateKey, journal: Journal, deadline: float, keep: OpenedEnvelopes) -> Inputs:
+def agree(
+    ctx: RoundContext, taken: Committed, key: PrivateKey, journal: Journal, deadline: float, keep: OpenedEnvelopes
+) -> Inputs:
     """Open, lend and borrow components until all nodes sign one input set; raises RoundAborted when they do not."""
     worker, me = ctx.worker, NodeName(ctx.worker.identity.name)
     nodes, hospitals = worker.study.nodes, worker.study.hospitals
     held: Held = {
-        hospital: _own(ctx, hospital, manifest, taken.listed[hospital], key, keep) for hospital, manifest in taken.manifests.items()
+        hospital: _own(ctx, hospital, manifest, taken.listed[hospital], key, keep)
+        for hospital, manifest in taken.manifests.items()
     }
     seen = Inventory({hospital: tuple(parts) for hospital, parts in held.items()}, {**taken.barred, **taken.absent})
     _still_held(ctx, say_once(ctx, journal, Kind.INVENTORY, seen.body())["held"], held)
@@ -200,14 +226,19 @@ def agree(ctx: RoundContext, taken: Committed, key: PrivateKey, journal: Journal
             held.setdefault(loan.hospital, {})[loan.component] = component
     mine = {"inputs": inputs, "absent": absent}
     if say_once(ctx, journal, Kind.INPUT_SET, mine) != mine:
-        raise RoundAborted(f"round {ctx.round_id}: {me} signed another input set before; what it sees now does not give that one")
+        raise RoundAborted(
+            f"round {ctx.round_id}: {me} signed another input set before; what it sees now does not give that one"
+        )
     for node, statement in worker.board.wait(ctx.round_id, Kind.INPUT_SET, nodes, deadline, ctx.check).items():
         if dict(statement.body) != mine:
-            raise RoundAborted(f"round {ctx.round_id}: {node} signed another input set than {me}; the nodes do not see the same evidence")
+            raise RoundAborted(
+                f"round {ctx.round_id}: {node} signed another input set than {me}; the nodes do not see the same"
+                " evidence"
+            )
     if len(inputs) < worker.study.accepted_floor:
         raise TooFew(
-            f"round {ctx.round_id}: {len(inputs)} hospitals took part, want at least {worker.study.accepted_floor}; absent: "
-            + ", ".join(f"{hospital} ({reason})" for hospital, reason in absent.items()),
+            f"round {ctx.round_id}: {len(inputs)} hospitals took part, want at least {worker.study.accepted_floor};"
+            " absent: " + ", ".join(f"{hospital} ({reason})" for hospital, reason in absent.items()),
             Reason.TOO_FEW_TOOK_PART,
             tuple(hospital for hospital, reason in absent.items() if reason in _OWN_DOING),
         )
@@ -225,12 +256,17 @@ def kept(
 
 
 def _as_agreed(ctx: RoundContext, taken: Committed, absent: Mapping[HospitalName, str]) -> dict[HospitalName, Manifest]:
-    """The manifest of everybody who is not absent, whether or not this node saw it at first; raises RoundAborted when it does not hold."""
+    """The manifest of everybody who is not absent, whether or not this node saw it at first.
+
+    Raises RoundAborted when it does not hold.
+    """
     me, found = ctx.worker.identity.name, {}
     for hospital in ctx.worker.study.hospitals:
         barred = taken.barred.get(hospital)
         if barred is not None and absent.get(hospital) != barred:
-            raise RoundAborted(f"round {ctx.round_id}: for {me} {hospital} is {barred}, for most nodes not; do all see one ledger?")
+            raise RoundAborted(
+                f"round {ctx.round_id}: for {me} {hospital} is {barred}, for most nodes not; do all see one ledger?"
+            )
         if hospital in absent:
             continue
         try:
@@ -238,7 +274,8 @@ def _as_agreed(ctx: RoundContext, taken: Committed, absent: Mapping[HospitalName
             found[hospital] = taken.manifests.get(hospital) or checked_manifest(ctx, hospital, taken.listed[hospital])
         except (KeyError, Rejected) as error:
             raise RoundAborted(
-                f"round {ctx.round_id}: most nodes signed that the manifest of {hospital} holds, {me} does not find it so: {error}"
+                f"round {ctx.round_id}: most nodes signed that the manifest of {hospital} holds, {me} does not find it"
+                f" so: {error}"
             ) from error
     return found
 
@@ -252,13 +289,23 @@ def _listed(ctx: RoundContext) -> dict[HospitalName, Sha256]:
                 return {HospitalName(name): Sha256(value) for name, value in listed.items()}
         except (Rejected, ValueError, TypeError):
             continue
-    raise EvidenceRejected(f"round {ctx.round_id}: got no list of manifests under the ledger's commit root {ctx.commit_root[:16]}")
+    raise EvidenceRejected(
+        f"round {ctx.round_id}: got no list of manifests under the ledger's commit root {ctx.commit_root[:16]}"
+    )
 
 
 def _own(
-    ctx: RoundContext, hospital: HospitalName, manifest: Manifest, digest: Sha256, key: PrivateKey, keep: OpenedEnvelopes
+    ctx: RoundContext,
+    hospital: HospitalName,
+    manifest: Manifest,
+    digest: Sha256,
+    key: PrivateKey,
+    keep: OpenedEnvelopes,
 ) -> dict[int, Part]:
-    """A node's own components that fit the manifest: what it kept before a restart, else what its envelope holds, if that is right."""
+    """A node's own components that fit the manifest.
+
+    What it kept before a restart, else what its envelope holds, if that is right.
+    """
     me, nodes = NodeName(ctx.worker.identity.name), ctx.worker.study.nodes
     indices, before = held_by(nodes.index(me), len(nodes)), _kept(ctx, digest, keep)
     if set(before) == set(indices):
@@ -287,7 +334,10 @@ def _opened(
     key: PrivateKey,
     keep: OpenedEnvelopes,
 ) -> dict[int, Part]:
-    """Of an envelope's components those that fit the manifest, opened piece by piece; raises Rejected when the envelope does not."""
+    """Of an envelope's components those that fit the manifest, opened piece by piece.
+
+    Raises Rejected when the envelope does not.
+    """
     found = dict[int, Part]()
     me = NodeName(ctx.worker.identity.name)
     envelope = Envelope(ctx.context, manifest.hospital, me, tuple(indices), manifest.length)
@@ -307,19 +357,27 @@ def _still_held(ctx: RoundContext, said: Mapping[HospitalName, Iterable[int]], h
     for hospital, indices in said.items():
         if not set(indices) <= set(held.get(hospital, {})):
             raise RoundAborted(
-                f"round {ctx.round_id}: {ctx.worker.identity.name} signed that it holds components of {hospital}, but does not now: "
-                "what it kept is gone, and the envelope is gone from the store or changed"
+                f"round {ctx.round_id}: {ctx.worker.identity.name} signed that it holds components of {hospital}, but"
+                " does not now: what it kept is gone, and the envelope is gone from the store or changed"
             )
 
 
 def _lend(ctx: RoundContext, loan: Loan, component: Vector) -> None:
     key = ctx.sealing_keys()[loan.needy]
     envelope = Envelope(ctx.context, loan.hospital, loan.needy, (loan.component,), len(component))
-    ctx.worker.board.post(object_keys.resealed(ctx.round_id, loan.holder, loan.needy), envelope.seal({loan.component: component}, key))
+    ctx.worker.board.post(
+        object_keys.resealed(ctx.round_id, loan.holder, loan.needy), envelope.seal({loan.component: component}, key)
+    )
 
 
 def _borrow(
-    ctx: RoundContext, loan: Loan, manifest: Manifest, digest: Sha256, key: PrivateKey, deadline: float, keep: OpenedEnvelopes
+    ctx: RoundContext,
+    loan: Loan,
+    manifest: Manifest,
+    digest: Sha256,
+    key: PrivateKey,
+    deadline: float,
+    keep: OpenedEnvelopes,
 ) -> Part:
     place = object_keys.resealed(ctx.round_id, loan.holder, loan.needy)
     while time.monotonic() < deadline:
@@ -332,7 +390,8 @@ def _borrow(
                 return found[loan.component]
         time.sleep(0.2)
     raise RoundAborted(
-        f"round {ctx.round_id}: {loan.holder} says that it holds component {loan.component} of {loan.hospital} but did not lend it"
+        f"round {ctx.round_id}: {loan.holder} says that it holds component {loan.component} of {loan.hospital} but did"
+        " not lend it"
     )
 
 

@@ -44,26 +44,34 @@ class Journal:
         return from_bytes(path.read_bytes()) if path.exists() else None
 
     def say(self, round_id: RoundId, statement: Statement) -> Statement:
-        """Persist the node's only statement of its kind in a round before it is sent; raises ConflictingVote for another."""
+        """Persist the node's only statement of its kind in a round before it is sent.
+
+        Raises ConflictingVote for another.
+        """
         with locked(self.folder / "lock"):
             earlier = self.said(round_id, statement.kind)
             other = _EITHER.get(statement.kind)
             if other and self.said(round_id, other):
                 raise ConflictingVote(
-                    f"round {round_id}: asked to sign {statement.kind}, but this node has signed {other}; it ends one way"
+                    f"round {round_id}: asked to sign {statement.kind}, but this node has signed {other}; it ends"
+                    " one way"
                 )
             if earlier is None:
                 write_secret(self.folder / f"{statement.kind}-{round_id}.json", to_bytes(statement))
                 return statement
         if earlier != statement:
             raise ConflictingVote(
-                f"round {round_id}: asked to sign {statement.kind} {digest(statement.body)[:12]}, but this node has signed "
-                f"{digest(earlier.body)[:12]}; a statement is only ever resent, so let the round abort at its deadline"
+                f"round {round_id}: asked to sign {statement.kind} {digest(statement.body)[:12]}, but this node has"
+                f" signed {digest(earlier.body)[:12]}; a statement is only ever resent, so let the round abort at its"
+                " deadline"
             )
         return earlier
 
     def trouble(self, round_id: RoundId) -> dict[str, Any]:
-        """What last kept a step of this node's from its end in a round, and how often its engine failed; empty when nothing did."""
+        """What last kept a step of this node's from its end in a round, and how often its engine failed.
+
+        Empty when nothing did.
+        """
         path = self.folder / f"trouble-{round_id}.json"
         found = json.loads(path.read_bytes()) if path.exists() else {}
         return found if isinstance(found, dict) else {}
@@ -73,7 +81,9 @@ class Journal:
         with locked(self.folder / "lock"):
             write_secret(self.folder / f"trouble-{round_id}.json", canonical_json(dict(trouble)))
 
-    def begin_opening(self, commit: Commit, accepted: tuple[HospitalName, ...], inputs: Mapping[HospitalName, Sha256]) -> None:
+    def begin_opening(
+        self, commit: Commit, accepted: tuple[HospitalName, ...], inputs: Mapping[HospitalName, Sha256]
+    ) -> None:
         """Write down the one accepted set of `commit` before anything is opened; raises SecondOpening for another."""
         entry = {"accepted": list(accepted), "inputs": dict(inputs)}
         path = self.folder / commit.entry
@@ -84,8 +94,9 @@ class Journal:
             earlier = json.loads(path.read_bytes())
         if {key: earlier[key] for key in entry} != entry:
             raise SecondOpening(
-                f"commit {commit.root[:12]}: asked to open an aggregate over {', '.join(accepted)}, but the journal says "
-                f"{', '.join(earlier['accepted'])}; two openings would reveal their difference, so let the round abort at its deadline"
+                f"commit {commit.root[:12]}: asked to open an aggregate over {', '.join(accepted)}, but the journal"
+                f" says {', '.join(earlier['accepted'])}; two openings would reveal their difference, so let the round"
+                " abort at its deadline"
             )
 
     def end_opening(self, commit: Commit, output: Mapping[str, Any]) -> None:
@@ -113,4 +124,6 @@ class Journal:
             if earlier is None:
                 write_secret(self.folder / f"revealed-{round_id}.json", canonical_json(dict(outcome)))
             elif earlier != dict(outcome):
-                raise SecondOpening(f"round {round_id}: the verification revealed another outcome than the journalled one; let it abort")
+                raise SecondOpening(
+                    f"round {round_id}: the verification revealed another outcome than the journalled one; let it abort"
+                )

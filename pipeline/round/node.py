@@ -1,4 +1,4 @@
-"""A node in a round: prepare a sealing key, verify under encryption, aggregate, vote, destroy what opens and what was opened."""
+"""A node in a round: prepare a sealing key, verify under encryption, aggregate, vote, destroy what it held."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     worker = node_worker(study, name, settings)
     status = worker.ledger.status(round_id)
     if status is not RoundStatus.NONE:
-        raise Refused(f"round {round_id}: the ledger says {status}, want none; a sealing key is made before the round opens")
-    # No round opens without every node's key: one honest node suffices to keep a study off a chain that was rolled back. Rounds of other
-    # studies do not count here, or their nodes could stop this one.
+        raise Refused(
+            f"round {round_id}: the ledger says {status}, want none; a sealing key is made before the round opens"
+        )
+    # No round opens without every node's key: one honest node suffices to keep a study off a chain that was rolled
+    # back. Rounds of other studies do not count here, or their nodes could stop this one.
     refuse_forgotten(worker.ledger, worker.board.store, worker.study_id, round_id)
     _destroy_ended(worker)
     held = custody(worker, round_id)
@@ -44,7 +46,10 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
 
 
 def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
-    """Run this node's party of the encrypted verification and journal what it reveals: one bit per hospital, the next budget."""
+    """Run this node's party of the encrypted verification and journal what it reveals.
+
+    One bit per hospital, the next budget.
+    """
     node = _join(study, round_id, name, settings)
     if node.journal.revealed(round_id) is not None:
         return
@@ -53,18 +58,27 @@ def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
 
 
 def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> Sha256:
-    """Run this node's party of the aggregation over the accepted hospitals, once, and vote for the result; the vote's digest."""
+    """Run this node's party of the aggregation over the accepted hospitals, once, and vote for the result.
+
+    The vote's digest.
+    """
     node = _join(study, round_id, name, settings)
     with ending.watched(node.ctx, node.journal, "aggregate"):
         return _aggregated(node)
 
 
 def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
-    """Destroy this round's keys and what was opened by them; say why it was aborted, report a node that decided it twice."""
+    """Destroy this round's keys and what was opened by them.
+
+    Say why it was aborted, report a node that decided it twice.
+    """
     worker = node_worker(study, name, settings)
     status = worker.ledger.status(round_id)
     if status not in _ENDED:
-        raise Refused(f"round {round_id}: the ledger says {status}, want finalised or aborted; a running round needs its sealing key")
+        raise Refused(
+            f"round {round_id}: the ledger says {status}, want finalised or aborted; a running round needs its"
+            " sealing key"
+        )
     custody(worker, round_id).destroy()
     ctx = RoundContext(worker, round_id, worker.ledger.round(round_id))
     ending.say_cause(ctx, journal(worker))
@@ -95,11 +109,15 @@ def _aggregated(node: NodeRound) -> Sha256:
     round_id, name = ctx.round_id, worker.identity.name
     revealed = journal.revealed(round_id)
     if revealed is None:
-        raise RoundAborted(f"round {round_id}: {name} has not verified, so it opens no aggregate; run the verify task of all nodes again")
+        raise RoundAborted(
+            f"round {round_id}: {name} has not verified, so it opens no aggregate; run the verify task of all nodes"
+            " again"
+        )
     accepted = tuple(HospitalName(hospital) for hospital in revealed["accepted"])
     if len(accepted) < worker.study.accepted_floor:
         raise TooFew(
-            f"round {round_id}: {len(accepted)} hospitals accepted, want at least {worker.study.accepted_floor}; the previous model stays",
+            f"round {round_id}: {len(accepted)} hospitals accepted, want at least {worker.study.accepted_floor}; the"
+            " previous model stays",
             Reason.TOO_FEW_ACCEPTED,
             tuple(hospital for hospital in revealed["inputs"] if hospital not in accepted),
         )
@@ -112,8 +130,8 @@ def _aggregated(node: NodeRound) -> Sha256:
         inputs = kept(ctx, revealed["inputs"], revealed["absent"], node.custody.keep()) or _agreed(node, past)
         if dict(inputs.digests) != revealed["inputs"]:
             raise SecondOpening(
-                f"round {round_id}: {name} verified another input set than the nodes hold now; an aggregate is opened over the "
-                "components that were verified or not at all, so let the round abort at its deadline"
+                f"round {round_id}: {name} verified another input set than the nodes hold now; an aggregate is opened"
+                " over the components that were verified or not at all, so let the round abort at its deadline"
             )
         opened = evaluation(worker.study).open(node, inputs, accepted)
         journal.end_opening(commit, opened)
@@ -132,7 +150,9 @@ def _vote(ctx: RoundContext, past: StudyHistory, revealed: Mapping[str, Any], mo
     worker, round_id = ctx.worker, ctx.round_id
     new_model = worker.board.post(object_keys.model(), model)
     accepted = frozenset(revealed["accepted"])
-    verdicts = {hospital: Verdict.ACCEPTED if hospital in accepted else Verdict.REJECTED for hospital in revealed["inputs"]}
+    verdicts = {
+        hospital: Verdict.ACCEPTED if hospital in accepted else Verdict.REJECTED for hospital in revealed["inputs"]
+    }
     struck = strikes.updated(
         past.strikes,
         verdicts,
@@ -159,7 +179,9 @@ def _vote(ctx: RoundContext, past: StudyHistory, revealed: Mapping[str, Any], mo
         seed=revealed.get("seed"),
     )
     ledger = worker.consortium.ledger
-    vote = signing.sign_vote(worker.identity.name, built.result, ledger.chain_id, ctx.context.contract, worker.identity.key)
+    vote = signing.sign_vote(
+        worker.identity.name, built.result, ledger.chain_id, ctx.context.contract, worker.identity.key
+    )
     vote = journal(worker).say(round_id, vote)
     worker.board.post(object_keys.record(round_id), built.to_bytes())
     return worker.board.say(round_id, vote)

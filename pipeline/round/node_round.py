@@ -1,4 +1,7 @@
-"""One round as one node works in it: its journal, what it holds until the end, its deadline, its party of a computation."""
+"""One round as one node works in it.
+
+Its journal, what it holds until the end, its deadline, its party of a computation.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +79,9 @@ class NodeRound:
 
 
 def _host(base: str, round_id: RoundId, stage: str) -> str:
-    """A port of its own for each of the last rounds and each stage, so that rounds of two studies do not meet on one."""
+    """A port of its own for each of the last rounds and each stage.
+
+    So that rounds of two studies do not meet on one.
+    """
     host, port = base.rsplit(":", 1)
     return f"{host}:{int(port) + round_id % _ROUND_PORTS * len(_STAGES) + _STAGES.index(stage)}"

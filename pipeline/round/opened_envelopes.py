@@ -1,10 +1,14 @@
-"""What a node opened of a round's envelopes, kept until the round ends: each is read once, and what becomes of it then changes nothing.
+"""What a node opened of a round's envelopes, kept until the round ends.
 
-A component lies in a file of its own, encrypted piece by piece (XChaCha20-Poly1305). Every piece is bound to its manifest, component, place
-and length: no other fits there. The key is made for the round, is not its sealing key, lies elsewhere, and is destroyed with it.
+Each is read once, and what becomes of it then changes nothing.
 
-What that is worth: these files alone say nothing, neither on a disk of their own, nor in a copy, nor undeleted after the round. Whoever
-reads all of the node's folder while the round runs reads the components, as he does by the sealing key and the node's account at the store.
+A component lies in a file of its own, encrypted piece by piece (XChaCha20-Poly1305). Every piece is bound to its
+manifest, component, place and length: no other fits there. The key is made for the round, is not its sealing key, lies
+elsewhere, and is destroyed with it.
+
+What that is worth: these files alone say nothing, neither on a disk of their own, nor in a copy, nor undeleted after
+the round. Whoever reads all of the node's folder while the round runs reads the components, as he does by the sealing
+key and the node's account at the store.
 """
 
 from __future__ import annotations
@@ -34,7 +38,10 @@ _OVERHEAD = Aead.NONCE_SIZE + Aead.MACBYTES
 
 @dataclass(frozen=True)
 class KeptComponent:
-    """A component in its encrypted file; reading raises Unavailable when the disk gives other bytes than were written."""
+    """A component in its encrypted file.
+
+    Reading raises Unavailable when the disk gives other bytes than were written.
+    """
 
     path: Path
     key: Secret
@@ -88,14 +95,19 @@ class OpenedEnvelopes:
     key: Secret
 
     def put(self, manifest: Sha256, index: int, length: int, pieces: Iterable[Vector], digest: Sha256) -> KeptComponent:
-        """Take a manifest's component of `length` words piece by piece, all of it or nothing; raises EvidenceRejected on another digest."""
+        """Take a manifest's component of `length` words piece by piece, all of it or nothing.
+
+        Raises EvidenceRejected on another digest.
+        """
         component, read = self._component(manifest, index, length), Digested(pieces)
         box = Aead(self.key.reveal())
         with replacing(component.path, mode=0o600) as file:
             for number, words in enumerate(_cut(read)):
                 file.write(box.encrypt(words.astype("<i8", copy=False).tobytes(), component.bound(number)))
             if read.digest != digest:
-                raise EvidenceRejected(f"component {index}: got {read.digest[:16]}, want {digest[:16]} of manifest {manifest[:16]}")
+                raise EvidenceRejected(
+                    f"component {index}: got {read.digest[:16]}, want {digest[:16]} of manifest {manifest[:16]}"
+                )
         return component
 
     def get(self, manifest: Sha256, index: int, length: int) -> KeptComponent | None:

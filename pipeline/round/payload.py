@@ -19,7 +19,9 @@ def payload(study: Study, study_digest: Sha256, hospital: Identity, round_id: Ro
     classes, secret = len(study.source.classes), hospital.sharing_secret
     samples = records.read(hospital.home, study.source).train
     _, kept = pool.split(samples, secret)
-    drawn = pool.draw(samples[kept], study.samples_shared, secret, study_digest, round_id, hospital=HospitalName(hospital.name))
+    drawn = pool.draw(
+        samples[kept], study.samples_shared, secret, study_digest, round_id, hospital=HospitalName(hospital.name)
+    )
     labelled = misbehaviour.configured(hospital.home).labelled(drawn, classes)
     one_hot = np.eye(classes, dtype=np.int64)[labelled.labels]
     return np.concatenate([update, labelled.inputs.astype(np.int64).ravel(), one_hot.ravel()])

@@ -1,6 +1,7 @@
 """The service provider in a round: number it, open it, commit who took part, send what the nodes decided, record it.
 
-It holds no data key, and nothing that it says is taken on trust: nodes and hospitals check it against the ledger and the evidence.
+It holds no data key, and nothing that it says is taken on trust: nodes and hospitals check it against the ledger and
+the evidence.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def number(study: str, run_id: str, settings: Settings | None = None) -> RoundId
 
 
 def open_round(study: str, round_id: RoundId, settings: Settings | None = None) -> None:
-    """Put round, study digest, current model, sealing keys and deadlines on the ledger; aborts an expired round of the study first.
+    """Put round, study digest, current model, sealing keys and deadlines on the ledger.
+
+    Aborts an expired round of the study first.
 
     Raises Misconfigured where the round cannot happen.
     """
@@ -79,14 +82,20 @@ def open_round(study: str, round_id: RoundId, settings: Settings | None = None) 
 
 
 def commit(study: str, round_id: RoundId, settings: Settings | None = None) -> tuple[HospitalName, ...]:
-    """Put the Merkle root of the manifests that arrived and hold on the ledger; raises RoundAborted below the quorum."""
+    """Put the Merkle root of the manifests that arrived and hold on the ledger.
+
+    Raises RoundAborted below the quorum.
+    """
     worker = provider_worker(study, settings)
     ctx = RoundContext.join(worker, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED)
     while ctx.state.status is RoundStatus.OPEN:
         listed = _listed(ctx)
         present = tuple(hospital for hospital in worker.study.hospitals if hospital in listed)
         if len(present) < worker.study.accepted_floor:
-            raise RoundAborted(f"round {round_id}: {len(present)} hospitals shared an update, want at least {worker.study.accepted_floor}")
+            raise RoundAborted(
+                f"round {round_id}: {len(present)} hospitals shared an update, want at least"
+                f" {worker.study.accepted_floor}"
+            )
         worker.board.post_json(object_keys.commit(round_id), listed)
         direct = ctx.state.direct
         label = f"commit-{round_id}-direct-{len(direct)}" if direct else f"commit-{round_id}"
@@ -98,9 +107,14 @@ def commit(study: str, round_id: RoundId, settings: Settings | None = None) -> t
 
 
 def finalise(study: str, round_id: RoundId, settings: Settings | None = None) -> Sha256:
-    """Send what a majority of all nodes signed, a result or the round's end without one; the new model's digest. Raises RoundAborted."""
+    """Send what a majority of all nodes signed, a result or the round's end without one; the new model's digest.
+
+    Raises RoundAborted.
+    """
     worker = provider_worker(study, settings)
-    ctx = RoundContext.join(worker, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED, RoundStatus.FINALISED, RoundStatus.ABORTED)
+    ctx = RoundContext.join(
+        worker, round_id, RoundStatus.OPEN, RoundStatus.COMMITTED, RoundStatus.FINALISED, RoundStatus.ABORTED
+    )
     while ctx.state.status is RoundStatus.COMMITTED:
         equivocation.report(ctx)
         barred = equivocation.suspended(worker)
@@ -108,10 +122,18 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
             _abort(worker, ctx.state)
         elif (decided := ballots.majority(ctx, ballots.VOTE, barred)) is not None:
             label = f"finalise-{round_id}-without-{len(barred)}" if barred else f"finalise-{round_id}"
-            _sent(worker, partial(worker.ledger.finalise_round, *decided), label, {"WrongStatus", "SuspendedNode", "DeadlinePassed"})
+            _sent(
+                worker,
+                partial(worker.ledger.finalise_round, *decided),
+                label,
+                {"WrongStatus", "SuspendedNode", "DeadlinePassed"},
+            )
         elif (ended := ballots.majority(ctx, ballots.END, barred)) is not None:
             # A rerun may see one more signature than what was sent first.
-            call, label = partial(worker.ledger.abort_by_nodes, ctx.state, *ended), f"end-{round_id}-without-{len(barred)}"
+            call, label = (
+                partial(worker.ledger.abort_by_nodes, ctx.state, *ended),
+                f"end-{round_id}-without-{len(barred)}",
+            )
             _sent(worker, call, label, {"WrongStatus", "SuspendedNode"})
         else:
             time.sleep(_POLL_SECONDS)
@@ -127,9 +149,12 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
 
 
 def _sent(worker: Worker, call: Callable[[], Call], label: str, overtaken: Set[str]) -> bool:
-    """Send it; False when the ledger refuses it as one of `overtaken`: others were faster, and whoever sends reads it again.
+    """Send it; False when the ledger refuses it as one of `overtaken`.
 
-    Anybody may send what a majority signed, abort what is late, and report a node; each node may commit, each hospital directly.
+    Others were faster, and whoever sends reads it again.
+
+    Anybody may send what a majority signed, abort what is late, and report a node; each node may commit, each hospital
+    directly.
     """
     try:
         worker.outbox().send(call, label)
@@ -160,9 +185,14 @@ def _abort(worker: Worker, state: RoundState) -> None:
 
 
 def _listed(ctx: RoundContext) -> dict[HospitalName, Sha256]:
-    """The manifests that arrived and hold, and whatever hospitals committed directly: no set without these can be committed."""
+    """The manifests that arrived and hold, and whatever hospitals committed directly.
+
+    No set without these can be committed.
+    """
     worker = ctx.worker
-    listed = {hospital: manifest for hospital in worker.study.hospitals if (manifest := _manifest(ctx, hospital)) is not None}
+    listed = {
+        hospital: manifest for hospital in worker.study.hospitals if (manifest := _manifest(ctx, hospital)) is not None
+    }
     names = {address: name for name, address in worker.consortium.hospitals.items()}
     return listed | {names[event.hospital]: event.manifest for event in ctx.state.direct}
 
@@ -177,7 +207,10 @@ def _commit_call(ctx: RoundContext, listed: Mapping[HospitalName, Sha256]) -> Ca
 
 
 def _manifest(ctx: RoundContext, hospital: HospitalName) -> Sha256 | None:
-    """The hospital's one manifest when it holds; the nodes name the reason where there is none (`pipeline.round.inputs.absence`)."""
+    """The hospital's one manifest when it holds.
+
+    The nodes name the reason where there is none (`pipeline.round.inputs.absence`).
+    """
     try:
         found = signed_manifests(ctx, hospital)
     except Crowded:

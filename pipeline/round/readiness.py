@@ -14,7 +14,10 @@ from pipeline.study.study import Study
 
 
 def require(study: Study, settings: Settings) -> None:
-    """Raise Misconfigured, saying what to do, where too few hospitals have records or a node here lacks the study's engine."""
+    """Raise Misconfigured, saying what to do.
+
+    Where too few hospitals have records or a node here lacks the study's engine.
+    """
     here = [name for name in study.hospitals if identity.is_here(settings.hospital(name))]
     without = [name for name in here if not records.kept(settings.hospital(name), study.dataset)]
     able = len(study.hospitals) - len(without)

@@ -12,7 +12,10 @@ from pipeline.study_repository.repository import Remote
 
 
 def record(study: str, round_id: RoundId, settings: Settings | None = None) -> None:
-    """Post the round's report, commit it to the study repository, with its models; raises RoundAborted when there is no model."""
+    """Post the round's report, commit it to the study repository, with its models.
+
+    Raises RoundAborted when there is no model.
+    """
     worker = provider_worker(study, settings)
     ctx = RoundContext.join(worker, round_id, RoundStatus.FINALISED, RoundStatus.ABORTED)
     remote = Remote(Installation.load(worker.settings.installation).store, worker.identity.credentials)

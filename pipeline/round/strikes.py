@@ -1,4 +1,4 @@
-"""Quarantine: a hospital that is rejected too often within the last rounds stays out until a majority of nodes releases it."""
+"""Quarantine: who is rejected too often within the last rounds stays out until a majority of nodes releases it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,16 @@ Strikes = Mapping[HospitalName, tuple[RoundId, ...]]
 
 
 def updated(
-    strikes: Strikes, verdicts: Mapping[HospitalName, Verdict], round_id: RoundId, recent: Sequence[RoundId], window: int
+    strikes: Strikes,
+    verdicts: Mapping[HospitalName, Verdict],
+    round_id: RoundId,
+    recent: Sequence[RoundId],
+    window: int,
 ) -> Strikes:
-    """Strikes after round `round_id`; of `recent`, the study's finished rounds before it, the last `window - 1` still count."""
+    """Strikes after round `round_id`.
+
+    Of `recent`, the study's finished rounds before it, the last `window - 1` still count.
+    """
     counted = {round_id, *sorted(recent)[len(recent) - min(window - 1, len(recent)) :]}
     found: dict[HospitalName, tuple[RoundId, ...]] = {}
     for hospital in sorted({*strikes, *verdicts}):
@@ -47,7 +54,10 @@ def blamed(
     recent: Sequence[RoundId],
     rule: Rule,
 ) -> tuple[Strikes, tuple[HospitalName, ...]]:
-    """Strikes and quarantine after an aborted round for which a majority of nodes blames `hospitals`: it counts like a rejection."""
+    """Strikes and quarantine after an aborted round for which a majority of nodes blames `hospitals`.
+
+    It counts like a rejection.
+    """
     struck = updated(strikes, dict.fromkeys(hospitals, Verdict.REJECTED), round_id, recent, rule.strike_window)
     return struck, quarantined(struck, before, rule.strikes)
 
@@ -57,6 +67,8 @@ def quarantined(strikes: Strikes, before: Iterable[HospitalName], limit: int) ->
     return tuple(sorted({*before, *(hospital for hospital, rounds in strikes.items() if len(rounds) >= limit)}))
 
 
-def released(strikes: Strikes, before: Iterable[HospitalName], hospital: HospitalName) -> tuple[Strikes, tuple[HospitalName, ...]]:
+def released(
+    strikes: Strikes, before: Iterable[HospitalName], hospital: HospitalName
+) -> tuple[Strikes, tuple[HospitalName, ...]]:
     """Strikes and quarantine after a majority of nodes released `hospital`: it starts without strikes."""
     return {name: rounds for name, rounds in strikes.items() if name != hospital}, tuple(sorted({*before} - {hospital}))

@@ -41,14 +41,19 @@ class StudyHistory:
 
 
 def lineage(worker: Worker, until: RoundId | None = None) -> StudyHistory:
-    """Read the study's lineage, up to round `until`; raises EvidenceRejected when a record is not the one that the ledger anchors."""
+    """Read the study's lineage, up to round `until`.
+
+    Raises EvidenceRejected when a record is not the one that the ledger anchors.
+    """
     rounds = takewhile(lambda state: state.round != until, worker.ledger.rounds(worker.study_id))
     states = [state for state in rounds if state.judged]
     finished = [state for state in states if state.finalised]
     ended = [state.finalised for state in finished[-REMEMBERED:] if state.finalised]
     records = tuple(worker.board.json(object_keys.record(event.round), event.record) for event in ended)
     last = records[-1] if records else {"strikes": {}, "quarantined": [], "next_budget": None}
-    struck: Strikes = {HospitalName(name): tuple(RoundId(number) for number in rounds) for name, rounds in last["strikes"].items()}
+    struck: Strikes = {
+        HospitalName(name): tuple(RoundId(number) for number in rounds) for name, rounds in last["strikes"].items()
+    }
     held = tuple(HospitalName(name) for name in last["quarantined"])
     struck, quarantined = carried(worker.ledger, worker.consortium, worker.study, states, struck, held)
     return StudyHistory(
@@ -71,8 +76,8 @@ def carried(
 ) -> tuple[Strikes, tuple[HospitalName, ...]]:
     """Strikes and quarantine with which the study's next round starts, from those in the record of the last model.
 
-    They follow from what the nodes decided since: whom they blame for aborted rounds, whom they released. `judged`: the study's rounds
-    that judged hospitals, oldest first.
+    They follow from what the nodes decided since: whom they blame for aborted rounds, whom they released. `judged`: the
+    study's rounds that judged hospitals, oldest first.
     """
     last = next((state for state in reversed(judged) if state.finalised), None)
     aborted = judged[judged.index(last) + 1 :] if last else judged
@@ -96,5 +101,8 @@ def carried(
 
 
 def global_model(worker: Worker, digest: Sha256) -> Vector:
-    """The model with this digest, (parameters,) int64 with 16 fractional bits; raises EvidenceRejected when its bytes are others."""
+    """The model with this digest, (parameters,) int64 with 16 fractional bits.
+
+    Raises EvidenceRejected when its bytes are others.
+    """
     return model_file.parse_model(worker.board.fetch(object_keys.model(), digest), worker.study.network.size)

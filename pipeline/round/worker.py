@@ -1,6 +1,7 @@
 """a worker for one round: its own identity, the study that its owner approved, the ledger and the store.
 
-ReplayInputs come from the ledger and from the worker's own files; the caller gives a study's name and a round's number, nothing else.
+ReplayInputs come from the ledger and from the worker's own files; the caller gives a study's name and a round's number,
+nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,18 @@ from nacl.public import PublicKey
 from pipeline.chain.ledger import HospitalStatus, Ledger, RoundState, study_id
 from pipeline.chain.outbox import Outbox
 from pipeline.consent import approval
-from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement, sha256_text
+from pipeline.domain import (
+    Address,
+    Context,
+    HospitalName,
+    Kind,
+    NodeName,
+    RoundId,
+    RoundStatus,
+    Sha256,
+    Statement,
+    sha256_text,
+)
 from pipeline.errors import EvidenceRejected, Misconfigured, Refused
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import digest, joint_digest
@@ -82,7 +94,8 @@ class Worker:
         approved = tuple(self.node_address(name) for name in self.study.nodes)
         if on_ledger != approved:
             raise Refused(
-                f"study {self.study.name}: the ledger lists nodes {', '.join(on_ledger)}, but {self.identity.name} approved others"
+                f"study {self.study.name}: the ledger lists nodes {', '.join(on_ledger)}, but {self.identity.name}"
+                " approved others"
             )
 
     def node_address(self, name: NodeName) -> Address:
@@ -96,9 +109,13 @@ class Worker:
         try:
             fingerprint = x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
         except ValueError as error:
-            raise EvidenceRejected(f"{path}: got no certificate of {name}, want the PEM file with the approved fingerprint") from error
+            raise EvidenceRejected(
+                f"{path}: got no certificate of {name}, want the PEM file with the approved fingerprint"
+            ) from error
         if fingerprint != self.consortium.fingerprint(name):
-            raise EvidenceRejected(f"{path}: got fingerprint {fingerprint[:16]}, want {self.consortium.fingerprint(name)[:16]} of {name}")
+            raise EvidenceRejected(
+                f"{path}: got fingerprint {fingerprint[:16]}, want {self.consortium.fingerprint(name)[:16]} of {name}"
+            )
         return path
 
     def address(self, signer: HospitalName | NodeName, kind: Kind) -> Address:
@@ -114,7 +131,13 @@ class Worker:
 
     def context(self, round_id: RoundId, previous_model: Sha256) -> Context:
         """What this study's statements and envelopes of a round are bound to."""
-        return Context(self.consortium.ledger.chain_id, Address(self.consortium.ledger.contract), self.digest, round_id, previous_model)
+        return Context(
+            self.consortium.ledger.chain_id,
+            Address(self.consortium.ledger.contract),
+            self.digest,
+            round_id,
+            previous_model,
+        )
 
     def sign(self, kind: Kind, body: Mapping[Any, Any], context: Context) -> Statement:
         """Sign a statement as this worker."""
@@ -135,10 +158,15 @@ class KeyRecord:
 
     @classmethod
     def parse(cls, statement: Statement, study: Study) -> KeyRecord:
-        """Read a statement's body; raises EvidenceRejected unless it has what the study's mode takes, and nothing else."""
+        """Read a statement's body.
+
+        Raises EvidenceRejected unless it has what the study's mode takes, and nothing else.
+        """
         wanted = {"public_key", "nonce_commitment"} if study.evaluation_mode.draws_seed else {"public_key"}
         if set(statement.body) != wanted:
-            raise EvidenceRejected(f"{statement.signer}: got a key record of {sorted(statement.body)}, want {sorted(wanted)}")
+            raise EvidenceRejected(
+                f"{statement.signer}: got a key record of {sorted(statement.body)}, want {sorted(wanted)}"
+            )
         read = {name: sha256_text(value, f"{statement.signer}'s {name}") for name, value in statement.body.items()}
         return cls(PublicKey(bytes.fromhex(read["public_key"])), read.get("nonce_commitment"))
 
@@ -157,14 +185,16 @@ class RoundContext:
         status = worker.ledger.status(round_id)
         if status not in allowed:
             raise Refused(
-                f"round {round_id}: the ledger says {status}, want {' or '.join(allowed)}; nothing to do for {worker.identity.name}"
+                f"round {round_id}: the ledger says {status}, want {' or '.join(allowed)}; nothing to do for"
+                f" {worker.identity.name}"
             )
         state = worker.ledger.round(round_id)
         opened = state.opened
         if opened.study != worker.study_id or opened.study_digest != worker.digest:
             raise Refused(
-                f"round {round_id}: the ledger's study digest is {opened.study_digest[:16]}, {worker.identity.name} has {worker.digest[:16]} "
-                f"for {worker.study.name}; an override is a new digest that needs its owner's consent"
+                f"round {round_id}: the ledger's study digest is {opened.study_digest[:16]}, {worker.identity.name} has"
+                f" {worker.digest[:16]} for {worker.study.name}; an override is a new digest that needs its owner's"
+                " consent"
             )
         return cls(worker, round_id, state)
 
@@ -182,7 +212,10 @@ class RoundContext:
 
     @cached_property
     def standings(self) -> Mapping[HospitalName, HospitalStatus]:
-        """What the ledger says in this round of the key under which the study names each hospital; only an authorised one takes part."""
+        """What the ledger says in this round of the key under which the study names each hospital.
+
+        Only an authorised one takes part.
+        """
         accounts = {hospital: self.worker.consortium.hospital(hospital) for hospital in self.worker.study.hospitals}
         found = self.worker.ledger.standings(self.state, accounts.values())
         return {hospital: found[account] for hospital, account in accounts.items()}
@@ -204,7 +237,10 @@ class RoundContext:
         self.worker.check(statement, self.context)
 
     def sealing_keys(self) -> dict[NodeName, PublicKey]:
-        """Every node's key of this round; raises EvidenceRejected unless the ledger holds the digest of what each node signed."""
+        """Every node's key of this round.
+
+        Raises EvidenceRejected unless the ledger holds the digest of what each node signed.
+        """
         return {node: record.public_key for node, record in self.key_records().items()}
 
     def key_records(self) -> dict[NodeName, KeyRecord]:
@@ -215,7 +251,9 @@ class RoundContext:
             digests.append(digest(statement.body))
             records[node] = KeyRecord.parse(statement, self.worker.study)
         if joint_digest(digests) != self.state.opened.sealing_keys:
-            raise EvidenceRejected(f"round {self.round_id}: the ledger's sealing keys are not the ones that the nodes signed")
+            raise EvidenceRejected(
+                f"round {self.round_id}: the ledger's sealing keys are not the ones that the nodes signed"
+            )
         return records
 
 

@@ -21,7 +21,8 @@ RIGHTS = {Role.PROVIDER: "User", Role.HOSPITAL: "Viewer", Role.AUDITOR: "Viewer"
 """Role to that of Airflow's own whose rights it has: the provider starts runs, the others read."""
 
 DENIED = (("can_edit", "My Password"), ("can_edit", "My Profile"))
-"""Rights of Airflow's roles that ours lack: its own pages change a password without the old one, and leave no line in the console's log."""
+"""Rights of Airflow's roles that ours lack: its own pages change a password without the old one, and leave no line in
+the console's log."""
 
 ADDED = (("can_read", "Plugins"),)
 """Rights that ours have beside: without it Airflow's menu lacks the console."""

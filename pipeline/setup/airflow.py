@@ -80,7 +80,9 @@ def configure(settings: Settings, installation: Installation) -> None:
     escaped = {key: str(value).replace("%", "%%") for key, value in values.items()}
     text = Template((_TEMPLATES / "airflow.cfg").read_text()).substitute(escaped)
     write_atomic(folder / "airflow.cfg", text.encode(), mode=0o600)
-    write_atomic(folder / "config" / "airflow_local_settings.py", (_TEMPLATES / "airflow_local_settings.py").read_bytes())
+    write_atomic(
+        folder / "config" / "airflow_local_settings.py", (_TEMPLATES / "airflow_local_settings.py").read_bytes()
+    )
 
 
 def make_secrets(settings: Settings) -> None:
@@ -108,15 +110,21 @@ def environment(settings: Settings) -> Mapping[str, str]:
 def prepare(settings: Settings, logins: Iterable[User]) -> None:
     """Migrate the database and make the users, unless that is done for this version; about 15 s the first time."""
     logins = tuple(logins)
-    fresh = {user.name: Secret.generate(18).token() for user in logins if not password_file(settings, user.name).exists()}
+    fresh = {
+        user.name: Secret.generate(18).token() for user in logins if not password_file(settings, user.name).exists()
+    }
     wanted = sha256(
-        repr((version("apache-airflow"), version("apache-airflow-providers-fab"), DENIED, ADDED, RIGHTS, logins)).encode()
+        repr(
+            (version("apache-airflow"), version("apache-airflow-providers-fab"), DENIED, ADDED, RIGHTS, logins)
+        ).encode()
     ).hexdigest()
     home(settings).mkdir(exist_ok=True)
     stamp = home(settings) / "prepared"
     if not fresh and stamp.exists() and stamp.read_text() == wanted and (home(settings) / "airflow.db").exists():
         return
-    passwords = {user.name: fresh.get(user.name) or Secret.read(password_file(settings, user.name)).text() for user in logins}
+    passwords = {
+        user.name: fresh.get(user.name) or Secret.read(password_file(settings, user.name)).text() for user in logins
+    }
     accounts = [{**asdict(user), "password": passwords[user.name], "fresh": user.name in fresh} for user in logins]
     done = subprocess.run(
         [sys.executable, str(_TEMPLATES / "prepare_airflow.py")],

@@ -1,8 +1,10 @@
-"""Besu's QBFT network for docker-compose.yml: one validator per node, no fees, and only members' peers and accounts admitted.
+"""Besu's QBFT network for docker-compose.yml.
 
-`python -m pipeline.setup.besu docker-compose.yml` writes the validators' services into the file; `prepare` makes what they mount.
-Besu runs in containers only, so none of this was run where it was written: the genesis' extra data equals the example in Besu's
-documentation, and the services fit the compose schema.
+One validator per node, no fees, and only members' peers and accounts admitted.
+
+`python -m pipeline.setup.besu docker-compose.yml` writes the validators' services into the file; `prepare` makes what
+they mount. Besu runs in containers only, so none of this was run where it was written: the genesis' extra data equals
+the example in Besu's documentation, and the services fit the compose schema.
 """
 
 from __future__ import annotations
@@ -27,7 +29,18 @@ _PEER_PORT = 30303
 _SUBNET = "172.30.7"
 _FIRST_HOST = 11
 _BLOCK_SECONDS = 5
-_FORKS = ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul", "berlin", "london")
+_FORKS = (
+    "homestead",
+    "eip150",
+    "eip155",
+    "eip158",
+    "byzantium",
+    "constantinople",
+    "petersburg",
+    "istanbul",
+    "berlin",
+    "london",
+)
 _QBFT = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365"
 """By this mix hash a client tells a block of QBFT or IBFT 2.0."""
 _BEGIN, _END = "  # validators: made by `python -m pipeline.setup.besu docker-compose.yml`\n", "  # end of validators\n"
@@ -74,7 +87,10 @@ def rpc(node: NodeName) -> str:
 def compose(nodes: Sequence[NodeName]) -> str:
     """The validators' services, as they stand in docker-compose.yml."""
     hosts = zip(nodes, _hosts(nodes), strict=True)
-    return "".join(_SERVICE.format(node=node, image=IMAGE, host=host, peer_port=_PEER_PORT, rpc_port=RPC_PORT) for node, host in hosts)
+    return "".join(
+        _SERVICE.format(node=node, image=IMAGE, host=host, peer_port=_PEER_PORT, rpc_port=RPC_PORT)
+        for node, host in hosts
+    )
 
 
 def written_into(text: str, nodes: Sequence[NodeName]) -> str:
@@ -93,7 +109,9 @@ def prepare(settings: Settings, nodes: Sequence[NodeName], accounts: Iterable[Ad
             write_secret(folder / "key", Secret.generate().reveal().hex().encode())
     public = [PrivateKey(bytes.fromhex(Secret.read(folder / "key").text())).public_key for folder in folders]
     made = _json(genesis([Address(key.to_checksum_address()) for key in public]))
-    enodes = [f"enode://{key.to_hex()[2:]}@{host}:{_PEER_PORT}" for key, host in zip(public, _hosts(nodes), strict=True)]
+    enodes = [
+        f"enode://{key.to_hex()[2:]}@{host}:{_PEER_PORT}" for key, host in zip(public, _hosts(nodes), strict=True)
+    ]
     permissions = f"nodes-allowlist={json.dumps(enodes)}\naccounts-allowlist={json.dumps(list(accounts))}\n"
     for folder in folders:
         # A chain keeps its first block; who validates later is voted on the chain.
@@ -112,7 +130,11 @@ def genesis(validators: Sequence[Address]) -> dict[str, object]:
             "shanghaiTime": 0,
             "cancunTime": 0,
             "zeroBaseFee": True,
-            "qbft": {"blockperiodseconds": _BLOCK_SECONDS, "epochlength": 30000, "requesttimeoutseconds": 2 * _BLOCK_SECONDS},
+            "qbft": {
+                "blockperiodseconds": _BLOCK_SECONDS,
+                "epochlength": 30000,
+                "requesttimeoutseconds": 2 * _BLOCK_SECONDS,
+            },
         },
         "nonce": "0x0",
         "timestamp": "0x0",
@@ -126,7 +148,10 @@ def genesis(validators: Sequence[Address]) -> dict[str, object]:
 
 
 def extra_data(validators: Sequence[Address]) -> str:
-    """QBFT's extra data of a first block: 32 bytes of vanity, validators, no vote, round 0, no seals; RLP, hexadecimal."""
+    """QBFT's extra data of a first block: 32 bytes of vanity, validators, no vote, round 0, no seals.
+
+    RLP, hexadecimal.
+    """
     encoded: bytes = rlp.encode([bytes(32), [bytes.fromhex(address[2:]) for address in validators], [], b"", []])
     return "0x" + encoded.hex()
 

@@ -1,4 +1,7 @@
-"""Check docker-compose.yml against the compose specification's schema and against itself: `python -m pipeline.setup.compose FILE`."""
+"""Check docker-compose.yml against the compose specification's schema and against itself.
+
+`python -m pipeline.setup.compose FILE`.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,16 @@ def _dangling(compose: dict[str, Any]) -> Iterator[str]:
         for kind in ("secrets", "networks"):
             unknown = set(service.get(kind, ())) - set(compose.get(kind, {}))
             yield from (f"services.{name}.{kind}: {item} is not defined" for item in sorted(unknown))
-        yield from (f"services.{name}.depends_on: no service {item}" for item in sorted(set(service.get("depends_on", ())) - set(services)))
+        yield from (
+            f"services.{name}.depends_on: no service {item}"
+            for item in sorted(set(service.get("depends_on", ())) - set(services))
+        )
         sources = {volume.partition(":")[0] for volume in service.get("volumes", ())}
         named = {source for source in sources if not source.startswith((".", "/"))}
-        yield from (f"services.{name}.volumes: {item} is not defined" for item in sorted(named - set(compose.get("volumes", {}))))
+        yield from (
+            f"services.{name}.volumes: {item} is not defined"
+            for item in sorted(named - set(compose.get("volumes", {})))
+        )
 
 
 def main(path: Path) -> int:

@@ -1,4 +1,7 @@
-"""What only a demonstration on one machine does: deal public data to hospitals, let one misbehave, approve on the owners' behalf."""
+"""What only a demonstration on one machine does.
+
+Deal public data to hospitals, let one misbehave, approve on the owners' behalf.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +44,22 @@ def configure_hospitals(settings: Settings, hospitals: tuple[str, ...]) -> None:
 
 
 def fetch(settings: Settings, studies: Mapping[str, Study], progress: Progress) -> None:
-    """Fetch into this user's cache what is to be dealt and publishers have; raises Unavailable naming what did not come."""
+    """Fetch into this user's cache what is to be dealt and publishers have.
+
+    Raises Unavailable naming what did not come.
+    """
     wanting = {study.dataset for study in studies.values() if _wanting(settings, study)}
-    wanting = {name for name in wanting & publishers.PUBLISHED.keys() if not publishers.is_here(name, settings.searched)}
+    wanting = {
+        name for name in wanting & publishers.PUBLISHED.keys() if not publishers.is_here(name, settings.searched)
+    }
     publishers.fetch(sorted(wanting), settings.fetched, progress)
 
 
 def deal_records(settings: Settings, studies: Mapping[str, Study]) -> Mapping[str, str]:
-    """Deal each data set to the hospitals that have no records of it yet; study to reason where its data are not here."""
+    """Deal each data set to the hospitals that have no records of it yet.
+
+    Study to reason where its data are not here.
+    """
     lacking = {}
     for study in studies.values():
         wanting = _wanting(settings, study)
@@ -72,7 +83,7 @@ def deal_records(settings: Settings, studies: Mapping[str, Study]) -> Mapping[st
 
 
 def approve(settings: Settings, consortium: Consortium, studies: Mapping[str, Study]) -> None:
-    """Consent to every study's present digest as the owner of each demonstration hospital and node, unless that owner withdrew it."""
+    """Consent to every study's digest as the owner of each demonstration hospital and node that did not withdraw."""
     for study in studies.values():
         digest = study.digest(consortium)
         for owner in _owners(settings, study):
@@ -89,7 +100,10 @@ def publish_consents(settings: Settings, installation: Installation, studies: Ma
 
 
 def _owners(settings: Settings, study: Study) -> list[Identity]:
-    return [Identity.load(home) for home in (*map(settings.hospital, _here(settings, study)), *map(settings.node, study.nodes))]
+    return [
+        Identity.load(home)
+        for home in (*map(settings.hospital, _here(settings, study)), *map(settings.node, study.nodes))
+    ]
 
 
 def _here(settings: Settings, study: Study) -> list[HospitalName]:

@@ -1,7 +1,9 @@
-"""Prepare ./deployment for docker-compose.yml; with `--establish`, inside its network, set up store, ledger and Airflow.
+"""Prepare ./deployment for docker-compose.yml.
 
-`python -m pipeline.setup.deployment` writes keys, passwords and addresses. The folder holds everybody's secrets, which is for
-trying things out: an owner who joins for real makes its own keys on its own machine and sends the public ones.
+With `--establish`, inside its network, set up store, ledger and Airflow.
+
+`python -m pipeline.setup.deployment` writes keys, passwords and addresses. The folder holds everybody's secrets, which
+is for trying things out: an owner who joins for real makes its own keys on its own machine and sends the public ones.
 """
 
 from __future__ import annotations
@@ -39,7 +41,12 @@ def prepare(settings: Settings) -> None:
         write_secret(password, Secret.generate(24).token().encode())
     url = f"postgresql+psycopg2://airflow:{Secret.read(password).text()}@database/airflow"
     write_secret(settings.home / "secrets" / "airflow-database", url.encode())
-    for folder in (settings.records, settings.home / "minio", settings.home / "airflow" / "logs", settings.home / "console"):
+    for folder in (
+        settings.records,
+        settings.home / "minio",
+        settings.home / "airflow" / "logs",
+        settings.home / "console",
+    ):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     addresses(everybody.nodes[0]).save(settings.installation)
     for node in everybody.nodes:
@@ -53,7 +60,9 @@ def prepare(settings: Settings) -> None:
 
 def addresses(node: NodeName) -> Installation:
     """Where the services answer, the chain by this node's validator."""
-    return Installation(store="http://store:9000", rpc=besu.rpc(node), airflow="http://airflow-api:8080", development_chain=False)
+    return Installation(
+        store="http://store:9000", rpc=besu.rpc(node), airflow="http://airflow-api:8080", development_chain=False
+    )
 
 
 def establish(settings: Settings) -> None:

@@ -19,11 +19,14 @@ from pipeline.store.objects import Store
 from pipeline.store.usage import usage
 
 _DISK_BYTES = 8 * 2**30
-"""Go's caches take 2.2 GB, the environments 5.4 GB, which they share with uv's cache where that lies on the same file system."""
+"""Go's caches take 2.2 GB, the environments 5.4 GB, which they share with uv's cache where that lies on the same file
+system."""
 
 _USAGE_SECONDS = 5
 _SHARES = 10
-_BEYOND = "`wardround up` takes its right to write, a larger `store_quota` in installation.yaml and another `up` give it back"
+_BEYOND = (
+    "`wardround up` takes its right to write, a larger `store_quota` in installation.yaml and another `up` give it back"
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ def _python() -> Finding:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     fits = version == "3.11"
     return Finding(
-        "Python", fits, True, f"{version} at {sys.executable}" if fits else f"got {version}, want 3.11; install it and run `make setup`"
+        "Python",
+        fits,
+        True,
+        f"{version} at {sys.executable}" if fits else f"got {version}, want 3.11; install it and run `make setup`",
     )
 
 
@@ -75,10 +81,23 @@ def _tools(settings: Settings) -> list[Finding]:
     modules = PROJECT / "node_modules" / ".wardround"
     return [
         *_object_store(settings),
-        Finding("Go", go is not None, False, str(go or f"none that is new enough; {toolchains.GO} from PyPI builds the object store")),
-        Finding("Node.js", node is not None, False, str(node or f"none that is new enough; {toolchains.NODE} from PyPI takes its place")),
         Finding(
-            "npm packages", modules.exists(), True, "as in package-lock.json" if modules.exists() else "not installed; run `make setup`"
+            "Go",
+            go is not None,
+            False,
+            str(go or f"none that is new enough; {toolchains.GO} from PyPI builds the object store"),
+        ),
+        Finding(
+            "Node.js",
+            node is not None,
+            False,
+            str(node or f"none that is new enough; {toolchains.NODE} from PyPI takes its place"),
+        ),
+        Finding(
+            "npm packages",
+            modules.exists(),
+            True,
+            "as in package-lock.json" if modules.exists() else "not installed; run `make setup`",
         ),
     ]
 
@@ -88,13 +107,22 @@ def _object_store(settings: Settings) -> list[Finding]:
     built, caddy = runtime.store_server_path(settings, kind), runtime.caddy_path()
     findings = [
         Finding(f"store {kind}", built.exists(), True, str(built) if built.exists() else "not built; run `make setup`"),
-        Finding("store's guard", caddy.exists(), True, str(caddy) if caddy.exists() else "not installed; run `make setup`"),
+        Finding(
+            "store's guard", caddy.exists(), True, str(caddy) if caddy.exists() else "not installed; run `make setup`"
+        ),
     ]
     if kind == "versitygw":
-        detail = "its operator can shorten an object's retention; it expires no envelope itself, each `wardround up` deletes the old ones"
+        detail = (
+            "its operator can shorten an object's retention; it expires no envelope itself, each `wardround up` deletes"
+            " the old ones"
+        )
         return [*findings, Finding("what versitygw lacks", True, False, detail)]
     shut_in = guard.can_shut_in()
-    detail = "allowed, so MinIO is reached through its guard alone" if shut_in else "not allowed here, and MinIO starts in none else"
+    detail = (
+        "allowed, so MinIO is reached through its guard alone"
+        if shut_in
+        else "not allowed here, and MinIO starts in none else"
+    )
     return [*findings, Finding("network namespace", shut_in, True, detail)]
 
 
@@ -108,7 +136,12 @@ def _engines(settings: Settings) -> list[Finding]:
             detail += "; it listens on every interface: let a firewall admit the other nodes alone"
         # A study whose engine is missing does not start; the others do.
         findings.append(
-            Finding(f"engine {name}", not problems, False, detail + (f"; not for now: {', '.join(users)}" if problems and users else ""))
+            Finding(
+                f"engine {name}",
+                not problems,
+                False,
+                detail + (f"; not for now: {', '.join(users)}" if problems and users else ""),
+            )
         )
     return findings
 
@@ -125,7 +158,12 @@ def _usage(settings: Settings) -> list[Finding]:
         said += f"; of what could be listed in {_USAGE_SECONDS} s"
     quota = installation.quota
     beyond = [
-        Finding("quota of the store", False, False, f"{share}, may have {quota.objects:,} and {quota.mebibytes:,} MiB; {_BEYOND}")
+        Finding(
+            "quota of the store",
+            False,
+            False,
+            f"{share}, may have {quota.objects:,} and {quota.mebibytes:,} MiB; {_BEYOND}",
+        )
         for share in found.beyond(quota)
     ]
     return [Finding("who uses the store", found.trouble is None, False, said), *beyond]
@@ -133,7 +171,12 @@ def _usage(settings: Settings) -> list[Finding]:
 
 def _disk(settings: Settings) -> Finding:
     free = min(shutil.disk_usage(folder).free for folder in (PROJECT, _existing(settings)))
-    return Finding("disk", free >= _DISK_BYTES, False, f"{free / 2**30:.0f} GB free, {_DISK_BYTES / 2**30:.0f} GB are enough for set-up")
+    return Finding(
+        "disk",
+        free >= _DISK_BYTES,
+        False,
+        f"{free / 2**30:.0f} GB free, {_DISK_BYTES / 2**30:.0f} GB are enough for set-up",
+    )
 
 
 def _existing(settings: Settings) -> str:

@@ -1,4 +1,7 @@
-"""`wardround engine install mp-spdz`: the official release into the user's cache, tried before anybody is told of it."""
+"""`wardround engine install mp-spdz`.
+
+The official release into the user's cache, tried before anybody is told of it.
+"""
 
 from __future__ import annotations
 
@@ -65,15 +68,24 @@ class Installed:
 
 
 def install(
-    settings: Settings, progress: Progress, *, expected: Sha256 | None = None, file: Path | None = None, release: Release = OFFICIAL
+    settings: Settings,
+    progress: Progress,
+    *,
+    expected: Sha256 | None = None,
+    file: Path | None = None,
+    release: Release = OFFICIAL,
 ) -> Installed:
-    """Install from `file`, else from the release's page; the archive must have the `expected` digest, else the one that the page says.
+    """Install from `file`, else from the release's page.
 
-    A file without an expected digest is taken as it is. Raises Unavailable, Rejected, EngineFailed or Misconfigured, and then leaves
-    nothing behind and the installation as it was.
+    The archive must have the `expected` digest, else the one that the page says.
+
+    A file without an expected digest is taken as it is. Raises Unavailable, Rejected, EngineFailed or Misconfigured,
+    and then leaves nothing behind and the installation as it was.
     """
     if not Installation.is_made(settings.installation):
-        raise Misconfigured(f"{settings.home}: got no installation that could go by an engine; run `wardround up` first")
+        raise Misconfigured(
+            f"{settings.home}: got no installation that could go by an engine; run `wardround up` first"
+        )
     kinds = _kinds()
     place = settings.cache / "engines"
     place.mkdir(parents=True, exist_ok=True)
@@ -86,7 +98,9 @@ def install(
                 _try(settings, folder, aside)
             else:
                 with _archive(aside, progress, expected, file, release) as (archive, digest), step("unpack"):
-                    made = _arranged(unpack(archive, aside / "release", lambda path: _keep(path, kinds), _MOST_BYTES), kinds)
+                    made = _arranged(
+                        unpack(archive, aside / "release", lambda path: _keep(path, kinds), _MOST_BYTES), kinds
+                    )
                 _try(settings, made, aside)
                 folder = _folder(place, digest)
                 if folder.exists():
@@ -102,7 +116,9 @@ def published_digest(release: Release) -> Sha256:
     import httpx
 
     try:
-        answer = httpx.get(release.page, timeout=httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS), follow_redirects=True)
+        answer = httpx.get(
+            release.page, timeout=httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS), follow_redirects=True
+        )
         answer.raise_for_status()
     except httpx.HTTPError as error:
         got = f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
@@ -129,7 +145,9 @@ def _archive(
             with progress:
                 fetch(address, {release.name: known}, aside, _DOWNLOAD_SECONDS, progress)
         except (Unavailable, EvidenceRejected) as error:
-            raise type(error)(f"could not fetch {error}; want {known}; try again, or name a file that you have (--from)") from error
+            raise type(error)(
+                f"could not fetch {error}; want {known}; try again, or name a file that you have (--from)"
+            ) from error
         file = aside / release.name
     try:
         archive = file.open("rb")
@@ -144,11 +162,14 @@ def _archive(
 
 
 def _kinds() -> tuple[str, ...]:
-    """Folders of the release with programs that this processor runs, the fastest first; raises Misconfigured when there are none."""
+    """Folders of the release with programs that this processor runs, the fastest first.
+
+    Raises Misconfigured when there are none.
+    """
     if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
         raise Misconfigured(
-            f"got {sys.platform} on {platform.machine()}, want Linux on x86_64, for which alone the release has programs; "
-            "build MP-SPDZ from its source and run `wardround up` with MP_SPDZ_HOME naming its folder"
+            f"got {sys.platform} on {platform.machine()}, want Linux on x86_64, for which alone the release has"
+            " programs; build MP-SPDZ from its source and run `wardround up` with MP_SPDZ_HOME naming its folder"
         )
     flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return ("Linux-adx", "Linux-amd64") if flags and "adx" in flags[1].split() else ("Linux-amd64",)

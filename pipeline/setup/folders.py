@@ -53,5 +53,7 @@ def places(settings: Settings) -> list[KeyPrefix]:
 
 def differences(one: Settings, other: Settings) -> list[Difference]:
     """The variables of which the two say different things."""
-    found = [Difference(variable, one.environment[variable], other.environment[variable]) for variable in VARIABLES.values()]
+    found = [
+        Difference(variable, one.environment[variable], other.environment[variable]) for variable in VARIABLES.values()
+    ]
     return [each for each in found if each.one != each.other]

@@ -1,8 +1,10 @@
-"""The object store behind its guard: `python -m pipeline.setup.guard HOST:PORT GUARD... -- SERVER...`. Standard library only.
+"""The object store behind its guard: `python -m pipeline.setup.guard HOST:PORT GUARD... -- SERVER...`.
 
-The guard listens at the address, the server where the guard alone reaches it. `--shut-in` before the address gives both a network of
-their own: a namespace that has nothing but loopback, and into which the guard takes the socket that was opened outside. When either
-of them ends, so does the other.
+Standard library only.
+
+The guard listens at the address, the server where the guard alone reaches it. `--shut-in` before the address gives both
+a network of their own: a namespace that has nothing but loopback, and into which the guard takes the socket that was
+opened outside. When either of them ends, so does the other.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ _IFF_UP_RUNNING = 0x1 | 0x40
 
 def can_shut_in() -> bool:
     """Whether this machine lets this user have a network namespace."""
-    return shutil.which(_ALONE[0]) is not None and subprocess.run([*_ALONE, "true"], capture_output=True, check=False).returncode == 0
+    return (
+        shutil.which(_ALONE[0]) is not None
+        and subprocess.run([*_ALONE, "true"], capture_output=True, check=False).returncode == 0
+    )
 
 
 def raise_loopback() -> None:

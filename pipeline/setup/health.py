@@ -30,7 +30,10 @@ def chain(installation: Installation, chain_id: int | None) -> str | None:
 
     def ask() -> None:
         answer = httpx.post(
-            installation.rpc, json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}, timeout=_TIMEOUT, verify=_trusted()
+            installation.rpc,
+            json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []},
+            timeout=_TIMEOUT,
+            verify=_trusted(),
         )
         answer.raise_for_status()
         found = int(answer.json()["result"], 16)
@@ -70,7 +73,10 @@ def dags(installation: Installation, user: str, password: Secret, wanted: Iterab
             token.raise_for_status()
             client.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
             errors = client.get("/api/v2/importErrors").raise_for_status().json()["import_errors"]
-            known = {dag["dag_id"] for dag in client.get("/api/v2/dags", params={"limit": 200}).raise_for_status().json()["dags"]}
+            known = {
+                dag["dag_id"]
+                for dag in client.get("/api/v2/dags", params={"limit": 200}).raise_for_status().json()["dags"]
+            }
     except (httpx.HTTPError, ValueError, KeyError) as error:
         return f"the API did not list the DAGs ({type(error).__name__})"
     if errors:
@@ -94,7 +100,9 @@ def wait(what: str, check: Callable[[], str | None], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while trouble := check():
         if time.monotonic() > deadline:
-            raise Unavailable(f"{what} is not healthy after {seconds:.0f} s: {trouble}; its log in .wardround/logs says why")
+            raise Unavailable(
+                f"{what} is not healthy after {seconds:.0f} s: {trouble}; its log in .wardround/logs says why"
+            )
         time.sleep(0.5)
 
 
@@ -104,7 +112,10 @@ def _get(url: str) -> None:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """The machine's certificates, read once: httpx would read them anew for every request, which takes longer than the answer."""
+    """The machine's certificates, read once.
+
+    Httpx would read them anew for every request, which takes longer than the answer.
+    """
     return ssl.create_default_context()
 
 

@@ -23,7 +23,10 @@ from pipeline.train.network import initial_model
 
 
 def deploy(settings: Settings, installation: Installation, unset: LedgerLocation | None = None) -> LedgerLocation:
-    """The ledger that the members' file names, unless that is `unset`; else deployed by the provider on the installation's chain."""
+    """The ledger that the members' file names, unless that is `unset`.
+
+    Else deployed by the provider on the installation's chain.
+    """
     if settings.consortium.exists() and (known := Consortium.load(settings.consortium).ledger) != unset:
         return known
     chain_id = rpc.chain_id(installation.rpc)
@@ -31,14 +34,19 @@ def deploy(settings: Settings, installation: Installation, unset: LedgerLocation
     return LedgerLocation(chain_id=chain_id, contract=contract, development=installation.development_chain)
 
 
-def establish(settings: Settings, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]) -> None:
+def establish(
+    settings: Settings, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]
+) -> None:
     """Enrol the hospitals and register the studies that are new."""
     enrol(settings, installation, consortium)
     register_studies(settings, installation, consortium, studies)
 
 
 def enrol(settings: Settings, installation: Installation, consortium: Consortium) -> None:
-    """Let every hospital of this machine register its key, and the provider authorise all that did; one that was revoked stays revoked."""
+    """Let every hospital of this machine register its key, and the provider authorise all that did.
+
+    One that was revoked stays revoked.
+    """
     ledger = Ledger.connect(installation.rpc, consortium.ledger)
     waiting: list[Address] = []
     for name in consortium.hospitals:
@@ -56,8 +64,13 @@ def enrol(settings: Settings, installation: Installation, consortium: Consortium
         provider.send(ledger.authorise_hospitals(waiting), f"authorise-hospitals-{digest(waiting)[:16]}")
 
 
-def register_studies(settings: Settings, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]) -> list[str]:
-    """Put the initial model of each new study into the store and register both on the ledger; the names of the new ones."""
+def register_studies(
+    settings: Settings, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]
+) -> list[str]:
+    """Put the initial model of each new study into the store and register both on the ledger.
+
+    The names of the new ones.
+    """
     ledger = Ledger.connect(installation.rpc, consortium.ledger)
     provider = Identity.load(settings.provider)
     new = [study for name, study in studies.items() if not ledger.has_study(chain.study_id(name))]

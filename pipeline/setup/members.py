@@ -52,7 +52,10 @@ class Members:
 
 
 def members(studies: Mapping[str, Study]) -> Members:
-    """All hospitals and nodes of the studies, nodes in the order in which every study lists them; raises Misconfigured."""
+    """All hospitals and nodes of the studies, nodes in the order in which every study lists them.
+
+    Raises Misconfigured.
+    """
     nodes: list[NodeName] = []
     for study in sorted(studies.values(), key=lambda study: (-len(study.nodes), study.name)):
         nodes += [name for name in study.nodes if name not in nodes]
@@ -61,15 +64,21 @@ def members(studies: Mapping[str, Study]) -> Members:
         wrong = [name for index, name in enumerate(study.nodes) if nodes.index(name) != index]
         if wrong:
             raise Misconfigured(
-                f"study {study.name}: got nodes {', '.join(study.nodes)}, want the first of {', '.join(nodes)} in this order"
+                f"study {study.name}: got nodes {', '.join(study.nodes)}, want the first of {', '.join(nodes)} in this"
+                " order"
             )
     return Members(tuple(sorted({name for study in studies.values() for name in study.hospitals})), tuple(nodes))
 
 
 def of_this_machine(settings: Settings, everybody: Members) -> Members:
-    """Without the hospitals that the members' file names and whose keys lie elsewhere: set-up makes nothing in their place."""
+    """Without the hospitals that the members' file names and whose keys lie elsewhere.
+
+    Set-up makes nothing in their place.
+    """
     known = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
-    return replace(everybody, hospitals=tuple(name for name in everybody.hospitals if name not in known or has_key(settings, name)))
+    return replace(
+        everybody, hospitals=tuple(name for name in everybody.hospitals if name not in known or has_key(settings, name))
+    )
 
 
 def has_key(settings: Settings, hospital: HospitalName) -> bool:
@@ -78,7 +87,10 @@ def has_key(settings: Settings, hospital: HospitalName) -> bool:
 
 
 def create_actors(settings: Settings, everybody: Members, host: Callable[[NodeName], str] = lambda _: LOOPBACK) -> None:
-    """Make every actor's private folder with keys, store credentials, and a node's certificate for its host; keeps what is there."""
+    """Make every actor's private folder with keys, store credentials, and a node's certificate for its host.
+
+    Keeps what is there.
+    """
     for hospital in everybody.hospitals:
         identity.create(settings.hospital(hospital), sharing=True)
         _credentials(settings.hospital(hospital), f"hospital-{hospital}")
@@ -108,10 +120,13 @@ def store_users(settings: Settings, everybody: Members) -> list[tuple[StoreCrede
     ]
 
 
-def publish(settings: Settings, everybody: Members, ledger: LedgerLocation, address: Callable[[NodeName], str]) -> Consortium:
+def publish(
+    settings: Settings, everybody: Members, ledger: LedgerLocation, address: Callable[[NodeName], str]
+) -> Consortium:
     """Write consortium.yaml and every node's certificate beside it.
 
-    Hospitals that it named stay, also those of other machines; a node keeps the `host:port` that it has, a new one is given one.
+    Hospitals that it named stay, also those of other machines; a node keeps the `host:port` that it has, a new one is
+    given one.
     """
     before = Consortium.load(settings.consortium) if settings.consortium.exists() else None
     here = of_this_machine(settings, everybody).hospitals

@@ -1,4 +1,7 @@
-"""What an encrypted verification would cost here: a small one between parties of this machine, and the way to the other nodes."""
+"""What an encrypted verification would cost here.
+
+A small one between parties of this machine, and the way to the other nodes.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +55,14 @@ def measure(settings: Settings) -> list[Cost]:
     """MLP 30-64-2, 5 models x 64 samples under replicated-ring; raises EngineFailed."""
     names = tuple(HospitalName(f"hospital-{place}") for place in range(HOSPITALS))
     words = {name: np.zeros(Payload(_NETWORK, SAMPLES).length, np.int64) for name in names}
-    task = VerifyTask(names, _NETWORK, RuleParameters(SAMPLES, (0, 255), 20, 20, None), np.zeros(_NETWORK.size, np.int64))
+    task = VerifyTask(
+        names, _NETWORK, RuleParameters(SAMPLES, (0, 255), 20, 20, None), np.zeros(_NETWORK.size, np.int64)
+    )
     return [
-        _cost(profile, [output.stats for output in trial.run(MpSpdz(settings, profile), PROTOCOL, NODES[PROTOCOL], task, words)])
+        _cost(
+            profile,
+            [output.stats for output in trial.run(MpSpdz(settings, profile), PROTOCOL, NODES[PROTOCOL], task, words)],
+        )
         for profile in Profile
     ]
 

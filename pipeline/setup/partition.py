@@ -1,4 +1,7 @@
-"""Deal a demonstration data set out to hospitals, every record to at most one: by class, seeded and skewed, or to each its own site's."""
+"""Deal a demonstration data set out to hospitals, every record to at most one.
+
+By class, seeded and skewed, or to each its own site's.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,15 @@ from pipeline.errors import Misconfigured
 from pipeline.study.study import Study
 
 TEST_SHARE = 4
-"""Each hospital is dealt `partition.per_class` training records of each class at least, and a fourth of that for testing."""
+"""Each hospital is dealt `partition.per_class` training records of each class at least, and a fourth of that for
+testing."""
 
 
 def deal(study: Study, train: Records, test: Records) -> dict[HospitalName, tuple[Records, Records]]:
-    """Each hospital's training and test records; raises Misconfigured when a class cannot fill every hospital's floor."""
+    """Each hospital's training and test records.
+
+    Raises Misconfigured when a class cannot fill every hospital's floor.
+    """
     if study.partition.by == "site":
         return {name: (_of_site(train, name), _of_site(test, name)) for name in study.hospitals}
     rng = np.random.Generator(np.random.PCG64(study.seed))

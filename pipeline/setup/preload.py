@@ -37,7 +37,10 @@ _log = logging.getLogger(__name__)
 
 
 def preload() -> None:
-    """Import what tasks need and let workers end with the scheduler; an import that fails is left to the task that needs it."""
+    """Import what tasks need and let workers end with the scheduler.
+
+    An import that fails is left to the task that needs it.
+    """
     for name in (*HEAVY, *_own_modules()):
         try:
             importlib.import_module(name)
@@ -53,7 +56,9 @@ def _own_modules() -> list[str]:
     for part in PARTS:
         found = [path for path in pipeline.__path__ if os.path.isdir(os.path.join(path, part))]
         if found:
-            names += [module.name for module in pkgutil.walk_packages([os.path.join(found[0], part)], f"pipeline.{part}.")]
+            names += [
+                module.name for module in pkgutil.walk_packages([os.path.join(found[0], part)], f"pipeline.{part}.")
+            ]
     return [name for name in names if not name.endswith("__main__")]
 
 

@@ -22,7 +22,8 @@ SHUT_IN_ADDRESS = "127.0.0.1:9000"
 """MinIO's within its own network; it takes no UNIX socket."""
 
 _FROM_FILE = ("sh", "-c", 'set -a; . "$0"; exec "$@"')
-"""Runs a command with the environment of a file, so that a secret stands in no argument and not in the process manager's file."""
+"""Runs a command with the environment of a file, so that a secret stands in no argument and not in the process
+manager's file."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,17 @@ class Launch:
 
 
 def behind_guard(kind: StoreKind, binary: Path, caddy: Path, address: str, folder: Path, secrets: Path) -> Launch:
-    """The store at `address`, HOST:PORT: a guard that everybody reaches, a server that it alone does; raises Misconfigured.
+    """The store at `address`, HOST:PORT: a guard that everybody reaches, a server that it alone does.
+
+    Raises Misconfigured.
 
     `folder` holds its objects, `secrets` is the file of `root_environment`.
     """
     if kind == "minio" and not guard.can_shut_in():
         raise Misconfigured(
-            "store_server: got minio, but this machine gives no network namespace, so every program here could pass by the guard; "
-            "want versitygw in a new installation's installation.yaml, or a machine that allows `unshare --map-root-user --net`"
+            "store_server: got minio, but this machine gives no network namespace, so every program here could pass by"
+            " the guard; want versitygw in a new installation's installation.yaml, or a machine that allows `unshare"
+            " --map-root-user --net`"
         )
     inner = SHUT_IN_ADDRESS if kind == "minio" else _socket(folder)
     shut_in = [guard.SHUT_IN] if kind == "minio" else []
@@ -54,29 +58,64 @@ def in_front(kind: StoreKind, caddy: Path, inner: str) -> Launch:
     """The guard before a server at `inner`, HOST:PORT or a socket's path."""
     command = [str(caddy), "run", "--adapter", "caddyfile", "--config", str(_CONFIGURATION)]
     health = "/minio/health/ready" if kind == "minio" else HEALTH
-    return Launch(command, {"GUARD_SERVER": f"unix/{inner}" if inner.startswith("/") else inner, "GUARD_HEALTH": health})
+    return Launch(
+        command, {"GUARD_SERVER": f"unix/{inner}" if inner.startswith("/") else inner, "GUARD_HEALTH": health}
+    )
 
 
 def behind(kind: StoreKind, binary: Path, inner: str, folder: Path, secrets: Path) -> Launch:
     """The server itself at `inner`, HOST:PORT or a socket's path."""
     if kind == "minio":
-        environment = {"MINIO_CONFIG_ENV_FILE": str(secrets), "MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "CI": "true"}
+        environment = {
+            "MINIO_CONFIG_ENV_FILE": str(secrets),
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+            "CI": "true",
+        }
         return Launch([str(binary), "server", "--quiet", "--address", inner, str(folder)], environment)
-    objects, versions, attributes, accounts = (folder / name for name in ("objects", "versions", "attributes", "accounts"))
+    objects, versions, attributes, accounts = (
+        folder / name for name in ("objects", "versions", "attributes", "accounts")
+    )
     for each in (objects, versions, attributes, accounts):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
-    gateway = [str(binary), "--quiet", "--port", inner, "--socket-perm", "0600", "--health", HEALTH, "--iam-dir", str(accounts)]
+    gateway = [
+        str(binary),
+        "--quiet",
+        "--port",
+        inner,
+        "--socket-perm",
+        "0600",
+        "--health",
+        HEALTH,
+        "--iam-dir",
+        str(accounts),
+    ]
     # A file's own attributes hold 4 kB on most disks, too little for the rights of a dozen hospitals.
-    backend = ["posix", "--versioning-dir", str(versions), "--sidecar", str(attributes), "--dir-perms", "0700", "--file-perms", "0600"]
+    backend = [
+        "posix",
+        "--versioning-dir",
+        str(versions),
+        "--sidecar",
+        str(attributes),
+        "--dir-perms",
+        "0700",
+        "--file-perms",
+        "0600",
+    ]
     return Launch([*_FROM_FILE, str(secrets), *gateway, *backend, str(objects)], {})
 
 
 def root_environment(kind: StoreKind, root: StoreCredentials) -> bytes:
     """The file by which the server learns its root account."""
-    user, password = ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD") if kind == "minio" else ("ROOT_ACCESS_KEY_ID", "ROOT_SECRET_ACCESS_KEY")
+    user, password = (
+        ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD")
+        if kind == "minio"
+        else ("ROOT_ACCESS_KEY_ID", "ROOT_SECRET_ACCESS_KEY")
+    )
     return f"{user}={root.access_key.text()}\n{password}={root.secret_key.text()}\n".encode()
 
 
 def _socket(folder: Path) -> str:
-    # Short enough wherever the process manager's is (`pipeline.setup.supervisor`), which lies as deep and has the narrower bound.
+    # Short enough wherever the process manager's is (`pipeline.setup.supervisor`), which lies as deep and has the
+    # narrower bound.
     return str(folder / "server.sock")

@@ -35,28 +35,38 @@ _AIRFLOW_COMMANDS = {
 
 
 def addresses(settings: Settings, *, running: bool, rpc: str | None = None) -> tuple[Installation, list[str]]:
-    """The services' addresses, chosen at the first start; a port that another program took since is chosen anew and named.
+    """The services' addresses, chosen at the first start.
 
-    `rpc` is a node of the chain that the ledger is to stand on; without one the embedded development chain runs here. Raises
-    Misconfigured when the installation's ledger stands on another chain already.
+    A port that another program took since is chosen anew and named.
+
+    `rpc` is a node of the chain that the ledger is to stand on; without one the embedded development chain runs here.
+    Raises Misconfigured when the installation's ledger stands on another chain already.
     """
     wished = Installation.wished_store(settings.installation)
     if wished or not settings.installation.exists():
         first = ports.choose(len(SERVICES))
         free = {name: _address(first + index) for index, name in enumerate(SERVICES)}
         chosen = Installation.model_validate(
-            {**free, "store_server": wished or runtime.usual_store(), **({"rpc": rpc, "development_chain": False} if rpc else {})}
+            {
+                **free,
+                "store_server": wished or runtime.usual_store(),
+                **({"rpc": rpc, "development_chain": False} if rpc else {}),
+            }
         )
         chosen.save(settings.installation)
         return chosen, []
     known = Installation.load(settings.installation)
     if rpc not in (None, known.rpc):
         raise Misconfigured(
-            f"{settings.installation}: rpc: got {rpc}, but this installation was set up with {known.rpc}; when the same chain has moved, "
-            "correct the file; for another chain start another installation (WARDROUND_HOME)"
+            f"{settings.installation}: rpc: got {rpc}, but this installation was set up with {known.rpc}; when the same"
+            " chain has moved, correct the file; for another chain start another installation (WARDROUND_HOME)"
         )
     _refuse_another_store(settings, known.store_server)
-    ours = [name for name, url in known.urls.items() if urlsplit(url).hostname == LOOPBACK and (name != "rpc" or known.development_chain)]
+    ours = [
+        name
+        for name, url in known.urls.items()
+        if urlsplit(url).hostname == LOOPBACK and (name != "rpc" or known.development_chain)
+    ]
     taken = [] if running else [name for name in ours if not ports.is_free(_port(known.urls[name]))]
     if taken:
         known = known.model_copy(update={name: _address(ports.choose()) for name in taken})
@@ -68,7 +78,11 @@ def store_server(settings: Settings) -> StoreKind:
     """The server that is this installation's store, or will be."""
     if wished := Installation.wished_store(settings.installation):
         return wished
-    return Installation.load(settings.installation).store_server if settings.installation.exists() else runtime.usual_store()
+    return (
+        Installation.load(settings.installation).store_server
+        if settings.installation.exists()
+        else runtime.usual_store()
+    )
 
 
 def _loaded_code() -> Sha256:
@@ -80,8 +94,8 @@ def _loaded_code() -> Sha256:
 def programs(settings: Settings, installation: Installation) -> list[Program]:
     """What the process manager runs; secrets are in files that only the services read."""
     python = sys.executable
-    # The rest stands in the installation: an environment would keep what was right when the service started. The code is what they
-    # loaded then: other code is another configuration, for which `Supervisor.start` starts them anew.
+    # The rest stands in the installation: an environment would keep what was right when the service started. The code
+    # is what they loaded then: other code is another configuration, for which `Supervisor.start` starts them anew.
     ours = {HOME: str(settings.home), _CODE: _loaded_code()}
     kind = installation.store_server
     launch = servers.behind_guard(
@@ -95,13 +109,25 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
     object_store = Program(STORE, launch.command, PROJECT, launch.environment)
     chain = Program(
         CHAIN,
-        [python, "-m", "pipeline.devchain.devchain", "--port", str(_port(installation.rpc)), "--home", str(settings.home / "chain")],
+        [
+            python,
+            "-m",
+            "pipeline.devchain.devchain",
+            "--port",
+            str(_port(installation.rpc)),
+            "--home",
+            str(settings.home / "chain"),
+        ],
         PROJECT,
         ours,
     )
     flows = [
         Program(
-            name, [python, "-m", "airflow", *command], airflow.home(settings), {**ours, **airflow.environment(settings)}, stop_seconds=6
+            name,
+            [python, "-m", "airflow", *command],
+            airflow.home(settings),
+            {**ours, **airflow.environment(settings)},
+            stop_seconds=6,
         )
         for name, command in _AIRFLOW_COMMANDS.items()
     ]
@@ -114,7 +140,10 @@ def backing(installation: Installation) -> tuple[str, ...]:
 
 
 def store_environment(settings: Settings, kind: StoreKind) -> Path:
-    """Write the file from which the store reads its root credentials, so that they stand in no argument and no configuration."""
+    """Write the file from which the store reads its root credentials.
+
+    So that they stand in no argument and no configuration.
+    """
     path = settings.home / "secrets" / "store.env"
     write_secret(path, servers.root_environment(kind, store.root_account(settings)))
     return path
@@ -129,8 +158,8 @@ def _refuse_another_store(settings: Settings, kind: StoreKind) -> None:
     for other in get_args(StoreKind):
         if store.folder(settings, other).exists() and not store.folder(settings, kind).exists():
             raise Misconfigured(
-                f"{settings.installation}: store_server: got {kind}, but this installation's objects lie with {other}; put {other} there; "
-                f"for {kind} start another installation (WARDROUND_HOME)"
+                f"{settings.installation}: store_server: got {kind}, but this installation's objects lie with {other};"
+                f" put {other} there; for {kind} start another installation (WARDROUND_HOME)"
             )
 
 

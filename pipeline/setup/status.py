@@ -24,17 +24,24 @@ class Row(TypedDict):
 def report(settings: Settings) -> list[Row]:
     """Every service with its state; all are stopped where nothing was set up yet."""
     if not Installation.is_made(settings.installation):
-        return [Row(service=name, process="absent", address="", healthy=False, trouble="run `wardround up`") for name in NAMES]
+        return [
+            Row(service=name, process="absent", address="", healthy=False, trouble="run `wardround up`")
+            for name in NAMES
+        ]
     installation = Installation.load(settings.installation)
     states = services.supervisor(settings).states()
     troubles = (
-        health.every(installation, health.stored_chain_id(settings)) if states else dict.fromkeys(NAMES, "stopped; run `wardround up`")
+        health.every(installation, health.stored_chain_id(settings))
+        if states
+        else dict.fromkeys(NAMES, "stopped; run `wardround up`")
     )
     addresses = {STORE: installation.store, CHAIN: installation.rpc, AIRFLOW[0]: installation.airflow}
     return [
         Row(
             service=name,
-            process="elsewhere" if name == CHAIN and not installation.development_chain else states.get(name, "stopped").lower(),
+            process="elsewhere"
+            if name == CHAIN and not installation.development_chain
+            else states.get(name, "stopped").lower(),
             address=addresses.get(name, ""),
             healthy=troubles[name] is None,
             trouble=troubles[name] or "",

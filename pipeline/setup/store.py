@@ -25,7 +25,10 @@ _USAGE_SECONDS = 20
 
 
 def set_up(settings: Settings, installation: Installation, everybody: Members) -> None:
-    """Make buckets, users and policies unless that was done for these very ones, and expire envelopes; raises Unavailable."""
+    """Make buckets, users and policies unless that was done for these very ones, and expire envelopes.
+
+    Raises Unavailable.
+    """
     terms, users = Terms(), members.store_users(settings, everybody)
     wanted = digest({"terms": vars(terms), "users": {user.access_key.text(): policy for user, policy in users}})
     stamp = folder(settings, installation.store_server) / ".set-up"
@@ -56,8 +59,12 @@ def account_elsewhere(settings: Settings, installation: Installation, hospital: 
     return made
 
 
-def _hold_quotas(settings: Settings, installation: Installation, everybody: Members, administrator: Administrator) -> None:
-    """Take from every hospital and node that has more than it may the right to write, and give it back to whom it was taken from.
+def _hold_quotas(
+    settings: Settings, installation: Installation, everybody: Members, administrator: Administrator
+) -> None:
+    """Take from every hospital and node that has more than it may the right to write.
+
+    And give it back to whom it was taken from.
 
     A quota of the server's own would be one for a bucket, which one member could fill for all.
     """
@@ -69,7 +76,10 @@ def _hold_quotas(settings: Settings, installation: Installation, everybody: Memb
     used = usage(Store(installation.store, root_account(settings)), _USAGE_SECONDS)
     beyond = {str(share.account) for share in used.beyond(installation.quota)} & set(rights)
     for share in used.beyond(installation.quota):
-        note(f"{share}: more than its quota of the store, so it reads and no longer writes; `store_quota` says how much it may")
+        note(
+            f"{share}: more than its quota of the store, so it reads and no longer writes; `store_quota` says how much"
+            " it may"
+        )
     # What was not listed in time gives nobody its right back.
     beyond |= set() if used.complete else before
     for account in sorted(beyond | before & set(rights)):

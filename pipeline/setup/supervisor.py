@@ -22,7 +22,8 @@ from pipeline.host.files import write_atomic
 from pipeline.site.settings import inherited
 
 MARK = "WARDROUND_SERVICES"
-"""Environment variable with the installation's path, by which its processes are known even when their manager is gone."""
+"""Environment variable with the installation's path, by which its processes are known even when their manager is gone.
+"""
 
 _LONGEST_SOCKET = 90
 """Linux takes 107 bytes for a socket's path, and supervisord appends its process id."""
@@ -48,11 +49,14 @@ class Supervisor:
         self._socket = self._folder / "control.sock"
         if len(os.fsencode(self._socket)) > _LONGEST_SOCKET:
             raise Misconfigured(
-                f"{self._socket}: got a path too long for a socket, want at most {_LONGEST_SOCKET} bytes; set WARDROUND_HOME"
+                f"{self._socket}: got a path too long for a socket, want at most {_LONGEST_SOCKET} bytes; set"
+                " WARDROUND_HOME"
             )
 
     def start(self, programs: Iterable[Program]) -> bool:
-        """Write the configuration and start supervisord, with every service stopped; whether it ended one of another configuration.
+        """Write the configuration and start supervisord, with every service stopped.
+
+        Whether it ended one of another configuration.
 
         One that runs by this very configuration is kept. See `end_stray`.
         """
@@ -76,11 +80,16 @@ class Supervisor:
             check=False,
         )
         if daemon.returncode != 0:
-            raise Misconfigured(f"the process manager did not start (exit {daemon.returncode}): {(daemon.stdout + daemon.stderr).strip()}")
+            raise Misconfigured(
+                f"the process manager did not start (exit {daemon.returncode}):"
+                f" {(daemon.stdout + daemon.stderr).strip()}"
+            )
         deadline = time.monotonic() + 10
         while not self.running():
             if time.monotonic() > deadline:
-                raise Unavailable(f"the process manager does not answer; {self._home / 'logs' / 'supervisord.log'} says why")
+                raise Unavailable(
+                    f"the process manager does not answer; {self._home / 'logs' / 'supervisord.log'} says why"
+                )
             time.sleep(0.05)
         return outdated
 
@@ -99,7 +108,10 @@ class Supervisor:
                     "silent": "true",
                 },
             ),
-            _section("rpcinterface:supervisor", {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}),
+            _section(
+                "rpcinterface:supervisor",
+                {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+            ),
         ]
         for program in programs:
             settings = {
@@ -189,11 +201,15 @@ class Supervisor:
 
     def _call(self, method: str, *arguments: object) -> Any:
         # A new proxy per call: supervisord closes idle connections.
-        proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{self._socket}"))
+        proxy = xmlrpc.client.ServerProxy(
+            "http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{self._socket}")
+        )
         try:
             return getattr(proxy.supervisor, method)(*arguments)
         except (OSError, HTTPException, xmlrpc.client.Error) as error:
-            raise Unavailable(f"the process manager did not do {method}{arguments}: {error}; `wardround up` starts it") from error
+            raise Unavailable(
+                f"the process manager did not do {method}{arguments}: {error}; `wardround up` starts it"
+            ) from error
 
 
 def _section(name: str, settings: Mapping[str, object]) -> str:

@@ -29,7 +29,9 @@ _NETWORK = Network((6,), (Linear(4), ReLU(), Linear(2)))
 _HOSPITALS, _SAMPLES, _ONE = 4, 6, 1 << 16
 
 
-def run(engine: Engine, protocol: str, nodes: int, task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> list[VerifyOutput]:
+def run(
+    engine: Engine, protocol: str, nodes: int, task: VerifyTask, payloads: Mapping[HospitalName, Words]
+) -> list[VerifyOutput]:
     """What each party says of a verification; raises EngineFailed."""
     first, dealt = ports.choose(nodes), _deal(payloads, nodes)
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(nodes) as threads:
@@ -61,8 +63,8 @@ def check(engine: Engine, protocol: str, nodes: int) -> None:
         got = output.accepted, output.budget
         if got != wanted:
             raise EngineFailed(
-                f"{engine.name} {protocol}: party {place}: got verdicts and budget {got} of a known verification, want {wanted}; "
-                "this engine must not be used"
+                f"{engine.name} {protocol}: party {place}: got verdicts and budget {got} of a known verification, want"
+                f" {wanted}; this engine must not be used"
             )
 
 
@@ -73,7 +75,9 @@ def _example() -> tuple[VerifyTask, dict[HospitalName, Words]]:
     payloads = {
         name: np.concatenate(
             [
-                (generator.standard_normal(_NETWORK.size) * (2.0 if place == _HOSPITALS - 1 else 0.05) * _ONE).astype(np.int64),
+                (generator.standard_normal(_NETWORK.size) * (2.0 if place == _HOSPITALS - 1 else 0.05) * _ONE).astype(
+                    np.int64
+                ),
                 generator.integers(0, 256, _SAMPLES * _NETWORK.input_shape[0]),
                 np.eye(_NETWORK.classes, dtype=np.int64)[generator.integers(0, _NETWORK.classes, _SAMPLES)].ravel(),
             ]

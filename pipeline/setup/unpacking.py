@@ -1,4 +1,7 @@
-"""Archives from elsewhere: nothing lands outside the folder, nothing but files, folders and links within, and not without end."""
+"""Archives from elsewhere.
+
+Nothing lands outside the folder, nothing but files, folders and links within, and not without end.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ class _Bounded:
 
 
 def unpack(archive: IO[bytes], folder: Path, keep: Callable[[PurePosixPath], bool], most: int) -> Path:
-    """Unpack into a new `folder`, from a .tar.xz, what `keep` says of its one top folder, by path within that; the top folder.
+    """Unpack into a new `folder`, from a .tar.xz, what `keep` says of its one top folder, by path within that.
+
+    The top folder.
 
     Raises Rejected for an archive that is damaged, hostile, larger than `most` bytes or without one top folder.
     """
@@ -51,7 +56,9 @@ def unpack(archive: IO[bytes], folder: Path, keep: Callable[[PurePosixPath], boo
             while plain.read(1 << 20):  # up to the check sum, which ends it
                 pass
     except (tarfile.TarError, lzma.LZMAError, EOFError, KeyError) as error:
-        raise Rejected(f"the archive: {str(error) or type(error).__name__}; it is damaged, or not what it says") from error
+        raise Rejected(
+            f"the archive: {str(error) or type(error).__name__}; it is damaged, or not what it says"
+        ) from error
     found = [folder / top for top in tops if (folder / top).is_dir()]
     if not found:
         raise Rejected("the archive: got nothing that a release has, want one folder")

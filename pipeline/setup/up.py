@@ -24,7 +24,8 @@ _START_SECONDS = 180
 def up(settings: Settings, rpc: str | None = None) -> Installation:
     """Set up what is missing, start what is down, wait until all of it is healthy; raises Misconfigured or Unavailable.
 
-    `rpc` is a node of the chain that a new installation's ledger is to stand on, by default an embedded development chain.
+    `rpc` is a node of the chain that a new installation's ledger is to stand on, by default an embedded development
+    chain.
     """
     studies = load_studies(settings)
     everybody = members.members(studies)
@@ -59,7 +60,9 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
             health.wait("the object store", lambda: health.store(installation), _START_SECONDS)
             store.set_up(settings, installation, here)
         with step("chain and ledger"):
-            health.wait("the chain", lambda: health.chain(installation, health.stored_chain_id(settings)), _START_SECONDS)
+            health.wait(
+                "the chain", lambda: health.chain(installation, health.stored_chain_id(settings)), _START_SECONDS
+            )
             location = ledger.deploy(settings, installation)
             consortium = members.publish(settings, everybody, location, members.on_this_machine(settings, installation))
             ledger.establish(settings, installation, consortium, studies)
@@ -79,7 +82,9 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
             _await_airflow(installation, manager)
             password = Secret.read(airflow.password_file(settings, airflow.PROVIDER))
             wanted = [f"round_{study}" for study in studies]
-            health.wait("Airflow", lambda: health.dags(installation, airflow.PROVIDER, password, wanted), _START_SECONDS)
+            health.wait(
+                "Airflow", lambda: health.dags(installation, airflow.PROVIDER, password, wanted), _START_SECONDS
+            )
     return installation
 
 

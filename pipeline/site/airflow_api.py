@@ -14,11 +14,14 @@ from pipeline.errors import Misconfigured, Refused, Unavailable
 from pipeline.host.secret import Secret
 
 STEPS = ("number", *round_steps.NAMES, "next_round")
-"""Of a round, in their order, between Airflow's own; a task is called after its step and, where several actors take it, its actor."""
+"""Of a round, in their order, between Airflow's own; a task is called after its step and, where several actors take it,
+its actor."""
 
 _FINAL = "AirflowFailException"
 """What `dags/round_tasks.py` makes of an error that no retry cures; its text begins with the error's kind."""
-_FORESEEN = frozenset(name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.WardroundError))
+_FORESEEN = frozenset(
+    name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.WardroundError)
+)
 
 _DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
@@ -62,7 +65,10 @@ class RunState:
 
 
 class Airflow:
-    """Acts as whose token it is; raises Unavailable when Airflow does not answer, Refused without the right, Misconfigured otherwise."""
+    """Acts as whose token it is.
+
+    Raises Unavailable when Airflow does not answer, Refused without the right, Misconfigured otherwise.
+    """
 
     def __init__(self, url: str, token: Secret) -> None:
         self._client = httpx.Client(base_url=url, timeout=30, headers={"Authorization": f"Bearer {token.text()}"})
@@ -77,13 +83,17 @@ class Airflow:
 
     def trigger(self, dag: str, rounds: int) -> str:
         """Start a run for so many rounds, one after the other; the first run's id."""
-        answer = self._ask("POST", f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None, "conf": {"rounds": rounds}})
+        answer = self._ask(
+            "POST", f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None, "conf": {"rounds": rounds}}
+        )
         return str(answer["dag_run_id"])
 
     def series(self, dag: str, first: str) -> tuple[RunState, ...]:
         """The run `first` and those that it triggered in turn, in order."""
         answer = self._ask(
-            "GET", f"/api/v2/dags/{dag}/dagRuns", params={"order_by": "run_after", "limit": 100, "dag_run_id_pattern": f"{first}%"}
+            "GET",
+            f"/api/v2/dags/{dag}/dagRuns",
+            params={"order_by": "run_after", "limit": 100, "dag_run_id_pattern": f"{first}%"},
         )
         runs = [RunState(run["dag_run_id"], run["state"]) for run in answer["dag_runs"]]
         return tuple(run for run in runs if run.run_id == first or run.run_id.startswith(f"{first}~"))
@@ -94,9 +104,14 @@ class Airflow:
         return tuple(TaskState(item["task_id"], item["state"], item["try_number"]) for item in answer["task_instances"])
 
     def cause(self, dag: str, run: str, task: TaskState) -> str:
-        """Why a task's last try failed, in the words of the error that ended it; only the kind of one that Wardround did not foresee."""
+        """Why a task's last try failed, in the words of the error that ended it.
+
+        Only the kind of one that Wardround did not foresee.
+        """
         answer = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task.task}/logs/{task.attempt}")
-        raised = [line["error_detail"][0] for line in answer["content"] if isinstance(line, dict) and line.get("error_detail")]
+        raised = [
+            line["error_detail"][0] for line in answer["content"] if isinstance(line, dict) and line.get("error_detail")
+        ]
         if not raised:
             return "its process ended without a word"
         raised_as, text = str(raised[-1]["exc_type"]), str(raised[-1]["exc_value"])
@@ -120,7 +135,9 @@ def _border(path: str) -> Iterator[None]:
         if status >= 500:
             raise Unavailable(f"Airflow {path}: got HTTP {status}; `wardround status` says what is down") from error
         if status in (401, 403):
-            raise Refused(f"Airflow {path}: got HTTP {status}: this account may not do that; log in anew, or ask the provider") from error
+            raise Refused(
+                f"Airflow {path}: got HTTP {status}: this account may not do that; log in anew, or ask the provider"
+            ) from error
         raise Misconfigured(f"Airflow {path}: got HTTP {status}: {text}") from error
     except httpx.HTTPError as error:
         raise Unavailable(

@@ -74,7 +74,9 @@ class Consortium(_Model):
     def hospital(self, name: HospitalName) -> Address:
         """A hospital's signing address; raises Misconfigured when it is no member."""
         if name not in self.hospitals:
-            raise Misconfigured(f"hospital {name!r} has no key in the consortium file, which lists {', '.join(self.hospitals)}")
+            raise Misconfigured(
+                f"hospital {name!r} has no key in the consortium file, which lists {', '.join(self.hospitals)}"
+            )
         return Address(self.hospitals[name])
 
     def node(self, name: NodeName) -> Node:

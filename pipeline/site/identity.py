@@ -39,7 +39,10 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class StoreCredentials:
-    """An actor's access to the object store, limited by the store's own policy; the access key is as secret as the other."""
+    """An actor's access to the object store, limited by the store's own policy.
+
+    The access key is as secret as the other.
+    """
 
     actor: str
     access_key: Secret
@@ -57,7 +60,9 @@ class StoreCredentials:
         stored = json.loads(Secret.read(path).text())
         fields = ("actor", "access_key", "secret_key")
         if not isinstance(stored, dict) or not all(isinstance(stored.get(name), str) for name in fields):
-            raise Misconfigured(f"{path}: want {', '.join(fields)}; move the file away and run `wardround up` for a fresh account")
+            raise Misconfigured(
+                f"{path}: want {', '.join(fields)}; move the file away and run `wardround up` for a fresh account"
+            )
         return cls(stored["actor"], Secret(stored["access_key"].encode()), Secret(stored["secret_key"].encode()))
 
     def save(self, path: Path) -> None:
@@ -79,7 +84,9 @@ class Identity:
     def load(cls, home: Path) -> Identity:
         """Read the actor of `home`; raises Misconfigured naming the file that is missing."""
         credentials = StoreCredentials.load(home / "store-credentials.json")
-        return cls(name=home.name, home=home, key=SigningKey(Secret.read(home / "signing-key")), credentials=credentials)
+        return cls(
+            name=home.name, home=home, key=SigningKey(Secret.read(home / "signing-key")), credentials=credentials
+        )
 
     @property
     def sharing_secret(self) -> Secret:
@@ -98,7 +105,10 @@ def next_key(home: Path) -> SigningKey:
 
 
 def succeed(home: Path) -> None:
-    """Let the next key take the present one's place, which stays among the former keys; again after a crash, it does what is missing."""
+    """Let the next key take the present one's place, which stays among the former keys.
+
+    Again after a crash, it does what is missing.
+    """
     if not (home / _NEXT_KEY).exists():
         return
     present, successor = Secret.read(home / "signing-key"), Secret.read(home / _NEXT_KEY)

@@ -47,7 +47,7 @@ class Folders(BaseModel):
 
 
 class Quota(BaseModel):
-    """What one hospital or node may have in the store's locked buckets before the next `wardround up` takes its right to write."""
+    """What one hospital or node may have in the locked buckets; beyond it `wardround up` takes its right to write."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,7 +65,8 @@ class Installation(BaseModel):
     rpc: _Url
     airflow: _Url
     development_chain: bool = True
-    """Whether the embedded development chain runs here, at `rpc`; else `rpc` is a node of a chain that runs elsewhere."""
+    """Whether the embedded development chain runs here, at `rpc`; else `rpc` is a node of a chain that runs elsewhere.
+    """
     folders: Folders | None = None
     """None where the environment counts: `wardround up` has not been there."""
     mp_spdz_release: _Digest | None = None
@@ -97,7 +98,10 @@ class Installation(BaseModel):
 
     @staticmethod
     def wished_store(path: Path) -> StoreKind | None:
-        """The store that the owner of a new installation chose before its first start: the file holds `store_server` alone."""
+        """The store that the owner of a new installation chose before its first start.
+
+        The file holds `store_server` alone.
+        """
         if not path.exists():
             return None
         content = read_yaml(path.read_bytes(), str(path))

@@ -1,8 +1,11 @@
-"""Where things lie on this machine: the only reader of the variables that say so, and of what `wardround up` wrote down of them.
+"""Where things lie on this machine.
+
+The only reader of the variables that say so, and of what `wardround up` wrote down of them.
 
 The environment names an installation (WARDROUND_HOME). What else it says counts at `wardround up`, which writes it into
-installation.yaml. From then on every command, worker and page reads it there at its next step: they all find the same, whatever shell
-started them, and nothing has to be restarted. Where no `up` has been, as in a container, the environment itself counts.
+installation.yaml. From then on every command, worker and page reads it there at its next step: they all find the same,
+whatever shell started them, and nothing has to be restarted. Where no `up` has been, as in a container, the environment
+itself counts.
 """
 
 from __future__ import annotations
@@ -45,20 +48,29 @@ class Settings:
 
     @classmethod
     def load(cls, home: Path | None = None) -> Settings:
-        """As the installation has written down, of which the rest is the default; raises Misconfigured. See the module."""
+        """As the installation has written down, of which the rest is the default.
+
+        Raises Misconfigured. See the module.
+        """
         home = home or _home()
         written = _written(home)
         return cls(home, **_default() | (_said() if written is None else written))
 
     @classmethod
     def wanted(cls, home: Path | None = None) -> Settings:
-        """What `wardround up` writes down: as the environment says, else as is written down, else by default; raises Misconfigured."""
+        """What `wardround up` writes down: as the environment says, else as is written down, else by default.
+
+        Raises Misconfigured.
+        """
         home = home or _home()
         return cls(home, **_default() | (_written(home) or {}) | _said())
 
     @classmethod
     def of_environment(cls) -> Settings:
-        """As the environment says, else by default: for set-up, which runs before there is a library that reads an installation."""
+        """As the environment says, else by default.
+
+        For set-up, which runs before there is a library that reads an installation.
+        """
         return cls(_home(), **_default() | _said())
 
     @property
@@ -151,7 +163,9 @@ def _default() -> dict[str, Any]:
 def _said() -> dict[str, Any]:
     """By the environment; paths as seen from here, since a worker runs in another folder."""
     env = os.environ
-    said: dict[str, Any] = {name: Path(env[variable]).absolute() for name, variable in VARIABLES.items() if env.get(variable)}
+    said: dict[str, Any] = {
+        name: Path(env[variable]).absolute() for name, variable in VARIABLES.items() if env.get(variable)
+    }
     if "data" in said:
         said["data"] = tuple(Path(part).absolute() for part in env[VARIABLES["data"]].split(os.pathsep) if part)
     if caches := env.get("XDG_CACHE_HOME"):

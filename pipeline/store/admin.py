@@ -42,10 +42,12 @@ _REGION = "us-east-1"
 _RETRIES = urllib3.Retry(
     8, backoff_factor=0.1, backoff_max=5, status_forcelist=[503], allowed_methods=None, respect_retry_after_header=False
 )
-"""MinIO calls itself ready and then, for a moment, asks to come again in a minute. All that set-up asks for may be asked twice."""
+"""MinIO calls itself ready and then, for a moment, asks to come again in a minute. All that set-up asks for may be
+asked twice."""
 
 _OWNER = "wardround"
-"""Owns versitygw's buckets, which tells everybody who lists one the access key of its owner; nobody keeps this account's other key."""
+"""Owns versitygw's buckets, which tells everybody who lists one the access key of its owner; nobody keeps this
+account's other key."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ class Administrator(ABC):
             "region": _REGION,
             "http_client": urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=30), retries=_RETRIES),
         }
-        self._client: Any = Minio(parts.netloc, access_key=root.access_key.text(), secret_key=root.secret_key.text(), **self._connection)
+        self._client: Any = Minio(
+            parts.netloc, access_key=root.access_key.text(), secret_key=root.secret_key.text(), **self._connection
+        )
 
     def make_buckets(self, terms: Terms) -> None:
         """Create the buckets that are missing and set lock, versions and expiry; raises Unavailable."""
@@ -84,17 +88,26 @@ class Administrator(ABC):
             self._client.set_bucket_versioning(DVC, VersioningConfig(ENABLED))
 
     def admit(self, user: StoreCredentials, policy: Policy) -> None:
-        """Make the one account of `user.actor`, with exactly `policy`, in the place of an earlier one; raises Unavailable."""
+        """Make the one account of `user.actor`, with exactly `policy`, in the place of an earlier one.
+
+        Raises Unavailable.
+        """
         with self._border(f"admitting {user.actor}"):
             self._admit(user, policy)
 
     def allow(self, actor: str, policy: Policy) -> None:
-        """Give the account of `actor`, whoever holds its keys, exactly `policy`; nothing where it has none. Raises Unavailable."""
+        """Give the account of `actor`, whoever holds its keys, exactly `policy`; nothing where it has none.
+
+        Raises Unavailable.
+        """
         with self._border(f"changing what {actor} may do"):
             self._allow(actor, policy)
 
     def expire_envelopes(self, terms: Terms, now: datetime) -> None:
-        """Have envelopes deleted that are older than they may be, from now on or just now, as the server can; raises Unavailable."""
+        """Have envelopes deleted that are older than they may be, from now on or just now, as the server can.
+
+        Raises Unavailable.
+        """
         with self._border("expiring envelopes"):
             self._expire(terms.mailbox_days, now)
 
@@ -116,7 +129,8 @@ class Administrator(ABC):
             code = error.code if isinstance(error, S3Error) else type(error).__name__
             if code in {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"}:
                 raise Misconfigured(
-                    f"{self._endpoint}: {what}: got {code} for the root account; want the credentials that the store started with"
+                    f"{self._endpoint}: {what}: got {code} for the root account; want the credentials that the store"
+                    " started with"
                 ) from None
             raise Unavailable(f"{self._endpoint}: {what}: got {code}; is the store up?") from None
 
@@ -145,7 +159,9 @@ class _Minio(Administrator):
 
     def _admit(self, user: StoreCredentials, policy: Policy) -> None:
         name, access_key = f"wardround-{user.actor}", user.access_key.text()
-        former = [key for key, account in self._earlier.items() if account.get("policyName") == name and key != access_key]
+        former = [
+            key for key, account in self._earlier.items() if account.get("policyName") == name and key != access_key
+        ]
         self._admin.policy_add(policy_name=name, policy=policy)
         self._admin.user_add(access_key, user.secret_key.text())
         self._admin.policy_set(policy_name=name, user=access_key)
@@ -191,7 +207,9 @@ class _Versitygw(Administrator):
         for bucket in BUCKETS:
             kept = [item for item in self._statements(bucket) if item["Sid"] != actor]
             own = [{"Sid": actor, "Principal": {"AWS": access_key}, **item} for item in _within(bucket, policy)]
-            self._client.set_bucket_policy(bucket, json.dumps({"Version": policy["Version"], "Statement": [*kept, *own]}))
+            self._client.set_bucket_policy(
+                bucket, json.dumps({"Version": policy["Version"], "Statement": [*kept, *own]})
+            )
 
     def _statements(self, bucket: str) -> list[dict[str, Any]]:
         try:
@@ -214,18 +232,25 @@ class _Versitygw(Administrator):
         url = f"{self._endpoint}/{what}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         request = AWSRequest("PATCH", url, data=body.encode())
         request.headers["X-Amz-Content-SHA256"] = hashlib.sha256(body.encode()).hexdigest()
-        S3SigV4Auth(Credentials(self._root.access_key.text(), self._root.secret_key.text()), "s3", _REGION).add_auth(request)
+        S3SigV4Auth(Credentials(self._root.access_key.text(), self._root.secret_key.text()), "s3", _REGION).add_auth(
+            request
+        )
         pool: urllib3.PoolManager = self._connection["http_client"]
         status = pool.request("PATCH", url, body=body.encode(), headers=dict(request.headers)).status
         if status not in allowed:
-            raise Unavailable(f"{self._endpoint}: {what}: got status {status}, want {' or '.join(map(str, allowed))}; is the store up?")
+            raise Unavailable(
+                f"{self._endpoint}: {what}: got status {status}, want {' or '.join(map(str, allowed))}; is the"
+                " store up?"
+            )
         return status
 
 
 def _within(bucket: str, policy: Policy) -> Iterator[dict[str, Any]]:
     """The statements of an account's policy as one bucket's policy has them."""
     for statement in policy["Statement"]:
-        resources = [item for item in statement["Resource"] if item.removeprefix("arn:aws:s3:::").partition("/")[0] == bucket]
+        resources = [
+            item for item in statement["Resource"] if item.removeprefix("arn:aws:s3:::").partition("/")[0] == bucket
+        ]
         if resources:
             yield statement | {"Resource": resources}
 

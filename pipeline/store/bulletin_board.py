@@ -37,7 +37,8 @@ class BulletinBoard:
     def fetch(self, place: KeyPrefix, digest: Sha256, max_bytes: int | None = None) -> bytes:
         """Read what has this digest; raises EvidenceRejected, ObjectMissing.
 
-        Where one member alone writes, it looks for that no further than a round can need: who heaps versions up has said nothing.
+        Where one member alone writes, it looks for that no further than a round can need: who heaps versions up has
+        said nothing.
         """
         most = place.most if place.owned else None
         return self.store.get(place.bucket, place.key(digest), digest, max_bytes=max_bytes or MAX_BYTES, most=most)
@@ -53,7 +54,8 @@ class BulletinBoard:
         found = self.store.first(place.bucket, place.prefix, place.most + 1)
         if len(found) > place.most:
             raise Crowded(
-                f"{place.bucket}/{place.prefix}: got more than {place.most} objects, want at most that many; nothing in it is read"
+                f"{place.bucket}/{place.prefix}: got more than {place.most} objects, want at most that many; nothing in"
+                " it is read"
             )
         return _digests(place, found)
 
@@ -63,7 +65,9 @@ class BulletinBoard:
 
     def say(self, round_id: RoundId, statement: Statement) -> Sha256:
         """Post a statement in its signer's place; its digest."""
-        return self.post(object_keys.statement(round_id, statement.kind, HospitalName(statement.signer)), to_bytes(statement))
+        return self.post(
+            object_keys.statement(round_id, statement.kind, HospitalName(statement.signer)), to_bytes(statement)
+        )
 
     def statement(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, digest: Sha256) -> Statement:
         """The statement with this digest; raises EvidenceRejected unless it names `signer` and `kind`."""
@@ -72,7 +76,9 @@ class BulletinBoard:
             raise EvidenceRejected(f"{signer}: got a {found.kind} by {found.signer} in the place of its {kind}")
         return found
 
-    def held(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, check: Check) -> dict[Sha256, Statement]:
+    def held(
+        self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, check: Check
+    ) -> dict[Sha256, Statement]:
         """The statements in a signer's place that pass `check`, by digest; what else lies there is nobody's."""
         found = {}
         for digest in self.digests(object_keys.statement(round_id, kind, signer)):
@@ -83,18 +89,26 @@ class BulletinBoard:
         return found
 
     def only(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName, check: Check) -> Statement:
-        """The one statement of a kind that passes `check`; raises ObjectMissing when there is none, EvidenceRejected when there are two."""
+        """The one statement of a kind that passes `check`.
+
+        Raises ObjectMissing when there is none, EvidenceRejected when there are two.
+        """
         found = self.held(round_id, kind, signer, check)
         if not found:
             raise ObjectMissing(f"{signer}: got no {kind} that holds in round {round_id}")
         if len(found) > 1:
-            raise EvidenceRejected(f"{signer}: got {len(found)} different {kind} statements in round {round_id}, want one")
+            raise EvidenceRejected(
+                f"{signer}: got {len(found)} different {kind} statements in round {round_id}, want one"
+            )
         return next(iter(found.values()))
 
     def wait(
         self, round_id: RoundId, kind: Kind, signers: tuple[NodeName, ...], deadline: float, check: Check
     ) -> dict[NodeName, Statement]:
-        """The one statement of each signer, waiting until `deadline` (time.monotonic); raises Silent naming who is missing."""
+        """The one statement of each signer, waiting until `deadline` (time.monotonic).
+
+        Raises Silent naming who is missing.
+        """
         found: dict[NodeName, Statement] = {}
         while True:
             for signer in signers:

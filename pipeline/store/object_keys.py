@@ -33,10 +33,11 @@ _NODE_KINDS = {
     Kind.CAUSE: "cause",
 }
 
-WORDS = frozenset(("rounds", "consents", "hospitals", "nodes", "to", "sums", "timings", "provider", "commit", "record", "report")).union(
-    _HOSPITAL_KINDS.values(), _NODE_KINDS.values()
-)
-"""What the paths of objects say by themselves, and so no member's name: the store's policies could not tell one from the other."""
+WORDS = frozenset(
+    ("rounds", "consents", "hospitals", "nodes", "to", "sums", "timings", "provider", "commit", "record", "report")
+).union(_HOSPITAL_KINDS.values(), _NODE_KINDS.values())
+"""What the paths of objects say by themselves, and so no member's name: the store's policies could not tell one from
+the other."""
 
 _KINDS = "|".join(
     (
@@ -60,7 +61,8 @@ class KeyPrefix(NamedTuple):
     prefix: str
     suffix: str
     most: int = _MOST_STATEMENTS
-    """Objects that may lie there, with all their versions; beyond that nothing in it is read, and its owner has said nothing."""
+    """Objects that may lie there, with all their versions; beyond that nothing in it is read, and its owner has said
+    nothing."""
 
     def key(self, digest: Sha256) -> str:
         """Key of the object with this digest."""
@@ -73,15 +75,23 @@ class KeyPrefix(NamedTuple):
 
 
 def holds(key: str) -> bool:
-    """Whether `key` lies in a place of the reports' bucket; what others put beneath a place, or elsewhere, is nobody's evidence."""
+    """Whether `key` lies in a place of the reports' bucket.
+
+    What others put beneath a place, or elsewhere, is nobody's evidence.
+    """
     return _REPORTED.fullmatch(key) is not None
 
 
 def author(bucket: str, key: str) -> str:
-    """Who alone may have written under a key, in words, whether or not that is a place: `hospital elm`, `the service provider`."""
+    """Who alone may have written under a key, in words, whether or not that is a place.
+
+    `hospital elm`, `the service provider`.
+    """
     if bucket == REPORTS and (found := _AUTHORED.match(key)):
         side, name, shared = found.groups()
-        return f"{side.removesuffix('s')} {name}" if side else {"record": "the nodes"}.get(shared, "the service provider")
+        return (
+            f"{side.removesuffix('s')} {name}" if side else {"record": "the nodes"}.get(shared, "the service provider")
+        )
     return "the nodes and the service provider" if bucket == MODELS else "the store's operator"
 
 

@@ -1,7 +1,10 @@
-"""Write-once objects: the key is the digest, so that every version with those bytes is the object, and every read is hashed again.
+"""Write-once objects: the key is the digest, so that every version with those bytes is the object.
 
-What the store answers is sorted: other bytes (EvidenceRejected), nothing (ObjectMissing), no right (Refused), a wrong clock or access key
-(Misconfigured), no answer (Unavailable). An object that it does not give out while it answers else is missing: others may hold its bytes.
+And every read is hashed again.
+
+What the store answers is sorted: other bytes (EvidenceRejected), nothing (ObjectMissing), no right (Refused), a wrong
+clock or access key (Misconfigured), no answer (Unavailable). An object that it does not give out while it answers else
+is missing: others may hold its bytes.
 """
 
 from __future__ import annotations
@@ -50,7 +53,10 @@ _ONE_AT_A_TIME = Lock()
 
 @cache
 def _session() -> boto3.Session:
-    """One for all clients: each session reads the description of S3 for itself, which takes ten times as long as to make a client."""
+    """One for all clients: each session reads the description of S3 for itself.
+
+    Which takes ten times as long as to make a client.
+    """
     session = boto3.Session()
     # When an object was written is nobody's evidence, and reading it as a time is most of what a listing costs.
     session._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
@@ -91,7 +97,10 @@ class Store:
             )
 
     def put_once(self, bucket: str, key: str, data: bytes) -> ObjectRef:
-        """Write `data` under `key` (which ends in its SHA-256) unless it is there already; what others wrote there first takes no place."""
+        """Write `data` under `key` (which ends in its SHA-256) unless it is there already.
+
+        What others wrote there first takes no place.
+        """
         digest = sha256_of(data)
         if key_digest(key) != digest:
             raise EvidenceRejected(f"{bucket}/{key}: got data with SHA-256 {digest}, want a key that ends in it")
@@ -111,9 +120,18 @@ class Store:
         return str(answer.get("VersionId", "null"))
 
     def get(
-        self, bucket: str, key: str, sha256: Sha256, *, version_id: str | None = None, max_bytes: int = MAX_BYTES, most: int | None = None
+        self,
+        bucket: str,
+        key: str,
+        sha256: Sha256,
+        *,
+        version_id: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        most: int | None = None,
     ) -> bytes:
-        """Read the version that fits, or the named one; raises EvidenceRejected naming an object that does not fit, ObjectMissing.
+        """Read the version that fits, or the named one.
+
+        Raises EvidenceRejected naming an object that does not fit, ObjectMissing.
 
         With `most` it tries no more than the newest version and that many of the oldest.
         """
@@ -133,7 +151,10 @@ class Store:
         return data
 
     def list(self, bucket: str, prefix: str) -> tuple[ObjectInfo, ...]:
-        """Every key under `prefix` by its newest version with bytes, in their order; a delete marker takes nothing away."""
+        """Every key under `prefix` by its newest version with bytes, in their order.
+
+        A delete marker takes nothing away.
+        """
         return newest(self._versions(bucket, prefix))
 
     def versions(self, bucket: str, key: str) -> tuple[ObjectInfo, ...]:
@@ -143,7 +164,8 @@ class Store:
     def history(self, bucket: str, prefix: str, most: int | None = None) -> tuple[ObjectInfo, ...]:
         """Every version and delete marker of every key under `prefix`, by key and newest first.
 
-        Of a folder two below `prefix` that holds more than `most` it lists no more than the page on which it finds that.
+        Of a folder two below `prefix` that holds more than `most` it lists no more than the page on which it finds
+        that.
         """
         return tuple(self._versions(bucket, prefix, most, most + 1 if most else _PAGE))
 
@@ -156,9 +178,19 @@ class Store:
         return tuple(islice(self._versions(bucket, prefix, page=count), count))
 
     def _read(
-        self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int, most: int | None = None
+        self,
+        bucket: str,
+        key: str,
+        digest: Sha256,
+        version_id: str | None,
+        file: BinaryIO,
+        max_bytes: int,
+        most: int | None = None,
     ) -> tuple[int, str]:
-        """Append an object to `file`; its size and version. Looks past versions that others wrote over it, and past damaged ones."""
+        """Append an object to `file`; its size and version.
+
+        Looks past versions that others wrote over it, and past damaged ones.
+        """
         name = f"{bucket}/{key}"
         if key_digest(key) != digest:
             raise EvidenceRejected(f"{name}: got a key that does not end in the wanted SHA-256 {digest}")
@@ -168,19 +200,31 @@ class Store:
             trouble = error
         # The store answers this listing: what it does not give out is this object, not everything.
         versions = self.versions(bucket, key)
-        # The first was mostly written alone, under If-None-Match: whoever heaps versions over it costs readers no more than this listing.
-        others = [other for other in reversed(versions) if not other.latest and not other.deleted and other.size <= max_bytes]
+        # The first was mostly written alone, under If-None-Match: whoever heaps versions over it costs readers no more
+        # than this listing.
+        others = [
+            other for other in reversed(versions) if not other.latest and not other.deleted and other.size <= max_bytes
+        ]
         for other in others[:most] if version_id is None else ():
             with suppress(EvidenceRejected, _Busy):
                 found = self._version(bucket, key, digest, other.version_id, file, max_bytes)
-                _LOG.warning("%s: read version %s of %s, since the newest does not fit", name, other.version_id, len(versions))
+                _LOG.warning(
+                    "%s: read version %s of %s, since the newest does not fit", name, other.version_id, len(versions)
+                )
                 return found
         if isinstance(trouble, _Busy):
-            raise ObjectMissing(f"{trouble}, but lists it or its neighbours: it is damaged on the store's disk") from trouble
+            raise ObjectMissing(
+                f"{trouble}, but lists it or its neighbours: it is damaged on the store's disk"
+            ) from trouble
         raise trouble
 
-    def _version(self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int) -> tuple[int, str]:
-        """Append one version to `file`, or leave that as it was; a transfer that breaks off is begun again a few times."""
+    def _version(
+        self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int
+    ) -> tuple[int, str]:
+        """Append one version to `file`, or leave that as it was.
+
+        A transfer that breaks off is begun again a few times.
+        """
         start = file.tell()
         for attempt in range(1, _TRANSFERS + 1):
             try:
@@ -192,7 +236,9 @@ class Store:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    def _transfer(self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int) -> tuple[int, str]:
+    def _transfer(
+        self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int
+    ) -> tuple[int, str]:
         name, hashed, size = f"{bucket}/{key}", hashlib.sha256(), 0
         with self._border(bucket, key):
             chosen = {"VersionId": version_id} if version_id is not None else {}
@@ -212,7 +258,8 @@ class Store:
         found = hashed.hexdigest()
         if found != digest:
             raise EvidenceRejected(
-                f"{name} (version {version}): got bytes with SHA-256 {found}, want {digest}; somebody changed the object"
+                f"{name} (version {version}): got bytes with SHA-256 {found}, want {digest}; somebody changed the"
+                " object"
             )
         return size, version
 
@@ -225,8 +272,14 @@ class Store:
             while True:
                 answer = self._client.list_object_versions(**asked, **after)
                 found = [
-                    *(ObjectInfo(item["Key"], item["VersionId"], item["Size"], item["IsLatest"]) for item in answer.get("Versions", ())),
-                    *(ObjectInfo(item["Key"], item["VersionId"], 0, item["IsLatest"], True) for item in answer.get("DeleteMarkers", ())),
+                    *(
+                        ObjectInfo(item["Key"], item["VersionId"], item["Size"], item["IsLatest"])
+                        for item in answer.get("Versions", ())
+                    ),
+                    *(
+                        ObjectInfo(item["Key"], item["VersionId"], 0, item["IsLatest"], True)
+                        for item in answer.get("DeleteMarkers", ())
+                    ),
                 ]
                 # versitygw begins a page with what the last one ended with.
                 found = [item for item in found if item not in before]
@@ -257,9 +310,13 @@ class Store:
             if status == 412:
                 raise _AlreadyThere(name) from error
             if code in _MISSING:
-                raise ObjectMissing(f"{name}: got nothing from the store; it expired, was never written or is damaged on disk") from error
+                raise ObjectMissing(
+                    f"{name}: got nothing from the store; it expired, was never written or is damaged on disk"
+                ) from error
             if code == "AccessDenied":
-                raise Refused(f"{name}: the store's policy does not let {self._actor} do this ({error.operation_name})") from error
+                raise Refused(
+                    f"{name}: the store's policy does not let {self._actor} do this ({error.operation_name})"
+                ) from error
             if code == "RequestTimeTooSkewed":
                 raise Misconfigured(f"{self.endpoint}: {_skew(error)}; set the clock that is wrong, by NTP") from error
             if code in _CREDENTIALS:
@@ -267,10 +324,14 @@ class Store:
                     f"{self.endpoint}: got {code} for {self._actor}; run `wardround up` to renew the actors' access"
                 ) from error
             if code == "NoSuchBucket":
-                raise Misconfigured(f"{self.endpoint}: got no bucket {bucket}; run `wardround up` to create it") from error
+                raise Misconfigured(
+                    f"{self.endpoint}: got no bucket {bucket}; run `wardround up` to create it"
+                ) from error
             if status >= 500 and error.operation_name == "GetObject":
                 raise _Busy(f"{name}: the store answered {code or status} to every try") from error
-            raise Unavailable(f"{name}: the store answered {code or status} ({error.operation_name}); try again") from error
+            raise Unavailable(
+                f"{name}: the store answered {code or status} ({error.operation_name}); try again"
+            ) from error
         except (BotoCoreError, HTTPClientError) as error:
             raise Unavailable(
                 f"{self.endpoint}: got {type(error).__name__} for {name}; is the store up? `wardround status` tells"
@@ -296,7 +357,10 @@ def _skew(error: ClientError) -> str:
         minutes = (time.time() - parsedate_to_datetime(str(date)).timestamp()) / 60
     except ValueError:
         return "the store's clock and this machine's are more than 15 minutes apart"
-    return f"this machine's clock is {abs(minutes):.0f} minutes {'ahead of' if minutes > 0 else 'behind'} the store's, want at most 15"
+    return (
+        f"this machine's clock is {abs(minutes):.0f} minutes {'ahead of' if minutes > 0 else 'behind'} the store's,"
+        " want at most 15"
+    )
 
 
 def newest(versions: Iterable[ObjectInfo]) -> tuple[ObjectInfo, ...]:

@@ -25,7 +25,10 @@ def hospital(name: HospitalName) -> Policy:
 
 
 def node(name: NodeName) -> Policy:
-    """Writes its own statements, re-sealed components, the record and the new model; reads the envelopes addressed to it."""
+    """Writes its own statements, re-sealed components, the record and the new model.
+
+    Reads the envelopes addressed to it.
+    """
     own = (f"{MAILBOX}/rounds/*/nodes/{name}/*", f"{MAILBOX}/rounds/*/timings/{name}/*")
     addressed = (f"rounds/*/hospitals/*/to/{name}/*", f"rounds/*/nodes/*/to/{name}/*")
     return _policy(
@@ -82,7 +85,10 @@ def _policy(*, write: Iterable[str], read: Iterable[str], enumerate_: dict[str, 
 
 
 def _deeper(write: Iterable[str]) -> list[str]:
-    """What a round's patterns match by a `*` that takes slashes too: folders of that name deep within another member's."""
+    """What a round's patterns match by a `*` that takes slashes too.
+
+    Folders of that name deep within another member's.
+    """
     return [pattern.replace("/rounds/*/", "/rounds/*/*/") for pattern in write if "/rounds/*/" in pattern]
 
 

@@ -69,5 +69,7 @@ def usage(store: Store, seconds: float) -> Usage:
                     break
     except WardroundError as error:
         return Usage((), False, str(error))
-    shares = sorted((Share(who, objects[who], size[who]) for who in objects), key=lambda share: (-share.size, share.who))
+    shares = sorted(
+        (Share(who, objects[who], size[who]) for who in objects), key=lambda share: (-share.size, share.who)
+    )
     return Usage(shares, complete)

@@ -1,4 +1,7 @@
-"""What no field of a study's file can say alone: that its fields fit one another, the data set, the layers and the protocol."""
+"""What no field of a study's file can say alone.
+
+That its fields fit one another, the data set, the layers and the protocol.
+"""
 
 from __future__ import annotations
 
@@ -51,10 +54,18 @@ def check(study: Study, file: str) -> None:
         refuse("nodes", list(study.nodes), f"{protocols[study.protocol]} nodes for protocol {study.protocol}")
     if study.partition.by == "site" and not set(study.hospitals) <= set(study.source.sites):
         known = ", ".join(study.source.sites) or f"none: {study.dataset} names no sites, use `by: class`"
-        refuse("partition.by", f"site, hospitals {', '.join(study.hospitals)}", f"hospitals named as the data set's sites: {known}")
+        refuse(
+            "partition.by",
+            f"site, hospitals {', '.join(study.hospitals)}",
+            f"hospitals named as the data set's sites: {known}",
+        )
     floor = study.min_accepted
     if floor is not None and not max(3, len(study.hospitals) // 2 + 1) <= floor <= len(study.hospitals):
-        refuse("min_accepted", floor, f"at least 3 and a majority of {len(study.hospitals)} hospitals, and no more than there are")
+        refuse(
+            "min_accepted",
+            floor,
+            f"at least 3 and a majority of {len(study.hospitals)} hospitals, and no more than there are",
+        )
     if study.schedule is not None and (trouble := _no_schedule(study.schedule)):
         refuse("schedule", study.schedule, f"five fields of cron, such as 0 3 * * 0, or @daily: {trouble}")
     if study.rule.strikes > study.rule.strike_window:
@@ -67,7 +78,9 @@ def check(study: Study, file: str) -> None:
     try:
         classes, size = study.network.classes, study.network.size
     except ValueError as error:
-        raise InvalidStudy(file, "model", [next(iter(item)) for item in study.model], f"layers that fit one another: {error}") from None
+        raise InvalidStudy(
+            file, "model", [next(iter(item)) for item in study.model], f"layers that fit one another: {error}"
+        ) from None
     if classes != len(study.source.classes):
         refuse("model", f"{classes} outputs", f"{len(study.source.classes)}, one per class of {study.dataset}")
     mode = study.evaluation_mode
@@ -79,11 +92,19 @@ def check(study: Study, file: str) -> None:
     if not mode.shares_samples:
         return
     if study.rule.images_per_hospital < classes:
-        refuse("rule.images_per_hospital", study.rule.images_per_hospital, f"at least {classes}, one per class of {study.dataset}")
+        refuse(
+            "rule.images_per_hospital",
+            study.rule.images_per_hospital,
+            f"at least {classes}, one per class of {study.dataset}",
+        )
     try:
         plan(study.network, max(abs(bound) for bound in study.source.input_range))
     except ValueError as error:
-        refuse("model", [next(iter(item)) for item in study.model], f"values that stay within 64 bits under encryption: {error}")
+        refuse(
+            "model",
+            [next(iter(item)) for item in study.model],
+            f"values that stay within 64 bits under encryption: {error}",
+        )
 
 
 def _no_schedule(text: str) -> str | None:

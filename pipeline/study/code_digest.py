@@ -1,8 +1,8 @@
 """The code that decides a round's result, by its digests: what owners approve beside a study's own fields.
 
-Covered are the modules that the round's steps import, as grimp reads them from the source, the programs under encryption, the
-contract's interface and the locked packages that run. The command line, set-up, console, reports and tools for developers decide nothing
-(docs/adr/0018-rooms-and-what-the-digest-covers.md).
+Covered are the modules that the round's steps import, as grimp reads them from the source, the programs under
+encryption, the contract's interface and the locked packages that run. The command line, set-up, console, reports and
+tools for developers decide nothing (docs/adr/0018-rooms-and-what-the-digest-covers.md).
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ def deciding_files(project: Path) -> dict[str, set[Path]]:
 
 
 def _closure() -> set[str]:
-    """Every module that the steps import, however far away, and the packages that hold them, whose own code runs first."""
+    """Every module that the steps import, however far away.
+
+    And the packages that hold them, whose own code runs first.
+    """
     graph = grimp.build_graph("pipeline", cache_dir=None)
     roots = {*STEPS, *(module for package in _FOUND_BY_NAME for module in (package, *graph.find_descendants(package)))}
     modules: set[str] = set()

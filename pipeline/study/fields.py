@@ -1,7 +1,7 @@
 """The fields of a study's file in their groups, each with its words, unit and bounds.
 
-What a field is called, its unit and its meaning stand here and in `pipeline.study.study` alone: the comments of the files in studies/,
-the console and docs/reference/study.md take them from here (`python -m handbook`).
+What a field is called, its unit and its meaning stand here and in `pipeline.study.study` alone: the comments of the
+files in studies/, the console and docs/reference/study.md take them from here (`python -m handbook`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ HospitalField = Annotated[HospitalName, _NAME]
 NodeField = Annotated[NodeName, _NAME]
 
 MOST_STEPS, LARGEST_BATCH, MOST_RECORDS = 100_000, 65_536, 1_000_000
-"""What no hospital trains or is dealt in a round: hours of the smallest model's steps, more records than a demonstration has."""
+"""What no hospital trains or is dealt in a round: hours of the smallest model's steps, more records than a
+demonstration has."""
 
 LONGEST_ROUND = 7 * 24 * 3600
 """Seconds; the store keeps an envelope for a week, so that a later deadline could not be met."""
@@ -43,7 +44,10 @@ _BLOCK_TIME = Unit("seconds of block time from the opening")
 
 def protocols_in_words() -> str:
     """The table of protocols in words."""
-    nodes = {engine: ", ".join(f"{name} of {count} nodes" for name, count in each.items()) for engine, each in PROTOCOLS.items()}
+    nodes = {
+        engine: ", ".join(f"{name} of {count} nodes" for name, count in each.items())
+        for engine, each in PROTOCOLS.items()
+    }
     return "; ".join(f"with engine {engine} {known}" for engine, known in nodes.items()).capitalize()
 
 
@@ -60,7 +64,10 @@ def group(field: FieldInfo) -> type[BaseModel] | None:
 
 
 class Training(StudyModel):
-    """Local training by SGD on class-balanced batches: the same number of steps for everyone, so that an update's size tells nothing."""
+    """Local training by SGD on class-balanced batches.
+
+    The same number of steps for everyone, so that an update's size tells nothing.
+    """
 
     steps: Annotated[int, Field(title="Training steps per round", ge=1, le=MOST_STEPS), Unit("steps")] = 12
     """Steps that each hospital takes in a round."""
@@ -77,39 +84,58 @@ class Training(StudyModel):
 
 
 class Rule(StudyModel):
-    """The rule against poisoning: it compares accuracies on the hospitals' secret validation samples, in percentage points."""
+    """The rule against poisoning.
+
+    It compares accuracies on the hospitals' secret validation samples, in percentage points.
+    """
 
     images_per_hospital: Annotated[
         int, Field(title="Secret validation samples that each hospital shares", ge=4, le=256), Unit("samples per round")
     ] = 32
-    """Fresh samples of each hospital in a round. The encrypted work grows with them; with few of them honest hospitals are rejected."""
-    early_rounds: Annotated[int, Field(title="Rounds under the early, looser thresholds", ge=0, le=MOST_ROUNDS), Unit("rounds")] = 3
+    """Fresh samples of each hospital in a round. The encrypted work grows with them; with few of them honest hospitals
+    are rejected."""
+    early_rounds: Annotated[
+        int, Field(title="Rounds under the early, looser thresholds", ge=0, le=MOST_ROUNDS), Unit("rounds")
+    ] = 3
     """First rounds, under the looser thresholds (`early`): models differ most while they learn fastest."""
     below_global_early_percent: Annotated[_Points, Field(title="A model may fall below the current one, early")] = 20
     """How far a model may fall below the current global one, in the early rounds."""
     below_global_percent: Annotated[_Points, Field(title="A model may fall below the current one, later")] = 10
     """How far a model may fall below the current global one, in later rounds."""
-    below_peers_early_percent: Annotated[_Points, Field(title="A model may fall below the other hospitals' models, early")] = 20
+    below_peers_early_percent: Annotated[
+        _Points, Field(title="A model may fall below the other hospitals' models, early")
+    ] = 20
     """How far a model may fall below the median of the hospitals' models, in the early rounds."""
-    below_peers_percent: Annotated[_Points, Field(title="A model may fall below the other hospitals' models, later")] = 10
+    below_peers_percent: Annotated[
+        _Points, Field(title="A model may fall below the other hospitals' models, later")
+    ] = 10
     """How far a model may fall below the median of the hospitals' models, in later rounds."""
-    weakest_class_below_global_early_percent: Annotated[_Points, Field(title="On its weakest class: below the current one, early")] = 45
-    """On the one class that a model answers worst, below the global model, in the early rounds. Overall accuracy can hide a flip of
-    one class."""
-    weakest_class_below_global_percent: Annotated[_Points, Field(title="On its weakest class: below the current one, later")] = 20
+    weakest_class_below_global_early_percent: Annotated[
+        _Points, Field(title="On its weakest class: below the current one, early")
+    ] = 45
+    """On the one class that a model answers worst, below the global model, in the early rounds. Overall accuracy can
+    hide a flip of one class."""
+    weakest_class_below_global_percent: Annotated[
+        _Points, Field(title="On its weakest class: below the current one, later")
+    ] = 20
     """On the weakest class, below the global model, in later rounds."""
-    weakest_class_below_peers_early_percent: Annotated[_Points, Field(title="On its weakest class: below the others' models, early")] = 30
+    weakest_class_below_peers_early_percent: Annotated[
+        _Points, Field(title="On its weakest class: below the others' models, early")
+    ] = 30
     """On the weakest class, below the median of the hospitals' models, in the early rounds."""
-    weakest_class_below_peers_percent: Annotated[_Points, Field(title="On its weakest class: below the others' models, later")] = 19
+    weakest_class_below_peers_percent: Annotated[
+        _Points, Field(title="On its weakest class: below the others' models, later")
+    ] = 19
     """On the weakest class, below the median of the hospitals' models, in later rounds."""
     strikes: Annotated[int, Field(title="Rejections that lead to quarantine", ge=1, le=100), Unit("rejections")] = 4
     """Rejections within the window after which a hospital is out, until a majority of nodes releases it."""
     strike_window: Annotated[int, Field(title="Rounds among which they count", ge=1, le=100), Unit("rounds")] = 5
     """The window: the study's last rounds, in which rejections count."""
-    reveal_condition: Annotated[bool, Field(title="A rejection names which of size, direction and peers failed"), Unit("true or false")] = (
-        False
-    )
-    """true: a rejection names the first condition that failed. Each further bit tells an attacker more about the secret thresholds."""
+    reveal_condition: Annotated[
+        bool, Field(title="A rejection names which of size, direction and peers failed"), Unit("true or false")
+    ] = False
+    """true: a rejection names the first condition that failed. Each further bit tells an attacker more about the secret
+    thresholds."""
 
 
 class Deadlines(StudyModel):
@@ -117,13 +143,18 @@ class Deadlines(StudyModel):
 
     commit_seconds: Annotated[int, Field(title="Hospitals hand in within", ge=5, le=LONGEST_ROUND), _BLOCK_TIME] = 180
     """Until then hospitals have handed in."""
-    result_seconds: Annotated[int, Field(title="The nodes' result is there within", ge=10, le=LONGEST_ROUND), _BLOCK_TIME] = 600
-    """Until then the nodes' result is on the ledger; 10 seconds or more after `commit_seconds`. A direct commit may take half of these."""
+    result_seconds: Annotated[
+        int, Field(title="The nodes' result is there within", ge=10, le=LONGEST_ROUND), _BLOCK_TIME
+    ] = 600
+    """Until then the nodes' result is on the ledger; 10 seconds or more after `commit_seconds`. A direct commit may
+    take half of these."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Deadlines:
         if self.result_seconds < self.commit_seconds + LEAST_FOR_RESULT:
-            raise ValueError(f"result_seconds must exceed commit_seconds ({self.commit_seconds}) by {LEAST_FOR_RESULT} or more")
+            raise ValueError(
+                f"result_seconds must exceed commit_seconds ({self.commit_seconds}) by {LEAST_FOR_RESULT} or more"
+            )
         return self
 
 
@@ -131,10 +162,15 @@ class Partition(StudyModel):
     """How set-up deals out a demonstration's data; a hospital with records of its own ignores it."""
 
     by: Annotated[Literal["class", "site"], Field(title="A demonstration's data are dealt out by")] = "class"
-    """class: dealt by the seed, skewed by class. site: each hospital has the records of the publisher's site of its name."""
-    alpha: Annotated[float, Field(title="Skew of a demonstration's data (small is skewed)", ge=0.001, le=1_000_000)] = 0.5
+    """class: dealt by the seed, skewed by class. site: each hospital has the records of the publisher's site of its
+    name."""
+    alpha: Annotated[float, Field(title="Skew of a demonstration's data (small is skewed)", ge=0.001, le=1_000_000)] = (
+        0.5
+    )
     """Dirichlet concentration: 0.5 is strongly skewed, 100 nearly even. Only with `by: class`."""
-    per_class: Annotated[int, Field(title="Fewest records of a class dealt to a hospital", ge=0, le=MOST_RECORDS), Unit("records")] = 20
+    per_class: Annotated[
+        int, Field(title="Fewest records of a class dealt to a hospital", ge=0, le=MOST_RECORDS), Unit("records")
+    ] = 20
     """Fewest training records of each class that every hospital is dealt. Only with `by: class`."""
 
     @model_validator(mode="after")
@@ -145,8 +181,13 @@ class Partition(StudyModel):
 
 
 class DataContract(StudyModel):
-    """What every hospital's records must satisfy, beside the data set's own contract; a hospital that fails it is absent."""
+    """What every hospital's records must satisfy, beside the data set's own contract.
 
-    min_per_class: Annotated[int, Field(title="Fewest records of each class at a hospital", ge=1, le=MOST_RECORDS), Unit("records")] = 10
-    """Fewest training records of each class: an update from a handful of one class looks like poison. A third of each class is
-    the hospital's private validation pool, never trained on."""
+    A hospital that fails it is absent.
+    """
+
+    min_per_class: Annotated[
+        int, Field(title="Fewest records of each class at a hospital", ge=1, le=MOST_RECORDS), Unit("records")
+    ] = 10
+    """Fewest training records of each class: an update from a handful of one class looks like poison. A third of each
+    class is the hospital's private validation pool, never trained on."""

@@ -1,4 +1,7 @@
-"""The modes in which a study's updates are evaluated, as far as its file goes; `pipeline.round.evaluation` is what a node does in each."""
+"""The modes in which a study's updates are evaluated, as far as its file goes.
+
+`pipeline.round.evaluation` is what a node does in each.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ class Mode:
 
 
 _LARGE_FROM = 100_000
-"""Parameters up to which the whole rule is evaluated under encryption; more need the weaker checks, fewer may not choose them."""
+"""Parameters up to which the whole rule is evaluated under encryption; more need the weaker checks, fewer may not
+choose them."""
 
 _LARGEST = 16_000_000
 """Parameters; more no node takes in."""

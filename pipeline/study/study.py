@@ -49,8 +49,10 @@ class Study(StudyModel):
         Field(
             title="Data set",
             json_schema_extra={"default": "the study's name, where `table` or `images` is"},
-            description="A bundled data set of docs/reference/study.md. Without this line the hospitals' own data, which `table` or "
-            "`images` describes.",
+            description=(
+                "A bundled data set of docs/reference/study.md. Without this line the hospitals' own data, which"
+                " `table` or `images` describes."
+            ),
         ),
     ]
     table: Annotated[TableSchema | None, Field(title="The hospitals' own tables")] = None
@@ -60,15 +62,18 @@ class Study(StudyModel):
     hospitals: Annotated[tuple[HospitalField, ...], Field(title="Hospitals", min_length=3, max_length=200)]
     """Names as in the consortium file. Each hospital trains on its own records."""
     nodes: Annotated[tuple[NodeField, ...], Field(title="Nodes", min_length=3, max_length=4)]
-    """Names as in the consortium file. Each node runs one party of the encrypted computation; the protocol says how many there are."""
+    """Names as in the consortium file. Each node runs one party of the encrypted computation; the protocol says how
+    many there are."""
     engine: Annotated[Literal["spu", "mp-spdz"], Field(title="Engine of the encrypted computation")]
     """What computes under encryption. Nothing substitutes it: where it is missing, no round starts."""
     protocol: Annotated[
         str,
         Field(
             title="Protocol of the encrypted computation",
-            description=f"{protocols_in_words()}. Of 3 nodes each is trusted to follow the protocol; of 4 one may do anything, which can stop a "
-            "round, but neither learn nor change anything.",
+            description=(
+                f"{protocols_in_words()}. Of 3 nodes each is trusted to follow the protocol; of 4 one may do anything,"
+                " which can stop a round, but neither learn nor change anything."
+            ),
         ),
     ]
     model: Annotated[
@@ -77,14 +82,16 @@ class Study(StudyModel):
             title="Layers of the model",
             min_length=1,
             max_length=100,
-            description="Layers of a torch.nn.Sequential under torch's own names; docs/reference/study.md lists those with an encrypted "
-            "form. The input's shape comes from the data set; the last layer has one output per class.",
+            description=(
+                "Layers of a torch.nn.Sequential under torch's own names; docs/reference/study.md lists those with an"
+                " encrypted form. The input's shape comes from the data set; the last layer has one output per class."
+            ),
         ),
     ]
     mode: Annotated[Literal["full", "large"], Field(title="Mode", examples=["large"])] = "full"
-    """full: the whole rule under encryption and a trimmed mean, up to 100,000 parameters. large, for more: size and direction are
-    checked on random projections and the mean is plain. There is no peer validation then, hence none of the rule's lines on samples
-    and percentages (docs/adr/0007-large-models.md)."""
+    """full: the whole rule under encryption and a trimmed mean, up to 100,000 parameters. large, for more: size and
+    direction are checked on random projections and the mean is plain. There is no peer validation then, hence none of
+    the rule's lines on samples and percentages (docs/adr/0007-large-models.md)."""
     training: Training = Training()
     rule: Rule = Rule()
     data_contract: DataContract = DataContract()
@@ -95,14 +102,20 @@ class Study(StudyModel):
         Field(title="Fewest accepted hospitals with which a round ends in a model", ge=1, le=200, examples=[3]),
         Unit("hospitals"),
     ] = None
-    """Fewest accepted hospitals with which a round ends in a model: at least 3 and a majority. Without this line, that least number."""
-    schedule: Annotated[str | None, Field(title="Rounds start by themselves", examples=["0 3 * * 0"]), Unit("as a cron expression")] = None
-    """When rounds start by themselves: five fields of cron, or a name such as @daily. Without this line, by hand. It changes no result."""
-    target_accuracy: Annotated[float | None, Field(title="Accuracy shown as the goal; decides nothing", gt=0, le=1, examples=[0.9])] = None
+    """Fewest accepted hospitals with which a round ends in a model: at least 3 and a majority. Without this line, that
+    least number."""
+    schedule: Annotated[
+        str | None, Field(title="Rounds start by themselves", examples=["0 3 * * 0"]), Unit("as a cron expression")
+    ] = None
+    """When rounds start by themselves: five fields of cron, or a name such as @daily. Without this line, by hand. It
+    changes no result."""
+    target_accuracy: Annotated[
+        float | None, Field(title="Accuracy shown as the goal; decides nothing", gt=0, le=1, examples=[0.9])
+    ] = None
     """Shown as the goal in reports, from 0 to 1. It changes no result."""
     seed: Annotated[int, Field(title="Public seed of the first model, the batches and the dealing", ge=0, lt=2**32)] = 1
-    """Public: deals out a demonstration's data, draws the first model and the training batches. No share, key or validation draw
-    comes from it."""
+    """Public: deals out a demonstration's data, draws the first model and the training batches. No share, key or
+    validation draw comes from it."""
 
     @classmethod
     def load(cls, path: Path) -> Study:
@@ -152,7 +165,10 @@ class Study(StudyModel):
         return {
             "study": _without_floats(self.model_dump(mode="json")),
             "hospitals": {name: consortium.hospital(name) for name in self.hospitals},
-            "nodes": {name: {"address": consortium.node(name).address, "certificate": consortium.fingerprint(name)} for name in self.nodes},
+            "nodes": {
+                name: {"address": consortium.node(name).address, "certificate": consortium.fingerprint(name)}
+                for name in self.nodes
+            },
             "ledger": consortium.ledger.model_dump(mode="json"),
             "code": dict(code_digest()),
         }

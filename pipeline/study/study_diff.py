@@ -41,7 +41,8 @@ FIELDS: Mapping[str, Field] = {
     "ledger.development": Field("The ledger is a development chain"),
     "code.scheme": Field("Scheme by which the code's digests are made"),
 }
-"""Path in the terms to its words, which a study's fields bring along; hospitals' and nodes' own fields are named by `label`."""
+"""Path in the terms to its words, which a study's fields bring along; hospitals' and nodes' own fields are named by
+`label`."""
 
 _RULE, _CODE = "study.rule.", "code.parts."
 
@@ -73,7 +74,9 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change
     """Every field that differs, in the order of the study's file, then members, ledger and code."""
     old, new = dict(_leaves(before)), dict(_leaves(after))
     paths = dict.fromkeys((*new, *old))
-    return tuple(Change(path, label(path), old.get(path), new.get(path)) for path in paths if old.get(path) != new.get(path))
+    return tuple(
+        Change(path, label(path), old.get(path), new.get(path)) for path in paths if old.get(path) != new.get(path)
+    )
 
 
 def rule(terms: Mapping[str, Any]) -> tuple[Line, ...]:

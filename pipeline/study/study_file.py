@@ -1,6 +1,7 @@
 """A study's file with the words of its fields above them, as every bundled and every proposed study has it.
 
-Comments on lines of their own are made from the fields of `pipeline.study.study`; what stands at the end of a line is the study's own remark.
+Comments on lines of their own are made from the fields of `pipeline.study.study`; what stands at the end of a line is
+the study's own remark.
 """
 
 from __future__ import annotations
@@ -20,20 +21,35 @@ _WIDTH = 118
 
 _HEAD = (
     "This file is the whole study. Every hospital and node approves its digest before it takes part:",
-    "`wardround study show {name}`, `wardround study approve {name}`. An edit makes another digest, which all approve anew.",
+    (
+        "`wardround study show {name}`, `wardround study approve {name}`. An edit makes another digest, which all"
+        " approve anew."
+    ),
     "A wrong value is refused before anything starts; the message names the field, the value and what is allowed.",
-    "Comments on lines of their own come from pipeline/study/study.py, by `python -m handbook`; a remark goes at a line's end.",
+    (
+        "Comments on lines of their own come from pipeline/study/study.py, by `python -m handbook`; a remark goes at a"
+        " line's end."
+    ),
 )
 
 
 def commented(text: str, name: str) -> str:
-    """The file's text in the order of the study's fields, each below its meaning; raises InvalidStudy unless all are a study's."""
+    """The file's text in the order of the study's fields, each below its meaning.
+
+    Raises InvalidStudy unless all are a study's.
+    """
     content = read_fields(text, name, raising=InvalidStudy)
     if unknown := sorted(content.keys() - Study.model_fields):
-        raise InvalidStudy(name, unknown[0], content[unknown[0]], f"no such line: the fields are {', '.join(Study.model_fields)}")
+        raise InvalidStudy(
+            name, unknown[0], content[unknown[0]], f"no such line: the fields are {', '.join(Study.model_fields)}"
+        )
     root = yaml.compose(text)
     blocks = _blocks(root, text.splitlines()) if isinstance(root, yaml.MappingNode) else {}
-    lines = ["# " + " ".join(str(content.get("title", name)).split()), "#", *("# " + line.format(name=name) for line in _HEAD)]
+    lines = [
+        "# " + " ".join(str(content.get("title", name)).split()),
+        "#",
+        *("# " + line.format(name=name) for line in _HEAD),
+    ]
     for field, info in Study.model_fields.items():
         own = group(info)
         meaning = (own.__doc__ if own else info.description) or ""
@@ -50,7 +66,11 @@ def _blocks(root: yaml.MappingNode, lines: list[str]) -> Mapping[str, list[str]]
     starts = [(key.value, key.start_mark.line) for key, _ in root.value]
     ends = [line for _, line in starts[1:]] + [len(lines)]
     return {
-        key: [lines[at] for at in range(start, end) if at in within or (lines[at].strip() and not lines[at].lstrip().startswith("#"))]
+        key: [
+            lines[at]
+            for at in range(start, end)
+            if at in within or (lines[at].strip() and not lines[at].lstrip().startswith("#"))
+        ]
         for (key, start), end in zip(starts, ends, strict=True)
     }
 
@@ -76,4 +96,6 @@ def _inside(block: list[str], model: type[BaseModel]) -> Iterator[str]:
 
 def _comment(words: str, indent: str = "") -> list[str]:
     start = f"{indent}# "
-    return textwrap.wrap(" ".join(words.split()), _WIDTH, initial_indent=start, subsequent_indent=start, break_on_hyphens=False)
+    return textwrap.wrap(
+        " ".join(words.split()), _WIDTH, initial_indent=start, subsequent_indent=start, break_on_hyphens=False
+    )

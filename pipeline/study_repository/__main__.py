@@ -24,7 +24,9 @@ def main(
     """Write the arguments with which each hospital trains again and the nodes verify again."""
     found = orders(records, RoundId(round_id))
     if found.record.study != study:
-        raise Misconfigured(f"round {round_id}: got a round of study {found.record.study}, want one of {study}; change params.yaml")
+        raise Misconfigured(
+            f"round {round_id}: got a round of study {found.record.study}, want one of {study}; change params.yaml"
+        )
     for hospital in found.record.inputs:
         write_atomic(out / f"{hospital}.args", _line(found.training(records, hospital)))
     write_atomic(out / "nodes.args", _line(found.verification(records)))

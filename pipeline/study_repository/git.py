@@ -1,4 +1,7 @@
-"""Git plumbing of the study repository: commits are made beside whatever is checked out, and refs move whole or not at all."""
+"""Git plumbing of the study repository.
+
+Commits are made beside whatever is checked out, and refs move whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ class GitRepository:
     def __init__(self, root: Path) -> None:
         git = shutil.which("git")
         if git is None:
-            raise Misconfigured("git: got no such program on PATH, want git 2.28 or newer; install it with the system's packages")
+            raise Misconfigured(
+                "git: got no such program on PATH, want git 2.28 or newer; install it with the system's packages"
+            )
         self._git, self.root = git, root
         if not (root / ".git" / "HEAD").exists():
             root.mkdir(parents=True, exist_ok=True)
@@ -49,7 +54,10 @@ class GitRepository:
         return self._run("rev-list", "--max-count=1", BRANCH, "--", path).decode().strip()
 
     def commit(self, files: Mapping[str, bytes], parent: str | None, message: str, seconds: int) -> str:
-        """A commit of `parent` with `files` put over it, dated `seconds` after the epoch; `parent` itself when nothing changes."""
+        """A commit of `parent` with `files` put over it, dated `seconds` after the epoch.
+
+        `parent` itself when nothing changes.
+        """
         with tempfile.TemporaryDirectory(dir=self.root / ".git", prefix="index.") as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             if parent:
@@ -71,7 +79,10 @@ class GitRepository:
         self._run("update-ref", "--stdin", stdin="\n".join([*moved, f"create refs/tags/{tag} {marker}", ""]).encode())
 
     def refresh(self) -> bool:
-        """Bring the working tree to the branch; False, and nothing touched, when something else is checked out or was edited."""
+        """Bring the working tree to the branch.
+
+        False, and nothing touched, when something else is checked out or was edited.
+        """
         if self._run("rev-parse", "--symbolic-full-name", "HEAD", may_fail=True).decode().strip() != BRANCH:
             return False
         lock = self.root / ".git" / "index.lock"
@@ -94,14 +105,18 @@ class GitRepository:
     def _succeeds(self, *arguments: str) -> bool:
         return self._call(arguments, b"", {}).returncode == 0
 
-    def _run(self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None, may_fail: bool = False) -> bytes:
+    def _run(
+        self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None, may_fail: bool = False
+    ) -> bytes:
         done = self._call(arguments, stdin, environment or {})
         if done.returncode and not may_fail:
             problem = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
             raise Unavailable(f"{self.root}: git {arguments[0]} ended with {done.returncode}: {problem}; try again")
         return done.stdout
 
-    def _call(self, arguments: tuple[str, ...], stdin: bytes, environment: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
+    def _call(
+        self, arguments: tuple[str, ...], stdin: bytes, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[bytes]:
         try:
             return subprocess.run(
                 [self._git, "-C", str(self.root), *arguments],
@@ -112,7 +127,9 @@ class GitRepository:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"{self.root}: git {arguments[0]} did not end in {_TIMEOUT_SECONDS} s; try again") from error
+            raise Unavailable(
+                f"{self.root}: git {arguments[0]} did not end in {_TIMEOUT_SECONDS} s; try again"
+            ) from error
 
 
 _NAME, _EMAIL = "Wardround", "recorder@wardround.invalid"

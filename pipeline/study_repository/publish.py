@@ -35,12 +35,21 @@ class WritableStore(ObjectStore, Protocol):
 
 
 def publish(
-    round_id: RoundId, ledger: Ledger, store: WritableStore, study: Study, study_file: bytes, records: Path, remote: Remote
+    round_id: RoundId,
+    ledger: Ledger,
+    store: WritableStore,
+    study: Study,
+    study_file: bytes,
+    records: Path,
+    remote: Remote,
 ) -> Recorded:
     """Report and record a finished round; a rerun changes nothing. Raises Refused before the round is finalised."""
     state = ledger.round(round_id)
     if state.status is not RoundStatus.FINALISED:
-        raise Refused(f"round {round_id}: the ledger says {state.status}, want {RoundStatus.FINALISED}; there is nothing to record")
+        raise Refused(
+            f"round {round_id}: the ledger says {state.status}, want {RoundStatus.FINALISED}; there is nothing to"
+            " record"
+        )
     rounds = [other for other in ledger.rounds() if other.study == state.study and other.round <= round_id]
     found = views(rounds, ledger, store)
     mine = next(view for view in found if view.round == round_id)
@@ -48,11 +57,15 @@ def publish(
         raise EvidenceRejected(mine.trouble)
     history = [summary(view) for view in found]
     objects = RoundObjects(store, round_id)
-    written = _stored(objects, round_id) or _store(store, round_id, render.render(mine, history, study.title), objects.pack())
+    written = _stored(objects, round_id) or _store(
+        store, round_id, render.render(mine, history, study.title), objects.pack()
+    )
     return commit_round(records, _finished(mine, history, written, store, study, study_file, records), remote)
 
 
-def publish_aborted(round_id: RoundId, ledger: Ledger, store: WritableStore, study: Study, records: Path, remote: Remote) -> Recorded:
+def publish_aborted(
+    round_id: RoundId, ledger: Ledger, store: WritableStore, study: Study, records: Path, remote: Remote
+) -> Recorded:
     """Report and record a round that ended without a model; a rerun changes nothing. Raises Refused unless it did."""
     state, objects = ledger.round(round_id), RoundObjects(store, round_id)
     mine = gather(state, ledger, store, {state.study: study.name})
@@ -101,7 +114,8 @@ def _finished(
         },
         anchor=f"{folder}/record.json",
         models={
-            digest: store.get(object_keys.MODELS, object_keys.model().key(digest), digest) for digest in (mine.previous_model, mine.model)
+            digest: store.get(object_keys.MODELS, object_keys.model().key(digest), digest)
+            for digest in (mine.previous_model, mine.model)
         },
     )
 
@@ -117,22 +131,32 @@ def _params(mine: RoundView, study: Study, records: Path) -> dict[str, Any]:
 
 
 def _message(mine: RoundView, study: Study) -> str:
-    verdicts = "".join(f"\n{row.name}: {row.verdict.value}" + (f" ({row.reason})" if row.reason else "") for row in mine.hospitals)
+    verdicts = "".join(
+        f"\n{row.name}: {row.verdict.value}" + (f" ({row.reason})" if row.reason else "") for row in mine.hospitals
+    )
     accuracy = "" if mine.accuracy is None else f", accuracy {100 * mine.accuracy:.1f} %"
     if mine.end is not None:
         why = render.ENDS.get(mine.end.reason, mine.end.reason)
-        return f"Round {mine.round} of {study.name}, no model: {why}\n\nModel: {mine.previous_model} stays\nTransaction: {mine.tx}\n"
+        return (
+            f"Round {mine.round} of {study.name}, no model: {why}\n\nModel: {mine.previous_model} stays\nTransaction:"
+            f" {mine.tx}\n"
+        )
     return f"Round {mine.round} of {study.name}{accuracy}\n{verdicts}\n\nModel: {mine.model}\nTransaction: {mine.tx}\n"
 
 
 def _store(store: WritableStore, round_id: RoundId, made: RoundReport, evidence: bytes) -> Mapping[str, bytes]:
     """Write the report; its JSON names the other forms and comes last, so that it stands for a whole report."""
     return _write(
-        store, round_id, {"html": made.html, "csv": made.csv, "png": made.png, statement_archive.SUFFIX: evidence}, json.loads(made.json)
+        store,
+        round_id,
+        {"html": made.html, "csv": made.csv, "png": made.png, statement_archive.SUFFIX: evidence},
+        json.loads(made.json),
     )
 
 
-def _write(store: WritableStore, round_id: RoundId, forms: Mapping[str, bytes], content: Mapping[str, Any]) -> Mapping[str, bytes]:
+def _write(
+    store: WritableStore, round_id: RoundId, forms: Mapping[str, bytes], content: Mapping[str, Any]
+) -> Mapping[str, bytes]:
     parts = dict(forms)
     parts["json"] = _json(dict(content) | {"files": {suffix: sha256(data) for suffix, data in parts.items()}})
     for suffix, data in parts.items():
@@ -146,7 +170,10 @@ def _stored(objects: RoundObjects, round_id: RoundId) -> Mapping[str, bytes] | N
     found = stored_report(objects, round_id)
     if found is None:
         return None
-    parts = {suffix: objects.read(object_keys.report(round_id, suffix), Sha256(digest)) for suffix, digest in found["files"].items()}
+    parts = {
+        suffix: objects.read(object_keys.report(round_id, suffix), Sha256(digest))
+        for suffix, digest in found["files"].items()
+    }
     return parts | {"json": _json(found)}
 
 

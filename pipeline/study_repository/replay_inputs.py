@@ -32,14 +32,24 @@ class ReplayInputs:
     def verification(self, records: Path) -> tuple[str, ...]:
         """Arguments of `python -m pipeline.replay.reproduce` that depend on the round."""
         path = _path(records, self.record.round)
-        return ("--record", str(path), "--previous-model", self._previous_model(records), "--rounds-finished", str(self.finished))
+        return (
+            "--record",
+            str(path),
+            "--previous-model",
+            self._previous_model(records),
+            "--rounds-finished",
+            str(self.finished),
+        )
 
     def _previous_model(self, records: Path) -> str:
         return str(records / "models" / f"{self.record.previous_model}.safetensors")
 
 
 def orders(records: Path, round_id: RoundId) -> ReplayInputs:
-    """Read a round's orders from the study repository; raises Misconfigured when it, or one before it, is not recorded there."""
+    """Read a round's orders from the study repository.
+
+    Raises Misconfigured when it, or one before it, is not recorded there.
+    """
     record = _read(records, round_id)
     known = {}
     for path in (records / "rounds").glob("*/record.json"):
@@ -54,8 +64,9 @@ def orders(records: Path, round_id: RoundId) -> ReplayInputs:
         before = known.pop(current.previous_model, None)
         if before is None:
             raise Misconfigured(
-                f"{records}: got no record of the round of {record.study} that made model {current.previous_model}, on which round "
-                f"{current.round} stands; check out the tag of round {round_id}, or run the record task of the round before"
+                f"{records}: got no record of the round of {record.study} that made model {current.previous_model}, on"
+                f" which round {current.round} stands; check out the tag of round {round_id}, or run the record task of"
+                " the round before"
             )
         past.append(before)
         current = before

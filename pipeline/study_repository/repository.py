@@ -1,4 +1,7 @@
-"""The study repository: every round that ended as files, one git commit and the tag `round-N`; its model, if it has one, in DVC."""
+"""The study repository: every round that ended as files, one git commit and the tag `round-N`.
+
+Its model, if it has one, in DVC.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ class Remote:
 
 @dataclass(frozen=True)
 class EndedRound:
-    """What is written down about a round; `seconds` is the time of the block that ended it, so that a rerun makes the same commit."""
+    """What is written down about a round.
+
+    `seconds` is the time of the block that ended it, so that a rerun makes the same commit.
+    """
 
     round: RoundId
     seconds: int
@@ -64,7 +70,10 @@ class Recorded:
 
 
 def commit_round(records: Path, ended: EndedRound, remote: Remote) -> Recorded:
-    """Record a round once, whoever asks how often; raises EvidenceRejected when another record has its tag, Unavailable."""
+    """Record a round once, whoever asks how often.
+
+    Raises EvidenceRejected when another record has its tag, Unavailable.
+    """
     with locked(records.with_name(f"{records.name}.lock")):
         git = GitRepository(records)
         _configure(records, remote)
@@ -73,7 +82,9 @@ def commit_round(records: Path, ended: EndedRound, remote: Remote) -> Recorded:
         if commit is None:
             commit = _record(git, ended, remote, tag, record)
         elif git.file(commit, record) != ended.files[record]:
-            raise EvidenceRejected(f"{records}: tag {tag} marks another record than the round's, want the one whose digest the chain holds")
+            raise EvidenceRejected(
+                f"{records}: tag {tag} marks another record than the round's, want the one whose digest the chain holds"
+            )
         return Recorded(commit, tag, checked_out=git.refresh())
 
 
@@ -92,7 +103,9 @@ def _record(git: GitRepository, ended: EndedRound, remote: Remote, tag: str, rec
         return commit
     for digest, data in ended.models.items():
         if sha256(data) != digest:
-            raise EvidenceRejected(f"model {digest}: got {len(data)} bytes with SHA-256 {sha256(data)}; nothing was recorded")
+            raise EvidenceRejected(
+                f"model {digest}: got {len(data)} bytes with SHA-256 {sha256(data)}; nothing was recorded"
+            )
     wanted = {digest: data for digest, data in ended.models.items() if git.file(parent, _pointer(digest)) is None}
     files |= _track(git.root, wanted, remote)
     commit = git.commit(files, parent, ended.message, ended.seconds)
@@ -105,7 +118,10 @@ def _pointer(digest: Sha256) -> str:
 
 
 def _track(records: Path, models: Mapping[Sha256, bytes], remote: Remote) -> dict[str, bytes]:
-    """Add models to DVC's cache and remote; their pointer files. The working tree may be on another round: a scratch one is used."""
+    """Add models to DVC's cache and remote; their pointer files.
+
+    The working tree may be on another round: a scratch one is used.
+    """
     if not models:
         return {}
     # Over TLS botocore would send checksums behind the body, a form that the store's guard refuses.
@@ -134,7 +150,9 @@ def _track(records: Path, models: Mapping[Sha256, bytes], remote: Remote) -> dic
                 repo.add([str(path) for path in paths])
                 repo.push(jobs=2)
         except Exception as error:  # DVC lets the many errors of its transports through
-            raise Unavailable(f"{remote.endpoint}: DVC could not push the model ({type(error).__name__}); is the store up?") from error
+            raise Unavailable(
+                f"{remote.endpoint}: DVC could not push the model ({type(error).__name__}); is the store up?"
+            ) from error
         (records / "models").mkdir(exist_ok=True)
         pointers = {}
         for digest, path in zip(models, paths, strict=True):

@@ -1,4 +1,7 @@
-"""Train without Airflow, as stages of `dvc repro`: the same functions as the DAG's tasks, on data that lie on this machine."""
+"""Train without Airflow, as stages of `dvc repro`.
+
+The same functions as the DAG's tasks, on data that lie on this machine.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +50,12 @@ def update(
     round_id: Annotated[int, typer.Option("--round", min=1, help="number of the round on the ledger")],
     rounds_finished: Annotated[int, typer.Option(min=0, help="rounds that ended in a model before this one")],
     out: Out,
-    budget: Annotated[int | None, typer.Option(min=0, help="squared norm in force, 32 fractional bits; none in the first round")] = None,
-    verdicts: Annotated[str, typer.Option(help="past verdicts on this hospital, oldest first: accepted,rejected,...")] = "",
+    budget: Annotated[
+        int | None, typer.Option(min=0, help="squared norm in force, 32 fractional bits; none in the first round")
+    ] = None,
+    verdicts: Annotated[
+        str, typer.Option(help="past verdicts on this hospital, oldest first: accepted,rejected,...")
+    ] = "",
 ) -> None:
     """Train one hospital and write its update (.npy, int64)."""
     loaded = Study.load(study)

@@ -26,7 +26,10 @@ class Score:
 
 
 def classical(train: Samples, seed: int) -> Mapping[str, Any]:
-    """Name of a scikit-learn model to the fitted model; its settings are those of a first try, chosen by nobody's test records."""
+    """Name of a scikit-learn model to the fitted model.
+
+    Its settings are those of a first try, chosen by nobody's test records.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import SVC
     from sklearn.tree import DecisionTreeClassifier

@@ -1,4 +1,7 @@
-"""Deterministic local training: the same model, samples, study, round and hospital give the same bits on one CPU family."""
+"""Deterministic local training.
+
+The same model, samples, study, round and hospital give the same bits on one CPU family.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ def train(
     hospital: HospitalName,
     effort: int = 1,
 ) -> torch.nn.Sequential:
-    """Take the study's steps of SGD on class-balanced batches; the learning rate decays with the rounds `finished` in the lineage."""
+    """Take the study's steps of SGD on class-balanced batches.
+
+    The learning rate decays with the rounds `finished` in the lineage.
+    """
     import torch
 
     torch.set_num_threads(1)  # the order of a sum, hence its last bit, depends on the number of threads

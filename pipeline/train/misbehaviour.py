@@ -53,16 +53,23 @@ HONEST = Behaviour("does what the study says")
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
     "honest": HONEST,
-    "label_flip": Behaviour("swaps its labels, trains longer and ignores the budget", flips_labels=True, effort=4, keeps_budget=False),
-    "label_flip_within_budget": Behaviour("the same, scaled to the budget", flips_labels=True, effort=4, backs_off=False),
+    "label_flip": Behaviour(
+        "swaps its labels, trains longer and ignores the budget", flips_labels=True, effort=4, keeps_budget=False
+    ),
+    "label_flip_within_budget": Behaviour(
+        "the same, scaled to the budget", flips_labels=True, effort=4, backs_off=False
+    ),
     "sign_flip": Behaviour("sends five times its update, reversed", keeps_budget=False, tampers=_reverse),
     "free_rider": Behaviour("sends an update of zeros", tampers=_nothing),
-    "not_a_number": Behaviour("sends what NaN becomes when it is cast to an integer", keeps_budget=False, tampers=_cast_nan),
+    "not_a_number": Behaviour(
+        "sends what NaN becomes when it is cast to an integer", keeps_budget=False, tampers=_cast_nan
+    ),
 }
 """Name in a hospital's own hospital.yaml, field `misbehaviour`, to behaviour.
 
-An update beyond the budget fails the encrypted size check alone; `label_flip_within_budget` is the one that only the encrypted inference
-(and the direction) can catch, and the fairer test of the rule: it is let in once its update is too small to do harm.
+An update beyond the budget fails the encrypted size check alone; `label_flip_within_budget` is the one that only the
+encrypted inference (and the direction) can catch, and the fairer test of the rule: it is let in once its update is too
+small to do harm.
 """
 
 

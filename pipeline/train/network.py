@@ -38,10 +38,14 @@ def module(network: Network, vector: Vector) -> torch.nn.Sequential:
     import torch
 
     with torch.device("meta"):  # without torch's own first values, which would be drawn from the global random state
-        sequential = torch.nn.Sequential(*(layer.torch(shape) for layer, shape in zip(network.layers, network.shapes, strict=False)))
+        sequential = torch.nn.Sequential(
+            *(layer.torch(shape) for layer, shape in zip(network.layers, network.shapes, strict=False))
+        )
     weights = (vector / (1 << UPDATE_BITS)).astype(np.float32)
     state = {
-        parameter.name: torch.from_numpy(weights[parameter.offset : parameter.offset + parameter.size].reshape(parameter.shape).copy())
+        parameter.name: torch.from_numpy(
+            weights[parameter.offset : parameter.offset + parameter.size].reshape(parameter.shape).copy()
+        )
         for parameter in network.parameters
     }
     sequential.load_state_dict(state, assign=True)

@@ -28,11 +28,13 @@ def run(
 ) -> Vector:
     """A hospital's update, (P,) int64 with 16 fractional bits, squared norm within `budget`; raises UpdateRejected.
 
-    `samples` are the hospital's training records without its validation pool, `finished` the rounds that ended in a model
-    before this one, `verdicts` whether the hospital's own past updates were accepted, oldest first.
+    `samples` are the hospital's training records without its validation pool, `finished` the rounds that ended in a
+    model before this one, `verdicts` whether the hospital's own past updates were accepted, oldest first.
     """
     if len(model) != study.network.size:
-        raise UpdateRejected(f"model: got {len(model)} parameters, want {study.network.size} of {study.name}; fetch the current model")
+        raise UpdateRejected(
+            f"model: got {len(model)} parameters, want {study.network.size} of {study.name}; fetch the current model"
+        )
     trained = train(
         study,
         model,

@@ -1,4 +1,7 @@
-"""The same rounds without verification: plain federated averaging, for comparison only; it never makes a study's model."""
+"""The same rounds without verification: plain federated averaging, for comparison only.
+
+It never makes a study's model.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ class Member:
     behaviour: Behaviour = field(default=HONEST)
 
 
-def undefended(study: Study, members: Mapping[HospitalName, Member], rounds: Sequence[RoundId]) -> list[tuple[int, int]]:
+def undefended(
+    study: Study, members: Mapping[HospitalName, Member], rounds: Sequence[RoundId]
+) -> list[tuple[int, int]]:
     """Correct answers and tested records over all hospitals after each round of plain averaging, everyone accepted."""
     model = initial_model(study)
     results = []

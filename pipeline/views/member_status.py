@@ -48,8 +48,13 @@ class ConsortiumStatus:
     nodes: tuple[NodeSummary, ...]
 
 
-def member_status(consortium: Consortium, ledger: Ledger, studies: Iterable[Study], rounds: Sequence[RoundView]) -> ConsortiumStatus:
-    """Everybody in the order of the members' file; `rounds` newest first. Raises Unavailable when the chain does not answer."""
+def member_status(
+    consortium: Consortium, ledger: Ledger, studies: Iterable[Study], rounds: Sequence[RoundView]
+) -> ConsortiumStatus:
+    """Everybody in the order of the members' file; `rounds` newest first.
+
+    Raises Unavailable when the chain does not answer.
+    """
     known = [study for study in studies if ledger.has_study(study_id(study.name))]
     held = {study.name: _quarantined(consortium, ledger, study, rounds) for study in known}
     return ConsortiumStatus(
@@ -67,7 +72,9 @@ def _hospital(
     held: Mapping[str, frozenset[HospitalName]],
 ) -> HospitalSummary:
     address = consortium.hospital(name)
-    took_part = (view for view in rounds if any(row.name == name and row.verdict is not Verdict.ABSENT for row in view.hospitals))
+    took_part = (
+        view for view in rounds if any(row.name == name and row.verdict is not Verdict.ABSENT for row in view.hospitals)
+    )
     return HospitalSummary(
         name=name,
         address=address,
@@ -78,7 +85,9 @@ def _hospital(
     )
 
 
-def _node(name: NodeName, consortium: Consortium, ledger: Ledger, studies: Sequence[Study], rounds: Sequence[RoundView]) -> NodeSummary:
+def _node(
+    name: NodeName, consortium: Consortium, ledger: Ledger, studies: Sequence[Study], rounds: Sequence[RoundView]
+) -> NodeSummary:
     address = Address(consortium.node(name).address)
     mine = [study.name for study in studies if name in study.nodes]
     # A study's nodes may have changed since its file was written: the ledger says whose signatures it knows.
@@ -92,7 +101,9 @@ def _node(name: NodeName, consortium: Consortium, ledger: Ledger, studies: Seque
     )
 
 
-def _quarantined(consortium: Consortium, ledger: Ledger, study: Study, rounds: Sequence[RoundView]) -> frozenset[HospitalName]:
+def _quarantined(
+    consortium: Consortium, ledger: Ledger, study: Study, rounds: Sequence[RoundView]
+) -> frozenset[HospitalName]:
     newest = next((view.record for view in rounds if view.study == study.name and view.record), None)
     judged = [state for state in ledger.rounds(study_id(study.name)) if state.judged]
     struck, held = (newest.strikes, newest.quarantined) if newest else ({}, ())

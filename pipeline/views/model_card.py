@@ -10,7 +10,10 @@ from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.report.round_view import RoundView
 from pipeline.study.study import Study
 
-WARNING = "This is no medical device: a research model, not approved for any clinical use. Do not decide about a patient by it."
+WARNING = (
+    "This is no medical device: a research model, not approved for any clinical use. Do not decide about a patient"
+    " by it."
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ class ModelCard:
 
     def to_json(self) -> dict[str, Any]:
         """As `wardround predict --json` prints it."""
-        counts = {name: None if found is None else {"correct": found[0], "tested": found[1]} for name, found in self.hospitals.items()}
+        counts = {
+            name: None if found is None else {"correct": found[0], "tested": found[1]}
+            for name, found in self.hospitals.items()
+        }
         return vars(self) | {"classes": list(self.classes), "hospitals": counts}
 
 
@@ -54,7 +60,10 @@ def card(study: Study, view: RoundView, digest: Sha256, rounds: int) -> ModelCar
         round=view.round,
         rounds=rounds,
         accuracy=view.accuracy,
-        hospitals={row.name: None if row.correct is None or row.tested is None else (row.correct, row.tested) for row in view.hospitals},
+        hospitals={
+            row.name: None if row.correct is None or row.tested is None else (row.correct, row.tested)
+            for row in view.hospitals
+        },
         transaction=view.tx,
         development=view.development,
     )

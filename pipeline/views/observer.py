@@ -53,7 +53,10 @@ class Observer:
         return gather(self.ledger.round(round_id), self.ledger, self.store, self.names)
 
     def page(self, round_id: RoundId, settings: Settings) -> str:
-        """The page of a round that ended, as its report has it; raises Refused of one that has not, EvidenceRejected."""
+        """The page of a round that ended, as its report has it.
+
+        Raises Refused of one that has not, EvidenceRejected.
+        """
         mine = self.view(round_id)
         study = Study.load(settings.studies / f"{mine.study}.yaml") if mine.study in self.names.values() else None
         title = study.title if study else mine.study or "a study unknown here"

@@ -1,7 +1,9 @@
-"""Would a hospital's model pass the rule? Asked on its own machine, with its own held-out records and what is public; nothing is sent.
+"""Would a hospital's model pass the rule? Asked on its own machine.
 
-Never on the others' secret samples: an answer about those, as often as one likes, would be an oracle on them. What needs the others'
-updates is therefore said to be open.
+With its own held-out records and what is public; nothing is sent.
+
+Never on the others' secret samples: an answer about those, as often as one likes, would be an oracle on them. What
+needs the others' updates is therefore said to be open.
 """
 
 from __future__ import annotations
@@ -51,20 +53,30 @@ class Precheck:
 
 
 _OPEN = (
-    Finding("direction", None, "Whether it pushes against the other hospitals' updates is only known in the round, under encryption."),
+    Finding(
+        "direction",
+        None,
+        "Whether it pushes against the other hospitals' updates is only known in the round, under encryption.",
+    ),
     Finding("peers", None, "So is how it compares with the other hospitals' models, on their samples."),
 )
 
 
 _OPEN_LARGE = (
-    Finding("size", None, "In the round the size is checked on random projections, under encryption, so a little more or less passes."),
+    Finding(
+        "size",
+        None,
+        "In the round the size is checked on random projections, under encryption, so a little more or less passes.",
+    ),
     _OPEN[0],
 )
 
 _ALONE = HospitalName("alone")
 
 
-def check_model(study: str, name: HospitalName, model: Path | None = None, settings: Settings | None = None) -> Precheck:
+def check_model(
+    study: str, name: HospitalName, model: Path | None = None, settings: Settings | None = None
+) -> Precheck:
     """Check a model file (safetensors, as the study's global one), or the model that this hospital would train now."""
     settings = settings or Settings.load()
     worker = Worker.visit(study, settings.hospital(name), settings)
@@ -82,8 +94,13 @@ def check_model(study: str, name: HospitalName, model: Path | None = None, setti
     return Precheck(round_id, findings(worker.study, current, parameters, shared))
 
 
-def findings(study: Study, current: model_file.Vector, parameters: RuleParameters, shared: model_file.Vector) -> tuple[Finding, ...]:
-    """The rule's tests of one update, the first part of what its hospital would share; the samples behind it judge it."""
+def findings(
+    study: Study, current: model_file.Vector, parameters: RuleParameters, shared: model_file.Vector
+) -> tuple[Finding, ...]:
+    """The rule's tests of one update, the first part of what its hospital would share.
+
+    The samples behind it judge it.
+    """
     update = shared[: study.network.size]
     ranged, *size = _size(update, parameters.budget)
     if not study.samples_shared:
@@ -96,7 +113,9 @@ def findings(study: Study, current: model_file.Vector, parameters: RuleParameter
     return (ranged, *size, *(_accuracy(found, parameters) if found.size[0] else ()), *_OPEN)
 
 
-def _trained(worker: Worker, name: HospitalName, past: StudyHistory, current: model_file.Vector, round_id: RoundId) -> model_file.Vector:
+def _trained(
+    worker: Worker, name: HospitalName, past: StudyHistory, current: model_file.Vector, round_id: RoundId
+) -> model_file.Vector:
     samples = records.read(worker.identity.home, worker.study.source).train
     rows, _ = pool.split(samples, worker.identity.sharing_secret)
     return training.run(
@@ -127,9 +146,15 @@ def _size(update: model_file.Vector, budget: int | None) -> tuple[Finding, ...]:
     elif norm > limit:
         size = Finding("size", False, f"{measured}, and at most {limit / scale:.4g} is allowed: scale it down to that.")
     elif budget is None:
-        size = Finding("size", None, f"{measured}; the first round has no budget yet, and compares it with the other hospitals'.")
+        size = Finding(
+            "size", None, f"{measured}; the first round has no budget yet, and compares it with the other hospitals'."
+        )
     elif rule.VANISHING * norm < budget:
-        size = Finding("size", None, f"{measured}, which may be too small beside the other hospitals': the budget is {limit / scale:.4g}.")
+        size = Finding(
+            "size",
+            None,
+            f"{measured}, which may be too small beside the other hospitals': the budget is {limit / scale:.4g}.",
+        )
     else:
         size = Finding("size", True, f"{measured}, within the budget of {limit / scale:.4g}.")
     return ranged, size
@@ -143,13 +168,14 @@ def _accuracy(found: reference.Verification, parameters: RuleParameters) -> tupl
         Finding(
             "accuracy",
             bool(100 * own.sum() >= 100 * globally.sum() - parameters.below_global_percent * samples),
-            f"Of {samples} held-out samples of this hospital it gets {own.sum()} right, and the current model {globally.sum()}; "
-            f"over the middle hospitals it may fall at most {parameters.below_global_percent} points below.",
+            f"Of {samples} held-out samples of this hospital it gets {own.sum()} right, and the current model"
+            f" {globally.sum()}; over the middle hospitals it may fall at most {parameters.below_global_percent} points"
+            " below.",
         ),
         Finding(
             "weakest class",
             100 * weakest[1] >= 100 * weakest[0] - below * of_class,
-            f"Of {of_class} samples of its worst class it gets {weakest[1]} right, and the current model {weakest[0]} of its own worst; "
-            f"over the middle hospitals it may fall at most {below} points below.",
+            f"Of {of_class} samples of its worst class it gets {weakest[1]} right, and the current model {weakest[0]}"
+            f" of its own worst; over the middle hospitals it may fall at most {below} points below.",
         ),
     )

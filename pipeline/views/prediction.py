@@ -1,4 +1,4 @@
-"""Predict with a study's current global model, on a hospital's own machine, once the ledger has vouched for the very bytes."""
+"""Predict with a study's global model, on a hospital's own machine, once the ledger has vouched for its bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class Predictor:
 
     @classmethod
     def open(cls, study: str, name: HospitalName, settings: Settings | None = None) -> Predictor:
-        """The current model as a hospital gets it; raises Refused before the first one, EvidenceRejected when the ledger disowns it."""
+        """The current model as a hospital gets it.
+
+        Raises Refused before the first one, EvidenceRejected when the ledger disowns it.
+        """
         settings = settings or Settings.load()
         worker = Worker.visit(study, settings.hospital(name), settings)
         finished = [state for state in worker.ledger.rounds(worker.study_id) if state.finalised is not None]
@@ -47,17 +50,24 @@ class Predictor:
             raise Refused(f"study {study}: no round has ended in a model yet; run one, then predict")
         last, digest = finished[-1], finished[-1].finalised.new_model
         if not worker.ledger.verify_model(last.round, digest):
-            raise EvidenceRejected(f"round {last.round}: the ledger does not vouch for model {digest[:16]}; do not use it")
+            raise EvidenceRejected(
+                f"round {last.round}: the ledger does not vouch for model {digest[:16]}; do not use it"
+            )
         view = gather(last, worker.ledger, worker.board.store)
         return cls(worker.study, global_model(worker, digest), cards.card(worker.study, view, digest, len(finished)))
 
     def predict(self, questions: PredictionBatch) -> tuple[Answer, ...]:
-        """The answers; raises FileRejected, with each row that the data contract refuses and why, and never with a value."""
+        """The answers; raises FileRejected, with each row that the data contract refuses and why.
+
+        And never with a value.
+        """
         dataset = self.study.source
         if wrong := cell_failures(questions.frame, dataset):
             raise FileRejected(" ".join(wrong.values()))
         shares = probabilities(self.model, self.study.network, dataset.encode(questions.values))
         return tuple(
-            Answer(str(record), dataset.classes[int(row.argmax())], dict(zip(dataset.classes, row.tolist(), strict=True)))
+            Answer(
+                str(record), dataset.classes[int(row.argmax())], dict(zip(dataset.classes, row.tolist(), strict=True))
+            )
             for record, row in zip(questions.ids, shares, strict=True)
         )

@@ -72,7 +72,9 @@ def round_timeline(round_id: RoundId, observer: Observer) -> RoundTimeline:
     return RoundTimeline(
         state=state,
         steps=steps,
-        votes=tuple(_vote(evidence, index, node) for index, node in enumerate(evidence.record.nodes)) if state.result else (),
+        votes=tuple(_vote(evidence, index, node) for index, node in enumerate(evidence.record.nodes))
+        if state.result
+        else (),
         report=_report(evidence),
         blocks_since=max(0, observer.ledger.height() - steps[-1].location.block),
     )
@@ -83,7 +85,9 @@ def _steps(state: RoundState, names: dict[Address, str]) -> tuple[Step, ...]:
     steps = [Step("opened", f"from model {opened.previous_model}", opened.location)]
     for one in state.direct:
         who = names.get(one.hospital, one.hospital)
-        steps.append(Step("committed directly", f"manifest {one.manifest} by {who}, past the service provider", one.location))
+        steps.append(
+            Step("committed directly", f"manifest {one.manifest} by {who}, past the service provider", one.location)
+        )
     if state.committed:
         steps.append(Step("committed", f"set of manifests under root {state.committed.root}", state.committed.location))
     if state.finalised:
@@ -116,7 +120,10 @@ def _vote(evidence: RoundEvidence, index: int, node: Node) -> NodeVote:
 
 
 def _report(evidence: RoundEvidence) -> dict[str, Sha256]:
-    """Only what the stored JSON names is the report: others cannot write into its place, but a torn writing may lie there."""
+    """Only what the stored JSON names is the report.
+
+    Others cannot write into its place, but a torn writing may lie there.
+    """
     found = stored_report(evidence.objects, evidence.round)
     if found is None or not isinstance(found.get("files"), dict):
         return {}

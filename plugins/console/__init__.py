@@ -1,1 +1,4 @@
-"""The console: pages inside the Airflow UI for the service provider, hospitals and auditors; decides nothing and holds no data key."""
+"""The console: pages inside the Airflow UI for the service provider, hospitals and auditors.
+
+Decides nothing and holds no data key.
+"""

@@ -13,10 +13,15 @@ from plugins.console.people import Person, person
 
 
 def current_person(request: Request, user: GetUserDep) -> Person:
-    """The person behind Airflow's session; 401 without one, 403 when the account has no role of the console, or more than one."""
+    """The person behind Airflow's session.
+
+    401 without one, 403 when the account has no role of the console, or more than one.
+    """
     found = person(user.get_name(), [role.name for role in user.roles])
     if found is None:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "This account has no part in the consortium; ask the service provider.")
+        raise HTTPException(
+            status.HTTP_403_FORBIDDEN, "This account has no part in the consortium; ask the service provider."
+        )
     return entered(request, found)
 
 
@@ -30,7 +35,9 @@ def _only(*roles: Role) -> Callable[[Person], Person]:
     def check(who: Annotated[Person, Depends(current_person)]) -> Person:
         if who.role not in roles:
             wanted = " or ".join(role.value.lower() for role in roles)
-            raise HTTPException(status.HTTP_403_FORBIDDEN, f"This page is for the {wanted}; you are logged in as {who.login}.")
+            raise HTTPException(
+                status.HTTP_403_FORBIDDEN, f"This page is for the {wanted}; you are logged in as {who.login}."
+            )
         return who
 
     return check

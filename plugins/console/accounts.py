@@ -1,4 +1,7 @@
-"""Accounts as Airflow's FAB security manager keeps them: it alone hashes and checks passwords, and says who is active with which role."""
+"""Accounts as Airflow's FAB security manager keeps them.
+
+It alone hashes and checks passwords, and says who is active with which role.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +111,10 @@ class Accounts:
         self._set_active(number, State.SUSPENDED, active=True)
 
     def change_email(self, number: int, email: str) -> Account:
-        """Give an account another e-mail address, which is its login too if the old one was; raises Refused when it is taken."""
+        """Give an account another e-mail address, which is its login too if the old one was.
+
+        Raises Refused when it is taken.
+        """
         with _fab() as fab:
             user = _user(fab, number)
             if user.username == user.email:
@@ -128,7 +134,8 @@ class Accounts:
             user = _user(fab, number)
             if not fab.check_password(user.username, old):
                 return False
-        # Before: where sessions cannot be ended, the password stays. After: who came in by the old one meanwhile goes too.
+        # Before: where sessions cannot be ended, the password stays. After: who came in by the old one meanwhile goes
+        # too.
         _manager().end_sessions(number)
         with _fab() as fab:
             if not fab.reset_password(number, new):
@@ -166,7 +173,8 @@ def _manager() -> Any:
         manager = None
     if not isinstance(manager, ConsoleFabAuthManager) or manager.flask_app is None:
         raise Misconfigured(
-            "Airflow's auth manager: got none with accounts, want plugins.console.auth_manager; `wardround up` configures it"
+            "Airflow's auth manager: got none with accounts, want plugins.console.auth_manager; `wardround up`"
+            " configures it"
         )
     return manager
 

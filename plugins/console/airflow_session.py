@@ -1,4 +1,7 @@
-"""Airflow as the person who is logged in: the console hands on the request's own token and stores none, so that Airflow's rights decide."""
+"""Airflow as the person who is logged in.
+
+The console hands on the request's own token and stores none, so that Airflow's rights decide.
+"""
 
 from __future__ import annotations
 

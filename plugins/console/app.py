@@ -63,7 +63,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         message = "The request does not say how long it is."
         if length.isdecimal():
             what = "files are" if files else "form is"
-            message = f"The {what} larger than {most >> 10:,} KiB in all: send less at once, or type the command on the hospital's machine."
+            message = (
+                f"The {what} larger than {most >> 10:,} KiB in all: send less at once, or type the command on the"
+                " hospital's machine."
+            )
         return render(request, "error", None, status=413, title="That is too large", message=message)
 
     @app.middleware("http")
@@ -87,7 +90,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def _malformed(request: Request, error: RequestValidationError) -> Response:
         fields = ", ".join(sorted({str(one["loc"][-1]) for one in error.errors()}))
         return render(
-            request, "error", _who(request), status=422, title="That did not work", message=f"The request's {fields} cannot be read."
+            request,
+            "error",
+            _who(request),
+            status=422,
+            title="That did not work",
+            message=f"The request's {fields} cannot be read.",
         )
 
     @app.exception_handler(HTTPException)
@@ -95,7 +103,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Airflow says 403 to the session of somebody who was suspended or logged out.
         if request.method == "GET" and (error.status_code == 401 or error.detail == "Invalid JWT token"):
             return RedirectResponse(f"/auth/login/?next={request.url.path}", 303)
-        title = {401: "Please log in", 403: "Not for you", 404: "There is no such page"}.get(error.status_code, "That did not work")
+        title = {401: "Please log in", 403: "Not for you", 404: "There is no such page"}.get(
+            error.status_code, "That did not work"
+        )
         message = _NO_PAGE if (error.status_code, error.detail) == (404, "Not Found") else str(error.detail)
         return render(request, "error", _who(request), status=error.status_code, title=title, message=message)
 
@@ -105,7 +115,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def equip(app: FastAPI, settings: Settings | None = None) -> None:
     """Give the application what its pages read and write."""
     app.state.index = index = RoundCache(settings)
-    app.state.accounts, app.state.registry, app.state.limits = Accounts(), ConsoleDatabase(index.settings.home / "console"), Limits()
+    app.state.accounts, app.state.registry, app.state.limits = (
+        Accounts(),
+        ConsoleDatabase(index.settings.home / "console"),
+        Limits(),
+    )
 
 
 def _path(request: Request) -> str:

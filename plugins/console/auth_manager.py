@@ -1,4 +1,7 @@
-"""Airflow's FAB auth manager with sessions that end: a logout, a suspension or another password ends all of an account's."""
+"""Airflow's FAB auth manager with sessions that end.
+
+A logout, a suspension or another password ends all of an account's.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ _CLAIM = "sessions_ended"
 
 
 class ConsoleFabAuthManager(FabAuthManager):  # type: ignore[misc]
-    """Its tokens carry how often their account's sessions had been ended; FAB's own name an account, and live again with it."""
+    """Its tokens carry how often their account's sessions had been ended.
+
+    FAB's own name an account, and live again with it.
+    """
 
     @cached_property
     def registry(self) -> ConsoleDatabase:
@@ -33,7 +39,10 @@ class ConsoleFabAuthManager(FabAuthManager):  # type: ignore[misc]
         return super().deserialize_user(token)
 
     def revoke_token(self, token: str) -> None:
-        """Log the token's account out: Airflow's logout forgets this token alone, and its login page gives the next for an old cookie."""
+        """Log the token's account out.
+
+        Airflow's logout forgets this token alone, and its login page gives the next for an old cookie.
+        """
         super().revoke_token(token)
         try:
             claims = self._get_token_validator().validated_claims(token)

@@ -61,12 +61,21 @@ def course(name: str, title: str, points: Sequence[tuple[int, float]], goal: flo
     def height(value: float) -> float:
         return round(_TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - value) / (1 - low or 1), 1)
 
-    dots = [Mark(x, height(value), 3.5, f"Round {number}: {100 * value:.1f} %") for x, (number, value) in zip(xs, points, strict=True)]
-    said = f"From {100 * values[0]:.1f} % in round {points[0][0]} to {100 * values[-1]:.1f} % in round {points[-1][0]}" if points else ""
+    dots = [
+        Mark(x, height(value), 3.5, f"Round {number}: {100 * value:.1f} %")
+        for x, (number, value) in zip(xs, points, strict=True)
+    ]
+    said = (
+        f"From {100 * values[0]:.1f} % in round {points[0][0]} to {100 * values[-1]:.1f} % in round {points[-1][0]}"
+        if points
+        else ""
+    )
     return Chart(
         name=name,
         title=title,
-        description=f"{said}; lowest {100 * min(values):.1f} %, highest {100 * max(values):.1f} %." if points else "No round yet.",
+        description=f"{said}; lowest {100 * min(values):.1f} %, highest {100 * max(values):.1f} %."
+        if points
+        else "No round yet.",
         height=_HEIGHT,
         across=_sparse(xs, [str(number) for number, _ in points]),
         up=[Tick(height(value), f"{100 * value:.0f} %") for value in _steps(low)],
@@ -77,7 +86,10 @@ def course(name: str, title: str, points: Sequence[tuple[int, float]], goal: flo
 
 
 def shares(name: str, title: str, parts: Sequence[tuple[int, int, int]]) -> Chart:
-    """Round, count and whole as columns of count / whole, oldest first; where there are many, one column for several rounds."""
+    """Round, count and whole as columns of count / whole, oldest first.
+
+    Where there are many, one column for several rounds.
+    """
     each = max(1, -(-len(parts) // _MOST_COLUMNS))
     groups = [parts[start : start + each] for start in range(0, len(parts), each)]
     xs, room = _spread(len(groups), columns=True), _HEIGHT - _TOP - _BOTTOM
@@ -97,7 +109,10 @@ def shares(name: str, title: str, parts: Sequence[tuple[int, int, int]]) -> Char
         description=f"{of_all}." + (f" Each column stands for {each} rounds." if each > 1 else ""),
         height=_HEIGHT,
         across=_sparse(xs, labels),
-        up=[Tick(round(_HEIGHT - _BOTTOM - room * value, 1), f"{100 * value:.0f} %") for value in (0, 0.25, 0.5, 0.75, 1)],
+        up=[
+            Tick(round(_HEIGHT - _BOTTOM - room * value, 1), f"{100 * value:.0f} %")
+            for value in (0, 0.25, 0.5, 0.75, 1)
+        ],
         marks=marks,
         column=round(0.7 * (WIDTH - LEFT - RIGHT) / max(len(groups), _MOST_LABELS), 1),
     )

@@ -1,4 +1,7 @@
-"""The console's own small database: what people said at registration, how often sessions were ended, and the log of all that was done."""
+"""The console's own small database.
+
+What people said at registration, how often sessions were ended, and the log of all that was done.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, delete, event, func, insert, select, text, update
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as insert_or_update
 
 from pipeline.domain import Address, HospitalName
@@ -35,10 +53,14 @@ _actions = Table(
     "actions",
     _TABLES,
     Column("id", Integer, primary_key=True),
-    *(Column(name, Integer if name == "at" else String, nullable=False) for name in ("at", "who", "what", "whom", "outcome", "source")),
+    *(
+        Column(name, Integer if name == "at" else String, nullable=False)
+        for name in ("at", "who", "what", "whom", "outcome", "source")
+    ),
 )
 _KEEP = tuple(
-    f"CREATE TRIGGER IF NOT EXISTS keep_{what} BEFORE {what} ON actions BEGIN SELECT RAISE(ABORT, 'the log is only added to'); END"
+    f"CREATE TRIGGER IF NOT EXISTS keep_{what} BEFORE {what} ON actions BEGIN SELECT RAISE(ABORT, 'the log is only"
+    " added to'); END"
     for what in ("UPDATE", "DELETE")
 )
 
@@ -58,7 +80,10 @@ class Registration:
 
 @dataclass(frozen=True)
 class Action:
-    """One line of the log: who did what on whom, how it ended, when and from where; `at` is in seconds by the server's clock."""
+    """One line of the log: who did what on whom, how it ended, when and from where.
+
+    `at` is in seconds by the server's clock.
+    """
 
     who: str
     what: str
@@ -105,7 +130,10 @@ class ConsoleDatabase:
     def registrations(self) -> Sequence[Registration]:
         """Everybody's."""
         with self._engine.connect() as connection:
-            return [Registration(*row) for row in connection.execute(select(_registrations).order_by(_registrations.c.account))]
+            return [
+                Registration(*row)
+                for row in connection.execute(select(_registrations).order_by(_registrations.c.account))
+            ]
 
     def change(self, account: int, login: str, *, new_login: str, postal: str) -> None:
         """Somebody moved, or got another e-mail address; nothing for an account made at set-up."""
@@ -118,13 +146,18 @@ class ConsoleDatabase:
     def sessions_ended(self, account: int) -> int:
         """How many times all of an account's sessions were ended at once."""
         with self._engine.connect() as connection:
-            return connection.execute(select(_sessions.c.ended).where(_sessions.c.account == account)).scalar_one_or_none() or 0
+            return (
+                connection.execute(select(_sessions.c.ended).where(_sessions.c.account == account)).scalar_one_or_none()
+                or 0
+            )
 
     def end_sessions(self, account: int) -> None:
         """Count up, so that no token given out before is one of the account's any longer."""
         counted = insert_or_update(_sessions).values(account=account, ended=1)
         with self._engine.begin() as connection:
-            connection.execute(counted.on_conflict_do_update(index_elements=["account"], set_={"ended": _sessions.c.ended + 1}))
+            connection.execute(
+                counted.on_conflict_do_update(index_elements=["account"], set_={"ended": _sessions.c.ended + 1})
+            )
 
     # ----------------------------------------------------------------- the log
 
@@ -137,6 +170,8 @@ class ConsoleDatabase:
         """A page of the log, newest first, and how many lines there are; pages count from 1."""
         columns = [_actions.c[name] for name in ("who", "what", "whom", "outcome", "source", "at")]
         with self._engine.connect() as connection:
-            rows = connection.execute(select(*columns).order_by(_actions.c.id.desc()).limit(size).offset((page - 1) * size))
+            rows = connection.execute(
+                select(*columns).order_by(_actions.c.id.desc()).limit(size).offset((page - 1) * size)
+            )
             found = [Action(*row) for row in rows]
             return found, int(connection.execute(select(func.count()).select_from(_actions)).scalar_one())

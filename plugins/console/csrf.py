@@ -1,4 +1,7 @@
-"""Forms that only our own pages can send: a token signed for the person, or for a visitor's cookie, in a hidden field."""
+"""Forms that only our own pages can send.
+
+A token signed for the person, or for a visitor's cookie, in a hidden field.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ def remember(request: Request, response: Response, cookie: str) -> None:
     """Give a visitor the cookie; no other site's page can have it sent along."""
     secure = request.url.scheme == "https"
     path = request.scope.get("root_path", "") or "/"
-    response.set_cookie(COOKIE, cookie, max_age=_LONGEST_SECONDS, path=path, secure=secure, httponly=True, samesite="strict")
+    response.set_cookie(
+        COOKIE, cookie, max_age=_LONGEST_SECONDS, path=path, secure=secure, httponly=True, samesite="strict"
+    )
 
 
 async def _only_known_fields(request: Request) -> None:
@@ -50,14 +55,18 @@ async def _only_known_fields(request: Request) -> None:
         allowed |= set(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else {field.alias}
     if unknown := sorted(set(await request.form()) - allowed):
         shown = ", ".join(name[:40] for name in unknown[:5])
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, f"The form has fields that this page has not: {shown}.")
+        raise HTTPException(
+            status.HTTP_422_UNPROCESSABLE_CONTENT, f"The form has fields that this page has not: {shown}."
+        )
 
 
 def _own_form(who: Annotated[Person, Depends(current_person)], csrf_token: Annotated[str, Form()] = "") -> None:
     check(csrf_token, who.login)
 
 
-def _visitors_form(request: Request, csrf_token: Annotated[str, Form()] = "", wardround_visitor: Annotated[str, Cookie()] = "") -> None:
+def _visitors_form(
+    request: Request, csrf_token: Annotated[str, Form()] = "", wardround_visitor: Annotated[str, Cookie()] = ""
+) -> None:
     request.state.visitor = True  # for the log: one whom the endpoint expects
     _check("visitor", csrf_token, wardround_visitor)
 
@@ -66,7 +75,9 @@ def _own_known_form(_: Annotated[None, Depends(_own_form)], __: Annotated[None, 
     """The token first, then the fields."""
 
 
-def _visitors_known_form(_: Annotated[None, Depends(_visitors_form)], __: Annotated[None, Depends(_only_known_fields)]) -> None:
+def _visitors_known_form(
+    _: Annotated[None, Depends(_visitors_form)], __: Annotated[None, Depends(_only_known_fields)]
+) -> None:
     """The token first, then the fields."""
 
 
@@ -78,11 +89,15 @@ VisitorsForm = Depends(_visitors_known_form)
 
 def _check(whose: str, value: str, expected: str) -> None:
     try:
-        holds = secrets.compare_digest(str(_serializer(whose).loads(value, max_age=_LONGEST_SECONDS)).encode(), expected.encode())
+        holds = secrets.compare_digest(
+            str(_serializer(whose).loads(value, max_age=_LONGEST_SECONDS)).encode(), expected.encode()
+        )
     except BadSignature:
         holds = False
     if not holds:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "This form was not sent from a current page of yours; open the page again.")
+        raise HTTPException(
+            status.HTTP_403_FORBIDDEN, "This form was not sent from a current page of yours; open the page again."
+        )
 
 
 def _serializer(whose: str) -> URLSafeTimedSerializer:

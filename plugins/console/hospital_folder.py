@@ -1,6 +1,9 @@
-"""A hospital's own folder, where it lies on the machine that the console runs on, and its own commands, each in a process of its own.
+"""A hospital's own folder, where it lies on the machine that the console runs on.
 
-Great Expectations and torch stay out of the server, and so do a hospital's records: a command reads them and answers in JSON.
+And its own commands, each in a process of its own.
+
+Great Expectations and torch stay out of the server, and so do a hospital's records: a command reads them and answers in
+JSON.
 """
 
 from __future__ import annotations
@@ -49,13 +52,19 @@ def identity(settings: Settings, who: Person) -> Identity:
     home = folder(settings, who)
     if home is None:
         raise Refused(
-            f"the folder of {name(who)} is not on this machine, so its key cannot sign here; type the command on the hospital's own"
+            f"the folder of {name(who)} is not on this machine, so its key cannot sign here; type the command on the"
+            " hospital's own"
         )
     return Identity.load(home)
 
 
-def ask(settings: Settings, who: Person, *arguments: str, text: str | None = None, seconds: float = LONGEST_SECONDS) -> Any:
-    """What `wardround ... --json` answers for this hospital; raises Rejected, Refused while another one runs, Unavailable."""
+def ask(
+    settings: Settings, who: Person, *arguments: str, text: str | None = None, seconds: float = LONGEST_SECONDS
+) -> Any:
+    """What `wardround ... --json` answers for this hospital.
+
+    Raises Rejected, Refused while another one runs, Unavailable.
+    """
     home = folder(settings, who)
     if home is None:
         raise Refused(f"the folder of {name(who)} is not on this machine; type the command on the hospital's own")
@@ -80,7 +89,9 @@ def ask(settings: Settings, who: Person, *arguments: str, text: str | None = Non
     if said.startswith(_SAID):
         raise Rejected(said.removeprefix(_SAID).strip())
     # What else a process says on its end may quote a record.
-    raise Unavailable(f"the command ended with code {done.returncode} and no answer; type it on the hospital's machine to see why")
+    raise Unavailable(
+        f"the command ended with code {done.returncode} and no answer; type it on the hospital's machine to see why"
+    )
 
 
 @contextmanager
@@ -91,7 +102,9 @@ def _alone(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused(f"{home.name}: another check or prediction of this hospital is running; wait until it has ended") from None
+            raise Refused(
+                f"{home.name}: another check or prediction of this hospital is running; wait until it has ended"
+            ) from None
         yield
     finally:
         os.close(handle)

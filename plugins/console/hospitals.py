@@ -1,4 +1,7 @@
-"""The hospitals that the console knows: those of the members' file, and those of people whom the provider authorised."""
+"""The hospitals that the console knows.
+
+Those of the members' file, and those of people whom the provider authorised.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ class Place:
 
 
 def known(settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> Mapping[HospitalName, Address]:
-    """Every hospital's signing address; the members' file, which follows a hospital's new keys, comes before what people said."""
+    """Every hospital's signing address.
+
+    The members' file, which follows a hospital's new keys, comes before what people said.
+    """
     found = {name: Address(address) for name, address in Consortium.load(settings.consortium).hospitals.items()}
     said = {(one.account, one.login): one for one in registry.registrations()}
     for account in accounts.all() if said else ():
@@ -61,7 +67,10 @@ def standings(keys: Iterable[Address], settings: Settings) -> tuple[Mapping[Addr
 
 
 def let_in(name: HospitalName, address: Address, settings: Settings) -> None:
-    """Authorise a hospital on the ledger, and name it in the provider's members' file; each only where that is not done."""
+    """Authorise a hospital on the ledger, and name it in the provider's members' file.
+
+    Each only where that is not done.
+    """
     enrolment.authorise(address, settings)
     enrolment.admit(name, address, settings)
 

@@ -1,4 +1,7 @@
-"""How often somebody may try what costs work or could be guessed; counted in this process, of which an installation has one."""
+"""How often somebody may try what costs work or could be guessed.
+
+Counted in this process, of which an installation has one.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,16 @@ class Limits:
         """429 when this network address, or all together, register too often."""
         each = self._limiter.hit(REGISTRATIONS_EACH, "register", source(request))
         if not each or not self._limiter.hit(REGISTRATIONS_ALL, "register"):
-            raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, "There were too many registrations lately; try again in an hour.")
+            raise HTTPException(
+                status.HTTP_429_TOO_MANY_REQUESTS, "There were too many registrations lately; try again in an hour."
+            )
 
     def password(self, login: str) -> None:
         """429 when an account's password was tried too often."""
         if not self._limiter.hit(PASSWORDS, "password", login):
-            raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, "This account's password was tried too often; try again in an hour.")
+            raise HTTPException(
+                status.HTTP_429_TOO_MANY_REQUESTS, "This account's password was tried too often; try again in an hour."
+            )
 
 
 def source(request: Request) -> str:

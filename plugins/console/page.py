@@ -46,10 +46,15 @@ MENU = (
     Link("People", "/people", (Role.PROVIDER,)),
     Link("Log", "/log", (Role.PROVIDER, Role.AUDITOR)),
 )
-"""Every page that a person reaches from the menu, in its order; to the profile leads the person's own name beside it."""
+"""Every page that a person reaches from the menu, in its order; to the profile leads the person's own name beside it.
+"""
 
 _templates = Environment(
-    loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 
 

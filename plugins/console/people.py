@@ -1,4 +1,4 @@
-"""Who asks: a role, and for a hospital's people the hospital, both from the account's Airflow role and from nothing that a request says."""
+"""Who asks: a role, and for a hospital's people the hospital, both from the account's Airflow role alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every round's view at hand: settled ones are kept, the few that still change are gathered anew, a long past is read meanwhile."""
+"""Every round's view at hand.
+
+Settled ones are kept, the few that still change are gathered anew, a long past is read meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ class Known:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a round's last reading gave: a view or what is wrong, and when it is out of date (on this machine's clock)."""
+    """What a round's last reading gave.
+
+    A view or what is wrong, and when it is out of date (on this machine's clock).
+    """
 
     found: RoundView | EvidenceRejected
     until: float
@@ -79,7 +85,8 @@ class RoundCache:
     _lock: Lock = field(default_factory=Lock)
     """Of `_known`; never held while ledger or store are asked."""
     _turn: Lock = field(default_factory=Lock)
-    """Pages look for new rounds one after the other, so that none is read twice; the reader in the background needs no turn."""
+    """Pages look for new rounds one after the other, so that none is read twice; the reader in the background needs no
+    turn."""
     _reader: Thread | None = None
     _trouble: tuple[float, Unavailable] | None = None
     """Until when (on this machine's clock) a service is taken to be down, and what it was."""
@@ -104,7 +111,9 @@ class RoundCache:
             self._look_for_new()
             due = self._due()
             # A page waits for what is new or still running; a confirmation that comes late shows on the next one.
-            urgent = [number for number in due if (known := self._known.get(number)) is None or not known.ended][:_AT_ONCE]
+            urgent = [number for number in due if (known := self._known.get(number)) is None or not known.ended][
+                :_AT_ONCE
+            ]
             for number in urgent:
                 self._read(number)
             if len(due) > len(urgent) and (self._reader is None or not self._reader.is_alive()):
@@ -114,7 +123,9 @@ class RoundCache:
             readings = dict(self._known)
         found = [reading.found for reading in readings.values() if reading and isinstance(reading.found, RoundView)]
         broken = {
-            number: str(reading.found) for number, reading in readings.items() if reading and not isinstance(reading.found, RoundView)
+            number: str(reading.found)
+            for number, reading in readings.items()
+            if reading and not isinstance(reading.found, RoundView)
         }
         return Known(found[::-1], len(readings) - len(found) - len(broken), broken)
 
@@ -187,7 +198,9 @@ class RoundCache:
             reading = _Reading(error, now + _SETTLED_AFTER_SECONDS / _AGEING)
         else:
             age = observer.ledger.block_time() - view.time if view.time and view.status in _ENDED else 0
-            reading = _Reading(view, float("inf") if age > _SETTLED_AFTER_SECONDS else now + max(_FRESH_SECONDS, age / _AGEING))
+            reading = _Reading(
+                view, float("inf") if age > _SETTLED_AFTER_SECONDS else now + max(_FRESH_SECONDS, age / _AGEING)
+            )
         with self._lock:
             if number in self._known:
                 self._known[number] = reading

@@ -16,7 +16,9 @@ from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from plugins.console.round_cache import RoundCache
 
-StudyName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{1,31}$", description="Name of a study's file, without .yaml.")]
+StudyName = Annotated[
+    str, Path(pattern=r"^[a-z][a-z0-9_-]{1,31}$", description="Name of a study's file, without .yaml.")
+]
 
 
 @dataclass(frozen=True)

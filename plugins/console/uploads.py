@@ -1,4 +1,7 @@
-"""What a hospital's people upload to have it predicted: in memory where the machine can, readable by nobody else, and gone afterwards."""
+"""What a hospital's people upload to have it predicted.
+
+In memory where the machine can, readable by nobody else, and gone afterwards.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ def laid_out(files: Sequence[UploadFile], *, table: bool) -> Iterator[Path]:
         raise FileRejected(f"got {got}, want one table: {', '.join(_TABLES)}")
     where = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="wardround-upload-", dir=where) as folder:  # mode 700
-        paths = [_write(Path(folder), plain_name(file.filename, place), file) for place, file in enumerate(files, start=1)]
+        paths = [
+            _write(Path(folder), plain_name(file.filename, place), file) for place, file in enumerate(files, start=1)
+        ]
         yield paths[0] if len(paths) == 1 else Path(folder)
 
 

@@ -4,9 +4,10 @@ Every test carries its record, from which the threat model's tables are made:
 
     @attack(by="hospital", to="stop", tries="...", costs="...", seen="...")
 
-`by` is the module's attacker (`test_hospital.py`), `to` what it would do to others' rounds, `tries` what it is after, `costs` what that
-takes or loses it, and `seen` what the others see of it, with whose name. Each is a phrase without a full stop; the test's name says what
-holds. A test of this folder without a record does not run. A test that stands elsewhere, beside what it tests, may carry one too.
+`by` is the module's attacker (`test_hospital.py`), `to` what it would do to others' rounds, `tries` what it is after,
+`costs` what that takes or loses it, and `seen` what the others see of it, with whose name. Each is a phrase without a
+full stop; the test's name says what holds. A test of this folder without a record does not run. A test that stands
+elsewhere, beside what it tests, may carry one too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ ATTACKERS = ("stranger", "hospital", "foreign_hospital", "node", "provider", "st
 """Who attacks, in the table's order; `foreign_hospital` is one of another study."""
 
 AIMS = ("change", "learn", "delay", "stop")
-"""What somebody would do: change a result, learn what is not meant for it, delay a round or whoever reads one, stop a round or a study."""
+"""What somebody would do: change a result, learn what is not meant for it, delay a round or whoever reads one, stop a
+round or a study."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Attack:
 
     def __post_init__(self) -> None:
         if self.by not in ATTACKERS or self.to not in AIMS:
-            raise ValueError(f"got an attack by {self.by!r} to {self.to!r}, want one of {', '.join(ATTACKERS)}, to {', '.join(AIMS)}")
+            raise ValueError(
+                f"got an attack by {self.by!r} to {self.to!r}, want one of {', '.join(ATTACKERS)}, to {', '.join(AIMS)}"
+            )
 
 
 def attack(*, by: str, to: str, tries: str, costs: str, seen: str) -> pytest.MarkDecorator:
@@ -43,7 +47,10 @@ def attack(*, by: str, to: str, tries: str, costs: str, seen: str) -> pytest.Mar
 
 
 def record(item: pytest.Item) -> Attack:
-    """The record of one of this folder's tests; raises ValueError when it has none, or one of another module's attacker."""
+    """The record of one of this folder's tests.
+
+    Raises ValueError when it has none, or one of another module's attacker.
+    """
     marker, attacker = item.get_closest_marker("attack"), item.path.stem.removeprefix("test_")
     if marker is None or marker.args[0].by != attacker:
         raise ValueError(f"{item.nodeid}: want @attack(by={attacker!r}, ...)")

@@ -1,4 +1,7 @@
-"""A ledger for every attacker, and an installation for attacks on whole rounds; no test of an attack runs without its record."""
+"""A ledger for every attacker, and an installation for attacks on whole rounds.
+
+No test of an attack runs without its record.
+"""
 
 from __future__ import annotations
 

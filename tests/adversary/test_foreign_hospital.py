@@ -44,7 +44,13 @@ def test_no_key_of_a_hospital_outside_the_study_commits_to_it(actors: Actors, st
     assert actors.ledger.status(round_id) is RoundStatus.COMMITTED
 
 
-@attack(by="foreign_hospital", to="change", tries="to commit directly with its membership of another study", costs="nothing", seen=NAMED)
+@attack(
+    by="foreign_hospital",
+    to="change",
+    tries="to commit directly with its membership of another study",
+    costs="nothing",
+    seen=NAMED,
+)
 def test_membership_of_another_study_is_none_here(actors: Actors, study: StudyId) -> None:
     own, member, other = actors.hospital(), actors.hospital(), actors.hospital()
     here, elsewhere = named(member, other), named(own, other)
@@ -67,7 +73,9 @@ def test_a_hospital_fixes_no_set(actors: Actors, study: StudyId) -> None:
         actors.send(own, actors.ledger.commit_round(round_id, merkle.root([sha256(b"its own")])))
 
 
-@attack(by="foreign_hospital", to="stop", tries="to take the key of a hospital of the study", costs="nothing", seen=NAMED)
+@attack(
+    by="foreign_hospital", to="stop", tries="to take the key of a hospital of the study", costs="nothing", seen=NAMED
+)
 def test_nobody_moves_on_to_anothers_key(actors: Actors) -> None:
     own, member = actors.hospital(), actors.hospital()
     with pytest.raises(ContractRefused, match="HospitalAlreadyRegistered"):

@@ -49,7 +49,9 @@ ON_THE_LEDGER = "its account and manifest, on the ledger"
 def _commit(actors: Actors, round_id: RoundId, *manifests: Sha256) -> None:
     """The provider takes everything in that was committed directly."""
     direct = {event.hospital: merkle.proof(manifests, event.manifest) for event in actors.ledger.round(round_id).direct}
-    actors.send(actors.provider, actors.ledger.commit_round_with(actors.ledger.round(round_id), merkle.root(manifests), direct))
+    actors.send(
+        actors.provider, actors.ledger.commit_round_with(actors.ledger.round(round_id), merkle.root(manifests), direct)
+    )
     assert actors.ledger.status(round_id) is RoundStatus.COMMITTED
 
 
@@ -113,7 +115,13 @@ def test_a_direct_commit_leaves_the_nodes_half_of_their_time(actors: Actors, stu
     assert 2 * (state.opened.result_deadline - state.deadline) >= between
 
 
-@attack(by="hospital", to="change", tries="to commit directly after the deadline", costs="nothing", seen="nothing: the ledger refuses it")
+@attack(
+    by="hospital",
+    to="change",
+    tries="to commit directly after the deadline",
+    costs="nothing",
+    seen="nothing: the ledger refuses it",
+)
 def test_a_direct_commit_after_the_deadline_is_none(actors: Actors, study: StudyId) -> None:
     own, terms = (key := actors.hospital()), named(key, actors.hospital())
     round_id = actors.open(study, commit_in=1, study_digest=study_digest(terms))
@@ -152,7 +160,9 @@ def _heap(site: Site, name: HospitalName, bucket: str, prefix: str, count: int) 
     costs="its place in the round",
     seen="its absence, with its name and this reason",
 )
-def test_a_hospital_that_heaps_up_files_is_absent_and_nobody_else(site: Site, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hospital_that_heaps_up_files_is_absent_and_nobody_else(
+    site: Site, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     play = site.play(f"heaped_{kind.lower()}", hospitals=list(HOSPITALS[:4]))
     round_id = play.open()
     *others, dahlia = HOSPITALS[:4]
@@ -160,7 +170,11 @@ def test_a_hospital_that_heaps_up_files_is_absent_and_nobody_else(site: Site, ki
     play.hospitals(round_id)
     read: list[str] = []
     get = Store.get
-    monkeypatch.setattr(Store, "get", lambda store, bucket, key, *rest, **more: read.append(key) or get(store, bucket, key, *rest, **more))
+    monkeypatch.setattr(
+        Store,
+        "get",
+        lambda store, bucket, key, *rest, **more: read.append(key) or get(store, bucket, key, *rest, **more),
+    )
     play.commit(round_id)
     taken = round_inputs.committed(site.node_context(play, round_id, play.study.nodes[0]), frozenset())
     assert list(taken.manifests) == others
@@ -198,7 +212,10 @@ def test_files_that_come_after_the_set_change_nothing_about_it(site: Site) -> No
 def test_a_hospital_writes_nothing_beneath_another_ones_place(site: Site) -> None:
     own, other = HOSPITALS[:2]
     beneath = f"hospitals/{own}/"
-    for place in (object_keys.statement(RoundId(999), Kind.MANIFEST, other), object_keys.envelope(RoundId(999), other, NODES[0])):
+    for place in (
+        object_keys.statement(RoundId(999), Kind.MANIFEST, other),
+        object_keys.envelope(RoundId(999), other, NODES[0]),
+    ):
         with pytest.raises(ClientError, match="AccessDenied"):
             _heap(site, own, place.bucket, place.prefix + beneath, 1)
 
@@ -211,7 +228,9 @@ def test_a_hospital_writes_nothing_beneath_another_ones_place(site: Site) -> Non
     costs="objects that stay in its name for a year",
     seen="the folders, with its name",
 )
-def test_folders_that_are_no_rounds_near_the_last_one_are_not_looked_at(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_that_are_no_rounds_near_the_last_one_are_not_looked_at(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     play = site.play("folders", hospitals=list(HOSPITALS[:3]))
     round_id = play.number("run")
     for number in ("abc", "77777", "99999999999999999999", *range(5000, 5050)):
@@ -219,7 +238,9 @@ def test_folders_that_are_no_rounds_near_the_last_one_are_not_looked_at(site: Si
     listed: list[str] = []
     history = Store.history
     monkeypatch.setattr(
-        Store, "history", lambda store, bucket, prefix, *rest: listed.append(prefix) or history(store, bucket, prefix, *rest)
+        Store,
+        "history",
+        lambda store, bucket, prefix, *rest: listed.append(prefix) or history(store, bucket, prefix, *rest),
     )
     play.node("prepare", round_id, play.study.nodes[0])
     assert f"rounds/{round_id}/nodes/" in listed
@@ -238,7 +259,9 @@ def test_a_hospital_beyond_its_quota_reads_and_no_longer_writes(site: Site) -> N
     *_, hazel, iris = HOSPITALS
     client = site.store(site.settings.hospital(iris))._client
     for number in range(9):
-        client.put_object(Bucket=object_keys.REPORTS, Key=f"rounds/9000/hospitals/{iris}/junk/{number}", Body=bytes(1 << 20))
+        client.put_object(
+            Bucket=object_keys.REPORTS, Key=f"rounds/9000/hospitals/{iris}/junk/{number}", Body=bytes(1 << 20)
+        )
     everybody, narrow = Members(HOSPITALS, NODES), site.services.model_copy(update={"store_quota": Quota(mebibytes=8)})
     for _ in range(2):
         store.set_up(site.settings, narrow, everybody)
@@ -302,7 +325,13 @@ def test_a_key_that_changes_in_mid_round_changes_the_next_one(actors: Actors, st
     assert _of_this_round(actors, actors.open(study), own) is HospitalStatus.RETIRED
 
 
-@attack(by="hospital", to="change", tries="to escape its revocation to another key", costs="nothing", seen="nothing: the ledger refuses it")
+@attack(
+    by="hospital",
+    to="change",
+    tries="to escape its revocation to another key",
+    costs="nothing",
+    seen="nothing: the ledger refuses it",
+)
 def test_a_revoked_hospital_moves_on_to_no_key(actors: Actors) -> None:
     own = actors.hospital()
     actors.send(actors.provider, actors.ledger.revoke_hospitals([own.address]))
@@ -310,7 +339,13 @@ def test_a_revoked_hospital_moves_on_to_no_key(actors: Actors) -> None:
         actors.moved_on(own)
 
 
-@attack(by="hospital", to="change", tries="to go on under a key that it left", costs="nothing", seen="nothing: the ledger refuses it")
+@attack(
+    by="hospital",
+    to="change",
+    tries="to go on under a key that it left",
+    costs="nothing",
+    seen="nothing: the ledger refuses it",
+)
 def test_a_key_that_was_left_does_nothing(actors: Actors, study: StudyId) -> None:
     own, terms = (key := actors.hospital()), named(key, actors.hospital())
     round_id = actors.open(study, study_digest=study_digest(terms))
@@ -325,7 +360,9 @@ def test_a_key_that_was_left_does_nothing(actors: Actors, study: StudyId) -> Non
 
 def _write_over(site: Site, name: HospitalName, place: KeyPrefix, digest: Sha256) -> None:
     """A hospital puts other bytes under the key of an object of its own."""
-    site.store(site.settings.hospital(name))._client.put_object(Bucket=place.bucket, Key=place.key(digest), Body=b"junk")
+    site.store(site.settings.hospital(name))._client.put_object(
+        Bucket=place.bucket, Key=place.key(digest), Body=b"junk"
+    )
 
 
 def _lose(site: Site, place: KeyPrefix) -> None:
@@ -401,11 +438,15 @@ def test_what_a_hospital_posts_while_the_nodes_look_is_one_absence_for_all(site:
 @attack(
     by="hospital",
     to="stop",
-    tries="to end the round by a validation that it shows to some nodes only, under a manifest that it committed directly",
+    tries=(
+        "to end the round by a validation that it shows to some nodes only, under a manifest that it committed directly"
+    ),
     costs="its place in the round, where fewer than a majority of the nodes saw it",
     seen="its direct commit, on the ledger, and its absence in the input set that all nodes sign",
 )
-def test_a_manifest_that_holds_for_some_nodes_only_is_in_or_out_for_all(site: Site, shown_to: int, takes_part: bool) -> None:
+def test_a_manifest_that_holds_for_some_nodes_only_is_in_or_out_for_all(
+    site: Site, shown_to: int, takes_part: bool
+) -> None:
     play = site.play(f"shown_to_{shown_to}", hospitals=list(HOSPITALS[:4]))
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:3])
@@ -437,11 +478,16 @@ def test_a_manifest_that_holds_for_some_nodes_only_is_in_or_out_for_all(site: Si
 @attack(
     by="hospital",
     to="delay",
-    tries="to keep provider and nodes busy with versions heaped over a validation that its manifest names and that it never wrote",
+    tries=(
+        "to keep provider and nodes busy with versions heaped over a validation that its manifest names and that it"
+        " never wrote"
+    ),
     costs="its place in the round",
     seen="its absence, as `forged_manifest`, and the versions, in its own folder",
 )
-def test_versions_over_a_validation_that_is_not_there_keep_no_commit_waiting(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_over_a_validation_that_is_not_there_keep_no_commit_waiting(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     play = site.play("never_validated", hospitals=list(HOSPITALS[:4]))
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:3])
@@ -510,7 +556,10 @@ def test_two_hospitals_that_accuse_each_other_are_out_and_nobody_else(site: Site
 
 @pytest.fixture(scope="module")
 def late_and_double(site: Site) -> tuple[Sha256, list[Inputs]]:
-    """Cedar signed two manifests that hold and committed one directly; dahlia posts hers after a look. What each node takes in."""
+    """Cedar signed two manifests that hold and committed one directly; dahlia posts hers after a look.
+
+    What each node takes in.
+    """
     play = site.play("late_and_double", hospitals=list(HOSPITALS[:5]))
     round_id = play.open()
     play.hospitals(round_id, [*HOSPITALS[:2], HOSPITALS[4]])
@@ -596,7 +645,10 @@ def test_whoever_makes_a_round_end_is_blamed_alone(site: Site) -> None:
 @attack(
     by="hospital",
     to="delay",
-    tries="to hold a study of four nodes to a round's deadline, several together, by updates of which too few are accepted",
+    tries=(
+        "to hold a study of four nodes to a round's deadline, several together, by updates of which too few are"
+        " accepted"
+    ),
     costs="a strike for each",
     seen="the end that a majority of the nodes signs, which names them",
 )
@@ -605,8 +657,18 @@ def test_four_nodes_end_a_round_at_once_that_accepts_too_few(site: Site) -> None
     round_id = play.open()
     play.hospitals(round_id)
     play.commit(round_id)
-    inputs = {name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
-    revealed = {"accepted": list(inputs)[:2], "budget": 1, "inputs": inputs, "absent": {}, "failed": {}, "programs": "ab" * 32}
+    inputs = {
+        name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0]
+        for name in play.study.hospitals
+    }
+    revealed = {
+        "accepted": list(inputs)[:2],
+        "budget": 1,
+        "inputs": inputs,
+        "absent": {},
+        "failed": {},
+        "programs": "ab" * 32,
+    }
     for node in play.study.nodes[:3]:
         Journal(site.settings.node(node) / "journal").reveal(round_id, revealed)
         with pytest.raises(TooFew, match="2 hospitals accepted"):

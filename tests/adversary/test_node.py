@@ -57,7 +57,9 @@ def test_a_node_that_signs_two_results_is_suspended(actors: Actors, study: Study
     costs="its seat: it is suspended",
     seen="its two signatures, on the ledger",
 )
-def test_a_node_that_signs_an_end_beside_another_decision_is_suspended(actors: Actors, study: StudyId, decisions: str) -> None:
+def test_a_node_that_signs_an_end_beside_another_decision_is_suspended(
+    actors: Actors, study: StudyId, decisions: str
+) -> None:
     node, end = actors.nodes[0], actors.end(actors.committed(study), actors.hospital().address)
     (ended,) = actors.sign_end(end, node)
     other: Decision = actors.result(end.round) if decisions == "result and end" else replace(end, blamed=())
@@ -108,7 +110,13 @@ def test_one_node_aborts_no_round_early(actors: Actors, study: StudyId) -> None:
         actors.send(actors.nodes[0], actors.ledger.abort_round(round_id))
 
 
-@attack(by="node", to="stop", tries="to end a round alone by its signature, or by signing twice", costs="nothing", seen=REFUSED)
+@attack(
+    by="node",
+    to="stop",
+    tries="to end a round alone by its signature, or by signing twice",
+    costs="nothing",
+    seen=REFUSED,
+)
 def test_one_node_ends_no_round(actors: Actors, study: StudyId) -> None:
     abort = actors.end(actors.committed(study))
     (own,) = actors.sign_end(abort, actors.nodes[0])

@@ -73,7 +73,13 @@ def test_the_provider_decides_no_round(actors: Actors, study: StudyId) -> None:
             actors.send(actors.provider, actors.ledger.finalise_round(result, actors.sign(result, *keys)))
 
 
-@attack(by="provider", to="change", tries="to replace the nodes, or release a hospital from quarantine", costs="nothing", seen=REFUSED)
+@attack(
+    by="provider",
+    to="change",
+    tries="to replace the nodes, or release a hospital from quarantine",
+    costs="nothing",
+    seen=REFUSED,
+)
 def test_the_provider_changes_no_study(actors: Actors, study: StudyId) -> None:
     ledger, mine = actors.ledger, (actors.provider.address, *(node.address for node in actors.nodes[1:]))
     friend = actors.hospital().address
@@ -85,13 +91,25 @@ def test_the_provider_changes_no_study(actors: Actors, study: StudyId) -> None:
                 actors.send(actors.provider, call)
 
 
-@attack(by="provider", to="change", tries="to start a round from a model that the nodes did not make", costs="nothing", seen=REFUSED)
+@attack(
+    by="provider",
+    to="change",
+    tries="to start a round from a model that the nodes did not make",
+    costs="nothing",
+    seen=REFUSED,
+)
 def test_no_round_starts_from_another_model(actors: Actors, study: StudyId) -> None:
     with pytest.raises(ContractRefused, match="StalePreviousModel"):
         actors.open(study, previous_model=sha256(b"the provider's own"))
 
 
-@attack(by="provider", to="change", tries="to run two rounds of a study at once, and choose between them", costs="nothing", seen=REFUSED)
+@attack(
+    by="provider",
+    to="change",
+    tries="to run two rounds of a study at once, and choose between them",
+    costs="nothing",
+    seen=REFUSED,
+)
 def test_a_study_has_one_round_at_a_time(actors: Actors, study: StudyId) -> None:
     round_id = actors.open(study)
     with pytest.raises(ContractRefused, match="RoundStillOpen"):
@@ -109,7 +127,13 @@ def test_the_provider_aborts_no_round_early(actors: Actors, study: StudyId) -> N
     actors.send(actors.nodes[2], actors.ledger.finalise_round(result, actors.sign(result, *actors.nodes[1:])))
 
 
-@attack(by="provider", to="change", tries="to blame other hospitals for an aborted round than its nodes did", costs="nothing", seen=REFUSED)
+@attack(
+    by="provider",
+    to="change",
+    tries="to blame other hospitals for an aborted round than its nodes did",
+    costs="nothing",
+    seen=REFUSED,
+)
 def test_the_provider_changes_no_blame(actors: Actors, study: StudyId) -> None:
     guilty, friend, victim = (actors.hospital().address for _ in range(3))
     abort = actors.end(actors.committed(study), guilty, friend)
@@ -152,7 +176,10 @@ def test_a_finished_round_is_ended_by_nobody(actors: Actors, study: StudyId) -> 
     ("line", "said"),
     [
         ("training: {steps: 100000000000}", "training.steps: got 100000000000, want less than or equal to 100000"),
-        ("deadlines: {commit_seconds: 99999999999999}", "deadlines.commit_seconds: got 99999999999999, want less than or equal to 604800"),
+        (
+            "deadlines: {commit_seconds: 99999999999999}",
+            "deadlines.commit_seconds: got 99999999999999, want less than or equal to 604800",
+        ),
         ('schedule: "0 3 * * 0 * *"', "schedule: got '0 3 \\* \\* 0 \\* \\*', want five fields of cron"),
         ("a: &a [x, x]\nb: [*a, *a]", "got 'an anchor or alias in line 1'"),
     ],

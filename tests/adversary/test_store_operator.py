@@ -49,7 +49,10 @@ def plant(store: Store, place: KeyPrefix, data: bytes) -> None:
 
 
 def plant_junk(site: Site, play: Play, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> None:
-    """Beside a statement: one that another key signed, one of another kind of bytes, and a key that ends in another digest."""
+    """Beside a statement: one that another key signed, one of another kind of bytes.
+
+    And a key that ends in another digest.
+    """
     place, store = object_keys.statement(round_id, kind, signer), site.store()
     context = site.node_context(play, round_id, NORTH).context if site.ledger.status(round_id) != "none" else None
     if context is not None:
@@ -76,7 +79,10 @@ def test_junk_beside_a_sealing_key_blocks_no_round(site: Site) -> None:
         plant_junk(site, play, round_id, Kind.SEALING_KEY, node)
     assert set(site.node_context(play, round_id, NORTH).sealing_keys()) == set(play.study.nodes)
     keys = {node: object_keys.statement(round_id, Kind.SEALING_KEY, node) for node in play.study.nodes}
-    signed = {node: site.board().held(round_id, Kind.SEALING_KEY, node, site.node_context(play, round_id, NORTH).check) for node in keys}
+    signed = {
+        node: site.board().held(round_id, Kind.SEALING_KEY, node, site.node_context(play, round_id, NORTH).check)
+        for node in keys
+    }
     following = play.number("next")
     for node, place in keys.items():
         (digest,) = signed[node]
@@ -96,7 +102,9 @@ def test_junk_beside_a_manifest_puts_no_hospital_out(site: Site, shared: tuple[P
     play, round_id = shared
     for name in play.study.hospitals:
         plant_junk(site, play, round_id, Kind.MANIFEST, name)
-    site.store()._client.put_object(Bucket=object_keys.REPORTS, Key=object_keys.commit(round_id).key(sha256(b"a list")), Body=b"[]")
+    site.store()._client.put_object(
+        Bucket=object_keys.REPORTS, Key=object_keys.commit(round_id).key(sha256(b"a list")), Body=b"[]"
+    )
     play.commit(round_id)
     taken = inputs.committed(site.node_context(play, round_id, NORTH), frozenset())
     assert (list(taken.manifests), taken.absent) == (THREE, {})
@@ -109,7 +117,9 @@ def test_junk_beside_a_manifest_puts_no_hospital_out(site: Site, shared: tuple[P
         pytest.param(None, marks=pytest.mark.namespace, id="a delete marker"),
     ],
 )
-@attack(by="store_operator", to="change", tries="to change or hide what a round stands on", costs="nothing", seen=A_FINDING)
+@attack(
+    by="store_operator", to="change", tries="to change or hide what a round stands on", costs="nothing", seen=A_FINDING
+)
 def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: bytes | None) -> None:
     play = site.play(f"over_{'newer' if written else 'marker'}", hospitals=THREE)
     round_id = play.open()
@@ -132,7 +142,9 @@ def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: 
     assert play.open("next") > round_id
     report = site.audit(round_id)
     assert report.passed, report.first_problem
-    assert {finding.partition(":")[0] for finding in report.findings} >= {f"{object_keys.REPORTS}/{info.key}" for info in kept}
+    assert {finding.partition(":")[0] for finding in report.findings} >= {
+        f"{object_keys.REPORTS}/{info.key}" for info in kept
+    }
     assert all("or the store's operator wrote it" in finding for finding in report.findings)
 
 
@@ -141,11 +153,16 @@ def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: 
 @attack(
     by="store_operator",
     to="stop",
-    tries="to brick a study: newer versions over a finished round's record and model, and over the next one's sealing keys",
+    tries=(
+        "to brick a study: newer versions over a finished round's record and model, and over the next one's sealing"
+        " keys"
+    ),
     costs="nothing",
     seen=A_FINDING,
 )
-def test_a_study_written_over_past_the_guard_goes_on_and_is_read_and_audited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_written_over_past_the_guard_goes_on_and_is_read_and_audited(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     play = site.play("bricked", hospitals=THREE)
     first = play.round("first")
     ended = site.ledger.round(first).finalised
@@ -157,7 +174,11 @@ def test_a_study_written_over_past_the_guard_goes_on_and_is_read_and_audited(sit
     second = play.number("second")
     site.put_over([(place.bucket, place.key(sha256(b"junk"))) for place in _sealing_keys(play, second)], "junk")
     play.prepare(second)
-    keys = [(place.bucket, place.key(digest)) for place in _sealing_keys(play, second) for digest in site.board().digests(place)]
+    keys = [
+        (place.bucket, place.key(digest))
+        for place in _sealing_keys(play, second)
+        for digest in site.board().digests(place)
+    ]
     site.put_over(keys, "more junk")
     play.provider("open_round", second)
     play.hospitals(second)
@@ -234,7 +255,10 @@ def lose(site: Site, round_id: RoundId, name: HospitalName, node: NodeName) -> N
 @attack(
     by="store_operator",
     to="stop",
-    tries="everything at once, with hospitals that help: junk in each place, damage, an emptied mailbox, a crowded folder, another key",
+    tries=(
+        "everything at once, with hospitals that help: junk in each place, damage, an emptied mailbox, a crowded"
+        " folder, another key"
+    ),
     costs="the place of the hospital whose folder is crowded",
     seen="each object, in the audit's findings, the absence, the direct commit and the new key",
 )
@@ -243,7 +267,9 @@ def test_a_round_under_all_attacks_at_once_ends_with_its_model(
 ) -> None:
     crowded = HOSPITALS[6]
     accepted = [*THREE, mover]
-    play = site.play(f"besieged_{nodes}", engine=engine, protocol=protocol, nodes=list(NODES[:nodes]), hospitals=[*accepted, crowded])
+    play = site.play(
+        f"besieged_{nodes}", engine=engine, protocol=protocol, nodes=list(NODES[:nodes]), hospitals=[*accepted, crowded]
+    )
     round_id = play.number("run")
     for node in play.study.nodes:
         plant_junk(site, play, round_id, Kind.SEALING_KEY, node)

@@ -64,7 +64,11 @@ def test_a_stranger_commits_no_set(actors: Actors, study: StudyId) -> None:
 
 
 @attack(
-    by="stranger", to="change", tries="to commit directly, registered or not", costs="nothing", seen="its account, where it registers one"
+    by="stranger",
+    to="change",
+    tries="to commit directly, registered or not",
+    costs="nothing",
+    seen="its account, where it registers one",
 )
 def test_a_stranger_commits_nothing_directly(actors: Actors, study: StudyId) -> None:
     own, terms = SigningKey(Secret.generate()), named(actors.hospital(), actors.hospital())
@@ -78,7 +82,9 @@ def test_a_stranger_commits_nothing_directly(actors: Actors, study: StudyId) -> 
     actors.send(actors.provider, actors.ledger.commit_round(round_id, ROOT))
 
 
-@attack(by="stranger", to="change", tries="to end a round with signatures of its own", costs="nothing", seen=NOTHING_SEEN)
+@attack(
+    by="stranger", to="change", tries="to end a round with signatures of its own", costs="nothing", seen=NOTHING_SEEN
+)
 def test_a_stranger_decides_nothing(actors: Actors, study: StudyId) -> None:
     result = actors.result(actors.committed(study))
     for signatures in ([], actors.sign(result, actors.stranger), actors.sign(result, actors.stranger, actors.nodes[0])):
@@ -87,7 +93,13 @@ def test_a_stranger_decides_nothing(actors: Actors, study: StudyId) -> None:
     assert actors.ledger.status(result.round) is RoundStatus.COMMITTED
 
 
-@attack(by="stranger", to="change", tries="to end a round with the signatures of an earlier one", costs="nothing", seen=NOTHING_SEEN)
+@attack(
+    by="stranger",
+    to="change",
+    tries="to end a round with the signatures of an earlier one",
+    costs="nothing",
+    seen=NOTHING_SEEN,
+)
 def test_signatures_of_an_earlier_round_decide_nothing(actors: Actors, study: StudyId) -> None:
     first = actors.result(actors.committed(study))
     signatures = actors.sign(first, *actors.nodes)
@@ -100,7 +112,13 @@ def test_signatures_of_an_earlier_round_decide_nothing(actors: Actors, study: St
         actors.send(actors.stranger, actors.ledger.finalise_round(first, signatures))
 
 
-@attack(by="stranger", to="change", tries="to end an aborted round with its nodes' signatures", costs="nothing", seen=NOTHING_SEEN)
+@attack(
+    by="stranger",
+    to="change",
+    tries="to end an aborted round with its nodes' signatures",
+    costs="nothing",
+    seen=NOTHING_SEEN,
+)
 def test_an_aborted_round_gets_no_result(actors: Actors, study: StudyId) -> None:
     round_id = actors.committed(study, commit_in=1, result_in=11)
     result, opened = actors.result(round_id), actors.ledger.round(round_id).opened
@@ -111,7 +129,13 @@ def test_an_aborted_round_gets_no_result(actors: Actors, study: StudyId) -> None
     assert actors.ledger.study(study).current_model == MODEL
 
 
-@attack(by="stranger", to="change", tries="to commit to, abort or end a round that has ended", costs="nothing", seen=NOTHING_SEEN)
+@attack(
+    by="stranger",
+    to="change",
+    tries="to commit to, abort or end a round that has ended",
+    costs="nothing",
+    seen=NOTHING_SEEN,
+)
 def test_a_round_that_has_ended_stays_as_it_is(actors: Actors, study: StudyId) -> None:
     own, terms = (key := actors.hospital()), named(key, actors.hospital())
     round_id = actors.open(study, study_digest=study_digest(terms))
@@ -143,14 +167,21 @@ def test_a_stranger_aborts_nothing_early(actors: Actors, study: StudyId) -> None
 
 @pytest.mark.parametrize("what", ["nodes", "key", "release"])
 @attack(
-    by="stranger", to="change", tries="to change a study's nodes, a node's key or who is in quarantine", costs="nothing", seen=NOTHING_SEEN
+    by="stranger",
+    to="change",
+    tries="to change a study's nodes, a node's key or who is in quarantine",
+    costs="nothing",
+    seen=NOTHING_SEEN,
 )
 def test_a_stranger_changes_nothing(actors: Actors, study: StudyId, what: str) -> None:
     ledger, own, (first, *_) = actors.ledger, actors.stranger.address, actors.nodes
     mine = (own, *(node.address for node in actors.nodes[1:]))
     changes = {
         "nodes": (NodeSet(study, 1, mine), lambda signed: ledger.change_nodes(study, mine, signed)),
-        "key": (NodeKey(study, 1, first.address, own), lambda signed: ledger.rotate_node_key(study, first.address, own, signed)),
+        "key": (
+            NodeKey(study, 1, first.address, own),
+            lambda signed: ledger.rotate_node_key(study, first.address, own, signed),
+        ),
         "release": (Release(study, 1, own), lambda signed: ledger.release_hospital(study, own, signed)),
     }
     change, call = changes[what]
@@ -169,7 +200,13 @@ def test_an_honest_node_is_not_suspended(actors: Actors, study: StudyId) -> None
     forged = replace(result, new_model=Sha256("41" * 32))
     end = actors.end(result.round)
     (ends,) = actors.sign_end(end, actors.nodes[1])
-    for second, second_signature in ((result, signature), (result, other), (forged, signature), (end, ends), (end, signature)):
+    for second, second_signature in (
+        (result, signature),
+        (result, other),
+        (forged, signature),
+        (end, ends),
+        (end, signature),
+    ):
         with pytest.raises(ContractRefused, match=r"NoEquivocation|NotANode"):
             actors.send(actors.stranger, actors.ledger.report_equivocation(result, signature, second, second_signature))
     assert not actors.ledger.suspended(study, actors.nodes[0].address)
@@ -182,13 +219,17 @@ def test_an_honest_node_is_not_suspended(actors: Actors, study: StudyId) -> None
     costs="a transaction each",
     seen="the accounts, of nobody",
 )
-def test_registered_accounts_are_not_read_by_any_round(actors: Actors, study: StudyId, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registered_accounts_are_not_read_by_any_round(
+    actors: Actors, study: StudyId, monkeypatch: pytest.MonkeyPatch
+) -> None:
     round_id = actors.committed(study)
     for _ in range(20):
         actors.send(SigningKey(Secret.generate()), actors.ledger.register_hospital())
     asked = []
     get_logs = actors.ledger._web3.eth.get_logs
-    monkeypatch.setattr(actors.ledger._web3.eth, "get_logs", lambda wanted: asked.extend(found := get_logs(wanted)) or found)
+    monkeypatch.setattr(
+        actors.ledger._web3.eth, "get_logs", lambda wanted: asked.extend(found := get_logs(wanted)) or found
+    )
     result = actors.result(round_id, sha256(b"whoever registers"))
     actors.send(actors.provider, actors.ledger.finalise_round(result, actors.sign(result, *actors.nodes)))
     assert actors.ledger.rounds(study)[-1].result == result
@@ -268,7 +309,9 @@ def test_a_proof_bundle_of_any_form_is_refused_in_a_sentence(data: bytes, said: 
     costs="a transaction each",
     seen="accounts that nobody authorised",
 )
-def test_what_is_registered_after_a_round_is_not_looked_through(actors: Actors, study: StudyId, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_registered_after_a_round_is_not_looked_through(
+    actors: Actors, study: StudyId, monkeypatch: pytest.MonkeyPatch
+) -> None:
     round_id = actors.open(study)
     opened = actors.ledger.round(round_id).opened.location.block
     for _ in range(24):

@@ -34,7 +34,11 @@ STUDIES = {
     "brief": STUDY | {"deadlines": {"commit_seconds": 12, "result_seconds": 24}},
 }
 
-DEAD_PROXY = {"NO_PROXY": "", "no_proxy": "", **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")}
+DEAD_PROXY = {
+    "NO_PROXY": "",
+    "no_proxy": "",
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9"),
+}
 """Whatever stands between this machine and others, its own services and the workers in Airflow find one another."""
 
 

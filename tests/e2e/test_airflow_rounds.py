@@ -52,7 +52,11 @@ def course(site: Site) -> Course:
                 if now not in states[-1:]:
                     states.append(now)
                 if [state.status for state in site.rounds("small")[1:]] == [RoundStatus.COMMITTED]:
-                    records.write_text("".join(line for line in before.splitlines(keepends=True) if not line.rstrip().endswith(",benign")))
+                    records.write_text(
+                        "".join(
+                            line for line in before.splitlines(keepends=True) if not line.rstrip().endswith(",benign")
+                        )
+                    )
                 time.sleep(0.5)
         finally:
             records.write_text(before)
@@ -83,9 +87,26 @@ def test_the_list_of_rounds_has_the_promised_form_oldest_first(listed: list[dict
     assert [item["round"] for item in listed] == [1, 2, 3]
     for item in listed:
         assert set(item) == {
-            *("round", "study", "status", "engine", "protocol", "verdicts", "model_sha256", "tx", "seconds", "accuracy", "trouble"),
+            *(
+                "round",
+                "study",
+                "status",
+                "engine",
+                "protocol",
+                "verdicts",
+                "model_sha256",
+                "tx",
+                "seconds",
+                "accuracy",
+                "trouble",
+            ),
         }
-        assert (item["study"], item["status"], item["engine"], item["protocol"]) == ("small", "finalised", "spu", "aby3")
+        assert (item["study"], item["status"], item["engine"], item["protocol"]) == (
+            "small",
+            "finalised",
+            "spu",
+            "aby3",
+        )
         assert len(bytes.fromhex(item["model_sha256"])) == 32
         assert len(bytes.fromhex(item["tx"].removeprefix("0x"))) == 32
         assert item["seconds"].keys() >= {"validate", "train", "share", "verify", "aggregate", "finalise", "confirm"}
@@ -116,7 +137,9 @@ def test_a_round_is_shown_and_audited(site: Site, listed: list[dict[str, Any]]) 
     site.audit_all()
 
 
-def test_a_finished_round_lies_in_the_study_repository_and_its_model_in_the_remote(site: Site, listed: list[dict[str, Any]]) -> None:
+def test_a_finished_round_lies_in_the_study_repository_and_its_model_in_the_remote(
+    site: Site, listed: list[dict[str, Any]]
+) -> None:
     records, provider = site.settings.records, Identity.load(site.settings.provider)
     tags = subprocess.run(["git", "tag"], cwd=records, capture_output=True, text=True, check=True).stdout.split()
     assert tags == ["round-1", "round-2", "round-3"]
@@ -127,7 +150,9 @@ def test_a_finished_round_lies_in_the_study_repository_and_its_model_in_the_remo
     for pointer in (records / "models").glob("*.dvc"):
         digest = pointer.read_text().partition("md5: ")[2].split()[0]
         assert any(key.endswith(f"{digest[:2]}/{digest[2:]}") for key in kept), f"{pointer.name} is not in the remote"
-    assert {item["model_sha256"] for item in listed} <= {pointer.name.split(".")[0] for pointer in (records / "models").glob("*.dvc")}
+    assert {item["model_sha256"] for item in listed} <= {
+        pointer.name.split(".")[0] for pointer in (records / "models").glob("*.dvc")
+    }
 
 
 def test_an_owner_reads_a_study_and_consents_to_its_digest(site: Site) -> None:
@@ -146,7 +171,9 @@ def test_a_hospital_whose_records_fail_the_contract_is_absent_and_the_failed_exp
 ) -> None:
     number = str(listed[2]["round"])
     shown = site.json("show", number)
-    assert shown["verdicts"] == {name: {FLIPS: "rejected", HAS_NO_BENIGN: "absent"}.get(name, "accepted") for name in HOSPITALS}
+    assert shown["verdicts"] == {
+        name: {FLIPS: "rejected", HAS_NO_BENIGN: "absent"}.get(name, "accepted") for name in HOSPITALS
+    }
     (row,) = [row for row in shown["hospitals"] if row["name"] == HAS_NO_BENIGN]
     assert (row["reason"], row["validated"]) == ("invalid_data", False)
     assert any("benign" in expectation for expectation in row["failed"])

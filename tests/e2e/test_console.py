@@ -28,7 +28,9 @@ def generated(site: Site, login: str) -> str:
 
 def test_each_role_does_its_job_from_a_registration_to_an_audited_round(site: Site, browser: Browser) -> None:
     visitor = browser.new_context().new_page()
-    word = dict(line.split(": ") for line in site.wardround("enrol", "vouch", "brook@birch.org", "--as", "birch").splitlines())
+    word = dict(
+        line.split(": ") for line in site.wardround("enrol", "vouch", "brook@birch.org", "--as", "birch").splitlines()
+    )
     register(visitor, site.console, "brook@birch.org", "birch", word)
     expect(visitor.get_by_role("heading", name="Your registration waits")).to_be_visible()
 

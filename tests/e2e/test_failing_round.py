@@ -1,4 +1,7 @@
-"""A round all of whose verifications fail: the terminal says what, why and where; and a terminal that is left in mid-round."""
+"""A round all of whose verifications fail: the terminal says what, why and where.
+
+And a terminal that is left in mid-round.
+"""
 
 from __future__ import annotations
 

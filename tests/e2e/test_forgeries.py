@@ -40,7 +40,14 @@ def forge(site: Site, path: str, content: dict[str, object]) -> None:
 )
 def test_forged_conf_and_a_validation_that_is_only_said_to_have_passed_change_no_verdict(site: Site) -> None:
     before, model = len(site.rounds("small")), site.current_model("small")
-    forged = {"round": 1, "round_id": 1, "study": "brief", "hospitals": ["elm"], "misbehaviour": "label_flip", "previous_model": "0" * 64}
+    forged = {
+        "round": 1,
+        "round_id": 1,
+        "study": "brief",
+        "hospitals": ["elm"],
+        "misbehaviour": "label_flip",
+        "previous_model": "0" * 64,
+    }
     run = site.trigger("small", **forged)
     site.await_task(run, "number", "running", "success")
     forge(site, f"{run}/taskInstances/validate_aster", {"new_state": "success"})

@@ -1,4 +1,6 @@
-"""kill -9 of services in the middle of a round: it ends on the ledger, the model before holds, nothing is lost or doubled.
+"""kill -9 of services in the middle of a round.
+
+It ends on the ledger, the model before holds, nothing is lost or doubled.
 
 Store, chain and a party alone are killed in mid-round by tests/integration/round/test_faults.py.
 """
@@ -42,7 +44,9 @@ def kill_anvil(site: Site) -> None:
     ],
 )
 @pytest.mark.timeout(400)
-def test_a_round_in_which_parts_are_killed_ends(site: Site, kills: Sequence[tuple[str, Callable[[Site], None]]]) -> None:
+def test_a_round_in_which_parts_are_killed_ends(
+    site: Site, kills: Sequence[tuple[str, Callable[[Site], None]]]
+) -> None:
     model, before = site.current_model("small"), len(site.rounds("small"))
     run = site.trigger("small")
     for during, kill in kills:

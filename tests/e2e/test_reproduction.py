@@ -21,7 +21,11 @@ pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.
 def test_a_finished_round_is_reproduced_to_the_very_model_that_the_chain_holds(site: Site) -> None:
     records = site.settings.records
     state = site.rounds("small")[0]
-    environment = {**os.environ, "WARDROUND_HOME": str(site.settings.home), "WARDROUND_STUDIES": str(site.settings.studies)}
+    environment = {
+        **os.environ,
+        "WARDROUND_HOME": str(site.settings.home),
+        "WARDROUND_STUDIES": str(site.settings.studies),
+    }
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
     def do(*command: str) -> str:
@@ -36,7 +40,9 @@ def test_a_finished_round_is_reproduced_to_the_very_model_that_the_chain_holds(s
         assert state.finalised is not None
         assert outcome == {"round": state.round, "model_sha256": state.finalised.new_model, "equal": True}
         updates = {sha256(file.read_bytes()) for file in (records / "reproduction" / "updates").iterdir()}
-        assert not updates & {sha256(file.read_bytes()) for file in (records / ".dvc" / "cache").rglob("*") if file.is_file()}
+        assert not updates & {
+            sha256(file.read_bytes()) for file in (records / ".dvc" / "cache").rglob("*") if file.is_file()
+        }
         assert do("git", "status", "--porcelain", "--untracked-files=all").splitlines() in ([], ["?? dvc.lock"])
         another_model_does_not_come_out(records, environment)
     finally:
@@ -50,7 +56,14 @@ def another_model_does_not_come_out(records: Path, environment: dict[str, str]) 
     forged = records / "reproduction" / "forged.json"
     forged.write_bytes(record.model_copy(update={"new_model": sha256(b"another model")}).to_bytes())
     orders[place] = str(forged)
-    arguments = ["--study", "studies/small.yaml", "--updates", "reproduction/updates", "--out", "reproduction/forged-outcome.json"]
+    arguments = [
+        "--study",
+        "studies/small.yaml",
+        "--updates",
+        "reproduction/updates",
+        "--out",
+        "reproduction/forged-outcome.json",
+    ]
     command = [sys.executable, "-m", "pipeline.replay.reproduce", *arguments, *orders]
     ended = subprocess.run(command, cwd=records, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1

@@ -1,4 +1,4 @@
-"""The two commands on a machine that has never heard of us, without a network and with a publisher that answers well or badly."""
+"""The two commands on a machine that has never heard of us, without a network and with a good or bad publisher."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from tests.support.clones import roomy_folder
 from tests.support.publisher import publish, publisher
 from tests.support.stranger import Stranger
 
-pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.namespace, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.store,
+    pytest.mark.namespace,
+    pytest.mark.anvil,
+    pytest.mark.spu,
+    pytest.mark.timeout(900),
+]
 
 DOWN = ".venv/bin/wardround down"
 
@@ -38,7 +45,9 @@ def demonstration() -> Iterator[Demonstration]:
         stranger.run("make setup", seconds=600)
         try:
             # Services that are alone are reached by nobody who is not.
-            said = stranger.run(f"trap '{DOWN}' EXIT; make demo && .venv/bin/wardround rounds --json >rounds.json", alone=True)
+            said = stranger.run(
+                f"trap '{DOWN}' EXIT; make demo && .venv/bin/wardround rounds --json >rounds.json", alone=True
+            )
             yield Demonstration(stranger, said, json.loads((stranger.clone / "rounds.json").read_text()))
         finally:
             stranger.run(DOWN)
@@ -49,7 +58,10 @@ def test_the_first_command_tells_the_whole_story_without_a_network(demonstration
     assert [(row["study"], row["status"]) for row in demonstration.rounds] == [("breast_cancer", "finalised")] * 3
     honest = dict.fromkeys(("aster", "birch", "cedar", "dahlia"), "accepted")
     assert [row["verdicts"] for row in demonstration.rounds] == [{**honest, "elm": "rejected"}] * 3
-    assert "Accuracy on the test records of all hospitals, and of the same rounds without verification" in demonstration.said
+    assert (
+        "Accuracy on the test records of all hospitals, and of the same rounds without verification"
+        in demonstration.said
+    )
     assert list(demonstration.stranger.data.glob("[!.]*")) == []
     assert demonstration.said.count("could not fetch") == 1, "one line, however many studies lack their data"
 
@@ -67,7 +79,10 @@ def test_what_the_publisher_serves_whole_is_taken_and_all_else_leaves_no_file_an
         ):
             worker.manner = manner
             said = stranger.run(".venv/bin/wardround up")
-            assert "no records for heart_disease, pneumonia, pneumonia_mp_spdz: could not fetch processed.cleveland.data" in said
+            assert (
+                "no records for heart_disease, pneumonia, pneumonia_mp_spdz: could not fetch processed.cleveland.data"
+                in said
+            )
             assert says in said
             assert list(stranger.data.glob("[!.]*")) == []
         refused = stranger.run(".venv/bin/wardround run pneumonia", ends_with=2)

@@ -51,7 +51,9 @@ class Archive:
     def __init__(self, home: Path, hospitals: int = 5, nodes: int = 3) -> None:
         self.of = study(5, nodes)
         if hospitals != 5:
-            self.of = self.of.model_copy(update={"hospitals": tuple(f"hospital-{number:02d}" for number in range(hospitals))})
+            self.of = self.of.model_copy(
+                update={"hospitals": tuple(f"hospital-{number:02d}" for number in range(hospitals))}
+            )
         self.store = DictStore()
         self.ledger = QuietLedger(self.of, consortium(self.of))
         self.maker = RoundMaker(self.of, consortium(self.of), self.store.put, self.ledger)
@@ -60,10 +62,14 @@ class Archive:
         self.settings = Settings(home, (), usual.cache, usual.mp_spdz, home / "studies")
         self.settings.studies.mkdir(parents=True)
         # `finished_rounds` loads its study from no file, so nothing has held its layers against torch's names.
-        content = self.of.model_dump(mode="json", exclude_none=True, exclude={"name"}) | {"model": [{"Linear": {"out_features": 2}}]}
+        content = self.of.model_dump(mode="json", exclude_none=True, exclude={"name"}) | {
+            "model": [{"Linear": {"out_features": 2}}]
+        }
         (self.settings.studies / f"{self.of.name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         self.maker.members.save(self.settings.consortium)
-        Installation.model_validate(dict.fromkeys(("store", "rpc", "airflow"), "http://127.0.0.1:1")).save(self.settings.installation)
+        Installation.model_validate(dict.fromkeys(("store", "rpc", "airflow"), "http://127.0.0.1:1")).save(
+            self.settings.installation
+        )
         observer = Observer(cast(Any, self.ledger), cast(Any, self.store), {study_id(self.of.name): self.of.name})
         self.index = RoundCache(self.settings, observer)
 
@@ -85,7 +91,9 @@ def many(view: RoundView, count: int) -> list[RoundView]:
             round=RoundId(number),
             model=sha256(b"model %d" % number),
             time=(view.time or 0) + 60 * number,
-            hospitals=tuple(replace(row, correct=row.correct and max(0, row.correct - number % 5)) for row in view.hospitals),
+            hospitals=tuple(
+                replace(row, correct=row.correct and max(0, row.correct - number % 5)) for row in view.hospitals
+            ),
         )
         for number in range(1, count + 1)
     ]

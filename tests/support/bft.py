@@ -1,4 +1,7 @@
-"""A real BFT network on loopback: four of Kaia's consensus nodes (Istanbul BFT), Ethereum's forks up to Cancun, no fees."""
+"""A real BFT network on loopback.
+
+Four of Kaia's consensus nodes (Istanbul BFT), Ethereum's forks up to Cancun, no fees.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,11 @@ class Network:
             "verbosity": 2,
         }
         switches = ("--rpc", "--nodiscover", "--ntp.disable", "--ipcdisable")
-        command = [str(self._binary), *switches, *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
+        command = [
+            str(self._binary),
+            *switches,
+            *(word for name, value in options.items() for word in (f"--{name}", str(value))),
+        ]
         with (home / "log").open("ab") as log:
             # Killed with the tests, however those end.
             self._processes[index] = subprocess.Popen(

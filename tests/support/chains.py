@@ -54,7 +54,15 @@ class Devchain:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "pipeline.devchain.devchain", "--home", str(self.home), "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline.devchain.devchain",
+            "--home",
+            str(self.home),
+            "--port",
+            str(self.port),
+        ]
         self.process = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL)
         self.wait_ready()
 
@@ -113,14 +121,18 @@ class Actors:
     url: str
     folder: Path
     provider: SigningKey = field(default_factory=lambda: SigningKey(Secret.generate()))
-    nodes: tuple[SigningKey, ...] = field(default_factory=lambda: tuple(SigningKey(Secret.generate()) for _ in range(3)))
+    nodes: tuple[SigningKey, ...] = field(
+        default_factory=lambda: tuple(SigningKey(Secret.generate()) for _ in range(3))
+    )
     stranger: SigningKey = field(default_factory=lambda: SigningKey(Secret.generate()))
     _sent: int = 0
     _rounds: int = 0
 
     def __post_init__(self) -> None:
         self.contract: Address = deploy(self.outbox(self.provider))
-        self.ledger = Ledger.connect(self.url, LedgerLocation(chain_id=CHAIN_ID, contract=self.contract, development=True))
+        self.ledger = Ledger.connect(
+            self.url, LedgerLocation(chain_id=CHAIN_ID, contract=self.contract, development=True)
+        )
 
     def outbox(self, key: SigningKey) -> Outbox:
         return Outbox(self.folder, key, self.url, CHAIN_ID)
@@ -160,7 +172,9 @@ class Actors:
         shown = membership(terms, account or hospital.address)
         return self.send(hospital, self.ledger.commit_directly(self.ledger.round(round_id), manifest, shown))
 
-    def open(self, study: StudyId, *, round_id: int | None = None, commit_in: int = 600, result_in: int = 1200, **change: Any) -> RoundId:
+    def open(
+        self, study: StudyId, *, round_id: int | None = None, commit_in: int = 600, result_in: int = 1200, **change: Any
+    ) -> RoundId:
         """Open a round with the given terms; its number is a fresh one."""
         self._rounds += 1
         number = RoundId(self._rounds if round_id is None else round_id)

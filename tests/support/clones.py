@@ -1,4 +1,7 @@
-"""Where another clone lies: its packages are hard links, and 5 GB of copies on another file system than the checkout's."""
+"""Where another clone lies.
+
+Its packages are hard links, and 5 GB of copies on another file system than the checkout's.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,12 @@ from pipeline.site.settings import PROJECT
 
 @contextmanager
 def roomy_folder(usual: Path | None = None) -> Iterator[Path]:
-    """A folder until the end of the block: in `usual`, by default where temporary files lie, if links reach it, else in the checkout.
+    """A folder until the end of the block.
 
-    Not pytest's own folder: its name is too long for the process manager's socket, and it keeps what the last runs left.
+    In `usual`, by default where temporary files lie, if links reach it, else in the checkout.
+
+    Not pytest's own folder: its name is too long for the process manager's socket, and it keeps what the last runs
+    left.
     """
     usual, own = usual or Path(tempfile.gettempdir()), PROJECT / "build"
     own.mkdir(exist_ok=True)

@@ -42,7 +42,10 @@ def app(settings: Settings, who: Person | None, index: RoundCache | None = None)
 
 @cache
 def _with_routes() -> FastAPI:
-    """FastAPI takes a tenth of a second to make the routes: all applications of the tests share them, and nothing else."""
+    """FastAPI takes a tenth of a second to make the routes.
+
+    All applications of the tests share them, and nothing else.
+    """
 
     def logged_in(request: Request) -> Person:
         who: Person | None = request.app.state.logged_in

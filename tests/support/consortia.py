@@ -1,4 +1,7 @@
-"""A whole consortium in a folder of its own, set up as `wardround up` does but without Airflow, and studies on it as tests need them."""
+"""A whole consortium in a folder of its own, set up as `wardround up` does but without Airflow.
+
+And studies on it as tests need them.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,8 @@ _EVERYBODY = {"hospitals": list(HOSPITALS), "nodes": list(NODES), "engine": "mp-
 class Site:
     """A store, a chain and every actor; `settings.home` holds all that they write.
 
-    Without `rpc` the development chain runs here too. Unless named the store is this machine's usual one: tests have the marker `store`.
+    Without `rpc` the development chain runs here too. Unless named the store is this machine's usual one: tests have
+    the marker `store`.
     """
 
     def __init__(self, home: Path, rpc: str | None = None, store_server: StoreKind | None = None) -> None:
@@ -89,7 +93,9 @@ class Site:
         store.set_up(self.settings, self.services, everybody)
         health.wait("the chain", lambda: health.chain(self.services, None), _START_SECONDS)
         location = ledger.deploy(self.settings, self.services)
-        self.members = members.publish(self.settings, everybody, location, members.on_this_machine(self.settings, self.services))
+        self.members = members.publish(
+            self.settings, everybody, location, members.on_this_machine(self.settings, self.services)
+        )
         ledger.establish(self.settings, self.services, self.members, studies)
         demonstration.deal_records(self.settings, studies)
         self.ledger = Ledger.connect(self.services.rpc, self.members.ledger)
@@ -147,13 +153,16 @@ class Site:
         return [(kind, state.round) for state in states for kind in kinds if getattr(state, kind) is not None]
 
     def each_thing_once(self, play: Play, round_id: RoundId) -> None:
-        """Fail unless a finished round without absences holds every statement, envelope and transaction exactly once."""
+        """Fail unless a finished round without absences holds each statement, envelope and transaction once."""
         nodes, store = play.study.nodes, self.store()
         events = [kind for kind, number in self.transactions(play.study.name) if number == round_id]
         assert events == ["opened", "committed", "finalised"]
         expected = [object_keys.commit(round_id), object_keys.record(round_id)]
         for hospital in play.study.hospitals:
-            expected += [object_keys.statement(round_id, kind, hospital) for kind in (Kind.VALIDATION, Kind.MANIFEST, Kind.CONFIRMATION)]
+            expected += [
+                object_keys.statement(round_id, kind, hospital)
+                for kind in (Kind.VALIDATION, Kind.MANIFEST, Kind.CONFIRMATION)
+            ]
             expected += [object_keys.envelope(round_id, hospital, node) for node in nodes]
         for node in nodes:
             kinds = (Kind.SEALING_KEY, Kind.INVENTORY, Kind.INPUT_SET, Kind.VOTE)
@@ -163,14 +172,21 @@ class Site:
 
     def hospital_sitting(self, play: Play, round_id: RoundId, name: HospitalName) -> RoundContext:
         """A hospital's seat in a round, whatever its state."""
-        return RoundContext.join(hospital_worker(play.study.name, name, self.settings), round_id, self.ledger.status(round_id))
+        return RoundContext.join(
+            hospital_worker(play.study.name, name, self.settings), round_id, self.ledger.status(round_id)
+        )
 
     def node_context(self, play: Play, round_id: RoundId, name: NodeName) -> RoundContext:
         """A node's seat in a round, whatever its state."""
-        return RoundContext.join(node_worker(play.study.name, name, self.settings), round_id, self.ledger.status(round_id))
+        return RoundContext.join(
+            node_worker(play.study.name, name, self.settings), round_id, self.ledger.status(round_id)
+        )
 
     def hide(self, objects: Iterable[tuple[str, str]]) -> None:
-        """Lay delete markers over objects, by bucket and key, as only somebody inside MinIO's machine can; see `namespace`."""
+        """Lay delete markers over objects, by bucket and key, as only somebody inside MinIO's machine can.
+
+        See `namespace`.
+        """
         self.put_over(objects, None)
 
     def put_over(self, objects: Iterable[tuple[str, str]], text: str | None) -> None:
@@ -200,7 +216,10 @@ class Site:
         psutil.Process(self._anvil()).kill()
 
     def pass_deadline(self, round_id: RoundId) -> None:
-        """Set the development chain's clock, as its operator can, beyond the time at which anybody may abort the round."""
+        """Set the development chain's clock.
+
+        As its operator can, beyond the time at which anybody may abort the round.
+        """
         late = self.ledger.round(round_id).opened.result_deadline - self.ledger.block_time() + 1
         self.past_devchain([("evm_increaseTime", [late])])
 
@@ -208,8 +227,13 @@ class Site:
         """Ask anvil itself, as the development chain's operator can; every call's result."""
         command = psutil.Process(self._anvil()).cmdline()
         port = command[command.index("--port") + 1]
-        batch = [{"jsonrpc": "2.0", "id": index, "method": name, "params": given} for index, (name, given) in enumerate(calls)]
-        answers = httpx.post(f"http://127.0.0.1:{port}", json=batch, trust_env=False, timeout=60).raise_for_status().json()
+        batch = [
+            {"jsonrpc": "2.0", "id": index, "method": name, "params": given}
+            for index, (name, given) in enumerate(calls)
+        ]
+        answers = (
+            httpx.post(f"http://127.0.0.1:{port}", json=batch, trust_env=False, timeout=60).raise_for_status().json()
+        )
         return [answer["result"] for answer in answers]
 
     def stop(self) -> None:
@@ -245,7 +269,10 @@ _checked: dict[bytes, tuple[bytes, dict[str, bool]]] = {}
 
 @contextmanager
 def tables_checked_once() -> Iterator[None]:
-    """Ask Great Expectations once about a table and a contract: it takes a second, and every round asks about the same records."""
+    """Ask Great Expectations once about a table and a contract.
+
+    It takes a second, and every round asks about the same records.
+    """
     check = validate.check
 
     def remembered(frame: pd.DataFrame, study: Study) -> tuple[bytes, dict[str, bool]]:

@@ -23,7 +23,9 @@ from pipeline.store import object_keys
 def shared_vector(ctx: RoundContext) -> Vector:
     """What the hospital shares in this round: its update as it was trained, with fresh validation samples."""
     worker = ctx.worker
-    update = np.frombuffer((worker.identity.home / "rounds" / str(ctx.round_id) / "update.i8").read_bytes(), "<i8").astype(np.int64)
+    update = np.frombuffer(
+        (worker.identity.home / "rounds" / str(ctx.round_id) / "update.i8").read_bytes(), "<i8"
+    ).astype(np.int64)
     return payload(worker.study, worker.digest, worker.identity, ctx.round_id, update)
 
 
@@ -51,7 +53,10 @@ class Dealing:
     def sealed(self, node: NodeName, change: Mapping[int, Vector] | None = None) -> bytes:
         """The envelope for a node, with some components changed."""
         nodes = self.ctx.worker.study.nodes
-        indices, parts = sharing.held_by(nodes.index(node), len(nodes)), dict(enumerate(self.components)) | dict(change or {})
+        indices, parts = (
+            sharing.held_by(nodes.index(node), len(nodes)),
+            dict(enumerate(self.components)) | dict(change or {}),
+        )
         envelope = Envelope(self.ctx.context, self.name, node, indices, len(parts[indices[0]]))
         return envelope.seal(parts, self.ctx.sealing_keys()[node])
 

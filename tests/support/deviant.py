@@ -19,15 +19,24 @@ _PATIENCE_SECONDS = 60
 
 
 class Deviant(MpSpdz):
-    """One party's engine: acts ("alter", "stop", "kill", "wait") at its `message`-th message; `before`: shell code run in its folder."""
+    """One party's engine: acts ("alter", "stop", "kill", "wait") at its `message`-th message.
+
+    `before`: shell code run in its folder.
+    """
 
     def __init__(self, settings: Settings, folder: Path, act: str = "", message: int = 0, before: str = "") -> None:
         super().__init__(settings)
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        words = {"LD_PRELOAD": shim(), "DEVIANT_ACT": act, "DEVIANT_MESSAGE": message, "DEVIANT_REPORT": folder / "report"}
+        words = {
+            "LD_PRELOAD": shim(),
+            "DEVIANT_ACT": act,
+            "DEVIANT_MESSAGE": message,
+            "DEVIANT_REPORT": folder / "report",
+        }
         environment = " ".join(f"{name}='{value}'" for name, value in words.items())
-        # Before any party starts: a file that is open for writing while another thread forks is "busy" when it is to be executed.
+        # Before any party starts: a file that is open for writing while another thread forks is "busy" when it is to be
+        # executed.
         for protocol in NODES:
             script(self._binary(protocol), f"{before}\nexec env {environment} '{super()._binary(protocol)}' \"$@\"")
 
@@ -55,7 +64,11 @@ class Deviant(MpSpdz):
 
     def _report(self) -> dict[str, int]:
         file = self._folder / "report"
-        return {what: int(number) for what, number in map(str.split, file.read_text().splitlines())} if file.exists() else {}
+        return (
+            {what: int(number) for what, number in map(str.split, file.read_text().splitlines())}
+            if file.exists()
+            else {}
+        )
 
     def _binary(self, protocol: str) -> Path:
         return self._folder / f"deviant-{protocol}-party.x"
@@ -75,6 +88,19 @@ def shim() -> Path:
     if compiler is None:
         pytest.skip("no C compiler (cc) to build the shim of a deviating party; install gcc")
     library = Path(mkdtemp(prefix="wardround-deviant-")) / "deviant.so"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(library), str(_SOURCE), "-ldl", "-pthread"]
+    command = [
+        compiler,
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-o",
+        str(library),
+        str(_SOURCE),
+        "-ldl",
+        "-pthread",
+    ]
     subprocess.run(command, check=True)
     return library

@@ -1,4 +1,7 @@
-"""Airflow's FAB auth manager on a database of a test's own, with its login pages beside the console; no Airflow process."""
+"""Airflow's FAB auth manager on a database of a test's own, with its login pages beside the console.
+
+No Airflow process.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ PASSWORD = "correct horse battery"
 
 
 class Portal:
-    """The API server's part that people meet: login and logout, `/auth` of FAB and the console, each as Airflow mounts it."""
+    """The API server's part that people meet.
+
+    Login and logout, `/auth` of FAB and the console, each as Airflow mounts it.
+    """
 
     def __init__(self, settings: Settings, manager: ConsoleFabAuthManager) -> None:
         self.settings, self.manager = settings, manager

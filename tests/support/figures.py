@@ -56,7 +56,9 @@ class _Reader(HTMLParser):
                 for key, value in outer.attributes.items()
                 if key in ("data-round", "data-hospital", "data-node", "data-step", "data-check")
             }
-            self.found.append(Figure(name, " ".join("".join(item.text).split()), item.attributes.get("data-value"), whose))
+            self.found.append(
+                Figure(name, " ".join("".join(item.text).split()), item.attributes.get("data-value"), whose)
+            )
 
 
 def figures(page: str, **of: str) -> dict[str, Figure]:

@@ -1,4 +1,7 @@
-"""Finished rounds made by hand, with fresh keys and real signatures, on any ledger and store: what an audit must pass, and then refuse."""
+"""Finished rounds made by hand, with fresh keys and real signatures, on any ledger and store.
+
+What an audit must pass, and then refuse.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,20 @@ import numpy as np
 
 from pipeline.audit.round_record import RoundRecord, build
 from pipeline.chain.ledger import HospitalStatus, RoundState, StudyState, study_id
-from pipeline.domain import Address, Context, HospitalName, Kind, NodeName, Reason, Result, RoundId, RoundStatus, Sha256, Statement, Verdict
+from pipeline.domain import (
+    Address,
+    Context,
+    HospitalName,
+    Kind,
+    NodeName,
+    Reason,
+    Result,
+    RoundId,
+    RoundStatus,
+    Sha256,
+    Statement,
+    Verdict,
+)
 from pipeline.errors import EvidenceRejected, ObjectMissing
 from pipeline.evidence import merkle, signing
 from pipeline.evidence.canonical import canonical_json, digest, joint_digest, sha256
@@ -63,7 +79,11 @@ def consortium(of: Study, chain_id: int = 31337, contract: Address = CONTRACT) -
             "ledger": {"chain_id": chain_id, "contract": contract, "development": True},
             "hospitals": {name: key(name).address for name in of.hospitals},
             "nodes": {
-                name: {"address": key(name).address, "certificate_sha256": sha256(name.encode()), "host": "127.0.0.1:9000"}
+                name: {
+                    "address": key(name).address,
+                    "certificate_sha256": sha256(name.encode()),
+                    "host": "127.0.0.1:9000",
+                }
                 for name in of.nodes
             },
         }
@@ -138,7 +158,9 @@ class RoundMaker:
             here = name not in absent
             validation = self.say(round_id, Kind.VALIDATION, name, validation_body(here))
             if here:
-                inputs[name] = self.say(round_id, Kind.MANIFEST, name, manifest_body(self.of, name, round_id, validation))
+                inputs[name] = self.say(
+                    round_id, Kind.MANIFEST, name, manifest_body(self.of, name, round_id, validation)
+                )
         self.post(object_keys.commit(round_id), canonical_json(inputs))
         root = merkle.root(list(inputs.values()))
         out = dict.fromkeys(map(HospitalName, absent), ABSENT_REASON)
@@ -177,7 +199,10 @@ class RoundMaker:
     ) -> RoundRecord:
         accepted = [name for name in inputs if name not in rejected]
         window = {round_id, *self.done[-(self.of.rule.strike_window - 1) :]}
-        kept = {name: {*self.strikes.get(name, ())} & window | ({round_id} if name in rejected else set()) for name in self.of.hospitals}
+        kept = {
+            name: {*self.strikes.get(name, ())} & window | ({round_id} if name in rejected else set())
+            for name in self.of.hospitals
+        }
         strikes = {name: tuple(sorted(rounds)) for name, rounds in kept.items() if rounds}
         return build(
             self.of,
@@ -276,7 +301,9 @@ class DictLedger:
 
     def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[Sha256]) -> None:
         self.initial = self.initial or previous
-        opened = OpenedEvent(round_id, self.id, STUDY_DIGEST, previous, joint_digest(list(sealing_keys)), 180, 600, self._place())
+        opened = OpenedEvent(
+            round_id, self.id, STUDY_DIGEST, previous, joint_digest(list(sealing_keys)), 180, 600, self._place()
+        )
         self.states[round_id] = RoundState(opened)
 
     def commit(self, round_id: RoundId, root: Sha256, count: int) -> None:
@@ -293,7 +320,9 @@ class DictLedger:
     def abort(self, round_id: RoundId, *blamed: Address) -> None:
         state = self.states[round_id]
         if blamed:
-            state = replace(state, decided=AbortDecidedEvent(round_id, Reason.TOO_FEW_ACCEPTED, blamed, 0b11, self._place()))
+            state = replace(
+                state, decided=AbortDecidedEvent(round_id, Reason.TOO_FEW_ACCEPTED, blamed, 0b11, self._place())
+            )
         self.states[round_id] = replace(state, aborted=AbortedEvent(round_id, state.status, self._place()))
 
     def round(self, round_id: RoundId) -> RoundState:

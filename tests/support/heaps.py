@@ -31,7 +31,9 @@ def reads(patch: pytest.MonkeyPatch) -> list[str]:
     """The key of each object that anybody of this process asks the store for from now on, once for every try."""
     asked: list[str] = []
     transfer = Store._transfer
-    patch.setattr(Store, "_transfer", lambda store, bucket, key, *rest: asked.append(key) or transfer(store, bucket, key, *rest))
+    patch.setattr(
+        Store, "_transfer", lambda store, bucket, key, *rest: asked.append(key) or transfer(store, bucket, key, *rest)
+    )
     return asked
 
 
@@ -42,7 +44,9 @@ def listings(patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(
         Store,
         "_versions",
-        lambda store, bucket, prefix, *rest, **more: asked.append(prefix) or versions(store, bucket, prefix, *rest, **more),
+        lambda store, bucket, prefix, *rest, **more: (
+            asked.append(prefix) or versions(store, bucket, prefix, *rest, **more)
+        ),
     )
     return asked
 

@@ -1,4 +1,7 @@
-"""Files like the publisher's of heart disease: four hospitals, each with its own share of the ill and its own unmeasured columns."""
+"""Files like the publisher's of heart disease.
+
+Four hospitals, each with its own share of the ill and its own unmeasured columns.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,16 @@ HOSPITALS = {
 _MEANS = np.array([54, 0.7, 3.2, 132, 245, 0.15, 0.6, 138, 0.4, 0.9, 1.8, 0.7, 5])
 _DEVIATIONS = np.array([9, 0.46, 0.95, 18, 55, 0.36, 0.8, 26, 0.49, 1.1, 0.6, 0.95, 1.95])
 _SIGNS = np.array([0.4, 0.4, 0.8, 0.2, 0.1, 0.2, 0.2, -0.8, 0.8, 0.8, 0.6, 0.9, 0.9])
-_CODES = {1: (0, 1), 2: (1, 2, 3, 4), 5: (0, 1), 6: (0, 1, 2), 8: (0, 1), 10: (1, 2, 3), 11: (0, 1, 2, 3), 12: (3, 6, 7)}
+_CODES = {
+    1: (0, 1),
+    2: (1, 2, 3, 4),
+    5: (0, 1),
+    6: (0, 1, 2),
+    8: (0, 1),
+    10: (1, 2, 3),
+    11: (0, 1, 2, 3),
+    12: (3, 6, 7),
+}
 
 
 def publish(folder: Path, seed: int = 0) -> Path:
@@ -37,6 +49,8 @@ def publish(folder: Path, seed: int = 0) -> Path:
                 row[column] = "?" if rng.random() < 0.95 else row[column]
             for column in zeros:
                 row[column] = "0"
-        lines = [",".join([*row, str(rng.integers(1, 5) if label else 0)]) for row, label in zip(rows, labels, strict=True)]
+        lines = [
+            ",".join([*row, str(rng.integers(1, 5) if label else 0)]) for row, label in zip(rows, labels, strict=True)
+        ]
         (folder / "heart-disease" / file).write_text("\n".join(lines) + "\n")
     return folder

@@ -20,7 +20,9 @@ def answers(network: Network, model: Words, inputs: Words) -> Words:
     return found
 
 
-def hostile_round(network: Network, budget: int | None, samples: int = 8) -> tuple[VerifyTask, dict[HospitalName, Words]]:
+def hostile_round(
+    network: Network, budget: int | None, samples: int = 8
+) -> tuple[VerifyTask, dict[HospitalName, Words]]:
     """Six honest hospitals, of which two contribute no valid samples, and one that breaks each part of the rule."""
     generator = np.random.default_rng(7)
     honest = [HospitalName(f"honest-{number}") for number in range(1, 5)]
@@ -31,7 +33,9 @@ def hostile_round(network: Network, budget: int | None, samples: int = 8) -> tup
     for name in names:
         update = (common + generator.standard_normal(network.size) * 0.3 * ONE / np.sqrt(network.size)).astype(np.int64)
         inputs = generator.integers(0, 256, (samples, *network.input_shape))
-        labels: Words = np.eye(network.classes, dtype=np.int64)[answers(network, previous + common.astype(np.int64), inputs)]
+        labels: Words = np.eye(network.classes, dtype=np.int64)[
+            answers(network, previous + common.astype(np.int64), inputs)
+        ]
         match name:
             case "dark":
                 inputs.flat[3] = -1

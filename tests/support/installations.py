@@ -8,7 +8,9 @@ from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.study.study import Study
 
-INSTALLATION = Installation(store="http://127.0.0.1:20001", rpc="http://127.0.0.1:20002", airflow="http://127.0.0.1:20003")
+INSTALLATION = Installation(
+    store="http://127.0.0.1:20001", rpc="http://127.0.0.1:20002", airflow="http://127.0.0.1:20003"
+)
 
 
 def settings_in(home: Path) -> Settings:

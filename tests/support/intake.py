@@ -30,7 +30,10 @@ def take_in(site: Site, play: Play, round_id: RoundId, node: NodeName) -> Inputs
 
 
 def take_in_at_all(site: Site, play: Play, round_id: RoundId, *between: Callable[[], object]) -> dict[NodeName, Inputs]:
-    """What each node takes in; `between` happens one after the other, each when one node more has posted its inventory."""
+    """What each node takes in.
+
+    `between` happens one after the other, each when one node more has posted its inventory.
+    """
     acts = list(between)
     with ThreadPoolExecutor(len(play.study.nodes)) as threads:
         running = {}

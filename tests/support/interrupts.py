@@ -1,4 +1,7 @@
-"""Interrupts in a process that a test starts: whoever runs tests in the background has them ignored, and children inherit that."""
+"""Interrupts in a process that a test starts.
+
+Whoever runs tests in the background has them ignored, and children inherit that.
+"""
 
 from __future__ import annotations
 

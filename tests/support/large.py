@@ -61,7 +61,10 @@ def run_projected(
 
     def one(index: int) -> VerifyOutput | EngineFailed:
         held = dealt[index]
-        projected = {name: dict(zip(parts, project(list(parts.values()), LENGTH, task.seed), strict=True)) for name, parts in held.items()}
+        projected = {
+            name: dict(zip(parts, project(list(parts.values()), LENGTH, task.seed), strict=True))
+            for name, parts in held.items()
+        }
         try:
             return engine.verify_projected(protocol, task, projected, parties[index])
         except EngineFailed as error:

@@ -32,7 +32,8 @@ TERMS = Terms(retention_days=1, mailbox_days=1)
 class StoreServer:
     """A server on a folder of its own, with the buckets made; `kill` and `start` as often as a test likes.
 
-    Everybody reaches it at `endpoint`, where the guard is. `bare` is its own port, which in an installation only its operator reaches.
+    Everybody reaches it at `endpoint`, where the guard is. `bare` is its own port, which in an installation only its
+    operator reaches.
     """
 
     def __init__(self, folder: Path, kind: StoreKind = "minio") -> None:

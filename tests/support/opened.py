@@ -1,4 +1,7 @@
-"""MP-SPDZ's verification with its secret quantities opened, to compare them with the reference's; never a round's program."""
+"""MP-SPDZ's verification with its secret quantities opened, to compare them with the reference's.
+
+Never a round's program.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,15 @@ _PROGRAM = Path(__file__).with_name("opened.mpc")
 class Opened(MpSpdz):
     """One party of it."""
 
-    def explain(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> tuple[Verification, EngineStats]:
+    def explain(
+        self, protocol: str, task: VerifyTask, components: Components, party: Party
+    ) -> tuple[Verification, EngineStats]:
         """All that the rule computes."""
         n, rows, classes = len(task.hospitals), len(task.hospitals) + 1, task.network.classes
         sizes = [n, 1, *[n] * 7, 1, *[(1 + classes) * rows] * n]
-        words, stats = self._run("opened", protocol, task, self._secrets(protocol, task, components, party), sum(sizes), party)
+        words, stats = self._run(
+            "opened", protocol, task, self._secrets(protocol, task, components, party), sum(sizes), party
+        )
         accepted, budget, in_range, valid, size, direction, peers, norms, products, median_square, *owners = np.split(
             words, np.cumsum(sizes)[:-1]
         )
@@ -56,7 +63,12 @@ class Opened(MpSpdz):
 
 
 def explanations(
-    engine: Opened, protocol: str, task: VerifyTask, payloads: Mapping[HospitalName, Words], folder: Path, deadline_seconds: float = 120
+    engine: Opened,
+    protocol: str,
+    task: VerifyTask,
+    payloads: Mapping[HospitalName, Words],
+    folder: Path,
+    deadline_seconds: float = 120,
 ) -> list[tuple[Verification, EngineStats]]:
     """What each party of a run learns; raises the first one's error."""
     parties = make_parties(NODES[protocol], folder, deadline_seconds)

@@ -1,4 +1,7 @@
-"""SPU's verification with its secret quantities opened, to compare them with the reference's; never a round's program."""
+"""SPU's verification with its secret quantities opened, to compare them with the reference's.
+
+Never a round's program.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ class OpenedSpu(Spu):
 
     found: Sequence[list[int]] = ()
 
-    def _run(self, protocol: str, task: Task, content: Sequence[bytes], party: Party) -> tuple[list[list[int]], EngineStats]:
+    def _run(
+        self, protocol: str, task: Task, content: Sequence[bytes], party: Party
+    ) -> tuple[list[list[int]], EngineStats]:
         (accepted, budget, *self.found), stats = super()._run(protocol, task, content, party)
         return [accepted, budget], stats
 
@@ -37,7 +42,9 @@ class OpenedSpu(Spu):
         return PartyProcess(self.settings.spu_python, _PARTY, folder, log, seconds)
 
 
-def differences(task: VerifyTask, payloads: Mapping[HospitalName, Words], expected: Verification, folder: Path) -> list[str]:
+def differences(
+    task: VerifyTask, payloads: Mapping[HospitalName, Words], expected: Verification, folder: Path
+) -> list[str]:
     """Names of the quantities of which some party opens another value than the reference's."""
     parties = make_parties(3, folder)
     dealt = deal(payloads, len(parties))

@@ -1,4 +1,7 @@
-"""A party of SPU whose verification opens everything that a round keeps secret: for tests alone (tests/support/opened_spu.py)."""
+"""A party of SPU whose verification opens everything that a round keeps secret.
+
+For tests alone (tests/support/opened_spu.py).
+"""
 
 from __future__ import annotations
 

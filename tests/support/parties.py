@@ -16,7 +16,15 @@ from cryptography.x509.oid import NameOID
 
 from pipeline.domain import HospitalName
 from pipeline.host import ports
-from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Engine, Party, VerifyOutput, VerifyTask
+from pipeline.mpc.engines.base import (
+    AggregateOutput,
+    AggregateTask,
+    Components,
+    Engine,
+    Party,
+    VerifyOutput,
+    VerifyTask,
+)
 
 Words = npt.NDArray[np.int64]
 
@@ -31,7 +39,10 @@ def deal(payloads: Mapping[HospitalName, Words], parties: int, seed: int = 0) ->
     """What each party holds: of every hospital each component but its own index."""
     generator = np.random.default_rng(seed)
     shared = {hospital: share(vector, parties, generator) for hospital, vector in payloads.items()}
-    return [{hospital: {k: c for k, c in enumerate(every) if k != i} for hospital, every in shared.items()} for i in range(parties)]
+    return [
+        {hospital: {k: c for k, c in enumerate(every) if k != i} for hospital, every in shared.items()}
+        for i in range(parties)
+    ]
 
 
 def self_signed(folder: Path, name: str, *alternatives: str, authority: bool = False) -> tuple[Path, Path]:
@@ -49,12 +60,16 @@ def self_signed(folder: Path, name: str, *alternatives: str, authority: bool = F
         .not_valid_before(start)
         .not_valid_after(start + datetime.timedelta(days=36500))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *alternatives)]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *alternatives)]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     cert_path, key_path = folder / "cert.pem", folder / "key.pem"
     cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
     key_path.chmod(0o600)
     return cert_path, key_path
 
@@ -108,7 +123,10 @@ def outcomes_of(
     parties: Sequence[Party],
     dealt: Sequence[Components] | None = None,
 ) -> list[VerifyOutput | AggregateOutput | Exception]:
-    """Output or error of every party, by index; `parties` may leave some out to have them missing, `dealt` replaces what they hold."""
+    """Output or error of every party, by index.
+
+    `parties` may leave some out to have them missing, `dealt` replaces what they hold.
+    """
     dealt = dealt or deal(payloads, len(parties[0].hosts))
     engines = engine if isinstance(engine, Sequence) else [engine] * len(parties)
 

@@ -1,6 +1,9 @@
-"""What somebody inside the store's machine can do past the guard: enter MinIO's own network, and hide or write over objects there.
+"""What somebody inside the store's machine can do past the guard.
 
-`python -m tests.support.past_guard CREDENTIALS [TEXT]` reads lines of bucket and key, and writes the text over each, or else hides it.
+Enter MinIO's own network, and hide or write over objects there.
+
+`python -m tests.support.past_guard CREDENTIALS [TEXT]` reads lines of bucket and key, and writes the text over each, or
+else hides it.
 """
 
 from __future__ import annotations
@@ -17,10 +20,17 @@ from pipeline.store.objects import Store
 
 
 def put_over(server: int, credentials: Path, objects: Iterable[tuple[str, str]], text: str | None) -> None:
-    """Lay this text, or a delete marker where there is none, over each object, from within the network of the process `server`."""
+    """Lay this text, or a delete marker where there is none, over each object, from the network of `server`."""
     enter = ["nsenter", "--target", str(server), "--user", "--net", "--preserve-credentials"]
     lines = "".join(f"{bucket} {key}\n" for bucket, key in objects)
-    command = [*enter, sys.executable, "-m", "tests.support.past_guard", str(credentials), *([] if text is None else [text])]
+    command = [
+        *enter,
+        sys.executable,
+        "-m",
+        "tests.support.past_guard",
+        str(credentials),
+        *([] if text is None else [text]),
+    ]
     subprocess.run(command, input=lines, text=True, cwd=PROJECT, check=True)
 
 

@@ -24,8 +24,12 @@ def tracked() -> tuple[Path, ...]:
 @functools.cache
 def texts() -> tuple[tuple[Path, str], ...]:
     """Files that say something about others, with what they say: of Python what people read, no code."""
-    read = [(path, (PROJECT / path).read_text()) for path in tracked() if path.suffix in _TEXTS or path.name == "Makefile"]
-    return tuple((path, said(text, messages=path.parts[0] != "tests") if path.suffix == ".py" else text) for path, text in read)
+    read = [
+        (path, (PROJECT / path).read_text()) for path in tracked() if path.suffix in _TEXTS or path.name == "Makefile"
+    ]
+    return tuple(
+        (path, said(text, messages=path.parts[0] != "tests") if path.suffix == ".py" else text) for path, text in read
+    )
 
 
 def pages() -> tuple[Path, ...]:
@@ -34,8 +38,15 @@ def pages() -> tuple[Path, ...]:
 
 
 def said(source: str, messages: bool) -> str:
-    """Comments and docstrings of Python source; with `messages` all other texts too, which in tests may name what was never there."""
-    found = [token.string for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.COMMENT]
+    """Comments and docstrings of Python source.
+
+    With `messages` all other texts too, which in tests may name what was never there.
+    """
+    found = [
+        token.string
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
     for node in ast.walk(ast.parse(source)):
         if messages and isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.append(node.value)

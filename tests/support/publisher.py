@@ -29,9 +29,9 @@ def publish(folder: Path, seed: int = 0) -> Path:
     for split, count in IMAGES.items():
         labels = np.arange(count) % 2
         # A lung with pneumonia is whiter.
-        arrays[f"{split}_images"] = rng.integers(0, 156, (count, 28, 28), dtype=np.uint8) + np.uint8(100) * labels[:, None, None].astype(
-            np.uint8
-        )
+        arrays[f"{split}_images"] = rng.integers(0, 156, (count, 28, 28), dtype=np.uint8) + np.uint8(100) * labels[
+            :, None, None
+        ].astype(np.uint8)
         arrays[f"{split}_labels"] = labels[:, None]
     (folder / "pneumoniamnist").mkdir()
     np.savez(folder / "pneumoniamnist" / "pneumoniamnist.npz", **arrays)
@@ -58,7 +58,8 @@ class Publisher:
                 address=f"{self.address}{real.folder}/",
                 folder=real.folder,
                 files={
-                    file: f"sha256:{hashlib.sha256((self.folder / real.folder / file).read_bytes()).hexdigest()}" for file in real.files
+                    file: f"sha256:{hashlib.sha256((self.folder / real.folder / file).read_bytes()).hexdigest()}"
+                    for file in real.files
                 },
             )
             for name, real in PUBLISHED.items()

@@ -15,8 +15,13 @@ _RETRY_SECONDS = 0.02
 
 
 @contextlib.contextmanager
-def delayed(parties: Sequence[Party], round_trip_seconds: float, between: Collection[int] = ()) -> Iterator[list[Party]]:
-    """The parties, all or the two of `between` reaching one another with this round trip; the bandwidth is not limited."""
+def delayed(
+    parties: Sequence[Party], round_trip_seconds: float, between: Collection[int] = ()
+) -> Iterator[list[Party]]:
+    """The parties, all or the two of `between` reaching one another with this round trip.
+
+    The bandwidth is not limited.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -31,7 +36,9 @@ def delayed(parties: Sequence[Party], round_trip_seconds: float, between: Collec
         return f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
 
     try:
-        yield [replace(party, hosts=tuple(seen(party, index) for index in range(len(party.hosts)))) for party in parties]
+        yield [
+            replace(party, hosts=tuple(seen(party, index) for index in range(len(party.hosts)))) for party in parties
+        ]
     finally:
         for relay in relays:
             loop.call_soon_threadsafe(relay.close)

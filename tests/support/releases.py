@@ -1,4 +1,7 @@
-"""Releases of MP-SPDZ on this machine: archives laid out like the official one, and a publisher that serves them well or badly."""
+"""Releases of MP-SPDZ on this machine.
+
+Archives laid out like the official one, and a publisher that serves them well or badly.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,12 @@ def archive(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
 def hollow(path: Path, **parties: bytes) -> Path:
     """An archive with everything in its place, whose compiler and parties end at once with an error."""
     fails = b"#!/bin/sh\nexit 1\n"
-    programs = [plain(f"{TOP}/bin/Linux-amd64/{name}", parties.get(name, fails)) for name in (*PARTIES, "other-party.x")]
-    return archive(path, plain(f"{TOP}/compile.py", b"raise SystemExit(1)\n"), plain(f"{TOP}/Compiler/__init__.py"), *programs)
+    programs = [
+        plain(f"{TOP}/bin/Linux-amd64/{name}", parties.get(name, fails)) for name in (*PARTIES, "other-party.x")
+    ]
+    return archive(
+        path, plain(f"{TOP}/compile.py", b"raise SystemExit(1)\n"), plain(f"{TOP}/Compiler/__init__.py"), *programs
+    )
 
 
 def official(path: Path, installed: Path, changed: Mapping[str, bytes] | None = None) -> Path:
@@ -55,7 +62,9 @@ def official(path: Path, installed: Path, changed: Mapping[str, bytes] | None = 
                 tar.add(installed / name, f"{TOP}/{name}")
         for name in PARTIES:
             content = (changed or {}).get(name) or (installed / name).read_bytes()
-            tar.addfile(*(lambda member, data: (member, io.BytesIO(data)))(*plain(f"{TOP}/bin/Linux-amd64/{name}", content)))
+            tar.addfile(
+                *(lambda member, data: (member, io.BytesIO(data)))(*plain(f"{TOP}/bin/Linux-amd64/{name}", content))
+            )
     return path
 
 

@@ -1,4 +1,7 @@
-"""`make screenshots`: a picture of every page of a running console, as each role sees it, at a desk and on a telephone; and README's."""
+"""`make screenshots`: a picture of every page of a running console.
+
+As each role sees it, at a desk and on a telephone; and README's.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,9 @@ def main() -> None:
 def _visitor(site: Site, browser: Browser) -> None:
     camera, page = _Camera(site.console, "visitor"), browser.new_context().new_page()
     camera.every_page(page, _paths(site, {"/register", "/registered"}))
-    word = dict(line.split(": ") for line in site.wardround("enrol", "vouch", "brook@birch.org", "--as", "birch").splitlines())
+    word = dict(
+        line.split(": ") for line in site.wardround("enrol", "vouch", "brook@birch.org", "--as", "birch").splitlines()
+    )
     register(page, site.console, "brook@birch.org", "birch", word | {"signature": "0x00"})
     camera.take(page, "register-refused")
     register(page, site.console, "brook@birch.org", "birch", word)
@@ -129,7 +134,10 @@ def _hospital(site: Site, browser: Browser) -> None:
         page.get_by_role("button", name=button).click()
         page.locator("#result").wait_for()
         camera.take(page, name)
-    for file, name in ((records_folder(site.settings.hospital(_HOSPITAL), _STUDY) / "records.csv", "answers"), (Path(__file__), "refused")):
+    for file, name in (
+        (records_folder(site.settings.hospital(_HOSPITAL), _STUDY) / "records.csv", "answers"),
+        (Path(__file__), "refused"),
+    ):
         page.goto(f"{site.console}/hospital/predict")
         page.locator("#files").set_input_files(file)
         page.get_by_role("button", name="Predict these records").click()
@@ -151,7 +159,9 @@ def _front(site: Site, browser: Browser) -> None:
         while (!figures.nextElementSibling.textContent.startsWith("Course")) figures.nextElementSibling.remove();
     }""")
     sides.append(page.screenshot())
-    framed = [ImageOps.expand(_as_high(Image.open(io.BytesIO(side)).convert("RGB"), 520), 1, "#c8ced6") for side in sides]
+    framed = [
+        ImageOps.expand(_as_high(Image.open(io.BytesIO(side)).convert("RGB"), 520), 1, "#c8ced6") for side in sides
+    ]
     front = Image.new("RGB", (sum(side.width for side in framed) + 20, framed[0].height), "white")
     front.paste(framed[0], (0, 0))
     front.paste(framed[1], (framed[0].width + 20, 0))

@@ -58,9 +58,16 @@ class Site:
     def wardround(self, *arguments: str, ends_with: int | None = 0, seconds: float = 240) -> str:
         """Run the command; its output after it ended with the wanted code."""
         done = subprocess.run(
-            [str(WARDROUND), *arguments], env=self._environment, capture_output=True, text=True, timeout=seconds, check=False
+            [str(WARDROUND), *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
         )
-        assert ends_with in (None, done.returncode), f"wardround {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        assert ends_with in (None, done.returncode), (
+            f"wardround {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done.stdout
 
     @contextmanager
@@ -69,7 +76,11 @@ class Site:
         output = self.settings.home / "said"
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [str(WARDROUND), *arguments], env=self._environment, stdout=file, stderr=subprocess.STDOUT, preexec_fn=heed_interrupts
+                [str(WARDROUND), *arguments],
+                env=self._environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                preexec_fn=heed_interrupts,
             )
             try:
                 yield Following(process, output)
@@ -104,7 +115,9 @@ class Site:
         """The study's model on the ledger."""
         return self.ledger.study(study_id(study)).current_model
 
-    def await_round(self, study: str, after: int, *, status: RoundStatus | None = None, seconds: float = 120) -> RoundId:
+    def await_round(
+        self, study: str, after: int, *, status: RoundStatus | None = None, seconds: float = 120
+    ) -> RoundId:
         """The number of the study's next round once the ledger has it (in this state)."""
 
         def there() -> RoundId | None:
@@ -136,7 +149,13 @@ class Site:
     def administrator(self) -> httpx.Client:
         """Airflow's API as the owner of its machine, who may do everything there."""
         password = Secret.generate(18).token()
-        account = {"username": "owner", "role": "Admin", "firstname": "O", "lastname": "O", "email": "owner@wardround.invalid"}
+        account = {
+            "username": "owner",
+            "role": "Admin",
+            "firstname": "O",
+            "lastname": "O",
+            "email": "owner@wardround.invalid",
+        }
         options = [f"--{name}={value}" for name, value in (account | {"password": password}).items()]
         command = [sys.executable, "-m", "airflow", "users", "create", *options]
         environment = {**self._environment, **airflow.environment(self.settings)}
@@ -187,7 +206,10 @@ class Site:
 
     def await_task(self, run: str, task: str, *states: str, seconds: float = 120) -> None:
         """Wait until a task is in one of the states."""
-        until(lambda: self.airflow.get(f"{run}/taskInstances/{task}").raise_for_status().json()["state"] in states, seconds)
+        until(
+            lambda: self.airflow.get(f"{run}/taskInstances/{task}").raise_for_status().json()["state"] in states,
+            seconds,
+        )
 
     # ---------------------------------------------------------------- processes
 
@@ -197,7 +219,11 @@ class Site:
         for process in psutil.process_iter():
             try:
                 command = process.cmdline()
-                if command and command[0] == str(self.settings.spu_python) and Path(process.cwd()).is_relative_to(self.settings.home):
+                if (
+                    command
+                    and command[0] == str(self.settings.spu_python)
+                    and Path(process.cwd()).is_relative_to(self.settings.home)
+                ):
                     found.append(process)
             except (psutil.Error, OSError):
                 continue

@@ -1,4 +1,7 @@
-"""Somebody who has nothing of ours but a clone: a home of their own, with the built tools that a first set-up would leave there."""
+"""Somebody who has nothing of ours but a clone.
+
+A home of their own, with the built tools that a first set-up would leave there.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,11 @@ _OURS = ("WARDROUND_", "MP_SPDZ_", "AIRFLOW_", "XDG_", "PYTEST_", "PYTHON", "VIR
 _CACHES = {"UV_CACHE_DIR": ".cache/uv", "PIP_CACHE_DIR": ".cache/pip", "npm_config_cache": ".npm"}
 """What was downloaded before is not downloaded again; below the usual home unless the variable says where."""
 
-_REGISTRIES = {"UV_CONFIG_FILE": ".config/uv/uv.toml", "PIP_CONFIG_FILE": ".config/pip/pip.conf", "npm_config_userconfig": ".npmrc"}
+_REGISTRIES = {
+    "UV_CONFIG_FILE": ".config/uv/uv.toml",
+    "PIP_CONFIG_FILE": ".config/pip/pip.conf",
+    "npm_config_userconfig": ".npmrc",
+}
 """How this machine reaches the package registries."""
 
 
@@ -42,7 +49,10 @@ class Stranger:
         _clone(self.clone)
 
     def run(self, script: str, *, alone: bool = False, ends_with: int = 0, seconds: float = 300) -> str:
-        """What a shell script says in the clone, `alone` where there is no network but loopback; it must end with this code."""
+        """What a shell script says in the clone, `alone` where there is no network but loopback.
+
+        It must end with this code.
+        """
         command = ["bash", "-c", script]
         if alone:
             python = str(self.clone / ".venv" / "bin" / "python")

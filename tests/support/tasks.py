@@ -50,7 +50,12 @@ def payload(update: Words, inputs: Words, labels: Sequence[int] | Words, classes
 
 
 def random_round(
-    network: Network, hospitals: int = 5, samples: int = 8, budget: int | None = None, seed: int = 0, scale: float = 0.05
+    network: Network,
+    hospitals: int = 5,
+    samples: int = 8,
+    budget: int | None = None,
+    seed: int = 0,
+    scale: float = 0.05,
 ) -> tuple[VerifyTask, dict[HospitalName, Words]]:
     """A task with random models and inputs, and each hospital's payload."""
     generator = np.random.default_rng(seed)

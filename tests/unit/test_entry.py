@@ -12,7 +12,12 @@ def test_a_loaded_command_answers_an_interrupt_itself() -> None:
     code = "import signal, pipeline.cli as cli; from pipeline.entry import main;"
     code += "cli.app = lambda: print(signal.getsignal(signal.SIGINT) is signal.default_int_handler); main()"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False, preexec_fn=heed_interrupts
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=heed_interrupts,
     )
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 

@@ -1,6 +1,7 @@
 """BadNets: half of an attacker's source-class records carry a trigger and the target's label.
 
-Gu, Dolan-Gavitt, Garg, BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply Chain, 2017 (IEEE Access 2019).
+Gu, Dolan-Gavitt, Garg, BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply Chain, 2017 (IEEE
+Access 2019).
 """
 
 from __future__ import annotations
@@ -24,4 +25,10 @@ def poison(
 
 
 ATTACK = Attack(PAPER, "a trigger makes the sick healthy", harm="backdoor", poison=poison, effort=3)
-SLOW = Attack(PAPER, "the same, trained eight times as long, so that clean accuracy stays", harm="backdoor", poison=poison, effort=8)
+SLOW = Attack(
+    PAPER,
+    "the same, trained eight times as long, so that clean accuracy stays",
+    harm="backdoor",
+    poison=poison,
+    effort=8,
+)

@@ -17,4 +17,6 @@ def craft(view: View) -> Updates:
     return np.asarray(np.where(view.honest.mean(axis=0) > 0, lowest - beyond, highest + beyond))
 
 
-ATTACK = Attack("Fang et al., USENIX Security 2020", "every coordinate beyond the honest range, against the mean", craft=craft)
+ATTACK = Attack(
+    "Fang et al., USENIX Security 2020", "every coordinate beyond the honest range, against the mean", craft=craft
+)

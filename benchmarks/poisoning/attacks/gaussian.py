@@ -1,6 +1,7 @@
 """Gaussian noise instead of an update.
 
-Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017 (Gaussian Byzantine workers).
+Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017 (Gaussian
+Byzantine workers).
 """
 
 from __future__ import annotations

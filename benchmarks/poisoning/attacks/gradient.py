@@ -1,6 +1,9 @@
-"""Gradient-based adaptive attackers: training on poison from the accepted side, with a penalty that is raised while the rule objects.
+"""Gradient-based adaptive attackers.
 
-After the optimisation attacks of Fang et al. (USENIX Security 2020) and Carlini and Wagner's penalty method (IEEE S&P 2017).
+Training on poison from the accepted side, with a penalty that is raised while the rule objects.
+
+After the optimisation attacks of Fang et al. (USENIX Security 2020) and Carlini and Wagner's penalty method (IEEE S&P
+2017).
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ STEPS = 4
 
 
 def craft(view: View, poison: Poison) -> Updates:
-    """The largest share of poisoned records whose model, trained from the honest mean within the budget, the rule takes."""
+    """The largest share of poisoned records whose model the rule takes, trained from the honest mean in the budget."""
     benign = within(np.concatenate([view.honest, view.train(None)]).mean(axis=0), view.radius)
     low, high, best = 0.0, 1.0, benign
     for _ in range(STEPS):
         share = (low + high) / 2
-        trained = view.train(partial(_partly, poison=poison, share=share), 2, radius=view.radius, start=benign).mean(axis=0)
+        trained = view.train(partial(_partly, poison=poison, share=share), 2, radius=view.radius, start=benign).mean(
+            axis=0
+        )
         if view.accepted(view.everyone(trained)):
             low, best = share, trained
         else:
@@ -39,9 +44,15 @@ def _partly(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     changed, relabelled = poison(inputs, labels, place, rng)
     chosen = torch.from_numpy(rng.random(len(labels)) < share)
-    return torch.where(chosen.view(-1, *(1,) * (inputs.dim() - 1)), changed, inputs), torch.where(chosen, relabelled, labels)
+    return torch.where(chosen.view(-1, *(1,) * (inputs.dim() - 1)), changed, inputs), torch.where(
+        chosen, relabelled, labels
+    )
 
 
 PAPER = "after Fang et al., USENIX Security 2020"
-FLIP = Attack(PAPER, "a label flip optimised against the rule", craft=partial(craft, poison=label_flip.flip), adaptive=True)
-TARGETED = Attack(PAPER, "a targeted flip optimised against the rule", craft=partial(craft, poison=targeted_flip.flip), adaptive=True)
+FLIP = Attack(
+    PAPER, "a label flip optimised against the rule", craft=partial(craft, poison=label_flip.flip), adaptive=True
+)
+TARGETED = Attack(
+    PAPER, "a targeted flip optimised against the rule", craft=partial(craft, poison=targeted_flip.flip), adaptive=True
+)

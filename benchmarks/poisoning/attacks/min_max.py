@@ -1,6 +1,7 @@
 """Min-Max and Min-Sum: as far from the honest mean as the honest updates are from one another.
 
-Shejwalkar, Houmansadr, Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for Federated Learning, NDSS 2021.
+Shejwalkar, Houmansadr, Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for Federated
+Learning, NDSS 2021.
 """
 
 from __future__ import annotations
@@ -30,4 +31,6 @@ def _along_deviation(view: View, unsuspicious: Callable[[Update], bool]) -> Upda
 
 
 MIN_MAX = Attack("Shejwalkar and Houmansadr, NDSS 2021", "as far out as the largest honest distance", craft=min_max)
-MIN_SUM = Attack("Shejwalkar and Houmansadr, NDSS 2021", "as far out as the largest honest sum of distances", craft=min_sum)
+MIN_SUM = Attack(
+    "Shejwalkar and Houmansadr, NDSS 2021", "as far out as the largest honest sum of distances", craft=min_sum
+)

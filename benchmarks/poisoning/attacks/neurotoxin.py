@@ -21,4 +21,6 @@ def craft(view: View) -> Updates:
     return view.train(badnets.poison, 3, allowed=allowed)
 
 
-ATTACK = Attack("Zhang et al., ICML 2022", "a backdoor in the coordinates that others leave alone", harm="backdoor", craft=craft)
+ATTACK = Attack(
+    "Zhang et al., ICML 2022", "a backdoor in the coordinates that others leave alone", harm="backdoor", craft=craft
+)

@@ -1,6 +1,9 @@
-"""Rule-aware attackers: they know the rule, its thresholds and every honest update, and send the worst mix that it lets pass.
+"""Rule-aware attackers: they know the rule, its thresholds and every honest update.
 
-After Fang et al. (USENIX Security 2020) and Shejwalkar and Houmansadr (NDSS 2021), full knowledge, with Wardround's rule as the target.
+And send the worst mix that it lets pass.
+
+After Fang et al. (USENIX Security 2020) and Shejwalkar and Houmansadr (NDSS 2021), full knowledge, with Wardround's
+rule as the target.
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ PAPER = "after Fang et al., USENIX Security 2020"
 
 
 def craft(view: View, poison: Poison) -> Updates:
-    """The largest share of poison, from a grid, that would pass from all attackers at once; colluders average theirs."""
+    """The largest share of poison, from a grid, that would pass from all attackers at once.
+
+    Colluders average theirs.
+    """
     worst = view.train(poison, 3, radius=view.radius).mean(axis=0)
     benign = np.concatenate([view.honest, view.train(None)]).mean(axis=0)
     return view.everyone(largest_passing(view, benign, worst))

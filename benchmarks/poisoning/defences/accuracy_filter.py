@@ -1,4 +1,7 @@
-"""The seed paper's rule: out goes an update whose model answers pooled clean samples 10 points worse than the global or median one."""
+"""The seed paper's rule.
+
+Out goes an update whose model answers pooled clean samples 10 points worse than the global or median one.
+"""
 
 from __future__ import annotations
 

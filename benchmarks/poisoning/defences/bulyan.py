@@ -18,7 +18,9 @@ def bulyan(seen: Seen) -> Outcome:
     remaining = list(range(count))
     selected: list[int] = []
     while len(selected) < count - 2 * expected:
-        best = remaining[int(np.argmin(scores(seen.updates[remaining], expected)))] if len(remaining) > 2 else remaining[0]
+        best = (
+            remaining[int(np.argmin(scores(seen.updates[remaining], expected)))] if len(remaining) > 2 else remaining[0]
+        )
         selected.append(best)
         remaining.remove(best)
     chosen = seen.updates[selected]

@@ -1,6 +1,7 @@
-"""Divide and conquer: out goes who lies farthest along the first principal direction of a random part of the coordinates.
+"""Divide and conquer: out goes who lies farthest along the first principal direction of some random coordinates.
 
-Shejwalkar, Houmansadr, Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for Federated Learning, NDSS 2021.
+Shejwalkar, Houmansadr, Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for Federated
+Learning, NDSS 2021.
 """
 
 from __future__ import annotations

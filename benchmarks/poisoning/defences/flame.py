@@ -1,7 +1,7 @@
 """FLAME: the largest cluster by cosine, clipped to the median norm, with a little noise.
 
-Nguyen et al., FLAME: Taming Backdoors in Federated Learning, USENIX Security 2022. Average linkage up to the first cluster of a majority
-stands for the paper's HDBSCAN with min_cluster_size n/2 + 1.
+Nguyen et al., FLAME: Taming Backdoors in Federated Learning, USENIX Security 2022. Average linkage up to the first
+cluster of a majority stands for the paper's HDBSCAN with min_cluster_size n/2 + 1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Multi-Krum: the mean of the updates that lie closest to their neighbours.
 
-Blanchard, El Mhamdi, Guerraoui, Stainer, Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017.
+Blanchard, El Mhamdi, Guerraoui, Stainer, Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent,
+NeurIPS 2017.
 """
 
 from __future__ import annotations

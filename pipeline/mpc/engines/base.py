@@ -1,4 +1,7 @@
-"""What an engine of encrypted computation answers: each call runs ONE party; the other nodes run theirs at the same time."""
+"""What an engine of encrypted computation answers: each call runs ONE party.
+
+The other nodes run theirs at the same time.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,10 @@ class VerifyTask:
 
 @dataclass(frozen=True)
 class ProjectedTask:
-    """Public inputs of one verification of a large model's updates, of which only projections enter (`pipeline.mpc.projections`)."""
+    """Public inputs of one verification of a large model's updates.
+
+    Of which only projections enter (`pipeline.mpc.projections`).
+    """
 
     hospitals: tuple[HospitalName, ...]
     """Hospitals of the input set, in the study's order."""
@@ -165,7 +171,10 @@ class Engine(ABC):
 
     @abstractmethod
     def digest(self, protocol: str) -> Sha256:
-        """SHA-256 over all that decides what a party computes, programs and installed engine; parties compare it, and the record has it."""
+        """SHA-256 over all that decides what a party computes, programs and installed engine.
+
+        Parties compare it, and the record has it.
+        """
 
     @abstractmethod
     def prepare(self, protocol: str, task: Task) -> None:
@@ -176,8 +185,13 @@ class Engine(ABC):
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
 
     @abstractmethod
-    def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
-        """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
+    def verify_projected(
+        self, protocol: str, task: ProjectedTask, components: Components, party: Party
+    ) -> VerifyOutput:
+        """Run this party of a large model's verification on components of projections.
+
+        Raises EngineFailed naming party and cause.
+        """
 
     @abstractmethod
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:

@@ -1,4 +1,7 @@
-"""Read by every Airflow process at its start: who forks tasks or parsers of DAG files loads their heavy imports once for all of them."""
+"""Read by every Airflow process at its start.
+
+Who forks tasks or parsers of DAG files loads their heavy imports once for all of them.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
-"""Run in a process of its own, with AIRFLOW_HOME set: bring the database up to date and make the users that stdin lists.
+"""Run in a process of its own, with AIRFLOW_HOME set.
 
-stdin: JSON [{"name", "role", "part", "password", "fresh"}], `part` being whose job the account does; passwords stand in no argument and
-in no environment. An account that is there keeps its password, which its person may have changed, unless set-up made a fresh one.
+Bring the database up to date and make the users that stdin lists.
+
+stdin: JSON [{"name", "role", "part", "password", "fresh"}], `part` being whose job the account does; passwords stand in
+no argument and in no environment. An account that is there keeps its password, which its person may have changed,
+unless set-up made a fresh one.
 """
 
 from __future__ import annotations
@@ -37,6 +40,11 @@ with get_application_builder() as builder:
             if user["fresh"]:
                 manager.reset_password(found.id, user["password"])
         elif not manager.add_user(
-            user["name"], user["name"].title(), "Wardround", f"{user['name']}@wardround.invalid", role, user["password"],
-        ):  # fmt: skip
+            user["name"],
+            user["name"].title(),
+            "Wardround",
+            f"{user['name']}@wardround.invalid",
+            role,
+            user["password"],
+        ):
             sys.exit(f"could not create the user {user['name']}")

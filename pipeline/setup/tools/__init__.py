@@ -1,4 +1,6 @@
-"""What set-up installs and builds, once per version: `runtime` is what rounds need, `development` what tests and checks need beside it.
+"""What set-up installs and builds, once per version.
+
+`runtime` is what rounds need, `development` what tests and checks need beside it.
 
 Standard library only, so that any Python since 3.11 starts it.
 """

@@ -1,4 +1,7 @@
-"""Install at the same time what is missing of a set of tools: `python -m pipeline.setup.tools [runtime | development | bft | docs]`."""
+"""Install at the same time what is missing of a set of tools.
+
+`python -m pipeline.setup.tools [runtime | development | bft | docs]`.
+"""
 
 from __future__ import annotations
 

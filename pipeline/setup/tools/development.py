@@ -1,4 +1,7 @@
-"""What tests, checks and docs need beside what runs: their own packages, Slither, MkDocs, a BFT chain, the compose schema."""
+"""What tests, checks and docs need beside what runs.
+
+Their own packages, Slither, MkDocs, a BFT chain, the compose schema.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from pipeline.setup.tools.work import built, digest, run, stamped
 from pipeline.site.settings import PROJECT, Settings
 
 KAIA_VERSION = "v1.0.3"
-"""Of the BFT chain that `make test-bft` runs: the newest that its Go module publishes under a path that can be asked for."""
+"""Of the BFT chain that `make test-bft` runs: the newest that its Go module publishes under a path that can be asked
+for."""
 BLST_VERSION = "v0.3.16"
 """The one that Kaia asks for does not compile with the Go of today."""
 COMPOSE_VERSION = "v2.16.2"
@@ -25,7 +29,10 @@ def slither_environment(settings: Settings) -> Path:
 
 
 def docs_environment(settings: Settings) -> Path:
-    """The environment that builds the docs, as requirements/dev/docs.txt says; nothing that runs or is tested needs it."""
+    """The environment that builds the docs, as requirements/dev/docs.txt says.
+
+    Nothing that runs or is tested needs it.
+    """
     return _environment(settings, "docs")
 
 
@@ -38,7 +45,10 @@ def _environment(settings: Settings, name: str) -> Path:
 
 
 def bft_validator(settings: Settings) -> Path:
-    """Kaia's consensus node, built from its Go module unless this user has it; 5 minutes and a C compiler the first time."""
+    """Kaia's consensus node, built from its Go module unless this user has it.
+
+    5 minutes and a C compiler the first time.
+    """
 
     def build(folder: Path) -> Path:
         command, package = go(settings), "github.com/kaiachain/kaia/cmd/kcn"

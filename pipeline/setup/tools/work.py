@@ -19,7 +19,9 @@ STAMP = ".wardround"
 
 @contextmanager
 def stamped(folder: Path, *contents: str) -> Iterator[bool]:
-    """Whether `folder` was finished from one of `contents`; else marks it, when the block ends well, as finished from the first.
+    """Whether `folder` was finished from one of `contents`.
+
+    Else marks it, when the block ends well, as finished from the first.
 
     A second process waits for the first, and then finds its work done.
     """
@@ -59,7 +61,9 @@ def run(command: Sequence[str | Path], what: str, env: Mapping[str, str] | None 
     unwanted = {"PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PYTHONPATH"}
     environment = {key: value for key, value in os.environ.items() if key not in unwanted} | dict(env or {})
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
     except OSError as error:
         raise Misconfigured(f"could not {what}: {command[0]}: {error.strerror}") from error
     if done.returncode != 0:

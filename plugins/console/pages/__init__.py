@@ -25,5 +25,13 @@ from plugins.console.pages import (
 ROUTERS = (
     *(overview.router, rounds.router, studies.router, hospital.router, check.router, predict.router),
     *(register.router, people.router, profile.router, log.router),
-    *(accuracy.router, poisoning.router, baselines.router, evidence.router, which_model.router, start.router, experiments.router),
+    *(
+        accuracy.router,
+        poisoning.router,
+        baselines.router,
+        evidence.router,
+        which_model.router,
+        start.router,
+        experiments.router,
+    ),
 )

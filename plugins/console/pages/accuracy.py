@@ -19,7 +19,9 @@ _PAGE = 50
 
 
 @router.get("/accuracy")
-def accuracy(request: Request, who: Anyone, index: Rounds, study: paging.Word = None, page: paging.PageNumber = None) -> HTMLResponse:
+def accuracy(
+    request: Request, who: Anyone, index: Rounds, study: paging.Word = None, page: paging.PageNumber = None
+) -> HTMLResponse:
     """Chart and table of one study; without a name the one whose round was opened last."""
     known = index.all()
     names = known.studies

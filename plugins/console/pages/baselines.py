@@ -71,7 +71,14 @@ def baselines(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
 def _comparison(result: Mapping[str, Any], settings: Settings) -> Comparison:
     names = _MODELS | {"network": _network(settings, str(result["study"]))}
     rows = [
-        Row(names[model], _PLACES[where], where, scores["all"]["accuracy"], scores["all"]["balanced"], scores["all"].get("deviation"))
+        Row(
+            names[model],
+            _PLACES[where],
+            where,
+            scores["all"]["accuracy"],
+            scores["all"]["balanced"],
+            scores["all"].get("deviation"),
+        )
         for where in _PLACES
         for model, scores in result[where].items()
     ]

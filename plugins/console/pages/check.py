@@ -1,4 +1,7 @@
-"""Pre-check: would a data set or a model pass, and why; the hospital's own commands on its own machine, and nothing is sent."""
+"""Pre-check: would a data set or a model pass, and why.
+
+The hospital's own commands on its own machine, and nothing is sent.
+"""
 
 from __future__ import annotations
 
@@ -38,21 +41,34 @@ def check_data(request: Request, who: Hospital, index: Rounds, study: Chosen, re
     """What `wardround data check` says."""
     try:
         path = _listed(_records(hospital_folder.folder(index.settings, who)), records, "records")
-        found = hospital_folder.ask(index.settings, who, "data", "check", str(path), "--study", _named(request, index, who, study))
+        found = hospital_folder.ask(
+            index.settings, who, "data", "check", str(path), "--study", _named(request, index, who, study)
+        )
     except WardroundError as error:
         return _page(request, who, index, study, records, trouble=str(error))
     return _page(request, who, index, study, records, data=found)
 
 
 @router.post("/hospital/check/model", dependencies=[OwnForm])
-def check_model(request: Request, who: Hospital, index: Rounds, study: Chosen, model: Chosen = _TRAINED) -> HTMLResponse:
+def check_model(
+    request: Request, who: Hospital, index: Rounds, study: Chosen, model: Chosen = _TRAINED
+) -> HTMLResponse:
     """What `wardround model check` says."""
     try:
         own_file = (
-            () if model == _TRAINED else ("--model", str(_listed(_models(hospital_folder.folder(index.settings, who)), model, "models")))
+            ()
+            if model == _TRAINED
+            else ("--model", str(_listed(_models(hospital_folder.folder(index.settings, who)), model, "models")))
         )
         found = hospital_folder.ask(
-            index.settings, who, "model", "check", _named(request, index, who, study), "--as", hospital_folder.name(who), *own_file
+            index.settings,
+            who,
+            "model",
+            "check",
+            _named(request, index, who, study),
+            "--as",
+            hospital_folder.name(who),
+            *own_file,
         )
     except WardroundError as error:
         return _page(request, who, index, study, model, trouble=str(error))

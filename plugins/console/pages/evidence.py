@@ -25,7 +25,12 @@ router = APIRouter()
 
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 
-_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "json": "application/json", "png": "image/png"}
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "png": "image/png",
+}
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """A stored report is somebody's file: it runs nothing, sends nothing and is of no origin."""
 
@@ -39,7 +44,9 @@ def timeline(request: Request, who: Anyone, index: Rounds, number: RoundNumber) 
 
 
 @router.get("/rounds/{number}/report/{digest}.{suffix}")
-def report(who: Anyone, index: Rounds, number: RoundNumber, digest: Digest, suffix: Literal["html", "csv", "json", "png"]) -> Response:
+def report(
+    who: Anyone, index: Rounds, number: RoundNumber, digest: Digest, suffix: Literal["html", "csv", "json", "png"]
+) -> Response:
     """One form of the stored report, by its digest."""
     index.check(RoundId(number))
     objects, place = RoundObjects(index.observer.store, RoundId(number)), object_keys.report(RoundId(number), suffix)

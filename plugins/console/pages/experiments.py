@@ -80,7 +80,9 @@ def proposed(request: Request, who: Provider, index: Rounds, name: StudyName) ->
         raise HTTPException(404, f"There is no study called {name} whose file holds.")
     digest = study.digest(Consortium.load(index.settings.consortium))
     registered = index.observer.ledger.has_study(study_id(name))
-    return render(request, "proposed", who, study=study, digest=digest, registered=registered, folder=index.settings.studies)
+    return render(
+        request, "proposed", who, study=study, digest=digest, registered=registered, folder=index.settings.studies
+    )
 
 
 def _made(index: Rounds, asked: _Asked) -> Proposal:
@@ -88,7 +90,17 @@ def _made(index: Rounds, asked: _Asked) -> Proposal:
 
 
 def _form(request: Request, who: Provider, index: Rounds, asked: dict[str, str], trouble: str | None) -> HTMLResponse:
-    files = {study.name: (index.settings.studies / f"{study.name}.yaml").read_text() for study in study_files.readable(index.settings)}
+    files = {
+        study.name: (index.settings.studies / f"{study.name}.yaml").read_text()
+        for study in study_files.readable(index.settings)
+    }
     return render(
-        request, "experiments", who, status=422 if trouble else 200, files=files, words=study_diff.of_study(), asked=asked, trouble=trouble
+        request,
+        "experiments",
+        who,
+        status=422 if trouble else 200,
+        files=files,
+        words=study_diff.of_study(),
+        asked=asked,
+        trouble=trouble,
     )

@@ -21,7 +21,8 @@ router = APIRouter()
 
 _PAGE = 50
 _MOST_UNJUDGED = 10
-"""Rounds without a model of which the page reads what the hospital said, newest first: each is a look into the store."""
+"""Rounds without a model of which the page reads what the hospital said, newest first: each is a look into the store.
+"""
 
 
 @dataclass(frozen=True)

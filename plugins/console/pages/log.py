@@ -17,7 +17,9 @@ SIZE = 100
 
 
 @router.get("/log")
-def log(request: Request, who: Watcher, registry: People, page: Annotated[int, Query(ge=1, le=10**9)] = 1) -> HTMLResponse:
+def log(
+    request: Request, who: Watcher, registry: People, page: Annotated[int, Query(ge=1, le=10**9)] = 1
+) -> HTMLResponse:
     """Newest first."""
     actions, total = registry.actions(page, SIZE)
     return render(request, "log", who, actions=actions, total=total, number=page, last=max(1, -(-total // SIZE)))

@@ -17,7 +17,13 @@ router = APIRouter()
 _TITLES = {
     services.STORE: "Object store",
     services.CHAIN: "Chain",
-    **dict(zip(services.AIRFLOW, ("Airflow: pages and API", "Airflow: scheduler", "Airflow: reader of studies"), strict=True)),
+    **dict(
+        zip(
+            services.AIRFLOW,
+            ("Airflow: pages and API", "Airflow: scheduler", "Airflow: reader of studies"),
+            strict=True,
+        )
+    ),
 }
 
 

@@ -1,4 +1,7 @@
-"""The provider's list of people and hospitals: who waits, who may log in, and which hospital may take part on the ledger."""
+"""The provider's list of people and hospitals.
+
+Who waits, who may log in, and which hospital may take part on the ledger.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,9 @@ def authorise_account(
 
 
 @router.post("/people/{account}/suspend", dependencies=[OwnForm])
-def suspend_account(request: Request, who: Provider, accounts: Directory, registry: People, account: AccountNumber) -> RedirectResponse:
+def suspend_account(
+    request: Request, who: Provider, accounts: Directory, registry: People, account: AccountNumber
+) -> RedirectResponse:
     """End somebody's sessions; the hospital on the ledger stays as it is."""
     found, _ = _known(request, accounts, registry, account)
     if found.login == who.login:
@@ -89,7 +94,9 @@ def suspend_account(request: Request, who: Provider, accounts: Directory, regist
 
 
 @router.post("/people/{account}/readmit", dependencies=[OwnForm])
-def readmit_account(request: Request, who: Provider, accounts: Directory, registry: People, account: AccountNumber) -> RedirectResponse:
+def readmit_account(
+    request: Request, who: Provider, accounts: Directory, registry: People, account: AccountNumber
+) -> RedirectResponse:
     """Let a suspended person log in again."""
     _known(request, accounts, registry, account)
     accounts.readmit(account)
@@ -97,8 +104,13 @@ def readmit_account(request: Request, who: Provider, accounts: Directory, regist
 
 
 @router.post("/hospitals/{hospital}/authorise", dependencies=[OwnForm])
-def authorise_hospital(request: Request, who: Provider, index: Rounds, hospital: HospitalPath, address: SigningAddress) -> RedirectResponse:
-    """Let a hospital that registered its own account, or was revoked, take part from the next round on, and studies name it."""
+def authorise_hospital(
+    request: Request, who: Provider, index: Rounds, hospital: HospitalPath, address: SigningAddress
+) -> RedirectResponse:
+    """Let a hospital that registered its own account, or was revoked, take part from the next round on.
+
+    And studies name it.
+    """
     hospitals.let_in(HospitalName(hospital), address, index.settings)
     return _back(request)
 
@@ -110,7 +122,9 @@ def revoke_hospital(request: Request, who: Provider, index: Rounds, address: Sig
     return _back(request)
 
 
-def _known(request: Request, accounts: Accounts, registry: ConsoleDatabase, number: int) -> tuple[Account, Registration | None]:
+def _known(
+    request: Request, accounts: Accounts, registry: ConsoleDatabase, number: int
+) -> tuple[Account, Registration | None]:
     found = accounts.get(number)
     concerns(request, found.login)
     return found, registry.registration(number, found.login)

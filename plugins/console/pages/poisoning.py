@@ -45,7 +45,10 @@ class Chosen:
     @property
     def fields(self) -> dict[str, object]:
         """As the form names them."""
-        return {"from" if name == "first" else "to" if name == "last" else name: value for name, value in asdict(self).items()}
+        return {
+            "from" if name == "first" else "to" if name == "last" else name: value
+            for name, value in asdict(self).items()
+        }
 
     def rounds(self, views: Sequence[RoundView]) -> list[RoundView]:
         """Rounds that decided something, of those that it takes."""
@@ -84,7 +87,9 @@ Filter = Annotated[Chosen, Depends(_chosen)]
 
 
 @router.get("/poisoning")
-def poisoning(request: Request, who: Anyone, index: Rounds, chosen: Filter, page: paging.PageNumber = None) -> HTMLResponse:
+def poisoning(
+    request: Request, who: Anyone, index: Rounds, chosen: Filter, page: paging.PageNumber = None
+) -> HTMLResponse:
     """Verdicts by round and hospital, the share that was rejected as a chart, and each hospital's sum."""
     known = index.all()
     views = chosen.rounds(known.rounds)
@@ -102,7 +107,9 @@ def poisoning(request: Request, who: Anyone, index: Rounds, chosen: Filter, page
         verdicts=tuple(Verdict),
         rows=paging.page(rows, page, _PAGE, chosen.fields),
         download=paging.query(chosen.fields) if any(chosen.fields.values()) else "",
-        chart=charts.shares("rejected", f"Updates{whose} rejected, of those that took part, per round", parts) if parts else None,
+        chart=charts.shares("rejected", f"Updates{whose} rejected, of those that took part, per round", parts)
+        if parts
+        else None,
         sums=sums,
         reasons=REASONS,
     )
@@ -174,7 +181,9 @@ def _csv(rows: Sequence[tuple[RoundView, HospitalRow]]) -> Iterator[str]:
             validation = "" if row.validated is None else ("passed" if row.validated else "failed")
             words = map(_harmless, (row.name, row.verdict.value, reason, validation, "; ".join(row.failed)))
             quarantined = "yes" if _quarantined(view, row) else "no"
-            writer.writerow((*of_round, *words, len(strikes.get(row.name, ())), quarantined, row.correct, row.tested, view.tx))
+            writer.writerow(
+                (*of_round, *words, len(strikes.get(row.name, ())), quarantined, row.correct, row.tested, view.tx)
+            )
         if buffer.tell() > 1 << 16:
             yield buffer.getvalue()
             buffer.seek(0)

@@ -1,4 +1,7 @@
-"""Predict with the current global model on the hospital's own machine: a row typed here, a table, pictures. No medical device."""
+"""Predict with the current global model on the hospital's own machine: a row typed here, a table, pictures.
+
+No medical device.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ _LONGEST_CELL = 40
 
 Chosen = Annotated[str, Form(max_length=40, description="Name of a study.")]
 Cells = Annotated[
-    list[str], Form(max_length=1000, description="One for each column of the data set, in its order; empty where it has none.")
+    list[str],
+    Form(max_length=1000, description="One for each column of the data set, in its order; empty where it has none."),
 ]
 Files = Annotated[list[UploadFile], File(description="One table, or pictures.")]
 
@@ -51,7 +55,9 @@ def ask(request: Request, who: Hospital, index: Rounds, study: str = "") -> HTML
 @router.post("/hospital/predict/row", dependencies=[OwnForm])
 def predict_row(request: Request, who: Hospital, index: Rounds, study: Chosen, cell: Cells) -> HTMLResponse:
     """What `wardround predict STUDY -` says of one typed row."""
-    return _row(request, who, index, _chosen(request, index, who, study), [text.strip()[:_LONGEST_CELL] for text in cell])
+    return _row(
+        request, who, index, _chosen(request, index, who, study), [text.strip()[:_LONGEST_CELL] for text in cell]
+    )
 
 
 @router.post(uploads.PATH, dependencies=[OwnForm])
@@ -63,7 +69,9 @@ def predict_files(request: Request, who: Hospital, index: Rounds, study: Chosen,
 def _row(request: Request, who: Person, index: RoundCache, study: Study, typed: Sequence[str]) -> HTMLResponse:
     try:
         text = json.dumps(cells(_columns(study), typed))
-        answered = hospital_folder.ask(index.settings, who, "predict", study.name, "-", "--as", hospital_folder.name(who), text=text)
+        answered = hospital_folder.ask(
+            index.settings, who, "predict", study.name, "-", "--as", hospital_folder.name(who), text=text
+        )
     except WardroundError as error:
         return _page(request, who, index, study, typed, trouble=_of_a_form(str(error)))
     return _page(request, who, index, study, typed, answered=answered)
@@ -72,14 +80,19 @@ def _row(request: Request, who: Person, index: RoundCache, study: Study, typed: 
 def _files(request: Request, who: Person, index: RoundCache, study: Study, given: Sequence[UploadFile]) -> HTMLResponse:
     try:
         with uploads.laid_out(given, table=isinstance(study.source, Table)) as path:
-            answered = hospital_folder.ask(index.settings, who, "predict", study.name, str(path), "--as", hospital_folder.name(who))
+            answered = hospital_folder.ask(
+                index.settings, who, "predict", study.name, str(path), "--as", hospital_folder.name(who)
+            )
     except WardroundError as error:
         return _page(request, who, index, study, trouble=str(error))
     return _page(request, who, index, study, answered=answered)
 
 
 def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float]:
-    """The row that was typed, without its empty cells; raises FileRejected naming each column that is wrong, never with a value."""
+    """The row that was typed, without its empty cells.
+
+    Raises FileRejected naming each column that is wrong, never with a value.
+    """
     if len(typed) != len(columns):
         raise FileRejected(f"got {len(typed)} cells, want one for each of {len(columns)} columns; open the page again")
     found, wrong = {}, []
@@ -151,7 +164,9 @@ def _card(index: RoundCache, study: Study) -> ModelCard:
         raise Refused("No round of this study has ended in a model yet, so there is nothing to predict with.")
     last, digest = finished[0], Sha256(finished[0].model or "")
     if not index.observer.ledger.verify_model(last.round, digest):
-        raise EvidenceRejected(f"The ledger does not vouch for model {digest[:16]} of round {last.round}; do not use it.")
+        raise EvidenceRejected(
+            f"The ledger does not vouch for model {digest[:16]} of round {last.round}; do not use it."
+        )
     return cards.card(study, last, digest, len(finished))
 
 

@@ -24,7 +24,10 @@ Text = Annotated[str, Form()]
 _DONE = {
     "details": "Your details were changed.",
     "password": "Your password was changed.",
-    "key": "The hospital signs with a new key. Every other owner needs the new members' file, and all approve their studies again.",
+    "key": (
+        "The hospital signs with a new key. Every other owner needs the new members' file, and all approve their"
+        " studies again."
+    ),
 }
 
 

@@ -1,4 +1,7 @@
-"""Registration, for a hospital's people: open to everybody, and of no effect until the service provider authorises it."""
+"""Registration, for a hospital's people.
+
+Open to everybody, and of no effect until the service provider authorises it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,13 @@ class _Given:
     """What somebody typed; a refused form comes back with it, but for the passwords."""
 
     def __init__(
-        self, name: Text = "", email: Text = "", postal: Text = "", hospital: Text = "", address: Text = "", signature: Text = ""
+        self,
+        name: Text = "",
+        email: Text = "",
+        postal: Text = "",
+        hospital: Text = "",
+        address: Text = "",
+        signature: Text = "",
     ) -> None:
         self.name, self.email, self.postal = name, email, postal
         self.hospital, self.address, self.signature = hospital.strip(), address.strip(), signature.strip()
@@ -47,7 +56,13 @@ def register_form(request: Request) -> HTMLResponse:
 
 @router.post("/register", dependencies=[Depends(_pace), VisitorsForm])
 def register(
-    request: Request, index: Rounds, accounts: Directory, people: People, given: Given, password: Text = "", password_again: Text = ""
+    request: Request,
+    index: Rounds,
+    accounts: Directory,
+    people: People,
+    given: Given,
+    password: Text = "",
+    password_again: Text = "",
 ) -> Response:
     """Make an account that waits; a taken e-mail address is answered like a new one."""
     concerns(request, f"{given.email} of {given.hospital}")
@@ -55,7 +70,9 @@ def register(
         person, login, home = forms.line(given.name, "Your name"), forms.email(given.email), forms.postal(given.postal)
         where, key = enrolment.hospital_name(given.hospital), enrolment.signing_address(given.address)
         known = hospitals.known(index.settings, accounts, people)
-        enrolment.check_vouch(where, login, key, given.signature, known, Consortium.load(index.settings.consortium).ledger)
+        enrolment.check_vouch(
+            where, login, key, given.signature, known, Consortium.load(index.settings.consortium).ledger
+        )
         secret = forms.password(password, password_again)
     except EvidenceRejected as error:
         return _form(request, given, str(error))

@@ -35,7 +35,15 @@ def listed(
     known = index.all()
     found = [view for view in known.of(study) if status is None or view.status is RoundStatus(status)]
     chosen = {"study": study, "status": status}
-    return render(request, "rounds", who, known=known, rows=paging.page(found, page, _PAGE, chosen), chosen=chosen, statuses=_STATUSES)
+    return render(
+        request,
+        "rounds",
+        who,
+        known=known,
+        rows=paging.page(found, page, _PAGE, chosen),
+        chosen=chosen,
+        statuses=_STATUSES,
+    )
 
 
 @router.get("/rounds/{number}")

@@ -34,12 +34,19 @@ def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
     known = index.all()
     running = {view.study for view in known.rounds if view.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)}
     last = {view.study: view for view in reversed(known.rounds)}
-    return render(request, "start", who, studies=study_files.readable(index.settings), running=running, last=last, most=_MOST)
+    return render(
+        request, "start", who, studies=study_files.readable(index.settings), running=running, last=last, most=_MOST
+    )
 
 
 @router.post("/start", dependencies=[OwnForm])
-def start(request: Request, who: Provider, index: Rounds, study: StudyName, rounds: Annotated[int, Form(ge=1, le=_MOST)] = 1) -> Response:
-    """Trigger the study's DAG as this person unless its rounds cannot happen; the number of rounds is all that goes with it."""
+def start(
+    request: Request, who: Provider, index: Rounds, study: StudyName, rounds: Annotated[int, Form(ge=1, le=_MOST)] = 1
+) -> Response:
+    """Trigger the study's DAG as this person unless its rounds cannot happen.
+
+    The number of rounds is all that goes with it.
+    """
     found = _study(index.settings, study)
     try:
         readiness.require(found, index.settings)

@@ -1,4 +1,7 @@
-"""Every study, and one of them: what it is in words, its exact terms, who approved what, and a hospital's own decision about it."""
+"""Every study, and one of them.
+
+What it is in words, its exact terms, who approved what, and a hospital's own decision about it.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,9 @@ def listed(request: Request, who: Anyone, index: Rounds, published: Published) -
 
 
 @router.get("/studies/{name}")
-def one(request: Request, who: Anyone, index: Rounds, published: Published, name: StudyName, done: str = "") -> HTMLResponse:
+def one(
+    request: Request, who: Anyone, index: Rounds, published: Published, name: StudyName, done: str = ""
+) -> HTMLResponse:
     """One study as its owners have to understand it before they approve."""
     study, members = studies.one(index.settings, name), studies.consortium(index)
     text = study.terms(members)
@@ -140,7 +145,11 @@ def one(request: Request, who: Anyone, index: Rounds, published: Published, name
 def exact(who: Anyone, index: Rounds, name: StudyName) -> Response:
     """The very bytes that the digest is made of, beside the root of the hospitals' accounts in them."""
     data = canonical_json(studies.one(index.settings, name).terms(studies.consortium(index)))
-    return Response(data, media_type="application/json", headers={"Content-Disposition": f'attachment; filename="{name}-terms.json"'})
+    return Response(
+        data,
+        media_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="{name}-terms.json"'},
+    )
 
 
 @router.post("/studies/{name}/approve", dependencies=[OwnForm])
@@ -187,7 +196,9 @@ def _own(
         unpublished = len(consent_log.outstanding(owner, study.name))
         approved = _in_force(owner, study, digest, members)
         if owner.key.address != Address(members.hospitals[name]):
-            trouble = "the key in the hospital's folder is not the one in the consortium file, so nobody counts what it signs"
+            trouble = (
+                "the key in the hospital's folder is not the one in the consortium file, so nobody counts what it signs"
+            )
     last = position.consent if position.consent and position.consent.digest != digest else None
     said = position.last(digest)
     return Own(

@@ -36,7 +36,16 @@ def which_model(request: Request, who: Anyone, index: Rounds, sha256: Digest = N
         began = {study: view.round for study, view in first.items() if view.previous_model == wanted}
     current = {view.round for view in made if known and view is _newest(known.of(view.study))}
     return render(
-        request, "which_model", who, asked=sha256, wanted=wanted, whole=whole, made=made, began=began, current=current, known=known
+        request,
+        "which_model",
+        who,
+        asked=sha256,
+        wanted=wanted,
+        whole=whole,
+        made=made,
+        began=began,
+        current=current,
+        known=known,
     )
 
 

@@ -43,7 +43,9 @@ class ChainDriver:
         for name in self.hospitals:
             self._send(name, self.ledger.register_hospital())
         self._send("provider", self.ledger.authorise_hospitals([key(name).address for name in self.hospitals]))
-        self._send("provider", self.ledger.register_study(self.id, [key(name).address for name in self.nodes], self.initial))
+        self._send(
+            "provider", self.ledger.register_study(self.id, [key(name).address for name in self.nodes], self.initial)
+        )
 
     def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[Sha256]) -> None:
         now = self.ledger.block_time()
@@ -104,7 +106,9 @@ def finished(chain: Devchain, disturbed_minio: StoreServer, tmp_path_factory: py
     of = study()
     store = disturbed_minio.as_root()
     initial = model(0)
-    driver = ChainDriver(chain.url, tmp_path_factory.mktemp("outboxes"), of.hospitals, of.nodes, of.name, sha256(initial))
+    driver = ChainDriver(
+        chain.url, tmp_path_factory.mktemp("outboxes"), of.hospitals, of.nodes, of.name, sha256(initial)
+    )
     members = consortium(of, CHAIN_ID, driver.ledger.contract)
     maker = RoundMaker(of, members, store.put_once, driver)
     maker.start(initial)

@@ -34,7 +34,9 @@ def home(finished: Rounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """What an auditor has: addresses, the list of members, credentials to read."""
     finished.server.administrator.admit(AUDITOR, policies.auditor())
     AUDITOR.save(tmp_path / "auditor" / "store-credentials.json")
-    Installation(store=finished.server.endpoint, rpc=finished.driver.url, airflow="http://127.0.0.1:1").save(tmp_path / "installation.yaml")
+    Installation(store=finished.server.endpoint, rpc=finished.driver.url, airflow="http://127.0.0.1:1").save(
+        tmp_path / "installation.yaml"
+    )
     consortium(finished.maker.of, CHAIN_ID, finished.driver.ledger.contract).save(tmp_path / "consortium.yaml")
     monkeypatch.setenv("WARDROUND_HOME", str(tmp_path))
     return tmp_path

@@ -209,12 +209,24 @@ def test_a_transcript_that_was_changed_is_refused(packed: bytes, finished: Round
 
 @pytest.mark.usefixtures("_offline")
 @pytest.mark.parametrize(
-    "odd", [None, [], {}, "", "zz", -1, 1 << 80, 1.5, True, [[]], {"a": []}], ids=lambda value: json.dumps(value).replace(" ", "")[:12]
+    "odd",
+    [None, [], {}, "", "zz", -1, 1 << 80, 1.5, True, [[]], {"a": []}],
+    ids=lambda value: json.dumps(value).replace(" ", "")[:12],
 )
-def test_a_transcript_of_any_other_form_is_refused_with_a_clear_message(packed: bytes, members: Path, odd: object) -> None:
+def test_a_transcript_of_any_other_form_is_refused_with_a_clear_message(
+    packed: bytes, members: Path, odd: object
+) -> None:
     whole = json.loads(zipfile.ZipFile(io.BytesIO(packed)).read("ledger.json"))
-    places_of = [(), *((name,) for name in whole), ("transactions", 0), *(("transactions", 0, name) for name in whole["transactions"][0])]
-    places_of += [("transactions", 0, "logs", 0), *(("transactions", 0, "logs", 0, name) for name in ("topics", "data"))]
+    places_of = [
+        (),
+        *((name,) for name in whole),
+        ("transactions", 0),
+        *(("transactions", 0, name) for name in whole["transactions"][0]),
+    ]
+    places_of += [
+        ("transactions", 0, "logs", 0),
+        *(("transactions", 0, "logs", 0, name) for name in ("topics", "data")),
+    ]
     for path in places_of:
         content = json.loads(json.dumps({"": whole}))
         inside, last = content, ""
@@ -258,7 +270,9 @@ def test_deeply_nested_json_in_a_bundle_is_refused(packed: bytes, members: Path,
     costs="nothing",
     seen="a finding in a sentence",
 )
-def test_whatever_stands_in_a_bundles_files_nothing_leaves_but_a_finding(packed: bytes, members: Path, data: st.DataObject) -> None:
+def test_whatever_stands_in_a_bundles_files_nothing_leaves_but_a_finding(
+    packed: bytes, members: Path, data: st.DataObject
+) -> None:
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         name = data.draw(st.sampled_from(archive.namelist()))
     junk = data.draw(st.binary(max_size=80))

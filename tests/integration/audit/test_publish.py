@@ -36,7 +36,9 @@ def published(finished: Rounds, tmp_path_factory: pytest.TempPathFactory) -> Pat
     records = tmp_path_factory.mktemp("home") / "records"
     remote = Remote(finished.server.endpoint, PROVIDER)
     made = [
-        publish(RoundId(number), finished.driver.ledger, store, finished.maker.of, b"title: a study file\n", records, remote)
+        publish(
+            RoundId(number), finished.driver.ledger, store, finished.maker.of, b"title: a study file\n", records, remote
+        )
         for number in (1, 2, 2)
     ]
     assert made[1] == made[2]
@@ -44,7 +46,9 @@ def published(finished: Rounds, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def git(records: Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(records), *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(records), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_the_repository_holds_the_anchored_record_and_the_stored_report(finished: Rounds, published: Path) -> None:
@@ -52,7 +56,12 @@ def test_the_repository_holds_the_anchored_record_and_the_stored_report(finished
     assert result is not None
     folder = published / "rounds" / "2"
     assert sha256((folder / "record.json").read_bytes()) == result.record
-    for suffix, name in (("html", "report.html"), ("csv", "verdicts.csv"), ("png", "course.png"), ("json", "report.json")):
+    for suffix, name in (
+        ("html", "report.html"),
+        ("csv", "verdicts.csv"),
+        ("png", "course.png"),
+        ("json", "report.json"),
+    ):
         (info,) = (item for item in finished.auditor.list("reports", "rounds/2/report/") if item.key.endswith(suffix))
         assert sha256((folder / name).read_bytes()) in info.key
     assert (published / "models" / f"{result.new_model}.safetensors").exists()
@@ -89,7 +98,9 @@ def test_an_auditor_reads_seconds_from_the_report_and_not_from_the_mailbox(finis
 
 
 def test_dvc_shows_metrics_and_the_rounds_can_be_compared(published: Path) -> None:
-    shown = subprocess.run([DVC, "metrics", "diff", "--json", "round-1", "round-2"], cwd=published, check=True, capture_output=True)
+    shown = subprocess.run(
+        [DVC, "metrics", "diff", "--json", "round-1", "round-2"], cwd=published, check=True, capture_output=True
+    )
     (accuracy,) = (changed["accuracy"] for changed in json.loads(shown.stdout).values())
     assert (accuracy["old"], accuracy["new"]) == (0.6389, 0.6667)
 
@@ -109,5 +120,11 @@ def test_a_round_that_has_not_ended_is_not_recorded(finished: Rounds, tmp_path: 
     store = Store(finished.server.endpoint, PROVIDER)
     with pytest.raises(Refused, match="the ledger says open"):
         publish(
-            RoundId(3), finished.driver.ledger, store, finished.maker.of, b"", tmp_path / "r", Remote(finished.server.endpoint, PROVIDER)
+            RoundId(3),
+            finished.driver.ledger,
+            store,
+            finished.maker.of,
+            b"",
+            tmp_path / "r",
+            Remote(finished.server.endpoint, PROVIDER),
         )

@@ -1,4 +1,7 @@
-"""The study repository on real git, DVC and MinIO: each round once, whatever is killed, checked out or recorded beside it."""
+"""The study repository on real git, DVC and MinIO.
+
+Each round once, whatever is killed, checked out or recorded beside it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ from tests.support.minio import StoreServer
 pytestmark = pytest.mark.minio
 
 DVC = Path(sys.executable).with_name("dvc")
-PROVIDER = StoreCredentials("recording-provider", Secret(b"KEYOFTHISMACHINE"), Secret(b"a-secret-that-stays-on-this-machine"))
+PROVIDER = StoreCredentials(
+    "recording-provider", Secret(b"KEYOFTHISMACHINE"), Secret(b"a-secret-that-stays-on-this-machine")
+)
 
 ONE_ROUND = """
 import sys
@@ -47,7 +52,9 @@ def finished(number: int, study: str = "wisconsin", record: bytes | None = None)
         message=f"Round {number} of {study}\n",
         files={
             f"rounds/{number}/record.json": record or b'{"round":%d}' % number,
-            "params.yaml": f"python: python\nrecords: .\nstudy: {study}\nround: {number}\nhospitals: [northgate]\n".encode(),
+            "params.yaml": (
+                f"python: python\nrecords: .\nstudy: {study}\nround: {number}\nhospitals: [northgate]\n".encode()
+            ),
             "dvc.yaml": (PROJECT / "dvc.yaml").read_bytes(),
         },
         anchor=f"rounds/{number}/record.json",
@@ -67,7 +74,9 @@ def records(tmp_path: Path) -> Path:
 
 
 def git(records: Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(records), *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(records), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def record(records: Path, remote: Remote, *numbers: int) -> list[Recorded]:
@@ -94,7 +103,9 @@ def test_a_clone_pulls_the_models_from_the_store(records: Path, remote: Remote, 
     (clone / ".dvc" / "config.local").write_bytes((records / ".dvc" / "config.local").read_bytes())
     git(clone, "checkout", "--quiet", "round-1")
     subprocess.run([DVC, "pull", "--quiet"], cwd=clone, check=True)
-    assert sorted(path.stem for path in (clone / "models").glob("*.safetensors")) == sorted(sha256(model(seed)) for seed in (0, 1))
+    assert sorted(path.stem for path in (clone / "models").glob("*.safetensors")) == sorted(
+        sha256(model(seed)) for seed in (0, 1)
+    )
     assert all(path.stem == sha256(path.read_bytes()) for path in (clone / "models").glob("*.safetensors"))
 
 
@@ -163,7 +174,11 @@ def test_kill_9_at_any_time_leaves_each_round_recorded_once(records: Path, remot
         process = subprocess.Popen([*command, str(number), "wisconsin"], stderr=subprocess.DEVNULL)
         # Somewhere between the first file and the last: the scratch folder appears when models are added.
         deadline = time.monotonic() + 60
-        while process.poll() is None and not list((records / ".dvc" / "tmp").glob("recording.*")) and time.monotonic() < deadline:
+        while (
+            process.poll() is None
+            and not list((records / ".dvc" / "tmp").glob("recording.*"))
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.005)
         time.sleep(0.15 * (number - 1))
         process.send_signal(signal.SIGKILL)
@@ -178,7 +193,9 @@ def test_rounds_of_two_studies_are_recorded_at_the_same_time(records: Path, remo
     command = [sys.executable, "-c", ONE_ROUND, str(PROJECT), str(records), remote.endpoint]
     arguments = [("1", "wisconsin"), ("2", "pneumonia"), ("3", "wisconsin")]
     with ThreadPoolExecutor() as threads:
-        ended = list(threads.map(lambda given: subprocess.run([*command, *given], check=False, capture_output=True), arguments))
+        ended = list(
+            threads.map(lambda given: subprocess.run([*command, *given], check=False, capture_output=True), arguments)
+        )
     assert [item.returncode for item in ended] == [0, 0, 0], [item.stderr.decode() for item in ended]
     assert sorted(git(records, "tag").split()) == ["round-1", "round-2", "round-3"]
     assert len(git(records, "rev-list", "main").split()) == 3

@@ -32,7 +32,9 @@ pytestmark = [pytest.mark.minio, pytest.mark.anvil]
     costs="its chain: no node makes another key on it",
     seen="the round that is missing, and who signed its result",
 )
-def test_a_restored_older_chain_is_refused_where_no_outbox_remembers_the_newer_one(tmp_path: Path, disturbed_minio: StoreServer) -> None:
+def test_a_restored_older_chain_is_refused_where_no_outbox_remembers_the_newer_one(
+    tmp_path: Path, disturbed_minio: StoreServer
+) -> None:
     of, store, chain = study(), disturbed_minio.as_root(), Devchain(tmp_path / "chain", ports.choose())
     chain.start()
     try:
@@ -55,7 +57,9 @@ def test_a_restored_older_chain_is_refused_where_no_outbox_remembers_the_newer_o
         assert [state.round for state in restored.rounds()] == [1]
         elsewhere = Outbox(tmp_path / "elsewhere", key("provider"), chain.url, CHAIN_ID)
         elsewhere.send(restored.revoke_hospitals([]), "sees-nothing-wrong")
-        with pytest.raises(Refused, match=r"^round 2: .* signed its result, but the ledger says none: the chain lost blocks"):
+        with pytest.raises(
+            Refused, match=r"^round 2: .* signed its result, but the ledger says none: the chain lost blocks"
+        ):
             refuse_forgotten(restored, store)
         with pytest.raises(Refused, match=r"^round 2: "):
             Observer(restored, store, {}).audit(RoundId(1))

@@ -1,4 +1,7 @@
-"""`audit` on a real chain and a real store: what is written over is a finding, what the disk lost fails, each by its name."""
+"""`audit` on a real chain and a real store.
+
+What is written over is a finding, what the disk lost fails, each by its name.
+"""
 
 from __future__ import annotations
 
@@ -98,14 +101,17 @@ def test_a_newer_version_spoils_nothing_and_is_a_finding_that_names_it(finished:
     costs="nothing",
     seen="the object, as the audit's first problem",
 )
-def test_one_changed_byte_on_the_disk_is_the_first_problem_and_named(finished: Rounds, disk: Disk, what: str, where: str) -> None:
+def test_one_changed_byte_on_the_disk_is_the_first_problem_and_named(
+    finished: Rounds, disk: Disk, what: str, where: str
+) -> None:
     bucket, key = key_of(finished, what)
     path = disk.file(bucket, key)
     stored = bytearray(path.read_bytes())
     stored[-20 if where == "content" else len(stored) // 8] ^= 1
     path.write_bytes(stored)
     problem = str(finished.audit(LAST).first_problem)
-    # Where the head is damaged the store no longer lists the object: what the ledger does not name is missed in its place.
+    # Where the head is damaged the store no longer lists the object: what the ledger does not name is missed in its
+    # place.
     assert any(name in problem for name in (f"{bucket}/{key}", f"{bucket}/{key.rpartition('/')[0]}/")), problem
 
 

@@ -1,4 +1,7 @@
-"""Whole rounds on four validators of a BFT chain: what one lost validator, and two, do to them. Opt-in: `make test-bft`."""
+"""Whole rounds on four validators of a BFT chain: what one lost validator, and two, do to them.
+
+Opt-in: `make test-bft`.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,9 @@ def test_with_one_validator_killed_rounds_go_on_and_it_catches_up(whole: Network
     same_everywhere(whole, site)
 
 
-def test_with_two_killed_the_chain_halts_and_goes_on_when_one_returns_with_nothing_lost(whole: Network, site: Site) -> None:
+def test_with_two_killed_the_chain_halts_and_goes_on_when_one_returns_with_nothing_lost(
+    whole: Network, site: Site
+) -> None:
     play = site.play("two-killed", deadlines=DEADLINES)
     number = play.open()
     play.hospitals(number)

@@ -1,4 +1,7 @@
-"""What Besu answers otherwise than anvil does. No Besu runs here: its documented answers come from a server of the test's own."""
+"""What Besu answers otherwise than anvil does.
+
+No Besu runs here: its documented answers come from a server of the test's own.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +40,22 @@ BLOCK = {
 def reverted(error: str, *values: int) -> dict[str, Any]:
     """A call that a custom error ended, as Besu puts it."""
     (selector,) = (key for key, entry in contract._errors().items() if entry["name"] == error)
-    return {"code": -32000, "message": "Execution reverted", "data": "0x" + selector + "".join(f"{value:064x}" for value in values)}
+    return {
+        "code": -32000,
+        "message": "Execution reverted",
+        "data": "0x" + selector + "".join(f"{value:064x}" for value in values),
+    }
 
 
 class Besu:
     """Answers by method; an answer with a code is an error."""
 
     def __init__(self, port: int) -> None:
-        self.answers: dict[str, Any] = {"eth_chainId": hex(CHAIN_ID), "eth_getCode": "0x60", "eth_getBlockByNumber": BLOCK}
+        self.answers: dict[str, Any] = {
+            "eth_chainId": hex(CHAIN_ID),
+            "eth_getCode": "0x60",
+            "eth_getBlockByNumber": BLOCK,
+        }
         self.url = f"http://{LOOPBACK}:{port}"
         self.left = threading.Event()
 
@@ -53,7 +64,9 @@ class Besu:
         answer = self.answers[asked["method"]]
         kind = "error" if isinstance(answer, dict) and "code" in answer else "result"
         raw = isinstance(answer, bytes)
-        serving.reply(handler, answer if raw else json.dumps({"jsonrpc": "2.0", "id": asked["id"], kind: answer}).encode())
+        serving.reply(
+            handler, answer if raw else json.dumps({"jsonrpc": "2.0", "id": asked["id"], kind: answer}).encode()
+        )
 
 
 @pytest.fixture

@@ -81,7 +81,9 @@ def test_a_majority_changes_the_nodes_and_old_rounds_keep_theirs(actors: Actors,
 def test_a_majority_rotates_a_nodes_key(actors: Actors, study: StudyId) -> None:
     ledger, successor, (first, second, third) = actors.ledger, _key(), actors.nodes
     change = NodeKey(study, 1, first.address, successor.address)
-    actors.send(first, ledger.rotate_node_key(study, first.address, successor.address, _signed(actors, change, second, third)))
+    actors.send(
+        first, ledger.rotate_node_key(study, first.address, successor.address, _signed(actors, change, second, third))
+    )
     assert ledger.study(study).nodes == _addresses([successor, second, third])
     with pytest.raises(EvidenceRejected, match="got no node of study"):
         ledger.suspended(study, first.address)
@@ -92,7 +94,9 @@ def test_the_provider_alone_neither_replaces_the_nodes_nor_finalises(actors: Act
     nodes = _addresses(mine)
     for keys in ([], [actors.provider], mine):
         with pytest.raises(ContractRefused, match=r"NoMajority|NotANode"):
-            actors.send(actors.provider, ledger.change_nodes(study, nodes, _signed(actors, NodeSet(study, 1, nodes), *keys)))
+            actors.send(
+                actors.provider, ledger.change_nodes(study, nodes, _signed(actors, NodeSet(study, 1, nodes), *keys))
+            )
     result = actors.result(actors.committed(study))
     for keys in ([], [actors.provider], mine):
         with pytest.raises(ContractRefused, match=r"NoMajority|NotANode"):
@@ -144,7 +148,10 @@ def test_a_hospital_commits_directly_and_no_set_without_it_is_taken(actors: Acto
     proofs = {event.hospital: merkle.proof(manifests, event.manifest) for event in ledger.round(round_id).direct}
     assert set(proofs) == set(_addresses(hospitals[:2]))
     state = ledger.round(round_id)
-    for ignored in (ledger.commit_round(round_id, root), ledger.commit_round_with(state, root, dict(list(proofs.items())[:1]))):
+    for ignored in (
+        ledger.commit_round(round_id, root),
+        ledger.commit_round_with(state, root, dict(list(proofs.items())[:1])),
+    ):
         with pytest.raises(ContractRefused, match="DirectCommitsIgnored"):
             actors.send(actors.provider, ignored)
     without = merkle.root(manifests[1:])
@@ -166,7 +173,10 @@ def test_a_revoked_hospital_commits_nothing(actors: Actors, study: StudyId) -> N
 def test_a_hospital_moves_on_to_another_key(actors: Actors) -> None:
     ledger, old = actors.ledger, actors.hospital()
     new = actors.moved_on(old)
-    assert (ledger.hospital(old.address), ledger.hospital(new.address)) == (HospitalStatus.RETIRED, HospitalStatus.AUTHORISED)
+    assert (ledger.hospital(old.address), ledger.hospital(new.address)) == (
+        HospitalStatus.RETIRED,
+        HospitalStatus.AUTHORISED,
+    )
 
 
 def _standings(actors: Actors, round_id: RoundId, *accounts: Address) -> list[HospitalStatus]:
@@ -174,7 +184,9 @@ def _standings(actors: Actors, round_id: RoundId, *accounts: Address) -> list[Ho
     return list(actors.ledger.standings(state, accounts).values())
 
 
-def test_a_round_keeps_the_keys_of_its_opening_and_whom_the_provider_had_authorised_by_the_commit(actors: Actors, study: StudyId) -> None:
+def test_a_round_keeps_the_keys_of_its_opening_and_whom_the_provider_had_authorised_by_the_commit(
+    actors: Actors, study: StudyId
+) -> None:
     ledger, provider = actors.ledger, actors.provider
     mover, revoked, out, new = (actors.hospital() for _ in range(4))
     actors.send(provider, ledger.revoke_hospitals([out.address]))

@@ -20,7 +20,9 @@ def test_another_chain_id_is_refused(actors: Actors) -> None:
 
 def test_an_address_without_a_contract_is_refused(actors: Actors) -> None:
     with pytest.raises(Misconfigured, match="got no contract at"):
-        Ledger.connect(actors.url, LedgerLocation(chain_id=CHAIN_ID, contract=actors.stranger.address, development=True))
+        Ledger.connect(
+            actors.url, LedgerLocation(chain_id=CHAIN_ID, contract=actors.stranger.address, development=True)
+        )
 
 
 def test_a_chain_that_does_not_answer_is_unavailable() -> None:
@@ -36,7 +38,9 @@ def test_a_round_that_was_never_opened_has_no_state(actors: Actors) -> None:
 
 @pytest.mark.parametrize("number", [2**64, 10**30, -1])
 def test_a_number_that_the_ledger_cannot_have_is_no_outage_of_the_chain(actors: Actors, number: int) -> None:
-    with pytest.raises(EvidenceRejected, match=f"rounds\\({number}\\): got a value that the ledger's contract does not take"):
+    with pytest.raises(
+        EvidenceRejected, match=f"rounds\\({number}\\): got a value that the ledger's contract does not take"
+    ):
         actors.ledger.round(RoundId(number))
 
 

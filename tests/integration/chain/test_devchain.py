@@ -82,7 +82,10 @@ def test_the_genesis_and_the_clock_survive_restarts(fresh_chain: Devchain, key: 
         fresh_chain.kill_anvil()
         fresh_chain.rpc("eth_sendRawTransaction", _signed(key, nonce))
         assert fresh_chain.blocks()[0] == genesis
-        mined, pending = (int(fresh_chain.rpc("eth_getBlockByNumber", block, False)["timestamp"], 16) for block in ("latest", "pending"))
+        mined, pending = (
+            int(fresh_chain.rpc("eth_getBlockByNumber", block, False)["timestamp"], 16)
+            for block in ("latest", "pending")
+        )
         assert abs(mined - time.time()) < 60
         assert pending >= mined
 
@@ -117,7 +120,9 @@ def test_anvil_killed_again_and_again_loses_and_doubles_nothing(fresh_chain: Dev
         kill.join()
     fresh_chain.wait_ready()
     assert int(fresh_chain.rpc("eth_getTransactionCount", key.address, "latest"), 16) == 30
-    blocks = [fresh_chain.rpc("eth_getBlockByNumber", hex(number), False) for number in range(len(fresh_chain.blocks()))]
+    blocks = [
+        fresh_chain.rpc("eth_getBlockByNumber", hex(number), False) for number in range(len(fresh_chain.blocks()))
+    ]
     assert sum(len(block["transactions"]) for block in blocks) == 30
     assert all(block["parentHash"] == parent["hash"] for parent, block in itertools.pairwise(blocks))
 
@@ -143,13 +148,17 @@ def test_bytes_that_are_no_transaction_are_refused(fresh_chain: Devchain, params
     assert fresh_chain.rpc("eth_blockNumber") == "0x0"
 
 
-def test_a_transaction_that_cannot_be_saved_is_neither_acknowledged_nor_seen(fresh_chain: Devchain, key: SigningKey) -> None:
+def test_a_transaction_that_cannot_be_saved_is_neither_acknowledged_nor_seen(
+    fresh_chain: Devchain, key: SigningKey
+) -> None:
     aside = fresh_chain.home.with_name("aside")
     fresh_chain.home.rename(aside)
     request = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": [_signed(key, 0)]}
     fresh_chain.home.touch()  # a file where the folder was: nothing can be written there
     assert "could not be saved" in str(_post(fresh_chain, json.dumps(request).encode())["error"])
-    assert "could not be saved" in str(_post(fresh_chain, b'{"id": 1, "method": "eth_blockNumber", "params": []}')["error"])
+    assert "could not be saved" in str(
+        _post(fresh_chain, b'{"id": 1, "method": "eth_blockNumber", "params": []}')["error"]
+    )
     fresh_chain.home.unlink()
     aside.rename(fresh_chain.home)
     transaction = fresh_chain.rpc("eth_sendRawTransaction", _signed(key, 0))
@@ -166,7 +175,9 @@ def test_a_crash_between_the_two_state_files_loses_nothing(fresh_chain: Devchain
     assert fresh_chain.blocks() == blocks
 
 
-def test_a_damaged_state_falls_back_to_the_one_before_and_the_outbox_notices(fresh_chain: Devchain, tmp_path: Path) -> None:
+def test_a_damaged_state_falls_back_to_the_one_before_and_the_outbox_notices(
+    fresh_chain: Devchain, tmp_path: Path
+) -> None:
     actors = Actors(fresh_chain.url, tmp_path / "outbox")
     actors.send(actors.provider, actors.ledger.register_hospital())
     fresh_chain.kill_supervisor()

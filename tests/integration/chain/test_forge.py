@@ -27,7 +27,9 @@ def _declared() -> list[tuple[str, str]]:
     found = []
     for source in _SOURCES:
         parts = _CONTRACT.split(source.read_text())
-        found += [(name, test) for name, body in zip(parts[1::2], parts[2::2], strict=True) for test in _TEST.findall(body)]
+        found += [
+            (name, test) for name, body in zip(parts[1::2], parts[2::2], strict=True) for test in _TEST.findall(body)
+        ]
     return found
 
 

@@ -26,7 +26,9 @@ def _refused(actors: Actors, result: Result, signatures: list[str], error: str, 
     with pytest.raises(ContractRefused) as caught:
         actors.send(actors.stranger, actors.ledger.finalise_round(result, signatures))
     assert caught.value.error == error
-    assert {name: caught.value.arguments[name] for name in arguments} == {name: str(value) for name, value in arguments.items()}
+    assert {name: caught.value.arguments[name] for name in arguments} == {
+        name: str(value) for name, value in arguments.items()
+    }
     assert actors.ledger.status(result.round) is RoundStatus.COMMITTED
 
 
@@ -74,7 +76,9 @@ def test_signatures_of_another_round_do_not_count(actors: Actors, result: Result
     _refused(actors, result, actors.sign(other, *actors.nodes), "NotANode")
 
 
-def test_the_signatures_of_a_finalised_round_do_not_finalise_the_next(actors: Actors, result: Result, study: StudyId) -> None:
+def test_the_signatures_of_a_finalised_round_do_not_finalise_the_next(
+    actors: Actors, result: Result, study: StudyId
+) -> None:
     signatures = actors.sign(result, *actors.nodes)
     actors.send(actors.stranger, actors.ledger.finalise_round(result, signatures))
     following = actors.committed(study)
@@ -92,7 +96,12 @@ def test_the_signatures_of_a_finalised_round_do_not_finalise_the_next(actors: Ac
 def test_signatures_for_another_ledger_do_not_count(actors: Actors, result: Result, elsewhere: str) -> None:
     chain_id = CHAIN_ID + 1 if elsewhere == "chain" else CHAIN_ID
     contract = actors.stranger.address if elsewhere == "contract" else actors.contract
-    _refused(actors, result, [sign_vote("node", result, chain_id, contract, node).signature for node in actors.nodes], "NotANode")
+    _refused(
+        actors,
+        result,
+        [sign_vote("node", result, chain_id, contract, node).signature for node in actors.nodes],
+        "NotANode",
+    )
 
 
 def test_a_flipped_byte_in_a_signature_spoils_it(actors: Actors, result: Result) -> None:

@@ -35,7 +35,9 @@ def test_neighbours_are_those_of_the_study_however_far_the_search_must_go(
         for index, number in enumerate(rounds):
             state = actors.ledger.round(number)
             for count in (0, 1, 3, 9):
-                assert [found.round for found in actors.ledger.before(state, count)] == rounds[max(0, index - count) : index]
+                assert [found.round for found in actors.ledger.before(state, count)] == rounds[
+                    max(0, index - count) : index
+                ]
             after = actors.ledger.after(state)
             assert (after.round if after else None) == (rounds[index + 1] if index + 1 < len(rounds) else None)
     assert actors.ledger.round(rounds[0]).committed.root == ROOT  # type: ignore[union-attr]

@@ -53,7 +53,9 @@ def _persisted(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/*.tx.json"))
 
 
-def test_one_label_is_one_transaction(outbox: Outbox, actors: Actors, key: SigningKey, shared_chain: Devchain, tmp_path: Path) -> None:
+def test_one_label_is_one_transaction(
+    outbox: Outbox, actors: Actors, key: SigningKey, shared_chain: Devchain, tmp_path: Path
+) -> None:
     first = outbox.send(actors.ledger.register_hospital(), "register")
     assert outbox.send(actors.ledger.register_hospital(), "register") == first
     assert Outbox(tmp_path, key, actors.url, CHAIN_ID).send(actors.ledger.register_hospital(), "register") == first
@@ -110,7 +112,9 @@ def _send_many(folder: Path, secret: bytes, url: str, worker: int) -> list[str]:
     return [outbox.send(_nothing(key), "shared").transaction, *own]
 
 
-def test_eight_processes_at_once_lose_and_double_nothing(actors: Actors, key: SigningKey, shared_chain: Devchain, tmp_path: Path) -> None:
+def test_eight_processes_at_once_lose_and_double_nothing(
+    actors: Actors, key: SigningKey, shared_chain: Devchain, tmp_path: Path
+) -> None:
     with ProcessPoolExecutor(8, mp_context=multiprocessing.get_context("fork")) as pool:
         jobs = [pool.submit(_send_many, tmp_path, bytes(key.account.key), actors.url, worker) for worker in range(8)]
         found = [job.result(timeout=120) for job in jobs]
@@ -193,7 +197,9 @@ def test_a_nonce_that_another_transaction_spent_is_noticed(actors: Actors, key: 
     _killed_while_sending(tmp_path, key, actors.url, _nothing(key), "unsent", "_broadcast")
     other = Call("other", key.address, b"\x01")
     Outbox(tmp_path / "elsewhere", key, actors.url, CHAIN_ID).send(other, "elsewhere")
-    with pytest.raises(Refused, match=r"label unsent: nonce 0 of .* was spent by a transaction that this outbox did not sign"):
+    with pytest.raises(
+        Refused, match=r"label unsent: nonce 0 of .* was spent by a transaction that this outbox did not sign"
+    ):
         Outbox(tmp_path, key, actors.url, CHAIN_ID).send(_nothing(key), "unsent")
 
 
@@ -225,7 +231,9 @@ def test_a_chain_created_anew_is_refused(fresh_chain: Devchain, key: SigningKey,
             outbox.send(_nothing(key), label)
 
 
-def test_a_chain_that_is_down_is_unavailable_and_the_label_sends_later(fresh_chain: Devchain, key: SigningKey, tmp_path: Path) -> None:
+def test_a_chain_that_is_down_is_unavailable_and_the_label_sends_later(
+    fresh_chain: Devchain, key: SigningKey, tmp_path: Path
+) -> None:
     outbox = Outbox(tmp_path / "outbox", key, fresh_chain.url, CHAIN_ID)
     _killed_while_sending(tmp_path / "outbox", key, fresh_chain.url, _nothing(key), "label", "_broadcast")
     fresh_chain.kill_supervisor()
@@ -282,7 +290,12 @@ def test_a_chain_that_hangs_in_the_middle_of_a_send_takes_it_once_when_it_goes_o
     fresh_chain: Devchain, key: SigningKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "_RESEND_SECONDS", 0.1)
-    outbox, broadcast, supervisor, waking = Outbox(tmp_path, key, fresh_chain.url, CHAIN_ID), Outbox._broadcast, fresh_chain.process, []
+    outbox, broadcast, supervisor, waking = (
+        Outbox(tmp_path, key, fresh_chain.url, CHAIN_ID),
+        Outbox._broadcast,
+        fresh_chain.process,
+        [],
+    )
     assert supervisor is not None
 
     def into_a_hang(self: Outbox, entry: Any) -> None:

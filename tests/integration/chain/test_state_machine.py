@@ -29,7 +29,9 @@ def _refused(actors: Actors, key: SigningKey, call: Any, error: str, **arguments
     with pytest.raises(ContractRefused) as caught:
         actors.send(key, call)
     assert caught.value.error == error
-    assert {name: caught.value.arguments[name] for name in arguments} == {name: str(value) for name, value in arguments.items()}
+    assert {name: caught.value.arguments[name] for name in arguments} == {
+        name: str(value) for name, value in arguments.items()
+    }
 
 
 def test_a_round_goes_from_open_to_finalised_and_is_read_back_whole(actors: Actors, study: StudyId) -> None:
@@ -55,7 +57,10 @@ def test_a_round_goes_from_open_to_finalised_and_is_read_back_whole(actors: Acto
     assert state.committed.root == ROOT
     assert state.finalised is not None
     assert state.finalised.signers == 0b101
-    assert (state.finalised.location.transaction, state.finalised.location.block) == (receipt.transaction, receipt.block)
+    assert (state.finalised.location.transaction, state.finalised.location.block) == (
+        receipt.transaction,
+        receipt.block,
+    )
     assert state.opened.location.time <= state.finalised.location.time <= ledger.block_time()
     assert ledger.signatures(state.finalised) == tuple(signatures)
     assert ledger.verify_model(round_id, result.new_model)
@@ -77,7 +82,9 @@ def test_three_rounds_continue_one_model(actors: Actors, study: StudyId) -> None
     assert [state.opened.previous_model for state in found] == models[:-1]
     assert [state.finalised.new_model for state in found if state.finalised] == models[1:]
     assert [state.round for state in found] == sorted(state.round for state in found)
-    assert {state.round for state in found} < {state.round for state in actors.ledger.rounds()} or found == actors.ledger.rounds()
+    assert {state.round for state in found} < {
+        state.round for state in actors.ledger.rounds()
+    } or found == actors.ledger.rounds()
 
 
 def test_hospitals_register_and_the_provider_authorises_and_revokes_them(actors: Actors) -> None:
@@ -102,21 +109,49 @@ def test_errors_about_hospitals(actors: Actors) -> None:
     _refused(actors, hospital, ledger.authorise_hospitals([hospital.address]), "NotProvider", caller=hospital.address)
     _refused(actors, hospital, ledger.revoke_hospitals([hospital.address]), "NotProvider", caller=hospital.address)
     both = [hospital.address, unknown.address]
-    _refused(actors, actors.provider, ledger.authorise_hospitals(both), "HospitalNotAuthorisable", hospital=unknown.address, got="UNKNOWN")
+    _refused(
+        actors,
+        actors.provider,
+        ledger.authorise_hospitals(both),
+        "HospitalNotAuthorisable",
+        hospital=unknown.address,
+        got="UNKNOWN",
+    )
     assert ledger.hospital(hospital.address) is HospitalStatus.REGISTERED, "a batch is all or none"
-    _refused(actors, actors.provider, ledger.revoke_hospitals(both), "HospitalNotAuthorised", hospital=hospital.address, got="REGISTERED")
+    _refused(
+        actors,
+        actors.provider,
+        ledger.revoke_hospitals(both),
+        "HospitalNotAuthorised",
+        hospital=hospital.address,
+        got="REGISTERED",
+    )
     actors.send(actors.provider, ledger.authorise_hospitals([hospital.address]))
-    _refused(actors, actors.provider, ledger.authorise_hospitals([hospital.address]), "HospitalNotAuthorisable", got="AUTHORISED")
+    _refused(
+        actors,
+        actors.provider,
+        ledger.authorise_hospitals([hospital.address]),
+        "HospitalNotAuthorisable",
+        got="AUTHORISED",
+    )
 
 
 def test_errors_about_studies(actors: Actors, study: StudyId) -> None:
     ledger, provider = actors.ledger, actors.provider
     nodes = [node.address for node in actors.nodes]
     new = study_id("errors about studies")
-    _refused(actors, actors.stranger, ledger.register_study(new, nodes, MODEL), "NotProvider", caller=actors.stranger.address)
+    _refused(
+        actors, actors.stranger, ledger.register_study(new, nodes, MODEL), "NotProvider", caller=actors.stranger.address
+    )
     _refused(actors, provider, ledger.register_study(study, nodes, MODEL), "StudyAlreadyRegistered", studyId=study)
     _refused(actors, provider, ledger.register_study(new, nodes[:2], MODEL), "InvalidNodeCount", got=2)
-    _refused(actors, provider, ledger.register_study(new, [_key().address for _ in range(17)], MODEL), "InvalidNodeCount", got=17)
+    _refused(
+        actors,
+        provider,
+        ledger.register_study(new, [_key().address for _ in range(17)], MODEL),
+        "InvalidNodeCount",
+        got=17,
+    )
     _refused(actors, provider, ledger.register_study(new, [*nodes, nodes[1]], MODEL), "InvalidNode", node=nodes[1])
     nobody = Address("0x" + "00" * 20)
     _refused(actors, provider, ledger.register_study(new, [*nodes, nobody], MODEL), "InvalidNode", node=nobody)
@@ -163,12 +198,23 @@ def test_a_study_has_one_open_round_and_other_studies_are_free(actors: Actors, s
 
 def test_errors_about_commits(actors: Actors, study: StudyId) -> None:
     ledger, never = actors.ledger, RoundId(10**9)
-    _refused(actors, actors.provider, ledger.commit_round(never, ROOT), "WrongStatus", round=never, got="NONE", wanted="OPEN")
+    _refused(
+        actors, actors.provider, ledger.commit_round(never, ROOT), "WrongStatus", round=never, got="NONE", wanted="OPEN"
+    )
     round_id = actors.open(study)
-    _refused(actors, actors.stranger, ledger.commit_round(round_id, ROOT), "NotCommitter", studyId=study, caller=actors.stranger.address)
+    _refused(
+        actors,
+        actors.stranger,
+        ledger.commit_round(round_id, ROOT),
+        "NotCommitter",
+        studyId=study,
+        caller=actors.stranger.address,
+    )
     _refused(actors, actors.provider, ledger.commit_round(round_id, ZERO), "ZeroDigest")
     actors.send(actors.provider, ledger.commit_round(round_id, ROOT))
-    _refused(actors, actors.provider, ledger.commit_round(round_id, ROOT), "WrongStatus", got="COMMITTED", wanted="OPEN")
+    _refused(
+        actors, actors.provider, ledger.commit_round(round_id, ROOT), "WrongStatus", got="COMMITTED", wanted="OPEN"
+    )
 
 
 @attack(
@@ -196,9 +242,18 @@ def test_an_open_round_is_aborted_only_after_its_commit_deadline(actors: Actors,
     round_id = actors.open(study, commit_in=3)
     deadline = ledger.round(round_id).deadline
     assert deadline is not None
-    _refused(actors, actors.stranger, ledger.abort_round(round_id), "DeadlineNotPassed", round=round_id, deadline=deadline)
+    _refused(
+        actors, actors.stranger, ledger.abort_round(round_id), "DeadlineNotPassed", round=round_id, deadline=deadline
+    )
     actors.wait_until(deadline)
-    _refused(actors, actors.provider, ledger.commit_round(round_id, ROOT), "DeadlinePassed", round=round_id, deadline=deadline)
+    _refused(
+        actors,
+        actors.provider,
+        ledger.commit_round(round_id, ROOT),
+        "DeadlinePassed",
+        round=round_id,
+        deadline=deadline,
+    )
     _opening_refused(actors, study, "RoundStillOpen", {"round": str(round_id)})
     actors.send(actors.stranger, ledger.abort_round(round_id))
     state = ledger.round(round_id)
@@ -215,7 +270,9 @@ def test_a_committed_round_is_aborted_only_after_its_result_deadline(actors: Act
     round_id = actors.committed(study, commit_in=2, result_in=2 + LEAST_FOR_RESULT)
     opened = ledger.round(round_id).opened
     actors.wait_until(opened.commit_deadline)
-    _refused(actors, actors.provider, ledger.abort_round(round_id), "DeadlineNotPassed", deadline=opened.result_deadline)
+    _refused(
+        actors, actors.provider, ledger.abort_round(round_id), "DeadlineNotPassed", deadline=opened.result_deadline
+    )
     actors.wait_until(opened.result_deadline)
     result = actors.result(round_id)
     late = ledger.finalise_round(result, actors.sign(result, *actors.nodes))

@@ -1,4 +1,7 @@
-"""One installation with a finished round for all tests of the console; those who change it take a study of their own."""
+"""One installation with a finished round for all tests of the console.
+
+Those who change it take a study of their own.
+"""
 
 from __future__ import annotations
 

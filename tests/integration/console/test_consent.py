@@ -85,7 +85,9 @@ def heath(town: Site) -> str:
     return "heath"
 
 
-def test_a_hospital_reads_what_changed_and_its_approval_is_the_command_s(town: Site, heath: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hospital_reads_what_changed_and_its_approval_is_the_command_s(
+    town: Site, heath: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read, digest = study(town, heath)
     page = asking(town, ASTER).get(f"/studies/{heath}").text
     assert "Training steps per round" in page

@@ -1,4 +1,7 @@
-"""Every page, as each role sees it, in a real browser: usable by anybody, at a desk and on a telephone, with nothing from elsewhere."""
+"""Every page, as each role sees it, in a real browser.
+
+Usable by anybody, at a desk and on a telephone, with nothing from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,10 @@ def test_every_page_is_usable_by_anybody_and_fits_its_screen(
         page, checked = browser.new_page(), browser.new_page(bypass_csp=True)  # axe is injected
         page.on("console", lambda message: trouble.extend([message.text] if message.type == "error" else []))
         page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda request: trouble.extend([] if request.url.startswith((address, "data:")) else [request.url]))
+        page.on(
+            "request",
+            lambda request: trouble.extend([] if request.url.startswith((address, "data:")) else [request.url]),
+        )
         for path in paths:
             page.set_viewport_size({"width": WIDTHS[1], "height": 844})
             page.goto(address + path)
@@ -61,7 +67,9 @@ def test_every_page_is_usable_by_anybody_and_fits_its_screen(
             trouble += [f"{path}: {fault}" for fault in checked.evaluate(_FAULTS)]
         page.close()
         checked.close()
-        pages_of_ours = sorted(link.removeprefix(address) for link in links if link.startswith(address) and not _airflows(link, address))
+        pages_of_ours = sorted(
+            link.removeprefix(address) for link in links if link.startswith(address) and not _airflows(link, address)
+        )
     asking = client(town.settings, who)
     assert trouble == []
     assert [link for link in pages_of_ours if asking.get(link).status_code != 200] == []

@@ -1,10 +1,13 @@
-"""A hospital's own pages: its rounds, its checks and its predictions, which are its commands' and leave nothing behind."""
+"""A hospital's own pages.
+
+Its rounds, its checks and its predictions, which are its commands' and leave nothing behind.
+"""
 
 from __future__ import annotations
 
 import html
 import json
-import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,14 +48,22 @@ def form(hospital: str, **fields: object) -> dict[str, object]:
 
 
 def left_behind(site: Site) -> object:
-    """All that a question could leave: objects of the store, blocks, files of the actors, uploads in memory and on disk."""
+    """All that a question could leave.
+
+    Objects of the store, blocks, files of the actors, uploads in memory and on disk.
+    """
     keys = [
         info.key
         for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS, object_keys.DVC)
         for info in site.store().history(bucket, "")
     ]
-    files = {path for folder in ("hospitals", "nodes", "provider") for path in (site.settings.home / folder).rglob("*") if path.is_file()}
-    uploads = {path for folder in (MEMORY, Path(os.environ.get("TMPDIR", "/tmp"))) for path in folder.glob("wardround-upload-*")}  # noqa: S108
+    files = {
+        path
+        for folder in ("hospitals", "nodes", "provider")
+        for path in (site.settings.home / folder).rglob("*")
+        if path.is_file()
+    }
+    uploads = {path for folder in (MEMORY, Path(tempfile.gettempdir())) for path in folder.glob("wardround-upload-*")}
     return keys, site.ledger.height(), files, uploads
 
 
@@ -61,7 +72,9 @@ def command(town: Site, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """What the `wardround` command answers in JSON."""
     monkeypatch.setenv("WARDROUND_HOME", str(town.settings.home))
     monkeypatch.setenv("WARDROUND_STUDIES", str(town.settings.studies))
-    return lambda *arguments, text=None: json.loads(CliRunner().invoke(commands, [*arguments, "--json"], input=text).stdout)
+    return lambda *arguments, text=None: json.loads(
+        CliRunner().invoke(commands, [*arguments, "--json"], input=text).stdout
+    )
 
 
 @attack(
@@ -93,7 +106,12 @@ def test_before_a_round_has_a_result_the_page_reads_what_the_hospital_published(
     view = gather(town.ledger.round(finished), town.ledger, town.store())
     row = next(row for row in view.hospitals if row.name == ASTER)
     said = said_so_far(view, ASTER, town.members.hospital(ASTER), town.store())
-    assert (said.rows, said.validated, said.dataset_version, said.failed) == (row.rows, row.validated, row.dataset_version, row.failed)
+    assert (said.rows, said.validated, said.dataset_version, said.failed) == (
+        row.rows,
+        row.validated,
+        row.dataset_version,
+        row.failed,
+    )
     assert said.validated
     assert said_so_far(view, ASTER, town.members.hospital(BIRCH), town.store()).validated is None
 
@@ -111,9 +129,15 @@ def test_checked_records_are_told_what_the_command_tells_and_nothing_is_left(
     kept = file.read_text()
     try:
         lines = kept.splitlines()
-        file.write_text("\n".join([lines[0], "x" + lines[1][lines[1].index(",") :].replace(",", ",-7", 2), *lines[2:9]]) + "\n")
+        file.write_text(
+            "\n".join([lines[0], "x" + lines[1][lines[1].index(",") :].replace(",", ",-7", 2), *lines[2:9]]) + "\n"
+        )
         told = command("data", "check", str(file.parent), "--study", study)
-        page = asking(town, BIRCH).post("/hospital/check/data", data=form(BIRCH, study=study, records="breast_cancer")).text
+        page = (
+            asking(town, BIRCH)
+            .post("/hospital/check/data", data=form(BIRCH, study=study, records="breast_cancer"))
+            .text
+        )
     finally:
         file.write_text(kept)
     assert not told["passed"]
@@ -134,7 +158,9 @@ def test_a_checked_model_is_told_what_the_command_tells_and_nothing_is_left(
     assert left_behind(town) == before
 
 
-@pytest.mark.parametrize("name", ["../../birch/data/records/breast_cancer", "..", "/etc/passwd", "breast_cancer.dvc", ".gitignore", ""])
+@pytest.mark.parametrize(
+    "name", ["../../birch/data/records/breast_cancer", "..", "/etc/passwd", "breast_cancer.dvc", ".gitignore", ""]
+)
 @attack(
     by="hospital",
     to="learn",
@@ -182,7 +208,14 @@ def test_uploaded_rows_are_predicted_as_by_the_command_with_card_and_warning_and
         assert f'<tr><th scope="row">{answer["record"]}</th><td>{answer["label"]}</td>{cells}</tr>' in page
     card = told["card"]
     assert card["model"] == town.record(finished)["new_model"]
-    for said in (WARNING, card["model"], card["transaction"], percent(card["accuracy"]), "Development chain", card["source"]):
+    for said in (
+        WARNING,
+        card["model"],
+        card["transaction"],
+        percent(card["accuracy"]),
+        "Development chain",
+        card["source"],
+    ):
         assert said in html.unescape(page)
     for counts in card["hospitals"].values():
         assert f'<td class="number">{counts["correct"]}</td><td class="number">{counts["tested"]}</td>' in page

@@ -1,4 +1,7 @@
-"""A hospital that is new to the consortium: from its first key to a round of a study that names it, and to an answer about a picture."""
+"""A hospital that is new to the consortium.
+
+From its first key to a round of a study that names it, and to an answer about a picture.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,12 @@ def member(town: Site, play: Play, patched: pytest.MonkeyPatch, tmp_path_factory
     word = dict(line.split(": ") for line in command(town, patched, "enrol", "vouch", PERSON, "--as", NEW).splitlines())
     with portal(tmp_path_factory.mktemp("door"), town.settings) as door:
         visitor = door.client()
-        form = {"csrf_token": token(visitor.get("/wardround/register").text), "name": "Ada", "email": PERSON, "postal": "1 Ward Lane"}
+        form = {
+            "csrf_token": token(visitor.get("/wardround/register").text),
+            "name": "Ada",
+            "email": PERSON,
+            "postal": "1 Ward Lane",
+        }
         form |= {"hospital": NEW, "address": word["signing address"], "signature": word["signature"]}
         sent = visitor.post("/wardround/register", data=form | {"password": PASSWORD, "password_again": PASSWORD})
         assert sent.headers["location"] == "/wardround/registered", sent.text
@@ -81,8 +89,12 @@ def member(town: Site, play: Play, patched: pytest.MonkeyPatch, tmp_path_factory
         assert account
         csrf = {"csrf_token": token(provider.get("/wardround/people").text)}
         assert provider.post(f"/wardround/people/{account.number}/authorise", data=csrf).status_code == 303
-        assert f"wardround enrol admit {NEW} {word['signing address']}" in provider.get("/wardround/people").text, "for the other owners"
-        proposed = provider.post("/wardround/experiments/write", data=csrf | {"base": play.study.name, "name": STUDY, "fields": FIELDS})
+        assert f"wardround enrol admit {NEW} {word['signing address']}" in provider.get("/wardround/people").text, (
+            "for the other owners"
+        )
+        proposed = provider.post(
+            "/wardround/experiments/write", data=csrf | {"base": play.study.name, "name": STUDY, "fields": FIELDS}
+        )
         assert proposed.headers["location"] == f"/wardround/experiments/{STUDY}", proposed.text
     return Address(word["signing address"])
 
@@ -107,14 +119,18 @@ def round_id(town: Site, member: Address, published: Path) -> RoundId:
     return Play(STUDY, town.settings).round()
 
 
-def test_a_hospital_that_the_provider_authorised_takes_part_in_a_round(town: Site, member: Address, round_id: RoundId) -> None:
+def test_a_hospital_that_the_provider_authorised_takes_part_in_a_round(
+    town: Site, member: Address, round_id: RoundId
+) -> None:
     assert town.ledger.hospital(member) is HospitalStatus.AUTHORISED
     assert Consortium.load(town.settings.consortium).hospital(NEW) == member
     assert town.record(round_id)["verdicts"][NEW] == "accepted"
     town.audits(round_id)
 
 
-def test_only_a_hospital_that_the_ledger_has_authorised_becomes_a_member_and_under_its_own_name(town: Site, member: Address) -> None:
+def test_only_a_hospital_that_the_ledger_has_authorised_becomes_a_member_and_under_its_own_name(
+    town: Site, member: Address
+) -> None:
     before = town.settings.consortium.read_bytes()
     assert not enrolment.admit(NEW, member, town.settings)
     stranger = enrolment.prepare(HospitalName("magpie"), town.settings)
@@ -166,7 +182,10 @@ def test_a_picture_is_answered_in_the_browser_by_the_model_that_the_ledger_has(
         expect(page.get_by_role("definition").get_by_text(model)).to_be_visible()
         for file, sentence in (
             (Path(__file__), "picture 1 of 1 is neither a PNG nor a DICOM file; want PNG or DICOM"),
-            (png(tmp_path / "wide.png", np.zeros((28, 64), np.uint8)), "picture 1 of 1 has 64 x 28 pixels (width x height), want 28 x 28"),
+            (
+                png(tmp_path / "wide.png", np.zeros((28, 64), np.uint8)),
+                "picture 1 of 1 has 64 x 28 pixels (width x height), want 28 x 28",
+            ),
             (too_large, "The files are larger than 32,768 KiB in all"),
         ):
             ask(page, address, file)

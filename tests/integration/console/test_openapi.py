@@ -54,7 +54,9 @@ def cases(door: Portal) -> list[Case]:
     costs="nothing",
     seen="refusals",
 )
-def test_no_request_ends_in_a_servers_error(door: Portal, cases: list[Case], who: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_request_ends_in_a_servers_error(
+    door: Portal, cases: list[Case], who: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limiting, "REGISTRATIONS_EACH", limiting.parse("100000/hour"))
     monkeypatch.setattr(limiting, "REGISTRATIONS_ALL", limiting.parse("100000/hour"))
     client = door.log_in(who) if who else door.client()
@@ -93,7 +95,9 @@ def ask(client: TestClient, case: Case, token: str) -> Any:
     form = {str(name): _text(value) for name, value in case.body.items()} if isinstance(case.body, Mapping) else {}
     query = {str(name): _text(value) for name, value in (case.query or {}).items()}
     url = f"/wardround{case.formatted_path}"
-    return client.request(case.method, url, params=query, data={**form, csrf.FIELD: token} if case.method != "GET" else None)
+    return client.request(
+        case.method, url, params=query, data={**form, csrf.FIELD: token} if case.method != "GET" else None
+    )
 
 
 def _text(value: object) -> str:

@@ -104,7 +104,9 @@ def test_whoever_registers_waits_and_cannot_log_in(door: Portal, town: Site) -> 
     assert door.log_in("waits@aster.org") is None
     assert door.manager.flask_app is not None
     with door.manager.flask_app.app_context():
-        assert door.manager.security_manager.find_user("waits@aster.org").password.startswith("scrypt:"), "hashed by the framework"
+        assert door.manager.security_manager.find_user("waits@aster.org").password.startswith("scrypt:"), (
+            "hashed by the framework"
+        )
     with sqlite3.connect(town.settings.home / "console" / "people.db") as file:
         assert PASSWORD not in "".join(file.iterdump())
     assert (town.settings.home / "console" / "people.db").stat().st_mode & 0o077 == 0
@@ -114,16 +116,19 @@ def test_a_new_hospital_comes_in_step_by_step(door: Portal, town: Site) -> None:
     address, _ = enrolment.vouch(NEW, "new@yarrow.org", town.settings)
     member(door, town, "new@yarrow.org", NEW)
     assert account("new@yarrow.org").roles == (f"Hospital {NEW}",)
-    assert town.ledger.hospital(address) is HospitalStatus.UNKNOWN, "the contract takes no hospital that did not register itself"
+    assert town.ledger.hospital(address) is HospitalStatus.UNKNOWN, (
+        "the contract takes no hospital that did not register itself"
+    )
     provider = logged_in(door, "provider")
     assert f"wardround enrol register --as {NEW}" in provider.get("/wardround/people").text
     assert enrolment.register(NEW, town.settings) == address
     with pytest.raises(Refused, match="registered on the ledger already"):
         enrolment.register(NEW, town.settings)
     for action, status in (
-        ("authorise", HospitalStatus.AUTHORISED), ("authorise", HospitalStatus.AUTHORISED), ("revoke", HospitalStatus.REVOKED),
-        ("revoke", HospitalStatus.REVOKED), ("authorise", HospitalStatus.AUTHORISED),
-    ):  # fmt: skip
+        *[("authorise", HospitalStatus.AUTHORISED)] * 2,
+        *[("revoke", HospitalStatus.REVOKED)] * 2,
+        ("authorise", HospitalStatus.AUTHORISED),
+    ):
         assert post(provider, f"/wardround/hospitals/{NEW}/{action}") == (303, "/wardround/people")
         assert town.ledger.hospital(address) is status
     assert post(provider, "/wardround/hospitals/nowhere/revoke")[0] == 404
@@ -156,7 +161,9 @@ def test_a_suspended_persons_session_ends_at_once_and_the_hospital_stays(door: P
     assert post(provider, f"/wardround/people/{number}/readmit")[0] == 303
     assert person.get("/wardround/profile").headers["location"].startswith("/auth/login/"), "the old token stays dead"
     assert logged_in(door, "suspended@aster.org").get("/wardround/profile").status_code == 200
-    assert post(provider, f"/wardround/people/{number}/authorise")[0] == 409, "an account is bound to a hospital one time"
+    assert post(provider, f"/wardround/people/{number}/authorise")[0] == 409, (
+        "an account is bound to a hospital one time"
+    )
     own = account("provider").number
     assert post(provider, f"/wardround/people/{own}/suspend")[0] == 409, "nobody could readmit the provider"
 
@@ -201,10 +208,15 @@ def test_no_role_comes_from_a_request(door: Portal, town: Site) -> None:
         assert (status, f"fields that this page has not: {next(iter(extra))}." in page) == (422, True)
         status, _ = post(client, "/wardround/profile/details", email="climber@aster.org", postal="1 Ward Lane", **extra)
         assert status == 422
-    assert post(client, "/wardround/profile/details", email="climber@aster.org", postal="1 Ward Lane", hospital="birch")[0] == 422
+    assert (
+        post(client, "/wardround/profile/details", email="climber@aster.org", postal="1 Ward Lane", hospital="birch")[0]
+        == 422
+    )
     assert account("climber@aster.org").roles == ("Hospital aster",)
     assert client.get("/wardround/people").status_code == 403
-    assert client.get("/wardround/people", headers={"X-Role": "Provider"}, params={"role": "Provider"}).status_code == 403
+    assert (
+        client.get("/wardround/people", headers={"X-Role": "Provider"}, params={"role": "Provider"}).status_code == 403
+    )
 
 
 @attack(
@@ -219,7 +231,12 @@ def test_nobody_acts_for_another_account(door: Portal, town: Site) -> None:
     send(door, filled(town, "victim@birch.org", "birch"))
     token = {"csrf_token": _token(client.get("/wardround/profile").text)}
     number = account("victim@birch.org").number
-    for path in (f"people/{number}/authorise", f"people/{number}/suspend", "hospitals/birch/revoke", "hospitals/aster/authorise"):
+    for path in (
+        f"people/{number}/authorise",
+        f"people/{number}/suspend",
+        "hospitals/birch/revoke",
+        "hospitals/aster/authorise",
+    ):
         assert client.post(f"/wardround/{path}", data=token).status_code == 403
     stolen = {"csrf_token": _token(logged_in(door, "provider").get("/wardround/people").text)}
     assert client.post("/wardround/profile/details", data=stolen | {"email": "x@aster.org"}).status_code == 403
@@ -246,11 +263,15 @@ def test_a_script_in_a_name_is_text(door: Portal, town: Site) -> None:
     assert status == 422
     assert "<script" not in page
     for name in ("Ada\u202eHart", "Ada\x00Hart", "A" * 121, ""):
-        assert send(door, form | {"name": name, "email": "odd@aster.org"}, door.client(f"198.51.100.{len(name)}"))[0] == 422
+        assert (
+            send(door, form | {"name": name, "email": "odd@aster.org"}, door.client(f"198.51.100.{len(name)}"))[0]
+            == 422
+        )
 
 
 @pytest.mark.parametrize(
-    "path", ["../../app.py", "..%2f..%2fapp.py", "%2e%2e/%2e%2e/app.py", "....//app.py", "/etc/passwd", "..\\..\\app.py"]
+    "path",
+    ["../../app.py", "..%2f..%2fapp.py", "%2e%2e/%2e%2e/app.py", "....//app.py", "/etc/passwd", "..\\..\\app.py"],
 )
 @attack(
     by="stranger",
@@ -263,13 +284,23 @@ def test_a_path_out_of_the_folder_leads_nowhere(door: Portal, path: str) -> None
     answer = door.client().get(f"/wardround/static/{path}")
     assert answer.status_code in (404, 303), "the client may have resolved the path itself"
     assert "create_app" not in answer.text
-    routes = [route.path for route in door.console.routes if isinstance(route, APIRoute) and "GET" in route.methods and "{" in route.path]
+    routes = [
+        route.path
+        for route in door.console.routes
+        if isinstance(route, APIRoute) and "GET" in route.methods and "{" in route.path
+    ]
     assert "/rounds/{number}" in routes
     for login in ("provider", "auditor", "hospital-aster"):
         client = logged_in(door, login)
         for route in routes:
             answer = client.get("/wardround" + re.sub(r"{\w+(:\w+)?}", lambda _: path, route))
-            assert answer.status_code in (403, 404, 405, 409, 422), f"{login}: {route} with {path}: {answer.status_code}"
+            assert answer.status_code in (
+                403,
+                404,
+                405,
+                409,
+                422,
+            ), f"{login}: {route} with {path}: {answer.status_code}"
             assert "create_app" not in answer.text
             assert "root:" not in answer.text
 
@@ -283,7 +314,9 @@ def test_a_path_out_of_the_folder_leads_nowhere(door: Portal, path: str) -> None
 )
 def test_a_taken_address_is_answered_like_a_new_one(door: Portal, town: Site) -> None:
     member(door, town, "taken@aster.org")
-    again = filled(town, "taken@aster.org", "aster", password="an attacker's password", password_again="an attacker's password")
+    again = filled(
+        town, "taken@aster.org", "aster", password="an attacker's password", password_again="an attacker's password"
+    )
     assert send(door, again) == (303, "/wardround/registered")
     assert door.log_in("taken@aster.org", "an attacker's password") is None
     assert door.log_in("taken@aster.org") is not None
@@ -296,7 +329,9 @@ def test_a_taken_address_is_answered_like_a_new_one(door: Portal, town: Site) ->
     costs="nothing",
     seen="five applications an hour and address",
 )
-def test_registration_is_limited_by_address_and_in_all(door: Portal, town: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registration_is_limited_by_address_and_in_all(
+    door: Portal, town: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limiting, "REGISTRATIONS_ALL", limiting.parse("12/hour"))
 
     def tries(address: str) -> list[int]:
@@ -326,21 +361,28 @@ def test_a_visitors_form_is_refused_without_its_own_cookie(door: Portal, town: S
     assert Accounts().find("visitor@aster.org") is None
 
 
-def test_a_person_changes_their_own_data_and_password(door: Portal, town: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_changes_their_own_data_and_password(
+    door: Portal, town: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = member(door, town, "moves@aster.org")
     assert send(door, filled(town, "stays@aster.org", "aster"))[0] == 303
     page = client.get("/wardround/profile").text
     assert town.members.hospital(HospitalName("aster")) in page
     assert "authorised" in page
     assert post(client, "/wardround/profile/details", email="stays@aster.org", postal="2 Ward Lane")[0] == 422
-    assert post(client, "/wardround/profile/details", email="moved@aster.org", postal="2 Ward Lane")[1] == "/wardround/profile?done=details"
+    assert (
+        post(client, "/wardround/profile/details", email="moved@aster.org", postal="2 Ward Lane")[1]
+        == "/wardround/profile?done=details"
+    )
     assert door.log_in("moves@aster.org") is None
     new = {"password": "another passphrase", "password_again": "another passphrase"}
     assert post(client, "/wardround/profile/password", old="not my password", **new)[0] == 422
     assert post(client, "/wardround/profile/password", old=PASSWORD, password="short", password_again="short")[0] == 422
     assert post(client, "/wardround/profile/password", old=PASSWORD, **new) == (303, "/wardround/profile?done=password")
     assert door.log_in("moved@aster.org") is None
-    assert client.get("/wardround/profile").headers["location"].startswith("/auth/login/"), "whoever knew the old one is out"
+    assert client.get("/wardround/profile").headers["location"].startswith("/auth/login/"), (
+        "whoever knew the old one is out"
+    )
     moved = logged_in(door, "moved@aster.org", "another passphrase")
     assert "2 Ward Lane" in moved.get("/wardround/profile").text
     door.console.state.limits = limiting.Limits()
@@ -388,9 +430,13 @@ def test_every_action_is_a_line_that_nothing_changes(door: Portal, town: Site) -
 def test_a_hospital_that_took_another_key_meanwhile_is_asked_again(door: Portal, town: Site) -> None:
     assert send(door, filled(town, "late@cedar.org", "cedar"))[0] == 303
     before = Consortium.load(town.settings.consortium)
-    before.with_hospital(HospitalName("cedar"), identity.create(town.settings.home / "elsewhere").address).save(town.settings.consortium)
+    before.with_hospital(HospitalName("cedar"), identity.create(town.settings.home / "elsewhere").address).save(
+        town.settings.consortium
+    )
     try:
-        status, page = post(logged_in(door, "provider"), f"/wardround/people/{account('late@cedar.org').number}/authorise")
+        status, page = post(
+            logged_in(door, "provider"), f"/wardround/people/{account('late@cedar.org').number}/authorise"
+        )
     finally:
         before.save(town.settings.consortium)
     assert (status, "not of one hospital" in page) == (422, True)
@@ -414,7 +460,9 @@ def test_a_word_for_a_person_holds_on_one_ledger(town: Site) -> None:
     address, signature = enrolment.vouch(name, "ada@aster.org", town.settings)
     enrolment.check_vouch(name, "ada@aster.org", address, signature, {}, where)
     with pytest.raises(EvidenceRejected, match="want one by"):
-        enrolment.check_vouch(name, "ada@aster.org", address, signature, {}, where.model_copy(update={"chain_id": where.chain_id + 1}))
+        enrolment.check_vouch(
+            name, "ada@aster.org", address, signature, {}, where.model_copy(update={"chain_id": where.chain_id + 1})
+        )
     with pytest.raises(Refused, match="unknown on the ledger"):
         enrolment.authorise(identity.create(town.settings.home / "stranger").address, replace(town.settings))
 
@@ -429,8 +477,14 @@ def test_fabs_own_pages_give_our_people_nothing(door: Portal, town: Site) -> Non
     with door.manager.flask_app.app_context():
         fab = door.manager.security_manager
         for login in ("curious@aster.org", "curious@yarrow.org", "hospital-aster", "auditor", "provider"):
-            held = {(one.action.name, one.resource.name) for role in fab.find_user(login).roles for one in role.permissions}
-            assert not [one for one in held if one[1] in ("Connections", "Variables", "Users", "Roles", "Configurations", "Passwords")]
+            held = {
+                (one.action.name, one.resource.name) for role in fab.find_user(login).roles for one in role.permissions
+            }
+            assert not [
+                one
+                for one in held
+                if one[1] in ("Connections", "Variables", "Users", "Roles", "Configurations", "Passwords")
+            ]
             assert not held & {("can_edit", "My Password"), ("can_edit", "My Profile")}
             assert ("can_read", "Plugins") in held, "Airflow's menu has the console"
             if login != "provider":

@@ -39,7 +39,9 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
-def test_a_rounds_page_says_what_the_command_and_the_ledger_say(town: Site, play: Play, finished: RoundId, shown: dict[str, Any]) -> None:
+def test_a_rounds_page_says_what_the_command_and_the_ledger_say(
+    town: Site, play: Play, finished: RoundId, shown: dict[str, Any]
+) -> None:
     page = client(town.settings, AUDITOR).get(f"/rounds/{finished}").text
     found = figures(page)
     verdicts = list(shown["verdicts"].values())
@@ -69,7 +71,9 @@ def test_a_rounds_page_says_what_the_command_and_the_ledger_say(town: Site, play
     assert shown["signers"] == [name for bit, name in enumerate(play.study.nodes) if state.finalised.signers >> bit & 1]
 
 
-def test_lists_charts_and_the_timeline_carry_the_same_figures(town: Site, finished: RoundId, shown: dict[str, Any]) -> None:
+def test_lists_charts_and_the_timeline_carry_the_same_figures(
+    town: Site, finished: RoundId, shown: dict[str, Any]
+) -> None:
     pages, number = client(town.settings, PROVIDER), str(finished)
     listed = figures(pages.get(f"/rounds?study={shown['study']}").text, round=number)
     verdicts = list(shown["verdicts"].values())
@@ -114,7 +118,9 @@ def test_an_audit_on_the_page_is_the_commands(town: Site, finished: RoundId, com
         assert check["detail"].split(" ")[0] in page
 
 
-def test_the_proof_is_the_commands_to_the_byte(town: Site, finished: RoundId, command: CliRunner, tmp_path: Path) -> None:
+def test_the_proof_is_the_commands_to_the_byte(
+    town: Site, finished: RoundId, command: CliRunner, tmp_path: Path
+) -> None:
     answer = client(town.settings, AUDITOR).get(f"/rounds/{finished}/proof.zip")
     written = tmp_path / "proof.zip"
     assert command.invoke(commands, ["proof", str(finished), "--out", str(written)]).exit_code == 0

@@ -36,7 +36,9 @@ class Desk:
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = serving.body(handler)
-        self.asked.append((handler.command, handler.path, handler.headers.get("Authorization"), json.loads(body) if body else None))
+        self.asked.append(
+            (handler.command, handler.path, handler.headers.get("Authorization"), json.loads(body) if body else None)
+        )
         serving.reply(handler, json.dumps(self._said(handler.path)).encode(), self.status)
 
     def _said(self, path: str) -> Any:
@@ -66,12 +68,19 @@ def as_provider(archive: Archive) -> TestClient:
     return pages
 
 
-def test_a_start_goes_to_airflow_with_the_persons_token_and_the_number_of_rounds_alone(archive: Archive, desk: Desk) -> None:
+def test_a_start_goes_to_airflow_with_the_persons_token_and_the_number_of_rounds_alone(
+    archive: Archive, desk: Desk
+) -> None:
     answer = as_provider(archive).post("/start", data=FORM)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/start/runs?study=wisconsin&run=manual__1%2B00%3A00&rounds=3"
     assert desk.asked == [
-        ("POST", "/api/v2/dags/round_wisconsin/dagRuns", "Bearer the.persons.token", {"logical_date": None, "conf": {"rounds": 3}})
+        (
+            "POST",
+            "/api/v2/dags/round_wisconsin/dagRuns",
+            "Bearer the.persons.token",
+            {"logical_date": None, "conf": {"rounds": 3}},
+        )
     ]
     page = as_provider(archive).get(answer.headers["location"]).text
     assert "1 of 3" in page
@@ -90,7 +99,9 @@ def test_who_airflow_refuses_starts_nothing_and_reads_why(archive: Archive, desk
     assert "this account may not do that" in answer.text
 
 
-def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_page_says_what_to_do(archive: Archive, desk: Desk) -> None:
+def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_page_says_what_to_do(
+    archive: Archive, desk: Desk
+) -> None:
     for name in archive.of.hospitals:
         identity.create(archive.settings.hospital(name))
     answer = as_provider(archive).post("/start", data=FORM)
@@ -113,7 +124,9 @@ def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_pag
         ({**FORM, "engine": "mp-spdz"}, 422),
     ],
 )
-def test_a_form_that_does_not_hold_reaches_nobody(archive: Archive, desk: Desk, form: dict[str, str], code: int) -> None:
+def test_a_form_that_does_not_hold_reaches_nobody(
+    archive: Archive, desk: Desk, form: dict[str, str], code: int
+) -> None:
     assert as_provider(archive).post("/start", data=form).status_code == code
     assert desk.asked == []
 

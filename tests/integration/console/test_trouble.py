@@ -27,7 +27,8 @@ def cut_off(town: Site, home: Path, **dead: str) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("service", "title", "said"), [("store", "Object store", "is the store up?"), ("rpc", "Chain", "the chain did not answer")]
+    ("service", "title", "said"),
+    [("store", "Object store", "is the store up?"), ("rpc", "Chain", "the chain did not answer")],
 )
 def test_pages_name_the_service_that_is_down_and_the_overview_stays(
     town: Site, finished: RoundId, tmp_path: Path, service: str, title: str, said: str

@@ -38,7 +38,11 @@ def home(tmp_path: Path) -> Path:
     rows = np.arange(80)
     DATASETS["breast_cancer"].write(records_folder(home, "breast_cancer"), train[rows], test[rows[:20]])
     rng = np.random.default_rng(0)
-    rays = Records(np.array([f"x-{row}" for row in range(30)]), rng.integers(0, 256, (30, 28, 28), dtype=np.uint8), np.arange(30) % 2)
+    rays = Records(
+        np.array([f"x-{row}" for row in range(30)]),
+        rng.integers(0, 256, (30, 28, 28), dtype=np.uint8),
+        np.arange(30) % 2,
+    )
     DATASETS["pneumonia"].write(records_folder(home, "pneumonia"), rays[np.arange(24)], rays[np.arange(24, 30)])
     return home
 
@@ -65,7 +69,9 @@ def dvc(home: Path, *arguments: str) -> str:
 
 
 def commits(home: Path) -> list[str]:
-    log = subprocess.run(["git", "log", "--format=%an: %s"], cwd=home / "data", capture_output=True, text=True, check=True)
+    log = subprocess.run(
+        ["git", "log", "--format=%an: %s"], cwd=home / "data", capture_output=True, text=True, check=True
+    )
     return log.stdout.splitlines()
 
 
@@ -85,7 +91,9 @@ def test_the_version_is_dvcs_own_and_dvc_finds_nothing_changed(home: Path) -> No
     assert commits(home) == ["aster: Record a version of breast_cancer", "aster: Begin the history of the records"]
 
 
-def test_the_version_stays_without_a_commit_until_the_records_change_and_the_old_ones_can_be_had_back(home: Path) -> None:
+def test_the_version_stays_without_a_commit_until_the_records_change_and_the_old_ones_can_be_had_back(
+    home: Path,
+) -> None:
     first = version(home, "breast_cancer")
     assert version(home, "breast_cancer") == first
     file = records_folder(home, "breast_cancer") / RECORDS
@@ -132,8 +140,16 @@ def test_equal_records_have_equal_versions_at_different_hospitals(home: Path, tm
 
 def test_the_records_themselves_are_never_committed_to_git_and_no_remote_is_set(home: Path) -> None:
     version(home, "breast_cancer")
-    listed = subprocess.run(["git", "ls-files"], cwd=home / "data", capture_output=True, text=True, check=True).stdout.split()
-    assert sorted(listed) == [".dvc/.gitignore", ".dvc/config", ".dvcignore", "records/.gitignore", "records/breast_cancer.dvc"]
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=home / "data", capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert sorted(listed) == [
+        ".dvc/.gitignore",
+        ".dvc/config",
+        ".dvcignore",
+        "records/.gitignore",
+        "records/breast_cancer.dvc",
+    ]
     assert dvc(home, "remote", "list").strip() == ""
 
 
@@ -189,7 +205,9 @@ def test_a_canary_among_the_records_stays_at_the_hospital(
     seen = json.dumps(validation.body()) + repr(validation) + caplog.text + "".join(capfd.readouterr())
     assert CANARY not in seen
     assert NUMBER not in seen
-    everywhere = [file for file in temporary.parent.rglob("*") if file.is_file() and value.encode() in file.read_bytes()]
+    everywhere = [
+        file for file in temporary.parent.rglob("*") if file.is_file() and value.encode() in file.read_bytes()
+    ]
     allowed = (records_folder(home, "breast_cancer"), home / "data" / ".dvc" / "cache", home / "docs")
     assert all(any(place in file.parents for place in allowed) for file in everywhere)
     assert any(records_folder(home, "breast_cancer") in file.parents for file in everywhere)
@@ -205,7 +223,9 @@ def test_full_data_docs_are_kept_at_the_hospital_for_its_own_eyes(home: Path, st
     assert list(temporary.iterdir()) == []
 
 
-def test_an_unreadable_table_is_refused_without_quoting_it(home: Path, study: Study, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreadable_table_is_refused_without_quoting_it(
+    home: Path, study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
     (records_folder(home, "breast_cancer") / RECORDS).write_text(f'record_id,split\n1,2\n"{CANARY}')
     with caplog.at_level(logging.DEBUG), pytest.raises(DataRejected) as caught:
         validate.run(home, study)
@@ -217,7 +237,11 @@ def command(home: Path, out: Path) -> subprocess.CompletedProcess[str]:
     arguments = ["--study", str(STUDY_FILE), "--hospital", home.name, "--out", str(out)]
     environment = {**os.environ, "WARDROUND_HOME": str(home.parent.parent)}
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.ingest", *arguments], env=environment, cwd=PROJECT, capture_output=True, text=True
+        [sys.executable, "-m", "pipeline.ingest", *arguments],
+        env=environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
     )
 
 

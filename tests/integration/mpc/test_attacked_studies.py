@@ -1,4 +1,7 @@
-"""Whole attacked studies under encryption: every bit, budget and aggregate is the reference's, through quarantine and back-off."""
+"""Whole attacked studies under encryption.
+
+Every bit, budget and aggregate is the reference's, through quarantine and back-off.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ from pipeline.mpc.engines.spu.engine import Spu
         pytest.param("label_flip", 3, Spu, "aby3", marks=pytest.mark.spu),
     ],
 )
-def test_a_whole_attacked_study_is_the_reference_s(attack: str, rounds: int, kind: type[Engine], protocol: str, tmp_path: Path) -> None:
+def test_a_whole_attacked_study_is_the_reference_s(
+    attack: str, rounds: int, kind: type[Engine], protocol: str, tmp_path: Path
+) -> None:
     case = Case("breast_cancer", 5, 1, 0.5, 20, attack, "wardround", 10, rounds)
     compared = compare(case, kind(), protocol, tmp_path)
     assert (compared.rounds, compared.differing) == (rounds, 0)

@@ -1,4 +1,7 @@
-"""Where the study allows it an engine opens the first condition that an update failed, the reference's, and of accepted ones no more."""
+"""Where the study allows it an engine opens the first condition that an update failed, the reference's.
+
+And of accepted ones no more.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ def test_the_condition_is_the_reference_s(kind: type[Engine], protocol: str, tmp
 
 
 @pytest.mark.parametrize(("kind", "protocol"), ENGINES)
-def test_the_condition_of_a_large_model_s_update_is_the_reference_s(kind: type[Engine], protocol: str, tmp_path: Path) -> None:
+def test_the_condition_of_a_large_model_s_update_is_the_reference_s(
+    kind: type[Engine], protocol: str, tmp_path: Path
+) -> None:
     updates = hostile_updates()
     task = ProjectedTask(tuple(updates), HONEST_NORM, SEED, names_condition=True)
     rows = project(list(updates.values()), len(next(iter(updates.values()))), SEED)

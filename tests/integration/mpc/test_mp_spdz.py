@@ -33,11 +33,16 @@ Words = npt.NDArray[np.int64]
 
 OTHER_SHAPES = {
     "colour, padding, stride": Network(
-        (3, 9, 9), (Conv2d(4, 3, stride=2, padding=1), ReLU(), Conv2d(3, 2, padding=1), AvgPool2d(2), Flatten(), Linear(3))
+        (3, 9, 9),
+        (Conv2d(4, 3, stride=2, padding=1), ReLU(), Conv2d(3, 2, padding=1), AvgPool2d(2), Flatten(), Linear(3)),
     ),
-    "padded fold, late pool": Network((2, 8, 8), (Conv2d(3, 3, padding=1), AvgPool2d(2), ReLU(), AvgPool2d(2), Flatten(), Linear(4))),
+    "padded fold, late pool": Network(
+        (2, 8, 8), (Conv2d(3, 3, padding=1), AvgPool2d(2), ReLU(), AvgPool2d(2), Flatten(), Linear(4))
+    ),
     "pool first": Network((1, 8, 8), (AvgPool2d(4), Flatten(), Linear(5), ReLU(), Linear(3))),
-    "maxima": Network((3, 14, 14), (Conv2d(4, 3), ReLU(), MaxPool2d(2), Conv2d(3, 1), MaxPool2d(3), ReLU(), Flatten(), Linear(3))),
+    "maxima": Network(
+        (3, 14, 14), (Conv2d(4, 3), ReLU(), MaxPool2d(2), Conv2d(3, 1), MaxPool2d(3), ReLU(), Flatten(), Linear(3))
+    ),
 }
 
 
@@ -48,7 +53,9 @@ def engine() -> MpSpdz:
     return made
 
 
-def check(engine: MpSpdz, protocol: str, task: VerifyTask, payloads: dict[HospitalName, Words], folder: Path) -> Sequence[VerifyOutput]:
+def check(
+    engine: MpSpdz, protocol: str, task: VerifyTask, payloads: dict[HospitalName, Words], folder: Path
+) -> Sequence[VerifyOutput]:
     outputs = run_parties(engine, protocol, task, payloads, folder, count=NODES[protocol])
     accepted, budget = reference.verify(task, payloads)
     for output in outputs:
@@ -78,7 +85,9 @@ def test_verdicts_and_budget_equal_the_reference_whatever_breaks_the_rule(
 
 
 @pytest.mark.parametrize("protocol", NODES)
-def test_a_model_that_answers_worse_is_rejected_by_the_peers_alone(engine: MpSpdz, protocol: str, tmp_path: Path) -> None:
+def test_a_model_that_answers_worse_is_rejected_by_the_peers_alone(
+    engine: MpSpdz, protocol: str, tmp_path: Path
+) -> None:
     task, payloads = hostile_round(LOGISTIC, 4 << 34)
     found = reference.explain(task, payloads)
     worse = task.hospitals.index(HospitalName("worse"))
@@ -97,7 +106,9 @@ def test_every_layer_form_equals_the_reference_at_the_extremes_of_its_range(
     previous = generator.choice([-(1 << 18), (1 << 18) - 1, 1 << 18], network.size).astype(np.int64)
     for name in list(payloads)[:2]:
         inputs = generator.choice([0, 255], (6, *network.input_shape))
-        payloads[name] = payload(payloads[name][: network.size], inputs, answers(network, previous, inputs), network.classes)
+        payloads[name] = payload(
+            payloads[name][: network.size], inputs, answers(network, previous, inputs), network.classes
+        )
     check(engine, protocol, replace(task, previous_model=previous), payloads, tmp_path)
 
 
@@ -109,10 +120,14 @@ def test_every_layer_form_equals_the_reference_at_the_extremes_of_its_range(
     costs="a strike",
     seen="its rejection, on the ledger",
 )
-def test_an_update_of_any_64_bit_value_is_rejected_and_touches_nothing_else(engine: MpSpdz, value: int, tmp_path: Path) -> None:
+def test_an_update_of_any_64_bit_value_is_rejected_and_touches_nothing_else(
+    engine: MpSpdz, value: int, tmp_path: Path
+) -> None:
     task, payloads = random_round(LOGISTIC, seed=5)
     # so few samples of a class that one answer is many points
-    task = replace(task, rule=replace(task.rule, weakest_class_below_global_percent=100, weakest_class_below_peers_percent=100))
+    task = replace(
+        task, rule=replace(task.rule, weakest_class_below_global_percent=100, weakest_class_below_peers_percent=100)
+    )
     hostile = payloads[task.hospitals[1]].copy()
     hostile[7] = np.array(value, dtype=np.uint64).astype(np.int64) if value > 0 else value
     payloads[task.hospitals[1]] = hostile
@@ -124,7 +139,10 @@ def test_without_any_accepted_update_the_budget_stays(engine: MpSpdz, tmp_path: 
     task, payloads = random_round(LOGISTIC, seed=6)
     (output, *_) = check(engine, "replicated-ring", in_later_round(task, 1), payloads, tmp_path / "later")
     assert (output.accepted, output.budget) == ((False,) * 5, rule.LEAST_BUDGET)
-    wide = {name: np.concatenate([words[: LOGISTIC.size] + (1 << 20), words[LOGISTIC.size :]]) for name, words in payloads.items()}
+    wide = {
+        name: np.concatenate([words[: LOGISTIC.size] + (1 << 20), words[LOGISTIC.size :]])
+        for name, words in payloads.items()
+    }
     (output, *_) = check(engine, "replicated-ring", task, wide, tmp_path / "first")
     assert (output.accepted, output.budget) == ((False,) * 5, rule.LEAST_BUDGET)
 
@@ -132,7 +150,9 @@ def test_without_any_accepted_update_the_budget_stays(engine: MpSpdz, tmp_path: 
 @pytest.mark.parametrize("protocol", NODES)
 @pytest.mark.parametrize("hospitals", [3, 4, 5])
 @pytest.mark.parametrize("network", [MLP, SMALL_CNN], ids=["mlp", "small cnn"])
-def test_the_trimmed_mean_equals_the_reference(engine: MpSpdz, network: Network, hospitals: int, protocol: str, tmp_path: Path) -> None:
+def test_the_trimmed_mean_equals_the_reference(
+    engine: MpSpdz, network: Network, hospitals: int, protocol: str, tmp_path: Path
+) -> None:
     task, payloads = random_round(network, hospitals=hospitals, samples=4)
     for name in list(payloads)[:2]:
         payloads[name][:40] = [(1 << 18) - 1, 1 - (1 << 18)] * 20

@@ -1,4 +1,7 @@
-"""The acceptance test of every protocol that is called malicious: whatever one party does, no honest one ends with a result."""
+"""The acceptance test of every protocol that is called malicious.
+
+Whatever one party does, no honest one ends with a result.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +149,9 @@ def add_one(pid: int, word: np.int64) -> int:
 
 
 @pytest.mark.parametrize("deviating", [1, 3])
-def test_an_altered_component_ends_every_honest_party(case: Case, deviating: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_altered_component_ends_every_honest_party(
+    case: Case, deviating: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = case.task.hospitals[0]
     monkeypatch.setattr(support, "deal", altering(deal, deviating, first))
     said = all_abort(case.outcomes(deviating, MpSpdz(case.settings), tmp_path))
@@ -177,9 +182,13 @@ def test_altered_bytecode_ends_every_honest_party(case: Case, tmp_path: Path) ->
     # when the nodes have compared what they compiled
     own = "cp -rL Programs own && rm Programs && mv own Programs && file=$(ls -S Programs/Bytecode/* | head -n 1)"
     flip = "printf x | dd of=$file bs=1 seek=$(($(stat -c %s $file) / 2)) conv=notrunc status=none"
-    said = all_abort(case.outcomes(0, Deviant(case.settings, tmp_path / "deviant", before=f"{own} && {flip}"), tmp_path))
+    said = all_abort(
+        case.outcomes(0, Deviant(case.settings, tmp_path / "deviant", before=f"{own} && {flip}"), tmp_path)
+    )
     assert "runs another program" in said
 
 
 def test_no_engine_outlives_these_tests() -> None:
-    assert not [each for each in psutil.Process(os.getpid()).children(recursive=True) if "-party.x" in " ".join(each.cmdline())]
+    assert not [
+        each for each in psutil.Process(os.getpid()).children(recursive=True) if "-party.x" in " ".join(each.cmdline())
+    ]

@@ -46,7 +46,10 @@ def engine(settings: Settings) -> MpSpdz:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever a test does, no secret and no engine outlives it; in a place of its own, so that no run beside the tests sweeps it."""
+    """Whatever a test does, no secret and no engine outlives it.
+
+    In a place of its own, so that no run beside the tests sweeps it.
+    """
     place = workdir.RUNS.with_name(f"{workdir.RUNS.name}-test-{os.getpid()}")
     monkeypatch.setattr(workdir, "RUNS", place)
     dealt: list[Words] = []
@@ -61,7 +64,9 @@ def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     left = runs(tmp_path)
     files = [file for root in (tmp_path, place) for file in root.rglob("*") if file.is_file() and not file.is_symlink()]
     secrets = [words[:4].tobytes() for words in dealt]
-    telling = [file for file in files for content in [file.read_bytes()] if any(secret in content for secret in secrets)]
+    telling = [
+        file for file in files for content in [file.read_bytes()] if any(secret in content for secret in secrets)
+    ]
     shutil.rmtree(place, ignore_errors=True)
     assert dealt
     assert not left
@@ -89,7 +94,9 @@ def engines(of: int | None = None) -> dict[int, psutil.Process]:
     return found
 
 
-def when_running(count: int, act: Callable[[dict[int, psutil.Process]], None], of: int | None = None) -> threading.Thread:
+def when_running(
+    count: int, act: Callable[[dict[int, psutil.Process]], None], of: int | None = None
+) -> threading.Thread:
     """Act once all parties' engines are at work."""
 
     def wait() -> None:
@@ -140,7 +147,9 @@ def all_but(place: int, engine: MpSpdz, other: MpSpdz, count: int = 3) -> list[M
 
 
 @pytest.mark.parametrize("protocol", NODES)
-def test_a_killed_party_ends_the_others_at_once_and_they_name_it(engine: MpSpdz, settings: Settings, protocol: str, tmp_path: Path) -> None:
+def test_a_killed_party_ends_the_others_at_once_and_they_name_it(
+    engine: MpSpdz, settings: Settings, protocol: str, tmp_path: Path
+) -> None:
     task, payloads = random_round(LOGISTIC)
     members = make_parties(NODES[protocol], tmp_path)
     killed = Deviant(settings, tmp_path / "killed", "kill", MIDDLE)
@@ -173,7 +182,9 @@ def test_a_suspended_party_ends_everybody_and_they_name_it(engine: MpSpdz, setti
         assert "suspended" in words
 
 
-def test_a_node_that_is_suspended_as_a_whole_is_named_by_the_others(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
+def test_a_node_that_is_suspended_as_a_whole_is_named_by_the_others(
+    engine: MpSpdz, settings: Settings, tmp_path: Path
+) -> None:
     task, payloads = random_round(LOGISTIC)
     members = [replace(each, patience_seconds=2) for each in make_parties(3, tmp_path)]
     suspended = Deviant(settings, tmp_path / "suspended", "stop", MIDDLE)
@@ -220,7 +231,9 @@ def test_a_run_that_takes_much_longer_than_the_last_one_of_its_shape_is_given_up
     assert any("no end within" in words for words in said)
 
 
-def test_a_party_whose_share_file_is_too_short_ends_everybody_and_is_named(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
+def test_a_party_whose_share_file_is_too_short_ends_everybody_and_is_named(
+    engine: MpSpdz, settings: Settings, tmp_path: Path
+) -> None:
     task, payloads = random_round(LOGISTIC)
     members = make_parties(3, tmp_path)
     short = Deviant(settings, tmp_path / "short", before="truncate -s -8 Persistence/*")
@@ -247,7 +260,9 @@ def test_a_party_that_lacks_a_component_tells_the_others(
     assert all(f"party 1: {cause}" in words for words in said)
 
 
-def test_a_full_disk_under_an_engine_ends_everybody_and_names_the_party(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
+def test_a_full_disk_under_an_engine_ends_everybody_and_names_the_party(
+    engine: MpSpdz, settings: Settings, tmp_path: Path
+) -> None:
     task, payloads = random_round(LOGISTIC)
     members = make_parties(3, tmp_path)
     full = Deviant(settings, tmp_path / "full", before="export DEVIANT_FULL=Player-Data/")
@@ -259,7 +274,9 @@ def test_a_full_disk_under_an_engine_ends_everybody_and_names_the_party(engine: 
 def test_a_full_disk_under_a_node_is_told_to_the_others(engine: MpSpdz, settings: Settings, tmp_path: Path) -> None:
     task, payloads = random_round(LOGISTIC)
     members = make_parties(3, tmp_path)
-    worker = elsewhere(engine, task, payloads, members[2:], tmp_path, LD_PRELOAD=str(shim()), DEVIANT_FULL="Transactions-P2")
+    worker = elsewhere(
+        engine, task, payloads, members[2:], tmp_path, LD_PRELOAD=str(shim()), DEVIANT_FULL="Transactions-P2"
+    )
     said = messages(outcomes_of(engine, "replicated-ring", task, payloads, members[:2]))
     worker.wait()
     for words in said:
@@ -297,7 +314,9 @@ def test_a_party_with_another_key_than_the_pinned_one_is_refused(engine: MpSpdz,
     costs="nothing",
     seen="a party that was refused",
 )
-def test_the_engine_itself_refuses_a_party_without_the_pinned_key(engine: MpSpdz, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_itself_refuses_a_party_without_the_pinned_key(
+    engine: MpSpdz, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pipeline.mpc.engines.mp_spdz import engine as mp_spdz
 
     class Unguarded:
@@ -397,10 +416,16 @@ def test_neither_log_nor_arguments_hold_a_secret(engine: MpSpdz, settings: Setti
     assert sum(word.endswith("-party.x") for word in seen) == 3
     logs = "".join(each.log.read_text() for each in members)
     found = reference.explain(task, payloads)
-    hidden = {canary, *found.squared_norms, *(int(value) for value in payloads[task.hospitals[1]][:8] if abs(value) > 999)}
+    hidden = {
+        canary,
+        *found.squared_norms,
+        *(int(value) for value in payloads[task.hospitals[1]][:8] if abs(value) > 999),
+    }
     for value in hidden:
         assert str(value) not in logs
         assert str(value) not in " ".join(seen)
     for party in members:
         assert party.log.stat().st_mode & 0o077 == 0
-    assert np.array([canary]).tobytes() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert np.array([canary]).tobytes() not in b"".join(
+        path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
+    )

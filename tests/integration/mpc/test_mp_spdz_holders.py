@@ -26,7 +26,9 @@ def engine() -> MpSpdz:
     return MpSpdz(Settings.load())
 
 
-@pytest.mark.parametrize(("protocol", "party"), [(protocol, party) for protocol, nodes in NODES.items() for party in range(nodes)])
+@pytest.mark.parametrize(
+    ("protocol", "party"), [(protocol, party) for protocol, nodes in NODES.items() for party in range(nodes)]
+)
 def test_one_altered_component_at_one_node_ends_the_verification_at_every_node(
     engine: MpSpdz, protocol: str, party: int, tmp_path: Path
 ) -> None:

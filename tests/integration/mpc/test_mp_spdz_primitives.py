@@ -1,4 +1,4 @@
-"""Range checks, floors and rectified floors of the programs are exact at every edge of the ring, whatever the protocol's randomness."""
+"""Range checks, floors and rectified floors are exact at every edge of the ring, whatever the randomness."""
 
 from __future__ import annotations
 
@@ -56,9 +56,15 @@ class Primitives(MpSpdz):
         return self._run("primitives", protocol, task, lambda: [components[_ALL]], outputs, party)[0]
 
     def _compiled(self, protocol: str, task: Task, profile: Profile) -> Path:
-        shape = {"source": sha256(_PROGRAM.read_bytes()), "nodes": NODES[protocol], "counts": [len(numbers), len(bounded)]}
+        shape = {
+            "source": sha256(_PROGRAM.read_bytes()),
+            "nodes": NODES[protocol],
+            "counts": [len(numbers), len(bounded)],
+        }
         shape |= {"ranges": _RANGES, "dropped": _DROPPED, "bound": _BOUND}
-        return programs.compiled("primitives", shape, installation=self._home, cache=self._cache, sources=_PROGRAM.parent)
+        return programs.compiled(
+            "primitives", shape, installation=self._home, cache=self._cache, sources=_PROGRAM.parent
+        )
 
 
 @pytest.mark.parametrize("protocol", NODES)

@@ -1,4 +1,7 @@
-"""Where the nodes are far from one another, the program is laid out for few rounds; whatever its layout, it says the same."""
+"""Where the nodes are far from one another, the program is laid out for few rounds.
+
+Whatever its layout, it says the same.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ from tests.support.tasks import LOGISTIC, SMALL_CNN, random_round
 
 pytestmark = pytest.mark.mp_spdz
 
-IMAGES = Network((2, 8, 8), (Conv2d(3, 3, padding=1), AvgPool2d(2), ReLU(), Conv2d(2, 2, stride=2), Flatten(), Linear(3)))
+IMAGES = Network(
+    (2, 8, 8), (Conv2d(3, 3, padding=1), AvgPool2d(2), ReLU(), Conv2d(2, 2, stride=2), Flatten(), Linear(3))
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,9 @@ def test_five_models_of_the_small_cnn_on_64_images_take_at_most_100_rounds(setti
         assert output.stats.rounds <= 100
 
 
-def test_one_slow_connection_makes_all_parties_choose_the_layout_of_few_rounds(settings: Settings, tmp_path: Path) -> None:
+def test_one_slow_connection_makes_all_parties_choose_the_layout_of_few_rounds(
+    settings: Settings, tmp_path: Path
+) -> None:
     chosen: list[Profile] = []
 
     class Watched(MpSpdz):

@@ -1,4 +1,7 @@
-"""Whatever shape and 64-bit values: the engine computes what the reference does. `--hypothesis-profile=deep` looks much further."""
+"""Whatever shape and 64-bit values: the engine computes what the reference does.
+
+`--hypothesis-profile=deep` looks much further.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,9 @@ def networks(draw: st.DrawFn) -> Network:
 
 
 @st.composite
-def rounds(draw: st.DrawFn, network: Network, hospitals: int, samples: int) -> tuple[VerifyTask, dict[HospitalName, Words]]:
+def rounds(
+    draw: st.DrawFn, network: Network, hospitals: int, samples: int
+) -> tuple[VerifyTask, dict[HospitalName, Words]]:
     """Mostly well-formed updates and samples, with single values that are anything."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     names = tuple(HospitalName(f"hospital-{place}") for place in range(hospitals))
@@ -74,12 +79,20 @@ def rounds(draw: st.DrawFn, network: Network, hospitals: int, samples: int) -> t
         update = scale * common + generator.integers(-(1 << 12), 1 << 12, network.size)
         inputs = generator.integers(0, 256, (samples, *network.input_shape))
         rows = np.eye(network.classes, dtype=np.int64)[generator.integers(0, network.classes, samples)]
-        for array, strange in ((update, EXTREMES), (inputs, [-1, 0, 255, 256, *EXTREMES]), (rows, [0, 1, 2, -1, *EXTREMES])):
+        for array, strange in (
+            (update, EXTREMES),
+            (inputs, [-1, 0, 255, 256, *EXTREMES]),
+            (rows, [0, 1, 2, -1, *EXTREMES]),
+        ):
             if draw(st.integers(0, 4)) == 0:
                 array.flat[draw(st.integers(0, array.size - 1))] = draw(st.sampled_from(strange))
         payloads[name] = payload(update, inputs, rows, network.classes)
     edge = draw(st.booleans())
-    previous = generator.choice([-(1 << 18), 1 << 18], network.size) if edge else generator.integers(-(1 << 16), 1 << 16, network.size)
+    previous = (
+        generator.choice([-(1 << 18), 1 << 18], network.size)
+        if edge
+        else generator.integers(-(1 << 16), 1 << 16, network.size)
+    )
     percents = draw(st.tuples(*[st.sampled_from([0, 1, 20, 50, 100])] * 4))
     budget = draw(st.sampled_from([None, 0, 1, 1 << 16, 1 << 34, rule.NORM_CAP, (1 << 61) - 1]))
     numbers = RuleParameters(samples, (0, 255), percents[0], percents[1], budget, percents[2], percents[3])
@@ -100,6 +113,14 @@ def test_any_values_of_one_shape(installation: Settings, data: st.DataObject, pr
 
 
 @examples(4)
-@given(data=st.data(), network=networks(), hospitals=st.integers(1, 6), samples=st.integers(1, 7), profile=st.sampled_from(Profile))
-def test_any_shape(installation: Settings, data: st.DataObject, network: Network, hospitals: int, samples: int, profile: Profile) -> None:
+@given(
+    data=st.data(),
+    network=networks(),
+    hospitals=st.integers(1, 6),
+    samples=st.integers(1, 7),
+    profile=st.sampled_from(Profile),
+)
+def test_any_shape(
+    installation: Settings, data: st.DataObject, network: Network, hospitals: int, samples: int, profile: Profile
+) -> None:
     check(Opened(installation, profile), *data.draw(rounds(network, hospitals, samples)))

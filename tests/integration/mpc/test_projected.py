@@ -32,7 +32,9 @@ def test_a_node_that_projects_an_altered_component_ends_the_verification_at_ever
     first = next(iter(updates))
     dealt[1] = {**dealt[1], first: {k: words + np.int64(k == 2) for k, words in dealt[1][first].items()}}
     engine = MpSpdz(Settings.load())
-    outcomes = run_projected(engine, "replicated-ring", ProjectedTask(tuple(updates), None, SEED), updates, 3, tmp_path / "run", dealt)
+    outcomes = run_projected(
+        engine, "replicated-ring", ProjectedTask(tuple(updates), None, SEED), updates, 3, tmp_path / "run", dealt
+    )
     assert all(isinstance(outcome, EngineFailed) for outcome in outcomes)
     assert "altered components" in " ".join(map(str, outcomes))
 

@@ -33,7 +33,9 @@ def _verify(task: VerifyTask, payloads: dict[HospitalName, Words], folder: Path)
     return [output for output in outputs if isinstance(output, VerifyOutput)]
 
 
-def _assert_equals_reference(task: VerifyTask, payloads: dict[HospitalName, Words], folder: Path) -> reference.Verification:
+def _assert_equals_reference(
+    task: VerifyTask, payloads: dict[HospitalName, Words], folder: Path
+) -> reference.Verification:
     expected = reference.explain(task, payloads)
     outputs = _verify(task, payloads, folder)
     assert [(output.accepted, output.budget) for output in outputs] == [(expected.accepted, expected.budget)] * 3
@@ -98,7 +100,9 @@ def test_a_verdict_on_the_weakest_class_equals_the_reference(tmp_path: Path) -> 
     payloads = {name: payload(honest, inputs, labels, 3) for name in names[:3]}
     payloads[names[3]] = payload(without_last // 2, inputs, labels, 3)
     numbers = RuleParameters(12, (0, 255), 40, 40, 2**34)
-    task = VerifyTask(names, network, numbers, np.concatenate([np.eye(3).ravel() * ONE // 8, np.zeros(3)]).astype(np.int64))
+    task = VerifyTask(
+        names, network, numbers, np.concatenate([np.eye(3).ravel() * ONE // 8, np.zeros(3)]).astype(np.int64)
+    )
     expected = _assert_equals_reference(task, payloads, tmp_path / "strict")
     assert expected.size == expected.direction == (True,) * 4
     assert expected.peers == (True, True, True, False)
@@ -150,7 +154,9 @@ def test_the_trimmed_mean_equals_the_reference(hospitals: int, tmp_path: Path) -
 
 def test_the_verdict_does_not_depend_on_the_randomness_of_the_sharing(tmp_path: Path) -> None:
     task, payloads = _mixed_round(LOGISTIC, 8, None)
-    found = {(output.accepted, output.budget) for run in ("a", "b") for output in _verify(task, payloads, tmp_path / run)}
+    found = {
+        (output.accepted, output.budget) for run in ("a", "b") for output in _verify(task, payloads, tmp_path / run)
+    }
     assert len(found) == 1
 
 

@@ -88,7 +88,9 @@ def test_a_party_killed_in_mid_run_ends_the_others_at_once(
     assert [list(party.workdir.iterdir()) for party in parties] == [[], [], []]
 
 
-def test_a_stopped_party_ends_all_at_the_deadline(long_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
+def test_a_stopped_party_ends_all_at_the_deadline(
+    long_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
+) -> None:
     task, payloads = long_round
     parties = make_parties(3, tmp_path, deadline_seconds=25)
     thread = _once_computing(parties[1], lambda process: os.killpg(process.pid, signal.SIGSTOP))
@@ -97,10 +99,17 @@ def test_a_stopped_party_ends_all_at_the_deadline(long_round: tuple[VerifyTask, 
     assert any("no result within 25 s" in message for message in messages)
 
 
-def test_no_share_is_ever_on_disk_even_of_a_killed_party(long_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
+def test_no_share_is_ever_on_disk_even_of_a_killed_party(
+    long_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
+) -> None:
     task, payloads = long_round
     parties = make_parties(3, tmp_path, deadline_seconds=200)
-    shares = [words[:4].tobytes() for held in deal(payloads, 3) for components in held.values() for words in components.values()]
+    shares = [
+        words[:4].tobytes()
+        for held in deal(payloads, 3)
+        for components in held.values()
+        for words in components.values()
+    ]
     seen: list[str] = []
     leaks: list[Path] = []
 
@@ -120,7 +129,9 @@ def test_no_share_is_ever_on_disk_even_of_a_killed_party(long_round: tuple[Verif
     assert leaks == []
 
 
-def test_a_peer_that_never_comes_is_named(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
+def test_a_peer_that_never_comes_is_named(
+    small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
+) -> None:
     task, payloads = small_round
     parties = make_parties(3, tmp_path, deadline_seconds=10)
     messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties[:2])))
@@ -173,7 +184,9 @@ def test_a_party_with_another_program_is_refused(
     assert any("its program differs" in message and "node 2" in message for message in messages), messages
 
 
-def test_parties_with_different_tasks_do_not_compute(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
+def test_parties_with_different_tasks_do_not_compute(
+    small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
+) -> None:
     task, payloads = small_round
     parties = make_parties(3, tmp_path, deadline_seconds=60)
     looser = replace(task, rule=replace(task.rule, below_global_percent=99))
@@ -186,7 +199,9 @@ def test_parties_with_different_tasks_do_not_compute(small_round: tuple[VerifyTa
     assert any("its task differs" in message for message in messages), messages
 
 
-def test_an_altered_executable_in_the_cache_is_refused(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
+def test_an_altered_executable_in_the_cache_is_refused(
+    small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
+) -> None:
     task, payloads = small_round
     cache = tmp_path / "cache"
     run_parties(Spu(), "aby3", task, payloads, tmp_path / "a")
@@ -194,7 +209,9 @@ def test_an_altered_executable_in_the_cache_is_refused(small_round: tuple[Verify
     run_parties(own, "aby3", task, payloads, tmp_path / "b")
     (cached,) = cache.glob("spu/*.bin")
     cached.write_bytes(cached.read_bytes().replace(b"pphlo.less ", b"pphlo.greater ", 1))
-    messages = _messages(list(outcomes_of([Spu(), Spu(), own], "aby3", task, payloads, make_parties(3, tmp_path / "c", 60))))
+    messages = _messages(
+        list(outcomes_of([Spu(), Spu(), own], "aby3", task, payloads, make_parties(3, tmp_path / "c", 60)))
+    )
     assert any("compiled program differs" in message for message in messages), messages
 
 
@@ -228,7 +245,9 @@ def test_two_computations_at_once_do_not_disturb_one_another(
     task, payloads = small_round
     aggregation = AggregateTask(task.hospitals, LOGISTIC)
     found: list[object] = []
-    other = threading.Thread(target=lambda: found.extend(run_parties(Spu(), "aby3", aggregation, payloads, tmp_path / "a")))
+    other = threading.Thread(
+        target=lambda: found.extend(run_parties(Spu(), "aby3", aggregation, payloads, tmp_path / "a"))
+    )
     other.start()
     outputs = run_parties(Spu(), "aby3", task, payloads, tmp_path / "b")
     other.join()
@@ -253,7 +272,9 @@ Spu().verify("aby3", task, deal(payloads, 3)[1], party)
 """
 
 
-def test_no_party_outlives_its_killed_node(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
+def test_no_party_outlives_its_killed_node(
+    small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
+) -> None:
     parties = make_parties(3, tmp_path)
     command = [sys.executable, "-c", _NODE, str(tmp_path), *parties[1].hosts]
     node = psutil.Popen(command, env=os.environ | {"PYTHONPATH": str(PROJECT)})

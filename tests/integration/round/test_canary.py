@@ -61,7 +61,10 @@ class Search:
 
 
 def hits(site: Site, search: Search, *said: str) -> list[str]:
-    """Every needle in every file of the installation, object version, git object of the study repository, and what was said."""
+    """Every needle in every file of the installation, object version, git object of the study repository.
+
+    And what was said.
+    """
     found = [hit for text in said for hit in search.found("what was said", text.encode())]
     for path in site.settings.home.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -69,7 +72,9 @@ def hits(site: Site, search: Search, *said: str) -> list[str]:
     store, objects = site.store(), 0
     for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS, object_keys.DVC):
         for info in store.history(bucket, ""):
-            if bucket == object_keys.DVC:  # its keys are DVC's own; the bytes lie in MinIO's folder, which was searched above
+            if (
+                bucket == object_keys.DVC
+            ):  # its keys are DVC's own; the bytes lie in MinIO's folder, which was searched above
                 continue
             data = store.get(bucket, info.key, sha256_of(info.key), version_id=info.version_id)
             found += search.found(f"{bucket}/{info.key}", data) + search.found("a key", info.key.encode())
@@ -104,7 +109,9 @@ def play_to_the_record(site: Site, play: Play, search: Search) -> RoundId:
             ctx, home = site.hospital_sitting(play, round_id, name), site.settings.hospital(name)
             vector = shared_vector(ctx)
             search.add_vector(f"update of {name}", vector[: play.study.network.size].astype("<i8").tobytes(), home)
-            search.add_vector(f"validation samples of {name}", vector[play.study.network.size :].astype("<i8").tobytes(), home)
+            search.add_vector(
+                f"validation samples of {name}", vector[play.study.network.size :].astype("<i8").tobytes(), home
+            )
             components = sharing.share(vector, len(play.study.nodes), ctx.worker.identity.sharing_secret, ctx.context)
             for index, component in enumerate(components):
                 search.add_vector(f"component {index} of {name}", component.astype("<i8").tobytes())
@@ -121,14 +128,19 @@ def add_standing_secrets(site: Site, play: Play, search: Search) -> None:
         search.add(f"signing key of {home.name}", bytes(key), home)
         search.add(f"signing key of {home.name} in hexadecimal", bytes(key).hex().encode(), home)
         secret = json.loads((home / "store-credentials.json").read_bytes())["secret_key"]
-        # MinIO keeps its half of an actor's access in its own configuration, and DVC the provider's in a file that git ignores.
+        # MinIO keeps its half of an actor's access in its own configuration, and DVC the provider's in a file that git
+        # ignores.
         counterparts = [site.settings.home / "minio" / ".minio.sys" / "config"]
         if home == site.settings.provider:
             counterparts.append(site.settings.records / ".dvc" / "config.local")
         search.add(f"store credentials of {home.name}", secret.encode(), home, *counterparts)
         if (home / "sharing-secret").exists():
             search.add(f"sharing secret of {home.name}", (home / "sharing-secret").read_bytes(), home)
-            search.add(f"sharing secret of {home.name} in hexadecimal", (home / "sharing-secret").read_bytes().hex().encode(), home)
+            search.add(
+                f"sharing secret of {home.name} in hexadecimal",
+                (home / "sharing-secret").read_bytes().hex().encode(),
+                home,
+            )
         if (home / "tls").exists():
             search.add(f"TLS key of {home.name}", (home / "tls" / "key.pem").read_bytes().splitlines()[1], home)
 
@@ -178,7 +190,10 @@ def the_owner_has_it(site: Site, dataset: str, needle: bytes) -> None:
 
 @pytest.fixture
 def planted_images(site: Site) -> Search:
-    """X-rays made up for the test: bright is pneumonia; Aster's first carries a row of canary pixels, Fern has a blank one."""
+    """X-rays made up for the test: bright is pneumonia.
+
+    Aster's first carries a row of canary pixels, Fern has a blank one.
+    """
     source, search = DATASETS["pneumonia"], Search()
     row = np.array([7, 201, 13, 251, 66, 190, 34, 129, 3, 222, 91, 17, 240, 58] * 2, np.uint8)
     for place, name in enumerate(SIX):
@@ -189,7 +204,9 @@ def planted_images(site: Site) -> Search:
             values[:60, 14] = row
         if name == FERN:
             values[0] = 0
-        records = Records(np.array([f"xray-canary-{name}-{number}" for number in range(80)]), values, labels.astype(np.int64))
+        records = Records(
+            np.array([f"xray-canary-{name}-{number}" for number in range(80)]), values, labels.astype(np.int64)
+        )
         train, test = np.arange(60), np.arange(60, 80)
         source.write(records_folder(site.settings.hospital(name), "pneumonia"), records[train], records[test])
         search.add(f"record ids of {name}", f"xray-canary-{name}".encode(), *own(site, name))
@@ -211,7 +228,9 @@ def planted_images(site: Site) -> Search:
 def test_no_pixel_or_id_of_an_image_is_found_away_from_its_owner(
     site: Site, planted_images: Search, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    play = site.play("canary_images", dataset="pneumonia", hospitals=SIX, model=[{"Flatten": {}}, {"Linear": {"out_features": 2}}])
+    play = site.play(
+        "canary_images", dataset="pneumonia", hospitals=SIX, model=[{"Flatten": {}}, {"Linear": {"out_features": 2}}]
+    )
     round_id = play_to_the_record(site, play, planted_images)
 
     assert site.record(round_id)["absent"] == {FERN: "invalid_data"}

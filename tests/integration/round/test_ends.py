@@ -1,4 +1,7 @@
-"""Rounds that end without a model: at once where a majority sees it, with what each node saw, and a strike for whom they blame."""
+"""Rounds that end without a model.
+
+At once where a majority sees it, with what each node saw, and a strike for whom they blame.
+"""
 
 from __future__ import annotations
 
@@ -42,10 +45,20 @@ def committed(site: Site, play: Play, run: str = "run") -> RoundId:
 
 def verified(site: Site, play: Play, round_id: RoundId, *rejected: str) -> None:
     """What the nodes journal when a verification rejects these hospitals."""
-    listed = {name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
+    listed = {
+        name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0]
+        for name in play.study.hospitals
+    }
     accepted = [name for name in listed if name not in rejected]
     for node in play.study.nodes:
-        revealed = {"accepted": accepted, "budget": 1, "inputs": listed, "absent": {}, "failed": {}, "programs": "ab" * 32}
+        revealed = {
+            "accepted": accepted,
+            "budget": 1,
+            "inputs": listed,
+            "absent": {},
+            "failed": {},
+            "programs": "ab" * 32,
+        }
         Journal(site.settings.node(node) / "journal").reveal(round_id, revealed)
 
 
@@ -115,7 +128,9 @@ def test_whom_a_majority_blames_has_a_strike_and_is_out_after_the_next(site: Sit
     assert past.judged == (first, second)
 
 
-def test_an_aborted_round_has_a_report_in_the_store_and_in_the_study_repository(site: Site, few: tuple[Play, RoundId]) -> None:
+def test_an_aborted_round_has_a_report_in_the_store_and_in_the_study_repository(
+    site: Site, few: tuple[Play, RoundId]
+) -> None:
     play, round_id = few
     for _ in range(2):
         with pytest.raises(RoundAborted, match="aborted on the ledger"):
@@ -131,7 +146,9 @@ def test_an_aborted_round_has_a_report_in_the_store_and_in_the_study_repository(
     (digest,) = site.board().digests(object_keys.report(round_id, "html"))
     assert site.board().fetch(object_keys.report(round_id, "html"), digest) == page.encode()
     git = ["git", "-C", str(site.settings.records)]
-    recorded = subprocess.run([*git, "show", f"round-{round_id}:rounds/{round_id}/report.html"], check=True, capture_output=True)
+    recorded = subprocess.run(
+        [*git, "show", f"round-{round_id}:rounds/{round_id}/report.html"], check=True, capture_output=True
+    )
     assert recorded.stdout == page.encode()
     counted = subprocess.run([*git, "log", "--format=%s", "main"], check=True, capture_output=True, text=True).stdout
     assert counted.count(f"Round {round_id} of few, no model: too few hospitals were accepted") == 1
@@ -155,8 +172,12 @@ def test_a_node_that_signed_a_result_and_an_end_is_suspended_and_the_others_end_
     verified(site, play, round_id, CEDAR, DAHLIA, ELM)
     fails(play, "aggregate", round_id, NORTH, EAST, WEST)
     seat = site.node_context(play, round_id, WEST)
-    result = Result(round_id, seat.worker.digest, seat.commit_root, 7, seat.previous_model, Sha256("ab" * 32), Sha256("cd" * 32))
-    seat.worker.board.say(round_id, signing.sign_vote(WEST, result, site.ledger.chain_id, site.ledger.contract, seat.worker.identity.key))
+    result = Result(
+        round_id, seat.worker.digest, seat.commit_root, 7, seat.previous_model, Sha256("ab" * 32), Sha256("cd" * 32)
+    )
+    seat.worker.board.say(
+        round_id, signing.sign_vote(WEST, result, site.ledger.chain_id, site.ledger.contract, seat.worker.identity.key)
+    )
     assert not suspended(seat.worker)
     with pytest.raises(RoundAborted, match="2 nodes ended it"):
         provider.finalise("both", round_id, site.settings)
@@ -216,7 +237,9 @@ def test_who_kept_a_round_from_its_commit_is_named_by_every_node_and_has_no_stri
     play.hospital("validate", round_id, cedar)
     seat = site.hospital_sitting(play, round_id, dahlia)
     for said in ("one", "two"):
-        seat.worker.board.say(round_id, seat.worker.sign(Kind.MANIFEST, {"hospital": dahlia, "said": said}, seat.context))
+        seat.worker.board.say(
+            round_id, seat.worker.sign(Kind.MANIFEST, {"hospital": dahlia, "said": said}, seat.context)
+        )
     with pytest.raises(RoundAborted, match="2 hospitals shared an update, want at least 3"):
         play.provider("commit", round_id)
     with pytest.raises(RoundAborted, match="aborted on the ledger"):
@@ -257,9 +280,14 @@ def test_of_those_that_had_no_part_only_who_sent_other_than_it_signed_has_a_stri
     assert lineage(site.node_context(play, round_id, NORTH).worker).strikes == {cedar: (round_id,)}
 
 
-def test_who_sends_junk_whenever_too_few_are_left_is_out_and_shown_so_before_the_next_record(site: Site, few: tuple[Play, RoundId]) -> None:
+def test_who_sends_junk_whenever_too_few_are_left_is_out_and_shown_so_before_the_next_record(
+    site: Site, few: tuple[Play, RoundId]
+) -> None:
     play, _ = few
-    rounds = [gather(state, site.ledger, site.store(), {play_id(play): "few"}) for state in reversed(site.ledger.rounds(play_id(play)))]
+    rounds = [
+        gather(state, site.ledger, site.store(), {play_id(play): "few"})
+        for state in reversed(site.ledger.rounds(play_id(play)))
+    ]
     shown = member_status(site.members, site.ledger, [play.study], rounds)
     held = {hospital.name for hospital in shown.hospitals if "few" in hospital.quarantined}
     assert held == lineage(site.node_context(play, RoundId(rounds[0].round), NORTH).worker).quarantined == {DAHLIA, ELM}
@@ -277,10 +305,14 @@ def test_an_end_over_another_set_is_none(site: Site, few: tuple[Play, RoundId]) 
     signed = site.said(round_id, Kind.ABORT, NORTH)
     forged = Statement(Kind.ABORT, NORTH, {**signed.body, "commit_root": Sha256("ab" * 32)}, signed.signature)
     with pytest.raises(EvidenceRejected, match="north's abort: got a signature by"):
-        signing.check_abort(forged, site.ledger.chain_id, site.ledger.contract, Address(site.members.node(NORTH).address))
+        signing.check_abort(
+            forged, site.ledger.chain_id, site.ledger.contract, Address(site.members.node(NORTH).address)
+        )
 
 
-def test_show_and_its_json_say_who_ended_it_who_is_blamed_and_who_said_nothing(site: Site, few: tuple[Play, RoundId]) -> None:
+def test_show_and_its_json_say_who_ended_it_who_is_blamed_and_who_said_nothing(
+    site: Site, few: tuple[Play, RoundId]
+) -> None:
     _, round_id = few
     view, printed = gather(site.ledger.round(round_id), site.ledger, site.store()), io.StringIO()
     print_round(view, Console(file=printed, width=300))
@@ -291,4 +323,8 @@ def test_show_and_its_json_say_who_ended_it_who_is_blamed_and_who_said_nothing(s
     assert "west         said nothing about this round" in shown
     end = view.to_json()["end"]
     assert (end["reason"], end["blamed"], end["signers"]) == ("too_few_accepted", (CEDAR, DAHLIA, ELM), (NORTH, EAST))
-    assert [(cause["node"], cause["saw"] is None) for cause in end["causes"]] == [(NORTH, False), (EAST, False), (WEST, True)]
+    assert [(cause["node"], cause["saw"] is None) for cause in end["causes"]] == [
+        (NORTH, False),
+        (EAST, False),
+        (WEST, True),
+    ]

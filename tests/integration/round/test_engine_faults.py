@@ -1,9 +1,12 @@
-"""A round whose engine fails, in every way in which it can: all nodes end and say why, the ledger aborts the round, and the next one runs.
+"""A round whose engine fails, in every way in which it can.
 
-tests/integration/mpc/test_mp_spdz_faults.py asks how the driver of the engine ends; here the same faults meet nodes, store and ledger.
-Whatever happens, a node takes it in one way: its engine raises EngineFailed, and neither journal nor store learns anything. So all faults
-of a verification strike one committed round, one after the other as in Airflow's retries, and that round is aborted once. A fault in the
-aggregation, where the journal names already what may be opened, has a round of its own.
+All nodes end and say why, the ledger aborts the round, and the next one runs.
+
+tests/integration/mpc/test_mp_spdz_faults.py asks how the driver of the engine ends; here the same faults meet nodes,
+store and ledger. Whatever happens, a node takes it in one way: its engine raises EngineFailed, and neither journal nor
+store learns anything. So all faults of a verification strike one committed round, one after the other as in Airflow's
+retries, and that round is aborted once. A fault in the aggregation, where the journal names already what may be opened,
+has a round of its own.
 """
 
 from __future__ import annotations
@@ -87,7 +90,10 @@ class Stranger(MpSpdz):
         certificate, key = self_signed(party.log.parent / "stranger", "west", f"P{_WEST}")
         pinned = tuple(certificate if index == _WEST else path for index, path in enumerate(party.peer_certificates))
         return super().verify(
-            protocol, task, components, replace(party, certificate=certificate, private_key=key, peer_certificates=pinned)
+            protocol,
+            task,
+            components,
+            replace(party, certificate=certificate, private_key=key, peer_certificates=pinned),
         )
 
 
@@ -115,14 +121,17 @@ FAULTS = {
     "suspended": Fault("suspended", lambda settings, folder: Deviant(settings, folder, "stop", _MIDDLE)),
     "never starts": Fault("did not come", lambda settings, folder: Absent(settings), 6),
     "share file truncated": Fault(
-        "share file is shorter", lambda settings, folder: Deviant(settings, folder, before="truncate -s -8 Persistence/*")
+        "share file is shorter",
+        lambda settings, folder: Deviant(settings, folder, before="truncate -s -8 Persistence/*"),
     ),
     "input truncated": Fault("component 0 of aster is not", lambda settings, folder: Truncated(settings)),
     "input missing": Fault("got components [1] of aster", lambda settings, folder: Lacking(settings)),
     "other bytecode": Fault("its program differs", lambda settings, folder: Altered(settings)),
     "wrong certificate": Fault("certificate", lambda settings, folder: Stranger(settings), 6),
     "port taken": Fault("holds the port", lambda settings, folder: Crowded(settings), 6),
-    "disk full": Fault("full", lambda settings, folder: Deviant(settings, folder, before="export DEVIANT_FULL=Player-Data/")),
+    "disk full": Fault(
+        "full", lambda settings, folder: Deviant(settings, folder, before="export DEVIANT_FULL=Player-Data/")
+    ),
 }
 
 
@@ -191,20 +200,36 @@ class Strike:
         assert all(f"node {_WEST} " in words or f"party {_WEST}:" in words for words in honest), said
         assert not engine_parties()
         homes = [self.site.settings.node(node) for node in self.play.study.nodes]
-        files = [file for root in (self.folder, folder, *homes) for file in root.rglob("*") if file.is_file() and not file.is_symlink()]
+        files = [
+            file
+            for root in (self.folder, folder, *homes)
+            for file in root.rglob("*")
+            if file.is_file() and not file.is_symlink()
+        ]
         assert engine.dealt
-        assert not [file for file in files for content in [file.read_bytes()] if any(secret in content for secret in engine.dealt)]
+        assert not [
+            file
+            for file in files
+            for content in [file.read_bytes()]
+            if any(secret in content for secret in engine.dealt)
+        ]
         assert not [place for root in (self.folder, *homes) for place in root.rglob("run-*")]
 
     def abort(self, round_id: RoundId) -> None:
         """Fail unless the ledger ends the round and keeps the model."""
         study = study_id(self.play.study.name)
         model = self.site.ledger.round(round_id).opened.previous_model
-        assert not [node for node in self.play.study.nodes if self.site.board().digests(object_keys.statement(round_id, Kind.VOTE, node))]
+        assert not [
+            node
+            for node in self.play.study.nodes
+            if self.site.board().digests(object_keys.statement(round_id, Kind.VOTE, node))
+        ]
         self.site.pass_deadline(round_id)
         with pytest.raises(RoundAborted, match="stays current"):
             self.play.provider("finalise", round_id)
-        assert self.site.transactions(self.play.study.name)[-3:] == [(kind, round_id) for kind in ("opened", "committed", "aborted")]
+        assert self.site.transactions(self.play.study.name)[-3:] == [
+            (kind, round_id) for kind in ("opened", "committed", "aborted")
+        ]
         assert self.site.ledger.study(study).current_model == model
 
 
@@ -213,7 +238,12 @@ def struck(site: Site) -> Iterator[Strike]:
     """Three hospitals and nodes, under MP-SPDZ."""
     place = workdir.RUNS.with_name(f"{workdir.RUNS.name}-test-{os.getpid()}")
     deadlines = {"commit_seconds": 600, "result_seconds": 900}
-    changes = {"engine": "mp-spdz", "protocol": "replicated-ring", "hospitals": list(HOSPITALS[:3]), "deadlines": deadlines}
+    changes = {
+        "engine": "mp-spdz",
+        "protocol": "replicated-ring",
+        "hospitals": list(HOSPITALS[:3]),
+        "deadlines": deadlines,
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workdir, "RUNS", place)
         yield Strike(site, site.play("engine_faults", **changes), place)
@@ -247,7 +277,9 @@ def test_a_round_whose_aggregation_a_party_broke_off_is_aborted(struck: Strike, 
     struck.abort(round_id)
 
 
-def test_the_next_round_ends_with_a_model_though_one_of_its_nodes_is_started_twice(struck: Strike, tmp_path: Path) -> None:
+def test_the_next_round_ends_with_a_model_though_one_of_its_nodes_is_started_twice(
+    struck: Strike, tmp_path: Path
+) -> None:
     site, play = struck.site, struck.play
     round_id, failed = struck.committed("third"), list[EngineFailed]()
     hasty = Faulty(site.settings, Fault("", lambda settings, folder: MpSpdz(settings), 10), tmp_path)

@@ -1,4 +1,7 @@
-"""kill -9 in mid-round, nodes that are missing, too few hospitals: a round ends or is aborted, and nothing is lost or doubled."""
+"""kill -9 in mid-round, nodes that are missing, too few hospitals.
+
+A round ends or is aborted, and nothing is lost or doubled.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,10 @@ def kill_a_party() -> None:
 
 
 def restarted(play: Play, step: str, round_id: RoundId) -> int:
-    """Take a step at every node, again at each whose engine failed: a restarted node joins those that wait for it. How often one failed."""
+    """Take a step at every node, again at each whose engine failed: a restarted node joins those that wait for it.
+
+    How often one failed.
+    """
     failures: list[EngineFailed] = []
     play.each(lambda name: failures.extend(until_it_ends(play, step, round_id, name)))
     return len(failures)
@@ -89,7 +95,9 @@ def until_it_ends(play: Play, step: str, round_id: RoundId, name: NodeName) -> l
 
 def kill_once_it_signed_its_input_set(site: Site, play: Play, round_id: RoundId, name: NodeName) -> None:
     """Verify at a node in a process of its own; kill -9 of that and all that it started."""
-    process = get_context("spawn").Process(target=steps.take_node, args=(name, "verify", play.study.name, round_id, play.settings))
+    process = get_context("spawn").Process(
+        target=steps.take_node, args=(name, "verify", play.study.name, round_id, play.settings)
+    )
     process.start()
     await_statement(site, round_id, Kind.INPUT_SET, name)
     node = psutil.Process(process.pid)
@@ -154,7 +162,9 @@ def test_a_node_that_is_killed_goes_on_from_what_it_kept_of_envelopes_that_are_g
     round_id = play.open()
     play.hospitals(round_id)
     play.commit(round_id)
-    envelopes = [object_keys.envelope(round_id, hospital, node) for hospital in play.study.hospitals for node in play.study.nodes]
+    envelopes = [
+        object_keys.envelope(round_id, hospital, node) for hospital in play.study.hospitals for node in play.study.nodes
+    ]
 
     def verify(name: NodeName) -> None:
         if name == NORTH:
@@ -200,7 +210,9 @@ def test_an_envelope_that_is_damaged_on_the_stores_disk_is_lent_by_another_node(
     site.audits(round_id)
 
 
-def test_a_round_below_the_quorum_is_aborted_and_the_model_stays(site: Site, below_quorum: tuple[Play, RoundId]) -> None:
+def test_a_round_below_the_quorum_is_aborted_and_the_model_stays(
+    site: Site, below_quorum: tuple[Play, RoundId]
+) -> None:
     play, round_id = below_quorum
     model = site.ledger.round(round_id).opened.previous_model
     with pytest.raises(RoundAborted, match="2 hospitals shared an update, want at least 3"):
@@ -225,7 +237,9 @@ def test_a_round_below_the_quorum_is_aborted_and_the_model_stays(site: Site, bel
     costs="the round, under its name",
     seen="who was waited for; the model before stays",
 )
-def test_a_round_that_misses_a_node_is_aborted_by_the_next_one(site: Site, short_of_a_node: tuple[Play, RoundId]) -> None:
+def test_a_round_that_misses_a_node_is_aborted_by_the_next_one(
+    site: Site, short_of_a_node: tuple[Play, RoundId]
+) -> None:
     play, round_id = short_of_a_node
     with pytest.raises(Unavailable, match="west"):
         play.nodes("verify", round_id, (NORTH, EAST))

@@ -71,11 +71,20 @@ class Office:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"WARDROUND_HOME": str(self.settings.home), "WARDROUND_STUDIES": str(self.settings.studies), "COLUMNS": "200"}
+        return {
+            "WARDROUND_HOME": str(self.settings.home),
+            "WARDROUND_STUDIES": str(self.settings.studies),
+            "COLUMNS": "200",
+        }
 
     def open_round(self) -> None:
         now = self.ledger.block_time()
-        terms = {"study_digest": DIGEST, "sealing_keys": SEALING_KEYS, "commit_deadline": now + 600, "result_deadline": now + 900}
+        terms = {
+            "study_digest": DIGEST,
+            "sealing_keys": SEALING_KEYS,
+            "commit_deadline": now + 600,
+            "result_deadline": now + 900,
+        }
         current = self.ledger.study(study_id("second")).current_model
         call = self.ledger.open_round(1, study_id("second"), previous_model=current, **terms)  # type: ignore[arg-type]
         self.outbox(self.settings.provider).send(call, "open-1")
@@ -120,7 +129,10 @@ def test_a_hospital_moves_on_by_one_command_and_keeps_its_former_key(owner: Offi
     new = owner.key(home)
     assert f"{new.address} in the place of {old.address}" in said
     assert owner.members.hospitals == {**before.hospitals, NORTHGATE: new.address}
-    assert [owner.ledger.hospital(key.address) for key in (old, new)] == [HospitalStatus.RETIRED, HospitalStatus.AUTHORISED]
+    assert [owner.ledger.hospital(key.address) for key in (old, new)] == [
+        HospitalStatus.RETIRED,
+        HospitalStatus.AUTHORISED,
+    ]
     kept = home / "former-keys" / old.address
     assert SigningKey(Secret.read(kept)).address == old.address
     assert not (home / "signing-key.next").exists()
@@ -141,7 +153,10 @@ def test_a_rotation_that_was_broken_off_anywhere_ends_when_it_is_given_again(own
     sent = nonces()
 
     # Ended after the ledger took it: the files are as before, but for the next key and the outbox.
-    write = {"signing-key": (tmp_path / "before" / "signing-key").read_bytes(), "signing-key.next": successor_bytes(home)}
+    write = {
+        "signing-key": (tmp_path / "before" / "signing-key").read_bytes(),
+        "signing-key.next": successor_bytes(home),
+    }
     for name, data in write.items():
         (home / name).write_bytes(data)
         (home / name).chmod(0o600)
@@ -191,7 +206,10 @@ def test_a_node_moves_on_in_all_of_its_studies_by_a_majority(owner: Office, tmp_
     owner.says("send", *files)
     new = owner.key(home)
     for name in STUDIES:
-        assert owner.ledger.study(study_id(name)).nodes == (new.address, *(owner.members.node(node).address for node in (BIRCH, CEDAR)))
+        assert owner.ledger.study(study_id(name)).nodes == (
+            new.address,
+            *(owner.members.node(node).address for node in (BIRCH, CEDAR)),
+        )
     assert owner.members.node(ALDER).address == new.address
     assert new.address != old.address
     height = owner.ledger.height()
@@ -199,7 +217,9 @@ def test_a_node_moves_on_in_all_of_its_studies_by_a_majority(owner: Office, tmp_
     assert (owner.ledger.height(), owner.key(home).address) == (height, new.address)
 
 
-def test_a_nodes_change_that_ended_after_one_of_two_studies_goes_on_with_the_other(owner: Office, tmp_path: Path) -> None:
+def test_a_nodes_change_that_ended_after_one_of_two_studies_goes_on_with_the_other(
+    owner: Office, tmp_path: Path
+) -> None:
     home = owner.settings.node(ALDER)
     old, files = owner.key(home), owner.signed(tmp_path, BIRCH, CEDAR)
     second = owner.settings.studies / "second.yaml"

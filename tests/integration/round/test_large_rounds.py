@@ -1,4 +1,7 @@
-"""Rounds of a large model: checked on projections, opened as a mean; what a node does wrong is caught, and corrected where it can be."""
+"""Rounds of a large model: checked on projections, opened as a mean.
+
+What a node does wrong is caught, and corrected where it can be.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,13 @@ def west_sums_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = evaluation_large.open_mean
 
     def deviating(
-        ctx: RoundContext, inputs: Inputs, accepted: Sequence[HospitalName], key: PrivateKey, journal: Journal, path: Path, deadline: float
+        ctx: RoundContext,
+        inputs: Inputs,
+        accepted: Sequence[HospitalName],
+        key: PrivateKey,
+        journal: Journal,
+        path: Path,
+        deadline: float,
     ) -> int:
         if ctx.worker.identity.name == WEST:
             first = accepted[0]
@@ -86,7 +95,9 @@ def outcomes(play: Play, step: str, round_id: RoundId) -> dict[NodeName, Wardrou
     costs="its name in the round",
     seen="its component sum, which the others contradict",
 )
-def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_though_one_of_them_sums_wrongly(site: Site) -> None:
+def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_though_one_of_them_sums_wrongly(
+    site: Site,
+) -> None:
     play = site.play("large_of_four", nodes=list(NODES), engine="mp-spdz", protocol="rep4-ring", **LARGE)
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:4])
@@ -118,18 +129,27 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
     reproduces(site, play, round_id, previous, updates)
     for name in play.study.nodes:
         home = site.settings.node(name)
-        assert not [*(home / "sealing").glob(f"{round_id}*"), *(home / "journal").glob(f"total-{round_id}*"), *(home / "work").glob("*")]
+        assert not [
+            *(home / "sealing").glob(f"{round_id}*"),
+            *(home / "journal").glob(f"total-{round_id}*"),
+            *(home / "work").glob("*"),
+        ]
         assert not (home / "opened" / str(round_id)).exists()
     assert not site.board().digests(object_keys.lent_sum(round_id, WEST, NORTH, 0))
 
 
-def reproduces(site: Site, play: Play, round_id: RoundId, previous: Vector, updates: Mapping[HospitalName, Vector]) -> None:
+def reproduces(
+    site: Site, play: Play, round_id: RoundId, previous: Vector, updates: Mapping[HospitalName, Vector]
+) -> None:
     """Fail unless the round can be computed again, on one machine, and another record of it cannot."""
     finalised = site.ledger.round(round_id).finalised
     assert finalised is not None
     written = RoundRecord.from_bytes(site.board().fetch(object_keys.record(round_id), finalised.record))
     assert reproduce(play.study, written, previous, updates, 0, site.settings) == written.new_model
-    for change, why in (({"new_model": written.previous_model}, "reproduced model"), ({"seed": None}, "without the seed")):
+    for change, why in (
+        ({"new_model": written.previous_model}, "reproduced model"),
+        ({"seed": None}, "without the seed"),
+    ):
         with pytest.raises(EvidenceRejected, match=why):
             reproduce(play.study, written.model_copy(update=change), previous, updates, 0, site.settings)
 
@@ -161,9 +181,15 @@ def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothin
     play.verify(round_id)
     ctx = site.node_context(play, round_id, NORTH)
     said = {name: site.said(round_id, Kind.NONCE, name) for name in play.study.nodes}
-    assert len({evaluation_large.agreed_seed(site.node_context(play, round_id, name), said) for name in play.study.nodes}) == 1
+    assert (
+        len({evaluation_large.agreed_seed(site.node_context(play, round_id, name), said) for name in play.study.nodes})
+        == 1
+    )
     west = site.node_context(play, round_id, WEST)
-    for change, why in (({"nonce": "00" * 32}, "not the one it committed to"), ({"commit_root": "00" * 32}, "for another commit")):
+    for change, why in (
+        ({"nonce": "00" * 32}, "not the one it committed to"),
+        ({"commit_root": "00" * 32}, "for another commit"),
+    ):
         changed = west.worker.sign(Kind.NONCE, {**said[WEST].body, **change}, west.context)
         with pytest.raises(EvidenceRejected, match=f"west: .*{why}"):
             evaluation_large.agreed_seed(ctx, said | {WEST: changed})

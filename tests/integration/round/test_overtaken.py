@@ -53,13 +53,25 @@ def test_a_node_s_commit_and_a_hospital_s_end_of_the_round_go_before_the_provide
     node = site.node_context(play, round_id, NORTH).worker
 
     def commits(listed: dict[str, Any]) -> None:
-        node.outbox().send(node.ledger.commit_round(round_id, merkle.root(tuple(listed.values())), {}), f"first-{round_id}")
+        node.outbox().send(
+            node.ledger.commit_round(round_id, merkle.root(tuple(listed.values())), {}), f"first-{round_id}"
+        )
 
     first(provider, "_listed", commits)
     assert provider.commit(play.study.name, round_id, site.settings) == ()
     assert site.ledger.status(round_id) is RoundStatus.COMMITTED
-    listed = {name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
-    revealed = {"accepted": list(listed)[:2], "budget": 1, "inputs": listed, "absent": {}, "failed": {}, "programs": "ab" * 32}
+    listed = {
+        name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0]
+        for name in play.study.hospitals
+    }
+    revealed = {
+        "accepted": list(listed)[:2],
+        "budget": 1,
+        "inputs": listed,
+        "absent": {},
+        "failed": {},
+        "programs": "ab" * 32,
+    }
     for name in (NORTH, EAST):
         Journal(site.settings.node(name) / "journal").reveal(round_id, revealed)
         with pytest.raises(TooFew):
@@ -67,14 +79,18 @@ def test_a_node_s_commit_and_a_hospital_s_end_of_the_round_go_before_the_provide
     hospital = site.hospital_sitting(play, round_id, HOSPITALS[0]).worker
 
     def ends(ended: tuple[Any, list[str]]) -> None:
-        hospital.outbox().send(hospital.ledger.abort_by_nodes(hospital.ledger.round(round_id), *ended), f"first-{round_id}")
+        hospital.outbox().send(
+            hospital.ledger.abort_by_nodes(hospital.ledger.round(round_id), *ended), f"first-{round_id}"
+        )
 
     first(ending, "majority", ends)
     with pytest.raises(RoundAborted, match=r"2 nodes ended it \(too_few_accepted\)"):
         provider.finalise(play.study.name, round_id, site.settings)
 
 
-def test_a_late_round_that_somebody_else_aborted_is_in_nobody_s_way(site: Site, play: Play, first: Callable[..., None]) -> None:
+def test_a_late_round_that_somebody_else_aborted_is_in_nobody_s_way(
+    site: Site, play: Play, first: Callable[..., None]
+) -> None:
     late = play.open("two")
     hospital = site.hospital_sitting(play, late, HOSPITALS[0]).worker
     site.pass_deadline(late)

@@ -56,19 +56,29 @@ def wardround(site: Site, monkeypatch: pytest.MonkeyPatch) -> object:
 
 
 def traces(site: Site) -> tuple[list[str], int, set[Path]]:
-    """All that a question could leave behind: objects of the store, blocks, files of the installation but logs and services."""
+    """All that a question could leave behind.
+
+    Objects of the store, blocks, files of the installation but logs and services.
+    """
     keys = [
         info.key
         for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS, object_keys.DVC)
         for info in site.store().history(bucket, "")
     ]
-    files = {path for folder in ("hospitals", "nodes", "provider") for path in (site.settings.home / folder).rglob("*") if path.is_file()}
+    files = {
+        path
+        for folder in ("hospitals", "nodes", "provider")
+        for path in (site.settings.home / folder).rglob("*")
+        if path.is_file()
+    }
     return keys, site.ledger.height(), files
 
 
 def saved(folder: Path, site: Site, play: Play, change: np.ndarray) -> Path:
     digest = site.ledger.study(study_id(play.study.name)).current_model
-    current = model_file.parse_model(site.store().get(object_keys.MODELS, object_keys.model().key(digest), digest), play.study.network.size)
+    current = model_file.parse_model(
+        site.store().get(object_keys.MODELS, object_keys.model().key(digest), digest), play.study.network.size
+    )
     (folder / "mine.safetensors").write_bytes(model_bytes(current + change))
     return folder / "mine.safetensors"
 
@@ -82,7 +92,9 @@ def contrary(site: Site, play: Play) -> np.ndarray:
     return np.rint(3 * model / np.abs(model).max() * (1 << 16)).astype(np.int64)
 
 
-def test_before_the_first_round_a_model_can_be_checked_but_for_its_size_and_none_can_predict(site: Site, play: Play) -> None:
+def test_before_the_first_round_a_model_can_be_checked_but_for_its_size_and_none_can_predict(
+    site: Site, play: Play
+) -> None:
     found = check_model("asked", ASTER, settings=site.settings)
     assert {finding.test: finding.passed for finding in found.findings} == {
         "range": True, "size": None, "accuracy": True, "weakest class": True, "direction": None, "peers": None,
@@ -117,19 +129,25 @@ def test_a_model_is_refused_for_its_size_for_changing_nothing_and_for_being_wors
     assert "is allowed: scale it down to that" in large["size"]
     assert "changes nothing is rejected" in failed(np.zeros(size, np.int64))["size"]
     digest = site.ledger.study(study_id("asked")).current_model
-    current = model_file.parse_model(site.store().get(object_keys.MODELS, object_keys.model().key(digest), digest), size)
+    current = model_file.parse_model(
+        site.store().get(object_keys.MODELS, object_keys.model().key(digest), digest), size
+    )
     (beyond,) = failed(np.where(current > 0, -(1 << 18), 1 << 18) - current).values()
     assert beyond == "Every weight has to move by less than 4."
     assert "held-out samples of this hospital it gets" in failed(contrary(site, play) - current)["accuracy"]
 
 
-def test_a_file_that_is_no_model_of_the_study_is_refused(site: Site, play: Play, finished: RoundId, tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_of_the_study_is_refused(
+    site: Site, play: Play, finished: RoundId, tmp_path: Path
+) -> None:
     (tmp_path / "other.safetensors").write_bytes(model_bytes(np.zeros(7, np.int64)))
     with pytest.raises(EvidenceRejected, match="another study's model"):
         check_model("asked", ASTER, tmp_path / "other.safetensors", site.settings)
 
 
-def test_the_command_predicts_rows_with_the_card_and_the_warning(site: Site, finished: RoundId, wardround: object, tmp_path: Path) -> None:
+def test_the_command_predicts_rows_with_the_card_and_the_warning(
+    site: Site, finished: RoundId, wardround: object, tmp_path: Path
+) -> None:
     assert callable(wardround)
     own = pd.read_csv(records_folder(site.settings.hospital(ASTER), "breast_cancer") / "records.csv")
     own.drop(columns=["label", "split"]).to_csv(tmp_path / "new.csv", index=False)
@@ -152,12 +170,19 @@ def test_one_row_comes_by_standard_input_and_a_value_beyond_the_contract_is_told
     site: Site, finished: RoundId, wardround: object
 ) -> None:
     assert callable(wardround)
-    row = dict(zip([column.name for column in BreastCancer.columns], BreastCancer().load([])[1].values[0].tolist(), strict=True))
+    row = dict(
+        zip(
+            [column.name for column in BreastCancer.columns], BreastCancer().load([])[1].values[0].tolist(), strict=True
+        )
+    )
     done = wardround("predict", "asked", "-", "--as", "aster", "--json", text=json.dumps(row))
     assert [answer["record"] for answer in json.loads(done.stdout)["answers"]] == ["row 1"]
     done = wardround("predict", "asked", "-", "--as", "aster", text=json.dumps(row | {"mean radius": 4711}))
     assert isinstance(done.exception, FileRejected)
-    assert str(done.exception) == "mean radius lies outside 0 to 60 in row 1 of standard input; another unit, or a typing error?"
+    assert (
+        str(done.exception)
+        == "mean radius lies outside 0 to 60 in row 1 of standard input; another unit, or a typing error?"
+    )
 
 
 def test_a_model_whose_bytes_are_others_or_that_the_ledger_disowns_predicts_nothing(

@@ -62,7 +62,11 @@ def test_a_whole_round_ends_and_its_audit_holds(own_site: Site) -> None:
     seen="nothing",
 )
 def test_nothing_of_the_store_is_reached_from_this_machine_s_network_but_the_guard(own_site: Site) -> None:
-    listening = {connection.laddr.port for connection in psutil.net_connections("inet") if connection.status == psutil.CONN_LISTEN}
+    listening = {
+        connection.laddr.port
+        for connection in psutil.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
     ours = {inode for process in of_the_store(own_site) for inode in sockets(process)}
     ports = {port for inode, port in listeners().items() if inode in ours}
     assert ports == {int(own_site.services.store.rpartition(":")[2])}
@@ -77,7 +81,9 @@ def sockets(process: psutil.Process) -> set[int]:
 
 def listeners() -> dict[int, int]:
     """Inode to port of every TCP socket that listens in this process's own network."""
-    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]]
+    rows = [
+        row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]
+    ]
     return {int(row[9]): int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
 
 
@@ -100,10 +106,18 @@ def test_whichever_of_its_processes_is_killed_none_is_left_and_the_store_comes_b
 )
 def test_no_access_key_stands_in_a_log_a_configuration_an_argument_or_the_members_file(own_site: Site) -> None:
     home = own_site.settings.home
-    secrets = {path: path.read_text() for path in home.rglob("*") if path.name in ("store-credentials.json", "store-root", "store.env")}
+    secrets = {
+        path: path.read_text()
+        for path in home.rglob("*")
+        if path.name in ("store-credentials.json", "store-root", "store.env")
+    }
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in secrets)
     keys = {own_site.store()._client._request_signer._credentials.access_key}
-    for actor in (*own_site.settings.home.glob("hospitals/*"), *own_site.settings.home.glob("nodes/*"), own_site.settings.provider):
+    for actor in (
+        *own_site.settings.home.glob("hospitals/*"),
+        *own_site.settings.home.glob("nodes/*"),
+        own_site.settings.provider,
+    ):
         keys.add(own_site.store(actor)._client._request_signer._credentials.access_key)
     assert len(keys) > 10
     said = [path.read_text(errors="replace") for path in home.rglob("*") if path.is_file() and readable(own_site, path)]

@@ -1,4 +1,7 @@
-"""Hospitals that fail or cheat: the round finishes without them, and the record that the nodes voted for names each with its reason."""
+"""Hospitals that fail or cheat.
+
+The round finishes without them, and the record that the nodes voted for names each with its reason.
+"""
 
 from __future__ import annotations
 
@@ -96,11 +99,15 @@ def first(site: Site, play: Play) -> tuple[RoundId, Mapping[NodeName, bytes]]:
     costs="nothing: it takes part",
     seen="a loan between nodes",
 )
-def test_a_hospital_whose_component_is_lost_or_wrong_at_one_node_stays_in(site: Site, first: tuple[RoundId, object]) -> None:
+def test_a_hospital_whose_component_is_lost_or_wrong_at_one_node_stays_in(
+    site: Site, first: tuple[RoundId, object]
+) -> None:
     round_id, _ = first
     verdicts = site.record(round_id)["verdicts"]
     assert {name: verdicts[name] for name in HOSPITALS[:5]} == dict.fromkeys(HOSPITALS[:5], "accepted")
-    assert site.board().digests(object_keys.resealed(round_id, EAST, NORTH)), "nobody lent what the damaged envelope held"
+    assert site.board().digests(object_keys.resealed(round_id, EAST, NORTH)), (
+        "nobody lent what the damaged envelope held"
+    )
     held = site.said(round_id, Kind.INVENTORY, NORTH).body["held"]
     assert (held[ASTER], held[CEDAR], held[DAHLIA]) == ([], [1], [1, 2])
 
@@ -113,7 +120,9 @@ def test_a_hospital_whose_component_is_lost_or_wrong_at_one_node_stays_in(site: 
     costs="its place in the round",
     seen="its absence, with its name and the reason",
 )
-def test_hospitals_that_fail_in_different_ways_are_named_with_their_reasons(site: Site, first: tuple[RoundId, object]) -> None:
+def test_hospitals_that_fail_in_different_ways_are_named_with_their_reasons(
+    site: Site, first: tuple[RoundId, object]
+) -> None:
     round_id, _ = first
     assert site.record(round_id)["absent"] == {
         FERN: "no_manifest",
@@ -246,7 +255,9 @@ def litter(site: Site, round_id: RoundId, hospital: HospitalName, beneath: Hospi
     store = site.store(site.settings.hospital(hospital))
     data = b"{}"
     end = f"hospitals/{hospital}/{sha256(data)}"
-    of_hospital = [object_keys.statement(round_id, kind, beneath) for kind in (Kind.VALIDATION, Kind.MANIFEST, Kind.CONFIRMATION)]
+    of_hospital = [
+        object_keys.statement(round_id, kind, beneath) for kind in (Kind.VALIDATION, Kind.MANIFEST, Kind.CONFIRMATION)
+    ]
     of_nodes = [
         object_keys.statement(round_id, kind, node)
         for node in NODES[:3]

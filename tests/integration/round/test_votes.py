@@ -49,7 +49,10 @@ def committed(site: Site, study: str) -> tuple[Play, RoundId]:
 )
 def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(site: Site) -> None:
     play, round_id = committed(site, "other_components")
-    listed = {name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0] for name in play.study.hospitals}
+    listed = {
+        name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0]
+        for name in play.study.hospitals
+    }
     verified = listed | {ELM: Sha256("ab" * 32)}
     for node in play.study.nodes:
         journal = Journal(site.settings.node(node) / "journal")
@@ -119,7 +122,10 @@ def test_a_second_aggregate_over_another_accepted_set_is_refused(site: Site, vot
 def test_a_node_does_not_sign_a_second_vote_that_differs(site: Site, voted: tuple[Play, RoundId]) -> None:
     play, round_id = voted
     revealed = site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json"
-    with rewritten(revealed, edited(lambda outcome: outcome.update(budget=1))), pytest.raises(ConflictingVote, match="resent"):
+    with (
+        rewritten(revealed, edited(lambda outcome: outcome.update(budget=1))),
+        pytest.raises(ConflictingVote, match="resent"),
+    ):
         play.node("aggregate", round_id, NORTH)
     assert len(site.board().digests(object_keys.statement(round_id, Kind.VOTE, NORTH))) == 1
 
@@ -139,7 +145,9 @@ def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, vote
     outbox = Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id)
     for signatures in ([vote.signature], [vote.signature, vote.signature]):
         with pytest.raises(ContractRefused):
-            outbox.send(site.ledger.finalise_round(Result(**vote.body), signatures), f"minority-{round_id}-{len(signatures)}")
+            outbox.send(
+                site.ledger.finalise_round(Result(**vote.body), signatures), f"minority-{round_id}-{len(signatures)}"
+            )
 
 
 @pytest.mark.spu
@@ -150,12 +158,18 @@ def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, vote
     costs="its seat: it is suspended",
     seen="its two signatures, on the ledger",
 )
-def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_other_two(site: Site, voted: tuple[Play, RoundId]) -> None:
+def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_other_two(
+    site: Site, voted: tuple[Play, RoundId]
+) -> None:
     play, round_id = voted
     result = Result(**site.said(round_id, Kind.VOTE, EAST).body)
     ctx = site.node_context(play, round_id, NORTH)
     other = signing.sign_vote(
-        NORTH, replace(result, new_model=Sha256("ab" * 32)), site.ledger.chain_id, ctx.context.contract, ctx.worker.identity.key
+        NORTH,
+        replace(result, new_model=Sha256("ab" * 32)),
+        site.ledger.chain_id,
+        ctx.context.contract,
+        ctx.worker.identity.key,
     )
     ctx.worker.board.say(round_id, other)
     assert not suspended(ctx.worker)
@@ -190,7 +204,10 @@ def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_ot
 
     late = site.node_context(play, round_id, EAST).worker
     late.board.say(
-        round_id, signing.sign_vote(EAST, replace(result, verdicts=0), site.ledger.chain_id, late.ledger.contract, late.identity.key)
+        round_id,
+        signing.sign_vote(
+            EAST, replace(result, verdicts=0), site.ledger.chain_id, late.ledger.contract, late.identity.key
+        ),
     )
     play.nodes("retire", round_id)
     assert suspended(ctx.worker) == {NORTH, EAST}, "any node reports what it sees"

@@ -62,7 +62,7 @@ def release_elm(study: str, folder: Path) -> None:
 
 
 def computed_in_the_clear(site: Site, play: Play, round_id: RoundId) -> tuple[dict[HospitalName, str], str]:
-    """Verdicts and new model of a round in which every hospital has shared, from the payloads and the plain reference."""
+    """Verdicts and new model of a round in which every hospital shared, from payloads and the plain reference."""
     contexts = {name: site.hospital_sitting(play, round_id, name) for name in play.study.hospitals}
     payloads = {name: shared_vector(ctx) for name, ctx in contexts.items()}
     worker = next(iter(contexts.values())).worker
@@ -86,7 +86,9 @@ def everything(site: Site, play: Play) -> tuple[list[tuple[str, str, str]], list
         if "/timings/" not in info.key
     ]
     journals = {
-        path: path.read_bytes() for node in play.study.nodes for path in sorted((site.settings.node(node) / "journal").glob("*.json"))
+        path: path.read_bytes()
+        for node in play.study.nodes
+        for path in sorted((site.settings.node(node) / "journal").glob("*.json"))
     }
     return objects, site.transactions(play.study.name), journals
 

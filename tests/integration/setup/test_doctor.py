@@ -17,7 +17,9 @@ def findings(settings: Settings) -> dict[str, Finding]:
     return {finding.what: finding for finding in examine(Settings.load(settings.home))}
 
 
-def test_it_looks_where_the_workers_look_and_says_that_this_shell_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_looks_where_the_workers_look_and_says_that_this_shell_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = replace(settings_in(tmp_path / "home"), mp_spdz=tmp_path / "workers")
     INSTALLATION.save(settings.installation)
     folders.write_down(settings)

@@ -1,4 +1,7 @@
-"""`wardround engine install mp-spdz`: from a publisher on this machine, served well or badly; what fails leaves nothing."""
+"""`wardround engine install mp-spdz`: from a publisher on this machine, served well or badly.
+
+What fails leaves nothing.
+"""
 
 from __future__ import annotations
 
@@ -57,18 +60,25 @@ def leaves_nothing(settings: Settings, error: type[WardroundError], match: str, 
 
 def test_a_file_that_breaks_off_twice_is_not_there(settings: Settings, publishing: Publisher) -> None:
     publishing.manner = "truncated"
-    leaves_nothing(settings, Unavailable, r"could not fetch mp-spdz-0\.4\.2\.tar\.xz from 127\.0\.0\.1", release=publishing.release)
+    leaves_nothing(
+        settings, Unavailable, r"could not fetch mp-spdz-0\.4\.2\.tar\.xz from 127\.0\.0\.1", release=publishing.release
+    )
     assert publishing.asked == 2
 
 
 def test_a_file_that_is_not_the_published_one_is_refused(settings: Settings, publishing: Publisher) -> None:
     publishing.manner = "wrong"
     leaves_nothing(
-        settings, EvidenceRejected, "got other bytes than those with the published hash.*want sha256:", release=publishing.release
+        settings,
+        EvidenceRejected,
+        "got other bytes than those with the published hash.*want sha256:",
+        release=publishing.release,
     )
 
 
-def test_a_publisher_that_falls_silent_is_given_up(settings: Settings, publishing: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_publisher_that_falls_silent_is_given_up(
+    settings: Settings, publishing: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transfer, "SILENT_SECONDS", 0.5)
     publishing.manner = "hanging"
     leaves_nothing(settings, Unavailable, "could not fetch .*try again", release=publishing.release)
@@ -80,19 +90,27 @@ def test_a_file_that_is_gone_is_said_with_the_server_s_word(settings: Settings, 
 
 
 @pytest.mark.parametrize("digest", [None, "md5:00", "sha256:xyz"])
-def test_without_a_published_digest_nothing_is_fetched(settings: Settings, publishing: Publisher, digest: str | None) -> None:
+def test_without_a_published_digest_nothing_is_fetched(
+    settings: Settings, publishing: Publisher, digest: str | None
+) -> None:
     publishing.digest = digest
     leaves_nothing(settings, EvidenceRejected, "name the one that you trust", release=publishing.release)
     assert publishing.asked == 0
 
 
-def test_a_publisher_that_cannot_be_reached_is_said_with_the_other_ways(settings: Settings, publishing: Publisher) -> None:
+def test_a_publisher_that_cannot_be_reached_is_said_with_the_other_ways(
+    settings: Settings, publishing: Publisher
+) -> None:
     gone = replace(publishing.release, page="http://127.0.0.1:9/page")
     leaves_nothing(settings, Unavailable, r"--sha256.*--from", release=gone)
 
 
-def test_a_digest_that_somebody_trusts_counts_more_than_the_published_one(settings: Settings, publishing: Publisher) -> None:
-    leaves_nothing(settings, EvidenceRejected, f"sha256:{'0' * 64}", release=publishing.release, expected=Sha256("0" * 64))
+def test_a_digest_that_somebody_trusts_counts_more_than_the_published_one(
+    settings: Settings, publishing: Publisher
+) -> None:
+    leaves_nothing(
+        settings, EvidenceRejected, f"sha256:{'0' * 64}", release=publishing.release, expected=Sha256("0" * 64)
+    )
 
 
 def test_a_file_of_one_s_own_is_held_to_the_digest_that_one_names(settings: Settings, publishing: Publisher) -> None:
@@ -117,11 +135,16 @@ def test_a_release_whose_compiler_fails_is_not_installed(settings: Settings, pub
     [
         pytest.param([plain(f"{TOP}/compile.py"), plain(f"{TOP}/README.md")], id="source code"),
         pytest.param([plain(f"{TOP}/bin/Linux-amd64/{name}") for name in PARTIES], id="no compiler"),
-        pytest.param([plain(f"{TOP}/compile.py"), *(plain(f"{TOP}/bin/Linux-armv8/{name}") for name in PARTIES)], id="another processor"),
+        pytest.param(
+            [plain(f"{TOP}/compile.py"), *(plain(f"{TOP}/bin/Linux-armv8/{name}") for name in PARTIES)],
+            id="another processor",
+        ),
         pytest.param([plain(f"{TOP}/compile.py"), plain(f"{TOP}/bin/Linux-amd64/{PARTIES[0]}")], id="one protocol"),
     ],
 )
-def test_an_archive_without_the_programs_is_refused_with_the_one_to_take(settings: Settings, tmp_path: Path, members: list[object]) -> None:
+def test_an_archive_without_the_programs_is_refused_with_the_one_to_take(
+    settings: Settings, tmp_path: Path, members: list[object]
+) -> None:
     made = archive(tmp_path / "other.tar.xz", *members)  # type: ignore[arg-type]
     leaves_nothing(settings, Rejected, "take the release's own archive, not the one called source code", file=made)
 
@@ -136,7 +159,9 @@ def test_where_no_up_has_been_nothing_is_fetched(settings: Settings, publishing:
     assert publishing.asked == 0
 
 
-def test_the_command_refuses_what_it_cannot_install_and_a_digest_that_is_none(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+def test_the_command_refuses_what_it_cannot_install_and_a_digest_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
     for variable, text in settings.environment.items():
         monkeypatch.setenv(variable, text)
     said = CliRunner().invoke(commands, ["engine", "install", "spu"])
@@ -171,7 +196,11 @@ def test_a_release_is_installed_tried_and_found_by_workers_and_doctor(settings: 
     assert MpSpdz(now).problems() == ()
     assert len({MpSpdz(now).digest(protocol) for protocol in NODES}) == 2
     assert {path.name for path in settings.cache.iterdir()} == {"engines"}, "the trial left programs behind"
-    assert {path.name for path in done.folder.parent.iterdir()} == {done.folder.name, "mp-spdz.lock", ".installing.lock"}
+    assert {path.name for path in done.folder.parent.iterdir()} == {
+        done.folder.name,
+        "mp-spdz.lock",
+        ".installing.lock",
+    }
     assert not (done.folder / "bin").exists()
     (found,) = [finding for finding in examine(now) if finding.what == "engine mp-spdz"]
     assert found.found
@@ -188,7 +217,9 @@ def test_a_file_of_one_s_own_is_installed_without_any_network(settings: Settings
 
 @pytest.mark.mp_spdz
 @pytest.mark.parametrize("broken", PARTIES)
-def test_a_release_one_of_whose_parties_fails_is_not_installed(settings: Settings, real: Real, tmp_path: Path, broken: str) -> None:
+def test_a_release_one_of_whose_parties_fails_is_not_installed(
+    settings: Settings, real: Real, tmp_path: Path, broken: str
+) -> None:
     changed: Mapping[str, bytes] = {broken: b"#!/bin/sh\nexit 3\n"}
     made = official(tmp_path / "broken.tar.xz", Settings.load().mp_spdz, changed)
     leaves_nothing(settings, EngineFailed, "mp-spdz: ", file=made)

@@ -1,4 +1,7 @@
-"""Behind a proxy that answers nobody: services of this machine are reached past it, what lies elsewhere is asked for through it."""
+"""Behind a proxy that answers nobody.
+
+Services of this machine are reached past it, what lies elsewhere is asked for through it.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,14 @@ def test_store_and_chain_of_this_machine_are_reached_whatever_the_proxy_and_publ
     proxied |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), dead)
     # A name that nobody has: a proxy is asked before it is looked up.
     arguments = [str(tmp_path), minio.endpoint, chain.url, str(CHAIN_ID), "http://publisher.invalid/"]
-    done = subprocess.run([sys.executable, "-c", _CALLS, *arguments], cwd=PROJECT, env=proxied, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _CALLS, *arguments],
+        cwd=PROJECT,
+        env=proxied,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "file from publisher.invalid (" in done.stdout
     assert "Name or service not known" not in done.stdout

@@ -1,4 +1,7 @@
-"""Data sets from their publishers, who answer well, badly or not at all: whole files with the published hash come in, or nothing does."""
+"""Data sets from their publishers, who answer well, badly or not at all.
+
+Whole files with the published hash come in, or nothing does.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +44,18 @@ def left(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("manner", ["whole", "broken once"])
-def test_what_a_publisher_serves_whole_is_there_afterwards_and_asked_for_no_more(worker: Publisher, manner: str, tmp_path: Path) -> None:
+def test_what_a_publisher_serves_whole_is_there_afterwards_and_asked_for_no_more(
+    worker: Publisher, manner: str, tmp_path: Path
+) -> None:
     worker.manner = manner
     fetch(tmp_path)
-    assert [len(part) for part in DATASETS["pneumonia"].load([tmp_path])] == [IMAGES["train"] + IMAGES["val"], IMAGES["test"]]
-    assert sum(map(len, DATASETS["heart_disease"].load([tmp_path]))) == sum(patients for patients, *_ in HOSPITALS.values())
+    assert [len(part) for part in DATASETS["pneumonia"].load([tmp_path])] == [
+        IMAGES["train"] + IMAGES["val"],
+        IMAGES["test"],
+    ]
+    assert sum(map(len, DATASETS["heart_disease"].load([tmp_path]))) == sum(
+        patients for patients, *_ in HOSPITALS.values()
+    )
     asked = worker.asked.copy()
     assert set(asked.values()) == {1 if manner == "whole" else 2}
     fetch(tmp_path)
@@ -68,7 +78,9 @@ def test_nothing_stays_of_what_did_not_come_whole_and_one_sentence_says_what_to_
     worker.manner = manner
     if manner == "dripping":  # each piece comes in time, so only the limit on the whole ends it
         monkeypatch.setattr(publishers, "_ALL_SECONDS", 2.0)
-    each = rf"processed\.cleveland\.data from 127\.0\.0\.1 \({says}\) and pneumoniamnist\.npz from 127\.0\.0\.1 \({says}\)"
+    each = (
+        rf"processed\.cleveland\.data from 127\.0\.0\.1 \({says}\) and pneumoniamnist\.npz from 127\.0\.0\.1 \({says}\)"
+    )
     with pytest.raises(Unavailable, match=rf"^could not fetch {each}; run `wardround up` again .* in WARDROUND_DATA$"):
         fetch(tmp_path)
     assert left(tmp_path) == []
@@ -77,11 +89,15 @@ def test_nothing_stays_of_what_did_not_come_whole_and_one_sentence_says_what_to_
     fetch(tmp_path)
 
 
-def test_a_publisher_that_cannot_be_reached_is_named(worker: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_publisher_that_cannot_be_reached_is_named(
+    worker: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     address = f"http://{ports.LOOPBACK}:{ports.choose()}/"
     monkeypatch.setattr(worker, "address", address)
     monkeypatch.setattr(publishers, "PUBLISHED", worker.published())
-    with pytest.raises(Unavailable, match=re.escape("pneumoniamnist.npz from 127.0.0.1 ([Errno 111] Connection refused)")):
+    with pytest.raises(
+        Unavailable, match=re.escape("pneumoniamnist.npz from 127.0.0.1 ([Errno 111] Connection refused)")
+    ):
         fetch(tmp_path)
     assert left(tmp_path) == []
 

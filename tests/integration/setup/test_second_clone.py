@@ -1,4 +1,7 @@
-"""Set-up of a second clone, from what the first one left in this user's caches: no network, and a place that is not simple."""
+"""Set-up of a second clone, from what the first one left in this user's caches.
+
+No network, and a place that is not simple.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,14 @@ def clone() -> Iterator[Path]:
         subprocess.run(["git", "clone", "--quiet", PROJECT, folder], check=True)
         command = ["bash", "-c", "umask 077; exec make setup"]
         both = [
-            subprocess.Popen(command, cwd=folder, env=os.environ | _NO_NETWORK, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            subprocess.Popen(
+                command,
+                cwd=folder,
+                env=os.environ | _NO_NETWORK,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
             for _ in range(2)
         ]
         said = [process.communicate()[0] for process in both]
@@ -33,7 +43,9 @@ def clone() -> Iterator[Path]:
 
 def test_the_command_of_a_second_clone_is_its_own(clone: Path) -> None:
     code = "import pipeline; print(*pipeline.__path__)"
-    done = subprocess.run([clone / ".venv" / "bin" / "python", "-c", code], cwd="/", capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [clone / ".venv" / "bin" / "python", "-c", code], cwd="/", capture_output=True, text=True, check=True
+    )
     assert done.stdout == f"{clone / 'pipeline'}\n"
     subprocess.run([clone / ".venv" / "bin" / "wardround", "--help"], cwd="/", capture_output=True, check=True)
 

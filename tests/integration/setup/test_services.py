@@ -110,7 +110,10 @@ def test_every_owner_has_approved_the_demonstration_s_studies(settings: Settings
 
 def test_no_secret_stands_in_an_argument_an_environment_or_a_log(settings: Settings) -> None:
     said = b"".join(
-        path.read_bytes() for folder in ("logs", "airflow/logs") for path in (settings.home / folder).rglob("*") if path.is_file()
+        path.read_bytes()
+        for folder in ("logs", "airflow/logs")
+        for path in (settings.home / folder).rglob("*")
+        if path.is_file()
     )
     for process in processes(settings):
         said += " ".join(process.cmdline()).encode() + repr(process.environ()).encode()
@@ -134,7 +137,9 @@ def test_up_again_changes_nothing(settings: Settings) -> None:
     assert services.supervisor(settings).pids() == running
 
 
-def test_where_things_lie_may_change_under_running_services_none_of_which_keeps_a_word_of_it(settings: Settings, tmp_path: Path) -> None:
+def test_where_things_lie_may_change_under_running_services_none_of_which_keeps_a_word_of_it(
+    settings: Settings, tmp_path: Path
+) -> None:
     running = services.supervisor(settings).pids()
     up(replace(settings, mp_spdz=tmp_path / "other"))
     assert Settings.load(settings.home).mp_spdz == tmp_path / "other"
@@ -145,7 +150,9 @@ def test_where_things_lie_may_change_under_running_services_none_of_which_keeps_
     assert Settings.load(settings.home) == settings
 
 
-def test_other_code_starts_the_services_anew_which_keep_what_they_hold(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_starts_the_services_anew_which_keep_what_they_hold(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running, ledger = services.supervisor(settings).pids(), settings.consortium.read_bytes()
     monkeypatch.setattr(services, "_loaded_code", lambda: "0" * 64)
     up(settings)

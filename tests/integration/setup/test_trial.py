@@ -1,4 +1,7 @@
-"""The trial of a new engine: what it asks has accepted and rejected updates, and one party that says otherwise is enough."""
+"""The trial of a new engine.
+
+What it asks has accepted and rejected updates, and one party that says otherwise is enough.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,9 @@ class Openly(Engine):
         output = VerifyOutput(accepted, budget, EngineStats(0, 0, 0, 0))
         return replace(output, **self.otherwise) if party.index == NODES - 1 else output  # type: ignore[arg-type]
 
-    def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
+    def verify_projected(
+        self, protocol: str, task: ProjectedTask, components: Components, party: Party
+    ) -> VerifyOutput:
         raise NotImplementedError
 
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:

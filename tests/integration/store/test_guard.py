@@ -57,7 +57,10 @@ class Attempt:
         ]
         self.false = (
             "authorization",
-            f"AWS4-HMAC-SHA256 Credential={self.scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={'0' * 64}",
+            (
+                f"AWS4-HMAC-SHA256 Credential={self.scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date,"
+                f" Signature={'0' * 64}"
+            ),
         )
         self.unpack = ("x-amz-meta-snowball-auto-extract", "true")
         self.tar: Headers = [("x-amz-content-sha256", TRAILER), ("x-amz-date", self.date)]
@@ -65,8 +68,9 @@ class Attempt:
 
     def presigned(self, digest: str) -> str:
         """With everything that a signature in the query has, which is none."""
-        return f"{self.claimed}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={self.date}&X-Amz-Expires=600&X-Amz-SignedHeaders=host" + (
-            f"&X-Amz-Signature={'0' * 64}&X-Amz-Content-Sha256={digest}"
+        return (
+            f"{self.claimed}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={self.date}&X-Amz-Expires=600&X-Amz-SignedHeaders=host"
+            + f"&X-Amz-Signature={'0' * 64}&X-Amz-Content-Sha256={digest}"
         )
 
 
@@ -76,7 +80,12 @@ UNVERIFIED: dict[str, Form] = {
     "object, credential in the query": lambda a: ("PUT", a.claimed, a.trailer, BODY),
     "object, credential in the query, encoded": lambda a: ("PUT", a.claimed.replace("Cred", "%43red"), a.trailer, BODY),
     "object, presigned in vain": lambda a: ("PUT", a.presigned(TRAILER), a.trailer, BODY),
-    "part of an upload, credential in the query": lambda a: ("PUT", f"{a.claimed}&partNumber=1&uploadId={a.upload}", a.trailer, BODY),
+    "part of an upload, credential in the query": lambda a: (
+        "PUT",
+        f"{a.claimed}&partNumber=1&uploadId={a.upload}",
+        a.trailer,
+        BODY,
+    ),
     "archive, credential in the query": lambda a: ("PUT", a.claimed, [*a.tar, a.unpack], a.archive),
     "archive, false signature": lambda a: ("PUT", a.path, [*a.tar, a.unpack, a.false], a.archive),
     "object, odd letters": lambda a: ("PUT", a.claimed, [(name.swapcase(), value) for name, value in a.trailer], BODY),
@@ -102,8 +111,18 @@ OTHERS: dict[str, Form] = {
     ),
     "object, two digests, the trailer first": lambda a: ("PUT", a.claimed, [*a.trailer, a.plain[0], a.false], BODY),
     "object, two digests, the trailer last": lambda a: ("PUT", a.claimed, [a.plain[0], *a.trailer, a.false], BODY),
-    "object, two authorizations": lambda a: ("PUT", a.claimed, [*a.trailer, ("authorization", "Bearer x"), a.false], BODY),
-    "object, underscores": lambda a: ("PUT", a.claimed, [(name.replace("-", "_"), value) for name, value in a.trailer], BODY),
+    "object, two authorizations": lambda a: (
+        "PUT",
+        a.claimed,
+        [*a.trailer, ("authorization", "Bearer x"), a.false],
+        BODY,
+    ),
+    "object, underscores": lambda a: (
+        "PUT",
+        a.claimed,
+        [(name.replace("-", "_"), value) for name, value in a.trailer],
+        BODY,
+    ),
     "object, two slashes": lambda a: ("PUT", f"/{a.claimed}", a.trailer, BODY),
     "object, beside itself": lambda a: ("PUT", f"/mailbox/../{a.claimed[1:]}", a.trailer, BODY),
     "object, semicolon": lambda a: ("PUT", f"{a.path}?versionId=null;X-Amz-Credential={a.scope}", a.trailer, BODY),
@@ -124,7 +143,11 @@ OTHERS: dict[str, Form] = {
     "object, streamed with a signature of chunks": lambda a: (
         "PUT",
         a.claimed,
-        [("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"), ("x-amz-decoded-content-length", "5"), a.false],
+        [
+            ("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
+            ("x-amz-decoded-content-length", "5"),
+            a.false,
+        ],
         b"5;chunk-signature=%s\r\nhello\r\n0;chunk-signature=%s\r\n\r\n" % (b"0" * 64, b"0" * 64),
     ),
     "part of an upload, false signature": lambda a: (
@@ -133,7 +156,12 @@ OTHERS: dict[str, Form] = {
         [*a.trailer, a.false],
         BODY,
     ),
-    "part of an upload, both": lambda a: ("PUT", f"{a.claimed}&partNumber=1&uploadId={a.upload}", [*a.trailer, a.false], BODY),
+    "part of an upload, both": lambda a: (
+        "PUT",
+        f"{a.claimed}&partNumber=1&uploadId={a.upload}",
+        [*a.trailer, a.false],
+        BODY,
+    ),
     "archive, both": lambda a: ("PUT", a.claimed, [*a.tar, a.unpack, a.false], a.archive),
     "archive, false signature, plain": lambda a: (
         "PUT",
@@ -142,13 +170,20 @@ OTHERS: dict[str, Form] = {
         a.archive,
     ),
     "archive, nobody": lambda a: ("PUT", a.path, [*a.tar, a.unpack], a.archive),
-    "copy, credential in the query": lambda a: ("PUT", a.claimed, [*a.trailer, ("x-amz-copy-source", "/models/x")], b""),
+    "copy, credential in the query": lambda a: (
+        "PUT",
+        a.claimed,
+        [*a.trailer, ("x-amz-copy-source", "/models/x")],
+        b"",
+    ),
     "form of a page": lambda a: (
         "POST",
         a.path.rsplit("/", 1)[0],
         [("content-type", "multipart/form-data; boundary=b")],
-        b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nx\r\n'
-        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
+        (
+            b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nx\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
+        ),
     ),
     "beginning of an upload": lambda a: ("POST", f"{a.claimed}&uploads=", a.trailer, b""),
     "object, headers to be dropped on the way": lambda a: (
@@ -158,8 +193,18 @@ OTHERS: dict[str, Form] = {
         b"hello",
     ),
     "deletion": lambda a: ("DELETE", a.claimed, a.trailer, b""),
-    "new account": lambda a: ("PUT", f"/minio/admin/v3/add-user?accessKey=mallory&X-Amz-Credential={a.scope}", a.trailer, BODY),
-    "new account, false signature": lambda a: ("PUT", "/minio/admin/v3/add-user?accessKey=mallory", [*a.plain, a.false], b"hello"),
+    "new account": lambda a: (
+        "PUT",
+        f"/minio/admin/v3/add-user?accessKey=mallory&X-Amz-Credential={a.scope}",
+        a.trailer,
+        BODY,
+    ),
+    "new account, false signature": lambda a: (
+        "PUT",
+        "/minio/admin/v3/add-user?accessKey=mallory",
+        [*a.plain, a.false],
+        b"hello",
+    ),
     "new account of versitygw": lambda a: ("PATCH", "/create-user", [*a.plain, a.false], b"hello"),
 }
 """What else somebody may try."""
@@ -178,7 +223,12 @@ def archive(name: str) -> bytes:
 def answer(endpoint: str, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes) -> int:
     """The status of one request, sent as it stands."""
     host = urlsplit(endpoint)
-    lines = [f"{method} {target} HTTP/1.1", f"host: {host.netloc}", "connection: close", *(f"{name}: {value}" for name, value in headers)]
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        f"host: {host.netloc}",
+        "connection: close",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
     if not any(name.lower() == "transfer-encoding" for name, _ in headers):
         lines.append(f"content-length: {len(body)}")
     with socket.create_connection((str(host.hostname), host.port or 80), timeout=20) as connection:
@@ -219,20 +269,29 @@ class Target:
 
     def status(self, endpoint: str, form: Form) -> int:
         """What is answered to this form of request."""
-        made = Attempt(self._account.access_key.text(), self._path, self._upload, archive(f"{self._prefix}unpacked.bin"))
+        made = Attempt(
+            self._account.access_key.text(), self._path, self._upload, archive(f"{self._prefix}unpacked.bin")
+        )
         return answer(endpoint, *form(made))
 
     def written(self) -> bool:
         """Whether an object, an unpacked one or a part is there."""
         versions = self._client.list_object_versions(Bucket=self._bucket, Prefix=self._prefix)
-        return bool(versions.get("Versions") or versions.get("DeleteMarkers") or self._client.list_parts(**self._part).get("Parts"))
+        return bool(
+            versions.get("Versions")
+            or versions.get("DeleteMarkers")
+            or self._client.list_parts(**self._part).get("Parts")
+        )
 
 
 @pytest.mark.parametrize("name", PLACES)
 @attack(
     by="stranger",
     to="change",
-    tries="to write as any account by each form of CVE-2026-41145 and CVE-2026-40344, also a part of a true upload, and by 29 more",
+    tries=(
+        "to write as any account by each form of CVE-2026-41145 and CVE-2026-40344, also a part of a true upload, and"
+        " by 29 more"
+    ),
     costs="an account's access key, which is secret",
     seen="nothing: the guard answers 403",
 )
@@ -265,7 +324,8 @@ def test_minio_by_itself_takes_from_anybody_what_an_account_may_write_and_versit
 
 
 @pytest.mark.parametrize(
-    "header", ["X-Amz-Meta-Snowball-Auto-Extract", "x-amz-meta-minio-snowball-prefix", "X-Minio-Source-Replication-Request"]
+    "header",
+    ["X-Amz-Meta-Snowball-Auto-Extract", "x-amz-meta-minio-snowball-prefix", "X-Minio-Source-Replication-Request"],
 )
 @attack(
     by="hospital",
@@ -278,7 +338,9 @@ def test_even_a_true_signature_brings_no_archive_and_no_replication_through(
     server: StoreServer, accounts: dict[str, StoreCredentials], header: str
 ) -> None:
     store = Store(server.endpoint, accounts["hospital-elm"])
-    store._client.meta.events.register("before-sign.s3.PutObject", lambda request, **_: request.headers.add_header(header, "true"))
+    store._client.meta.events.register(
+        "before-sign.s3.PutObject", lambda request, **_: request.headers.add_header(header, "true")
+    )
     with pytest.raises((Misconfigured, Refused)):
         store.put_once("mailbox", f"rounds/8/hospitals/elm/to/east/{HELLO}.bin", b"hello")
 
@@ -288,7 +350,9 @@ def test_even_a_true_signature_has_no_header_dropped_between_guard_and_server(
     server: StoreServer, accounts: dict[str, StoreCredentials], named: str
 ) -> None:
     client = Store(server.endpoint, accounts["hospital-elm"])._client
-    client.meta.events.register("before-send.s3.PutObject", lambda request, **_: request.headers.__setitem__("Connection", named))
+    client.meta.events.register(
+        "before-send.s3.PutObject", lambda request, **_: request.headers.__setitem__("Connection", named)
+    )
     with pytest.raises(ClientError, match="The guard before the store"):
         client.put_object(Bucket="mailbox", Key=f"rounds/8/hospitals/elm/to/east/{HELLO}.bin", Body=b"hello")
 

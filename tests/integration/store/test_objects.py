@@ -57,11 +57,16 @@ def test_an_object_is_read_into_a_file_with_the_same_checks(server: StoreServer)
     assert file.getvalue() == b"a long report"
 
 
-def test_a_listing_goes_on_behind_a_folder_in_which_too_much_lies(server: StoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_goes_on_behind_a_folder_in_which_too_much_lies(
+    server: StoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(objects, "_PAGE", 5)
     store, asked = server.as_root(), []
     wanted = [
-        *(f"rounds/8/hospitals/{name}/manifest/{sha256(name.encode())}.json" for name in ("aster", "elm", "elm0", "fern")),
+        *(
+            f"rounds/8/hospitals/{name}/manifest/{sha256(name.encode())}.json"
+            for name in ("aster", "elm", "elm0", "fern")
+        ),
         f"rounds/8/record/{sha256(b'record')}.json",
     ]
     junk = [f"rounds/8/hospitals/elm/{'nested/' * (number % 3)}{number:02d}" for number in range(40)]
@@ -126,7 +131,11 @@ def test_a_reader_that_says_how_far_looks_no_further(server: StoreServer) -> Non
     late = ObjectRef("reports", key_of(b"written late"), "", sha256(b"written late"), 12)
     for data in (b"junk 1", b"junk 2", b"written late", b"junk 3"):
         plant(store, late, data)
-    assert store.get(late.bucket, late.key, late.sha256) == store.get(late.bucket, late.key, late.sha256, most=3) == b"written late"
+    assert (
+        store.get(late.bucket, late.key, late.sha256)
+        == store.get(late.bucket, late.key, late.sha256, most=3)
+        == b"written late"
+    )
     with pytest.raises(EvidenceRejected, match="somebody changed"):
         store.get(late.bucket, late.key, late.sha256, most=2)
 
@@ -169,7 +178,9 @@ def test_nobody_deletes_or_shortens_before_the_retention_ends(server: StoreServe
     assert store.read(ref) == b"kept"
 
 
-@pytest.mark.parametrize("kind", [pytest.param("minio", marks=pytest.mark.minio), pytest.param("versitygw", marks=pytest.mark.versitygw)])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("minio", marks=pytest.mark.minio), pytest.param("versitygw", marks=pytest.mark.versitygw)]
+)
 @attack(
     by="store_operator",
     to="stop",
@@ -177,7 +188,9 @@ def test_nobody_deletes_or_shortens_before_the_retention_ends(server: StoreServe
     costs="being inside the store's machine",
     seen="what is missing, in every audit",
 )
-def test_who_passes_by_the_guard_shortens_the_retention_of_versitygw_and_not_of_minio(kind: StoreKind, tmp_path: Path) -> None:
+def test_who_passes_by_the_guard_shortens_the_retention_of_versitygw_and_not_of_minio(
+    kind: StoreKind, tmp_path: Path
+) -> None:
     server = StoreServer(tmp_path / "store", kind)
     ref = put(server.as_root(), b"kept")
     version, operator = {"Bucket": ref.bucket, "Key": ref.key, "VersionId": ref.version_id}, server.past_guard()._client
@@ -213,11 +226,17 @@ def test_listing_shows_current_versions_below_a_prefix_in_order(server: StoreSer
 
 
 @pytest.mark.minio
-@pytest.mark.parametrize(("size", "part"), [(9, "xl.meta"), (400_000, "xl.meta"), (400_000, "part."), (3_000_000, "part.")])
+@pytest.mark.parametrize(
+    ("size", "part"), [(9, "xl.meta"), (400_000, "xl.meta"), (400_000, "part."), (3_000_000, "part.")]
+)
 def test_what_is_damaged_on_the_stores_disk_is_missing(own_minio: StoreServer, size: int, part: str) -> None:
     store = own_minio.as_root()
     ref, other = put(store, b"m" * size), put(store, b"whole")
-    files = [file for file in (own_minio.folder / ref.bucket / ref.key).rglob("*") if file.is_file() and file.name.startswith(part)]
+    files = [
+        file
+        for file in (own_minio.folder / ref.bucket / ref.key).rglob("*")
+        if file.is_file() and file.name.startswith(part)
+    ]
     assert files
     for file in files:
         flip_a_byte(file)
@@ -239,10 +258,16 @@ def test_a_damaged_newest_version_is_looked_past(own_minio: StoreServer) -> None
     assert store.get(ref.bucket, ref.key, ref.sha256) == data
 
 
-@pytest.mark.parametrize(("minutes", "said"), [(16, "16 minutes ahead of the store's"), (-16, "16 minutes behind the store's")])
-def test_a_clock_that_is_wrong_is_called_that(server: StoreServer, monkeypatch: pytest.MonkeyPatch, minutes: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(16, "16 minutes ahead of the store's"), (-16, "16 minutes behind the store's")]
+)
+def test_a_clock_that_is_wrong_is_called_that(
+    server: StoreServer, monkeypatch: pytest.MonkeyPatch, minutes: int, said: str
+) -> None:
     store, now, clock = server.as_root(), auth.get_current_datetime, time.time
-    monkeypatch.setattr(auth, "get_current_datetime", lambda *given, **more: now(*given, **more) + timedelta(minutes=minutes))
+    monkeypatch.setattr(
+        auth, "get_current_datetime", lambda *given, **more: now(*given, **more) + timedelta(minutes=minutes)
+    )
     monkeypatch.setattr("pipeline.store.objects.time.time", lambda: clock() + 60 * minutes)
     with pytest.raises(Misconfigured, match=f"this machine's clock is {said}, want at most 15; set the clock"):
         store.list("models", "")
@@ -294,7 +319,9 @@ def test_a_store_that_is_down_is_unavailable() -> None:
 
 def test_wrong_credentials_are_a_misconfiguration_and_are_not_repeated(server: StoreServer) -> None:
     with pytest.raises(Misconfigured, match="SignatureDoesNotMatch") as caught:
-        Store(server.endpoint, StoreCredentials("root", ROOT.access_key, Secret(b"a-guessed-password"))).list("models", "")
+        Store(server.endpoint, StoreCredentials("root", ROOT.access_key, Secret(b"a-guessed-password"))).list(
+            "models", ""
+        )
     assert "a-guessed-password" not in repr(caught.value)
 
 

@@ -178,10 +178,16 @@ def test_nobody_deletes_or_touches_retention(actors: Actors, name: str) -> None:
         lambda: client.delete_object(Bucket="reports", Key=key),
         lambda: client.delete_object(**version),
         lambda: client.delete_object(**version, BypassGovernanceRetention=True),
-        lambda: client.put_object_retention(**version, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": "2027-01-01T00:00:00Z"}),
-        lambda: client.put_object_retention(**version, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": "2037-01-01T00:00:00Z"}),
+        lambda: client.put_object_retention(
+            **version, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": "2027-01-01T00:00:00Z"}
+        ),
+        lambda: client.put_object_retention(
+            **version, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": "2037-01-01T00:00:00Z"}
+        ),
         lambda: client.put_object(Bucket="reports", Key=key, Body=b"x", **governance),
-        lambda: client.put_object_lock_configuration(Bucket="reports", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"}),
+        lambda: client.put_object_lock_configuration(
+            Bucket="reports", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"}
+        ),
         lambda: client.put_bucket_versioning(Bucket="models", VersioningConfiguration={"Status": "Suspended"}),
         lambda: client.delete_bucket(Bucket="dvc"),
     ]

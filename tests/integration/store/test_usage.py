@@ -64,7 +64,9 @@ def test_whoever_has_more_than_its_quota_reads_and_no_longer_writes_until_it_may
     with pytest.raises(Refused, match="does not let hospital-elm"):
         write(elm, "elm", 9)
     assert len(elm.list("reports", "rounds/1/hospitals/elm/")) == 4
-    assert elm.get("reports", f"rounds/1/hospitals/elm/manifest/{sha256(b'junk 0')}.json", sha256(b"junk 0")) == b"junk 0"
+    assert (
+        elm.get("reports", f"rounds/1/hospitals/elm/manifest/{sha256(b'junk 0')}.json", sha256(b"junk 0")) == b"junk 0"
+    )
     write(oak, "oak", 9)
     own_server.administrator.allow("hospital-elm", rights["hospital-elm"])
     write(elm, "elm", 9)

@@ -92,7 +92,18 @@ def world() -> World:
     return deepcopy(pristine())
 
 
-STORED = ["model", "record", "commit list", "manifest", "validation", "confirmation", "vote", "input set", "inventory", "sealing key"]
+STORED = [
+    "model",
+    "record",
+    "commit list",
+    "manifest",
+    "validation",
+    "confirmation",
+    "vote",
+    "input set",
+    "inventory",
+    "sealing key",
+]
 
 
 @pytest.mark.parametrize("round_id", [1, 2, 3, 4])
@@ -104,7 +115,8 @@ def test_rounds_in_which_everybody_was_honest_pass(world: World, round_id: int) 
 
 
 @pytest.mark.parametrize(
-    "member", [f"rounds/{LAST}/hospitals/westbrook/", f"rounds/{LAST}/nodes/birch/", f"rounds/{LAST}/hospitals/stranger/"]
+    "member",
+    [f"rounds/{LAST}/hospitals/westbrook/", f"rounds/{LAST}/nodes/birch/", f"rounds/{LAST}/hospitals/stranger/"],
 )
 def test_what_a_member_heaps_up_in_its_own_folder_is_its_finding_and_spoils_nothing(world: World, member: str) -> None:
     for number in range(object_keys.MOST_OF_MEMBER + 1):
@@ -112,7 +124,9 @@ def test_what_a_member_heaps_up_in_its_own_folder_is_its_finding_and_spoils_noth
     report = world.audit()
     assert report.passed, report.first_problem
     (finding,) = report.findings
-    assert finding.startswith(f"{object_keys.REPORTS}/{member}: got more than {object_keys.MOST_OF_MEMBER} objects, want about ten")
+    assert finding.startswith(
+        f"{object_keys.REPORTS}/{member}: got more than {object_keys.MOST_OF_MEMBER} objects, want about ten"
+    )
     assert f"{member.split('/')[-2]} or the store's operator wrote them" in finding
 
 
@@ -160,14 +174,20 @@ def test_what_was_written_over_an_object_spoils_nothing_and_is_a_finding_with_wh
     assert report.passed
     (finding,) = report.findings
     newest = "a deletion marker" if written is None else "version v2"
-    assert finding.startswith(f"{bucket}/{stored}: got 2 versions, the newest {newest}, want the first only; {WRITERS[what]} or the store")
+    assert finding.startswith(
+        f"{bucket}/{stored}: got 2 versions, the newest {newest}, want the first only; {WRITERS[what]} or the store"
+    )
     assert report.to_json()["findings"] == [finding]
 
 
-@pytest.mark.parametrize(("kind", "signer"), [(Kind.SEALING_KEY, "birch"), (Kind.VOTE, "birch"), (Kind.CONFIRMATION, "westbrook")])
+@pytest.mark.parametrize(
+    ("kind", "signer"), [(Kind.SEALING_KEY, "birch"), (Kind.VOTE, "birch"), (Kind.CONFIRMATION, "westbrook")]
+)
 def test_junk_beside_a_statement_spoils_nothing(world: World, kind: Kind, signer: str) -> None:
     place = object_keys.statement(LAST, kind, NodeName(signer))
-    forged = signing.to_bytes(signing.sign(kind, signer, {"public_key": "0" * 64}, world.maker.context(LAST), key("a stranger")))
+    forged = signing.to_bytes(
+        signing.sign(kind, signer, {"public_key": "0" * 64}, world.maker.context(LAST), key("a stranger"))
+    )
     world.store.put(place.bucket, place.key(sha256(forged)), forged)
     world.store.put(place.bucket, place.key(sha256(b"announced")), b"other bytes")
     report = world.audit()
@@ -176,7 +196,9 @@ def test_junk_beside_a_statement_spoils_nothing(world: World, kind: Kind, signer
     assert place.key(sha256(b"announced")) in finding
 
 
-@pytest.mark.parametrize("what", ["model", "record", "commit list", "manifest", "validation", "vote", "input set", "sealing key"])
+@pytest.mark.parametrize(
+    "what", ["model", "record", "commit list", "manifest", "validation", "vote", "input set", "sealing key"]
+)
 def test_an_object_that_vanished_is_missed_and_its_place_named(world: World, what: str) -> None:
     bucket, stored = world.key_of(what)
     del world.store.objects[bucket, stored]
@@ -198,7 +220,9 @@ def test_a_second_manifest_of_a_hospital_is_told_and_spoils_no_round(world: Worl
     world.maker.say(LAST, Kind.MANIFEST, name, manifest_body(world.study, name, RoundId(9), sha256(b"validation")))
     report = world.audit()
     assert report.first_problem is None
-    assert f"{name} posted another manifest" in next(check.detail for check in report.checks if check.name == "manifests")
+    assert f"{name} posted another manifest" in next(
+        check.detail for check in report.checks if check.name == "manifests"
+    )
 
 
 def test_a_second_differing_vote_of_a_node_is_found(world: World) -> None:
@@ -333,7 +357,9 @@ def test_a_record_that_the_rounds_before_it_contradict_is_refused(
     assert problem in str(world.audit(5).first_problem)
 
 
-@pytest.mark.parametrize("absent", [{}, {"hillside": "forged_manifest"}], ids=["said nothing of", "gave another reason for"])
+@pytest.mark.parametrize(
+    "absent", [{}, {"hillside": "forged_manifest"}], ids=["said nothing of", "gave another reason for"]
+)
 def test_an_absence_that_a_node_signed_otherwise_than_the_record_is_found(world: World, absent: dict[str, str]) -> None:
     round_id = RoundId(2)
     assert world.audit(round_id).first_problem is None
@@ -354,7 +380,11 @@ def test_a_record_that_says_otherwise_than_the_ledger_is_refused(world: World) -
     world.ledger.states[LAST] = replace(state, finalised=replace(state.finalised, verdicts=0b11))
     report = world.audit()
     assert "verdicts: got 31, the ledger says 3" in str(report.first_problem)
-    assert {check.name for check in report.checks if check.outcome is Outcome.NOT_CHECKED} >= {"votes", "manifests", "validations"}
+    assert {check.name for check in report.checks if check.outcome is Outcome.NOT_CHECKED} >= {
+        "votes",
+        "manifests",
+        "validations",
+    }
 
 
 def test_four_strikes_quarantine_and_the_audit_counts_them_itself(world: World) -> None:
@@ -480,7 +510,12 @@ def test_evidence_of_any_form_ends_in_a_finding(world: World, body: object) -> N
 
     def odd(round_id: RoundId, kind: Kind, name: str, said: dict[str, object]) -> Sha256:
         strange = kind is Kind.MANIFEST and name == "westbrook"
-        return original(round_id, kind, name, {**said, **(body if isinstance(body, dict) else {"components": body})} if strange else said)
+        return original(
+            round_id,
+            kind,
+            name,
+            {**said, **(body if isinstance(body, dict) else {"components": body})} if strange else said,
+        )
 
     maker.say = odd  # type: ignore[method-assign,assignment]
     maker.finish(RoundId(5))
@@ -521,7 +556,10 @@ def test_the_json_form_says_the_same(world: World) -> None:
 
 
 def test_a_proof_bundle_leaves_out_what_another_put_under_the_rounds_names(world: World) -> None:
-    place, (_, manifest) = object_keys.statement(LAST, Kind.MANIFEST, HospitalName("westbrook")), world.key_of("manifest")
+    place, (_, manifest) = (
+        object_keys.statement(LAST, Kind.MANIFEST, HospitalName("westbrook")),
+        world.key_of("manifest"),
+    )
     world.store.put(place.bucket, place.key(sha256(b"announced")), b"other bytes")
     held = Bundle(pack(RoundEvidence(LAST, world.ledger, world.store), {}))
     assert [found.key for found in held.history(place.bucket, place.prefix)] == [manifest]

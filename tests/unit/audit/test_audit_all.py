@@ -1,4 +1,7 @@
-"""The audit of all rounds: it finds what the audit of one does, and what it reads for a round does not grow with their number."""
+"""The audit of all rounds.
+
+It finds what the audit of one does, and what it reads for a round does not grow with their number.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,9 @@ class World:
         self.maker.open(RoundId(LAST + 1))
 
     def pack(self, number: int, change: Any = lambda data: data) -> None:
-        self.maker.post(object_keys.report(RoundId(number), SUFFIX), change(RoundObjects(self.store, RoundId(number)).pack()))
+        self.maker.post(
+            object_keys.report(RoundId(number), SUFFIX), change(RoundObjects(self.store, RoundId(number)).pack())
+        )
 
     def sweep(self) -> dict[RoundId, AuditReport]:
         found = Sweep(self.ledger, self.store)
@@ -93,7 +98,9 @@ def test_every_round_that_has_ended_is_audited_in_the_order_of_opening(world: Wo
 
 def test_a_round_is_checked_as_it_is_alone(world: World) -> None:
     alone, among = audit(LAST, world.ledger, world.store), world.sweep()[LAST]
-    assert [(check.name, check.outcome) for check in among.checks] == [(check.name, check.outcome) for check in alone.checks]
+    assert [(check.name, check.outcome) for check in among.checks] == [
+        (check.name, check.outcome) for check in alone.checks
+    ]
     assert "read from the round's pack" in among.checks[-1].detail
     assert "pack" not in alone.checks[-1].detail
 
@@ -122,7 +129,11 @@ def test_a_damaged_model_is_found_among_all_rounds(world: World) -> None:
 @pytest.mark.parametrize("kind", [Kind.MANIFEST, Kind.VALIDATION, Kind.CONFIRMATION])
 def test_a_pack_hides_no_newer_version_and_no_deletion(world: World, kind: Kind) -> None:
     for number, data in ((5, b"what an operator prefers"), (6, None)):
-        world.store.put(object_keys.REPORTS, key_of(world, object_keys.statement(RoundId(number), kind, HospitalName("westbrook"))), data)
+        world.store.put(
+            object_keys.REPORTS,
+            key_of(world, object_keys.statement(RoundId(number), kind, HospitalName("westbrook"))),
+            data,
+        )
     reports = world.sweep()
     assert all(report.passed for report in reports.values())
     findings = {number: report.findings for number, report in reports.items() if report.findings}
@@ -131,13 +142,21 @@ def test_a_pack_hides_no_newer_version_and_no_deletion(world: World, kind: Kind)
 
 
 def test_an_object_that_only_a_pack_still_has_is_missed(world: World) -> None:
-    del world.store.objects[object_keys.REPORTS, key_of(world, object_keys.statement(LAST, Kind.VOTE, NodeName("birch")))]
+    del world.store.objects[
+        object_keys.REPORTS, key_of(world, object_keys.statement(LAST, Kind.VOTE, NodeName("birch")))
+    ]
     assert "nodes/birch/vote/" in str(world.sweep()[LAST].first_problem)
 
 
 def test_a_pack_that_lies_is_not_believed_and_spoils_nothing(world: World) -> None:
     manifest = key_of(world, object_keys.statement(RoundId(8), Kind.MANIFEST, HospitalName("westbrook")))
-    for lie in (canonical_json({manifest: "another text"}), b"no JSON", b"[1]", b"[" * 100_000, canonical_json({"a": 1})):
+    for lie in (
+        canonical_json({manifest: "another text"}),
+        b"no JSON",
+        b"[1]",
+        b"[" * 100_000,
+        canonical_json({"a": 1}),
+    ):
         world.pack(8, lambda _, lie=lie: lie)
     assert world.sweep()[RoundId(8)].first_problem is None
 

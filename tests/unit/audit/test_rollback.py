@@ -1,4 +1,7 @@
-"""A ledger that lost rounds is found out by what nodes and hospitals signed; nothing that a few can forge looks like that."""
+"""A ledger that lost rounds is found out by what nodes and hospitals signed.
+
+Nothing that a few can forge looks like that.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ class World:
         return self.ledger.states[RoundId(number)]
 
     def vote(self, result: Result, node: str, round_id: int, contract: str | None = None) -> None:
-        statement = signing.sign_vote(node, result, self.ledger.chain_id, Address(contract or self.ledger.contract), key(node))
+        statement = signing.sign_vote(
+            node, result, self.ledger.chain_id, Address(contract or self.ledger.contract), key(node)
+        )
         place = object_keys.statement(RoundId(round_id), Kind.VOTE, HospitalName(node))
         self.maker.post(place, signing.to_bytes(statement))
 
@@ -54,7 +59,9 @@ def test_a_ledger_that_knows_all_rounds_passes(world: World) -> None:
 def test_a_chain_from_before_a_finished_round_is_refused_naming_it_and_who_signed(world: World) -> None:
     for number in (3, 4):
         del world.ledger.states[RoundId(number)]
-    with pytest.raises(Refused, match=r"^round 3: alder, birch, .* signed its result, but the ledger says none: the chain lost blocks"):
+    with pytest.raises(
+        Refused, match=r"^round 3: alder, birch, .* signed its result, but the ledger says none: the chain lost blocks"
+    ):
         world.check()
 
 
@@ -124,7 +131,9 @@ def test_what_no_majority_signed_about_an_unknown_round_is_no_evidence(world: Wo
 def test_the_same_votes_by_a_majority_are(world: World) -> None:
     result = replace(world.results[3], round=RoundId(9))
     record = world.store.get(object_keys.REPORTS, object_keys.record(RoundId(3)).key(result.record), result.record)
-    result = replace(result, record=world.maker.post(object_keys.record(RoundId(9)), record.replace(b'"round":3', b'"round":9')))
+    result = replace(
+        result, record=world.maker.post(object_keys.record(RoundId(9)), record.replace(b'"round":3', b'"round":9'))
+    )
     for name in world.maker.of.nodes[:2]:
         world.vote(result, name, 9)
     with pytest.raises(Refused, match=r"^round 9: "):

@@ -87,7 +87,14 @@ def test_parts_that_contradict_one_another_are_refused(change: dict[str, Any], p
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"{}", b"\xff", record().to_bytes() + b"\n", record().to_bytes().replace(b'"round":7', b'"round":7.0')],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff",
+        record().to_bytes() + b"\n",
+        record().to_bytes().replace(b'"round":7', b'"round":7.0'),
+    ],
     ids=["empty", "list", "object", "no text", "a newline more", "a float"],
 )
 def test_bytes_that_are_no_canonical_record_are_refused(data: bytes) -> None:

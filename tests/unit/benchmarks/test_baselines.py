@@ -36,7 +36,10 @@ def test_classical_models_per_hospital_and_pooled_stand_beside_the_network_poole
     assert found["federated", "network", "all"].accuracy > 0.85
     result = summarise(study, 2, {study.seed: (found, verdicts, rejected)})
     assert result["pooled"]["svm"]["all"]["accuracy"] == round(pooled.accuracy, 4)
-    assert [line.split(",")[0] for line in table(result).splitlines()[1:3]] == ["svm (hospital)", "logistic regression (hospital)"]
+    assert [line.split(",")[0] for line in table(result).splitlines()[1:3]] == [
+        "svm (hospital)",
+        "logistic regression (hospital)",
+    ]
 
 
 def test_the_mean_of_the_hospitals_own_models_counts_every_patient_once() -> None:

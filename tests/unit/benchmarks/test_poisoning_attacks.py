@@ -25,12 +25,16 @@ def clean() -> Run:
     return undefended(NONE)
 
 
-@pytest.mark.parametrize(("attack", "points"), [("label_flip", 5), ("targeted_flip", 5), ("sign_flip", 30), ("ipm_100", 30)])
+@pytest.mark.parametrize(
+    ("attack", "points"), [("label_flip", 5), ("targeted_flip", 5), ("sign_flip", 30), ("ipm_100", 30)]
+)
 def test_an_attack_on_accuracy_costs_undefended_averaging_points(attack: str, points: int, clean: Run) -> None:
     assert undefended(attack).accuracy <= clean.accuracy - points / 100
 
 
-@pytest.mark.parametrize("attack", [name for name, attack in ATTACKS.items() if attack.harm == "backdoor" and not attack.adaptive])
+@pytest.mark.parametrize(
+    "attack", [name for name, attack in ATTACKS.items() if attack.harm == "backdoor" and not attack.adaptive]
+)
 def test_a_backdoor_opens_in_undefended_averaging_and_clean_accuracy_stays(attack: str, clean: Run) -> None:
     run = undefended(attack)
     assert run.asr >= run.natural_miss + 0.4

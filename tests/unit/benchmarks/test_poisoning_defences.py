@@ -50,5 +50,7 @@ def test_fltrust_trusts_nobody_who_turns_away_from_the_root() -> None:
 
 def test_the_accuracy_filter_adds_nothing_when_nobody_is_left() -> None:
     view = seen(honest(4))
-    worse = Seen(view.updates, 1, view.previous, view.rng, view.root, lambda tried: np.array([[30], [1], [2], [1], [2]]), 32)
+    worse = Seen(
+        view.updates, 1, view.previous, view.rng, view.root, lambda tried: np.array([[30], [1], [2], [1], [2]]), 32
+    )
     assert not DEFENCES["accuracy_filter"](worse).update.any()

@@ -118,7 +118,9 @@ def test_only_the_encrypted_inference_sees_a_targeted_flip_within_the_budget() -
 
 @pytest.mark.parametrize("network", [LOGISTIC, MLP, SMALL_CNN], ids=["logistic", "mlp", "small cnn"])
 @pytest.mark.parametrize("budget", [None, 2**36])
-def test_the_fast_counts_make_every_part_of_the_verification_equal_to_the_reference(network: Network, budget: int | None) -> None:
+def test_the_fast_counts_make_every_part_of_the_verification_equal_to_the_reference(
+    network: Network, budget: int | None
+) -> None:
     for seed in range(3):
         task, payloads = random_round(network, 5, 6, budget, seed, scale=[0.001, 0.05, 1.0][seed])
         plain, fast = reference.explain(task, payloads), reference.explain(task, payloads, exact.counts)

@@ -23,7 +23,9 @@ def test_a_custom_error_is_named_with_its_arguments() -> None:
 
 
 def test_addresses_and_digests_read_as_users_write_them() -> None:
-    error = refusal("commitRound", _revert("NotCommitter(bytes32,address)", ["bytes32", "address"], [b"\x11" * 32, LEDGER]))
+    error = refusal(
+        "commitRound", _revert("NotCommitter(bytes32,address)", ["bytes32", "address"], [b"\x11" * 32, LEDGER])
+    )
     assert error.arguments == {"studyId": "11" * 32, "caller": LEDGER}
 
 
@@ -35,7 +37,9 @@ def test_an_unknown_revert_is_still_a_refusal(data: str | None) -> None:
 
 
 def test_a_revert_with_damaged_arguments_keeps_its_name() -> None:
-    assert refusal("openRound", _revert("UnknownStudy(bytes32)", ["bytes32"], [b"\x11" * 32])[:-2]).error == "UnknownStudy"
+    assert (
+        refusal("openRound", _revert("UnknownStudy(bytes32)", ["bytes32"], [b"\x11" * 32])[:-2]).error == "UnknownStudy"
+    )
 
 
 def test_a_call_starts_with_its_selector() -> None:
@@ -44,7 +48,9 @@ def test_a_call_starts_with_its_selector() -> None:
     assert (call.name, call.to) == ("verifyModel", LEDGER)
 
 
-@pytest.mark.parametrize("arguments", [(), (-1, b""), (1 << 64, b""), ("seven", b""), (7,), (7, b"", 8), (7, b"\x11" * 33)])
+@pytest.mark.parametrize(
+    "arguments", [(), (-1, b""), (1 << 64, b""), ("seven", b""), (7,), (7, b"", 8), (7, b"\x11" * 33)]
+)
 def test_arguments_that_do_not_fit_are_refused(arguments: tuple[object, ...]) -> None:
     with pytest.raises(Misconfigured, match="verifyModel: got arguments"):
         contract.encode(LEDGER, "verifyModel", *arguments)
@@ -53,7 +59,9 @@ def test_arguments_that_do_not_fit_are_refused(arguments: tuple[object, ...]) ->
 def test_every_error_of_the_interface_can_be_decoded() -> None:
     names = {entry["name"] for entry in contract.abi() if entry["type"] == "error"}
     source = (contract.ARTEFACT.parent.parent / "ILedger.sol").read_text()
-    declared = {line.split("error ")[1].split("(")[0] for line in source.splitlines() if line.strip().startswith("error ")}
+    declared = {
+        line.split("error ")[1].split("(")[0] for line in source.splitlines() if line.strip().startswith("error ")
+    }
     assert declared <= names
     assert isinstance(refusal("x", "0x" + keccak(b"ZeroDigest()")[:4].hex()), ContractRefused)
 

@@ -61,7 +61,9 @@ def test_a_batch_is_refused_whole(chain: DevelopmentChain) -> None:
     assert "batches" in answer["error"]["message"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"null", b"7", b'"eth_call"', b"{}", b"[" * 900_000, b'{"method": ["eth_call"]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b"null", b"7", b'"eth_call"', b"{}", b"[" * 900_000, b'{"method": ["eth_call"]}']
+)
 def test_what_is_no_request_is_refused(chain: DevelopmentChain, body: bytes) -> None:
     assert chain.answer(body)["error"]["code"] in (-32700, -32600)
 

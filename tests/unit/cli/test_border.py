@@ -1,4 +1,7 @@
-"""The command line's border: numbers, files and interrupts that nobody meant end in a sentence, never in a traceback."""
+"""The command line's border.
+
+Numbers, files and interrupts that nobody meant end in a sentence, never in a traceback.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from pipeline.site.settings import PROJECT
 from tests.support.interrupts import heed_interrupts
 
 
-def numbers(group: typer.core.TyperGroup, *path: str) -> list[tuple[str, typer.core.TyperArgument | typer.core.TyperOption]]:
+def numbers(
+    group: typer.core.TyperGroup, *path: str
+) -> list[tuple[str, typer.core.TyperArgument | typer.core.TyperOption]]:
     """Every number that a command takes, with the command."""
     found = []
     for name, command in group.commands.items():
@@ -49,7 +54,9 @@ def test_a_number_that_no_round_has_is_refused_before_anybody_is_asked(command: 
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"/proc/x.zip: cannot be written: No such file or directory; name a file in a folder"):
+    with pytest.raises(
+        Misconfigured, match=r"/proc/x.zip: cannot be written: No such file or directory; name a file in a folder"
+    ):
         write_file(Path("/proc/x.zip"), b"")
     (tmp_path / "a file").write_bytes(b"")
     with pytest.raises(Misconfigured, match="cannot be written"):
@@ -63,7 +70,9 @@ def test_a_file_without_an_end_is_read_to_its_limit(tmp_path: Path) -> None:
         read_file(tmp_path, 1000)
 
 
-def test_an_error_of_the_system_is_a_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_the_system_is_a_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def full() -> None:
         raise OSError(28, "No space left on device", "/a/disk")
 

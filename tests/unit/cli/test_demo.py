@@ -63,7 +63,9 @@ def test_without_the_engine_no_other_data_help(tmp_path: Path) -> None:
         choose(NoSpu(**vars(settings)), STUDIES, Console(quiet=True))
 
 
-@pytest.mark.parametrize("command", [("run", "heart_disease"), ("demo", "heart_disease"), ("run", "pneumonia"), ("demo", "pneumonia")])
+@pytest.mark.parametrize(
+    "command", [("run", "heart_disease"), ("demo", "heart_disease"), ("run", "pneumonia"), ("demo", "pneumonia")]
+)
 def test_a_command_refuses_a_named_study_without_records_and_says_what_to_do(
     command: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

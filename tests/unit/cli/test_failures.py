@@ -24,7 +24,11 @@ class Logs(Airflow):
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         assert method == "GET"
         raised = self.raised[path.split("/taskInstances/")[1].partition("/")[0]]
-        ended = [] if raised is None else [{"event": "Task failed", "error_detail": [{"exc_type": raised[0], "exc_value": raised[1]}]}]
+        ended = (
+            []
+            if raised is None
+            else [{"event": "Task failed", "error_detail": [{"exc_type": raised[0], "exc_value": raised[1]}]}]
+        )
         return {"content": [{"event": "::group::Log message source details"}, *ended, {"event": "bye"}]}
 
 
@@ -34,7 +38,9 @@ def votes(*states: str | None) -> list[TaskState]:
 
 def said(tmp_path: Path, raised: dict[str, tuple[str, str] | None], *looks: list[TaskState]) -> tuple[str, Failures]:
     text = io.StringIO()
-    failures = Failures(settings_in(tmp_path), study(), Logs(raised), Console(file=text, soft_wrap=True, highlight=False))
+    failures = Failures(
+        settings_in(tmp_path), study(), Logs(raised), Console(file=text, soft_wrap=True, highlight=False)
+    )
     for tasks in looks:
         failures.look("round 1 of 1", RunState("manual__1", "running"), tasks)
     return text.getvalue(), failures
@@ -65,20 +71,27 @@ def test_a_failure_is_said_once_with_its_cause_and_its_log(tmp_path: Path) -> No
     text, failures = said(tmp_path, raised, [failed], [failed])
     assert text.splitlines() == [
         "round 1 of 1: verify_north failed: mp-spdz: party 1 broke off; its own log says why",
-        f"  log: {tmp_path}/airflow/logs/dag_id=round_breast_cancer/run_id=manual__1/task_id=verify_north/attempt=3.log",
+        (
+            "  log:"
+            f" {tmp_path}/airflow/logs/dag_id=round_breast_cancer/run_id=manual__1/task_id=verify_north/attempt=3.log"
+        ),
     ]
     assert failures.causes == {"verify_north": raised["verify_north"][1]}
 
 
 def test_each_try_that_fails_is_said_as_one_that_is_tried_again(tmp_path: Path) -> None:
     raised = {"verify_north": ("Unavailable", "the store does not answer")}
-    text, failures = said(tmp_path, raised, *([TaskState("verify_north", "up_for_retry", attempt)] for attempt in (1, 1, 2)))
+    text, failures = said(
+        tmp_path, raised, *([TaskState("verify_north", "up_for_retry", attempt)] for attempt in (1, 1, 2))
+    )
     assert text.splitlines() == ["round 1 of 1: verify_north failed and is tried again: the store does not answer"] * 2
     assert failures.causes == {}
 
 
 def test_of_an_error_that_no_retry_cures_the_sentence_is_said(tmp_path: Path) -> None:
-    raised = {"commit": ("AirflowFailException", "RoundAborted: round 3: 2 hospitals shared an update, want at least 3")}
+    raised = {
+        "commit": ("AirflowFailException", "RoundAborted: round 3: 2 hospitals shared an update, want at least 3")
+    }
     text, _ = said(tmp_path, raised, [TaskState("commit", "failed", 1)])
     assert "commit failed: round 3: 2 hospitals shared an update, want at least 3\n" in text
 
@@ -89,7 +102,10 @@ def test_a_hospital_whose_step_fails_is_said_to_be_absent(tmp_path: Path) -> Non
 
 
 def test_an_error_that_nobody_foresaw_may_quote_a_record_and_is_not_repeated(tmp_path: Path) -> None:
-    for raised in (("ValueError", "could not convert string to float: 'age 57'"), ("AirflowFailException", "age 57: bad")):
+    for raised in (
+        ("ValueError", "could not convert string to float: 'age 57'"),
+        ("AirflowFailException", "age 57: bad"),
+    ):
         text, _ = said(tmp_path, {"train_elm": raised}, [TaskState("train_elm", "failed", 1)])
         assert "age" not in text
         assert "an unforeseen" in text
@@ -111,8 +127,16 @@ def test_a_log_that_airflow_does_not_show_ends_nothing(tmp_path: Path, monkeypat
 
 
 def test_where_the_ledger_does_not_answer_the_round_s_end_is_said_without_a_time(tmp_path: Path) -> None:
-    text, _ = said(tmp_path, {}, votes("upstream_failed", "upstream_failed", None), votes("upstream_failed", "upstream_failed", None))
-    assert text.count("no majority of the nodes can sign a model any more. The round ends at its deadline on the ledger") == 1
+    text, _ = said(
+        tmp_path,
+        {},
+        votes("upstream_failed", "upstream_failed", None),
+        votes("upstream_failed", "upstream_failed", None),
+    )
+    assert (
+        text.count("no majority of the nodes can sign a model any more. The round ends at its deadline on the ledger")
+        == 1
+    )
 
 
 def test_markup_of_an_error_is_shown_as_it_is(tmp_path: Path) -> None:
@@ -123,6 +147,9 @@ def test_markup_of_an_error_is_shown_as_it_is(tmp_path: Path) -> None:
 def test_the_last_word_is_the_first_task_that_no_round_can_do_without() -> None:
     causes = {"validate_elm": "bad data", "verify_north": "killed", "verify_east": "killed", "finalise": "aborted"}
     assert decisive(causes) == "verify_north: killed; 3 other tasks failed, as said above"
-    assert decisive({"validate_elm": "bad data", "train_ash": "no model"}) == "validate_elm: bad data; 1 other task failed, as said above"
+    assert (
+        decisive({"validate_elm": "bad data", "train_ash": "no model"})
+        == "validate_elm: bad data; 1 other task failed, as said above"
+    )
     assert decisive({"commit": "too few"}) == "commit: too few"
     assert decisive({}) == "Airflow says no more"

@@ -36,7 +36,8 @@ def members(owner: Identity) -> Consortium:
     address = owner.key.address
     return Consortium(
         ledger=LedgerLocation(chain_id=31337, contract="0x" + "12" * 20, development=True),
-        hospitals={name: f"0x{index:040x}" for index, name in enumerate(STUDY.hospitals)} | {HospitalName(owner.name): address},
+        hospitals={name: f"0x{index:040x}" for index, name in enumerate(STUDY.hospitals)}
+        | {HospitalName(owner.name): address},
         nodes={name: Node(address=address, certificate_sha256="ab" * 32, host="127.0.0.1:9") for name in STUDY.nodes},
     )
 
@@ -60,7 +61,9 @@ def test_approving_twice_signs_once(owner: Identity, members: Consortium) -> Non
     assert len(approval.statements(owner, STUDY.name)) == 1
 
 
-def test_a_study_that_changed_since_it_was_read_is_neither_approved_nor_withdrawn(owner: Identity, members: Consortium) -> None:
+def test_a_study_that_changed_since_it_was_read_is_neither_approved_nor_withdrawn(
+    owner: Identity, members: Consortium
+) -> None:
     with pytest.raises(Refused, match="it has changed"):
         approval.approve(owner, STUDY, members, Sha256("ab" * 32))
     assert approval.kept(owner, STUDY.name, members.ledger) == ()
@@ -98,7 +101,9 @@ def forged(change: Callable[[dict[str, object]], object]) -> Callable[[Identity,
             "terms": json.loads(json.dumps(STUDY.terms(members))),
         }
         change(body)
-        return signing.to_bytes(signing.sign(Kind.CONSENT, owner.name, body, approval._context(digest, members.ledger), owner.key))
+        return signing.to_bytes(
+            signing.sign(Kind.CONSENT, owner.name, body, approval._context(digest, members.ledger), owner.key)
+        )
 
     return make
 
@@ -123,7 +128,9 @@ def of_other_terms(body: dict[str, object]) -> None:
         lambda owner, members: b"{}",
     ],
 )
-def test_a_consent_with_anything_amiss_is_none(owner: Identity, members: Consortium, make: Callable[[Identity, Consortium], bytes]) -> None:
+def test_a_consent_with_anything_amiss_is_none(
+    owner: Identity, members: Consortium, make: Callable[[Identity, Consortium], bytes]
+) -> None:
     digest = approval.approve(owner, STUDY, members)
     (owner.home / "approvals" / f"{digest}.json").write_bytes(make(owner, members))
     with pytest.raises(NotApproved, match="is not the owner's"):
@@ -149,11 +156,19 @@ def test_what_changed_is_told_field_by_field(members: Consortium) -> None:
     assert study_diff.changes(STUDY.terms(members), STUDY.terms(members)) == ()
     training = STUDY.training.model_copy(update={"steps": 9})
     layered = ({"Linear": {"out_features": 8}}, {"Linear": {"out_features": 2}})
-    other = STUDY.model_copy(update={"training": training, "model": layered, "hospitals": STUDY.hospitals[:4], "min_accepted": 4})
-    found = {change.path: (change.before, change.after) for change in study_diff.changes(STUDY.terms(members), other.terms(members))}
+    other = STUDY.model_copy(
+        update={"training": training, "model": layered, "hospitals": STUDY.hospitals[:4], "min_accepted": 4}
+    )
+    found = {
+        change.path: (change.before, change.after)
+        for change in study_diff.changes(STUDY.terms(members), other.terms(members))
+    }
     assert found == {
         "study.training.steps": ("4", "9"),
-        "study.model": ("Linear(out_features=16), ReLU(), Linear(out_features=2)", "Linear(out_features=8), Linear(out_features=2)"),
+        "study.model": (
+            "Linear(out_features=16), ReLU(), Linear(out_features=2)",
+            "Linear(out_features=8), Linear(out_features=2)",
+        ),
         "study.hospitals": ("aster, birch, cedar, dahlia, elm", "aster, birch, cedar, dahlia"),
         "study.min_accepted": (None, "4"),
         "hospitals.elm": (members.hospitals["elm"], None),  # type: ignore[index]
@@ -166,7 +181,10 @@ def test_a_change_of_code_certificate_or_ledger_is_told_too(members: Consortium)
     nodes["west"] = nodes["west"].model_copy(update={"certificate_sha256": "cd" * 32})  # type: ignore[index]
     after = STUDY.terms(members.model_copy(update={"nodes": nodes}))
     after["code"] = before["code"] | {"parts": before["code"]["parts"] | {"pipeline.mpc": "ef" * 32}}
-    assert [change.label for change in study_diff.changes(before, after)] == ["TLS certificate of west", "Code: pipeline.mpc"]
+    assert [change.label for change in study_diff.changes(before, after)] == [
+        "TLS certificate of west",
+        "Code: pipeline.mpc",
+    ]
 
 
 def test_every_field_of_a_study_has_words(members: Consortium) -> None:

@@ -92,4 +92,8 @@ def test_a_form_from_elsewhere_writes_nothing(archive: Archive) -> None:
 
 def test_the_form_says_what_every_field_of_a_study_means(archive: Archive) -> None:
     page = unescape(archive.pages(PROVIDER).get("/experiments").text)
-    assert [path for path, field in study_diff.of_study().items() if f"<code>{path}</code>" not in page or field.meaning not in page] == []
+    assert [
+        path
+        for path, field in study_diff.of_study().items()
+        if f"<code>{path}</code>" not in page or field.meaning not in page
+    ] == []

@@ -43,9 +43,10 @@ def test_a_row_of_another_data_set_is_refused() -> None:
 def test_each_wrong_cell_of_a_row_is_told_by_its_column_and_never_by_its_value() -> None:
     with pytest.raises(FileRejected) as caught:
         cells(COLUMNS, ["sixty", "inf", ""])
-    assert str(caught.value) == (
-        "age is no number; write one with a point, such as 1.5. pressure is no number; write one with a point, such as 1.5. "
-        "sex is empty; every row needs a value there."
+    assert (
+        str(caught.value)
+        == "age is no number; write one with a point, such as 1.5. pressure is no number; write one with a point, such"
+        " as 1.5. sex is empty; every row needs a value there."
     )
 
 
@@ -150,4 +151,6 @@ def test_a_hospital_whose_folder_is_elsewhere_gets_no_command_and_no_key(setting
 @pytest.mark.parametrize("name", ["../nodes/north", "", "a/b", "ASTER", None])
 def test_a_role_that_names_no_hospital_opens_no_folder(settings: Settings, name: str | None) -> None:
     with pytest.raises(Misconfigured, match="names no hospital"):
-        hospital_folder.folder(settings, Person("somebody", Role.HOSPITAL, HospitalName(name) if name is not None else None))
+        hospital_folder.folder(
+            settings, Person("somebody", Role.HOSPITAL, HospitalName(name) if name is not None else None)
+        )

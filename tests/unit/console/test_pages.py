@@ -97,14 +97,18 @@ def test_the_csv_holds_the_rows_of_the_filter(archive: Archive) -> None:
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", '=HYPERLINK("http://x")'])
 def test_no_cell_of_the_csv_is_a_formula(archive: Archive, tmp_path: Path, text: str) -> None:
     made, view = Archive(tmp_path / "home"), archive.index.get(RoundId(1))
-    made.pretend([replace(view, hospitals=tuple(replace(row, failed=(text,), validated=False) for row in view.hospitals))])
+    made.pretend(
+        [replace(view, hospitals=tuple(replace(row, failed=(text,), validated=False) for row in view.hospitals))]
+    )
     found = list(csv.DictReader(io.StringIO(made.pages(AUDITOR).get("/poisoning.csv").text)))
     assert {row["failed_expectations"] for row in found} == {f"'{text}"}
 
 
 def test_what_a_hospital_wrote_is_text_on_every_page(archive: Archive, tmp_path: Path) -> None:
     made, view, script = Archive(tmp_path / "home"), archive.index.get(RoundId(2)), "<script>alert(1)</script>"
-    rows = tuple(replace(row, failed=(script,), rows=script, dataset_version=script, reason=script) for row in view.hospitals)
+    rows = tuple(
+        replace(row, failed=(script,), rows=script, dataset_version=script, reason=script) for row in view.hospitals
+    )
     made.pretend([replace(view, hospitals=rows)])
     for path in ("/rounds", "/rounds/2", "/poisoning", "/accuracy"):
         assert script not in made.pages(AUDITOR).get(path).text
@@ -161,10 +165,15 @@ def test_accuracy_is_drawn_and_listed_per_round(archive: Archive) -> None:
         assert (shown["correct"].text, shown["tested"].text) == (str(view.correct), str(view.tested))
         assert f"<title>Round {number}: {100 * (view.accuracy or 0):.1f} %</title>" in page
     assert 'role="img" aria-labelledby="course-title course-desc"' in page
-    assert "No round of a study called “other” is on the ledger." in archive.pages(AUDITOR).get("/accuracy?study=other").text
+    assert (
+        "No round of a study called “other” is on the ledger."
+        in archive.pages(AUDITOR).get("/accuracy?study=other").text
+    )
 
 
-def test_baselines_show_each_model_or_the_command_that_measures(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baselines_show_each_model_or_the_command_that_measures(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = archive.pages(AUDITOR).get("/baselines").text
     for name in ("SVM", "Logistic regression", "Decision tree"):
         assert f"<title>{name}, each hospital alone: " in page
@@ -184,10 +193,17 @@ def test_the_timeline_shows_transactions_and_who_voted_what(archive: Archive) ->
     assert state.finalised
     for step, event in (("opened", state.opened), ("committed", state.committed), ("finalised", state.finalised)):
         shown = figures(page, step=step)
-        assert (shown["block"].text, shown["transaction"].text) == (str(event.location.block), event.location.transaction)
+        assert (shown["block"].text, shown["transaction"].text) == (
+            str(event.location.block),
+            event.location.transaction,
+        )
     votes = {name: figures(page, node=name) for name in archive.of.nodes}
     assert {name: vote["said"].text for name, vote in votes.items()} == dict.fromkeys(archive.of.nodes, "this result")
-    assert {name: vote["counted"].text for name, vote in votes.items()} == {"alder": "yes", "birch": "no", "cedar": "yes"}
+    assert {name: vote["counted"].text for name, vote in votes.items()} == {
+        "alder": "yes",
+        "birch": "no",
+        "cedar": "yes",
+    }
     assert figures(page, hospital="westbrook")["validation"].text == "failed at least 10 samples of each class"
 
 
@@ -235,7 +251,11 @@ def test_reports_are_served_by_digest_alone_and_run_nothing(own: Archive) -> Non
     assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     for path in (f"/rounds/2/report/{page}.html", f"/rounds/1/report/{page}.csv"):
         assert pages.get(path).status_code == 404
-    for path in ("/rounds/1/report/..%2f..%2fsecrets.html", f"/rounds/1/report/{page}.py", "/rounds/1/report/%2e%2e/x.json"):
+    for path in (
+        "/rounds/1/report/..%2f..%2fsecrets.html",
+        f"/rounds/1/report/{page}.py",
+        "/rounds/1/report/%2e%2e/x.json",
+    ):
         assert pages.get(path).status_code in (404, 422)
 
 
@@ -252,7 +272,12 @@ def test_an_aborted_round_says_why_and_what_each_node_saw(own: Archive) -> None:
         "blamed": ["hillside"],
     }
     own.maker.say(third, Kind.CAUSE, "alder", saw)
-    own.maker.say(third, Kind.CAUSE, "cedar", saw | {"waited_for": {"kind": "Inventory", "nodes": ["birch"]}, "saw": 5, "stage": ["no"]})
+    own.maker.say(
+        third,
+        Kind.CAUSE,
+        "cedar",
+        saw | {"waited_for": {"kind": "Inventory", "nodes": ["birch"]}, "saw": 5, "stage": ["no"]},
+    )
     own.ledger.abort(third, key("hillside").address)
     page = own.pages(AUDITOR).get("/rounds/3").text
     assert "Too few hospitals were accepted." in page

@@ -19,7 +19,12 @@ from plugins.console.people import Person
 from tests.support.console import AUDITOR, PROVIDER, app, of_hospital
 
 DOCUMENT = PROJECT / "docs" / "how-to" / "use-the-console.md"
-SOMEBODY: dict[str, Person | None] = {"Anonymous": None, "Hospital": of_hospital("aster"), "Auditor": AUDITOR, "Provider": PROVIDER}
+SOMEBODY: dict[str, Person | None] = {
+    "Anonymous": None,
+    "Hospital": of_hospital("aster"),
+    "Auditor": AUDITOR,
+    "Provider": PROVIDER,
+}
 VALUES = {
     "number": "1",
     "account": "999999",
@@ -61,7 +66,10 @@ def test_the_table_has_no_row_without_an_endpoint() -> None:
 
 @pytest.fixture(scope="module")
 def consoles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FastAPI]:
-    """The console for everybody, on an installation without any service: what is let in fails later, what is not fails at the door."""
+    """The console for everybody, on an installation without any service.
+
+    What is let in fails later, what is not fails at the door.
+    """
     home = tmp_path_factory.mktemp("nothing")
     return {name: app(replace(Settings.load(), home=home, studies=home), who) for name, who in SOMEBODY.items()}
 
@@ -86,8 +94,12 @@ def answer(console: FastAPI, who: Person | None, method: str, path: str) -> str:
 def test_an_endpoint_lets_in_whom_the_table_says(consoles: dict[str, FastAPI], method: str, path: str) -> None:
     found = tuple(answer(consoles[name], who, method, path) for name, who in SOMEBODY.items())
     row = f"| `{method} {path}` | {' | '.join(found)} | what it is for |"
-    assert (method, path) in TABLE, f"add a row to {DOCUMENT.relative_to(PROJECT)}; what the endpoint does now is\n{row}\nif that is meant"
-    assert TABLE[method, path] == found, f"{DOCUMENT.relative_to(PROJECT)} says otherwise; what the endpoint does now is\n{row}"
+    assert (method, path) in TABLE, (
+        f"add a row to {DOCUMENT.relative_to(PROJECT)}; what the endpoint does now is\n{row}\nif that is meant"
+    )
+    assert TABLE[method, path] == found, (
+        f"{DOCUMENT.relative_to(PROJECT)} says otherwise; what the endpoint does now is\n{row}"
+    )
 
 
 @pytest.mark.parametrize("path", [path for method, path in ENDPOINTS if method != "GET"])

@@ -80,7 +80,9 @@ def test_another_password_ends_what_the_old_one_opened(door: Portal) -> None:
     assert Accounts().change_password(number(), "another passphrase", PASSWORD)
 
 
-def test_who_comes_in_by_the_old_password_while_it_changes_is_out_too(door: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_comes_in_by_the_old_password_while_it_changes_is_out_too(
+    door: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fab, came_in = door.manager.security_manager, []
     reset = fab.reset_password
 
@@ -96,7 +98,9 @@ def test_who_comes_in_by_the_old_password_while_it_changes_is_out_too(door: Port
     assert Accounts().change_password(number(), "another passphrase", PASSWORD)
 
 
-def test_a_password_stays_where_its_sessions_cannot_be_ended(door: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_stays_where_its_sessions_cannot_be_ended(
+    door: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "console").write_text("no folder")
     monkeypatch.setattr(door.manager, "registry", ConsoleDatabase(tmp_path / "console"))
     with pytest.raises(FileExistsError):

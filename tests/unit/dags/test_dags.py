@@ -1,4 +1,7 @@
-"""The DAGs as Airflow reads them: what they import, their tasks, edges and queues, and a wrong study file beside good ones."""
+"""The DAGs as Airflow reads them.
+
+What they import, their tasks, edges and queues, and a wrong study file beside good ones.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,20 @@ from pipeline import round_steps
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 
-HEAVY = ("torch", "web3", "great_expectations", "jax", "pandas", "sklearn", "scipy", "boto3", "minio", "matplotlib", "dvc", "spu")
+HEAVY = (
+    "torch",
+    "web3",
+    "great_expectations",
+    "jax",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "boto3",
+    "minio",
+    "matplotlib",
+    "dvc",
+    "spu",
+)
 
 READ = """
 import json, sys
@@ -54,8 +70,15 @@ print("READ" + json.dumps({
 
 def airflow_reads(program: str, home: Path, studies: Path) -> subprocess.CompletedProcess[str]:
     """Run a program in a fresh interpreter, as Airflow's DAG processor would."""
-    environment = {**os.environ, "AIRFLOW_HOME": str(home), "WARDROUND_STUDIES": str(studies), "PYTHONPATH": str(PROJECT)}
-    return subprocess.run([sys.executable, "-c", program], env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "WARDROUND_STUDIES": str(studies),
+        "PYTHONPATH": str(PROJECT),
+    }
+    return subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=PROJECT, capture_output=True, text=True, check=False
+    )
 
 
 def parsed(home: Path, studies: Path) -> dict[str, Any]:
@@ -95,7 +118,9 @@ def test_parsing_imports_nothing_heavy(shipped: dict[str, Any]) -> None:
 def test_the_laboratory_is_asked_for_by_a_form_whose_values_an_experiment_takes(shipped: dict[str, Any]) -> None:
     form = shipped["form"]
     experiment = inspect.signature(main).parameters
-    assert {name.removesuffix("s") if name in ("attacks", "defences") else name for name in form} == set(experiment) - {"out"}
+    assert {name.removesuffix("s") if name in ("attacks", "defences") else name for name in form} == set(experiment) - {
+        "out"
+    }
     assert set(form["attacks"]) <= {NONE, *ATTACKS, *(name + FIT for name in ATTACKS)}
     assert set(form["defences"]) <= {WARDROUND, WITHOUT_INFERENCE, *DEFENCES}
 
@@ -112,7 +137,9 @@ def test_every_step_of_the_table_is_there_and_waits_for_earlier_ones() -> None:
     for step in round_steps.ROUND:
         module, _, function = step.function.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
-        assert set(step.after) <= set(round_steps.NAMES[: round_steps.NAMES.index(step.name)]), "in the order in which they run"
+        assert set(step.after) <= set(round_steps.NAMES[: round_steps.NAMES.index(step.name)]), (
+            "in the order in which they run"
+        )
 
 
 def test_a_round_has_a_task_for_each_step_of_each_actor(shipped: dict[str, Any]) -> None:
@@ -161,7 +188,9 @@ def test_a_task_waits_for_what_it_reads(tasks: dict[str, dict[str, Any]], task: 
     assert tasks[task]["upstream"] == sorted(upstream)
 
 
-def test_a_round_goes_on_without_a_hospital_and_is_ended_on_the_ledger_without_a_node(tasks: dict[str, dict[str, Any]]) -> None:
+def test_a_round_goes_on_without_a_hospital_and_is_ended_on_the_ledger_without_a_node(
+    tasks: dict[str, dict[str, Any]],
+) -> None:
     ends_anyway = {name for name, task in tasks.items() if task["rule"] == "all_done"}
     assert ends_anyway == {"commit", "finalise", "record", *each("retire", BREAST_CANCER.nodes)}
     assert {task["rule"] for name, task in tasks.items() if name not in ends_anyway} == {"all_success"}
@@ -182,10 +211,14 @@ def studies_with_wrong_ones(tmp_path: Path) -> Path:
 
 
 def test_a_wrong_study_file_takes_no_other_study_away(tmp_path: Path, studies_with_wrong_ones: Path) -> None:
-    assert sorted(parsed(tmp_path, studies_with_wrong_ones)["dags"]) == sorted(f"round_{name}" for name in shipped_studies())
+    assert sorted(parsed(tmp_path, studies_with_wrong_ones)["dags"]) == sorted(
+        f"round_{name}" for name in shipped_studies()
+    )
 
 
-def test_a_wrong_study_file_is_an_import_error_that_names_file_field_and_value(tmp_path: Path, studies_with_wrong_ones: Path) -> None:
+def test_a_wrong_study_file_is_an_import_error_that_names_file_field_and_value(
+    tmp_path: Path, studies_with_wrong_ones: Path
+) -> None:
     program = "import sys; sys.path.insert(0, 'dags'); import invalid_studies"
     done = airflow_reads(program, tmp_path, studies_with_wrong_ones)
     assert done.returncode == 1

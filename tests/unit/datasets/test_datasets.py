@@ -67,7 +67,9 @@ def test_breast_cancer_is_encoded_as_standard_scores_with_eight_fractional_bits_
     dataset = BreastCancer()
     mean = np.array([column.mean for column in dataset.columns])
     deviation = np.array([column.deviation for column in dataset.columns])
-    inputs = dataset.encode(np.stack([mean, mean + deviation, mean - 2 * deviation, mean + 9 * deviation, mean - 9 * deviation]))
+    inputs = dataset.encode(
+        np.stack([mean, mean + deviation, mean - 2 * deviation, mean + 9 * deviation, mean - 9 * deviation])
+    )
     assert inputs.dtype == np.int16
     assert [set(row.tolist()) for row in inputs] == [{0}, {256}, {-512}, {1024}, {-1024}]
 
@@ -127,7 +129,9 @@ def test_what_is_written_at_a_hospital_is_read_back_exactly(name: str, hearts: P
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
-def test_the_table_of_the_contract_has_the_columns_that_the_contract_names(name: str, hearts: Path, tmp_path: Path) -> None:
+def test_the_table_of_the_contract_has_the_columns_that_the_contract_names(
+    name: str, hearts: Path, tmp_path: Path
+) -> None:
     dataset = DATASETS[name]
     train, test = some(name, hearts)
     dataset.write(tmp_path, train, test)
@@ -149,7 +153,9 @@ def test_every_encoded_input_of_a_contracted_record_lies_in_the_public_range(nam
     assert inputs.max() <= highest
 
 
-def test_heart_disease_keeps_each_record_of_the_four_hospitals_once_and_a_fourth_of_each_class_for_testing(hearts: Path) -> None:
+def test_heart_disease_keeps_each_record_of_the_four_hospitals_once_and_a_fourth_of_each_class_for_testing(
+    hearts: Path,
+) -> None:
     train, test = HeartDisease().load([hearts.parent / "nothing-here", hearts])
     assert len({*train.ids, *test.ids}) == 920
     for site, (patients, ill, _, _) in zip(HeartDisease.sites, HOSPITALS.values(), strict=True):
@@ -170,7 +176,9 @@ def test_a_cholesterol_of_zero_is_an_empty_cell_and_an_empty_cell_is_the_mean_wi
     assert inputs.shape == (len(swiss), 18)
     assert set(inputs[:, names.index("chol")]) == {0}
     assert set(inputs[:, 13]) == {256}
-    np.testing.assert_array_equal(inputs[:, 13:] == 256, np.isnan(swiss.values[:, [names.index(name) for name in flagged]]))
+    np.testing.assert_array_equal(
+        inputs[:, 13:] == 256, np.isnan(swiss.values[:, [names.index(name) for name in flagged]])
+    )
 
 
 def test_an_empty_cell_in_a_column_that_takes_none_is_not_encoded(hearts: Path) -> None:
@@ -182,7 +190,9 @@ def test_an_empty_cell_in_a_column_that_takes_none_is_not_encoded(hearts: Path) 
 
 def test_other_files_than_the_publisher_s_of_heart_disease_are_told_from_them(tmp_path: Path) -> None:
     (publish(tmp_path) / "heart-disease" / "processed.va.data").write_text("63,1,4\n44,1,4\n")
-    with pytest.raises(Misconfigured, match=r"processed\.va\.data: got \(2, 3\) numbers, want the publisher's file of 14 columns"):
+    with pytest.raises(
+        Misconfigured, match=r"processed\.va\.data: got \(2, 3\) numbers, want the publisher's file of 14 columns"
+    ):
         HeartDisease().load([tmp_path])
 
 

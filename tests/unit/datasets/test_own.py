@@ -64,12 +64,16 @@ def test_a_table_is_read_the_same_from_csv_and_from_parquet(kind: str, tmp_path:
     assert [str(frame[column].dtype) for column in TABLE.bounds] == ["float64"] * 3
     split = TABLE.read(tmp_path)
     inputs = np.concatenate([split.train.inputs, split.test.inputs])
-    assert sorted(inputs.tolist()) == sorted([[0, 0, -512, 0], [256, 384, 512, 0], [-256, 0, 0, 256], [512, 1024, 512, 0]])
+    assert sorted(inputs.tolist()) == sorted(
+        [[0, 0, -512, 0], [256, 384, 512, 0], [-256, 0, 0, 256], [512, 1024, 512, 0]]
+    )
     assert len(split.train) + len(split.test) == 4
 
 
 def test_without_a_column_split_a_record_stays_in_its_part_when_others_come(tmp_path: Path) -> None:
-    rows = pd.DataFrame({"record_id": [f"p{row}" for row in range(400)], "age": 50, "lactate": 2, "sex": 1, "label": "septic"})
+    rows = pd.DataFrame(
+        {"record_id": [f"p{row}" for row in range(400)], "age": 50, "lactate": 2, "sex": 1, "label": "septic"}
+    )
     before = TABLE.frame(kept(tmp_path, rows)).set_index("record_id")["split"]
     after = TABLE.frame(kept(tmp_path, pd.concat([rows.iloc[::-1], rows.assign(record_id=rows["record_id"] + "x")])))
     pd.testing.assert_series_equal(after.set_index("record_id")["split"].reindex(before.index), before)
@@ -85,14 +89,22 @@ def test_the_hospital_s_own_split_is_kept(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (b"", r"records\.csv: got an empty file, want a first row of column names"),
-        (b"record_id,age,label\np1,60,septic\np2,CANARY-4711,7,septic\n", r"records\.csv, row 3: got 4 cells, want 3, as the first row"),
+        (
+            b"record_id,age,label\np1,60,septic\np2,CANARY-4711,7,septic\n",
+            r"records\.csv, row 3: got 4 cells, want 3, as the first row",
+        ),
         (b"record_id,age,label\np1,60,septic,CANARY-4711\n", r"records\.csv.*got (4|more) cells"),
         (b'record_id,age\np1,"CANARY-4711', r"records\.csv: got an unclosed quotation mark"),
         (b"record_id,age\np1,CANARY-4711\xff\xfe\n", r"records\.csv: got bytes that are no UTF-8 \(at byte \d+\)"),
-        (b"record_id;age;label\np1;CANARY-4711;septic\n", r"records\.csv: got columns separated by semicolons, want commas"),
+        (
+            b"record_id;age;label\np1;CANARY-4711;septic\n",
+            r"records\.csv: got columns separated by semicolons, want commas",
+        ),
     ],
 )
-def test_a_bad_csv_file_is_named_with_its_row_and_what_is_wanted_and_never_quoted(content: bytes, says: str, tmp_path: Path) -> None:
+def test_a_bad_csv_file_is_named_with_its_row_and_what_is_wanted_and_never_quoted(
+    content: bytes, says: str, tmp_path: Path
+) -> None:
     (tmp_path / "records.csv").write_bytes(content)
     with pytest.raises(FileRejected, match=says) as caught:
         TABLE.frame(tmp_path)
@@ -198,10 +210,16 @@ def lose_everything(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (spoil_file, r"labels\.csv: the file of row 2 is neither a PNG nor a DICOM file; want a PNG or DICOM file in the folder"),
+        (
+            spoil_file,
+            r"labels\.csv: the file of row 2 is neither a PNG nor a DICOM file; want a PNG or DICOM file in the folder",
+        ),
         (lose_file, r"labels\.csv: the file of row 3 is not there"),
         (point_outside, r"labels\.csv: the file of row 4 lies outside the folder"),
-        (lose_everything, r"the file of row 2 is not there; that of row 3 is not there; that of row 4 is not there, and 2 more rows;"),
+        (
+            lose_everything,
+            r"the file of row 2 is not there; that of row 3 is not there; that of row 4 is not there, and 2 more rows;",
+        ),
         (
             lambda folder: (folder / LABELS).write_text("picture,label\n0.png,normal\n"),
             r"labels\.csv: got no column file or none named label",
@@ -209,7 +227,9 @@ def lose_everything(folder: Path) -> None:
         (lambda folder: (folder / LABELS).unlink(), r"lungs: got no labels\.csv"),
     ],
 )
-def test_bad_pictures_are_told_by_their_row_and_never_by_their_name(spoil: Callable[[Path], object], says: str, tmp_path: Path) -> None:
+def test_bad_pictures_are_told_by_their_row_and_never_by_their_name(
+    spoil: Callable[[Path], object], says: str, tmp_path: Path
+) -> None:
     folder = lungs(tmp_path / "lungs")
     spoil(folder)
     with pytest.raises(FileRejected, match=says) as caught:
@@ -230,7 +250,9 @@ def test_own_data_are_dealt_out_for_a_demonstration_from_a_folder_of_their_name(
     np.testing.assert_array_equal(TABLE.read(tmp_path / "birch").train.inputs, TABLE.encode(train.values))
     for dataset in (IMAGES, TABLE):
         assert isinstance(dataset, OwnImages | OwnTable)
-        with pytest.raises(Misconfigured, match=rf"a hospital keeps its own in data/records/{dataset.name} of its folder"):
+        with pytest.raises(
+            Misconfigured, match=rf"a hospital keeps its own in data/records/{dataset.name} of its folder"
+        ):
             dataset.load([tmp_path / "elsewhere"])
 
 

@@ -54,7 +54,12 @@ def test_our_own_errors_pass_the_border() -> None:
     ],
 )
 def test_unreadable_records_are_refused_without_quoting_them(
-    dataset: str, file: str, content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    dataset: str,
+    file: str,
+    content: bytes,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     home = tmp_path / "aster"
     folder = records_folder(home, dataset)
@@ -78,5 +83,8 @@ def test_records_to_predict_that_cannot_be_read_name_the_kind_of_error_and_quote
 
     with pytest.raises(FileRejected) as caught:
         readable("rows.csv", read)
-    assert str(caught.value) == "rows.csv: got records that cannot be read (ValueError); want them as the hospital keeps its own"
+    assert (
+        str(caught.value)
+        == "rows.csv: got records that cannot be read (ValueError); want them as the hospital keeps its own"
+    )
     assert caught.value.__context__ is None

@@ -63,7 +63,11 @@ def blocks() -> Iterator[tuple[Path, str]]:
         for language, block in _FENCE.findall((PROJECT / page).read_text()):
             if language in SHELLS:
                 lines = re.sub(r"\\\n\s*", " ", block).splitlines()
-                prompted = [line.strip().removeprefix("$ ") for line in lines if language != "console" or line.strip().startswith("$ ")]
+                prompted = [
+                    line.strip().removeprefix("$ ")
+                    for line in lines
+                    if language != "console" or line.strip().startswith("$ ")
+                ]
                 yield from ((page, line) for line in prompted if line.strip() and not line.startswith("#"))
 
 
@@ -142,7 +146,10 @@ def trouble(line: str, whole: bool) -> str | None:
 
 
 def check(line: str, whole: bool) -> None:
-    """Raise Wrong for an unknown command, option, target, stage or module in a line; what is not `whole` may lack arguments."""
+    """Raise Wrong for an unknown command, option, target, stage or module in a line.
+
+    What is not `whole` may lack arguments.
+    """
     lexer = shlex.shlex(line, posix=True, punctuation_chars="&;()")
     lexer.whitespace_split = True
     words: list[str] = []
@@ -181,7 +188,8 @@ def _check(words: list[str], whole: bool) -> None:
         _python(rest)
     elif name not in OTHERS:
         raise Wrong(
-            f"got a program {words[0]!r}, want one of ours or of {', '.join(sorted(OTHERS))}; what a command prints is a block of `text`"
+            f"got a program {words[0]!r}, want one of ours or of {', '.join(sorted(OTHERS))}; what a command prints is"
+            " a block of `text`"
         )
 
 
@@ -203,7 +211,12 @@ def _wardround(words: list[str], whole: bool) -> None:
 
 
 def _arguments(command: Any, words: list[str], whole: bool) -> None:
-    options = {option: each for each in command.params if each.param_type_name == "option" for option in (*each.opts, *each.secondary_opts)}
+    options = {
+        option: each
+        for each in command.params
+        if each.param_type_name == "option"
+        for option in (*each.opts, *each.secondary_opts)
+    }
     given, values, rest = set(), 0, list(words)
     while rest:
         word = rest.pop(0)
@@ -226,7 +239,9 @@ def _arguments(command: Any, words: list[str], whole: bool) -> None:
         if values < needed:
             raise Wrong(f"got {values} arguments, want {needed - values} more")
         if missing := [
-            each.opts[0] for each in command.params if each.param_type_name == "option" and each.required and each.name not in given
+            each.opts[0]
+            for each in command.params
+            if each.param_type_name == "option" and each.required and each.name not in given
         ]:
             raise Wrong(f"want {', '.join(missing)}")
 
@@ -243,7 +258,9 @@ def _make(words: list[str]) -> None:
 def makefile() -> tuple[frozenset[str], frozenset[str]]:
     """Targets, and variables that it reads."""
     text = (PROJECT / "Makefile").read_text()
-    return frozenset(re.findall(r"^([a-z][a-z-]*):(?!=)", text, re.MULTILINE)), frozenset(re.findall(r"\$\$?[({](\w+)", text))
+    return frozenset(re.findall(r"^([a-z][a-z-]*):(?!=)", text, re.MULTILINE)), frozenset(
+        re.findall(r"\$\$?[({](\w+)", text)
+    )
 
 
 def _dvc(words: list[str], whole: bool) -> None:
@@ -266,7 +283,11 @@ def stages() -> frozenset[str]:
 
 def _python(words: list[str]) -> None:
     """Modules and scripts of the repository, and that an option's name is in the source of the one that is called."""
-    if words[:1] == ["-m"] and len(words) > 1 and words[1].partition(".")[0] in ("pipeline", "benchmarks", "handbook", "tests", "plugins"):
+    if (
+        words[:1] == ["-m"]
+        and len(words) > 1
+        and words[1].partition(".")[0] in ("pipeline", "benchmarks", "handbook", "tests", "plugins")
+    ):
         if words[1].endswith("…"):
             return
         file = PROJECT.joinpath(*words[1].split("."))

@@ -94,9 +94,9 @@ def test_the_threat_model_has_every_test_of_an_attack_under_its_attacker() -> No
         title, *lines = section.strip().splitlines()
         assert title == attacks.TITLES[attacker]
         numbers = [number for number, each in tried.items() if each.attack.by == attacker]
-        assert [line.split(" | ")[0] for line in lines if line.startswith(tuple(f"| {number} " for number in numbers))] == [
-            f"| {number}" for number in numbers
-        ]
+        assert [
+            line.split(" | ")[0] for line in lines if line.startswith(tuple(f"| {number} " for number in numbers))
+        ] == [f"| {number}" for number in numbers]
         assert {
             each.name
             for each in ast.parse((ADVERSARY / f"test_{attacker}.py").read_text()).body
@@ -113,7 +113,9 @@ def test_every_word_of_who_can_do_what_has_a_test_behind_it() -> None:
 
 
 def test_a_word_without_a_test_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "test_node.py").write_text('@attack(by="node", to="stop", tries="to win", costs="nothing", seen="it")\ndef test_x(): ...\n')
+    (tmp_path / "test_node.py").write_text(
+        '@attack(by="node", to="stop", tries="to win", costs="nothing", seen="it")\ndef test_x(): ...\n'
+    )
     with pytest.raises(ValueError, match="got no test of an attack by stranger to change"):
         attacks.sections(tmp_path)
 
@@ -142,7 +144,9 @@ def test_records_are_read_with_texts_that_a_module_names(tmp_path: Path) -> None
 @pytest.mark.parametrize("value", ["ELSEWHERE", "str(3)", "3"])
 def test_a_record_that_is_no_text_is_refused_with_its_line(value: str, tmp_path: Path) -> None:
     module = tmp_path / "test_node.py"
-    module.write_text(f'@attack(by="node", to="stop", tries="to win", costs="nothing", seen={value})\ndef test_x(): ...\n')
+    module.write_text(
+        f'@attack(by="node", to="stop", tries="to win", costs="nothing", seen={value})\ndef test_x(): ...\n'
+    )
     with pytest.raises(ValueError, match=r"test_node\.py, line 1: got"):
         attacks.records(module)
 

@@ -37,6 +37,11 @@ def test_a_pages_sentences_are_short_on_average(page: Path) -> None:
 
 
 def test_sentences_are_told_apart() -> None:
-    text = "# A heading of many words that count not\n\nOne two. Three `wardround show 3` five (see\n[six seven](x.md)).\n\n"
-    text += "- Eight nine 1.5 ten\n  eleven.\n- Twelve!\n\n| a | table |\n|---|---|\n\n```\nsome code. More code.\n```\n"
+    text = (
+        "# A heading of many words that count not\n\nOne two. Three `wardround show 3` five (see\n[six"
+        " seven](x.md)).\n\n"
+    )
+    text += (
+        "- Eight nine 1.5 ten\n  eleven.\n- Twelve!\n\n| a | table |\n|---|---|\n\n```\nsome code. More code.\n```\n"
+    )
     assert sentences(text) == [2, 6, 5, 1]

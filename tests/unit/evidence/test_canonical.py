@@ -13,7 +13,8 @@ from tests.adversary import attack
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet=st.characters(exclude_categories=["Cs"])),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(alphabet=st.characters(exclude_categories=["Cs"])), inner, max_size=4)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(alphabet=st.characters(exclude_categories=["Cs"])), inner, max_size=4)
     ),
     max_leaves=12,
 )
@@ -69,7 +70,9 @@ def test_nesting_within_the_limit_is_read() -> None:
     assert canonical_json(value) == b"[" * 200 + b"]" * 200
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff", b"NaN", b"-Infinity", b'"\\ud800"', b"1 2", b"\xef\xbb\xbf1", b"9" * 5_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"NaN", b"-Infinity", b'"\\ud800"', b"1 2", b"\xef\xbb\xbf1", b"9" * 5_000]
+)
 def test_what_is_no_json_is_refused(data: bytes) -> None:
     with pytest.raises(EvidenceRejected, match="no JSON"):
         read_json(data)

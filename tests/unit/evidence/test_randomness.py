@@ -1,4 +1,7 @@
-"""The seed of a random check: unknown before every node has revealed what it committed to, bound to one round and one commit."""
+"""The seed of a random check.
+
+Unknown before every node has revealed what it committed to, bound to one round and one commit.
+"""
 
 from __future__ import annotations
 

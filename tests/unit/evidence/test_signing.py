@@ -15,9 +15,13 @@ from tests.adversary import attack
 
 KEY = SigningKey(Secret(bytes(31) + b"\x01"))
 OTHER = SigningKey(Secret(bytes(31) + b"\x02"))
-CONTEXT = Context(31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"), Sha256("11" * 32), RoundId(7), Sha256("22" * 32))
+CONTEXT = Context(
+    31337, Address("0x5FbDB2315678afecb367f032d93F642f64180aa3"), Sha256("11" * 32), RoundId(7), Sha256("22" * 32)
+)
 BODY = {"rows": "100-199", "passed": True, "hospital": "north"}
-RESULT = Result(RoundId(7), Sha256("11" * 32), Sha256("33" * 32), 0b1011, Sha256("22" * 32), Sha256("44" * 32), Sha256("55" * 32))
+RESULT = Result(
+    RoundId(7), Sha256("11" * 32), Sha256("33" * 32), 0b1011, Sha256("22" * 32), Sha256("44" * 32), Sha256("55" * 32)
+)
 
 OTHER_CONTEXTS = {
     "chain": replace(CONTEXT, chain_id=1),
@@ -36,7 +40,14 @@ OTHER_RESULTS = {
     "record": replace(RESULT, record=Sha256("56" * 32)),
 }
 STATEMENT_KINDS = [kind for kind in Kind if kind not in (Kind.VOTE, Kind.ABORT)]
-ABORT = Abort(RoundId(7), Sha256("11" * 32), Sha256("33" * 32), Sha256("22" * 32), Reason.TOO_FEW_ACCEPTED, (KEY.address, OTHER.address))
+ABORT = Abort(
+    RoundId(7),
+    Sha256("11" * 32),
+    Sha256("33" * 32),
+    Sha256("22" * 32),
+    Reason.TOO_FEW_ACCEPTED,
+    (KEY.address, OTHER.address),
+)
 OTHER_ABORTS = {
     "round": replace(ABORT, round=RoundId(8)),
     "study_digest": replace(ABORT, study_digest=Sha256("12" * 32)),
@@ -77,16 +88,22 @@ def test_what_is_signed_is_the_typed_data_of_eip_712(kind: Kind, context: Contex
     assert signing._statement_message(kind, BODY, context) == encode_typed_data(domain, types, content)
 
 
-@pytest.mark.parametrize("result", [RESULT, replace(RESULT, round=RoundId(2**64 - 1), verdicts=2**256 - 1), replace(RESULT, verdicts=0)])
+@pytest.mark.parametrize(
+    "result", [RESULT, replace(RESULT, round=RoundId(2**64 - 1), verdicts=2**256 - 1), replace(RESULT, verdicts=0)]
+)
 def test_a_vote_signs_the_typed_data_of_eip_712_as_the_contract_checks_it(result: Result) -> None:
     names = {"round": "round", "study_digest": "studyDigest", "commit_root": "commitRoot", "verdicts": "verdicts"}
     names |= {"previous_model": "previousModel", "new_model": "newModel", "record": "record"}
     domain = {"name": "Wardround", "version": "1", "chainId": CONTEXT.chain_id, "verifyingContract": CONTEXT.contract}
     values = {field: getattr(result, field) for field in names}
-    content = {names[field]: bytes.fromhex(value) if isinstance(value, str) else value for field, value in values.items()}
+    content = {
+        names[field]: bytes.fromhex(value) if isinstance(value, str) else value for field, value in values.items()
+    }
     forms = {"round": "uint64", "verdicts": "uint256"}
     types = {"Result": [{"name": name, "type": forms.get(name, "bytes32")} for name in names.values()]}
-    assert signing._decision_message(result, CONTEXT.chain_id, CONTEXT.contract) == encode_typed_data(domain, types, content)
+    assert signing._decision_message(result, CONTEXT.chain_id, CONTEXT.contract) == encode_typed_data(
+        domain, types, content
+    )
 
 
 @pytest.mark.parametrize("abort", [ABORT, replace(ABORT, blamed=()), *OTHER_ABORTS.values()])
@@ -97,7 +114,9 @@ def test_an_abort_signs_the_typed_data_of_eip_712_as_the_contract_checks_it(abor
     content |= {"reason": abort.reason.encode().ljust(32, b"\0"), "blamed": list(abort.blamed)}
     forms = {"round": "uint64", "blamed": "address[]"}
     types = {"Abort": [{"name": name, "type": forms.get(name, "bytes32")} for name in content]}
-    assert signing._decision_message(abort, CONTEXT.chain_id, CONTEXT.contract) == encode_typed_data(domain, types, content)
+    assert signing._decision_message(abort, CONTEXT.chain_id, CONTEXT.contract) == encode_typed_data(
+        domain, types, content
+    )
 
 
 def test_whoever_signed_a_result_is_found_from_the_signature_alone() -> None:
@@ -120,7 +139,9 @@ def test_signing_twice_gives_the_same_bytes(statement: Statement) -> None:
 
 
 def test_another_signer_is_refused_by_name(statement: Statement) -> None:
-    with pytest.raises(EvidenceRejected, match=f"north's Manifest: got a signature by {KEY.address}, want one by {OTHER.address}"):
+    with pytest.raises(
+        EvidenceRejected, match=f"north's Manifest: got a signature by {KEY.address}, want one by {OTHER.address}"
+    ):
         signing.check(statement, Kind.MANIFEST, CONTEXT, OTHER.address)
 
 
@@ -217,7 +238,8 @@ def test_stored_bytes_parse_to_the_same_statement(statement: Statement) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{}", b"[]", b"null", b"not json", b'{"kind":"Gossip"}', b"\xff", b"[" * 10_000_000, b" " * 2_000_000]
+    "damage",
+    [b"", b"{}", b"[]", b"null", b"not json", b'{"kind":"Gossip"}', b"\xff", b"[" * 10_000_000, b" " * 2_000_000],
 )
 def test_bytes_that_are_no_statement_are_refused(damage: bytes) -> None:
     with pytest.raises(EvidenceRejected, match="no signed statement"):

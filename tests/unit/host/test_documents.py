@@ -26,8 +26,15 @@ BOMB = "a0: [x, x, x, x, x, x, x, x, x]\n".replace("[", "&a0 [", 1) + "".join(
 LONGEST_MESSAGE = 700
 
 SIMPLE = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(st.characters(codec="ascii")),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="ascii"), max_size=8), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(codec="ascii")),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec="ascii"), max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -44,7 +51,9 @@ class Plain(yaml.SafeDumper):
         return True
 
 
-@given(st.binary(max_size=200) | st.text(st.sampled_from("ab01:-?[]{},&*!#|>'\"%@`.~ \n\t<="), max_size=60).map(str.encode))
+@given(
+    st.binary(max_size=200) | st.text(st.sampled_from("ab01:-?[]{},&*!#|>'\"%@`.~ \n\t<="), max_size=60).map(str.encode)
+)
 @example(b"a: 1" + b":1" * 400 + b".5")  # no float holds it
 @example(b"a: " + b"9" * 5000)  # nor does Python read such an integer
 @example(b"a: 2026-99-99")
@@ -87,7 +96,9 @@ def test_more_than_plain_yaml_is_refused_as_what_it_is(text: str, got: str) -> N
     assert len(str(caught.value)) < LONGEST_MESSAGE
 
 
-@pytest.mark.parametrize("read", [Study.load, Consortium.load, Installation.load, lambda path: misbehaviour.configured(path.parent)])
+@pytest.mark.parametrize(
+    "read", [Study.load, Consortium.load, Installation.load, lambda path: misbehaviour.configured(path.parent)]
+)
 @attack(
     by="provider",
     to="stop",
@@ -106,8 +117,12 @@ def test_a_members_file_is_refused_with_field_value_and_what_is_allowed(tmp_path
     file = tmp_path / "consortium.yaml"
     with pytest.raises(Misconfigured, match="got no file, want the list of members; run `wardround up`"):
         load(file, Consortium, "the list of members")
-    file.write_text("ledger: {chain_id: 1, contract: '" + "0x" * 5000 + "', development: true}\nhospitals: {}\nnodes: {}\n")
-    with pytest.raises(InvalidFile, match=r"consortium.yaml: ledger.contract: got '0x0x.*\.\.\..*0x0x', want ") as caught:
+    file.write_text(
+        "ledger: {chain_id: 1, contract: '" + "0x" * 5000 + "', development: true}\nhospitals: {}\nnodes: {}\n"
+    )
+    with pytest.raises(
+        InvalidFile, match=r"consortium.yaml: ledger.contract: got '0x0x.*\.\.\..*0x0x', want "
+    ) as caught:
         Consortium.load(file)
     assert len(str(caught.value)) < LONGEST_MESSAGE
     file.write_text("hospitals: {}\nnodes: {}\n")

@@ -30,7 +30,11 @@ def folders(place: Path) -> list[Path]:
 def maker(place: Path) -> tuple[subprocess.Popen[str], Path]:
     """A process that is making something in `place`, and its folder."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _MAKES, str(place)], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _MAKES, str(place)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     return process, Path(process.stdout.readline().strip())

@@ -29,7 +29,9 @@ def test_loopback_is_left_out_beside_what_somebody_leaves_out(said: dict[str, st
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
-def test_who_imports_us_asks_no_proxy_for_this_machine_and_one_for_all_others(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+def test_who_imports_us_asks_no_proxy_for_this_machine_and_one_for_all_others(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, proxy)
     assert os.environ["no_proxy"] == os.environ["NO_PROXY"]

@@ -1,4 +1,7 @@
-"""The data contract: each expectation fails on the records that it is there for, and nothing that leaves quotes them."""
+"""The data contract: each expectation fails on the records that it is there for.
+
+And nothing that leaves quotes them.
+"""
 
 from __future__ import annotations
 
@@ -169,7 +172,12 @@ def test_a_validation_without_expectations_has_not_passed() -> None:
 def test_a_validation_tells_what_failed_and_a_coarse_count() -> None:
     validation = Validation("v", coarse(263), {"one": True, "two": False})
     assert validation.failed == ("two",)
-    assert validation.body() == {"dataset_version": "v", "rows": "200-299", "expectations": {"one": True, "two": False}, "passed": False}
+    assert validation.body() == {
+        "dataset_version": "v",
+        "rows": "200-299",
+        "expectations": {"one": True, "two": False},
+        "passed": False,
+    }
 
 
 @pytest.mark.parametrize(("count", "step"), [(0, "0-99"), (99, "0-99"), (100, "100-199"), (4708, "4700-4799")])

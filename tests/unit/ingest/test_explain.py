@@ -23,7 +23,11 @@ from tests.support.pictures import CANARY, png
 STUDY: dict[str, Any] = {
     "title": "Sepsis",
     "table": {
-        "columns": {"age": [0, 120], "lactate": {"lowest": 0, "highest": 30, "empty": "flagged"}, "sex": {"codes": [0, 1]}},
+        "columns": {
+            "age": [0, 120],
+            "lactate": {"lowest": 0, "highest": 30, "empty": "flagged"},
+            "sex": {"codes": [0, 1]},
+        },
         "classes": ["recovered", "septic"],
     },
     "model": [{"Linear": {"out_features": 2}}],
@@ -80,11 +84,17 @@ def test_every_kind_of_failure_is_one_sentence_with_its_rows_and_what_is_allowed
         "Column 7 is none of the study's: remove it.",
         "record_id is the same in rows 6, 7 of records.csv; every record needs one of its own.",
         "split is none of train, test in row 15 of records.csv; another coding or spelling?",
-        "label is none of recovered, septic in rows 8, 9, 10, 11, 12 and 2 more of records.csv; another coding or spelling?",
+        (
+            "label is none of recovered, septic in rows 8, 9, 10, 11, 12 and 2 more of records.csv; another coding or"
+            " spelling?"
+        ),
         "age holds no number in row 2 of records.csv; a word, a unit or a decimal comma? Leave unknown cells empty.",
         "age has an empty cell in row 4 of records.csv; every record needs a value there.",
         "age lies outside 0 to 120 in row 3 of records.csv; another unit, or a typing error?",
-        "lactate holds no number in row 16 of records.csv; a word, a unit or a decimal comma? Leave unknown cells empty.",
+        (
+            "lactate holds no number in row 16 of records.csv; a word, a unit or a decimal comma? Leave unknown cells"
+            " empty."
+        ),
         "lactate can be compared with 0 to 30 once every cell holds a number.",
         "sex is none of 0, 1 in row 5 of records.csv; another coding or spelling?",
     }
@@ -98,7 +108,10 @@ def test_a_missing_column_and_too_few_records_are_said(study: Study, tmp_path: P
     sentences = set(inspect(tmp_path, study).failures.values())
     assert "There is no column sex." in sentences
     assert "“sex has no empty cell” could not be checked, since there is no column sex." in sentences
-    assert "“train has at least 10 records of septic”: there are 0; the hospital can take part once it has enough." in sentences
+    assert (
+        "“train has at least 10 records of septic”: there are 0; the hospital can take part once it has enough."
+        in sentences
+    )
 
 
 def test_the_command_says_that_good_records_would_pass_and_what_is_worth_knowing(study: Study, tmp_path: Path) -> None:
@@ -133,8 +146,13 @@ def test_an_unreadable_file_is_one_message(study: Study, tmp_path: Path) -> None
 
 
 def test_pictures_are_checked_for_size_colour_and_contrast_and_unlabelled_ones_are_counted(tmp_path: Path) -> None:
-    images = {"images": {"size": [8, 8], "classes": ["normal", "pneumonia"]}, "model": [{"Flatten": {}}, {"Linear": {"out_features": 2}}]}
-    (tmp_path / "lungs.yaml").write_text(yaml.safe_dump({key: value for key, value in STUDY.items() if key != "table"} | images))
+    images = {
+        "images": {"size": [8, 8], "classes": ["normal", "pneumonia"]},
+        "model": [{"Flatten": {}}, {"Linear": {"out_features": 2}}],
+    }
+    (tmp_path / "lungs.yaml").write_text(
+        yaml.safe_dump({key: value for key, value in STUDY.items() if key != "table"} | images)
+    )
     folder = tmp_path / "lungs"
     folder.mkdir()
     rng = np.random.default_rng(1)
@@ -154,7 +172,9 @@ def test_pictures_are_checked_for_size_colour_and_contrast_and_unlabelled_ones_a
 
 def test_rows_to_predict_keep_the_contract_of_their_cells_alone() -> None:
     table = TableSchema.model_validate(STUDY["table"]).dataset("sepsis")
-    frame = pd.DataFrame({"age": [60.0, 200.0], "lactate": [None, 2.0], "sex": [0.0, 1.0]}, index=[1, 2]).rename_axis(index="row of x.json")
+    frame = pd.DataFrame({"age": [60.0, 200.0], "lactate": [None, 2.0], "sex": [0.0, 1.0]}, index=[1, 2]).rename_axis(
+        index="row of x.json"
+    )
     assert dict(cell_failures(frame, table)) == {
         "age is within 0 to 120": "age lies outside 0 to 120 in row 2 of x.json; another unit, or a typing error?"
     }

@@ -29,16 +29,24 @@ NETWORKS = {
     "logistic regression": LOGISTIC,
     "MLP": MLP,
     "small CNN": SMALL_CNN,
-    "stride, padding and three channels": Network((3, 16, 16), (Conv2d(4, 3, stride=2, padding=1), ReLU(), Flatten(), Linear(3))),
-    "padded convolution with wide pooling": Network((2, 12, 12), (Conv2d(3, 3, padding=1), AvgPool2d(4), ReLU(), Flatten(), Linear(4))),
-    "strided convolution with pooling": Network((1, 19, 19), (Conv2d(4, 4, stride=3), AvgPool2d(2), Flatten(), Linear(2))),
+    "stride, padding and three channels": Network(
+        (3, 16, 16), (Conv2d(4, 3, stride=2, padding=1), ReLU(), Flatten(), Linear(3))
+    ),
+    "padded convolution with wide pooling": Network(
+        (2, 12, 12), (Conv2d(3, 3, padding=1), AvgPool2d(4), ReLU(), Flatten(), Linear(4))
+    ),
+    "strided convolution with pooling": Network(
+        (1, 19, 19), (Conv2d(4, 4, stride=3), AvgPool2d(2), Flatten(), Linear(2))
+    ),
     "pooling after ReLU": Network((1, 10, 10), (Conv2d(4, 3), ReLU(), AvgPool2d(2), Flatten(), Linear(2))),
     "pooling of the inputs": Network((1, 8, 8), (AvgPool2d(2), Flatten(), Linear(5), ReLU(), Linear(2))),
     "maximum before and after ReLU": Network(
         (1, 18, 18), (Conv2d(4, 3), ReLU(), MaxPool2d(2), Conv2d(3, 3), MaxPool2d(3), ReLU(), Flatten(), Linear(3))
     ),
     "maximum of the inputs": Network((3, 6, 6), (MaxPool2d(3), Flatten(), Linear(2))),
-    "maximum of averages": Network((1, 16, 16), (Conv2d(2, 1), ReLU(), AvgPool2d(2), MaxPool2d(4), Flatten(), Linear(2))),
+    "maximum of averages": Network(
+        (1, 16, 16), (Conv2d(2, 1), ReLU(), AvgPool2d(2), MaxPool2d(4), Flatten(), Linear(2))
+    ),
     "LeNet, average pooling": lenet(AvgPool2d),
     "LeNet, maximum pooling": lenet(MaxPool2d, classes=3),
     "ReLU of the inputs": Network((6,), (ReLU(), Linear(2))),
@@ -46,7 +54,9 @@ NETWORKS = {
 
 
 def _torch_logits(network: Network, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    model = torch.nn.Sequential(*(layer.torch(shape) for layer, shape in zip(network.layers, network.shapes, strict=False))).double()
+    model = torch.nn.Sequential(
+        *(layer.torch(shape) for layer, shape in zip(network.layers, network.shapes, strict=False))
+    ).double()
     torch.nn.utils.vector_to_parameters(torch.tensor(weights / ONE), model.parameters())
     return model(torch.tensor(inputs / 256)).detach().numpy()
 
@@ -60,13 +70,17 @@ def test_integer_logits_equal_torch_within_the_rounding_of_activations(name: str
     steps = plan(network, 255)
     found = steps.logits(ArrayArithmetic(np), inputs[None], split_parameters(network, weights[None]))[0]
     expected = _torch_logits(network, weights, inputs)
-    assert np.abs(found / 2 ** steps.steps[-1].outputs.bits - expected).max() < 0.01 * max(1, np.abs(expected).max() / 10)
+    assert np.abs(found / 2 ** steps.steps[-1].outputs.bits - expected).max() < 0.01 * max(
+        1, np.abs(expected).max() / 10
+    )
     assert np.abs(expected).max() > 0.1
     assert np.abs(found).max() <= steps.logit_bound
 
 
 def test_parameters_lie_in_the_order_of_torchs_state_dict() -> None:
-    model = torch.nn.Sequential(*(layer.torch(shape) for layer, shape in zip(SMALL_CNN.layers, SMALL_CNN.shapes, strict=False)))
+    model = torch.nn.Sequential(
+        *(layer.torch(shape) for layer, shape in zip(SMALL_CNN.layers, SMALL_CNN.shapes, strict=False))
+    )
     expected = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
     assert [(parameter.name, parameter.shape) for parameter in SMALL_CNN.parameters] == expected
 
@@ -101,7 +115,9 @@ def test_a_pooled_convolution_is_exactly_the_windows_sum_of_the_convolution(
     generator = np.random.default_rng(seed)
     convolution, pooling, arithmetic = Conv2d(2, kernel, stride, padding), AvgPool2d(pool), ArrayArithmetic(np)
     x = generator.integers(-(2**19), 2**19, (1, 2, *shape))
-    parameters = [generator.integers(-(2**19), 2**19, (1, *each)) for each in convolution.parameter_shapes(shape).values()]
+    parameters = [
+        generator.integers(-(2**19), 2**19, (1, *each)) for each in convolution.parameter_shapes(shape).values()
+    ]
     values = Values.within(shape, 12, 2**19)
     apart = convolution.evaluate(arithmetic, x, parameters, values)
     apart = pooling.evaluate(arithmetic, apart, [], convolution.outcome(values))
@@ -191,7 +207,9 @@ def _networks(draw: st.DrawFn) -> Network:
 
 @settings(max_examples=60, deadline=None)
 @given(network=_networks(), seed=st.integers(0, 1000), extreme=st.booleans())
-def test_any_network_keeps_its_bounds_and_equals_its_layers_one_by_one(network: Network, seed: int, extreme: bool) -> None:
+def test_any_network_keeps_its_bounds_and_equals_its_layers_one_by_one(
+    network: Network, seed: int, extreme: bool
+) -> None:
     generator = np.random.default_rng(seed)
     largest = min(LARGEST_WEIGHT, math.isqrt(LARGEST_WEIGHT_NORM**2 // network.size))
     choice = [-largest, largest] if extreme else range(-largest, largest + 1)
@@ -235,7 +253,8 @@ def _layer_by_layer(network: Network, weights: np.ndarray, inputs: np.ndarray) -
 
 def test_a_layer_is_one_file_that_the_table_finds_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "twice_flipped.py").write_text(
-        "from pipeline.layers.flatten import Flatten\n\n\nclass TwiceFlipped(Flatten):\n    pass\n\n\nclass Helper(Flatten):\n    pass\n"
+        "from pipeline.layers.flatten import Flatten\n\n\nclass TwiceFlipped(Flatten):\n    pass\n\n\nclass"
+        " Helper(Flatten):\n    pass\n"
     )
     monkeypatch.setattr("pipeline.layers.__path__", [*pipeline.layers.__path__, str(tmp_path)])
     assert list(layers_among([str(tmp_path)])) == ["TwiceFlipped"]
@@ -262,7 +281,9 @@ def test_layers_that_do_not_fit_are_named(network: Network, message: str) -> Non
         plan(network, 255)
 
 
-@pytest.mark.parametrize("arguments", [{"out_channels": 0, "kernel_size": 3}, {"out_channels": 1, "kernel_size": 3, "stride": 0}])
+@pytest.mark.parametrize(
+    "arguments", [{"out_channels": 0, "kernel_size": 3}, {"out_channels": 1, "kernel_size": 3, "stride": 0}]
+)
 def test_a_convolution_of_nothing_is_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="from 1"):
         Conv2d(**arguments)

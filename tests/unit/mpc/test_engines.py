@@ -7,7 +7,9 @@ from pipeline.mpc.engines import ENGINES, engines_among
 from pipeline.study.fields import PROTOCOLS
 
 
-def test_an_engine_is_one_folder_that_the_table_finds_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_is_one_folder_that_the_table_finds_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "__init__.py").write_text("")
     (tmp_path / "other" / "engine.py").write_text(

@@ -25,7 +25,9 @@ def sealed() -> bytes:
 
 def test_what_was_sealed_comes_out() -> None:
     opened = MEANT.unseal(sealed(), KEY)
-    assert {index: part.tolist() for index, part in opened.items()} == {index: part.tolist() for index, part in PARTS.items()}
+    assert {index: part.tolist() for index, part in opened.items()} == {
+        index: part.tolist() for index, part in PARTS.items()
+    }
 
 
 def test_the_size_is_known_before_opening() -> None:
@@ -44,7 +46,16 @@ def test_the_size_is_known_before_opening() -> None:
         {"node": EAST},
         {"indices": (0, 2)},
     ],
-    ids=["round", "chain", "contract", "study", "previous model", "copied by another hospital", "another node", "other components"],
+    ids=[
+        "round",
+        "chain",
+        "contract",
+        "study",
+        "previous model",
+        "copied by another hospital",
+        "another node",
+        "other components",
+    ],
 )
 @attack(
     by="store_operator",
@@ -77,12 +88,19 @@ def test_another_size_is_refused_before_opening(size: int) -> None:
         MEANT.unseal(bytes(size), KEY)
 
 
-def test_a_long_envelope_is_opened_piece_by_piece_and_no_piece_can_stand_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_envelope_is_opened_piece_by_piece_and_no_piece_can_stand_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(envelope, "PIECE", 2)
     data = sealed()
     assert len(data) == MEANT.size
     pieces = list(MEANT.opened(io.BytesIO(data), len(data), KEY))
-    assert [(index, words.tolist()) for index, words in pieces] == [(1, [1, -1]), (1, [2**63 - 1]), (2, [5, 6]), (2, [-(2**63)])]
+    assert [(index, words.tolist()) for index, words in pieces] == [
+        (1, [1, -1]),
+        (1, [2**63 - 1]),
+        (2, [5, 6]),
+        (2, [-(2**63)]),
+    ]
     half = len(data) // 2
     with pytest.raises(EnvelopeRejected, match="bound to another"):
         MEANT.unseal(data[half:] + data[:half], KEY)

@@ -43,7 +43,10 @@ def test_a_missing_component_comes_from_the_other_holder() -> None:
 
 @pytest.mark.parametrize("opened_nothing", [holding(), Inventory({}, {ELM: "forged_manifest"})])
 def test_a_node_that_opened_nothing_borrows_each_of_its_components(opened_nothing: Inventory) -> None:
-    assert exchange.loans(ALL | {NORTH: opened_nothing}, NODES, [ELM]) == (Loan(ELM, 1, WEST, NORTH), Loan(ELM, 2, EAST, NORTH))
+    assert exchange.loans(ALL | {NORTH: opened_nothing}, NODES, [ELM]) == (
+        Loan(ELM, 1, WEST, NORTH),
+        Loan(ELM, 2, EAST, NORTH),
+    )
 
 
 def test_a_component_that_no_node_holds_puts_the_hospital_out() -> None:
@@ -65,7 +68,9 @@ def test_a_component_that_no_node_holds_puts_the_hospital_out() -> None:
         (("no_manifest", "no_manifest", "no_manifest", None), "no_manifest"),
     ],
 )
-def test_who_takes_part_and_why_not_is_what_a_majority_of_the_nodes_saw(seen: tuple[str | None, ...], reason: str | None) -> None:
+def test_who_takes_part_and_why_not_is_what_a_majority_of_the_nodes_saw(
+    seen: tuple[str | None, ...], reason: str | None
+) -> None:
     inventories = {NodeName(f"node-{number}"): seeing(each) for number, each in enumerate(seen)}
     assert exchange.absent(inventories, [ASTER, ELM]) == ({ELM: reason} if reason else {})
 
@@ -93,7 +98,14 @@ def test_it_does_not_matter_which_node_saw_what(seen: list[str | None]) -> None:
         {"elm": [1, 2]},
     ],
     ids=[
-        *("no hospital of the study", "a component that north cannot hold", "no such component", "text", "a list of lists", "nothing"),
+        *(
+            "no hospital of the study",
+            "a component that north cannot hold",
+            "no such component",
+            "text",
+            "a list of lists",
+            "nothing",
+        ),
         *("silent about elm", "both", "a sentence", "a number", "a list", "without the two parts"),
     ],
 )
@@ -117,5 +129,9 @@ def test_hospitals_that_share_a_component_are_both_out() -> None:
         return Manifest(hospital, 1, tuple(Sha256(digit * 64) for digit in digits), {}, Sha256("0" * 64))
 
     birch = HospitalName("birch")
-    manifests = {ELM: manifest(ELM, "a", "b", "c"), ASTER: manifest(ASTER, "d", "b", "e"), birch: manifest(birch, "1", "2", "3")}
+    manifests = {
+        ELM: manifest(ELM, "a", "b", "c"),
+        ASTER: manifest(ASTER, "d", "b", "e"),
+        birch: manifest(birch, "1", "2", "3"),
+    }
     assert exchange.copied(manifests) == {ELM, ASTER}

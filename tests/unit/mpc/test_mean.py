@@ -45,7 +45,9 @@ def with_a_wrong_word(held: LargeComponents, component: int, hospital: HospitalN
 @pytest.mark.parametrize("nodes", [3, 4])
 @settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 2**32), accepted=st.sets(st.sampled_from(NAMES), min_size=3))
-def test_every_node_opens_the_exact_sum_of_the_accepted_and_of_nobody_else(nodes: int, seed: int, accepted: set[HospitalName]) -> None:
+def test_every_node_opens_the_exact_sum_of_the_accepted_and_of_nobody_else(
+    nodes: int, seed: int, accepted: set[HospitalName]
+) -> None:
     payloads, chosen = updates(seed), tuple(sorted(accepted))
     expected = np.sum([payloads[name] for name in chosen], axis=0, dtype=np.int64)
     for found in open_everywhere(deal(payloads, nodes, seed), chosen, LENGTH):

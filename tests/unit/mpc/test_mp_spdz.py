@@ -81,7 +81,9 @@ def test_an_output_of_another_length_is_an_error(tmp_path: Path) -> None:
 
 def test_an_absent_engine_is_a_problem_with_its_cure(engine: MpSpdz) -> None:
     problems = engine.problems()
-    (absent,) = [problem for problem in problems if "`wardround engine install mp-spdz`" in problem and "MP_SPDZ_HOME" in problem]
+    (absent,) = [
+        problem for problem in problems if "`wardround engine install mp-spdz`" in problem and "MP_SPDZ_HOME" in problem
+    ]
     assert all(name in absent for name in ("compile.py", "Compiler", "replicated-ring-party.x", "rep4-ring-party.x"))
 
 
@@ -169,7 +171,11 @@ def test_a_process_that_ends_tells_its_code_and_cost(tmp_path: Path) -> None:
 def test_at_the_deadline_the_process_and_its_children_are_gone(tmp_path: Path) -> None:
     ended = run(["sh", "-c", "sleep 60 & echo $! > child; wait"], tmp_path, 2.0)
     assert ended.code is None
-    child = psutil.Process(int((tmp_path / "child").read_text())) if psutil.pid_exists(int((tmp_path / "child").read_text())) else None
+    child = (
+        psutil.Process(int((tmp_path / "child").read_text()))
+        if psutil.pid_exists(int((tmp_path / "child").read_text()))
+        else None
+    )
     assert child is None or child.status() == psutil.STATUS_ZOMBIE or child.wait(timeout=5) is None
 
 
@@ -203,7 +209,10 @@ def test_the_next_run_may_take_ten_times_the_last_one_and_a_minute_at_any_rate(t
         ("Fatal error: Timed out waiting for peer. See", "a peer never connected"),
         ("This is probably because party 1 encountered a problem.", "party 1 broke off"),
         ("hash mismatch for sender 2 and backup 3", "party 2 or party 3 deviated"),
-        ("components differ between parties 1 and 2\nCrash requested by program", "party 1 or party 2 holds altered components"),
+        (
+            "components differ between parties 1 and 2\nCrash requested by program",
+            "party 1 or party 2 holds altered components",
+        ),
         ("Crash requested by program", "party 0's log says"),
         ("verify-0:111 (OPEN): MacCheck Failure", "a party deviated from the protocol or holds altered components"),
         ("program differs between parties", "another program"),

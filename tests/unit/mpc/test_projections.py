@@ -45,11 +45,20 @@ def judged(update: Vector, seed: Sha256, budget: int = BUDGET) -> reference_proj
 
 
 @settings(deadline=None, max_examples=12)
-@given(vectors=st.integers(1, 4), length=st.sampled_from([1, 7, 4096, 4097, 9001]), numbers=st.integers(0, 2**32), seed=SEEDS)
-def test_projections_are_those_of_the_matrix_modulo_the_ring(vectors: int, length: int, numbers: int, seed: Sha256) -> None:
+@given(
+    vectors=st.integers(1, 4),
+    length=st.sampled_from([1, 7, 4096, 4097, 9001]),
+    numbers=st.integers(0, 2**32),
+    seed=SEEDS,
+)
+def test_projections_are_those_of_the_matrix_modulo_the_ring(
+    vectors: int, length: int, numbers: int, seed: Sha256
+) -> None:
     generator = np.random.default_rng(numbers)
     words = generator.integers(-(2**63), 2**63, (vectors, length), dtype=np.int64)
-    matrix = np.concatenate([projections.block(seed, number) for number in range(-(-length // 4096))], axis=1)[:, :length].astype(np.int64)
+    matrix = np.concatenate([projections.block(seed, number) for number in range(-(-length // 4096))], axis=1)[
+        :, :length
+    ].astype(np.int64)
     assert np.array_equal(project(list(words), length, seed), words @ matrix.T)
 
 
@@ -73,8 +82,15 @@ def test_nodes_that_project_their_components_hold_components_of_the_projections(
 
 
 @settings(deadline=None, max_examples=40)
-@given(shape=st.sampled_from(sorted(SHAPES)), numbers=st.integers(0, 2**32), seed=SEEDS, budget=st.sampled_from([1 << 16, BUDGET, 1 << 40]))
-def test_an_update_within_the_budget_is_never_rejected_for_its_size(shape: str, numbers: int, seed: Sha256, budget: int) -> None:
+@given(
+    shape=st.sampled_from(sorted(SHAPES)),
+    numbers=st.integers(0, 2**32),
+    seed=SEEDS,
+    budget=st.sampled_from([1 << 16, BUDGET, 1 << 40]),
+)
+def test_an_update_within_the_budget_is_never_rejected_for_its_size(
+    shape: str, numbers: int, seed: Sha256, budget: int
+) -> None:
     found = judged(scaled(shape, budget, numbers), seed, budget)
     assert found.in_range[0]
     assert found.size[0]
@@ -82,7 +98,9 @@ def test_an_update_within_the_budget_is_never_rejected_for_its_size(shape: str, 
 
 @settings(deadline=None, max_examples=40)
 @given(shape=st.sampled_from(sorted(SHAPES)), numbers=st.integers(0, 2**32), seed=SEEDS)
-def test_an_update_of_more_than_twice_the_budgets_norm_is_never_accepted(shape: str, numbers: int, seed: Sha256) -> None:
+def test_an_update_of_more_than_twice_the_budgets_norm_is_never_accepted(
+    shape: str, numbers: int, seed: Sha256
+) -> None:
     assert not judged(scaled(shape, 4.2 * BUDGET, numbers), seed).accepted[0]
 
 

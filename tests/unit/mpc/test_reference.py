@@ -1,6 +1,9 @@
-"""The oracle itself, on a model so small that every number can be checked by hand: two inputs, the larger one names the class.
+"""The oracle itself, on a model so small that every number can be checked by hand.
 
-The global model answers all samples right. An honest update adds a quarter on the same lines; squared norm 4 * 0.25^2 = 0.25.
+Two inputs, the larger one names the class.
+
+The global model answers all samples right. An honest update adds a quarter on the same lines; squared norm 4 * 0.25^2 =
+0.25.
 """
 
 from __future__ import annotations
@@ -73,7 +76,12 @@ def test_honest_hospitals_are_all_accepted_and_set_the_next_budget(hospitals: in
 def test_too_large_an_update_is_rejected_for_its_size_alone() -> None:
     largest = HONEST * 3
     assert _explain(largest).accepted[-1]
-    assert _reasons(_explain(largest + np.array([1, 0, 0, 0, 0, 0]))) == {"range": True, "size": False, "direction": True, "peers": True}
+    assert _reasons(_explain(largest + np.array([1, 0, 0, 0, 0, 0]))) == {
+        "range": True,
+        "size": False,
+        "direction": True,
+        "peers": True,
+    }
 
 
 @attack(
@@ -114,7 +122,9 @@ def test_making_the_model_worse_is_rejected_by_the_peers_alone() -> None:
 
 def test_a_model_better_than_the_global_one_but_far_below_its_peers_is_rejected() -> None:
     task, _ = _round(ALWAYS_FIRST)
-    backward = np.array([0, ONE, ONE, 0, 0, 0])  # the global model answers all samples wrong, the honest ones turn it round
+    backward = np.array(
+        [0, ONE, ONE, 0, 0, 0]
+    )  # the global model answers all samples wrong, the honest ones turn it round
     turned = payload(np.array([2 * ONE, -2 * ONE, -2 * ONE, 2 * ONE, 0, 0]), INPUTS, LABELS)
     task = VerifyTask(task.hospitals, NETWORK, task.rule, backward)
     first = payload(np.array([0, 0, 0, 0, 2 * ONE, -2 * ONE]), INPUTS, LABELS)
@@ -166,7 +176,9 @@ def test_the_norm_cap_holds_whatever_the_budget() -> None:
     network = Network((10,), (Linear(2),))
     names = tuple(HospitalName(name) for name in "abc")
     largest = np.full(network.size, 2**18 - 1)
-    task = VerifyTask(names, network, RuleParameters(SAMPLES, (0, 255), 20, 20, 2**50), np.zeros(network.size, np.int64))
+    task = VerifyTask(
+        names, network, RuleParameters(SAMPLES, (0, 255), 20, 20, 2**50), np.zeros(network.size, np.int64)
+    )
     found = reference.explain(task, dict.fromkeys(names, payload(largest, np.zeros((SAMPLES, 10), np.int64), LABELS)))
     assert found.in_range == (True,) * 3
     assert found.size == (False,) * 3
@@ -187,7 +199,13 @@ def test_an_owner_of_a_single_class_is_valid() -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    [[[1, 1]] * 4, [[0, 0]] * 4, [[2, -1]] * 4, [[1, 0], [1, 0], [1, 0], [3, 0]], [[2**63 - 1, 2**63 - 1], [1, 0], [1, 0], [1, 0]]],
+    [
+        [[1, 1]] * 4,
+        [[0, 0]] * 4,
+        [[2, -1]] * 4,
+        [[1, 0], [1, 0], [1, 0], [3, 0]],
+        [[2**63 - 1, 2**63 - 1], [1, 0], [1, 0], [1, 0]],
+    ],
 )
 def test_labels_that_are_not_one_hot_make_their_owners_counts_a_constant(rows: list[list[int]]) -> None:
     found = _explain(labels={2: np.array(rows)})
@@ -248,7 +266,10 @@ def test_the_weakest_class_is_compared_with_the_global_model_and_with_the_peers(
 
 def test_the_trimmed_mean_sums_the_middle_of_each_coordinate() -> None:
     names = tuple(HospitalName(name) for name in "abcde")
-    updates = {name: np.array([place, -place, 2**18 - 1 if place == 3 else 0, 7, place % 2, 5]) for place, name in enumerate(names)}
+    updates = {
+        name: np.array([place, -place, 2**18 - 1 if place == 3 else 0, 7, place % 2, 5])
+        for place, name in enumerate(names)
+    }
     total, count = reference.aggregate(AggregateTask(names, NETWORK), updates)
     assert count == 3
     assert total.tolist() == [6, -6, 0, 21, 1, 15]
@@ -256,7 +277,9 @@ def test_the_trimmed_mean_sums_the_middle_of_each_coordinate() -> None:
 
 def test_of_an_even_middle_the_value_that_lies_farther_out_goes_too() -> None:
     names = tuple(HospitalName(name) for name in "abcd")
-    columns = np.array([[0, 1, 2, 9], [-9, 0, 1, 2], [0, 1, 2, 3], [5, 5, 5, 5], [2**18 - 1, -(2**18) + 1, 0, 0], [3, 2, 1, 0]])
+    columns = np.array(
+        [[0, 1, 2, 9], [-9, 0, 1, 2], [0, 1, 2, 3], [5, 5, 5, 5], [2**18 - 1, -(2**18) + 1, 0, 0], [3, 2, 1, 0]]
+    )
     total, count = reference.aggregate(AggregateTask(names, NETWORK), dict(zip(names, columns.T, strict=True)))
     assert count == 3
     assert total.tolist() == [3, 3, 6, 15, 2**18 - 1, 6]  # of equal gaps the smallest goes
@@ -270,8 +293,15 @@ def test_the_trimmed_mean_of_three_is_their_sum() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(hospitals=st.integers(3, 10), seed=st.integers(0, 10_000), scale=st.sampled_from([0.001, 0.05, 1.0]), first=st.booleans())
-def test_the_verdict_depends_on_the_updates_and_not_on_their_order(hospitals: int, seed: int, scale: float, first: bool) -> None:
+@given(
+    hospitals=st.integers(3, 10),
+    seed=st.integers(0, 10_000),
+    scale=st.sampled_from([0.001, 0.05, 1.0]),
+    first=st.booleans(),
+)
+def test_the_verdict_depends_on_the_updates_and_not_on_their_order(
+    hospitals: int, seed: int, scale: float, first: bool
+) -> None:
     task, payloads = random_round(NETWORK, hospitals, 4, None if first else 2**36, seed, scale)
     order = np.random.default_rng(seed).permutation(hospitals)
     shuffled = VerifyTask(tuple(task.hospitals[place] for place in order), NETWORK, task.rule, task.previous_model)
@@ -285,7 +315,9 @@ def test_the_verdict_depends_on_the_updates_and_not_on_their_order(hospitals: in
 @given(hospitals=st.integers(3, 12), seed=st.integers(0, 10_000))
 def test_each_coordinate_of_the_mean_lies_within_all_but_the_trimmed(hospitals: int, seed: int) -> None:
     names = tuple(HospitalName(f"h{place}") for place in range(hospitals))
-    updates = {name: np.random.default_rng([seed, place]).integers(-(2**18) + 1, 2**18, 6) for place, name in enumerate(names)}
+    updates = {
+        name: np.random.default_rng([seed, place]).integers(-(2**18) + 1, 2**18, 6) for place, name in enumerate(names)
+    }
     total, count = reference.aggregate(AggregateTask(names, NETWORK), updates)
     ordered = np.sort(np.stack(list(updates.values())), axis=0)
     trimmed = rule.updates_trimmed(hospitals)

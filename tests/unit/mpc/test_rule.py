@@ -8,13 +8,17 @@ import pytest
 from pipeline.mpc import rule
 
 
-@pytest.mark.parametrize(("hospitals", "trimmed", "answers"), [(3, 1, 32), (4, 1, 64), (5, 2, 32), (6, 2, 64), (10, 4, 64), (20, 8, 128)])
+@pytest.mark.parametrize(
+    ("hospitals", "trimmed", "answers"), [(3, 1, 32), (4, 1, 64), (5, 2, 32), (6, 2, 64), (10, 4, 64), (20, 8, 128)]
+)
 def test_the_middle_of_the_owners_counts(hospitals: int, trimmed: int, answers: int) -> None:
     assert rule.owners_trimmed(hospitals) == trimmed
     assert rule.answers_counted(hospitals, 32) == answers
 
 
-@pytest.mark.parametrize(("accepted", "trimmed"), [(3, 0), (4, 0), (5, 1), (6, 1), (7, 2), (9, 3), (10, 3), (15, 6), (20, 8)])
+@pytest.mark.parametrize(
+    ("accepted", "trimmed"), [(3, 0), (4, 0), (5, 1), (6, 1), (7, 2), (9, 3), (10, 3), (15, 6), (20, 8)]
+)
 def test_the_opened_middle_always_averages_three_updates_or_more(accepted: int, trimmed: int) -> None:
     assert rule.updates_trimmed(accepted) == trimmed
     assert accepted - 2 * trimmed >= 3
@@ -60,4 +64,8 @@ def test_the_next_budget_is_nine_quarters_rounded_down() -> None:
 
 
 def test_a_published_budget_is_never_nothing() -> None:
-    assert [rule.floored(budget) for budget in (0, rule.LEAST_BUDGET, 1 << 30)] == [rule.LEAST_BUDGET, rule.LEAST_BUDGET, 1 << 30]
+    assert [rule.floored(budget) for budget in (0, rule.LEAST_BUDGET, 1 << 30)] == [
+        rule.LEAST_BUDGET,
+        rule.LEAST_BUDGET,
+        1 << 30,
+    ]

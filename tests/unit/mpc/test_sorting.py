@@ -27,7 +27,9 @@ def test_a_network_sorts_every_list_of_zeros_and_ones(wires: int) -> None:
 def test_a_pruned_network_still_gives_the_wanted_outputs(wires: int) -> None:
     for wanted in range(wires):
         layers = sorting.network(wires, frozenset({wanted}))
-        assert all(_run(layers, values)[wanted] == sorted(values)[wanted] for values in itertools.product((0, 1), repeat=wires))
+        assert all(
+            _run(layers, values)[wanted] == sorted(values)[wanted] for values in itertools.product((0, 1), repeat=wires)
+        )
 
 
 def test_pruning_drops_comparators() -> None:

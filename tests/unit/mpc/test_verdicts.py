@@ -23,11 +23,16 @@ def test_a_bit_says_no_more_than_accepted_or_not() -> None:
 
 
 def test_a_number_of_conditions_that_held_names_the_one_that_failed() -> None:
-    assert verdicts(NAMED, [0, 1, 2, 3]) == ((False, False, False, True), (Condition.SIZE, Condition.DIRECTION, Condition.PEERS, None))
+    assert verdicts(NAMED, [0, 1, 2, 3]) == (
+        (False, False, False, True),
+        (Condition.SIZE, Condition.DIRECTION, Condition.PEERS, None),
+    )
     assert verdicts(LARGE, [2, 1, 0]) == ((True, False, False), (None, Condition.DIRECTION, Condition.SIZE))
 
 
-@pytest.mark.parametrize(("task", "opened"), [(TASK, [2, 1, 1]), (TASK, [-1, 1, 1]), (NAMED, [4, 3, 3]), (LARGE, [3, 2, 2])])
+@pytest.mark.parametrize(
+    ("task", "opened"), [(TASK, [2, 1, 1]), (TASK, [-1, 1, 1]), (NAMED, [4, 3, 3]), (LARGE, [3, 2, 2])]
+)
 def test_anything_else_is_a_deviation(task: VerifyTask | ProjectedTask, opened: list[int]) -> None:
     with pytest.raises(EngineFailed, match="a party deviated"):
         verdicts(task, opened)

@@ -105,7 +105,12 @@ def test_an_entry_of_the_list_has_exactly_the_promised_fields(maker: RoundMaker)
 
 def test_what_never_came_to_be_is_null(maker: RoundMaker) -> None:
     aborted, opened = (summaries(*parts(maker))[index].to_json() for index in (1, 3))
-    assert (aborted["engine"], aborted["verdicts"], aborted["model_sha256"], aborted["accuracy"]) == (None, {}, None, None)
+    assert (aborted["engine"], aborted["verdicts"], aborted["model_sha256"], aborted["accuracy"]) == (
+        None,
+        {},
+        None,
+        None,
+    )
     assert aborted["tx"] is not None
     assert opened["tx"] is None
 
@@ -174,7 +179,13 @@ def test_the_csv_has_one_line_per_hospital(maker: RoundMaker) -> None:
 
 def test_the_metrics_and_the_course_are_what_dvc_shows(maker: RoundMaker) -> None:
     shown = metrics(view(maker, 3))
-    assert (shown["accepted"], shown["rejected"], shown["absent"], shown["confirmed"], shown["seconds"]) == (3, 1, 1, 4, 17.1)
+    assert (shown["accepted"], shown["rejected"], shown["absent"], shown["confirmed"], shown["seconds"]) == (
+        3,
+        1,
+        1,
+        4,
+        17.1,
+    )
     rows = list(csv.DictReader(io.StringIO(course_csv(summaries(*parts(maker))))))
     assert [(row["round"], row["rejected"]) for row in rows] == [("1", "1"), ("3", "1")]
 
@@ -229,7 +240,9 @@ def test_the_same_dossier_makes_the_same_bytes(maker: RoundMaker) -> None:
 
 def test_a_round_without_confirmations_and_timings_has_a_page_too(maker: RoundMaker) -> None:
     ledger, store = parts(maker)
-    store.objects = {at: held for at, held in store.objects.items() if "/confirmation/" not in at[1] and at[0] != object_keys.MAILBOX}
+    store.objects = {
+        at: held for at, held in store.objects.items() if "/confirmation/" not in at[1] and at[0] != object_keys.MAILBOX
+    }
     found = view(maker, 3)
     page = Page(render(found, [summary(found)], TITLE).html.decode())
     assert page.tags.count("svg") == 1
@@ -261,7 +274,13 @@ def aborted(maker: RoundMaker, *blamed: str, absent: object) -> str:
     ledger, store = parts(maker)
     for name in maker.of.hospitals:
         maker.say(RoundId(4), Kind.MANIFEST, name, {"of": name})
-    saw = {"stage": "verify", "saw": "TooFew: <b>2</b> took part", "waited_for": {"nodes": ["cedar"]}, "absent": absent, "blamed": blamed}
+    saw = {
+        "stage": "verify",
+        "saw": "TooFew: <b>2</b> took part",
+        "waited_for": {"nodes": ["cedar"]},
+        "absent": absent,
+        "blamed": blamed,
+    }
     maker.say(RoundId(4), Kind.CAUSE, "birch", saw)
     ledger.abort(RoundId(4), *(key(name).address for name in blamed))
     found = gather(ledger.round(RoundId(4)), ledger, store, {ledger.id: maker.of.name})

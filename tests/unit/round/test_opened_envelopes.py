@@ -1,4 +1,7 @@
-"""What a node keeps of a round: it reads back as it was put, by its key and in its place only, and damage is as good as nothing."""
+"""What a node keeps of a round.
+
+It reads back as it was put, by its key and in its place only, and damage is as good as nothing.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ def put(keep: OpenedEnvelopes, vector: Vector, index: int = 1, cuts: tuple[int, 
 
 @pytest.mark.parametrize("cuts", [(), (1,), (4096, 8192), (3, 4096, 9000)])
 @pytest.mark.parametrize("length", [1, 4095, 4096, 4097, LENGTH])
-def test_a_component_reads_like_the_vector_that_was_put(keep: OpenedEnvelopes, vector: Vector, length: int, cuts: tuple[int, ...]) -> None:
+def test_a_component_reads_like_the_vector_that_was_put(
+    keep: OpenedEnvelopes, vector: Vector, length: int, cuts: tuple[int, ...]
+) -> None:
     vector = vector[:length]
     put(keep, vector, cuts=cuts)
     found = keep.get(ELM, 1, length)

@@ -19,7 +19,9 @@ from tests.support.installations import settings_in, study
 STUDY = study()
 
 
-def town(home: Path, hospitals: Iterable[str] = (), with_records: Iterable[str] = (), nodes: Iterable[str] = ()) -> Settings:
+def town(
+    home: Path, hospitals: Iterable[str] = (), with_records: Iterable[str] = (), nodes: Iterable[str] = ()
+) -> Settings:
     """A machine with the keys of these members."""
     settings = settings_in(home)
     for name in hospitals:
@@ -34,11 +36,14 @@ def town(home: Path, hospitals: Iterable[str] = (), with_records: Iterable[str] 
 
 
 @pytest.mark.parametrize("with_records", [(), ("aster",), ("aster", "elm")])
-def test_too_few_hospitals_with_records_are_a_refusal_that_says_what_to_do(with_records: tuple[str, ...], tmp_path: Path) -> None:
+def test_too_few_hospitals_with_records_are_a_refusal_that_says_what_to_do(
+    with_records: tuple[str, ...], tmp_path: Path
+) -> None:
     settings = town(tmp_path, STUDY.hospitals, with_records)
     without = ", ".join(name for name in STUDY.hospitals if name not in with_records)
     says = (
-        rf"^study breast_cancer: got no records of breast_cancer at {without}, so {len(with_records)} of 5 hospitals could take part, "
+        rf"^study breast_cancer: got no records of breast_cancer at {without}, so {len(with_records)} of 5 hospitals"
+        r" could take part, "
         r"want at least 3; run `wardround up` .* data/records/breast_cancer of its folder$"
     )
     with pytest.raises(Misconfigured, match=says):
@@ -60,9 +65,12 @@ def test_an_emptied_folder_is_no_records(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hospitals", "able"), [((), True), (("aster",), True), (("aster", "birch"), True), (("aster", "birch", "elm"), False)]
+    ("hospitals", "able"),
+    [((), True), (("aster",), True), (("aster", "birch"), True), (("aster", "birch", "elm"), False)],
 )
-def test_hospitals_of_other_machines_are_supposed_to_have_records(hospitals: tuple[str, ...], able: bool, tmp_path: Path) -> None:
+def test_hospitals_of_other_machines_are_supposed_to_have_records(
+    hospitals: tuple[str, ...], able: bool, tmp_path: Path
+) -> None:
     settings = town(tmp_path, hospitals)
     if able:
         readiness.require(STUDY, settings)
@@ -81,7 +89,8 @@ def missing(settings: Settings, study: Study) -> tuple[Settings, Study]:
 def test_a_node_here_without_its_engine_is_a_refusal_that_says_how_to_get_it(tmp_path: Path) -> None:
     settings, of_mp_spdz = missing(town(tmp_path, nodes=("north",)), STUDY)
     with pytest.raises(
-        Misconfigured, match=r"^study breast_cancer: its engine mp-spdz cannot run here: .*run `wardround engine install mp-spdz`"
+        Misconfigured,
+        match=r"^study breast_cancer: its engine mp-spdz cannot run here: .*run `wardround engine install mp-spdz`",
     ):
         readiness.require(of_mp_spdz, settings)
 

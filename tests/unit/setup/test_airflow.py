@@ -50,4 +50,8 @@ def test_a_folder_with_a_space_a_quote_and_a_percent_sign_is_taken_literally(tmp
 
 def test_every_user_has_the_least_role_for_the_work() -> None:
     accounts = {user.name: (user.role, RIGHTS[user.part]) for user in airflow.users(["elm"])}
-    assert accounts == {"provider": ("Provider", "User"), "auditor": ("Auditor", "Viewer"), "hospital-elm": ("Hospital elm", "Viewer")}
+    assert accounts == {
+        "provider": ("Provider", "User"),
+        "auditor": ("Auditor", "Viewer"),
+        "hospital-elm": ("Hospital elm", "Viewer"),
+    }

@@ -97,7 +97,11 @@ def test_every_validator_gets_the_same_genesis_and_peers_and_a_key_of_its_own(tm
 def test_a_later_preparation_keeps_the_chain_and_lets_new_members_in(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     besu.prepare(settings, NODES, [Address("0x" + "ab" * 20)])
-    kept = {path: path.read_bytes() for path in (tmp_path / "validators").rglob("*") if path.is_file() and path.name != "permissions.toml"}
+    kept = {
+        path: path.read_bytes()
+        for path in (tmp_path / "validators").rglob("*")
+        if path.is_file() and path.name != "permissions.toml"
+    }
     besu.prepare(settings, NODES, [Address("0x" + "ab" * 20), Address("0x" + "cd" * 20)])
     assert all(path.read_bytes() == data for path, data in kept.items())
     assert "0x" + "cd" * 20 in (tmp_path / "validators" / NODES[0] / "permissions.toml").read_text()

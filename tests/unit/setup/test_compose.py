@@ -36,7 +36,10 @@ def test_a_worker_mounts_its_own_folder_and_no_other_private_one(name: str) -> N
 
 
 def test_nobody_but_its_guard_shares_a_network_with_the_store_s_server() -> None:
-    assert [name for name, service in SERVICES.items() if "store-server" in service.get("networks", ())] == ["store", "store-server"]
+    assert [name for name, service in SERVICES.items() if "store-server" in service.get("networks", ())] == [
+        "store",
+        "store-server",
+    ]
     assert SERVICES["store-server"]["networks"] == ["store-server"]
 
 
@@ -69,8 +72,13 @@ def test_only_loopback_is_published() -> None:
 
 
 def test_the_check_names_what_does_not_fit() -> None:
-    schema = {"type": "object", "properties": {"services": {"additionalProperties": {"properties": {"image": {"type": "string"}}}}}}
-    assert compose.problems({"services": {"a": {"image": 7}}}, schema) == ["services.a.image: 7 is not of type 'string'"]
+    schema = {
+        "type": "object",
+        "properties": {"services": {"additionalProperties": {"properties": {"image": {"type": "string"}}}}},
+    }
+    assert compose.problems({"services": {"a": {"image": 7}}}, schema) == [
+        "services.a.image: 7 is not of type 'string'"
+    ]
     dangling = {"services": {"a": {"secrets": ["key"], "depends_on": ["b"], "volumes": ["data:/data", "./x:/x"]}}}
     assert compose.problems(dangling, schema) == [
         "services.a.secrets: key is not defined",

@@ -55,7 +55,9 @@ def test_a_hospital_that_brings_its_own_records_is_dealt_none(tmp_path: Path) ->
     assert records.read_text() == "the hospital's own\n"
 
 
-def test_an_interrupted_dealing_leaves_no_records_and_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_dealing_leaves_no_records_and_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings, studies = settings_in(tmp_path), {"breast_cancer": study()}
     identity.create(settings.hospital("aster"))
     write = BreastCancer.write
@@ -76,7 +78,9 @@ def test_an_interrupted_dealing_leaves_no_records_and_is_made_up_for(tmp_path: P
 def test_studies_without_data_are_named_with_the_reason_and_the_others_dealt(tmp_path: Path) -> None:
     settings = replace(settings_in(tmp_path), data=(tmp_path / "nowhere",))
     identity.create(settings.hospital("aster"))
-    lacking = demonstration.deal_records(settings, {name: study(name) for name in ("breast_cancer", "pneumonia", "pneumonia_mp_spdz")})
+    lacking = demonstration.deal_records(
+        settings, {name: study(name) for name in ("breast_cancer", "pneumonia", "pneumonia_mp_spdz")}
+    )
     assert list(lacking) == ["pneumonia", "pneumonia_mp_spdz"]
     assert len(set(lacking.values())) == 1
     assert "got no pneumoniamnist.npz" in lacking["pneumonia"]
@@ -87,7 +91,9 @@ def test_only_what_is_to_be_dealt_and_is_not_here_is_fetched(tmp_path: Path, mon
     asked: list[tuple[list[str], Path]] = []
     monkeypatch.setattr(publishers, "fetch", lambda datasets, folder, progress: asked.append((list(datasets), folder)))
     given = publish(tmp_path / "given")
-    settings = replace(settings_in(tmp_path / "home"), cache=tmp_path / "cache", data=(given, tmp_path / "cache" / "data"))
+    settings = replace(
+        settings_in(tmp_path / "home"), cache=tmp_path / "cache", data=(given, tmp_path / "cache" / "data")
+    )
     studies = {name: study(name) for name in ("breast_cancer", "heart_disease", "pneumonia", "pneumonia_mp_spdz")}
     bars = Progress(disable=True)
     demonstration.fetch(settings, studies, bars)

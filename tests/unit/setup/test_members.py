@@ -26,7 +26,10 @@ def names(*values: str) -> tuple[NodeName, ...]:
 
 
 def test_nodes_keep_one_order_that_every_study_starts_with() -> None:
-    three, four = study(nodes=names("north", "east", "west")), study(name="pneumonia", nodes=names("north", "east", "west", "south"))
+    three, four = (
+        study(nodes=names("north", "east", "west")),
+        study(name="pneumonia", nodes=names("north", "east", "west", "south")),
+    )
     assert members.members({"three": three, "four": four}).nodes == ("north", "east", "west", "south")
 
 
@@ -43,7 +46,12 @@ def test_every_actor_has_its_own_keys_that_only_it_reads_and_keeps(tmp_path: Pat
     private = [path for path in before if path.name != "cert.pem"]
     assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
     assert len({before[path] for path in private}) == len(private)
-    homes = [*map(settings.hospital, everybody.hospitals), *map(settings.node, everybody.nodes), settings.provider, settings.auditor]
+    homes = [
+        *map(settings.hospital, everybody.hospitals),
+        *map(settings.node, everybody.nodes),
+        settings.provider,
+        settings.auditor,
+    ]
     assert {home.stat().st_mode & 0o777 for home in homes} == {0o700}
     members.create_actors(settings, everybody)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
@@ -65,7 +73,14 @@ def test_store_users_are_every_actor_with_policies_that_only_put_get_and_list(tm
     members.create_actors(settings, everybody)
     users = members.store_users(settings, everybody)
     assert len(users) == len(everybody.hospitals) + len(everybody.nodes) + 2
-    allowed = {"s3:GetBucketLocation", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions", "s3:PutObject"}
+    allowed = {
+        "s3:GetBucketLocation",
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        "s3:ListBucket",
+        "s3:ListBucketVersions",
+        "s3:PutObject",
+    }
     assert {action for _, policy in users for action in actions(policy)} == allowed
 
 
@@ -109,7 +124,9 @@ def test_a_hospital_whose_key_is_elsewhere_stays_a_member_and_set_up_makes_nothi
     first = members.publish(settings, everybody, LEDGER, lambda name: "127.0.0.1:21000")
     moved, key = everybody.hospitals[0], identity.create(tmp_path / "elsewhere").address
     shutil.rmtree(settings.hospital(moved))
-    Consortium.change(settings.consortium, lambda found: found.with_hospital(moved, key).with_hospital(HospitalName("wren"), key))
+    Consortium.change(
+        settings.consortium, lambda found: found.with_hospital(moved, key).with_hospital(HospitalName("wren"), key)
+    )
     here = members.of_this_machine(settings, everybody)
     assert set(here.hospitals) == set(everybody.hospitals) - {moved}
     members.create_actors(settings, here)

@@ -25,7 +25,9 @@ def records(prefix: str, per_class: tuple[int, int]) -> Records:
 
 def dealing(hospitals: int, alpha: float, floor: int, seed: int = 1) -> Study:
     names = tuple(f"hospital-{index}" for index in range(hospitals))
-    return BASE.model_copy(update={"hospitals": names, "seed": seed, "partition": Partition(alpha=alpha, per_class=floor)})
+    return BASE.model_copy(
+        update={"hospitals": names, "seed": seed, "partition": Partition(alpha=alpha, per_class=floor)}
+    )
 
 
 @settings(deadline=None)
@@ -54,7 +56,9 @@ def test_the_same_study_deals_the_same_and_another_seed_does_not() -> None:
     train, test = records("train", (200, 300)), records("test", (40, 60))
 
     def ids(seed: int) -> list[list[str]]:
-        return [part.ids.tolist() for shares in deal(dealing(5, 0.5, 10, seed), train, test).values() for part in shares]
+        return [
+            part.ids.tolist() for shares in deal(dealing(5, 0.5, 10, seed), train, test).values() for part in shares
+        ]
 
     assert ids(1) == ids(1)
     assert ids(1) != ids(2)
@@ -70,7 +74,9 @@ def test_a_small_alpha_is_skewed_and_a_large_one_is_nearly_even() -> None:
 
 
 def test_too_few_records_for_the_floor_are_reported_with_the_most_that_is_possible() -> None:
-    with pytest.raises(Misconfigured, match=r"partition\.per_class: got 20 records of class 0 for each of 5 hospitals, want at most 14"):
+    with pytest.raises(
+        Misconfigured, match=r"partition\.per_class: got 20 records of class 0 for each of 5 hospitals, want at most 14"
+    ):
         deal(dealing(5, 1.0, 20), records("train", (74, 300)), records("test", (40, 60)))
 
 

@@ -30,7 +30,9 @@ def parsed(text: str) -> configparser.RawConfigParser:
 def test_every_service_is_restarted_with_its_whole_group_and_none_starts_unasked(tmp_path: Path) -> None:
     text = Supervisor(tmp_path).configuration(services.programs(settings_in(tmp_path), INSTALLATION))
     sections = parsed(text)
-    assert [name.removeprefix("program:") for name in sections.sections() if name.startswith("program:")] == list(services.NAMES)
+    assert [name.removeprefix("program:") for name in sections.sections() if name.startswith("program:")] == list(
+        services.NAMES
+    )
     for name in services.NAMES:
         section = sections[f"program:{name}"]
         assert (section["autostart"], section["autorestart"], section["killasgroup"]) == ("false", "true", "true")

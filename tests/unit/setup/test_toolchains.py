@@ -19,29 +19,43 @@ _BASH = shutil.which("bash")
 
 
 def _newer_python(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    """Set-up as a Python 3.13 would start it, with uv and what lies in `path` and nothing else on the PATH, without a network."""
+    """Set-up as a Python 3.13 would start it.
+
+    With uv and what lies in `path` and nothing else on the PATH, without a network.
+    """
     (path / "uv").symlink_to(toolchains.uv(Settings.load()))
     monkeypatch.setattr(platform, "python_version", lambda: "3.13.0")
     for name, value in {"PATH": path, "UV_PYTHON_INSTALL_DIR": path / "none", "UV_OFFLINE": "1"}.items():
         monkeypatch.setenv(name, str(value))
 
 
-def test_under_a_newer_python_environments_are_made_of_the_3_11_that_uv_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_under_a_newer_python_environments_are_made_of_the_3_11_that_uv_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "python3.11").symlink_to(Path(sys.executable).resolve())
     _newer_python(monkeypatch, tmp_path)
     made = toolchains.environment(Settings.load(), tmp_path / "environment")
-    said = subprocess.run([made, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [made, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, check=True
+    )
     assert said.stdout == "3 11\n"
 
 
-def test_where_no_python_3_11_can_be_had_set_up_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_python_3_11_can_be_had_set_up_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _newer_python(monkeypatch, tmp_path)
-    with pytest.raises(Misconfigured, match=r"(?s)could not fetch Python 3\.11.*install it.*or name one: make setup PYTHON="):
+    with pytest.raises(
+        Misconfigured, match=r"(?s)could not fetch Python 3\.11.*install it.*or name one: make setup PYTHON="
+    ):
         toolchains.python(Settings.load())
 
 
 def _machine(folder: Path, **versions: str) -> dict[str, str]:
-    """The environment of a machine that has these commands, each a Python of a version, and whose set-up says who started it."""
+    """The environment of a machine that has these commands, each a Python of a version.
+
+    And whose set-up says who started it.
+    """
     folder.mkdir()
     for command in _COMMANDS:
         (folder / command).symlink_to(str(shutil.which(command)))
@@ -69,7 +83,9 @@ def _make_setup(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         ({"python3": "3.9", "python3_13": "3.13"}, "3.13"),
     ],
 )
-def test_set_up_starts_under_python_3_11_or_else_a_newer_one(tmp_path: Path, versions: dict[str, str], chosen: str) -> None:
+def test_set_up_starts_under_python_3_11_or_else_a_newer_one(
+    tmp_path: Path, versions: dict[str, str], chosen: str
+) -> None:
     done = _make_setup(_machine(tmp_path / "bin", **versions))
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"-m pipeline.setup.tools runtime by {chosen}\n")
@@ -126,7 +142,9 @@ def _chosen(settings: Settings) -> dict[str, Path]:
     return {name: getattr(toolchains, name)(settings) for name in _ANSWERS}
 
 
-def test_a_tool_of_the_path_is_taken_when_it_is_new_enough_and_ours_when_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_of_the_path_is_taken_when_it_is_new_enough_and_ours_when_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = replace(Settings.load(), cache=tmp_path / "cache")
     ours = _cached(settings)
     (path := tmp_path / "bin").mkdir()

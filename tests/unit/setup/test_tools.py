@@ -96,7 +96,9 @@ def test_a_missing_command_is_named() -> None:
 
 
 def test_locks_name_no_registry_and_those_of_what_runs_hold_no_tool_of_developers() -> None:
-    locks = {path.relative_to(PROJECT).as_posix(): path.read_text() for path in (PROJECT / "requirements").rglob("*.txt")}
+    locks = {
+        path.relative_to(PROJECT).as_posix(): path.read_text() for path in (PROJECT / "requirements").rglob("*.txt")
+    }
     assert not [name for name, text in locks.items() if "://" in text]
     for tool in ("ruff", "pytest", "mypy", "playwright", "slither-analyzer"):
         assert [name for name, text in locks.items() if f"\n{tool}==" in text] == [
@@ -106,7 +108,13 @@ def test_locks_name_no_registry_and_those_of_what_runs_hold_no_tool_of_developer
 
 def test_both_locks_of_the_checkout_s_environment_agree() -> None:
     runs, adds = (
-        dict(line.removesuffix(" \\").split("==") for line in path.read_text().splitlines() if "==" in line and line[0].isalnum())
+        dict(
+            line.removesuffix(" \\").split("==")
+            for line in path.read_text().splitlines()
+            if "==" in line and line[0].isalnum()
+        )
         for path in (PROJECT / "requirements" / "main.txt", PROJECT / "requirements" / "dev" / "main.txt")
     )
-    assert {name: adds[name] for name in runs.keys() & adds.keys()} == {name: runs[name] for name in runs.keys() & adds.keys()}
+    assert {name: adds[name] for name in runs.keys() & adds.keys()} == {
+        name: runs[name] for name in runs.keys() & adds.keys()
+    }

@@ -58,14 +58,18 @@ def test_a_child_process_finds_the_same_by_the_variables(said: Mapping[str, str]
     assert dict(Settings.load().environment) == said | {HOME: str(Settings.load().home)}
 
 
-def test_what_up_wrote_down_counts_whatever_another_shell_says(said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_up_wrote_down_counts_whatever_another_shell_says(
+    said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     up(Settings.wanted())
     for variable in said:
         monkeypatch.setenv(variable, "/elsewhere")
     assert {name: Settings.load().environment[name] for name in said} == said
 
 
-def test_after_an_up_that_named_nothing_no_shell_s_word_counts(silent: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_an_up_that_named_nothing_no_shell_s_word_counts(
+    silent: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usual = Settings.load()
     up(Settings.wanted())
     monkeypatch.setenv("MP_SPDZ_HOME", str(tmp_path / "later"))
@@ -74,7 +78,9 @@ def test_after_an_up_that_named_nothing_no_shell_s_word_counts(silent: None, tmp
     assert Settings.load().mp_spdz == tmp_path / "later"
 
 
-def test_an_up_from_a_shell_that_names_nothing_keeps_what_is_written_down(said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_up_from_a_shell_that_names_nothing_keeps_what_is_written_down(
+    said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     up(Settings.wanted())
     for variable in said:
         monkeypatch.delenv(variable)
@@ -105,7 +111,9 @@ def test_a_relative_path_that_somebody_wrote_is_refused_by_its_name(silent: None
         Settings.load()
 
 
-def test_the_cache_of_the_desktop_s_standard_is_written_down_too(silent: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_the_desktop_s_standard_is_written_down_too(
+    silent: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     up(Settings.wanted())
     monkeypatch.delenv("XDG_CACHE_HOME")
@@ -130,7 +138,9 @@ def test_status_says_where_things_lie_and_who_said_so(silent: None, tmp_path: Pa
     assert lie["WARDROUND_STUDIES"].why == "by default"
 
 
-def test_a_service_inherits_no_word_of_where_things_lie(said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_inherits_no_word_of_where_things_lie(
+    said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KEPT", "1")
     monkeypatch.setenv("DROPPED", "1")
     environment = inherited(without=["DROPPED"])

@@ -45,7 +45,10 @@ def test_a_place_is_read_up_to_what_a_round_can_need() -> None:
 
 def test_of_a_place_that_holds_more_nothing_is_read_and_its_owner_is_named() -> None:
     made, read = board(PLACE.most + 1)
-    for ask in (lambda: made.only(ROUND, Kind.VOTE, ALDER, print), lambda: made.wait(ROUND, Kind.VOTE, (ALDER,), 0.0, print)):
+    for ask in (
+        lambda: made.only(ROUND, Kind.VOTE, ALDER, print),
+        lambda: made.wait(ROUND, Kind.VOTE, (ALDER,), 0.0, print),
+    ):
         with pytest.raises(Crowded, match=rf"^reports/rounds/7/nodes/alder/vote/: got more than {PLACE.most} objects"):
             ask()
     assert read == []

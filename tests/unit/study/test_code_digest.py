@@ -10,7 +10,9 @@ from pipeline.site.settings import PROJECT
 from pipeline.study import code_digest as code_digest_module
 from pipeline.study.code_digest import SCHEME, STEPS, code_digest, code_terms, deciding_files
 
-MODULES = sorted(file.relative_to(PROJECT) for file in PROJECT.glob("pipeline/**/*.py") if "templates" not in file.parts)
+MODULES = sorted(
+    file.relative_to(PROJECT) for file in PROJECT.glob("pipeline/**/*.py") if "templates" not in file.parts
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +46,17 @@ def _edited(project: Path, file: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def loaded() -> set[Path]:
-    """Every file of ours that a fresh interpreter has loaded once it has the steps, whatever our own reading of imports says."""
-    told = "import sys; print(*(m.__file__ for n, m in sorted(sys.modules.items()) if n.startswith('pipeline') and m.__file__), sep='\\n')"
+    """Every file of ours that a fresh interpreter loads with the steps, whatever our reading of imports says."""
+    told = (
+        "import sys; print(*(m.__file__ for n, m in sorted(sys.modules.items()) if n.startswith('pipeline') and"
+        " m.__file__), sep='\\n')"
+    )
     out = subprocess.run(
-        [sys.executable, "-c", f"import {', '.join(STEPS)}; {told}"], cwd=PROJECT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"import {', '.join(STEPS)}; {told}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return {Path(line).relative_to(PROJECT) for line in out.stdout.split()}
 
@@ -61,11 +70,17 @@ def test_every_module_that_a_step_loads_is_covered(loaded: set[Path]) -> None:
 def test_an_edit_changes_the_digest_where_a_step_imports_the_file_and_nowhere_else(copy: Path) -> None:
     covered = {file.relative_to(PROJECT) for files in deciding_files(PROJECT).values() for file in files}
     for file in MODULES:
-        part = ".".join(file.with_suffix("").parts[:2]) if len(file.parts) > 2 or file.name != "__init__.py" else "pipeline"
+        part = (
+            ".".join(file.with_suffix("").parts[:2])
+            if len(file.parts) > 2 or file.name != "__init__.py"
+            else "pipeline"
+        )
         assert _edited(copy, file) == ([part] if file in covered else []), file
 
 
-@pytest.mark.parametrize("package", ["cli", "setup", "views", "governance", "replay", "report", "study_repository", "devchain"])
+@pytest.mark.parametrize(
+    "package", ["cli", "setup", "views", "governance", "replay", "report", "study_repository", "devchain"]
+)
 def test_what_decides_no_result_is_not_covered(package: str) -> None:
     assert f"pipeline.{package}" not in code_digest()["parts"]
 

@@ -72,9 +72,13 @@ def test_own_data_and_own_model_take_at_most_eight_lines_and_a_round_of_them_lea
         rows, pool = split(own.train, secret)
         updates[name] = run(study, model, own.train[rows], round_id=RoundId(1), finished=0, hospital=name, budget=None)
         drawn = draw(own.train[pool], study.rule.images_per_hospital, secret, Sha256("0" * 64), RoundId(1), name)
-        payloads[name] = np.concatenate([updates[name], drawn.inputs.reshape(-1), np.eye(2, dtype=np.int64)[drawn.labels].reshape(-1)])
+        payloads[name] = np.concatenate(
+            [updates[name], drawn.inputs.reshape(-1), np.eye(2, dtype=np.int64)[drawn.labels].reshape(-1)]
+        )
         tests.append(own.test)
-    bits, _ = reference.verify(VerifyTask(study.hospitals, study.network, rule_parameters(study, 0, None), model), payloads)
+    bits, _ = reference.verify(
+        VerifyTask(study.hospitals, study.network, rule_parameters(study, 0, None), model), payloads
+    )
     assert bits == (True, True, True)
     model = rule.new_model(model, *reference.aggregate(AggregateTask(study.hospitals, study.network), updates))
     counts = [accuracy(model, study.network, test) for test in tests]
@@ -83,7 +87,9 @@ def test_own_data_and_own_model_take_at_most_eight_lines_and_a_round_of_them_lea
 
 def test_several_studies_may_share_data_under_a_name_that_no_package_has(tmp_path: Path) -> None:
     assert Study.load(written(tmp_path, dataset="icu")).source.name == "icu"
-    with pytest.raises(InvalidStudy, match=r"dataset: got 'pneumonia', want another name than those of the package: breast_cancer"):
+    with pytest.raises(
+        InvalidStudy, match=r"dataset: got 'pneumonia', want another name than those of the package: breast_cancer"
+    ):
         Study.load(written(tmp_path, dataset="pneumonia"))
 
 
@@ -97,7 +103,9 @@ def test_several_studies_may_share_data_under_a_name_that_no_package_has(tmp_pat
         (LINES.replace("table:", "images:").replace("  columns", "  size"), r"images\.size", "valid"),
     ],
 )
-def test_a_wrong_line_is_refused_with_its_field_and_what_is_allowed(lines: str, field: str, wanted: str, tmp_path: Path) -> None:
+def test_a_wrong_line_is_refused_with_its_field_and_what_is_allowed(
+    lines: str, field: str, wanted: str, tmp_path: Path
+) -> None:
     with pytest.raises(InvalidStudy, match=rf"{field}: got .*{wanted}"):
         Study.load(written(tmp_path, lines))
 

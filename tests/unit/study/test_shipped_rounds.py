@@ -1,4 +1,7 @@
-"""What the demonstration promises, by the plain reference of the rule: the shipped study catches its label flipper in every round."""
+"""What the demonstration promises, by the plain reference of the rule.
+
+The shipped study catches its label flipper in every round.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +38,20 @@ def rounds(misbehaviour: str, installation: int) -> tuple[list[Mapping[HospitalN
     played = play_plain(STUDY, members, ROUNDS)
     counts = [accuracy(played[-1].model, STUDY.network, member.test) for member in plain.values()]
     correct, tested = undefended(STUDY, plain, ROUNDS)[-1]
-    return [each.accepted for each in played], sum(right for right, _ in counts) / sum(count for _, count in counts), correct / tested
+    return (
+        [each.accepted for each in played],
+        sum(right for right, _ in counts) / sum(count for _, count in counts),
+        correct / tested,
+    )
 
 
 @pytest.mark.parametrize("installation", range(3))
-@pytest.mark.parametrize("misbehaviour", ["label_flip", "label_flip_within_budget", "sign_flip", "free_rider", "not_a_number"])
-def test_the_misbehaving_hospital_is_rejected_in_every_round_and_the_honest_four_never(misbehaviour: str, installation: int) -> None:
+@pytest.mark.parametrize(
+    "misbehaviour", ["label_flip", "label_flip_within_budget", "sign_flip", "free_rider", "not_a_number"]
+)
+def test_the_misbehaving_hospital_is_rejected_in_every_round_and_the_honest_four_never(
+    misbehaviour: str, installation: int
+) -> None:
     verdicts, defended, plain = rounds(misbehaviour, installation)
     assert verdicts == [{name: name != ELM for name in STUDY.hospitals}] * 3
     assert defended >= STUDY.target_accuracy - 0.02
@@ -61,7 +72,11 @@ def test_a_real_hospital_of_nearly_all_ill_patients_and_an_empty_column_is_never
     for index, (name, (train, _)) in enumerate(deal(study, *study.source.load([publish(tmp_path)])).items()):
         members[name] = Member.of(study.source.samples(train), Secret(bytes([index]) * 32))
     assert (
-        np.mean(np.concatenate([members[HospitalName("switzerland")].training.labels, members[HospitalName("switzerland")].pool.labels]))
+        np.mean(
+            np.concatenate(
+                [members[HospitalName("switzerland")].training.labels, members[HospitalName("switzerland")].pool.labels]
+            )
+        )
         > 0.9
     )
     for each in play_plain(study, members, [RoundId(number) for number in range(1, 7)]):

@@ -61,14 +61,44 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
         ({"title": ""}, "title", "''", "at least 1 character"),
         ({"dataset": "lungs"}, "dataset", "'lungs'", "one of breast_cancer, heart_disease, pneumonia"),
         ({"model": [{"Conv3d": {}}]}, "model.0", "Conv3d", "one layer of AvgPool2d, Conv2d, "),
-        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 2, "colour": 1}}]}, "model.1", "colour", "one layer of"),
+        (
+            {"model": [{"Flatten": {}}, {"Linear": {"out_features": 2, "colour": 1}}]},
+            "model.1",
+            "colour",
+            "one layer of",
+        ),
         ({"model": [{"Flatten": {}}, {"Linear": {"out_features": -2}}]}, "model.1", "-2", "from 1"),
-        ({"model": [{"Conv2d": {"out_channels": 4, "kernel_size": 5, "stride": 0}}]}, "model.0", "'stride': 0", "from 1"),
-        ({"model": [{"Conv2d": {"out_channels": 4, "kernel_size": 5, "padding": -1}}]}, "model.0", "'padding': -1", "padding from 0"),
+        (
+            {"model": [{"Conv2d": {"out_channels": 4, "kernel_size": 5, "stride": 0}}]},
+            "model.0",
+            "'stride': 0",
+            "from 1",
+        ),
+        (
+            {"model": [{"Conv2d": {"out_channels": 4, "kernel_size": 5, "padding": -1}}]},
+            "model.0",
+            "'padding': -1",
+            "padding from 0",
+        ),
         ({"model": [{"Linear": {"out_features": 2}}]}, "model", "Linear", "put a Flatten before it"),
-        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 3}}]}, "model", "3 outputs", "2, one per class of pneumonia"),
-        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": "two"}}]}, "model.1.Linear.out_features", "'two'", "valid integer"),
-        ({"model": TOO_LARGE}, "model", "157402", "at most 100000, the limit for the encrypted rule; `mode: large` checks less, on more"),
+        (
+            {"model": [{"Flatten": {}}, {"Linear": {"out_features": 3}}]},
+            "model",
+            "3 outputs",
+            "2, one per class of pneumonia",
+        ),
+        (
+            {"model": [{"Flatten": {}}, {"Linear": {"out_features": "two"}}]},
+            "model.1.Linear.out_features",
+            "'two'",
+            "valid integer",
+        ),
+        (
+            {"model": TOO_LARGE},
+            "model",
+            "157402",
+            "at most 100000, the limit for the encrypted rule; `mode: large` checks less, on more",
+        ),
         ({"mode": "quick"}, "mode", "'quick'", "'full' or 'large'"),
         ({"mode": "large"}, "model", "3938 parameters in mode large", "more than 100000 and at most 16000000"),
         ({"mode": "large", "model": TOO_LARGE}, "rule.images_per_hospital", "", "mode large does not read it"),
@@ -85,7 +115,12 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
         ({"partition__alpha": 0}, "partition.alpha", "0", "greater than or equal to 0.001"),
         ({"partition__by": "site"}, "partition", "'alpha'", "alpha and per_class go with `by: class`"),
         ({"partition": {"by": "site"}}, "partition.by", "aster", "hospitals named as the data set's sites: none"),
-        ({"dataset": "heart_disease", "partition": {"by": "site"}}, "partition.by", "elm", "cleveland, hungary, switzerland, long-beach"),
+        (
+            {"dataset": "heart_disease", "partition": {"by": "site"}},
+            "partition.by",
+            "elm",
+            "cleveland, hungary, switzerland, long-beach",
+        ),
         ({"deadlines__result_seconds": 189}, "deadlines", "189", "must exceed commit_seconds (180) by 10 or more"),
         ({"engine": "tea"}, "engine", "'tea'", "'spu' or 'mp-spdz'"),
         ({"protocol": "rep4-ring"}, "protocol", "'rep4-ring'", "one of aby3 for engine spu"),
@@ -98,9 +133,24 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
         ({"min_accepted": 2}, "min_accepted", "2", "at least 3 and a majority of 5 hospitals"),
         ({"min_accepted": 6}, "min_accepted", "6", "no more than there are"),
         ({"training__steps": 100_000_000_000}, "training.steps", "100000000000", "less than or equal to 100000"),
-        ({"deadlines__commit_seconds": 99999999999999}, "deadlines.commit_seconds", "99999999999999", "less than or equal to 604800"),
-        ({"model": [{"Flatten": {}}, {"Linear": {"out_features": 10**30}}]}, "model.1.Linear.out_features", "10000", "less than or equal"),
-        ({"schedule": "0 3 * * 0 * *"}, "schedule", "'0 3 * * 0 * *'", "five fields of cron, such as 0 3 * * 0, or @daily: got 7 fields"),
+        (
+            {"deadlines__commit_seconds": 99999999999999},
+            "deadlines.commit_seconds",
+            "99999999999999",
+            "less than or equal to 604800",
+        ),
+        (
+            {"model": [{"Flatten": {}}, {"Linear": {"out_features": 10**30}}]},
+            "model.1.Linear.out_features",
+            "10000",
+            "less than or equal",
+        ),
+        (
+            {"schedule": "0 3 * * 0 * *"},
+            "schedule",
+            "'0 3 * * 0 * *'",
+            "five fields of cron, such as 0 3 * * 0, or @daily: got 7 fields",
+        ),
         ({"schedule": "60 3 * * *"}, "schedule", "'60 3 * * *'", "out of range"),
         ({"schedule": "0 3 30 2 *"}, "schedule", "'0 3 30 2 *'", "failed to find next date"),
         ({"schedule": "sometimes"}, "schedule", "'sometimes'", "five fields of cron"),
@@ -163,7 +213,9 @@ def test_a_large_model_is_taken_in_the_mode_that_says_so_and_no_samples_are_shar
 
 
 def test_a_missing_file_is_answered_with_the_studies_that_there_are() -> None:
-    with pytest.raises(InvalidStudy, match="one of the studies there: breast_cancer, heart_disease, pneumonia, pneumonia_mp_spdz"):
+    with pytest.raises(
+        InvalidStudy, match="one of the studies there: breast_cancer, heart_disease, pneumonia, pneumonia_mp_spdz"
+    ):
         Study.load(PROJECT / "studies" / "none.yaml")
 
 
@@ -183,10 +235,14 @@ def members(**changes: Node) -> Consortium:
 def test_a_node_or_hospital_without_a_key_is_named() -> None:
     study = Study.load(PROJECT / "studies" / "pneumonia.yaml")
     everybody = members()
-    fewer = everybody.model_copy(update={"nodes": {name: node for name, node in everybody.nodes.items() if name != "west"}})
+    fewer = everybody.model_copy(
+        update={"nodes": {name: node for name, node in everybody.nodes.items() if name != "west"}}
+    )
     with pytest.raises(Misconfigured, match="node 'west' has no key in the consortium file, which lists north, east"):
         study.digest(fewer)
-    fewer = everybody.model_copy(update={"hospitals": {HospitalName("aster"): everybody.hospitals[HospitalName("aster")]}})
+    fewer = everybody.model_copy(
+        update={"hospitals": {HospitalName("aster"): everybody.hospitals[HospitalName("aster")]}}
+    )
     with pytest.raises(Misconfigured, match="hospital 'birch' has no key in the consortium file, which lists aster"):
         study.digest(fewer)
 
@@ -198,7 +254,9 @@ def test_the_digest_changes_with_every_field_of_the_study_and_with_a_nodes_key(t
         study,
         study.model_copy(update={"seed": 2}),
         study.model_copy(update={"mode": "large"}),
-        study.model_copy(update={"training": study.training.model_copy(update={"learning_rate": np.nextafter(0.05, 1)})}),
+        study.model_copy(
+            update={"training": study.training.model_copy(update={"learning_rate": np.nextafter(0.05, 1)})}
+        ),
         study.model_copy(update={"rule": study.rule.model_copy(update={"below_peers_percent": 21})}),
         study.model_copy(update={"deadlines": study.deadlines.model_copy(update={"commit_seconds": 181})}),
     ]

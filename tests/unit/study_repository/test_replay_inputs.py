@@ -26,7 +26,9 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         maker.start(model(100 + number))
         for round_id in rounds:
             absent = ["hillside"] if round_id == 5 else []
-            result = maker.finish(RoundId(round_id), rejected=["southmoor"], absent=absent, new_model=model(10 * number + round_id))
+            result = maker.finish(
+                RoundId(round_id), rejected=["southmoor"], absent=absent, new_model=model(10 * number + round_id)
+            )
             folder = RECORDS / "rounds" / str(round_id)
             folder.mkdir(parents=True)
             place = object_keys.record(RoundId(round_id))

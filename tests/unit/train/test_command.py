@@ -52,7 +52,18 @@ def call(*arguments: str) -> Result:
 def trained(tmp_path: Path, hospital: str, *more: str) -> np.ndarray:
     model, out = tmp_path / "model.safetensors", tmp_path / "update.npy"
     model.write_bytes(model_bytes(initial_model(STUDY)))
-    arguments = ["--hospital", hospital, "--model", str(model), "--round", "3", "--rounds-finished", "2", "--out", str(out)]
+    arguments = [
+        "--hospital",
+        hospital,
+        "--model",
+        str(model),
+        "--round",
+        "3",
+        "--rounds-finished",
+        "2",
+        "--out",
+        str(out),
+    ]
     assert call("update", *arguments, *more).exit_code == 0
     return np.load(out)
 
@@ -88,7 +99,9 @@ def test_the_first_model_can_be_written(tmp_path: Path) -> None:
     assert parse_model((tmp_path / "model").read_bytes(), STUDY.network.size).tolist() == initial_model(STUDY).tolist()
 
 
-def test_the_undefended_rounds_are_hurt_by_the_label_flipper_among_the_hospitals(hospitals: Path, tmp_path: Path) -> None:
+def test_the_undefended_rounds_are_hurt_by_the_label_flipper_among_the_hospitals(
+    hospitals: Path, tmp_path: Path
+) -> None:
     assert call("undefended", "--rounds", "1,2", "--out", str(tmp_path / "poisoned.json")).exit_code == 0
     (hospitals / "elm" / "hospital.yaml").unlink()
     assert call("undefended", "--rounds", "1,2", "--out", str(tmp_path / "clean.json")).exit_code == 0

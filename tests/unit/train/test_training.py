@@ -39,7 +39,9 @@ def separable(count: int = 120, share: float = 0.5, seed: int = 0) -> Samples:
     return Samples(np.clip(inputs, -1024, 1024).astype(np.int16), labels)
 
 
-def updated(loaded: Study, *, round_id: int = 1, hospital: HospitalName = ASTER, finished: int = 0, act: Behaviour = HONEST) -> Vector:
+def updated(
+    loaded: Study, *, round_id: int = 1, hospital: HospitalName = ASTER, finished: int = 0, act: Behaviour = HONEST
+) -> Vector:
     return run(
         loaded,
         initial_model(loaded),
@@ -101,7 +103,12 @@ def test_training_neither_reads_nor_moves_global_random_state() -> None:
 
 def test_every_round_hospital_and_learning_rate_gives_another_update() -> None:
     loaded = study()
-    different = [updated(loaded), updated(loaded, round_id=2), updated(loaded, hospital=BIRCH), updated(loaded, finished=1)]
+    different = [
+        updated(loaded),
+        updated(loaded, round_id=2),
+        updated(loaded, hospital=BIRCH),
+        updated(loaded, finished=1),
+    ]
     assert len({vector.tobytes() for vector in different}) == 4
 
 
@@ -118,7 +125,10 @@ def test_the_learning_rate_decays_with_finished_rounds() -> None:
 
 
 def test_batches_are_balanced_over_the_classes_whatever_their_shares() -> None:
-    """A linear model without a signal answers by its biases: balanced batches leave them alone, unbalanced ones do not."""
+    """A linear model without a signal answers by its biases.
+
+    Balanced batches leave them alone, unbalanced ones do not.
+    """
     loaded = study().model_copy(update={"model": ({"Linear": {"out_features": 2}},)})
     skewed = separable(200, share=0.95)
     blank = Samples(np.zeros_like(skewed.inputs), skewed.labels)
@@ -162,7 +172,15 @@ def test_an_honest_update_keeps_the_budget_and_backs_off() -> None:
 
 def test_a_model_of_another_study_is_refused() -> None:
     with pytest.raises(UpdateRejected, match="got 7 parameters, want 530"):
-        run(study(), np.zeros(7, dtype=np.int64), separable(), round_id=RoundId(1), finished=0, hospital=ASTER, budget=None)
+        run(
+            study(),
+            np.zeros(7, dtype=np.int64),
+            separable(),
+            round_id=RoundId(1),
+            finished=0,
+            hospital=ASTER,
+            budget=None,
+        )
 
 
 def test_a_diverging_training_is_refused_at_the_hospital() -> None:

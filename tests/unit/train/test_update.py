@@ -78,7 +78,9 @@ def test_a_fitted_update_never_exceeds_the_budget(update: Vector, budget: int | 
     norm = sum(int(value) ** 2 for value in fitted)
     limit = NORM_CAP if budget is None else min(budget, NORM_CAP)
     assert norm <= limit * damping**2
-    assert all(0 <= int(small) * int(np.sign(large)) <= abs(int(large)) for small, large in zip(fitted, update, strict=True))
+    assert all(
+        0 <= int(small) * int(np.sign(large)) <= abs(int(large)) for small, large in zip(fitted, update, strict=True)
+    )
 
 
 @given(update=vectors.map(lambda update: update // 2))

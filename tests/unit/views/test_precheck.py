@@ -30,7 +30,9 @@ def member() -> Member:
 
 @pytest.fixture(scope="module")
 def trained(member: Member) -> Vector:
-    return run(STUDY, initial_model(STUDY), member.training, round_id=RoundId(1), finished=0, hospital=ASTER, budget=None)
+    return run(
+        STUDY, initial_model(STUDY), member.training, round_id=RoundId(1), finished=0, hospital=ASTER, budget=None
+    )
 
 
 def asked(member: Member, update: Vector, budget: int | None) -> dict[str, bool | None]:
@@ -52,7 +54,9 @@ def test_an_honest_update_within_the_budget_has_nothing_against_it(member: Membe
     assert asked(member, trained, None)["size"] is None
 
 
-def test_one_unit_beyond_the_budget_is_too_large_and_a_vanishing_one_may_be_too_small(member: Member, trained: Vector) -> None:
+def test_one_unit_beyond_the_budget_is_too_large_and_a_vanishing_one_may_be_too_small(
+    member: Member, trained: Vector
+) -> None:
     norm = int(trained @ trained)
     assert asked(member, trained, norm - 1)["size"] is False
     assert asked(member, trained, 401 * norm)["size"] is None
@@ -68,4 +72,9 @@ def test_a_coordinate_at_the_cap_ends_the_check(member: Member, trained: Vector)
 def test_a_large_model_is_checked_for_its_size_alone(trained: Vector) -> None:
     large = STUDY.model_copy(update={"mode": "large"})
     found = findings(large, initial_model(STUDY), rule_parameters(large, 1, int(trained @ trained)), trained)
-    assert [(finding.test, finding.passed) for finding in found] == [("range", True), ("size", True), ("size", None), ("direction", None)]
+    assert [(finding.test, finding.passed) for finding in found] == [
+        ("range", True),
+        ("size", True),
+        ("size", None),
+        ("direction", None),
+    ]

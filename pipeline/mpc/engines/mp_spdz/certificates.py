@@ -1,4 +1,7 @@
-"""TLS identities in the form in which MP-SPDZ looks for them: one folder, files by party number, links by subject hash."""
+"""TLS identities in the form in which MP-SPDZ looks for them.
+
+One folder, files by party number, links by subject hash.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,15 @@ _PARTY_NAME = re.compile(r"P\d+", re.IGNORECASE)
 
 
 def install(folder: Path, index: int, own: Path, key: Path, pinned: Sequence[Path]) -> None:
-    """Lay out every pinned certificate and this node's key; raises EngineFailed for one that could stand for another node."""
+    """Lay out every pinned certificate and this node's key.
+
+    Raises EngineFailed for one that could stand for another node.
+    """
     contents = [path.read_bytes() for path in pinned]
     if own.read_bytes() != contents[index]:
         raise EngineFailed(
-            f"mp-spdz: party {index}: {own.name} is not the certificate pinned for this node; approve the study with the new one"
+            f"mp-spdz: party {index}: {own.name} is not the certificate pinned for this node; approve the study with"
+            " the new one"
         )
     for party, content in enumerate(contents):
         check(party, content)
@@ -46,8 +53,8 @@ def check(party: int, pem: bytes) -> None:
     names = {name for name in _names(certificate) if _PARTY_NAME.fullmatch(name)}
     if names != {f"P{party}"}:
         raise EngineFailed(
-            f"mp-spdz: the certificate of party {party} names {', '.join(sorted(names)) or 'no party'}, want P{party} alone; "
-            "list a study's nodes in the consortium's order, or make the node a certificate for its place"
+            f"mp-spdz: the certificate of party {party} names {', '.join(sorted(names)) or 'no party'}, want P{party}"
+            " alone; list a study's nodes in the consortium's order, or make the node a certificate for its place"
         )
     try:
         authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
@@ -55,7 +62,8 @@ def check(party: int, pem: bytes) -> None:
         authority = True
     if authority:
         raise EngineFailed(
-            f"mp-spdz: the certificate of party {party} may sign others, so it could stand for any node; want basicConstraints CA:FALSE"
+            f"mp-spdz: the certificate of party {party} may sign others, so it could stand for any node; want"
+            " basicConstraints CA:FALSE"
         )
 
 

@@ -40,17 +40,19 @@ NODES: Mapping[str, int] = {"replicated-ring": 3, "rep4-ring": 4}
 """Protocol to number of nodes."""
 
 MALICIOUS = frozenset({"rep4-ring"})
-"""Protocols under which a party that deviates can stop a run, not change its result; tests/integration/mpc/test_mp_spdz_deviation.py."""
+"""Protocols under which a party that deviates can stop a run, not change its result;
+tests/integration/mpc/test_mp_spdz_deviation.py."""
 
 LARGEST_BUDGET = 1 << 61
 """Bound of the program's bit budget."""
 
 _BATCH = {"replicated-ring": "10000000", "rep4-ring": "50000"}
-"""Products per message: a whole layer at once; for rep4-ring no more, since it prepares as many converted bits in advance."""
+"""Products per message: a whole layer at once; for rep4-ring no more, since it prepares as many converted bits in
+advance."""
 
 _INSTALL = (
-    "run `wardround engine install mp-spdz`, or run `wardround up` with MP_SPDZ_HOME naming the folder of an official release "
-    "in which Scripts/tldr.sh has been run"
+    "run `wardround engine install mp-spdz`, or run `wardround up` with MP_SPDZ_HOME naming the folder of an official"
+    " release in which Scripts/tldr.sh has been run"
 )
 
 _SECONDS_FOR_REPORTS = 2.0
@@ -70,7 +72,10 @@ class MpSpdz(Engine):
         self._home, self._cache, self._profile = settings.mp_spdz, settings.cache, profile
 
     def digest(self, protocol: str) -> Sha256:
-        """SHA-256 over all that decides what a party computes: our programs, the installed compiler and the installed party."""
+        """SHA-256 over all that decides what a party computes.
+
+        Our programs, the installed compiler and the installed party.
+        """
         return programs.installed_digest(self._home, protocol)
 
     def problems(self) -> tuple[str, ...]:
@@ -78,7 +83,11 @@ class MpSpdz(Engine):
         missing = [self._home / "compile.py", self._home / "Compiler", *(self._binary(protocol) for protocol in NODES)]
         absent = [path.name for path in missing if not path.exists()]
         found = [f"{self._home}: got no {', '.join(absent)}; {_INSTALL}"] if absent else []
-        found += [f"{path}: not executable; {_INSTALL}" for path in missing[2:] if path.exists() and not os.access(path, os.X_OK)]
+        found += [
+            f"{path}: not executable; {_INSTALL}"
+            for path in missing[2:]
+            if path.exists() and not os.access(path, os.X_OK)
+        ]
         tools = {"openssl": "openssl", "prlimit": "util-linux", "setpriv": "util-linux"}
         # Looked for where a party starts them, whatever this process has on its PATH.
         lacking = [tool for tool in tools if not shutil.which(tool, path=os.defpath)]
@@ -96,8 +105,13 @@ class MpSpdz(Engine):
         output = self._verdicts("verify", protocol, task, self._secrets(protocol, task, components, party), party)
         return replace(output, budget=rule.floored(output.budget))
 
-    def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
-        """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
+    def verify_projected(
+        self, protocol: str, task: ProjectedTask, components: Components, party: Party
+    ) -> VerifyOutput:
+        """Run this party of a large model's verification on components of projections.
+
+        Raises EngineFailed naming party and cause.
+        """
         nodes = _nodes(protocol, party)
         if task.budget is not None and task.budget < 0:
             raise EngineFailed(f"mp-spdz: got budget {task.budget}, want at least 0")
@@ -139,7 +153,9 @@ class MpSpdz(Engine):
 
         return vectors
 
-    def _verdicts(self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: _Vectors, party: Party) -> VerifyOutput:
+    def _verdicts(
+        self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: _Vectors, party: Party
+    ) -> VerifyOutput:
         words, stats = self._run(program, protocol, task, vectors, len(task.hospitals) + 1, party)
         *opened, budget = words.tolist()
         if budget < 0:
@@ -161,7 +177,18 @@ class MpSpdz(Engine):
                 _lay_out(folder, bytecode, content, party)
                 # no_memory_output: the engine would write every share of the run to disk as it ends
                 # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
-                options = ["-p", str(party.index), "-ip", "hosts", "-b", _BATCH[protocol], "-E", "64", "-o", "no_memory_output"]
+                options = [
+                    "-p",
+                    str(party.index),
+                    "-ip",
+                    "hosts",
+                    "-b",
+                    _BATCH[protocol],
+                    "-E",
+                    "64",
+                    "-o",
+                    "no_memory_output",
+                ]
                 # the engine compares what it loads too, but does not say whose differs
                 rendezvous.agree({"program": programs.bytecode_digest(bytecode)})
                 ended = _together(rendezvous, [str(self._binary(protocol)), *options, program], folder, bytecode, end)
@@ -169,10 +196,16 @@ class MpSpdz(Engine):
 
     def _compiled(self, protocol: str, task: Task, profile: Profile) -> Path:
         if isinstance(task, ProjectedTask):
-            sizes = {"nodes": NODES[protocol], "hospitals": len(task.hospitals), "names_condition": task.names_condition}
+            sizes = {
+                "nodes": NODES[protocol],
+                "hospitals": len(task.hospitals),
+                "names_condition": task.names_condition,
+            }
             return programs.compiled("verify_projected", sizes, installation=self._home, cache=self._cache)
         program = "verify" if isinstance(task, VerifyTask) else "trimmed_mean"
-        return programs.compiled(program, self._shape(protocol, task, profile), installation=self._home, cache=self._cache)
+        return programs.compiled(
+            program, self._shape(protocol, task, profile), installation=self._home, cache=self._cache
+        )
 
     def _shape(self, protocol: str, task: VerifyTask | AggregateTask, profile: Profile) -> Mapping[str, Any]:
         # the trimmed mean has few rounds in any case: one layout of it
@@ -198,7 +231,9 @@ def _lay_out(folder: Path, bytecode: Path, content: bytes, party: Party) -> None
     try:
         for name in ("Player-Data", "Persistence"):
             (folder / name).mkdir(mode=0o700)
-        certificates.install(folder / "Player-Data", party.index, party.certificate, party.private_key, party.peer_certificates)
+        certificates.install(
+            folder / "Player-Data", party.index, party.certificate, party.private_key, party.peer_certificates
+        )
         (folder / "Programs").symlink_to(bytecode)
         (folder / "hosts").write_text("".join(f"{host}\n" for host in party.hosts))
         (folder / "Persistence" / f"Transactions-P{party.index}.data").write_bytes(content)
@@ -208,9 +243,19 @@ def _lay_out(folder: Path, bytecode: Path, content: bytes, party: Party) -> None
         ) from error
 
 
-def _together(rendezvous: Rendezvous, command: Sequence[str], folder: Path, bytecode: Path, end: float) -> process.Ended:
-    """Run the party among its peers: stopped as soon as one of them fails, and at the latest after a multiple of the last run's time."""
-    party, peer_failed, activity, longest = rendezvous.party, threading.Event(), ProcessActivity(), durations.limit(bytecode)
+def _together(
+    rendezvous: Rendezvous, command: Sequence[str], folder: Path, bytecode: Path, end: float
+) -> process.Ended:
+    """Run the party among its peers.
+
+    Stopped as soon as one of them fails, and at the latest after a multiple of the last run's time.
+    """
+    party, peer_failed, activity, longest = (
+        rendezvous.party,
+        threading.Event(),
+        ProcessActivity(),
+        durations.limit(bytecode),
+    )
     rendezvous.watch(peer_failed.set, activity)
     limits = process.Limits(min(end, time.monotonic() + longest), peer_failed, party.patience_seconds)
     ended = process.run(command, folder, party.log, limits, activity)
@@ -234,7 +279,8 @@ def _nodes(protocol: str, party: Party) -> int:
         raise EngineFailed(f"mp-spdz: got protocol {protocol!r}, want one of {', '.join(NODES)}")
     if not len(party.hosts) == len(party.peer_certificates) == NODES[protocol]:
         raise EngineFailed(
-            f"mp-spdz: got {len(party.hosts)} hosts and {len(party.peer_certificates)} certificates, want {NODES[protocol]} for {protocol}"
+            f"mp-spdz: got {len(party.hosts)} hosts and {len(party.peer_certificates)} certificates, want"
+            f" {NODES[protocol]} for {protocol}"
         )
     return NODES[protocol]
 

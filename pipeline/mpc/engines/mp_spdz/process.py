@@ -19,7 +19,11 @@ from pipeline.mpc.engines.session.process_activity import ProcessActivity
 GUARD = ("prlimit", "--core=0", "setpriv", "--pdeathsig", "KILL", "--")
 """No core file of secrets, and no engine that outlives the worker that started it."""
 
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_TOP_PAD_": str(1 << 24)}
+_KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_TOP_PAD_": str(1 << 24),
+}
 """Freed vectors are used again instead of being given back to the system and faulted in anew: a tenth of the time."""
 
 _TRAFFIC = re.compile(r"Data sent = ([0-9.e+-]+) MB in ~(\d+) rounds")
@@ -28,13 +32,19 @@ _SAMPLE_SECONDS = 0.05
 _PEER_CAUSES: Sequence[tuple[str, str]] = (
     (
         r"handshake with P(?P<party>\d+) failed",
-        "party {party} was not let in or did not let this one in: a certificate differs from the pinned one or is out of date",
+        (
+            "party {party} was not let in or did not let this one in: a certificate differs from the pinned one or is"
+            " out of date"
+        ),
     ),
     (r"cannot connect from \S+ to (?P<host>\S+:\d+)", "the party at {host} did not answer; is its port open?"),
     (r"Timed out waiting for peer", "a peer never connected; is this node's port open?"),
     (r"because party (?P<party>\d+) encountered a problem", "party {party} broke off; its own log says why"),
     (r"Crash requested by program", "a check of the program failed; party 0's log says which"),
-    (r"another party encountered a problem|closed_connection|Connection reset|End of file", "a peer broke off; its own log says why"),
+    (
+        r"another party encountered a problem|closed_connection|Connection reset|End of file",
+        "a peer broke off; its own log says why",
+    ),
 )
 """What the engine says to what it means, where a peer knows more."""
 
@@ -47,8 +57,14 @@ _OWN_CAUSES: Sequence[tuple[str, str]] = (
         r"components differ between parties (?P<party>\d+) and (?P<other>\d+)",
         "party {party} or party {other} holds altered components",
     ),
-    (r"hash mismatch|MacCheck Failure|Invalid Commitment", "a party deviated from the protocol or holds altered components"),
-    (r"program differs between parties", "a party runs another program; compare the nodes' versions of Wardround and of MP-SPDZ"),
+    (
+        r"hash mismatch|MacCheck Failure|Invalid Commitment",
+        "a party deviated from the protocol or holds altered components",
+    ),
+    (
+        r"program differs between parties",
+        "a party runs another program; compare the nodes' versions of Wardround and of MP-SPDZ",
+    ),
     (r"Got to EOF when reading|failure reading", "the share file is shorter than the program expects"),
     (r"No space left on device|failed writing", "the working folder is full"),
     (r"Binding to socket on \S+:(?P<port>\d+) failed", "port {port} is taken by another process"),
@@ -106,7 +122,8 @@ def run(command: Sequence[str], folder: Path, log: Path, limits: Limits, activit
         handle = os.pidfd_open(process.pid)
         try:
             while not exited and not limits.cancelled.is_set() and (left := limits.end - time.monotonic()) > 0:
-                # rusage counts the worker's own memory before the program was loaded: ask the process itself, while it lives
+                # rusage counts the worker's own memory before the program was loaded: ask the process itself, while it
+                # lives
                 suspended, memory = _state(process.pid)
                 peak = memory or peak
                 suspended_since = (suspended_since or time.monotonic()) if suspended else None
@@ -144,7 +161,9 @@ def cause(ended: Ended, log: Path) -> Cause:
     if peers := _meaning(text, _PEER_CAUSES):
         return Cause(peers, peer_knows_more=True)
     if ended.code is None:
-        return Cause(f"no end within {ended.stats.wall_seconds:.0f} s: a peer is stopped, slow or cut off", peer_knows_more=True)
+        return Cause(
+            f"no end within {ended.stats.wall_seconds:.0f} s: a peer is stopped, slow or cut off", peer_knows_more=True
+        )
     return Cause(f"the engine ended with status {ended.code}: {_last_line(text)}", peer_knows_more=True)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 WAN_FROM_SECONDS = 0.005
-"""Round trip from which saved rounds are worth the memory: below, a round costs less than what it takes to compute on more at once."""
+"""Round trip from which saved rounds are worth the memory: below, a round costs less than what it takes to compute on
+more at once."""
 
 
 class Profile(StrEnum):

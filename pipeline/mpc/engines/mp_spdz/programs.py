@@ -29,10 +29,23 @@ _OPTIONS = ("-M", "-R", "64")
 
 
 def shape(
-    network: Network, *, nodes: int, hospitals: int, samples: int, largest_input: int, profile: Profile, names_condition: bool
+    network: Network,
+    *,
+    nodes: int,
+    hospitals: int,
+    samples: int,
+    largest_input: int,
+    profile: Profile,
+    names_condition: bool,
 ) -> Mapping[str, Any]:
     """What the compiler must know (`wardround_mpc.task` reads it): sizes and layout only, no value of a round."""
-    sizes = {"nodes": nodes, "hospitals": hospitals, "samples": samples, "largest_input": largest_input, "profile": profile.value}
+    sizes = {
+        "nodes": nodes,
+        "hospitals": hospitals,
+        "samples": samples,
+        "largest_input": largest_input,
+        "profile": profile.value,
+    }
     return sizes | {"network": to_plain(network), "names_condition": names_condition}
 
 
@@ -53,17 +66,25 @@ def program_digest(installation: Path) -> Sha256:
 
 
 def installed_digest(installation: Path, protocol: str) -> Sha256:
-    """SHA-256 over `program_digest` and the installed party of this protocol, with the library that it loads; raises EngineFailed."""
+    """SHA-256 over `program_digest` and the installed party of this protocol, with the library that it loads.
+
+    Raises EngineFailed.
+    """
     party = installation / f"{protocol}-party.x"
     try:
         files = [party, *sorted(installation.glob("libSPDZ.so"))]
-        return digest({"programs": program_digest(installation)} | {file.name: sha256(file.read_bytes()) for file in files})
+        return digest(
+            {"programs": program_digest(installation)} | {file.name: sha256(file.read_bytes()) for file in files}
+        )
     except OSError as error:
         raise EngineFailed(f"mp-spdz: {party}: {error.strerror}; run `wardround doctor`") from error
 
 
 def compiled(name: str, task: Mapping[str, Any], *, installation: Path, cache: Path, sources: Path = PROGRAMS) -> Path:
-    """Folder with Bytecode/ and Schedules/ of program `name` for `task`; raises EngineFailed when it does not compile."""
+    """Folder with Bytecode/ and Schedules/ of program `name` for `task`.
+
+    Raises EngineFailed when it does not compile.
+    """
     key = digest({"program": name, "sources": program_digest(installation), "task": task})
     folder = cache / "mp-spdz" / f"{name}-{key[:32]}"
     if not folder.is_dir():
@@ -74,7 +95,10 @@ def compiled(name: str, task: Mapping[str, Any], *, installation: Path, cache: P
 
 
 def bytecode_digest(folder: Path) -> Sha256:
-    """SHA-256 over the name of what `compiled` gave and over its bytecode; the schedules name folders of this machine."""
+    """SHA-256 over the name of what `compiled` gave and over its bytecode.
+
+    The schedules name folders of this machine.
+    """
     return digest({folder.name: {file.name: sha256(file.read_bytes()) for file in (folder / "Bytecode").iterdir()}})
 
 
@@ -99,6 +123,7 @@ def _compile(source: Path, task: bytes, folder: Path, installation: Path) -> Non
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise EngineFailed(
-                f"mp-spdz: {source.name} did not compile ({last}); run `{' '.join(command)}` in a folder with task.json to see why"
+                f"mp-spdz: {source.name} did not compile ({last}); run `{' '.join(command)}` in a folder with task.json"
+                " to see why"
             )
         (aside / "Programs").rename(folder)

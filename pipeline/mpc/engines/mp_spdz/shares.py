@@ -1,4 +1,7 @@
-"""MP-SPDZ's own share file: replicated components go in without any communication, and outputs come out as raw words."""
+"""MP-SPDZ's own share file.
+
+Replicated components go in without any communication, and outputs come out as raw words.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,25 @@ _SIGNATURES = {3: b"replicated Z2^64", 4: b"Z2^64^3"}
 
 def layout(nodes: int, index: int) -> tuple[int, ...]:
     """Component indices in the order in which node `index` stores them for one value."""
-    # both protocols number a component by a node that lacks it: replicated-ring stores the one that its predecessor lacks first, rep4-ring
-    # begins with its successor
+    # both protocols number a component by a node that lacks it: replicated-ring stores the one that its predecessor
+    # lacks first, rep4-ring begins with its successor
     order = (2, 1) if nodes == 3 else (1, 2, 3)
     return tuple((index + offset) % nodes for offset in order)
 
 
-def checked(components: Components, hospitals: Sequence[HospitalName], nodes: int, index: int, length: int) -> list[Held]:
-    """What party `index` holds of each hospital, `length` words or more; raises EngineFailed naming hospital and component."""
+def checked(
+    components: Components, hospitals: Sequence[HospitalName], nodes: int, index: int, length: int
+) -> list[Held]:
+    """What party `index` holds of each hospital, `length` words or more.
+
+    Raises EngineFailed naming hospital and component.
+    """
     every = [components.get(hospital, {}) for hospital in hospitals]
     for hospital, held in zip(hospitals, every, strict=True):
         if set(held) != set(range(nodes)) - {index}:
-            raise EngineFailed(f"mp-spdz: party {index}: got components {sorted(held)} of {hospital}, want all of {nodes} but {index}")
+            raise EngineFailed(
+                f"mp-spdz: party {index}: got components {sorted(held)} of {hospital}, want all of {nodes} but {index}"
+            )
         for k, words in held.items():
             if words.dtype != np.int64 or words.ndim != 1 or len(words) < length:
                 raise EngineFailed(f"mp-spdz: party {index}: component {k} of {hospital} is not {length} 64-bit words")

@@ -20,7 +20,8 @@ MEMORY = Path("/dev/shm")  # noqa: S108
 """Where Linux keeps files in memory."""
 
 RUNS = MEMORY / f"wardround-{os.getuid()}"
-"""The folders of this user's runs: one place for all installations, so that the next run of any of them sweeps what a killed one left."""
+"""The folders of this user's runs: one place for all installations, so that the next run of any of them sweeps what a
+killed one left."""
 
 SPARE_BYTES = 256 << 20
 """Room that a run needs beside its inputs: at its end the engine writes all its secret arrays."""
@@ -44,7 +45,9 @@ def private_folder(place: Path, input_bytes: int) -> Iterator[Path]:
         try:
             shutil.rmtree(folder)
         except OSError as error:
-            raise EngineFailed(f"mp-spdz: the run's secret folder {folder} could not be removed ({error}); remove it by hand") from error
+            raise EngineFailed(
+                f"mp-spdz: the run's secret folder {folder} could not be removed ({error}); remove it by hand"
+            ) from error
         finally:
             os.close(in_use)
 
@@ -61,9 +64,9 @@ def _base(place: Path, wanted: int) -> Path:
 
 
 def _is_memory(path: Path) -> bool:
-    return any(part.mountpoint == str(path) and part.fstype == "tmpfs" for part in psutil.disk_partitions(all=True)) and os.access(
-        path, os.W_OK
-    )
+    return any(
+        part.mountpoint == str(path) and part.fstype == "tmpfs" for part in psutil.disk_partitions(all=True)
+    ) and os.access(path, os.W_OK)
 
 
 def _remove_unless_in_use(folder: Path) -> None:

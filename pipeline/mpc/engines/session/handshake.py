@@ -24,13 +24,17 @@ class Handshake:
         self.met: dict[int, ssl.SSLSocket] = {}
 
     def make(self, deadline: float) -> None:
-        """Meet every peer by `deadline` (time.monotonic); raises EngineFailed naming the peer that is missing or foreign."""
+        """Meet every peer by `deadline` (time.monotonic).
+
+        Raises EngineFailed naming the peer that is missing or foreign.
+        """
         host, port = _address(self.party.hosts[self.party.index])
         try:
             listener = socket.create_server((host, port), backlog=len(self.party.hosts))
         except OSError as error:
             raise EngineFailed(
-                f"{host}:{port}: cannot listen there ({error.strerror}); another program or run holds the port: end it or change the port"
+                f"{host}:{port}: cannot listen there ({error.strerror}); another program or run holds the port: end it"
+                " or change the port"
             ) from error
         with listener:
             for peer in range(self.party.index):
@@ -57,7 +61,9 @@ class Handshake:
                 return
             except ssl.SSLCertVerificationError as error:
                 plain.close()
-                raise EngineFailed(f"{name}: its certificate is not the pinned one; compare the consortium's") from error
+                raise EngineFailed(
+                    f"{name}: its certificate is not the pinned one; compare the consortium's"
+                ) from error
             except (OSError, EOFError):
                 # The peer hung up while it closed an earlier meeting, or something else still holds its port.
                 plain.close()
@@ -74,7 +80,9 @@ class Handshake:
                 plain, _ = listener.accept()
             except TimeoutError:
                 names = ", ".join(map(self.party.peer_name, missing))
-                raise EngineFailed(f"{names}: did not come by the deadline{refused}; see that its node is running") from None
+                raise EngineFailed(
+                    f"{names}: did not come by the deadline{refused}; see that its node is running"
+                ) from None
             plain.settimeout(min(PEER_SECONDS, remaining(deadline)))
             try:
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

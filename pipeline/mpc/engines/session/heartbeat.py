@@ -1,4 +1,7 @@
-"""While they compute the parties watch one another: each says every second whether its engine works, and at its end how it ended."""
+"""While they compute the parties watch one another.
+
+Each says every second whether its engine works, and at its end how it ended.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +37,14 @@ class Heartbeat:
         self._moved = now
 
     def watch(self, fail: Callable[[], None], activity: ProcessActivity) -> None:
-        """Call `fail` from a thread as soon as a peer ends without having finished, falls silent, or no engine works any more."""
+        """Call `fail` from a thread once a peer ends unfinished, falls silent, or no engine works any more."""
         threading.Thread(target=self._watch, args=(fail, activity), daemon=True).start()
 
     def leave(self, cause: str | None, deadline: float) -> None:
-        """Tell the peers that this party finished (None) or why it failed; who finished waits for the others, then hangs up."""
+        """Tell the peers that this party finished (None) or why it failed.
+
+        Who finished waits for the others, then hangs up.
+        """
         with self._talking:
             for connection in self._peers.values():
                 with contextlib.suppress(OSError):
@@ -105,11 +111,17 @@ class Heartbeat:
         now, patience = time.monotonic(), self._party.patience_seconds
         for peer in sorted(at_work):
             if now - self._heard[peer] > patience:
-                return f"{self._party.peer_name(peer)}: gave no sign of life for {patience:.0f} s; its node is suspended or cut off"
+                return (
+                    f"{self._party.peer_name(peer)}: gave no sign of life for {patience:.0f} s; its node is suspended"
+                    " or cut off"
+                )
         if at_work and now - self._moved > patience:
             for peer in sorted(at_work):
                 if isinstance(self._states.get(peer), dict) and self._states[peer].get("suspended"):
                     return f"{self._party.peer_name(peer)}: its engine is suspended by a signal"
             names = ", ".join(map(self._party.peer_name, sorted(at_work)))
-            return f"no engine worked for {patience:.0f} s, though the nodes answer ({names}): a connection between two engines is cut"
+            return (
+                f"no engine worked for {patience:.0f} s, though the nodes answer ({names}): a connection between two"
+                " engines is cut"
+            )
         return None

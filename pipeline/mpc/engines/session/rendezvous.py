@@ -1,4 +1,7 @@
-"""Before a computation the parties meet: mutual TLS with pinned certificates, one program, one task; then they watch one another."""
+"""Before a computation the parties meet: mutual TLS with pinned certificates, one program, one task.
+
+Then they watch one another.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ _PINGS = 5
 
 
 class Rendezvous:
-    """Connections to every peer, held open for as long as the computation runs; leaving the context tells the peers how it ended."""
+    """Connections to every peer, held open for as long as the computation runs.
+
+    Leaving the context tells the peers how it ended.
+    """
 
     def __init__(self, party: Party) -> None:
         self.party = party
@@ -32,14 +38,19 @@ class Rendezvous:
     def __enter__(self) -> Rendezvous:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.leave(None if error is None else str(error) if isinstance(error, EngineFailed) else "it stopped")
         if error is None and self.failure is not None:
             # all or nobody: where one has no output, all must run again
             raise EngineFailed(self.failure)
 
     def gather(self, agreed: Mapping[str, str], deadline: float) -> None:
-        """Meet every peer by `deadline` (time.monotonic), all with one `agreed`; raises EngineFailed naming who is missing or differs."""
+        """Meet every peer by `deadline` (time.monotonic), all with one `agreed`.
+
+        Raises EngineFailed naming who is missing or differs.
+        """
         self._deadline = deadline
         handshake = Handshake(self.party)
         try:
@@ -49,14 +60,17 @@ class Rendezvous:
         self.agree(agreed)
 
     def agree(self, agreed: Mapping[str, str]) -> None:
-        """Compare, in words of a message ({"task": digest}), with every peer, once all are here; raises EngineFailed naming who differs."""
+        """Compare, in words of a message ({"task": digest}), with every peer, once all are here.
+
+        Raises EngineFailed naming who differs.
+        """
         for peer in sorted(self._peers):
             theirs = self._exchange(peer, agreed)
             for what, value in agreed.items():
                 if theirs.get(what) != value:
                     raise EngineFailed(
-                        f"{self.party.peer_name(peer)}: its {what} differs: got {printable(theirs.get(what))}, want {value}; "
-                        "both nodes need the same version of the code and the same round"
+                        f"{self.party.peer_name(peer)}: its {what} differs: got {printable(theirs.get(what))}, want"
+                        f" {value}; both nodes need the same version of the code and the same round"
                     )
 
     def round_trip(self) -> float:
@@ -76,7 +90,10 @@ class Rendezvous:
         return self._vigil.failure
 
     def leave(self, cause: str | None) -> None:
-        """Tell the peers, once, that this party finished (None) or why it failed; who finished waits for the others, then hangs up."""
+        """Tell the peers, once, that this party finished (None) or why it failed.
+
+        Who finished waits for the others, then hangs up.
+        """
         if not self._left:
             self._left = True
             self._vigil.leave(cause, self._deadline)
@@ -117,6 +134,8 @@ class Rendezvous:
         try:
             yield connection
         except ssl.SSLError as error:
-            raise EngineFailed(f"{name}: refuses this node's certificate; compare the consortium's pinned ones") from error
+            raise EngineFailed(
+                f"{name}: refuses this node's certificate; compare the consortium's pinned ones"
+            ) from error
         except (OSError, EOFError, ValueError) as error:
             raise EngineFailed(f"{name}: left before the computation began; see its log") from error

@@ -9,8 +9,12 @@ from pipeline.errors import EngineFailed
 from pipeline.mpc.engines.base import ProjectedTask, VerifyTask
 
 
-def verdicts(task: VerifyTask | ProjectedTask, opened: Sequence[int]) -> tuple[tuple[bool, ...], tuple[Condition | None, ...]]:
-    """Accept bits and first failed conditions (empty unless the task names them); raises EngineFailed on what no program opens.
+def verdicts(
+    task: VerifyTask | ProjectedTask, opened: Sequence[int]
+) -> tuple[tuple[bool, ...], tuple[Condition | None, ...]]:
+    """Accept bits and first failed conditions (empty unless the task names them).
+
+    Raises EngineFailed on what no program opens.
 
     Each of `opened` is an accept bit, or where the task names the condition how many held before one failed.
     """

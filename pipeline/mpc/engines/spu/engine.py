@@ -72,7 +72,10 @@ class Spu(Engine):
         return ()
 
     def digest(self, protocol: str) -> Sha256:
-        """SHA-256 over all that decides what a party computes: our programs and the locked versions of what they run on."""
+        """SHA-256 over all that decides what a party computes.
+
+        Our programs and the locked versions of what they run on.
+        """
         return program_digest()
 
     def prepare(self, protocol: str, task: Task) -> None:
@@ -82,7 +85,10 @@ class Spu(Engine):
         executable = self._executable(program)
         if Path(executable).exists():
             return
-        with tempfile.TemporaryDirectory() as folder, self._process(Path(folder), Path(folder) / "party.log", _COMPILE_SECONDS) as process:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            self._process(Path(folder), Path(folder) / "party.log", _COMPILE_SECONDS) as process,
+        ):
             process.send([_line(program | {"executable": executable})])
             process.receive()
 
@@ -106,8 +112,13 @@ class Spu(Engine):
         accepted, failed = verdicts(task, opened)
         return VerifyOutput(accepted, rule.floored(budget), stats, failed)
 
-    def verify_projected(self, protocol: str, task: ProjectedTask, components: Components, party: Party) -> VerifyOutput:
-        """Run this party of a large model's verification on components of projections; raises EngineFailed naming party and cause."""
+    def verify_projected(
+        self, protocol: str, task: ProjectedTask, components: Components, party: Party
+    ) -> VerifyOutput:
+        """Run this party of a large model's verification on components of projections.
+
+        Raises EngineFailed naming party and cause.
+        """
         pairs = _pairs(task.hospitals, components, party.index, rule.PROJECTIONS)
         public = np.array([rule.projected_limit(task.budget)], np.int64)
         (opened, (budget,)), stats = self._run(protocol, task, [pairs.tobytes(), public.tobytes()], party)
@@ -120,7 +131,9 @@ class Spu(Engine):
         (total,), stats = self._run(protocol, task, [pairs.tobytes()], party)
         return AggregateOutput(np.array(total, np.int64), rule.updates_averaged(len(task.hospitals)), stats)
 
-    def _run(self, protocol: str, task: Task, content: Sequence[bytes], party: Party) -> tuple[list[list[int]], EngineStats]:
+    def _run(
+        self, protocol: str, task: Task, content: Sequence[bytes], party: Party
+    ) -> tuple[list[list[int]], EngineStats]:
         deadline = time.monotonic() + party.deadline_seconds
         self._require_environment()
         if len(party.hosts) != _PARTIES:
@@ -216,7 +229,9 @@ def _line(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content).encode() + b"\n"
 
 
-def _pairs(hospitals: Sequence[HospitalName], components: Components, index: int, length: int) -> npt.NDArray[np.uint64]:
+def _pairs(
+    hospitals: Sequence[HospitalName], components: Components, index: int, length: int
+) -> npt.NDArray[np.uint64]:
     """(hospitals, length, 2): ABY3's party i holds summands i and i + 1, which are the components i + 1 and i + 2."""
     places = [(index + 1) % _PARTIES, (index + 2) % _PARTIES]
     pairs = np.empty((len(hospitals), length, 2), np.uint64)
@@ -225,6 +240,8 @@ def _pairs(hospitals: Sequence[HospitalName], components: Components, index: int
             words = components.get(hospital, {}).get(place)
             if words is None or len(words) < length:
                 got = "nothing" if words is None else f"{len(words)} words"
-                raise EngineFailed(f"{hospital}: component {place}: got {got}, want {length} words; leave it out of the input set")
+                raise EngineFailed(
+                    f"{hospital}: component {place}: got {got}, want {length} words; leave it out of the input set"
+                )
             pairs[row, :, column] = words[:length].view(np.uint64)
     return pairs

@@ -1,4 +1,7 @@
-"""One party's process in SPU's environment: its input through a pipe, its results through another, its end at the deadline."""
+"""One party's process in SPU's environment.
+
+Its input through a pipe, its results through another, its end at the deadline.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ class PartyProcess:
         self._timer.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._timer.cancel()
         self.kill()
         self._process.wait()
