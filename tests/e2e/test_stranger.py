@@ -70,14 +70,14 @@ def test_what_the_publisher_serves_whole_is_taken_and_all_else_leaves_no_file_an
     demonstration: Demonstration, tmp_path: Path
 ) -> None:
     stranger = demonstration.stranger
-    with publisher(publish(tmp_path / "published")) as worker:
-        point_at(worker.address, stranger.clone, {name: each.files for name, each in worker.published().items()})
+    with publisher(publish(tmp_path / "published")) as server:
+        point_at(server.address, stranger.clone, {name: each.files for name, each in server.published().items()})
         for manner, says in (
             ("truncated", "peer closed connection"),
             ("wrong", "other bytes than those with the published hash"),
             ("hanging", "timed out"),
         ):
-            worker.manner = manner
+            server.manner = manner
             said = stranger.run(".venv/bin/wardround up")
             assert (
                 "no records for heart_disease, pneumonia, pneumonia_mp_spdz: could not fetch processed.cleveland.data"
@@ -87,7 +87,7 @@ def test_what_the_publisher_serves_whole_is_taken_and_all_else_leaves_no_file_an
             assert list(stranger.data.glob("[!.]*")) == []
         refused = stranger.run(".venv/bin/wardround run pneumonia", ends_with=2)
         assert "got no records of pneumonia" in refused
-        worker.manner = "whole"
+        server.manner = "whole"
         stranger.run(".venv/bin/wardround up")
         said = stranger.run(".venv/bin/wardround demo --rounds 1")
     assert "Demonstration with pneumonia: its hospitals here have their records" in said

@@ -339,7 +339,7 @@ def test_the_engine_itself_refuses_a_party_without_the_pinned_key(
         def watch(self, *_: object) -> None: ...
         def leave(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(mp_spdz, "Meeting", Unguarded)
+    monkeypatch.setattr(mp_spdz, "Rendezvous", Unguarded)
     task, payloads = random_round(LOGISTIC)
     members = make_parties(3, tmp_path, deadline_seconds=10)
     certificate, key = self_signed(tmp_path / "stranger", "node-1", "P1")

@@ -28,7 +28,7 @@ from pipeline.errors import EngineFailed, RoundAborted
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Components, Party, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.mp_spdz import workdir
 from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
-from pipeline.round import node as node_steps
+from pipeline.round import node_round
 from pipeline.site.settings import Settings
 from pipeline.store import object_keys
 from tests.support.consortia import HOSPITALS, NODES, Site, engine_parties
@@ -188,7 +188,7 @@ class Strike:
 
         start = time.monotonic()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(node_steps, "engine", lambda *_: engine)
+            patch.setattr(node_round, "engine", lambda *_: engine)
             self.play.each(take)
         # a node whose engine fails at every try signs the round's end: here each fault is a first one
         for node in self.play.study.nodes:
@@ -291,7 +291,7 @@ def test_the_next_round_ends_with_a_model_though_one_of_its_nodes_is_started_twi
             failed.append(error)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(node_steps, "engine", lambda *_: hasty)
+        patch.setattr(node_round, "engine", lambda *_: hasty)
         play.each(take, (*play.study.nodes, play.study.nodes[_WEST]))
     # of the two one finds the port taken or nobody left to meet; where each met another peer, nobody has an outcome
     assert len(failed) in (0, 1, 4), failed

@@ -42,8 +42,8 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def publishing(tmp_path: Path) -> Iterator[Publisher]:
     """A publisher of a release whose programs fail."""
-    with publisher(hollow(tmp_path / releases.NAME)) as worker:
-        yield worker
+    with publisher(hollow(tmp_path / releases.NAME)) as server:
+        yield server
 
 
 def installed(settings: Settings, **options: object) -> Installed:
@@ -175,24 +175,24 @@ def test_the_command_refuses_what_it_cannot_install_and_a_digest_that_is_none(
 class Real:
     """A publisher of the MP-SPDZ that is installed here."""
 
-    worker: Publisher
+    server: Publisher
     folder: Path
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     folder = tmp_path_factory.mktemp("release")
-    with publisher(official(folder / releases.NAME, Settings.load().mp_spdz)) as worker:
-        yield Real(worker, folder)
+    with publisher(official(folder / releases.NAME, Settings.load().mp_spdz)) as server:
+        yield Real(server, folder)
 
 
 @pytest.mark.mp_spdz
 def test_a_release_is_installed_tried_and_found_by_workers_and_doctor(settings: Settings, real: Real) -> None:
-    done = installed(settings, release=real.worker.release)
+    done = installed(settings, release=real.server.release)
     now = Settings.load(settings.home)
     assert now.mp_spdz == done.folder
     assert done.folder.is_relative_to(settings.cache)
-    assert Installation.load(settings.installation).mp_spdz_release == done.digest == digest_of(real.worker.file)
+    assert Installation.load(settings.installation).mp_spdz_release == done.digest == digest_of(real.server.file)
     assert MpSpdz(now).problems() == ()
     assert len({MpSpdz(now).digest(protocol) for protocol in NODES}) == 2
     assert {path.name for path in settings.cache.iterdir()} == {"engines"}, "the trial left programs behind"
@@ -204,15 +204,15 @@ def test_a_release_is_installed_tried_and_found_by_workers_and_doctor(settings: 
     assert not (done.folder / "bin").exists()
     (found,) = [finding for finding in examine(now) if finding.what == "engine mp-spdz"]
     assert found.found
-    asked = real.worker.asked
-    assert installed(now, release=real.worker.release) == done
-    assert real.worker.asked == asked, "fetched what was there"
+    asked = real.server.asked
+    assert installed(now, release=real.server.release) == done
+    assert real.server.asked == asked, "fetched what was there"
 
 
 @pytest.mark.mp_spdz
 def test_a_file_of_one_s_own_is_installed_without_any_network(settings: Settings, real: Real) -> None:
-    nowhere = replace(real.worker.release, page="http://127.0.0.1:9/page", archive="http://127.0.0.1:9/a.tar.xz")
-    assert installed(settings, file=real.worker.file, release=nowhere).digest == digest_of(real.worker.file)
+    nowhere = replace(real.server.release, page="http://127.0.0.1:9/page", archive="http://127.0.0.1:9/a.tar.xz")
+    assert installed(settings, file=real.server.file, release=nowhere).digest == digest_of(real.server.file)
 
 
 @pytest.mark.mp_spdz

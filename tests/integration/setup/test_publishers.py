@@ -27,7 +27,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def worker(files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
+def server(files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     with publisher(files) as served:
         monkeypatch.setattr(publishers, "PUBLISHED", served.published())
         monkeypatch.setattr(transfer, "SILENT_SECONDS", 0.5)
@@ -45,9 +45,9 @@ def left(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("manner", ["whole", "broken once"])
 def test_what_a_publisher_serves_whole_is_there_afterwards_and_asked_for_no_more(
-    worker: Publisher, manner: str, tmp_path: Path
+    server: Publisher, manner: str, tmp_path: Path
 ) -> None:
-    worker.manner = manner
+    server.manner = manner
     fetch(tmp_path)
     assert [len(part) for part in DATASETS["pneumonia"].load([tmp_path])] == [
         IMAGES["train"] + IMAGES["val"],
@@ -56,10 +56,10 @@ def test_what_a_publisher_serves_whole_is_there_afterwards_and_asked_for_no_more
     assert sum(map(len, DATASETS["heart_disease"].load([tmp_path]))) == sum(
         patients for patients, *_ in HOSPITALS.values()
     )
-    asked = worker.asked.copy()
+    asked = server.asked.copy()
     assert set(asked.values()) == {1 if manner == "whole" else 2}
     fetch(tmp_path)
-    assert worker.asked == asked
+    assert server.asked == asked
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_what_a_publisher_serves_whole_is_there_afterwards_and_asked_for_no_more
     ],
 )
 def test_nothing_stays_of_what_did_not_come_whole_and_one_sentence_says_what_to_do(
-    worker: Publisher, manner: str, says: str, tries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Publisher, manner: str, says: str, tries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker.manner = manner
+    server.manner = manner
     if manner == "dripping":  # each piece comes in time, so only the limit on the whole ends it
         monkeypatch.setattr(publishers, "_ALL_SECONDS", 2.0)
     each = (
@@ -84,17 +84,17 @@ def test_nothing_stays_of_what_did_not_come_whole_and_one_sentence_says_what_to_
     with pytest.raises(Unavailable, match=rf"^could not fetch {each}; run `wardround up` again .* in WARDROUND_DATA$"):
         fetch(tmp_path)
     assert left(tmp_path) == []
-    assert set(worker.asked.values()) == {tries}
-    worker.manner = "whole"
+    assert set(server.asked.values()) == {tries}
+    server.manner = "whole"
     fetch(tmp_path)
 
 
 def test_a_publisher_that_cannot_be_reached_is_named(
-    worker: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: Publisher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     address = f"http://{ports.LOOPBACK}:{ports.choose()}/"
-    monkeypatch.setattr(worker, "address", address)
-    monkeypatch.setattr(publishers, "PUBLISHED", worker.published())
+    monkeypatch.setattr(server, "address", address)
+    monkeypatch.setattr(publishers, "PUBLISHED", server.published())
     with pytest.raises(
         Unavailable, match=re.escape("pneumoniamnist.npz from 127.0.0.1 ([Errno 111] Connection refused)")
     ):
@@ -102,7 +102,7 @@ def test_a_publisher_that_cannot_be_reached_is_named(
     assert left(tmp_path) == []
 
 
-def test_a_data_set_that_came_stays_when_another_did_not(worker: Publisher, files: Path, tmp_path: Path) -> None:
+def test_a_data_set_that_came_stays_when_another_did_not(server: Publisher, files: Path, tmp_path: Path) -> None:
     hashes = {"pneumoniamnist.npz": "sha256:" + "0" * 64}
     publishers.PUBLISHED["pneumonia"].files.update(hashes)  # type: ignore[attr-defined]
     with pytest.raises(Unavailable, match=r"^could not fetch pneumoniamnist\.npz from 127\.0\.0\.1 \([^()]*\); run"):
@@ -111,7 +111,7 @@ def test_a_data_set_that_came_stays_when_another_did_not(worker: Publisher, file
     assert not publishers.is_here("pneumonia", [tmp_path])
 
 
-def test_a_cache_that_cannot_be_written_is_named(worker: Publisher, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_named(server: Publisher, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(Unavailable, match=r"pneumoniamnist\.npz from 127\.0\.0\.1 \(.*cache: File exists\)"):
         fetch(tmp_path / "cache")
