@@ -137,7 +137,7 @@ class Site:
     def measure(self, rounds: int) -> dict[str, Any]:
         """Seconds that the commands take, each a process of its own.
 
-        And that the audit of the last round takes within one.
+        Also what the audit of the last round takes within one.
         """
         one, _ = self._timed("audit", str(rounds), "--json")
         before = self._processor_seconds()

@@ -89,7 +89,7 @@ def _write(site: Site, places_: Iterable[tuple[str, str]]) -> None:
 def _junk(site: Site, rounds: Sequence[RoundId], objects: int, files: int) -> None:
     """Half of the objects in the author's folder of these rounds, half as rounds of its own.
 
-    And so many files in its places.
+    Its places get so many files.
     """
     own = f"hospitals/{_AUTHOR}/"
     _write(

@@ -86,9 +86,9 @@ def quantities(network: Network, samples: int, input_range: tuple[int, int], fir
 
 
 def verdicts(conditions: Sequence[Any], names_condition: bool) -> tuple[Any, Any]:
-    """What is opened of each update, accept bit or how many conditions held before one failed.
+    """What is opened of each update, and the accept bit that it tells.
 
-    And the accept bit that it tells.
+    Opened is the accept bit, or how many conditions held before one failed.
     """
     held = list(accumulate(conditions, and_))
     if not names_condition:

@@ -100,7 +100,7 @@ class Updates:
     def _compared_values(self, own):
         """Both sides of every range.
 
-        And of two updates' coordinates whether the first is not larger, of each whether it is negative.
+        Also of two updates' coordinates whether the first is not larger, and of each whether it is negative.
         """
         asked = []
         for array, _, lowest, highest, _ in self.inputs.of_updates + self.inputs.of_samples:

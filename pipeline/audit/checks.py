@@ -86,7 +86,7 @@ def record(evidence: RoundEvidence) -> str:
 def votes(evidence: RoundEvidence) -> str:
     """Every signature that the ledger counted is a stored vote.
 
-    And a majority of all nodes voted for exactly this result.
+    A majority of all nodes voted for exactly this result.
     """
     agreed: set[str] = set()
     beside: list[str] = []
@@ -149,7 +149,7 @@ def commit(evidence: RoundEvidence) -> str:
 def manifests(evidence: RoundEvidence) -> str:
     """Every manifest of the input set is signed by a hospital that the ledger authorised.
 
-    And no component stands twice.
+    No component stands twice.
     """
     seen: dict[str, HospitalName] = {}
     nodes = {node.name for node in evidence.record.nodes}

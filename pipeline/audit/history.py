@@ -17,7 +17,7 @@ from pipeline.ledger_types.state import RoundState
 def lineage(evidence: RoundEvidence) -> str:
     """The round starts from the model in which the one before it ended.
 
-    And the next one, or the study, goes on from its own.
+    The next one, or the study, goes on from its own.
     """
     said = _start(evidence)
     return f"{said}; {_goes_on(evidence, evidence.result.new_model)}"
@@ -30,9 +30,9 @@ def aborted(evidence: RoundEvidence) -> str:
 
 
 def strikes(evidence: RoundEvidence) -> str:
-    """Budget, strikes and quarantine follow from the record before, from what the nodes decided since.
+    """Budget, strikes and quarantine follow from what was before and from this round.
 
-    And from this round's verdicts.
+    Before: the record of the round before, and what the nodes decided since. This round: its verdicts.
     """
     found, before = evidence.record, evidence.record_before
     struck, quarantined, freed = _carried(evidence)

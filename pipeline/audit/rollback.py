@@ -103,7 +103,7 @@ def _decided(
 ) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
     """Results that a majority of the nodes which the ledger has for the study signed.
 
-    With the record that they signed.
+    Each comes with the record that they signed.
     """
     for result, signers in voted.items():
         try:

@@ -186,7 +186,7 @@ class Outbox:
     def _send_unsettled(self, slots: list[_Slot]) -> None:
         """Hand every transaction without a receipt to the chain, oldest first.
 
-        So that no nonce is missing before a later one.
+        No nonce is missing then before a later one.
         """
         for signed in (self._signed(slot) for slot in slots if not slot.settled):
             try:

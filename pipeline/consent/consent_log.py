@@ -112,7 +112,7 @@ class ConsentLog:
     def all(self, studies: Mapping[str, Study], consortium: Consortium) -> dict[str, tuple[Position, ...]]:
         """The same of many studies, by one listing.
 
-        And one more for each study of a member that published too much to be listed whole.
+        A member that published too much to be listed whole costs one more for each study.
         """
         with self._lock:
             versions = self.store.history(object_keys.REPORTS, object_keys.CONSENTS, _MOST_DECISIONS)

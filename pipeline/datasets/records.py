@@ -43,9 +43,9 @@ def readable(what: str, action: Callable[[], T]) -> T:
 
 
 def shielded(hospital: str, expectation: str, action: Callable[[], T]) -> T:
-    """Run `action`; raises DataRejected naming the expectation and the class of a foreign exception.
+    """Run `action`, and let no record's value out of it.
 
-    And nothing else of it.
+    Raises DataRejected naming the expectation and the class of a foreign exception, and nothing else of it.
     """
     try:
         return action()

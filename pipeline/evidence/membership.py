@@ -19,9 +19,9 @@ from pipeline.evidence.canonical import digest, joint_digest
 
 @dataclass(frozen=True)
 class Membership:
-    """A hospital's account in a study, the digest of the study's terms.
+    """What shows the ledger that an account is one of a study's hospitals.
 
-    And the siblings from the account up to the root (hexadecimal).
+    The account, the digest of the study's terms, and the siblings from the account up to the root (hexadecimal).
     """
 
     account: Address

@@ -78,9 +78,9 @@ def check_vouch(
     known: Mapping[HospitalName, Address],
     where: LedgerLocation,
 ) -> None:
-    """Raise EvidenceRejected unless `address` vouched for the person behind `email`.
+    """Check that `address` vouched for the person behind `email`.
 
-    And it and the name are of one hospital.
+    Raises EvidenceRejected unless it did, and it and the name are of one hospital.
     """
     check_claim(name, address, known)
     signing.check_vouch(

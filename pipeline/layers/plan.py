@@ -127,7 +127,7 @@ def plan(network: Network, largest_input: int) -> Plan:
 def _narrowed(steps: list[Step]) -> list[Step]:
     """The steps since the last weighted layer with one floor.
 
-    Where it meets the fewest values and can share the sign with a ReLU.
+    The floor stands where it meets the fewest values and can share the sign with a ReLU.
     """
     place = min(range(len(steps)), key=lambda each: math.prod(steps[each].raw.shape))
     chosen = steps[place]

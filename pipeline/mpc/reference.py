@@ -182,7 +182,7 @@ def correct_per_class(answers: Words, labels: Words) -> Words:
 def judged(counts: Words) -> tuple[Words, Words]:
     """Of counts (1 + hospitals, owners, classes) each model's sum over the middle owners.
 
-    And that of the class it answers worst.
+    Also the sum of the class that it answers worst.
     """
     hospitals = counts.shape[1]
     trimmed = rule.owners_trimmed(hospitals)

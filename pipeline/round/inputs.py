@@ -129,7 +129,7 @@ def signed_manifests(ctx: RoundContext, hospital: HospitalName) -> tuple[Sha256,
 def uncommitted(ctx: RoundContext, quarantined: frozenset[HospitalName]) -> dict[HospitalName, str]:
     """Which hospitals had no update that could be committed in a round that has no commit, and why.
 
-    As this node finds it.
+    The reason is what this node finds.
     """
     found = {}
     for hospital in ctx.worker.study.hospitals:

@@ -81,7 +81,7 @@ class NodeRound:
 def _host(base: str, round_id: RoundId, stage: str) -> str:
     """A port of its own for each of the last rounds and each stage.
 
-    So that rounds of two studies do not meet on one.
+    Rounds of two studies then do not meet on one.
     """
     host, port = base.rsplit(":", 1)
     return f"{host}:{int(port) + round_id % _ROUND_PORTS * len(_STAGES) + _STAGES.index(stage)}"

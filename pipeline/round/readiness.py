@@ -14,9 +14,9 @@ from pipeline.study.study import Study
 
 
 def require(study: Study, settings: Settings) -> None:
-    """Raise Misconfigured, saying what to do.
+    """Check that a round can happen at all.
 
-    Where too few hospitals have records or a node here lacks the study's engine.
+    Raises Misconfigured, saying what to do, where too few hospitals have records or a node here lacks the engine.
     """
     here = [name for name in study.hospitals if identity.is_here(settings.hospital(name))]
     without = [name for name in here if not records.kept(settings.hospital(name), study.dataset)]

@@ -142,7 +142,7 @@ def backing(installation: Installation) -> tuple[str, ...]:
 def store_environment(settings: Settings, kind: StoreKind) -> Path:
     """Write the file from which the store reads its root credentials.
 
-    So that they stand in no argument and no configuration.
+    They stand in no argument and no configuration then.
     """
     path = settings.home / "secrets" / "store.env"
     write_secret(path, servers.root_environment(kind, store.root_account(settings)))

@@ -62,9 +62,9 @@ def account_elsewhere(settings: Settings, installation: Installation, hospital: 
 def _hold_quotas(
     settings: Settings, installation: Installation, everybody: Members, administrator: Administrator
 ) -> None:
-    """Take from every hospital and node that has more than it may the right to write.
+    """Take the right to write from every hospital and node that has more than it may.
 
-    And give it back to whom it was taken from.
+    Who is within the quota again gets it back.
 
     A quota of the server's own would be one for a bucket, which one member could fill for all.
     """

@@ -55,7 +55,7 @@ _ONE_AT_A_TIME = Lock()
 def _session() -> boto3.Session:
     """One for all clients: each session reads the description of S3 for itself.
 
-    Which takes ten times as long as to make a client.
+    That takes ten times as long as to make a client.
     """
     session = boto3.Session()
     # When an object was written is nobody's evidence, and reading it as a time is most of what a listing costs.

@@ -62,7 +62,7 @@ def deciding_files(project: Path) -> dict[str, set[Path]]:
 def _closure() -> set[str]:
     """Every module that the steps import, however far away.
 
-    And the packages that hold them, whose own code runs first.
+    Also the packages that hold them, whose own code runs first.
     """
     graph = grimp.build_graph("pipeline", cache_dir=None)
     roots = {*STEPS, *(module for package in _FOUND_BY_NAME for module in (package, *graph.find_descendants(package)))}

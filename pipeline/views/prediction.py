@@ -57,9 +57,9 @@ class Predictor:
         return cls(worker.study, global_model(worker, digest), cards.card(worker.study, view, digest, len(finished)))
 
     def predict(self, questions: PredictionBatch) -> tuple[Answer, ...]:
-        """The answers; raises FileRejected, with each row that the data contract refuses and why.
+        """The answers to a batch.
 
-        And never with a value.
+        Raises FileRejected with each row that the data contract refuses and why, never with a value.
         """
         dataset = self.study.source
         if wrong := cell_failures(questions.frame, dataset):

@@ -88,7 +88,7 @@ def course(name: str, title: str, points: Sequence[tuple[int, float]], goal: flo
 def shares(name: str, title: str, parts: Sequence[tuple[int, int, int]]) -> Chart:
     """Round, count and whole as columns of count / whole, oldest first.
 
-    Where there are many, one column for several rounds.
+    Where there are many, a column stands for several rounds.
     """
     each = max(1, -(-len(parts) // _MOST_COLUMNS))
     groups = [parts[start : start + each] for start in range(0, len(parts), each)]

@@ -51,7 +51,7 @@ def plant(store: Store, place: KeyPrefix, data: bytes) -> None:
 def plant_junk(site: Site, play: Play, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> None:
     """Beside a statement: one that another key signed, one of another kind of bytes.
 
-    And a key that ends in another digest.
+    Also a key that ends in another digest.
     """
     place, store = object_keys.statement(round_id, kind, signer), site.store()
     context = site.node_context(play, round_id, NORTH).context if site.ledger.status(round_id) != "none" else None

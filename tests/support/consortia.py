@@ -218,7 +218,7 @@ class Site:
     def pass_deadline(self, round_id: RoundId) -> None:
         """Set the development chain's clock.
 
-        As its operator can, beyond the time at which anybody may abort the round.
+        Its operator can, beyond the time at which anybody may abort the round.
         """
         late = self.ledger.round(round_id).opened.result_deadline - self.ledger.block_time() + 1
         self.past_devchain([("evm_increaseTime", [late])])

@@ -76,7 +76,7 @@ class VerifyTask:
 class ProjectedTask:
     """Public inputs of one verification of a large model's updates.
 
-    Of which only projections enter (`pipeline.mpc.projections`).
+    Only projections of them enter (`pipeline.mpc.projections`).
     """
 
     hospitals: tuple[HospitalName, ...]

@@ -25,7 +25,7 @@ REQUIREMENTS = PROJECT / "requirements"
 def python_environment(settings: Settings, *, develop: bool = False) -> Path:
     """The checkout's own environment with the `wardround` command.
 
-    As requirements/main.txt says, to `develop` with dev/main.txt too.
+    requirements/main.txt says what it holds, and dev/main.txt what else to `develop`.
 
     An environment to develop in serves rounds as well, and stays one.
     """
@@ -63,7 +63,7 @@ def locked_environment(settings: Settings, folder: Path, *locks: Path) -> Path:
 def guard_environment(settings: Settings) -> Path:
     """An environment that holds nothing but Caddy, the proxy before the object store.
 
-    As requirements/guard.txt says.
+    requirements/guard.txt says which.
     """
     folder, lock = PROJECT / ".venv-guard", REQUIREMENTS / "guard.txt"
     with stamped(folder, digest(lock)) as fresh:

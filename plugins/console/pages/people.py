@@ -109,7 +109,7 @@ def authorise_hospital(
 ) -> RedirectResponse:
     """Let a hospital that registered its own account, or was revoked, take part from the next round on.
 
-    And studies name it.
+    It takes part in the studies that name it.
     """
     hospitals.let_in(HospitalName(hospital), address, index.settings)
     return _back(request)

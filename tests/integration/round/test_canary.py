@@ -63,7 +63,7 @@ class Search:
 def hits(site: Site, search: Search, *said: str) -> list[str]:
     """Every needle in every file of the installation, object version, git object of the study repository.
 
-    And what was said.
+    Also what was said.
     """
     found = [hit for text in said for hit in search.found("what was said", text.encode())]
     for path in site.settings.home.rglob("*"):

@@ -54,7 +54,7 @@ def test_where_no_python_3_11_can_be_had_set_up_says_what_to_do(
 def _machine(folder: Path, **versions: str) -> dict[str, str]:
     """The environment of a machine that has these commands, each a Python of a version.
 
-    And whose set-up says who started it.
+    Its set-up says who started it.
     """
     folder.mkdir()
     for command in _COMMANDS:
