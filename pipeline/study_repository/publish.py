@@ -122,6 +122,7 @@ def _finished(
 
 def _params(mine: RoundView, study: Study, records: Path) -> dict[str, Any]:
     return {
+        "code": os.path.relpath(PROJECT, records),
         "python": os.path.relpath(PROJECT / ".venv" / "bin" / "python", records),
         "records": ".",
         "study": study.name,

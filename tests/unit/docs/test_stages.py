@@ -8,6 +8,7 @@ import yaml
 
 from pipeline.site.settings import PROJECT
 
+_CODE = "${code}/"
 _STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 
 
@@ -17,12 +18,12 @@ def test_a_stage_depends_on_all_the_code_that_it_runs(name: str) -> None:
     (module,) = re.findall(r"-m (pipeline[\w.]*)", stage["cmd"])
     graph = grimp.build_graph("pipeline", cache_dir=None)
     entry = f"{module}.__main__" if f"{module}.__main__" in graph.modules else module
-    deps = [PROJECT / dep for dep in stage["deps"] if "$" not in dep and not dep.startswith("reproduction")]
+    deps = [PROJECT / dep.removeprefix(_CODE) for dep in stage["deps"] if dep.startswith(_CODE)]
     assert [str(dep) for dep in deps if not dep.exists()] == []
     missing = []
-    for imported in sorted({entry, *graph.find_upstream_modules(entry)}):
+    for imported in sorted({"pipeline", entry, *graph.find_upstream_modules(entry)}):
         path = PROJECT.joinpath(*imported.split("."))
-        file = path if path.is_dir() else path.with_suffix(".py")
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if not any(dep == file or dep in file.parents for dep in deps):
             missing.append(str(file.relative_to(PROJECT)))
     assert missing == []
