@@ -62,7 +62,8 @@ class _Sender:
     _nonces: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, anvil: Anvil, name: str) -> None:
-        self._anvil, self._name = anvil, name
+        self._anvil = anvil
+        self._name = name
 
     def send(self, call: Call, label: str) -> Receipt:
         """Sign, send and mine one transaction."""
@@ -107,7 +108,8 @@ class Site:
         self.of = study(nodes=4).model_copy(update={"hospitals": names})
         self.server = StoreServer(folder / "minio")
         self.anvil = Anvil.start(folder, CHAIN_ID, _GENESIS_SECONDS, None)
-        self.store, self.home = self.server.as_root(), folder / "home"
+        self.store = self.server.as_root()
+        self.home = folder / "home"
         initial = model(0, _PARAMETERS)
         driver = _Driver(self.anvil.url, folder, names, self.of.nodes, self.of.name, sha256(initial), anvil=self.anvil)
         self.ledger = driver.ledger
@@ -164,7 +166,8 @@ class Site:
 
     def _processor_seconds(self) -> tuple[float, float, float]:
         """Used so far by the commands that have ended, by the services, and by everything on this machine."""
-        ended, machine = resource.getrusage(resource.RUSAGE_CHILDREN), psutil.cpu_times()
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        machine = psutil.cpu_times()
         services = [psutil.Process(pid).cpu_times() for pid in (self.server.pid, self.anvil.pid)]
         return (
             ended.ru_utime + ended.ru_stime,

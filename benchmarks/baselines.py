@@ -45,7 +45,8 @@ def measure(study: Study, records: tuple[Records, Records], rounds: int) -> tupl
     dealt = deal(study, *_split(study, *records))
     trains = {name: study.source.samples(train) for name, (train, _) in dealt.items()}
     tests = {name: study.source.samples(test) for name, (_, test) in dealt.items()}
-    everything, all_tests = _together(trains.values()), _together(tests.values())
+    everything = _together(trains.values())
+    all_tests = _together(tests.values())
     found: Found = {}
     for name, train in trains.items():
         for model, fitted in classical(train, study.seed).items():
@@ -67,7 +68,8 @@ def measure(study: Study, records: tuple[Records, Records], rounds: int) -> tupl
 
 def _pooled_network(study: Study, everything: Samples, rounds: list[RoundId]) -> np.ndarray:
     """The study's network trained on all records by as many steps as all hospitals take together."""
-    model, behaviour = initial_model(study), Behaviour("has all data", effort=len(study.hospitals), keeps_budget=False)
+    model = initial_model(study)
+    behaviour = Behaviour("has all data", effort=len(study.hospitals), keeps_budget=False)
     for finished, round_id in enumerate(rounds):
         model = model + run(
             study,

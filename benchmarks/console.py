@@ -32,7 +32,8 @@ _REPEATS = 7
 
 def paths(newest: RoundView) -> tuple[str, ...]:
     """Every page that shows rounds, with and without its filter."""
-    number, study = newest.round, newest.study
+    number = newest.round
+    study = newest.study
     return (
         "/",
         "/rounds",

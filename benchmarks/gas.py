@@ -29,13 +29,22 @@ from pipeline.site.consortium import LedgerLocation
 from pipeline.site.identity import SigningKey
 
 RESULTS = Path(__file__).parent / "results" / "gas.json"
-HOSPITALS, NODES = (5, 20, 100), (3, 4)
-ROUNDS, BATCH = 3, 20
+HOSPITALS = (5, 20, 100)
+NODES = (3, 4)
+ROUNDS = 3
+BATCH = 20
 
 # Yellow Paper, appendix G, with EIP-2028, EIP-2929 and EIP-3529.
-_TRANSACTION, _NON_ZERO_BYTE, _ZERO_BYTE = 21_000, 16, 4
-_COLD_READ, _NEW_SLOT, _CHANGED_SLOT = 2_100, 22_100, 5_000
-_LOG, _LOG_TOPIC, _LOG_BYTE, _RECOVER = 375, 375, 8, 3_000
+_TRANSACTION = 21_000
+_NON_ZERO_BYTE = 16
+_ZERO_BYTE = 4
+_COLD_READ = 2_100
+_NEW_SLOT = 22_100
+_CHANGED_SLOT = 5_000
+_LOG = 375
+_LOG_TOPIC = 375
+_LOG_BYTE = 8
+_RECOVER = 3_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,8 @@ class Step:
 
 def round_gas(chain: _Consortium, hospitals: int, number: RoundId, previous: Sha256) -> tuple[Sha256, list[Step]]:
     """Play one round of `hospitals` and return its new model and its three transactions."""
-    ledger, now = chain.ledger, chain.ledger.block_time()
+    ledger = chain.ledger
+    now = chain.ledger.block_time()
     digests = [
         sha256(f"{chain.study} {number} {what}".encode()) for what in ("study", "keys", "root", "model", "record")
     ]
@@ -90,12 +100,15 @@ class _Consortium:
     """A provider, nodes and one study on a ledger."""
 
     def __init__(self, url: str, folder: Path, nodes: int) -> None:
-        self._url, self._folder, self._sent = url, folder, 0
+        self._url = url
+        self._folder = folder
+        self._sent = 0
         self.provider = _key()
         self.nodes = [_key() for _ in range(nodes)]
         contract: Address = deploy(Outbox(folder, self.provider, url, CHAIN_ID))
         self.ledger = Ledger.connect(url, LedgerLocation(chain_id=CHAIN_ID, contract=contract, development=True))
-        self.study, self.initial = study_id(f"gas of {nodes} nodes"), sha256(b"initial model")
+        self.study = study_id(f"gas of {nodes} nodes")
+        self.initial = sha256(b"initial model")
         self.send(self.ledger.register_study(self.study, [node.address for node in self.nodes], self.initial))
 
     def send(self, call: Call, key: SigningKey | None = None) -> Receipt:
@@ -116,7 +129,10 @@ def measure() -> dict[str, Any]:
         number = 0
         for nodes in NODES:
             chain = _Consortium(url, Path(folder) / f"outbox-{nodes}", nodes)
-            model, gas, floor, steps = chain.initial, {}, {}, {}
+            model = chain.initial
+            gas = {}
+            floor = {}
+            steps = {}
             for hospitals in HOSPITALS:
                 played = []
                 for _ in range(ROUNDS):

@@ -33,7 +33,8 @@ from tests.support.consortia import HOSPITALS, NODES, Site, tables_checked_once
 from tests.support.rounds import Play
 
 RESULTS = Path(__file__).parent / "results" / "junk.json"
-_WITHOUT, _WITH = "without", "with"
+_WITHOUT = "without"
+_WITH = "with"
 _REPEATS = 31
 _WRITERS = 4
 _BATCH = 250

@@ -190,7 +190,8 @@ def _seal(work: Work, _: int) -> None:
 
 
 def _intake(work: Work, index: int) -> None:
-    keep, first = OpenedEnvelopes(work.folder / work.node_names[index], Secret.generate()), work.names[0]
+    keep = OpenedEnvelopes(work.folder / work.node_names[index], Secret.generate())
+    first = work.names[0]
     digests = json.loads((work.folder / "digests").read_text())
     with work.sealed.open("rb") as sealed:
         pieces = work.envelope(index).opened(sealed, work.sealed.stat().st_size, _key(index))
@@ -257,7 +258,9 @@ def measure(work: Work) -> dict[str, Any]:
     run("seal", work, 1)
     taken = run("intake", work, 1)[0]
     nothing = run("nothing", work, 1)[0]
-    plain, opened, projected = run("numpy", work, 1)[0], run("mean", work, work.nodes), run("projections", work, 1)[0]
+    plain = run("numpy", work, 1)[0]
+    opened = run("mean", work, work.nodes)
+    projected = run("projections", work, 1)[0]
     expected = (work.folder / "total-numpy").read_bytes()
     sent = sum(path.stat().st_size for path in work.folder.glob("*-to-*"))
     cpu = sum(party["cpu"] for party in opened)

@@ -76,7 +76,9 @@ class Work:
         return replace(task, previous_model=rule.capped(task.previous_model)), payloads
 
 
-CNN, CNN_MAX, LENET = small_cnn(AvgPool2d), small_cnn(MaxPool2d), lenet(MaxPool2d)
+CNN = small_cnn(AvgPool2d)
+CNN_MAX = small_cnn(MaxPool2d)
+LENET = lenet(MaxPool2d)
 MAIN = Work("small CNN", "average", CNN, 4, 16)
 MAIN_MAX = Work("small CNN", "max", CNN_MAX, 4, 16)
 SMALL = (Work("logistic", "none", LOGISTIC, 4, 16), Work("MLP 30-64-2", "none", MLP, 4, 16))
@@ -130,10 +132,8 @@ def measured(
 def stock(work: Work, settings: Settings, first: int | None = None) -> dict[str, Any]:
     """The row of MP-SPDZ's own layers, one model after the other in one run: all models, or the `first` few."""
     task, payloads = work.round()
-    size, inputs_end = (
-        work.network.size,
-        Payload(work.network, work.samples).length - work.samples * work.network.classes,
-    )
+    size = work.network.size
+    inputs_end = Payload(work.network, work.samples).length - work.samples * work.network.classes
     models = np.stack([task.previous_model, *(task.previous_model + words[:size] for words in payloads.values())])[
         :first
     ]
@@ -175,14 +175,16 @@ def plain(work: Work) -> float:
         for words in (np.zeros_like(task.previous_model), *payloads.values())
     ]
     images = torch.rand(work.hospitals * work.samples, *work.network.input_shape)
-    taken, runs = 0.0, 0
+    taken = 0.0
+    runs = 0
     with torch.inference_mode():
         modules[0](images)
         start = time.process_time()
         while taken < _PLAIN_SECONDS:
             for each in modules:
                 each(images).argmax(dim=1)
-            taken, runs = time.process_time() - start, runs + 1
+            taken = time.process_time() - start
+            runs = runs + 1
     return round(taken / runs, 6)
 
 
@@ -225,7 +227,9 @@ def ratios(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def measurements(settings: Settings, quick: bool) -> Iterable[Callable[[], dict[str, Any]]]:
     """Every row, from the cheapest; `quick` leaves out what takes minutes."""
-    lan, wan, spu = MpSpdz(settings, Profile.LAN), MpSpdz(settings, Profile.WAN), engine("spu", settings)
+    lan = MpSpdz(settings, Profile.LAN)
+    wan = MpSpdz(settings, Profile.WAN)
+    spu = engine("spu", settings)
     for work in (*SMALL, MAIN, MAIN_MAX):
         yield partial(measured, work, lan, "replicated-ring", repetitions=2)
     for work in (SMALL[1], MAIN):

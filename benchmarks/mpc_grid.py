@@ -54,7 +54,8 @@ _DEADLINE_SECONDS = 1800
 
 def measure(model: str, protocol: str, layout: str, hospitals: int, images: int) -> dict[str, Any]:
     """One verification by all parties on this machine."""
-    network, settings = MODELS[model], Settings.load()
+    network = MODELS[model]
+    settings = Settings.load()
     task, payloads = random_round(network, hospitals, -(-images // hospitals), seed=images)
     task = replace(task, previous_model=rule.capped(task.previous_model))
     expected = reference.explain(task, payloads)

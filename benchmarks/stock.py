@@ -22,7 +22,8 @@ from pipeline.mpc.engines.mp_spdz.profiles import Profile
 Words = npt.NDArray[np.int64]
 
 _PROGRAM = Path(__file__).with_name("stock.mpc")
-_WEIGHT_BITS, _INPUT_BITS = 16, 8
+_WEIGHT_BITS = 16
+_INPUT_BITS = 8
 
 
 class StockLayers(MpSpdz):
@@ -60,7 +61,8 @@ def vector(network: Network, weights: Words, inputs: Words, labels: Words) -> Wo
 
 def _laid_out(network: Network, index: int, model: Words) -> Words:
     """A layer's weights and bias, channels last, inputs before outputs in a matrix."""
-    layer, own = network.layers[index], [each for each in network.parameters if each.name.startswith(f"{index}.")]
+    layer = network.layers[index]
+    own = [each for each in network.parameters if each.name.startswith(f"{index}.")]
     if not own:
         return np.empty(0, np.int64)
     weight, bias = (model[each.offset : each.offset + int(np.prod(each.shape))].reshape(each.shape) for each in own)

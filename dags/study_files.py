@@ -9,7 +9,8 @@ from pipeline.study.study import Study
 
 def read() -> tuple[list[Study], list[InvalidStudy]]:
     """Studies by name, and one error per file that is none."""
-    studies, errors = [], []
+    studies = []
+    errors = []
     for file in sorted(Settings.load().studies.glob("*.yaml")):
         try:
             studies.append(Study.load(file))

@@ -80,7 +80,8 @@ def _table(model: type[BaseModel], prefix: str = "") -> str:
         if group(field):
             continue
         unit = study_diff.FIELDS[prefix + name].unit if prefix else ""
-        meaning, form = " ".join((field.description or "").split()), schema["properties"][name]
+        meaning = " ".join((field.description or "").split())
+        form = schema["properties"][name]
         rows.append((f"`{name}`", meaning, _takes(form), unit, _without(field, form)))
     return table(("field", "meaning", "takes", "counted in", "without it"), rows)
 
@@ -92,7 +93,8 @@ def _takes(schema: Mapping[str, Any]) -> str:
         return " or ".join(f"`{each}`" for each in form["enum"])
     if "$ref" in form:
         return "mapping, see below"
-    words, kind = _WORDS[form["type"]], form["type"]
+    words = _WORDS[form["type"]]
+    kind = form["type"]
     if kind == "array":
         return words + _length(form.get("minItems"), form.get("maxItems"))
     if kind == "string":

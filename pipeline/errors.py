@@ -66,7 +66,10 @@ class InvalidFile(Misconfigured):
 
     def __init__(self, file: str, field: str, got: object, wanted: str) -> None:
         super().__init__(f"{file}: {field}: got {shown(got)}, want {wanted}")
-        self.file, self.field, self.got, self.wanted = file, field, got, wanted
+        self.file = file
+        self.field = field
+        self.got = got
+        self.wanted = wanted
 
 
 class InvalidStudy(InvalidFile):
@@ -98,7 +101,9 @@ class ContractRefused(Refused):
             f"the ledger refused {call}: {error}({values}); contracts/ILedger.sol says when; read the ledger, then"
             " decide"
         )
-        self.call, self.error, self.arguments = call, error, dict(arguments)
+        self.call = call
+        self.error = error
+        self.arguments = dict(arguments)
 
 
 class Rejected(WardroundError):
@@ -117,7 +122,8 @@ class DataRejected(Rejected):
             f"{hospital}: records fail the data contract: {'; '.join(failed)}; "
             "mend the data (the hospital's data docs show where) and take part in the next round"
         )
-        self.hospital, self.failed = hospital, failed
+        self.hospital = hospital
+        self.failed = failed
 
 
 class UpdateRejected(Rejected):
@@ -149,7 +155,8 @@ class TooFew(RoundAborted):
 
     def __init__(self, message: str, reason: str, blamed: tuple[str, ...]) -> None:
         super().__init__(message)
-        self.reason, self.blamed = reason, blamed
+        self.reason = reason
+        self.blamed = blamed
 
 
 class EngineFailed(WardroundError):
@@ -165,4 +172,5 @@ class Silent(Unavailable):
 
     def __init__(self, round_id: int, kind: str, nodes: tuple[str, ...]) -> None:
         super().__init__(f"round {round_id}: got no {kind} from {', '.join(nodes)} in time; are these nodes up?")
-        self.kind, self.nodes = kind, nodes
+        self.kind = kind
+        self.nodes = nodes

@@ -47,9 +47,13 @@ class RoundStep:
     """Whether it has to end before hospitals must have handed in, since what comes later is not counted."""
 
 
-_STARTS_NOT, _ABSENT = "the round does not start", "the hospital is absent"
-_ABORTED, _AGAIN = "the round is aborted", "Airflow tries again"
-_HOSPITAL, _NODE, _PROVIDER = "pipeline.round.hospital", "pipeline.round.node", "pipeline.round.provider"
+_STARTS_NOT = "the round does not start"
+_ABSENT = "the hospital is absent"
+_ABORTED = "the round is aborted"
+_AGAIN = "Airflow tries again"
+_HOSPITAL = "pipeline.round.hospital"
+_NODE = "pipeline.round.node"
+_PROVIDER = "pipeline.round.provider"
 
 ROUND = (
     RoundStep(

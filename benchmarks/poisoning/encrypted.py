@@ -58,7 +58,8 @@ class Compared:
         """Compute the round again."""
         self.rounds += 1
         self.rejected += seen.found.accepted.count(False)
-        nodes, folder = NODES.get(self.protocol, 3), self.folder / str(seen.number)
+        nodes = NODES.get(self.protocol, 3)
+        folder = self.folder / str(seen.number)
         for output in run_parties(self.runner, self.protocol, seen.task, seen.payloads, folder / "verify", count=nodes):
             if not isinstance(output, VerifyOutput):
                 raise TypeError(f"got {type(output).__name__} of a verification")

@@ -39,7 +39,8 @@ class FloatArithmetic(ArrayArithmetic):
 
     def convolve(self, x: Any, weight: Any, form: Convolution) -> Any:
         """Windows are summed in the input, which is the same sum as in the kernel."""
-        models, channels = weight.shape[0], x.shape[2]
+        models = weight.shape[0]
+        channels = x.shape[2]
         samples = x.shape[1]
         images = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, 0, 1))).reshape(samples, -1, *x.shape[3:])
         if form.padding:

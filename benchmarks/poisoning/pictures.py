@@ -15,7 +15,10 @@ from benchmarks.poisoning.setting import MAIN, Setting, attacked
 from benchmarks.poisoning.simulate import WITH_MEDIAN
 
 FOLDER = results.FOLDER / "poisoning"
-HEAT_MAP, FILTERING, CURVES, TABLE = "heat-map.png", "rejects.png", "accuracy-per-round.csv", "rows.csv"
+HEAT_MAP = "heat-map.png"
+FILTERING = "rejects.png"
+CURVES = "accuracy-per-round.csv"
+TABLE = "rows.csv"
 
 CURVE = ("dataset", "hospitals", "attackers", "alpha", "rounds", "first_attack", "attack", "defence")
 

@@ -11,7 +11,8 @@ from benchmarks.poisoning.kinds import Update, Updates
 
 def largest(holds: Callable[[float], bool], highest: float, halvings: int = 25) -> float:
     """The largest number in [0, highest] for which a monotone condition holds, by bisection."""
-    low, high = 0.0, highest
+    low = 0.0
+    high = highest
     for _ in range(halvings):
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)

@@ -65,7 +65,9 @@ def quantities(seen: Observed) -> Values:
 
 def row(setting: Case, attack: str, seeds: tuple[int, ...] = FIVE) -> dict[str, Any]:
     """Areas under the ROC curve of one attack; raises ValueError where no update was judged after the early rounds."""
-    values, attackers, groups = [], [], []
+    values = []
+    attackers = []
+    groups = []
     for seed in seeds:
         rounds: list[Observed] = []
         case = replace(setting, attack=attack, defence=WARDROUND, seed=seed)

@@ -32,7 +32,9 @@ from pipeline.study.fields import Rule, Training
 from pipeline.study.study import Study
 from pipeline.train.network import initial_model
 
-WARDROUND, WITHOUT_INFERENCE, WITH_MEDIAN = "wardround", "wardround_without_inference", "wardround_with_median"
+WARDROUND = "wardround"
+WITHOUT_INFERENCE = "wardround_without_inference"
+WITH_MEDIAN = "wardround_with_median"
 OWN = (WARDROUND, WITHOUT_INFERENCE, WITH_MEDIAN)
 """The rule, the rule less what the peers find, and the rule without the privacy floor of its mean."""
 
@@ -105,7 +107,8 @@ class Simulation:
 
     def __init__(self, case: Case, thresholds: Rule | None = None, watch: Watcher | None = None) -> None:
         torch.set_num_threads(1)  # the tensors are small: threads would wait for one another
-        self.case, self.watch = case, watch
+        self.case = case
+        self.watch = watch
         self.world: World = world(case.dataset, case.hospitals, case.alpha, case.floor, case.seed)
         self.members = self.world.hospitals
         self.names = tuple(hospital.name for hospital in self.members)
@@ -282,7 +285,8 @@ class Simulation:
         by_name = dict(zip(self.names, updates, strict=True))
         samples = {m.name: self._contributed(place, m, number) for place, m in enumerate(self.members)}
         active = self.consortium.active
-        task, payloads = self.consortium.task(), self.consortium.payloads(by_name, samples)
+        task = self.consortium.task()
+        payloads = self.consortium.payloads(by_name, samples)
         found = self.consortium.explained(task, payloads)
         before = self.consortium.finished
         self.previous = self.consortium.close(by_name, found, number + 1)
@@ -341,10 +345,8 @@ def _honest(
     trainer: Trainer, world: World, seed: int, number: int, finished: int, places: tuple[int, ...], model: bytes
 ) -> Updates:
     """Updates by honest training, which nothing else decides: runs that come to the same model share them."""
-    trainees, rngs = (
-        [_trainees(world)[place] for place in places],
-        [np.random.default_rng([seed, number, 1, place]) for place in places],
-    )
+    trainees = [_trainees(world)[place] for place in places]
+    rngs = [np.random.default_rng([seed, number, 1, place]) for place in places]
     found = trainer(trainees, np.frombuffer(model), finished, rngs)
     found.flags.writeable = False
     return found

@@ -58,15 +58,14 @@ def logits(network: Network, vectors: torch.Tensor, inputs: torch.Tensor) -> tor
         following = network.layers[index + 1] if index + 1 < len(network.layers) else None
         match layer:
             case Conv2d():
-                weight, bias = values[f"{index}.weight"].flatten(0, 1), values[f"{index}.bias"].flatten()
+                weight = values[f"{index}.weight"].flatten(0, 1)
+                bias = values[f"{index}.bias"].flatten()
                 stride = layer.stride
                 if isinstance(following, AvgPool2d) and not layer.padding and layer.stride == 1:
                     # averaging commutes with the convolution: fewer outputs are computed
-                    x, stride, index = (
-                        torch_nn.avg_pool2d(x, following.kernel_size, 1),
-                        following.kernel_size,
-                        index + 1,
-                    )
+                    x = torch_nn.avg_pool2d(x, following.kernel_size, 1)
+                    stride = following.kernel_size
+                    index = index + 1
                 x = torch_nn.conv2d(x, weight, bias, stride, layer.padding, groups=count)
             case AvgPool2d():
                 x = torch_nn.avg_pool2d(x, layer.kernel_size)
@@ -107,7 +106,8 @@ class Trainer:
         With `radius` the update stays in a ball, with `allowed` (P,) other coordinates stay; `start` is an update to go
         on from.
         """
-        settings, count = self.settings, len(trainees)
+        settings = self.settings
+        count = len(trainees)
         rate = settings.learning_rate * settings.decay**finished
         origin = torch.from_numpy(np.asarray(model, dtype=np.float32)).expand(count, -1)
         weights = (origin if start is None else origin + torch.from_numpy(start.astype(np.float32))).clone()

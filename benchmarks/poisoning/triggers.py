@@ -27,6 +27,7 @@ def stamped(inputs: torch.Tensor, part: int | None = None) -> torch.Tensor:
         marked[..., first : first + SIDE, first : first + SIDE] = BRIGHT
         return marked
     half = SIDE // 2
-    row, column = first + half * (part % 4 // 2), first + half * (part % 2)
+    row = first + half * (part % 4 // 2)
+    column = first + half * (part % 2)
     marked[..., row : row + half, column : column + half] = BRIGHT
     return marked

@@ -129,8 +129,10 @@ class Consortium:
         total, count = (
             reference.aggregate(AggregateTask(accepted, self.network), kept) if self.floor_kept else _median(kept)
         )
-        before, self.model = self.model, rule.new_model(self.model, total, count)
-        self.budget, self.finished = found.budget, self.finished + 1
+        before = self.model
+        self.model = rule.new_model(self.model, total, count)
+        self.budget = found.budget
+        self.finished = self.finished + 1
         return np.asarray((self.model - before) / ONE, dtype=np.float64)
 
 

@@ -15,8 +15,10 @@ def table(found: dict[str, Any]) -> str:
     lines = [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
     for row in found["rows"]:
         # what is left of a whole machine's seconds comes out a little below zero where nobody else ran
-        spent, others = row["processor_seconds_all"], max(0.0, row["processor_seconds_of_others"])
-        wall, each = row["seconds_all"], row["milliseconds_per_round"]
+        spent = row["processor_seconds_all"]
+        others = max(0.0, row["processor_seconds_of_others"])
+        wall = row["seconds_all"]
+        each = row["milliseconds_per_round"]
         cells = (
             f"{row['rounds']:,}",
             wall,

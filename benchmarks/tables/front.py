@@ -36,10 +36,8 @@ def _round(row: dict[str, Any]) -> str:
 def _attacks(result: dict[str, Any], setting: Setting) -> str:
     ours, plain = (points_lost(result, setting)[defence] for defence in ("wardround", "fedavg"))
     attacks = {attack.partition("+")[0] for attack in ours}
-    averages, most = (
-        [sum(lost.values()) / len(lost) for lost in (ours, plain)],
-        [max(lost.values()) for lost in (ours, plain)],
-    )
+    averages = [sum(lost.values()) / len(lost) for lost in (ours, plain)]
+    most = [max(lost.values()) for lost in (ours, plain)]
     return (
         f"| Accuracy lost to {len(attacks)} attacks by {setting.attackers} of {setting.n} hospitals"
         f" (`{setting.dataset}`) | {averages[0]:z.1f} points, at most {most[0]:z.1f} | plain averaging"
@@ -52,11 +50,9 @@ def _verification(rows: list[dict[str, Any]]) -> str:
         (found,) = (each for each in _main(rows) if (each["engine"], each["protocol"]) == (engine, protocol))
         return float(found["cpu_s"])
 
-    ours, stock, spu = (
-        seconds("mp-spdz", "replicated-ring"),
-        seconds("mp-spdz Compiler.ml", "replicated-ring"),
-        seconds("spu", "aby3"),
-    )
+    ours = seconds("mp-spdz", "replicated-ring")
+    stock = seconds("mp-spdz Compiler.ml", "replicated-ring")
+    spu = seconds("spu", "aby3")
     return (
         f"| Verifying 5 models on 64 encrypted images, processor time of three nodes | {ours:.1f} s "
         f"| MP-SPDZ's own layers {stock:.0f} s, SPU {spu:.1f} s |"

@@ -21,7 +21,8 @@ def table(found: dict[str, Any]) -> str:
         " calldata, storage, events and signatures without one instruction between them. `benchmarks/gas.py` measures"
         " it again."
     )
-    least, most = min(found["round_of_4_nodes"].values()), max(found["round_of_4_nodes"].values())
+    least = min(found["round_of_4_nodes"].values())
+    most = max(found["round_of_4_nodes"].values())
     bound = (
         f"A round of 3 nodes stays below 140,000 gas for any number of hospitals; one of 4 nodes takes {least:,} to"
         f" {most:,} and does not: a majority of 4 is three signatures, and one more costs about 7,300."

@@ -14,7 +14,8 @@ def table(result: dict[str, Any]) -> str:
     """Costs of one node, beside the plain mean of plain updates."""
     lines = [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
     for row in result["rows"]:
-        mean, projections = row["mean"], row["projections"]
+        mean = row["mean"]
+        projections = row["projections"]
         memory = max(mean["rss_mb_per_party"], projections["rss_mb_per_party"])
         cells = (
             *(

@@ -108,7 +108,8 @@ def privacy_floor(result: dict[str, Any]) -> str:
     for setting in MAIN:
         own = {(row["attack"], row["defence"]): row["accuracy_by_seed"] for row in result["rows"] if setting.holds(row)}
         for attack in dict.fromkeys(attack for attack, defence in own if defence == WITH_MEDIAN):
-            ours, median = own[attack, "wardround"], own[attack, WITH_MEDIAN]
+            ours = own[attack, "wardround"]
+            median = own[attack, WITH_MEDIAN]
             seeds = sorted(ours.keys() & median.keys())
             means = [mean(each[seed] for seed in seeds) for each in (ours, median)]
             shown = f"{means[0]:.1f} | {means[1]:.1f} | {means[1] - means[0]:+z.1f} ({len(seeds)})"

@@ -16,7 +16,8 @@ def table(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        stages, accuracy = row["seconds_per_stage"], row["accuracy"]
+        stages = row["seconds_per_stage"]
+        accuracy = row["accuracy"]
         lines.append(
             f"| {row['study']} | {row['engine']} {row['protocol']} | {row['hospitals']}, {row['samples_per_hospital']}"
             f" | {row['parameters']} | {row['seconds_per_round']} | {stages.get('verify')}, {stages.get('aggregate')} |"

@@ -23,7 +23,8 @@ class Sweep:
     """
 
     def __init__(self, ledger: Ledger, store: ObjectStore) -> None:
-        self._ledger, self._store = _Remembered(ledger), _Recent(store)
+        self._ledger = _Remembered(ledger)
+        self._store = _Recent(store)
 
     @property
     def rounds(self) -> tuple[RoundId, ...]:
@@ -49,7 +50,9 @@ class _Remembered:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.chain_id, self.contract, self.development = ledger.chain_id, ledger.contract, ledger.development
+        self.chain_id = ledger.chain_id
+        self.contract = ledger.contract
+        self.development = ledger.development
         # The contract's state moves on while an audit runs; within one audit it must not.
         self.study = cache(self._study)
         self.registration = cache(self._registration)

@@ -53,7 +53,8 @@ def ledger(evidence: RoundEvidence) -> str:
         raise EvidenceRejected(
             f"round {evidence.round}: the ledger says {state.status}, want {RoundStatus.FINALISED}; it has not ended"
         )
-    nodes, signers = len(evidence.nodes.nodes), evidence.finalised.signers.bit_count()
+    nodes = len(evidence.nodes.nodes)
+    signers = evidence.finalised.signers.bit_count()
     threshold = evidence.nodes.threshold
     if threshold < nodes // 2 + 1 or signers < threshold:
         raise EvidenceRejected(
@@ -74,7 +75,8 @@ def ledger(evidence: RoundEvidence) -> str:
 
 def record(evidence: RoundEvidence) -> str:
     """The stored record has the ledger's digest and says what the ledger says."""
-    found, nodes = evidence.record, tuple(evidence.nodes.nodes)
+    found = evidence.record
+    nodes = tuple(evidence.nodes.nodes)
     with naming(object_keys.record(evidence.round), evidence.result.record):
         if keccak(found.study.encode()).hex() != evidence.state.study:
             raise EvidenceRejected(f"study: got {found.study!r}, whose id is not the ledger's {evidence.state.study}")
@@ -154,7 +156,8 @@ def manifests(evidence: RoundEvidence) -> str:
     seen: dict[str, HospitalName] = {}
     nodes = {node.name for node in evidence.record.nodes}
     for hospital, statement in evidence.manifests.items():
-        place, digest = object_keys.statement(evidence.round, Kind.MANIFEST, hospital), evidence.record.inputs[hospital]
+        place = object_keys.statement(evidence.round, Kind.MANIFEST, hospital)
+        digest = evidence.record.inputs[hospital]
         with naming(place, digest):
             status = evidence.ledger.hospital(evidence.address(hospital))
             if status not in ("authorised", "revoked", "retired"):
@@ -180,10 +183,8 @@ def manifests(evidence: RoundEvidence) -> str:
 def validations(evidence: RoundEvidence) -> str:
     """Every manifest stands on a signed validation that passed."""
     for hospital, manifest in evidence.manifests.items():
-        place, digest = (
-            object_keys.statement(evidence.round, Kind.VALIDATION, hospital),
-            Sha256(str(manifest.body.get("validation"))),
-        )
+        place = object_keys.statement(evidence.round, Kind.VALIDATION, hospital)
+        digest = Sha256(str(manifest.body.get("validation")))
         statement = evidence.objects.statement(
             Kind.VALIDATION, hospital, evidence.address(hospital), evidence.context, digest
         )
@@ -245,7 +246,8 @@ def confirmations(evidence: RoundEvidence) -> str:
             statement = evidence.objects.statement(Kind.CONFIRMATION, member.name, member.address, evidence.context)
         except (EvidenceRejected, ObjectMissing):
             continue  # nothing that holds: the round does not stand on it
-        correct, tested = statement.body.get("correct"), statement.body.get("tested")
+        correct = statement.body.get("correct")
+        tested = statement.body.get("tested")
         with naming(place, sha256(signing.to_bytes(statement))):
             if statement.body.get("model") != evidence.result.new_model:
                 raise EvidenceRejected(f"{member.name} confirmed another model than {evidence.result.new_model}")
@@ -263,7 +265,8 @@ def objects(evidence: RoundEvidence) -> str:
 
     What does not have the digest in its name is nobody's evidence, and a finding.
     """
-    kept, strays = [], len(evidence.objects.keys)
+    kept = []
+    strays = len(evidence.objects.keys)
     for key in evidence.objects.keys:
         if not object_keys.holds(key):
             continue
@@ -330,7 +333,8 @@ def another_decision(evidence: RoundEvidence, node: Node, vote: Sha256) -> str |
 
     What it did not sign is none of its own.
     """
-    chain_id, contract = evidence.ledger.chain_id, evidence.ledger.contract
+    chain_id = evidence.ledger.chain_id
+    contract = evidence.ledger.contract
     checks: tuple[tuple[Kind, Callable[..., Result | Abort]], ...] = (
         (Kind.VOTE, signing.check_vote),
         (Kind.ABORT, signing.check_abort),
@@ -351,7 +355,8 @@ def another_decision(evidence: RoundEvidence, node: Node, vote: Sha256) -> str |
 
 
 def _components(manifest: Statement, hospital: HospitalName, nodes: set[NodeName]) -> list[Sha256]:
-    components, envelopes = manifest.body.get("components"), manifest.body.get("envelopes")
+    components = manifest.body.get("components")
+    envelopes = manifest.body.get("envelopes")
     if (
         manifest.body.get("hospital") != hospital
         or not isinstance(components, list)
@@ -369,7 +374,8 @@ def _vote(evidence: RoundEvidence, node: Node, signature: str) -> Statement:
 
 def _signed_votes(evidence: RoundEvidence, node: Node) -> dict[Sha256, Result]:
     """The votes that a node signed, by digest; what it did not sign is none of its own."""
-    place, found = object_keys.statement(evidence.round, Kind.VOTE, node.name), {}
+    place = object_keys.statement(evidence.round, Kind.VOTE, node.name)
+    found = {}
     for digest in evidence.objects.digests(place):
         with suppress(Rejected):
             vote = signing.from_bytes(evidence.objects.read(place, digest))

@@ -17,7 +17,9 @@ from pipeline.errors import EvidenceRejected
 from pipeline.ledger_types.state import RoundState
 from pipeline.store import object_keys
 
-_LONGEST, _MOST_NAMES, _MOST_STATEMENTS = 600, 200, 4
+_LONGEST = 600
+_MOST_NAMES = 200
+_MOST_STATEMENTS = 4
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def end(state: RoundState, nodes: Sequence[Address], objects: RoundObjects, cont
     named = _named(objects, context, nodes, Kind.SEALING_KEY)
     causes = tuple(_cause(objects, context, address, named.get(address)) for address in nodes)
     committed = state.committed is not None
-    commit, result = state.opened.commit_deadline, state.opened.result_deadline
+    commit = state.opened.commit_deadline
+    result = state.opened.result_deadline
     deadline = result if committed else commit + (direct_grace(result - commit) if state.direct else 0)
     if state.decided is None:
         return End(None, deadline, committed, (), (), causes)

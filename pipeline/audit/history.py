@@ -34,7 +34,8 @@ def strikes(evidence: RoundEvidence) -> str:
 
     Before: the record of the round before, and what the nodes decided since. This round: its verdicts.
     """
-    found, before = evidence.record, evidence.record_before
+    found = evidence.record
+    before = evidence.record_before
     struck, quarantined, freed = _carried(evidence)
     for hospital in quarantined:
         if found.absent.get(hospital) != "quarantined":
@@ -63,9 +64,11 @@ def _start(evidence: RoundEvidence) -> str:
     start = evidence.state.opened.previous_model
     last = evidence.last
     if last is not None and last.result is not None:
-        want, source = last.result.new_model, f"round {last.round}"
+        want = last.result.new_model
+        source = f"round {last.round}"
     else:
-        want, source = evidence.ledger.registration(evidence.state.study).initial_model, "the study's registration"
+        want = evidence.ledger.registration(evidence.state.study).initial_model
+        source = "the study's registration"
     if start != want:
         raise EvidenceRejected(f"round {evidence.round}: starts from another model than {want}, which {source} made")
     size = len(evidence.model(start))
@@ -80,7 +83,8 @@ def _start(evidence: RoundEvidence) -> str:
 def _goes_on(evidence: RoundEvidence, model: Sha256) -> str:
     """Check that nothing later starts from another model than the one with which this round left the study."""
     # In this order: a round that ends meanwhile must not look like a contradiction.
-    current, later = evidence.study.current_model, evidence.after
+    current = evidence.study.current_model
+    later = evidence.after
     if later is None:
         if current != model:
             raise EvidenceRejected(f"study: the ledger's current model is {current}, its rounds end in {model}")
@@ -99,16 +103,21 @@ Struck = dict[HospitalName, set[RoundId]]
 
 def _carried(evidence: RoundEvidence) -> tuple[Struck, set[HospitalName], set[HospitalName]]:
     """Strikes and quarantine when the round was opened, and whom the nodes released since the record before."""
-    found, before = evidence.record, evidence.record_before
+    found = evidence.record
+    before = evidence.record_before
     struck: Struck = {name: set(rounds) for name, rounds in before.strikes.items()} if before else {}
-    out, freed, seen = set(before.quarantined) if before else set[HospitalName](), set[HospitalName](), 0
+    out = set(before.quarantined) if before else set[HospitalName]()
+    freed = set[HospitalName]()
+    seen = 0
     blaming = [state for state in evidence.ledger.judged(evidence.state, 0) if state.decided]
     if not out and not blaming:
         return struck, out, freed
     for state in (*blaming, evidence.state):
         released = evidence.ledger.released(state.study, evidence.last, state.opened.location.block)
         held = {member.name for member in found.hospitals if member.address in released[seen:]} & out
-        out, freed, seen = out - held, freed | held, len(released)
+        out = out - held
+        freed = freed | held
+        seen = len(released)
         struck = {name: rounds for name, rounds in struck.items() if name not in held}
         if state.decided:
             accounts = {evidence.ledger.first_account(account) for account in state.decided.blamed}

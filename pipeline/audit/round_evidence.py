@@ -23,7 +23,10 @@ class RoundEvidence:
     """One round under audit; every part raises a WardroundError naming what does not fit."""
 
     def __init__(self, round_id: RoundId, ledger: Ledger, store: ObjectStore, *, packed: bool = False) -> None:
-        self.round, self.ledger, self.store, self._packed = round_id, ledger, store, packed
+        self.round = round_id
+        self.ledger = ledger
+        self.store = store
+        self._packed = packed
 
     @cached_property
     def state(self) -> RoundState:
@@ -104,7 +107,8 @@ class RoundEvidence:
     @cached_property
     def commit_list(self) -> dict[HospitalName, Sha256]:
         """Hospital to manifest, the set under the ledger's commit root."""
-        place, root = object_keys.commit(self.round), self.result.commit_root
+        place = object_keys.commit(self.round)
+        root = self.result.commit_root
         problems = []
         for digest in self.objects.digests(place):
             try:
@@ -154,7 +158,8 @@ def record_of(objects: RoundObjects, result: Result) -> RoundRecord:
     with naming(place, result.record):
         record = RoundRecord.from_bytes(objects.read(place, result.record))
         for field in ("round", "study_digest", "commit_root", "previous_model", "new_model", "verdicts"):
-            got, want = getattr(record.result, field), getattr(result, field)
+            got = getattr(record.result, field)
+            want = getattr(result, field)
             if got != want:
                 raise EvidenceRejected(f"{field}: got {got}, the ledger says {want}")
     return record

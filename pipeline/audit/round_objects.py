@@ -26,7 +26,8 @@ class RoundObjects:
     """
 
     def __init__(self, store: ObjectStore, round_id: RoundId, folder: str = "", *, packed: bool = False) -> None:
-        self._store, self.round = store, round_id
+        self._store = store
+        self.round = round_id
         self._prefix = f"rounds/{round_id}/"
         self._versions = _by_key(store.history(object_keys.REPORTS, self._prefix + folder, object_keys.MOST_OF_MEMBER))
         self.findings: dict[str, str] = {}
@@ -34,7 +35,8 @@ class RoundObjects:
         held = Counter(self._member(key) for key, versions in self._versions.items() for _ in versions)
         self._crowded = {folder for folder, count in held.items() if count > object_keys.MOST_OF_MEMBER}
         for folder in self._crowded:
-            name, most = f"{object_keys.REPORTS}/{folder}", object_keys.MOST_OF_MEMBER
+            name = f"{object_keys.REPORTS}/{folder}"
+            most = object_keys.MOST_OF_MEMBER
             self.findings[name] = (
                 f"{name}: got more than {most} objects, want about ten; {object_keys.writers(folder)} wrote them"
             )
@@ -147,7 +149,8 @@ class RoundObjects:
         Raises EvidenceRejected or ObjectMissing naming object or place.
         """
         place = object_keys.statement(self.round, kind, signer)
-        found, problems = [], []
+        found = []
+        problems = []
         for digest in self.digests(place):
             try:
                 found.append(self._held(place, kind, signer, address, context, digest))

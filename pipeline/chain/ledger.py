@@ -65,8 +65,10 @@ class Ledger(Calls):
 
     def __init__(self, web3: Web3, location: LedgerLocation) -> None:
         super().__init__(Address(location.contract))
-        self.chain_id, self.development = location.chain_id, location.development
-        self._web3, self._logs = web3, Logs(web3, self.contract)
+        self.chain_id = location.chain_id
+        self.development = location.development
+        self._web3 = web3
+        self._logs = Logs(web3, self.contract)
         self._contract = web3.eth.contract(address=checksum(location.contract), abi=contract.abi())
         self._first_block: int | None = None
 
@@ -315,10 +317,12 @@ class Ledger(Calls):
 
     def _onwards(self, first: int) -> Iterator[tuple[int, int]]:
         """First and last block of ever wider windows from block `first` to the latest one."""
-        width, height = _FIRST_WINDOW, self.height()
+        width = _FIRST_WINDOW
+        height = self.height()
         while first <= height:
             yield first, min(height, first + width - 1)
-            first, width = first + width, _WIDER * width
+            first = first + width
+            width = _WIDER * width
 
     def _decisions(self, since: int) -> Iterator[StandingEvent]:
         """What the provider decided about hospitals, from block `since` on."""
@@ -330,14 +334,18 @@ class Ledger(Calls):
 
     def _earlier(self, state: RoundState) -> Iterator[RoundId]:
         """The rounds of its study that were opened before `state`, newest first."""
-        start, last, width, own = self._start(), state.opened.location.block, _FIRST_WINDOW, False
+        start = self._start()
+        last = state.opened.location.block
+        width = _FIRST_WINDOW
+        own = False
         while last >= start:
             first = max(start, last - width + 1)
             for opened in reversed(list(self._openings(state.study, first, last))):
                 if own:
                     yield opened.round
                 own = own or opened.round == state.round
-            last, width = first - 1, _WIDER * width
+            last = first - 1
+            width = _WIDER * width
 
     def _openings(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent]:
         """Where rounds of a study were opened, in the blocks from `first` to `last`."""

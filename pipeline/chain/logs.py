@@ -20,7 +20,8 @@ class Logs:
     """Finds events by their topics; every search raises Unavailable when the chain does not answer."""
 
     def __init__(self, web3: Web3, address: Address) -> None:
-        self._web3, self._address = web3, checksum(address)
+        self._web3 = web3
+        self._address = checksum(address)
         self._contract = web3.eth.contract(address=self._address, abi=contract.abi())
 
     def find(

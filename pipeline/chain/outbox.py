@@ -89,7 +89,8 @@ class Outbox:
 
     def __init__(self, folder: Path, key: SigningKey, rpc_url: str, chain_id: int) -> None:
         self.address = key.address
-        self._key, self._chain_id = key, chain_id
+        self._key = key
+        self._chain_id = chain_id
         self._folder = folder / f"{chain_id}-{key.address}"
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._web3 = rpc.connect(rpc_url, chain_id)
@@ -214,7 +215,9 @@ class Outbox:
                 raise
 
     def _await(self, signed: _Signed, timeout: float) -> _Mined:
-        deadline, pause, resend = time.monotonic() + timeout, 0.02, time.monotonic() + _RESEND_SECONDS
+        deadline = time.monotonic() + timeout
+        pause = 0.02
+        resend = time.monotonic() + _RESEND_SECONDS
         while True:
             problem = "not mined yet"
             try:

@@ -171,7 +171,9 @@ class Transcript:
                 f"round {state.round}: got no result among its transactions, want the one that ended it"
             )
         function, arguments = self._call(state.finalised.location.transaction)
-        result, terms, outcome = state.result, arguments.get("terms", {}), arguments.get("outcome", {})
+        result = state.result
+        terms = arguments.get("terms", {})
+        outcome = arguments.get("outcome", {})
         said = (
             function,
             arguments.get("round"),

@@ -21,7 +21,8 @@ from pipeline.views.observer import Observer
 
 _BY_A_HOSPITAL = tuple(step.name for step in ROUND if step.to_hand_in)
 """Steps without which a hospital is absent; the round goes on."""
-_AGAIN, _FAILED = "up_for_retry", "failed"
+_AGAIN = "up_for_retry"
+_FAILED = "failed"
 
 
 @dataclass
@@ -42,7 +43,10 @@ class Failures:
     def look(self, title: str, run: RunState, tasks: Sequence[TaskState]) -> None:
         """Say what is new; raises Unavailable when Airflow does not answer."""
         if run.run_id != self._run:
-            self._run, self.causes, self._said, self._doomed = run.run_id, {}, set(), False
+            self._run = run.run_id
+            self.causes = {}
+            self._said = set()
+            self._doomed = False
         for task in tasks:
             if task.state in (_AGAIN, _FAILED) and (task.task, task.attempt) not in self._said:
                 self._say(title, run, task)

@@ -55,7 +55,8 @@ def sign(
     """Sign another node's request as the owner of a node, into a file to hand back."""
     signed = keys.sign_node_key(_read(Request, file), NodeName(name))
     write_file(out, signed.model_dump_json(indent=1).encode())
-    asked, studies = signed.request, ", ".join(signed.signatures)
+    asked = signed.request
+    studies = ", ".join(signed.signatures)
     typer.echo(f"{out}: {name} agrees that {asked.node} moves from {asked.previous} to {asked.next} in {studies}")
 
 

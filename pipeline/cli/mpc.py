@@ -28,7 +28,8 @@ def bench() -> None:
     """Measure the way to the other nodes, and what a small verification costs between parties of this machine."""
     from pipeline.setup.mpc_bench import HOSPITALS, SAMPLES, measure, round_trips
 
-    settings, console = Settings.load(), Console(highlight=False, soft_wrap=True)
+    settings = Settings.load()
+    console = Console(highlight=False, soft_wrap=True)
     if problems := engine("mp-spdz", settings).problems():
         raise EngineFailed("; ".join(problems))
     slowest = 0.0

@@ -60,7 +60,8 @@ def run(settings: Settings, study: Study, rounds: int, console: Console) -> None
 
 
 def _follow(settings: Settings, study: Study, airflow: Airflow, first: str, rounds: int, console: Console) -> None:
-    dag, failures = _dag(study), Failures(settings, study, airflow, console)
+    dag = _dag(study)
+    failures = Failures(settings, study, airflow, console)
     with _Display(console, rounds) as display:
         waiting_since: float | None = None
         while True:
@@ -114,7 +115,8 @@ class _Display:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        self._rounds, self._console = rounds, console
+        self._rounds = rounds
+        self._console = console
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self._bars: list[TaskID] = []
         self._said: set[str] = set()

@@ -32,7 +32,8 @@ Expected = Annotated[
 @studies.command()
 def show(study: StudyName) -> None:
     """Show all that a study fixes, its digest, and who on this machine has approved it."""
-    settings, console = Settings.load(), Console()
+    settings = Settings.load()
+    console = Console()
     read = Study.load(settings.studies / f"{study}.yaml")
     consortium = Consortium.load(settings.consortium)
     digest = read.digest(consortium)

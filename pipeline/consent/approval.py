@@ -98,7 +98,8 @@ def read(statement: Statement, digest: Sha256, ledger: LedgerLocation, address: 
 
     Raises EvidenceRejected unless each field fits, the terms' own digest too.
     """
-    kind, body = statement.kind, statement.body
+    kind = statement.kind
+    body = statement.body
     if kind not in _FIELDS or set(body) != _FIELDS[kind]:
         raise EvidenceRejected(
             f"{statement.signer}: got a {kind} of {', '.join(sorted(body))}; want a consent or withdrawal, with its"
@@ -106,7 +107,9 @@ def read(statement: Statement, digest: Sha256, ledger: LedgerLocation, address: 
         )
     if body["digest"] != digest:
         raise EvidenceRejected(f"{statement.signer}: got a {kind} about another digest, want {digest[:16]}")
-    number, study, terms = body["number"], body["study"], body.get("terms")
+    number = body["number"]
+    study = body["study"]
+    terms = body.get("terms")
     if type(number) is not int or number < 1 or not isinstance(study, str):
         raise EvidenceRejected(f"{statement.signer}: got a {kind} without a study's name or a number from 1")
     if kind is Kind.CONSENT and not _covers(terms, study, digest):

@@ -75,7 +75,8 @@ def publish(store: Store, identity: Identity, study: Study) -> int:
 
     Raises Unavailable, Refused.
     """
-    place, board = _place(study, identity.name), BulletinBoard(store)
+    place = _place(study, identity.name)
+    board = BulletinBoard(store)
     count = 0
     for path, data in approval.statements(identity, study.name):
         mark = path.with_suffix(f".{_PUBLISHED}")

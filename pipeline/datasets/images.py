@@ -64,7 +64,8 @@ class Images(Dataset):
         """
         import pandas as pd
 
-        index, images = self._index(folder), self._pixels(folder)
+        index = self._index(folder)
+        images = self._pixels(folder)
         pixels = pd.DataFrame(_levels(images), index=pd.RangeIndex(2, len(images) + 2))
         sized = pixels.assign(height=images.shape[1], width=images.shape[2])
         return pd.concat([index, sized], axis=1).rename_axis(index=str(index.index.name))
@@ -94,7 +95,8 @@ class Images(Dataset):
     def _check_size(self, one: Picture, which: str) -> None:
         # Before the contract, which would say it in a sentence for each side.
         height, width = one.pixels.shape
-        (narrowest, widest), (lowest, highest) = self.bounds["width"], self.bounds["height"]
+        (narrowest, widest) = self.bounds["width"]
+        (lowest, highest) = self.bounds["height"]
         if not (narrowest <= width <= widest and lowest <= height <= highest):
             most = "" if (narrowest, lowest) == (widest, highest) else f" to {widest:g} x {highest:g}"
             raise FileRejected(
@@ -135,5 +137,6 @@ class Images(Dataset):
 def _levels(images: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:
     """Grey levels of each image (n, height, width)."""
     flat = images.reshape(len(images), -1).astype(np.float64)
-    darkest, brightest = flat.min(axis=1), flat.max(axis=1)
+    darkest = flat.min(axis=1)
+    brightest = flat.max(axis=1)
     return {"darkest": darkest, "brightest": brightest, "contrast": brightest - darkest}

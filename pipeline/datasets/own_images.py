@@ -36,7 +36,9 @@ class OwnImages(Images):
     input_range = (-128, 127)
 
     def __init__(self, name: str, size: tuple[int, int], classes: tuple[str, ...]) -> None:
-        self.name, self.title, self.classes = name, name, classes
+        self.name = name
+        self.title = name
+        self.classes = classes
         self.shape = (1, *size)
 
     @property
@@ -103,7 +105,8 @@ class OwnImages(Images):
         return with_split(index, "file").rename(columns={"file": "record_id"})
 
     def _pictures(self, folder: Path, index: pd.DataFrame) -> list[Picture]:
-        found, wrong = [], []
+        found = []
+        wrong = []
         for row, name in index["record_id"].items():
             try:
                 found.append(_read(folder, name))

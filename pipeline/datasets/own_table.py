@@ -20,7 +20,9 @@ class OwnTable(Table):
     input_range = (-1024, 1024)
 
     def __init__(self, name: str, columns: tuple[Column, ...], classes: tuple[str, ...]) -> None:
-        self.name, self.title, self.classes = name, name, classes
+        self.name = name
+        self.title = name
+        self.classes = classes
         self._columns = columns
         self.shape = (len(columns) + sum(column.empty == "flagged" for column in columns),)
 

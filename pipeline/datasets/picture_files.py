@@ -66,7 +66,8 @@ class Picture:
         # The largest part of these proportions, in whole pixels.
         part_width = min(have_width, have_height * width // height) or 1
         part_height = min(have_height, have_width * height // width) or 1
-        left, top = (have_width - part_width) // 2, (have_height - part_height) // 2
+        left = (have_width - part_width) // 2
+        top = (have_height - part_height) // 2
         image = Image.fromarray(self.pixels).crop((left, top, left + part_width, top + part_height))
         return np.asarray(image.resize((width, height), Image.Resampling.BOX), dtype=np.uint8)
 
@@ -87,7 +88,8 @@ def _png(path: Path) -> Picture:
 
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            channels, frames = len(image.getbands()), int(getattr(image, "n_frames", 1))
+            channels = len(image.getbands())
+            frames = int(getattr(image, "n_frames", 1))
             if image.mode.startswith("I"):  # 16 bits of grey
                 return Picture(
                     (np.asarray(image, dtype=np.int64).clip(0, 65535) // 257).astype(np.uint8), channels, frames
@@ -105,7 +107,8 @@ def _dicom(path: Path) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = pydicom.dcmread(path, specific_tags=list(_PIXEL_TAGS))
-            channels, frames = int(found.get("SamplesPerPixel", 1)), int(found.get("NumberOfFrames", 1) or 1)
+            channels = int(found.get("SamplesPerPixel", 1))
+            frames = int(found.get("NumberOfFrames", 1) or 1)
             stored = found.pixel_array
     except RuntimeError:  # no decoder for it
         raise NoPicture("is a DICOM file whose compression this machine cannot read; export it uncompressed") from None
@@ -128,7 +131,8 @@ def _shown(stored: npt.NDArray[Any], header: Dataset) -> Pixels:
         values = apply_voi_lut(apply_modality_lut(stored, header), header, index=0).astype(np.float64)
     except Exception:  # as above: the tables come from the file
         raise NoPicture("is a DICOM file with a window or table of grey levels that does not fit its pixels") from None
-    lowest, highest = float(values.min()), float(values.max())
+    lowest = float(values.min())
+    highest = float(values.max())
     grey = np.zeros(values.shape) if highest == lowest else (values - lowest) / (highest - lowest) * 255
     if header.get("PhotometricInterpretation") == "MONOCHROME1":  # zero is white
         grey = 255 - grey

@@ -32,5 +32,6 @@ class Pneumonia(Images):
 
 
 def _records(split: str, archive: np.lib.npyio.NpzFile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    images, labels = archive[f"{split}_images"], archive[f"{split}_labels"]
+    images = archive[f"{split}_images"]
+    labels = archive[f"{split}_labels"]
     return np.array([f"{split}-{row:05d}" for row in range(len(images))]), images, labels.ravel().astype(np.int64)

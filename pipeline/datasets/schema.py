@@ -56,7 +56,8 @@ class ColumnSchema(_Model):
         codes = fields.get("codes")
         if isinstance(codes, list | tuple) and codes and all(isinstance(code, int | float) for code in codes):
             fields = {"lowest": min(codes), "highest": max(codes)} | fields
-        lowest, highest = fields.get("lowest"), fields.get("highest")
+        lowest = fields.get("lowest")
+        highest = fields.get("highest")
         if isinstance(lowest, int | float) and isinstance(highest, int | float):
             if not lowest < highest:
                 raise ValueError("the lowest value lies below the highest")

@@ -80,10 +80,13 @@ class DevelopmentChain:
     """Supervises anvil from one thread (`supervise`) and answers requests from any other (`answer`)."""
 
     def __init__(self, home: Path, chain_id: int) -> None:
-        self._home, self._chain_id = home, chain_id
-        self._state, self._previous = home / "state.json", home / "state.previous.json"
+        self._home = home
+        self._chain_id = chain_id
+        self._state = home / "state.json"
+        self._previous = home / "state.previous.json"
         self._turn = threading.Lock()
-        self._ready, self._stopping = threading.Event(), threading.Event()
+        self._ready = threading.Event()
+        self._stopping = threading.Event()
         self._anvil: Anvil | None = None
         self._unsaved = False
 
@@ -135,7 +138,9 @@ class DevelopmentChain:
             return refusal(None, -32600, f"{NAME} takes no batches; send requests one at a time")
         if not isinstance(request, dict) or not isinstance(request.get("method"), str):
             return refusal(None, -32600, "got no JSON-RPC request")
-        identity, method, params = request.get("id"), request["method"], request.get("params", [])
+        identity = request.get("id")
+        method = request["method"]
+        params = request.get("params", [])
         if not isinstance(identity, str | int | None) or not isinstance(params, list):
             return refusal(None, -32600, "got an id or params of another type than JSON-RPC's (params: a list)")
         if method not in ALLOWED:
@@ -206,7 +211,8 @@ class DevelopmentChain:
     def _start(self) -> Anvil:
         with self._turn:
             child = self._load()
-            self._anvil, self._unsaved = child, False
+            self._anvil = child
+            self._unsaved = False
             write_atomic(self._home / "anvil.pid", f"{child.pid}\n".encode())
             self._ready.set()
             if self._stopping.is_set():  # a signal came while anvil was starting

@@ -35,7 +35,8 @@ def serve(chain: Answering, bind: str, port: int) -> ThreadingHTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        server_version, sys_version = NAME, ""
+        server_version = NAME
+        sys_version = ""
         timeout = 60
         wbufsize = -1  # headers and body in one segment: two would wait for a delayed acknowledgement
         disable_nagle_algorithm = True

@@ -39,7 +39,8 @@ from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, digest, read_object
 from pipeline.site.identity import SigningKey
 
-_DOMAIN_NAME, _DOMAIN_VERSION = "Wardround", "1"
+_DOMAIN_NAME = "Wardround"
+_DOMAIN_VERSION = "1"
 
 LARGEST_STATEMENT = 1 << 20
 """Bytes of a signed statement."""
@@ -155,10 +156,8 @@ def decision_words(decision: Decision) -> tuple[bytes, ...]:
     """
     match decision:
         case Result():
-            before, after = (
-                (decision.study_digest, decision.commit_root),
-                (decision.previous_model, decision.new_model, decision.record),
-            )
+            before = (decision.study_digest, decision.commit_root)
+            after = (decision.previous_model, decision.new_model, decision.record)
             rest = (*map(bytes.fromhex, before), decision.verdicts.to_bytes(32), *map(bytes.fromhex, after))
         case Abort():
             digests = map(bytes.fromhex, (decision.study_digest, decision.commit_root, decision.previous_model))

@@ -107,7 +107,8 @@ def register(name: HospitalName, settings: Settings) -> Address:
 
     Raises Refused when it was there before.
     """
-    ledger, home = _ledger(settings), settings.hospital(hospital_name(name))
+    ledger = _ledger(settings)
+    home = settings.hospital(hospital_name(name))
     address = _key(home).address
     if (found := ledger.hospital(address)) is not HospitalStatus.UNKNOWN:
         raise Refused(f"{name}: got an account that is {found} on the ledger already; nothing to register")

@@ -80,7 +80,8 @@ def rotate_hospital_key(name: HospitalName, settings: Settings | None = None) ->
     settings = settings or Settings.load()
     with locked(settings.hospital(name) / "signing-key.lock"):
         owner = _KeyOwner.open(settings.hospital(name), settings)
-        ledger, previous = owner.ledger, owner.consortium.hospital(name)
+        ledger = owner.ledger
+        previous = owner.consortium.hospital(name)
         successor = owner.successor(previous)
         if ledger.hospital(successor.address) is HospitalStatus.UNKNOWN:
             owner.between_rounds()
@@ -146,7 +147,8 @@ def send_node_key(signed: Sequence[Signatures], settings: Settings | None = None
     settings = settings or Settings.load()
     if not signed or any(one.request != signed[0].request for one in signed):
         raise EvidenceRejected(f"got {len(signed)} files that are not all about one request, want a majority's to one")
-    request, name = signed[0].request, NodeName(signed[0].request.node)
+    request = signed[0].request
+    name = NodeName(signed[0].request.node)
     with locked(settings.node(name) / "signing-key.lock"):
         owner = _KeyOwner.open(settings.node(name), settings)
         successor = owner.successor(request.previous)
@@ -177,7 +179,8 @@ class _KeyOwner:
 
     @classmethod
     def open(cls, home: Path, settings: Settings) -> _KeyOwner:
-        consortium, rpc = Consortium.load(settings.consortium), Installation.load(settings.installation).rpc
+        consortium = Consortium.load(settings.consortium)
+        rpc = Installation.load(settings.installation).rpc
         return cls(settings, home, consortium, Ledger.connect(rpc, consortium.ledger), rpc)
 
     @property
@@ -235,7 +238,8 @@ def _change(request: Request, study: str, state: StudyState) -> NodeKey:
 
 
 def _majority(owner: _KeyOwner, study: str, state: StudyState, signed: Sequence[Signatures]) -> list[str]:
-    change, found = _change(signed[0].request, study, state), {}
+    change = _change(signed[0].request, study, state)
+    found = {}
     for one in signed:
         address = Address(owner.consortium.node(NodeName(one.signer)).address)
         if study in one.signatures and address in state.nodes:

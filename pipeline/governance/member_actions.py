@@ -52,7 +52,8 @@ def send_release(signed: Sequence[dict[str, Any]], settings: Settings | None = N
         raise EvidenceRejected(
             f"got {len(signed)} signatures that are not all to one release, want one hospital of one study"
         )
-    study, hospital = str(signed[0]["study"]), HospitalName(str(signed[0]["hospital"]))
+    study = str(signed[0]["study"])
+    hospital = HospitalName(str(signed[0]["hospital"]))
     worker = provider_worker(study, settings)
     release = _release(worker, hospital)
     if signed[0]["change"] != release.change:

@@ -73,7 +73,8 @@ def fetch(address: str, files: Mapping[str, str], folder: Path, seconds: float, 
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
-    transfer, host = _Transfer(seconds, time.monotonic() + seconds, progress), urlsplit(address).hostname
+    transfer = _Transfer(seconds, time.monotonic() + seconds, progress)
+    host = urlsplit(address).hostname
     objects = pooch.create(folder, address, registry=dict(files), retry_if_failed=_RETRIES)
     for file in files:
         try:

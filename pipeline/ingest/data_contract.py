@@ -22,7 +22,8 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import Column
 
-    dataset, floor = study.source, study.data_contract.min_per_class
+    dataset = study.source
+    floor = study.data_contract.min_per_class
     columns = ["record_id", "split", *dataset.bounds, "label"]
     yield "columns are the data set's", gxe.ExpectTableColumnsToMatchSet(column_set=columns, exact_match=True)
     for column in ("record_id", "split", "label"):

@@ -82,7 +82,8 @@ def _sentence(name: str, result: ExpectationValidationResult | None, frame: pd.D
     if result is None:
         return f"“{name}” could not be checked."
     config = result.expectation_config
-    column, wanted = config.kwargs.get("column"), config.kwargs
+    column = config.kwargs.get("column")
+    wanted = config.kwargs
     if column is not None and column not in frame:
         return f"“{name}” could not be checked, since there is no column {column}."
     rows = _rows(

@@ -44,7 +44,8 @@ class AvgPool2d(Layer):
     def outcome(self, inputs: Values) -> Values:
         """The sum over k * k members, of which each belongs to one window."""
         k = self.kernel_size
-        shape, bits = self.output_shape(inputs.shape), inputs.bits + self.gained_bits()
+        shape = self.output_shape(inputs.shape)
+        bits = inputs.bits + self.gained_bits()
         return Values.within(shape, bits, k**2 * inputs.largest, k * inputs.norm, k**2 * inputs.across)
 
     def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:

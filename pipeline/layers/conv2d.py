@@ -72,7 +72,9 @@ class Conv2d(Layer):
 
     def outcome(self, inputs: Values) -> Values:
         """The bias counts as the weight of one further input, 1; no output sees more than the whole sample."""
-        bits, one, area = inputs.bits + self.gained_bits(), 1 << inputs.bits, self.kernel_size**2
+        bits = inputs.bits + self.gained_bits()
+        one = 1 << inputs.bits
+        area = self.kernel_size**2
         terms = inputs.shape[0] * area
         seen = min(inputs.norm, root(terms * inputs.largest**2), root(area * inputs.across**2))
         by_norms = LARGEST_WEIGHT_NORM * root(seen**2 + one**2)

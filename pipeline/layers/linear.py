@@ -46,7 +46,8 @@ class Linear(Layer):
 
     def outcome(self, inputs: Values) -> Values:
         """The bias counts as the weight of one further input, 1."""
-        bits, one = inputs.bits + self.gained_bits(), 1 << inputs.bits
+        bits = inputs.bits + self.gained_bits()
+        one = 1 << inputs.bits
         by_terms = LARGEST_WEIGHT * (inputs.shape[0] * inputs.largest + one)
         by_norms = LARGEST_WEIGHT_NORM * root(inputs.norm**2 + one**2)
         return Values.within((self.out_features,), bits, min(by_terms, by_norms), by_norms)

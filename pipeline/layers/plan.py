@@ -90,13 +90,17 @@ def plan(network: Network, largest_input: int) -> Plan:
     wide = 0
     """First step whose results may still be narrowed."""
     values = Values.within(network.input_shape, INPUT_BITS, largest_input)
-    index, _ = 0, network.shapes  # names a layer that does not fit
+    # names a layer that does not fit
+    index = 0
+    _ = network.shapes
     while index < len(network.layers):
-        first, layer = index, network.layers[index]
+        first = index
+        layer = network.layers[index]
         following = network.layers[index + 1] if index + 1 < len(network.layers) else None
         folded = layer.fold(following) if following is not None else None
         if folded is not None:
-            layer, index = folded, index + 1
+            layer = folded
+            index = index + 1
         index += 1
         name = " + ".join(f"layer {i} ({type(network.layers[i]).__name__})" for i in range(first, index))
         if layer.rectifies and steps:
@@ -104,7 +108,8 @@ def plan(network: Network, largest_input: int) -> Plan:
             continue
         if layer.outcome(values).largest >= VALUE_LIMIT and steps[wide:]:
             steps[wide:] = _narrowed(steps[wide:])
-            wide, values = len(steps), steps[-1].outputs
+            wide = len(steps)
+            values = steps[-1].outputs
         raw = layer.outcome(values)
         if raw.largest >= VALUE_LIMIT:
             raise ValueError(

@@ -26,7 +26,8 @@ class Values:
         cls, shape: Shape, bits: int, largest: int, norm: int | None = None, across: int | None = None
     ) -> Values:
         """The bounds given, each lowered to what follows from the others."""
-        count, channels = math.prod(shape), shape[0]
+        count = math.prod(shape)
+        channels = shape[0]
         norms = [root(count * largest**2), *([] if norm is None else [norm])]
         across = min(root(channels * largest**2), min(norms), *([] if across is None else [across]))
         norm = min(*norms, root(count // channels * across**2))

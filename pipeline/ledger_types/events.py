@@ -207,7 +207,8 @@ def parse(name: str, fields: Mapping[str, Any], location: TxLocation) -> Event |
         case "RoundCommitted":
             return CommittedEvent(RoundId(fields["round"]), _digest(fields["root"]), location)
         case "RoundFinalised":
-            model, record = _digest(fields["newModel"]), _digest(fields["record"])
+            model = _digest(fields["newModel"])
+            record = _digest(fields["record"])
             return FinalisedEvent(
                 RoundId(fields["round"]), fields["verdicts"], model, record, fields["signers"], location
             )

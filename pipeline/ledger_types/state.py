@@ -95,7 +95,8 @@ class RoundState:
     @property
     def deadline(self) -> int | None:
         """Block time after which anybody may abort the round; None once it has ended."""
-        commit, result = self.opened.commit_deadline, self.opened.result_deadline
+        commit = self.opened.commit_deadline
+        result = self.opened.result_deadline
         grace = direct_grace(result - commit) if self.direct else 0
         return {RoundStatus.OPEN: commit + grace, RoundStatus.COMMITTED: result}.get(self.status)
 

@@ -57,7 +57,8 @@ def parse_inventory(statement: Statement, hospitals: Sequence[HospitalName], nod
     """
     if statement.kind is not Kind.INVENTORY:
         raise EvidenceRejected(f"{statement.signer}: got a {statement.kind}, want {Kind.INVENTORY}")
-    held, absent = statement.body.get("held"), statement.body.get("absent")
+    held = statement.body.get("held")
+    absent = statement.body.get("absent")
     if not isinstance(held, dict) or not isinstance(absent, dict) or sorted([*held, *absent]) != sorted(hospitals):
         raise EvidenceRejected(
             f"{statement.signer}: got an inventory that does not say once of each hospital what it saw"

@@ -50,7 +50,9 @@ class Sums:
 
         Raises EvidenceRejected on components that it does not hold or another length.
         """
-        held, blocks, accepted = set(held_by(index, nodes)), body.get("blocks"), body.get("accepted")
+        held = set(held_by(index, nodes))
+        blocks = body.get("blocks")
+        accepted = body.get("accepted")
         if (
             not isinstance(blocks, dict)
             or set(blocks) != {str(each) for each in held}
@@ -110,7 +112,8 @@ def agree(said: Mapping[NodeName, Sums], nodes: Sequence[NodeName]) -> Agreement
             "the nodes sum the updates of different hospitals: "
             + "; ".join(f"{n}: {len(said[n].accepted)}" for n in nodes)
         )
-    blocks, deviating = {}, set[NodeName]()
+    blocks = {}
+    deviating = set[NodeName]()
     for component in range(len(nodes)):
         claims = {node: said[node].blocks[component] for index, node in enumerate(nodes) if index != component}
         (agreed, votes), *_ = Counter(claims.values()).most_common(1)
@@ -177,7 +180,8 @@ def open_sum(
 
 
 def _borrowed(exchange: Exchange, agreement: Agreement, lacking: int, number: int, length: int) -> Vector:
-    size, digest = min(BLOCK, length - number * BLOCK), agreement.blocks[lacking][number]
+    size = min(BLOCK, length - number * BLOCK)
+    digest = agreement.blocks[lacking][number]
     words = exchange.borrow(agreement.holders[lacking][0], lacking, number, digest, size)
     if sha256(words.astype("<i8", copy=False).tobytes()) != digest or len(words) != size:
         raise RoundAborted(f"component sum {lacking}: got a block that is not the one that its holders agreed on")

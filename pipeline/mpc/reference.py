@@ -75,7 +75,8 @@ def verify(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> tuple[tu
 
 def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: Counting | None = None) -> Verification:
     """The verification with its secret parts."""
-    size, samples = task.network.size, task.rule.samples
+    size = task.network.size
+    samples = task.rule.samples
     inputs_end = Payload(task.network, samples).length - samples * task.network.classes
     vectors = [payloads[hospital] for hospital in task.hospitals]
     in_range = [bool(np.all(_within(vector[:size], rule.COORDINATE_CAP))) for vector in vectors]
@@ -90,10 +91,8 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
 
     median = np.sort(updates, axis=0)[rule.lower_median(len(updates))]
     # within the caps no sum wraps: |p| <= |update| |median|, and the median's norm is at most twice the largest
-    products, median_square = (
-        [int(update @ median) >> rule.DIRECTION_BITS for update in updates],
-        int(median @ median) >> rule.DIRECTION_BITS,
-    )
+    products = [int(update @ median) >> rule.DIRECTION_BITS for update in updates]
+    median_square = int(median @ median) >> rule.DIRECTION_BITS
     direction_ok = [_direction(product, median_square, norm) for product, norm in zip(products, norms, strict=True)]
 
     lowest, highest = task.rule.input_range
@@ -195,7 +194,9 @@ def judged(counts: Words) -> tuple[Words, Words]:
 
 
 def _peers(task: VerifyTask, counts: Words) -> list[bool]:
-    hospitals, samples, numbers = len(task.hospitals), task.rule.samples, task.rule
+    hospitals = len(task.hospitals)
+    samples = task.rule.samples
+    numbers = task.rule
     overall, weakest = judged(counts)
     answers = rule.answers_counted(hospitals, samples)
     of_class = rule.answers_counted(hospitals, rule.samples_of_class(samples, task.network.classes))

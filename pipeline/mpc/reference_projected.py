@@ -74,11 +74,14 @@ def explain(task: ProjectedTask, projections: Mapping[HospitalName, Vector]) -> 
 
 
 def _size(estimate: int, estimates: list[int], budget: int | None) -> bool:
-    median, limit = sorted(estimates)[rule.lower_median(len(estimates))], rule.projected_limit(budget)
+    median = sorted(estimates)[rule.lower_median(len(estimates))]
+    limit = rule.projected_limit(budget)
     if budget is None:
-        within, reference = estimate <= rule.LARGEST_OVER_MEDIAN * median, median
+        within = estimate <= rule.LARGEST_OVER_MEDIAN * median
+        reference = median
     else:
-        within, reference = rule.PROJECTED_LEFT * estimate <= rule.PROJECTED_RIGHT * limit, min(median, limit)
+        within = rule.PROJECTED_LEFT * estimate <= rule.PROJECTED_RIGHT * limit
+        reference = min(median, limit)
     capped = rule.PROJECTED_LEFT * estimate <= rule.PROJECTED_RIGHT * rule.NORM_CAP
     return within and rule.VANISHING * estimate >= reference and capped
 

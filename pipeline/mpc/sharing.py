@@ -55,7 +55,8 @@ class Digested:
     """Hands on the pieces of a component, and knows `component_digest` of all that went through."""
 
     def __init__(self, pieces: Iterable[Vector]) -> None:
-        self._pieces, self._hash = pieces, hashlib.sha256()
+        self._pieces = pieces
+        self._hash = hashlib.sha256()
 
     def __iter__(self) -> Iterator[Vector]:
         for words in self._pieces:

@@ -29,7 +29,9 @@ class Spooled:
     """A vector in a spool's file."""
 
     def __init__(self, handle: int, start: int, length: int) -> None:
-        self._handle, self._start, self._length = handle, start, length
+        self._handle = handle
+        self._start = start
+        self._length = length
 
     def __len__(self) -> int:
         return self._length
@@ -44,14 +46,17 @@ class Spool:
     """Keeps vectors one after the other in a file."""
 
     def __init__(self, handle: int) -> None:
-        self._handle, self._end = handle, 0
+        self._handle = handle
+        self._end = 0
 
     def keep(self, pieces: Iterable[Vector]) -> Spooled:
         """Write a vector piece by piece."""
-        start, length = self._end, 0
+        start = self._end
+        length = 0
         for words in pieces:
             data = memoryview(words.astype("<i8", copy=False).tobytes())
-            length, written = length + len(words), 0
+            length = length + len(words)
+            written = 0
             while written < len(data):
                 written += os.pwrite(self._handle, data[written:], self._end + written)
             self._end += len(data)

@@ -61,7 +61,9 @@ def play_plain(study: Study, members: Mapping[HospitalName, Member], rounds: Seq
             f"{study.name}: got mode {study.mode}, want one in which hospitals share samples: a plain round evaluates"
             " every model on every hospital's samples"
         )
-    model, budget, finished = initial_model(study), None, 0
+    model = initial_model(study)
+    budget = None
+    finished = 0
     verdicts: dict[HospitalName, list[bool]] = {name: [] for name in members}
     past: list[PlainRound] = []
     for round_id in rounds:
@@ -86,7 +88,9 @@ def play_plain(study: Study, members: Mapping[HospitalName, Member], rounds: Seq
         kept = {name: update for name, update in updates.items() if accepted[name]}
         if len(kept) >= study.accepted_floor:  # else the round is aborted, and leaves no trace
             total, count = reference.aggregate(AggregateTask(tuple(kept), study.network), kept)
-            model, budget, finished = rule.new_model(model, total, count), next_budget, finished + 1
+            model = rule.new_model(model, total, count)
+            budget = next_budget
+            finished = finished + 1
             for name, bit in accepted.items():
                 verdicts[name].append(bit)
         past.append(PlainRound(accepted, model))

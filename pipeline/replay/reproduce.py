@@ -86,10 +86,8 @@ def _reproduce_large(
         raise EvidenceRejected(
             f"round {record.round}: got a record without the seed of its projections, want one of a large model's round"
         )
-    task, size = (
-        ProjectedTask(tuple(updates), record.budget, record.seed, study.rule.reveal_condition),
-        study.network.size,
-    )
+    task = ProjectedTask(tuple(updates), record.budget, record.seed, study.rule.reveal_condition)
+    size = study.network.size
     engine = engines.engine(study.engine, settings)
 
     def verify(party: Party) -> VerifyOutput:
@@ -156,7 +154,8 @@ def main(
     out: Annotated[Path, typer.Option(help="JSON file of the outcome")],
 ) -> None:
     """Verify and aggregate again; exits 1 unless verdicts and model are those of the record."""
-    loaded, written = Study.load(study), RoundRecord.from_bytes(record.read_bytes())
+    loaded = Study.load(study)
+    written = RoundRecord.from_bytes(record.read_bytes())
     previous = model_file.parse_model(previous_model.read_bytes(), loaded.network.size)
     if sha256(previous_model.read_bytes()) != written.previous_model:
         raise EvidenceRejected(

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, LINE, ACCENT = "#1c2733", "#5c6b7a", "#d5dce3", "#1f5f8b"
+INK = "#1c2733"
+MUTED = "#5c6b7a"
+LINE = "#d5dce3"
+ACCENT = "#1f5f8b"
 VERDICT_COLOURS: Mapping[Verdict, str] = {
     Verdict.ACCEPTED: "#1f5f8b",
     Verdict.REJECTED: "#b3372f",
@@ -69,7 +72,8 @@ def course(history: Sequence[RoundSummary], current: int) -> Figure:
             for name, got in item.verdicts.items()
             if got is verdict
         ]
-        across, up = [place for place, _ in marks], [height for _, height in marks]
+        across = [place for place, _ in marks]
+        up = [height for _, height in marks]
         below.scatter(
             across, up, marker=_VERDICT_MARKS[verdict], s=34, color=VERDICT_COLOURS[verdict], label=verdict.value
         )
@@ -144,11 +148,14 @@ def _figure(names: Sequence[str], heights: Sequence[float], below: float) -> tup
     """Panels of these heights in inches; margins are set by hand, since matplotlib's layout engines cost seconds."""
     from matplotlib.figure import Figure
 
-    gap, above, left = 0.12, 0.1, 0.35 + 0.075 * max(6, *map(len, names))
+    gap = 0.12
+    above = 0.1
+    left = 0.35 + 0.075 * max(6, *map(len, names))
     total = sum(heights) + gap * (len(heights) - 1) + above + below
     with _style():
         figure = Figure(figsize=(_WIDTH, total))
-        panels, top = [], total - above
+        panels = []
+        top = total - above
         for height in heights:
             panels.append(
                 figure.add_axes(

@@ -17,7 +17,9 @@ from pipeline.errors import EvidenceRejected
 from pipeline.ledger_types.state import RoundState
 from pipeline.report.stage_timings import stage_seconds
 
-_MOST_RECORDS, _MOST_EXPECTATIONS, _LONGEST_WORD = 10**9, 50, 200
+_MOST_RECORDS = 10**9
+_MOST_EXPECTATIONS = 50
+_LONGEST_WORD = 200
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,8 @@ def _row(
 
 
 def _counts(confirmation: Mapping[str, Any], model: Sha256) -> tuple[int, int] | tuple[None, None]:
-    correct, tested = confirmation.get("correct"), confirmation.get("tested")
+    correct = confirmation.get("correct")
+    tested = confirmation.get("tested")
     if (
         confirmation.get("model") == model
         and type(correct) is int

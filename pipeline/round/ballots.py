@@ -40,7 +40,8 @@ class Ballot(Generic[Decided]):
         )
 
 
-VOTE, END = Ballot(Kind.VOTE, signing.check_vote), Ballot(Kind.ABORT, signing.check_abort)
+VOTE = Ballot(Kind.VOTE, signing.check_vote)
+END = Ballot(Kind.ABORT, signing.check_abort)
 
 BALLOTS: tuple[Ballot[Result] | Ballot[Abort], ...] = (VOTE, END)
 
@@ -50,7 +51,8 @@ def majority(ctx: RoundContext, ballot: Ballot[Decided], barred: Set[NodeName]) 
 
     A node that signed two different decisions of one kind has signed neither.
     """
-    nodes, found = ctx.worker.study.nodes, dict[NodeName, tuple[Decided, str]]()
+    nodes = ctx.worker.study.nodes
+    found = dict[NodeName, tuple[Decided, str]]()
     for node in nodes:
         if node in barred:
             continue

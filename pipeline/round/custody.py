@@ -17,7 +17,8 @@ from pipeline.host.files import locked, write_secret
 from pipeline.host.secret import Secret
 from pipeline.round.opened_envelopes import OpenedEnvelopes
 
-_KEYS, _OPENED = "sealing", "opened"
+_KEYS = "sealing"
+_OPENED = "opened"
 
 
 @dataclass(frozen=True)

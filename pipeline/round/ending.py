@@ -31,7 +31,8 @@ def watched(ctx: RoundContext, journal: Journal, stage: str) -> Iterator[None]:
 
     Raises RoundAborted for a node that has signed the round's end before.
     """
-    round_id, me = ctx.round_id, ctx.worker.identity.name
+    round_id = ctx.round_id
+    me = ctx.worker.identity.name
     if (signed := journal.said(round_id, Kind.ABORT)) is not None:
         ctx.worker.board.say(round_id, signed)
         raise RoundAborted(
@@ -61,7 +62,8 @@ def say_cause(ctx: RoundContext, journal: Journal) -> None:
 
 
 def _sign(ctx: RoundContext, journal: Journal, reason: Reason, blamed: tuple[str, ...]) -> None:
-    worker, round_id = ctx.worker, ctx.round_id
+    worker = ctx.worker
+    round_id = ctx.round_id
     accounts = tuple(worker.consortium.hospital(name) for name in worker.study.hospitals if name in blamed)
     abort = Abort(round_id, worker.digest, ctx.commit_root, ctx.previous_model, reason, accounts)
     ledger = worker.ledger
@@ -91,9 +93,11 @@ def _cause(ctx: RoundContext, journal: Journal) -> dict[str, Any]:
 
 def _came_to(ctx: RoundContext, journal: Journal, absent: Mapping[HospitalName, str]) -> dict[str, str]:
     """How far a node came that met with nothing."""
-    round_id, study = ctx.round_id, ctx.worker.study
+    round_id = ctx.round_id
+    study = ctx.worker.study
     if ctx.state.committed is None:
-        shared, floor = len(study.hospitals) - len(absent), study.accepted_floor
+        shared = len(study.hospitals) - len(absent)
+        floor = study.accepted_floor
         return {
             "stage": "commit",
             "saw": f"no set was committed; it finds updates of {shared} hospitals that hold, {floor} are needed",

@@ -30,7 +30,8 @@ def report(ctx: RoundContext) -> tuple[NodeName, ...]:
 
     Those that were reported now, by this actor or meanwhile.
     """
-    worker, reported = ctx.worker, []
+    worker = ctx.worker
+    reported = []
     for node in worker.study.nodes if ctx.state.study == worker.study_id else ():
         signed = _conflicting(ctx, node)
         if signed is None or worker.ledger.suspended(worker.study_id, worker.node_address(node)):
@@ -49,7 +50,9 @@ def report(ctx: RoundContext) -> tuple[NodeName, ...]:
 
 def _conflicting(ctx: RoundContext, node: NodeName) -> tuple[Decision, str, Decision, str] | None:
     """Two different decisions about this round that the node signed, each with its signature."""
-    board, round_id, found = ctx.worker.board, ctx.round_id, dict[Decision, str]()
+    board = ctx.worker.board
+    round_id = ctx.round_id
+    found = dict[Decision, str]()
     # A node that hides two decisions among much else is not caught: neither of them counts
     # (`pipeline.store.bulletin_board`).
     posted = [

@@ -43,7 +43,8 @@ class FullEvaluation(Evaluation):
 
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
         """Run this node's party of the trimmed mean."""
-        study, size = node.worker.study, node.worker.study.network.size
+        study = node.worker.study
+        size = node.worker.study.network.size
         updates: Components = {
             name: {index: part[:size] for index, part in inputs.components[name].items()} for name in accepted
         }

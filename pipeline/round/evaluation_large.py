@@ -83,7 +83,8 @@ def seed(ctx: RoundContext, nonce: Path, journal: Journal, deadline: float) -> S
 
     To be called when the input set is signed: from here on everybody can compute what the updates will be checked with.
     """
-    worker, root = ctx.worker, ctx.commit_root
+    worker = ctx.worker
+    root = ctx.commit_root
     try:
         own = Secret.read(nonce)
     except FileNotFoundError as error:
@@ -138,10 +139,12 @@ def open_mean(
 
     Raises RoundAborted when the nodes disagree.
     """
-    worker, me = ctx.worker, NodeName(ctx.worker.identity.name)
+    worker = ctx.worker
+    me = NodeName(ctx.worker.identity.name)
     with replacing(path, mode=0o600) as output, spool(worker.identity.home / "work") as sums:
         exchange = _StoreExchange(ctx, key, journal, deadline)
-        size, nodes = worker.study.network.size, worker.study.nodes
+        size = worker.study.network.size
+        nodes = worker.study.nodes
         agreement = mean.open_sum(inputs.components, accepted, size, nodes, me, exchange, sums, output)
     for node in agreement.deviating:
         _log.warning(
@@ -165,8 +168,10 @@ class _StoreExchange:
 
     def say(self, sums: Sums) -> Mapping[NodeName, Sums]:
         """Sign and post what this node sums; what every node said."""
-        ctx, worker = self.ctx, self.ctx.worker
-        nodes, size = worker.study.nodes, worker.study.network.size
+        ctx = self.ctx
+        worker = self.ctx.worker
+        nodes = worker.study.nodes
+        size = worker.study.network.size
         body: dict[str, Any] = sums.body()
         if say_once(ctx, self.journal, Kind.COMPONENT_SUMS, body) != body:
             raise RoundAborted(
@@ -182,17 +187,18 @@ class _StoreExchange:
 
     def lend(self, node: NodeName, component: int, number: int, words: Vector) -> None:
         """Seal a block for the node that lacks it."""
-        ctx, me = self.ctx, NodeName(self.ctx.worker.identity.name)
+        ctx = self.ctx
+        me = NodeName(self.ctx.worker.identity.name)
         data = self._envelope(node, component, number, len(words)).seal({component: words}, self._keys[node])
         ctx.worker.board.post(object_keys.lent_sum(ctx.round_id, me, node, number), data)
 
     def borrow(self, holder: NodeName, component: int, number: int, digest: Sha256, size: int) -> Vector:
         """Wait for a block and open it."""
-        ctx, board, me = self.ctx, self.ctx.worker.board, NodeName(self.ctx.worker.identity.name)
-        place, envelope = (
-            object_keys.lent_sum(ctx.round_id, holder, me, number),
-            self._envelope(me, component, number, size),
-        )
+        ctx = self.ctx
+        board = self.ctx.worker.board
+        me = NodeName(self.ctx.worker.identity.name)
+        place = object_keys.lent_sum(ctx.round_id, holder, me, number)
+        envelope = self._envelope(me, component, number, size)
         while time.monotonic() < self.deadline:
             for found in board.digests(place):
                 try:

@@ -48,7 +48,8 @@ def train(study: str, round_id: RoundId, name: HospitalName, settings: Settings 
     The update stays in the hospital's own folder.
     """
     ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
-    worker, home = ctx.worker, ctx.worker.identity.home
+    worker = ctx.worker
+    home = ctx.worker.identity.home
     past = lineage(worker)
     samples = records.read(home, worker.study.source).train
     rows, _ = pool.split(samples, worker.identity.sharing_secret)
@@ -103,8 +104,11 @@ def confirm(study: str, round_id: RoundId, name: HospitalName, settings: Setting
 
 
 def _deal(ctx: RoundContext, folder: Path) -> None:
-    worker, context = ctx.worker, ctx.context
-    name, nodes, secret = HospitalName(worker.identity.name), worker.study.nodes, worker.identity.sharing_secret
+    worker = ctx.worker
+    context = ctx.context
+    name = HospitalName(worker.identity.name)
+    nodes = worker.study.nodes
+    secret = worker.identity.sharing_secret
     vector = payload(worker.study, worker.digest, worker.identity, ctx.round_id, _update(ctx, folder))
     components = dict(enumerate(sharing.share(vector, len(nodes), secret, context)))
     keys = ctx.sealing_keys()

@@ -64,7 +64,8 @@ def committed(ctx: RoundContext, quarantined: frozenset[HospitalName]) -> Commit
 
     Raises EvidenceRejected when nothing fits the ledger's root.
     """
-    worker, round_id = ctx.worker, ctx.round_id
+    worker = ctx.worker
+    round_id = ctx.round_id
     listed = _listed(ctx)
     manifests: dict[HospitalName, Manifest] = {}
     barred: dict[HospitalName, str] = {}
@@ -199,8 +200,10 @@ def agree(
     ctx: RoundContext, taken: Committed, key: PrivateKey, journal: Journal, deadline: float, keep: OpenedEnvelopes
 ) -> Inputs:
     """Open, lend and borrow components until all nodes sign one input set; raises RoundAborted when they do not."""
-    worker, me = ctx.worker, NodeName(ctx.worker.identity.name)
-    nodes, hospitals = worker.study.nodes, worker.study.hospitals
+    worker = ctx.worker
+    me = NodeName(ctx.worker.identity.name)
+    nodes = worker.study.nodes
+    hospitals = worker.study.hospitals
     held: Held = {
         hospital: _own(ctx, hospital, manifest, taken.listed[hospital], key, keep)
         for hospital, manifest in taken.manifests.items()
@@ -260,7 +263,8 @@ def _as_agreed(ctx: RoundContext, taken: Committed, absent: Mapping[HospitalName
 
     Raises RoundAborted when it does not hold.
     """
-    me, found = ctx.worker.identity.name, {}
+    me = ctx.worker.identity.name
+    found = {}
     for hospital in ctx.worker.study.hospitals:
         barred = taken.barred.get(hospital)
         if barred is not None and absent.get(hospital) != barred:
@@ -306,8 +310,10 @@ def _own(
 
     What it kept before a restart, else what its envelope holds, if that is right.
     """
-    me, nodes = NodeName(ctx.worker.identity.name), ctx.worker.study.nodes
-    indices, before = held_by(nodes.index(me), len(nodes)), _kept(ctx, digest, keep)
+    me = NodeName(ctx.worker.identity.name)
+    nodes = ctx.worker.study.nodes
+    indices = held_by(nodes.index(me), len(nodes))
+    before = _kept(ctx, digest, keep)
     if set(before) == set(indices):
         return before
     place = object_keys.envelope(ctx.round_id, hospital, me)

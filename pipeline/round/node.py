@@ -88,10 +88,12 @@ def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
 
 def _verified(node: NodeRound) -> dict[str, Any]:
     """What the encrypted verification reveals, and about which inputs."""
-    worker, past = node.worker, lineage(node.worker)
+    worker = node.worker
+    past = lineage(node.worker)
     inputs = _agreed(node, past)
     verified = evaluation(worker.study).verify(node, inputs, past)
-    output, hospitals = verified.output, tuple(inputs.digests)
+    output = verified.output
+    hospitals = tuple(inputs.digests)
     return {
         **({"seed": verified.seed} if verified.seed else {}),
         "accepted": [hospital for hospital, bit in zip(hospitals, output.accepted, strict=True) if bit],
@@ -105,8 +107,11 @@ def _verified(node: NodeRound) -> dict[str, Any]:
 
 def _aggregated(node: NodeRound) -> Sha256:
     """Open the aggregate over the accepted hospitals, or take what was opened before, and vote."""
-    ctx, worker, journal = node.ctx, node.worker, node.journal
-    round_id, name = ctx.round_id, worker.identity.name
+    ctx = node.ctx
+    worker = node.worker
+    journal = node.journal
+    round_id = ctx.round_id
+    name = worker.identity.name
     revealed = journal.revealed(round_id)
     if revealed is None:
         raise RoundAborted(
@@ -142,12 +147,14 @@ def _aggregated(node: NodeRound) -> Sha256:
 
 def _agreed(node: NodeRound, past: StudyHistory) -> Inputs:
     """Taken in twice, by `verify` and by a node that lost what it kept before `aggregate`."""
-    taken, held = committed(node.ctx, past.quarantined), node.custody
+    taken = committed(node.ctx, past.quarantined)
+    held = node.custody
     return agree(node.ctx, taken, held.sealing_key(), node.journal, node.deadline, held.keep())
 
 
 def _vote(ctx: RoundContext, past: StudyHistory, revealed: Mapping[str, Any], model: bytes, averaged: int) -> Sha256:
-    worker, round_id = ctx.worker, ctx.round_id
+    worker = ctx.worker
+    round_id = ctx.round_id
     new_model = worker.board.post(object_keys.model(), model)
     accepted = frozenset(revealed["accepted"])
     verdicts = {

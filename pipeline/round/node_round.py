@@ -63,7 +63,8 @@ class NodeRound:
 
     def party(self, stage: str) -> Party:
         """The node's party of one stage."""
-        nodes, home = self.worker.study.nodes, self.worker.identity.home
+        nodes = self.worker.study.nodes
+        home = self.worker.identity.home
         log = home / "logs" / f"round-{self.ctx.round_id}-{stage}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         return Party(

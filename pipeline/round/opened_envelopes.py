@@ -99,7 +99,8 @@ class OpenedEnvelopes:
 
         Raises EvidenceRejected on another digest.
         """
-        component, read = self._component(manifest, index, length), Digested(pieces)
+        component = self._component(manifest, index, length)
+        read = Digested(pieces)
         box = Aead(self.key.reveal())
         with replacing(component.path, mode=0o600) as file:
             for number, words in enumerate(_cut(read)):

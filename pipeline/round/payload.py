@@ -16,7 +16,8 @@ def payload(study: Study, study_digest: Sha256, hospital: Identity, round_id: Ro
     """Update, validation inputs and one-hot labels, laid out as `pipeline.mpc.engines.base.Payload` says."""
     if not study.samples_shared:
         return update
-    classes, secret = len(study.source.classes), hospital.sharing_secret
+    classes = len(study.source.classes)
+    secret = hospital.sharing_secret
     samples = records.read(hospital.home, study.source).train
     _, kept = pool.split(samples, secret)
     drawn = pool.draw(

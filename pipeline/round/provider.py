@@ -67,7 +67,8 @@ def open_round(study: str, round_id: RoundId, settings: Settings | None = None) 
         keys.append(digest(statement.body))
 
     def call() -> Call:
-        now, deadlines = worker.ledger.block_time(), worker.study.deadlines
+        now = worker.ledger.block_time()
+        deadlines = worker.study.deadlines
         return worker.ledger.open_round(
             round_id,
             worker.study_id,
@@ -130,10 +131,8 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
             )
         elif (ended := ballots.majority(ctx, ballots.END, barred)) is not None:
             # A rerun may see one more signature than what was sent first.
-            call, label = (
-                partial(worker.ledger.abort_by_nodes, ctx.state, *ended),
-                f"end-{round_id}-without-{len(barred)}",
-            )
+            call = partial(worker.ledger.abort_by_nodes, ctx.state, *ended)
+            label = f"end-{round_id}-without-{len(barred)}"
             _sent(worker, call, label, {"WrongStatus", "SuspendedNode"})
         else:
             time.sleep(_POLL_SECONDS)
@@ -199,7 +198,8 @@ def _listed(ctx: RoundContext) -> dict[HospitalName, Sha256]:
 
 def _commit_call(ctx: RoundContext, listed: Mapping[HospitalName, Sha256]) -> Call:
     manifests = tuple(dict.fromkeys(listed.values()))
-    root, direct = merkle.root(manifests), ctx.state.direct
+    root = merkle.root(manifests)
+    direct = ctx.state.direct
     if not direct:
         return ctx.worker.ledger.commit_round(ctx.round_id, root)
     proofs = {event.hospital: merkle.proof(manifests, event.manifest) for event in direct}

@@ -245,7 +245,8 @@ class RoundContext:
 
     def key_records(self) -> dict[NodeName, KeyRecord]:
         """What every node signed before the round opened; raises EvidenceRejected unless its digest is the ledger's."""
-        records, digests = {}, []
+        records = {}
+        digests = []
         for node in self.worker.study.nodes:
             statement = self.worker.board.only(self.round_id, Kind.SEALING_KEY, node, self.check)
             digests.append(digest(statement.body))

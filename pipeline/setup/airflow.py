@@ -25,7 +25,8 @@ from pipeline.site.settings import PROJECT, Settings
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECRETS = ("airflow-fernet-key", "airflow-jwt", "airflow-session")
 
-PROVIDER, AUDITOR = "provider", "auditor"
+PROVIDER = "provider"
+AUDITOR = "auditor"
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ _FORKS = (
 )
 _QBFT = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365"
 """By this mix hash a client tells a block of QBFT or IBFT 2.0."""
-_BEGIN, _END = "  # validators: made by `python -m pipeline.setup.besu docker-compose.yml`\n", "  # end of validators\n"
+_BEGIN = "  # validators: made by `python -m pipeline.setup.besu docker-compose.yml`\n"
+_END = "  # end of validators\n"
 
 _SERVICE = """\
   validator-{node}:

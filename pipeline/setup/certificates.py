@@ -23,7 +23,8 @@ def create(folder: Path, name: str, index: int, host: str) -> Sha256:
 
     MP-SPDZ takes party i only if its certificate names `P<i>`: `index` is the node's place in the consortium's list.
     """
-    certificate_file, key_file = folder / "cert.pem", folder / "key.pem"
+    certificate_file = folder / "cert.pem"
+    key_file = folder / "key.pem"
     if not (certificate_file.exists() and key_file.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)

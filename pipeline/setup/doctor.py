@@ -77,7 +77,8 @@ def _folders(settings: Settings) -> list[Finding]:
 
 
 def _tools(settings: Settings) -> list[Finding]:
-    go, node = toolchains.own_go(), toolchains.own_node()
+    go = toolchains.own_go()
+    node = toolchains.own_node()
     modules = PROJECT / "node_modules" / ".wardround"
     return [
         *_object_store(settings),
@@ -104,7 +105,8 @@ def _tools(settings: Settings) -> list[Finding]:
 
 def _object_store(settings: Settings) -> list[Finding]:
     kind = services.store_server(settings)
-    built, caddy = runtime.store_server_path(settings, kind), runtime.caddy_path()
+    built = runtime.store_server_path(settings, kind)
+    caddy = runtime.caddy_path()
     findings = [
         Finding(f"store {kind}", built.exists(), True, str(built) if built.exists() else "not built; run `make setup`"),
         Finding(

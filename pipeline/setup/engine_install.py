@@ -94,7 +94,8 @@ def install(
             expected = expected or published_digest(release)
         with scratch(place, "installing") as aside:
             if file is None and expected is not None and (known := _folder(place, expected)).exists():
-                digest, folder = expected, known
+                digest = expected
+                folder = known
                 _try(settings, folder, aside)
             else:
                 with _archive(aside, progress, expected, file, release) as (archive, digest), step("unpack"):
@@ -140,7 +141,8 @@ def _archive(
 ) -> Iterator[tuple[IO[bytes], Sha256]]:
     """The open archive and its digest; the bytes that were hashed are those that are unpacked."""
     if file is None:
-        address, known = release.archive.removesuffix(release.name), f"sha256:{expected}"
+        address = release.archive.removesuffix(release.name)
+        known = f"sha256:{expected}"
         try:
             with progress:
                 fetch(address, {release.name: known}, aside, _DOWNLOAD_SECONDS, progress)

@@ -30,7 +30,8 @@ def write_down(settings: Settings, release: str | None = None) -> tuple[Installa
 
     `release` is the SHA-256 of the MP-SPDZ that was put into its folder now; another folder's is forgotten.
     """
-    known, before = Installation.load(settings.installation), Settings.load(settings.home)
+    known = Installation.load(settings.installation)
+    before = Settings.load(settings.home)
     if release is None and settings.mp_spdz == before.mp_spdz:
         release = known.mp_spdz_release
     folders = Folders(**settings.folders)

@@ -51,7 +51,8 @@ def airflow(installation: Installation) -> Mapping[str, str | None]:
         parts = answer.json()
     except (httpx.HTTPError, ValueError) as error:
         return dict.fromkeys(AIRFLOW, f"the API does not answer ({type(error).__name__})")
-    scheduler, dags = parts.get("scheduler", {}).get("status"), parts.get("dag_processor", {}).get("status")
+    scheduler = parts.get("scheduler", {}).get("status")
+    dags = parts.get("dag_processor", {}).get("status")
     return dict(
         zip(
             AIRFLOW,

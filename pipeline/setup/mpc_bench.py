@@ -25,7 +25,8 @@ from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
 
 PROTOCOL = "replicated-ring"
-HOSPITALS, SAMPLES = 4, 16
+HOSPITALS = 4
+SAMPLES = 16
 
 _NETWORK = Network((30,), (Linear(64), ReLU(), Linear(2)))
 _CONNECT_SECONDS = 3.0

@@ -49,7 +49,8 @@ def behind_guard(kind: StoreKind, binary: Path, caddy: Path, address: str, folde
         )
     inner = SHUT_IN_ADDRESS if kind == "minio" else _socket(folder)
     shut_in = [guard.SHUT_IN] if kind == "minio" else []
-    server, before = behind(kind, binary, inner, folder, secrets), in_front(kind, caddy, inner)
+    server = behind(kind, binary, inner, folder, secrets)
+    before = in_front(kind, caddy, inner)
     command = [sys.executable, "-m", "pipeline.setup.guard", *shut_in, address, *before.command, "--", *server.command]
     return Launch(command, {**before.environment, **server.environment})
 

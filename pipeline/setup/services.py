@@ -19,7 +19,8 @@ from pipeline.setup.tools import runtime
 from pipeline.site.installation import SERVICES, Installation
 from pipeline.site.settings import HOME, PROJECT, Settings
 
-STORE, CHAIN = "store", "chain"
+STORE = "store"
+CHAIN = "chain"
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dags")
 NAMES = (STORE, CHAIN, *AIRFLOW)
 

@@ -29,7 +29,8 @@ def set_up(settings: Settings, installation: Installation, everybody: Members) -
 
     Raises Unavailable.
     """
-    terms, users = Terms(), members.store_users(settings, everybody)
+    terms = Terms()
+    users = members.store_users(settings, everybody)
     wanted = digest({"terms": vars(terms), "users": {user.access_key.text(): policy for user, policy in users}})
     stamp = folder(settings, installation.store_server) / ".set-up"
     administrator = admin.administrator(installation.store_server, installation.store, root_account(settings))

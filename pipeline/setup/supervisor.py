@@ -60,7 +60,8 @@ class Supervisor:
 
         One that runs by this very configuration is kept. See `end_stray`.
         """
-        wanted, written = self.configuration(programs).encode(), self._folder / "supervisord.conf"
+        wanted = self.configuration(programs).encode()
+        written = self._folder / "supervisord.conf"
         outdated = self.running()
         if outdated:
             if written.exists() and written.read_bytes() == wanted:

@@ -26,14 +26,17 @@ Words = npt.NDArray[np.int64]
 DEADLINE_SECONDS = 300.0
 
 _NETWORK = Network((6,), (Linear(4), ReLU(), Linear(2)))
-_HOSPITALS, _SAMPLES, _ONE = 4, 6, 1 << 16
+_HOSPITALS = 4
+_SAMPLES = 6
+_ONE = 1 << 16
 
 
 def run(
     engine: Engine, protocol: str, nodes: int, task: VerifyTask, payloads: Mapping[HospitalName, Words]
 ) -> list[VerifyOutput]:
     """What each party says of a verification; raises EngineFailed."""
-    first, dealt = ports.choose(nodes), _deal(payloads, nodes)
+    first = ports.choose(nodes)
+    dealt = _deal(payloads, nodes)
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(nodes) as threads:
         homes = [Path(name) / str(index) for index in range(nodes)]
         for index, home in enumerate(homes):

@@ -20,7 +20,9 @@ class _Bounded:
     """Gives what `source` gives, up to `most` bytes."""
 
     def __init__(self, source: IO[bytes], most: int) -> None:
-        self._source, self._most, self._left = source, most, most
+        self._source = source
+        self._most = most
+        self._left = most
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes; raises Rejected beyond the bound."""

@@ -114,7 +114,8 @@ class Airflow:
         ]
         if not raised:
             return "its process ended without a word"
-        raised_as, text = str(raised[-1]["exc_type"]), str(raised[-1]["exc_value"])
+        raised_as = str(raised[-1]["exc_type"])
+        text = str(raised[-1]["exc_value"])
         kind, _, text = text.partition(": ") if raised_as == _FINAL else (raised_as, "", text)
         # What others' code says of a hospital's records may quote them.
         return text if kind in _FORESEEN else f"an unforeseen {raised_as}"
@@ -131,7 +132,8 @@ def _border(path: str) -> Iterator[None]:
     try:
         yield
     except httpx.HTTPStatusError as error:
-        status, text = error.response.status_code, error.response.text[:300]
+        status = error.response.status_code
+        text = error.response.text[:300]
         if status >= 500:
             raise Unavailable(f"Airflow {path}: got HTTP {status}; `wardround status` says what is down") from error
         if status in (401, 403):

@@ -94,7 +94,8 @@ class Identity:
         return Secret.read(self.home / "sharing-secret")
 
 
-_NEXT_KEY, FORMER_KEYS = "signing-key.next", "former-keys"
+_NEXT_KEY = "signing-key.next"
+FORMER_KEYS = "former-keys"
 
 
 def next_key(home: Path) -> SigningKey:
@@ -111,7 +112,8 @@ def succeed(home: Path) -> None:
     """
     if not (home / _NEXT_KEY).exists():
         return
-    present, successor = Secret.read(home / "signing-key"), Secret.read(home / _NEXT_KEY)
+    present = Secret.read(home / "signing-key")
+    successor = Secret.read(home / _NEXT_KEY)
     if present != successor:
         (home / FORMER_KEYS).mkdir(mode=0o700, exist_ok=True)
         write_secret(home / FORMER_KEYS / SigningKey(present).address, present.reveal())

@@ -158,7 +158,8 @@ class _Minio(Administrator):
         self._admin.policy_add(policy_name=f"wardround-{actor}", policy=policy)
 
     def _admit(self, user: StoreCredentials, policy: Policy) -> None:
-        name, access_key = f"wardround-{user.actor}", user.access_key.text()
+        name = f"wardround-{user.actor}"
+        access_key = user.access_key.text()
         former = [
             key for key, account in self._earlier.items() if account.get("policyName") == name and key != access_key
         ]

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
 
-MAILBOX, MODELS, REPORTS, DVC = "mailbox", "models", "reports", "dvc"
+MAILBOX = "mailbox"
+MODELS = "models"
+REPORTS = "reports"
+DVC = "dvc"
 
 CONSENTS = "consents/"
 """What owners decided about studies, in the reports' bucket."""

@@ -239,11 +239,14 @@ class Store:
     def _transfer(
         self, bucket: str, key: str, digest: Sha256, version_id: str | None, file: BinaryIO, max_bytes: int
     ) -> tuple[int, str]:
-        name, hashed, size = f"{bucket}/{key}", hashlib.sha256(), 0
+        name = f"{bucket}/{key}"
+        hashed = hashlib.sha256()
+        size = 0
         with self._border(bucket, key):
             chosen = {"VersionId": version_id} if version_id is not None else {}
             answer = self._client.get_object(Bucket=bucket, Key=key, **chosen)
-        version, length = answer.get("VersionId", "null"), answer["ContentLength"]
+        version = answer.get("VersionId", "null")
+        length = answer["ContentLength"]
         with answer["Body"] as body:
             if length > max_bytes:
                 raise EvidenceRejected(f"{name}: got {length} bytes, want at most {max_bytes}")

@@ -56,8 +56,10 @@ class Usage:
 
 def usage(store: Store, seconds: float) -> Usage:
     """List what lies in the locked buckets, for so long at most."""
-    end, complete = time.monotonic() + seconds, True
-    objects, size = Counter[str](), Counter[str]()
+    end = time.monotonic() + seconds
+    complete = True
+    objects = Counter[str]()
+    size = Counter[str]()
     try:
         for bucket in _LOCKED:
             for item in store.walk(bucket):

@@ -22,7 +22,8 @@ from pipeline.study.fields import PROTOCOLS
 if TYPE_CHECKING:
     from pipeline.study.study import Study
 
-_CRON_FIELDS, _SOME_DAY = 5, datetime(2026, 1, 1, tzinfo=UTC)
+_CRON_FIELDS = 5
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def check(study: Study, file: str) -> None:
@@ -76,7 +77,8 @@ def check(study: Study, file: str) -> None:
         except (TypeError, ValueError) as error:
             refuse(f"model.{index}", dict(item), f"one layer of {', '.join(LAYERS)} with its arguments ({error})")
     try:
-        classes, size = study.network.classes, study.network.size
+        classes = study.network.classes
+        size = study.network.size
     except ValueError as error:
         raise InvalidStudy(
             file, "model", [next(iter(item)) for item in study.model], f"layers that fit one another: {error}"

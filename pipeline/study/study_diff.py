@@ -44,7 +44,8 @@ FIELDS: Mapping[str, Field] = {
 """Path in the terms to its words, which a study's fields bring along; hospitals' and nodes' own fields are named by
 `label`."""
 
-_RULE, _CODE = "study.rule.", "code.parts."
+_RULE = "study.rule."
+_CODE = "code.parts."
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def of_study() -> Mapping[str, Field]:
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
     """Every field that differs, in the order of the study's file, then members, ledger and code."""
-    old, new = dict(_leaves(before)), dict(_leaves(after))
+    old = dict(_leaves(before))
+    new = dict(_leaves(after))
     paths = dict.fromkeys((*new, *old))
     return tuple(
         Change(path, label(path), old.get(path), new.get(path)) for path in paths if old.get(path) != new.get(path)

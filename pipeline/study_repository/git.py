@@ -28,7 +28,8 @@ class GitRepository:
             raise Misconfigured(
                 "git: got no such program on PATH, want git 2.28 or newer; install it with the system's packages"
             )
-        self._git, self.root = git, root
+        self._git = git
+        self.root = root
         if not (root / ".git" / "HEAD").exists():
             root.mkdir(parents=True, exist_ok=True)
             self._run("init", "--quiet", "--initial-branch=main", str(root))
@@ -132,7 +133,8 @@ class GitRepository:
             ) from error
 
 
-_NAME, _EMAIL = "Wardround", "recorder@wardround.invalid"
+_NAME = "Wardround"
+_EMAIL = "recorder@wardround.invalid"
 
 _ENVIRONMENT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",

@@ -67,7 +67,8 @@ def publish_aborted(
     round_id: RoundId, ledger: Ledger, store: WritableStore, study: Study, records: Path, remote: Remote
 ) -> Recorded:
     """Report and record a round that ended without a model; a rerun changes nothing. Raises Refused unless it did."""
-    state, objects = ledger.round(round_id), RoundObjects(store, round_id)
+    state = ledger.round(round_id)
+    objects = RoundObjects(store, round_id)
     mine = gather(state, ledger, store, {state.study: study.name})
     page = render.render_aborted(mine, study.hospitals, study.title).encode()
     written = _stored(objects, round_id) or _write(store, round_id, {"html": page}, mine.to_json())
@@ -94,7 +95,8 @@ def _finished(
 ) -> EndedRound:
     if mine.record is None or mine.model is None:
         raise Refused(f"round {mine.round}: got no record of it, want the one that the ledger anchors")
-    folder, numbers = f"rounds/{mine.round}", _json(render.metrics(mine))
+    folder = f"rounds/{mine.round}"
+    numbers = _json(render.metrics(mine))
     return EndedRound(
         round=mine.round,
         seconds=mine.time or 0,

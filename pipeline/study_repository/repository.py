@@ -77,7 +77,8 @@ def commit_round(records: Path, ended: EndedRound, remote: Remote) -> Recorded:
     with locked(records.with_name(f"{records.name}.lock")):
         git = GitRepository(records)
         _configure(records, remote)
-        tag, record = f"round-{ended.round}", ended.anchor
+        tag = f"round-{ended.round}"
+        record = ended.anchor
         commit = git.tagged(tag)
         if commit is None:
             commit = _record(git, ended, remote, tag, record)

@@ -84,7 +84,8 @@ def undefended(
     out: Out,
 ) -> None:
     """Write the accuracy per round of plain averaging with all hospitals of this machine (JSON)."""
-    loaded, settings = Study.load(study), Settings.load()
+    loaded = Study.load(study)
+    settings = Settings.load()
     members = {}
     for name in loaded.hospitals:
         home = settings.hospital(name)

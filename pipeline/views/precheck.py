@@ -162,8 +162,10 @@ def _size(update: model_file.Vector, budget: int | None) -> tuple[Finding, ...]:
 
 def _accuracy(found: reference.Verification, parameters: RuleParameters) -> tuple[Finding, ...]:
     globally, own = found.counts[:, 0]  # by class
-    samples, of_class = parameters.samples, rule.samples_of_class(parameters.samples, len(own))
-    weakest, below = (int(globally.min()), int(own.min())), parameters.weakest_class_below_global_percent
+    samples = parameters.samples
+    of_class = rule.samples_of_class(parameters.samples, len(own))
+    weakest = (int(globally.min()), int(own.min()))
+    below = parameters.weakest_class_below_global_percent
     return (
         Finding(
             "accuracy",

@@ -48,7 +48,8 @@ class Predictor:
         finished = [state for state in worker.ledger.rounds(worker.study_id) if state.finalised is not None]
         if not finished or finished[-1].finalised is None:
             raise Refused(f"study {study}: no round has ended in a model yet; run one, then predict")
-        last, digest = finished[-1], finished[-1].finalised.new_model
+        last = finished[-1]
+        digest = finished[-1].finalised.new_model
         if not worker.ledger.verify_model(last.round, digest):
             raise EvidenceRejected(
                 f"round {last.round}: the ledger does not vouch for model {digest[:16]}; do not use it"

@@ -67,7 +67,8 @@ class RoundTimeline:
 
 def round_timeline(round_id: RoundId, observer: Observer) -> RoundTimeline:
     """Read one round; raises EvidenceRejected when it was never opened or its record does not hold."""
-    evidence, state = RoundEvidence(round_id, observer.ledger, observer.store), observer.ledger.round(round_id)
+    evidence = RoundEvidence(round_id, observer.ledger, observer.store)
+    state = observer.ledger.round(round_id)
     steps = _steps(state, {member.address: member.name for member in evidence.record.hospitals} if state.result else {})
     return RoundTimeline(
         state=state,

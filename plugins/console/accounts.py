@@ -99,7 +99,8 @@ class Accounts:
                 raise Refused(f"account {number}: got one that was authorised before; suspend or readmit it")
             role = fab.find_role(hospital_role(hospital)) or fab.add_role(hospital_role(hospital))
             role.permissions = permissions(fab, Role.HOSPITAL)
-            user.roles, user.active = [role], True
+            user.roles = [role]
+            user.active = True
             _save(fab, user)
 
     def suspend(self, number: int) -> None:

@@ -115,11 +115,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def equip(app: FastAPI, settings: Settings | None = None) -> None:
     """Give the application what its pages read and write."""
     app.state.index = index = RoundCache(settings)
-    app.state.accounts, app.state.registry, app.state.limits = (
-        Accounts(),
-        ConsoleDatabase(index.settings.home / "console"),
-        Limits(),
-    )
+    app.state.accounts = Accounts()
+    app.state.registry = ConsoleDatabase(index.settings.home / "console")
+    app.state.limits = Limits()
 
 
 def _path(request: Request) -> str:

@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 
-WIDTH, LEFT, RIGHT = 720, 52, 16
-_HEIGHT, _TOP, _BOTTOM = 240, 14, 30
-_MOST_DOTS, _MOST_COLUMNS, _MOST_LABELS = 60, 48, 12
-_BAR, _GAP, _NAMES = 22, 8, 285
+WIDTH = 720
+LEFT = 52
+RIGHT = 16
+_HEIGHT = 240
+_TOP = 14
+_BOTTOM = 30
+_MOST_DOTS = 60
+_MOST_COLUMNS = 48
+_MOST_LABELS = 12
+_BAR = 22
+_GAP = 8
+_NAMES = 285
 
 
 @dataclass(frozen=True)
@@ -92,16 +100,20 @@ def shares(name: str, title: str, parts: Sequence[tuple[int, int, int]]) -> Char
     """
     each = max(1, -(-len(parts) // _MOST_COLUMNS))
     groups = [parts[start : start + each] for start in range(0, len(parts), each)]
-    xs, room = _spread(len(groups), columns=True), _HEIGHT - _TOP - _BOTTOM
-    marks, labels = [], []
+    xs = _spread(len(groups), columns=True)
+    room = _HEIGHT - _TOP - _BOTTOM
+    marks = []
+    labels = []
     for x, group in zip(xs, groups, strict=True):
-        count, whole = sum(part[1] for part in group), sum(part[2] for part in group)
+        count = sum(part[1] for part in group)
+        whole = sum(part[2] for part in group)
         share = count / whole if whole else 0.0
         rounds = f"Round {group[0][0]}" if len(group) == 1 else f"Rounds {group[0][0]} to {group[-1][0]}"
         labels.append(str(group[0][0]))
         tip = f"{rounds}: {count} of {whole}, {100 * share:.1f} %"
         marks.append(Mark(x, round(_HEIGHT - _BOTTOM - room * share, 1), round(room * share, 1), tip))
-    count, whole = sum(part[1] for part in parts), sum(part[2] for part in parts)
+    count = sum(part[1] for part in parts)
+    whole = sum(part[2] for part in parts)
     of_all = f"{count} of {whole} in {len(parts)} rounds" + (f", {100 * count / whole:.1f} %" if whole else "")
     return Chart(
         name=name,
@@ -157,7 +169,8 @@ def _sparse(places: Sequence[float], labels: Sequence[str]) -> list[Tick]:
 def _steps(low: float) -> list[float]:
     # Three to six lines, whatever the part of the scale.
     width = next(width for width in (0.02, 0.05, 0.1, 0.25) if (1 - low) / width <= 5 or width == 0.25)
-    found, value = [], 1.0
+    found = []
+    value = 1.0
     while value >= low - 1e-9:
         found.append(round(value, 2))
         value -= width

@@ -53,7 +53,8 @@ def address(name: str, settings: Settings, accounts: Accounts, registry: Console
 
 def places(settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> tuple[Sequence[Place], str]:
     """All hospitals, and why the ledger does not say where they stand, if it does not."""
-    members, found = Consortium.load(settings.consortium).hospitals, known(settings, accounts, registry)
+    members = Consortium.load(settings.consortium).hospitals
+    found = known(settings, accounts, registry)
     standing, trouble = standings(found.values(), settings)
     return [Place(name, key, standing.get(key), name in members) for name, key in sorted(found.items())], trouble
 

@@ -10,7 +10,8 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-REGISTRATIONS_EACH, REGISTRATIONS_ALL = parse("5/hour"), parse("60/hour")
+REGISTRATIONS_EACH = parse("5/hour")
+REGISTRATIONS_ALL = parse("60/hour")
 PASSWORDS = parse("10/hour")
 
 

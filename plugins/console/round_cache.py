@@ -153,7 +153,8 @@ class RoundCache:
         height = self.observer.ledger.height()
         held = self._member_status
         if held is None or held[0] != height or known.unread:
-            members, files = Consortium.load(self.settings.consortium), study_files.readable(self.settings)
+            members = Consortium.load(self.settings.consortium)
+            files = study_files.readable(self.settings)
             held = self._member_status = (height, member_status(members, self.observer.ledger, files, known.rounds))
         return held[1]
 
@@ -191,7 +192,8 @@ class RoundCache:
             return [number for number, known in reversed(self._known.items()) if known is None or known.until < now]
 
     def _read(self, number: RoundId) -> _Reading:
-        observer, now = self.observer, time.monotonic()
+        observer = self.observer
+        now = time.monotonic()
         try:
             view = observer.view(number)
         except EvidenceRejected as error:

@@ -31,7 +31,8 @@ class Found:
 
 def every(settings: Settings) -> Found:
     """The studies by name."""
-    studies, wrong = {}, {}
+    studies = {}
+    wrong = {}
     for file in sorted(settings.studies.glob("*.yaml")):
         try:
             studies[file.stem] = Study.load(file)

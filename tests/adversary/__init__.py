@@ -51,7 +51,8 @@ def record(item: pytest.Item) -> Attack:
 
     Raises ValueError when it has none, or one of another module's attacker.
     """
-    marker, attacker = item.get_closest_marker("attack"), item.path.stem.removeprefix("test_")
+    marker = item.get_closest_marker("attack")
+    attacker = item.path.stem.removeprefix("test_")
     if marker is None or marker.args[0].by != attacker:
         raise ValueError(f"{item.nodeid}: want @attack(by={attacker!r}, ...)")
     found: Attack = marker.args[0]

@@ -34,7 +34,8 @@ NAMED = "nothing: the ledger refuses it, and a transaction that is mined all the
 )
 def test_no_key_of_a_hospital_outside_the_study_commits_to_it(actors: Actors, study: StudyId) -> None:
     terms = named(actors.hospital(), actors.hospital())
-    round_id, key = actors.open(study, study_digest=study_digest(terms)), actors.hospital()
+    round_id = actors.open(study, study_digest=study_digest(terms))
+    key = actors.hospital()
     for _ in range(5):
         with pytest.raises(ContractRefused, match="NotAMember"):
             actors.commit_directly(round_id, terms, key, account=terms["hospitals"]["hospital-0"])
@@ -52,8 +53,11 @@ def test_no_key_of_a_hospital_outside_the_study_commits_to_it(actors: Actors, st
     seen=NAMED,
 )
 def test_membership_of_another_study_is_none_here(actors: Actors, study: StudyId) -> None:
-    own, member, other = actors.hospital(), actors.hospital(), actors.hospital()
-    here, elsewhere = named(member, other), named(own, other)
+    own = actors.hospital()
+    member = actors.hospital()
+    other = actors.hospital()
+    here = named(member, other)
+    elsewhere = named(own, other)
     state = actors.ledger.round(actors.open(study, study_digest=study_digest(here)))
     theirs = membership(here, member.address)
     for shown in (
@@ -68,7 +72,8 @@ def test_membership_of_another_study_is_none_here(actors: Actors, study: StudyId
 
 @attack(by="foreign_hospital", to="change", tries="to be in a set by a root of its own", costs="nothing", seen=NAMED)
 def test_a_hospital_fixes_no_set(actors: Actors, study: StudyId) -> None:
-    own, round_id = actors.hospital(), actors.open(study)
+    own = actors.hospital()
+    round_id = actors.open(study)
     with pytest.raises(ContractRefused, match="NotCommitter"):
         actors.send(own, actors.ledger.commit_round(round_id, merkle.root([sha256(b"its own")])))
 
@@ -77,7 +82,8 @@ def test_a_hospital_fixes_no_set(actors: Actors, study: StudyId) -> None:
     by="foreign_hospital", to="stop", tries="to take the key of a hospital of the study", costs="nothing", seen=NAMED
 )
 def test_nobody_moves_on_to_anothers_key(actors: Actors) -> None:
-    own, member = actors.hospital(), actors.hospital()
+    own = actors.hospital()
+    member = actors.hospital()
     with pytest.raises(ContractRefused, match="HospitalAlreadyRegistered"):
         actors.moved_on(own, member)
 

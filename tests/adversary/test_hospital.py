@@ -63,7 +63,8 @@ def _commit(actors: Actors, round_id: RoundId, *manifests: Sha256) -> None:
     seen=ON_THE_LEDGER,
 )
 def test_a_hospital_commits_once_under_all_of_its_keys(actors: Actors, study: StudyId) -> None:
-    first, other = actors.hospital(), actors.hospital()
+    first = actors.hospital()
+    other = actors.hospital()
     terms = named(first, other)
     round_id = actors.open(study, study_digest=study_digest(terms))
     actors.commit_directly(round_id, terms, first)
@@ -139,7 +140,8 @@ def test_a_direct_commit_after_the_deadline_is_none(actors: Actors, study: Study
     seen=ON_THE_LEDGER,
 )
 def test_a_copied_manifest_stands_in_the_set_once(actors: Actors, study: StudyId) -> None:
-    own, other = actors.hospital(), actors.hospital()
+    own = actors.hospital()
+    other = actors.hospital()
     terms = named(own, other)
     round_id = actors.open(study, study_digest=study_digest(terms))
     actors.commit_directly(round_id, terms, other)
@@ -262,7 +264,8 @@ def test_a_hospital_beyond_its_quota_reads_and_no_longer_writes(site: Site) -> N
         client.put_object(
             Bucket=object_keys.REPORTS, Key=f"rounds/9000/hospitals/{iris}/junk/{number}", Body=bytes(1 << 20)
         )
-    everybody, narrow = Members(HOSPITALS, NODES), site.services.model_copy(update={"store_quota": Quota(mebibytes=8)})
+    everybody = Members(HOSPITALS, NODES)
+    narrow = site.services.model_copy(update={"store_quota": Quota(mebibytes=8)})
     for _ in range(2):
         store.set_up(site.settings, narrow, everybody)
         with pytest.raises(ClientError, match="AccessDenied"):
@@ -288,7 +291,8 @@ def _decided(site: Site, members: Consortium, study: Study) -> dict[str, str | N
     seen="the files, in its own folder",
 )
 def test_decisions_that_a_hospital_heaps_up_are_not_read_and_all_others_are(site: Site) -> None:
-    play, (aster, birch, *_) = site.play("decided", hospitals=list(HOSPITALS[:3])), HOSPITALS
+    play = site.play("decided", hospitals=list(HOSPITALS[:3]))
+    (aster, birch, *_) = HOSPITALS
     members = Consortium.load(site.settings.consortium)
     for owner in map(site.settings.hospital, play.study.hospitals):
         publish(site.store(owner), Identity.load(owner), play.study)
@@ -491,7 +495,8 @@ def test_versions_over_a_validation_that_is_not_there_keep_no_commit_waiting(
     play = site.play("never_validated", hospitals=list(HOSPITALS[:4]))
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:3])
-    dealing, never = _trained(site, play, round_id, DAHLIA), sha256(b"never written")
+    dealing = _trained(site, play, round_id, DAHLIA)
+    never = sha256(b"never written")
     place = object_keys.statement(round_id, Kind.VALIDATION, DAHLIA)
     dealing.post(dealing.manifest(validation=never))
     heap_versions(site, site.settings.hospital(DAHLIA), place, never, 40, 60)

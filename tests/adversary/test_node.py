@@ -39,9 +39,11 @@ def test_one_node_decides_no_round(actors: Actors, study: StudyId) -> None:
     seen="its two signatures, on the ledger",
 )
 def test_a_node_that_signs_two_results_is_suspended(actors: Actors, study: StudyId) -> None:
-    node, first = actors.nodes[0], actors.result(actors.committed(study))
+    node = actors.nodes[0]
+    first = actors.result(actors.committed(study))
     second = replace(first, new_model=Sha256("41" * 32))
-    (one,), (other,) = actors.sign(first, node), actors.sign(second, node)
+    (one,) = actors.sign(first, node)
+    (other,) = actors.sign(second, node)
     actors.send(actors.stranger, actors.ledger.report_equivocation(first, one, second, other))
     assert actors.ledger.suspended(study, node.address)
     with pytest.raises(ContractRefused, match="SuspendedNode"):
@@ -60,7 +62,8 @@ def test_a_node_that_signs_two_results_is_suspended(actors: Actors, study: Study
 def test_a_node_that_signs_an_end_beside_another_decision_is_suspended(
     actors: Actors, study: StudyId, decisions: str
 ) -> None:
-    node, end = actors.nodes[0], actors.end(actors.committed(study), actors.hospital().address)
+    node = actors.nodes[0]
+    end = actors.end(actors.committed(study), actors.hospital().address)
     (ended,) = actors.sign_end(end, node)
     other: Decision = actors.result(end.round) if decisions == "result and end" else replace(end, blamed=())
     (second,) = actors.sign(other, node) if isinstance(other, Result) else actors.sign_end(other, node)
@@ -79,8 +82,10 @@ def test_a_node_that_signs_an_end_beside_another_decision_is_suspended(
     seen=REFUSED,
 )
 def test_one_node_changes_no_study(actors: Actors, study: StudyId) -> None:
-    ledger, node = actors.ledger, actors.nodes[0]
-    mine, friend = (node.address, actors.stranger.address, actors.provider.address), actors.stranger.address
+    ledger = actors.ledger
+    node = actors.nodes[0]
+    mine = (node.address, actors.stranger.address, actors.provider.address)
+    friend = actors.stranger.address
     nodes = sign_change(NodeSet(study, 1, mine), CHAIN_ID, actors.contract, node)
     release = sign_change(Release(study, 1, friend), CHAIN_ID, actors.contract, node)
     key = sign_change(NodeKey(study, 1, node.address, friend), CHAIN_ID, actors.contract, node)
@@ -134,9 +139,11 @@ def test_one_node_ends_no_round(actors: Actors, study: StudyId) -> None:
     seen="its signed end, which names another hospital than the others'",
 )
 def test_one_node_blames_nobody(actors: Actors, study: StudyId) -> None:
-    guilty, honest = actors.hospital().address, actors.hospital().address
+    guilty = actors.hospital().address
+    honest = actors.hospital().address
     round_id = actors.committed(study)
-    theirs, own = actors.end(round_id, guilty), actors.end(round_id, honest)
+    theirs = actors.end(round_id, guilty)
+    own = actors.end(round_id, honest)
     mixed = [*actors.sign_end(own, actors.nodes[0]), *actors.sign_end(theirs, actors.nodes[1])]
     for abort in (theirs, own):
         with pytest.raises(ContractRefused, match="NotANode"):

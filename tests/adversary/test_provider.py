@@ -33,7 +33,8 @@ REFUSED = "nothing: the ledger refuses it"
     seen="the accounts that it authorised",
 )
 def test_friends_of_the_provider_take_nobodys_place(actors: Actors, study: StudyId) -> None:
-    left_out, other = actors.hospital(), actors.hospital()
+    left_out = actors.hospital()
+    other = actors.hospital()
     terms = named(left_out, other)
     round_id = actors.open(study, study_digest=study_digest(terms))
     for _ in range(4):
@@ -51,12 +52,14 @@ def test_friends_of_the_provider_take_nobodys_place(actors: Actors, study: Study
     seen="the hospital's commit, and a set without it that the ledger refuses",
 )
 def test_no_set_without_a_direct_commit_is_taken(actors: Actors, study: StudyId) -> None:
-    left_out, other = actors.hospital(), actors.hospital()
+    left_out = actors.hospital()
+    other = actors.hospital()
     terms = named(left_out, other)
     round_id = actors.open(study, study_digest=study_digest(terms))
     actors.commit_directly(round_id, terms, left_out)
     manifests = [sha256(b"the friend's"), MANIFEST]
-    proof, state = merkle.proof(manifests, MANIFEST), actors.ledger.round(round_id)
+    proof = merkle.proof(manifests, MANIFEST)
+    state = actors.ledger.round(round_id)
     with pytest.raises(ContractRefused, match="DirectCommitsIgnored"):
         actors.send(actors.provider, actors.ledger.commit_round(round_id, ROOT))
     for root, hospital in ((ROOT, left_out), (merkle.root(manifests), other)):
@@ -81,7 +84,8 @@ def test_the_provider_decides_no_round(actors: Actors, study: StudyId) -> None:
     seen=REFUSED,
 )
 def test_the_provider_changes_no_study(actors: Actors, study: StudyId) -> None:
-    ledger, mine = actors.ledger, (actors.provider.address, *(node.address for node in actors.nodes[1:]))
+    ledger = actors.ledger
+    mine = (actors.provider.address, *(node.address for node in actors.nodes[1:]))
     friend = actors.hospital().address
     for keys in ([], [actors.provider]):
         nodes = [sign_change(NodeSet(study, 1, mine), CHAIN_ID, actors.contract, key) for key in keys]

@@ -53,7 +53,8 @@ def plant_junk(site: Site, play: Play, round_id: RoundId, kind: Kind, signer: Ho
 
     Also a key that ends in another digest.
     """
-    place, store = object_keys.statement(round_id, kind, signer), site.store()
+    place = object_keys.statement(round_id, kind, signer)
+    store = site.store()
     context = site.node_context(play, round_id, NORTH).context if site.ledger.status(round_id) != "none" else None
     if context is not None:
         plant(store, place, signing.to_bytes(signing.sign(kind, signer, {"public_key": "0" * 64}, context, STRANGER)))
@@ -167,7 +168,8 @@ def test_a_study_written_over_past_the_guard_goes_on_and_is_read_and_audited(
     first = play.round("first")
     ended = site.ledger.round(first).finalised
     assert ended is not None
-    record, model = object_keys.record(first), object_keys.model()
+    record = object_keys.record(first)
+    model = object_keys.model()
     over = [(record.bucket, record.key(ended.record)), (model.bucket, model.key(ended.new_model))]
     site.put_over(over, "junk")
 
@@ -229,7 +231,8 @@ def test_a_damaged_envelope_is_missing_and_may_be_lent(site: Site, shared: tuple
 
 def move_on(site: Site, name: HospitalName) -> None:
     """A hospital moves on to another key on the ledger."""
-    identity, successor = Identity.load(site.settings.hospital(name)), SigningKey(Secret.generate())
+    identity = Identity.load(site.settings.hospital(name))
+    successor = SigningKey(Secret.generate())
     change = HospitalKey(identity.key.address, successor.address)
     signature = signing.sign_change(change, site.ledger.chain_id, site.ledger.contract, successor)
     outbox = Outbox(identity.home / "outbox", identity.key, site.services.rpc, site.ledger.chain_id)

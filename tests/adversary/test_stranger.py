@@ -71,7 +71,8 @@ def test_a_stranger_commits_no_set(actors: Actors, study: StudyId) -> None:
     seen="its account, where it registers one",
 )
 def test_a_stranger_commits_nothing_directly(actors: Actors, study: StudyId) -> None:
-    own, terms = SigningKey(Secret.generate()), named(actors.hospital(), actors.hospital())
+    own = SigningKey(Secret.generate())
+    terms = named(actors.hospital(), actors.hospital())
     round_id = actors.open(study, study_digest=study_digest(terms))
     member = terms["hospitals"]["hospital-0"]
     with pytest.raises(ContractRefused, match=r"HospitalNotAuthorised.*UNKNOWN"):
@@ -121,7 +122,8 @@ def test_signatures_of_an_earlier_round_decide_nothing(actors: Actors, study: St
 )
 def test_an_aborted_round_gets_no_result(actors: Actors, study: StudyId) -> None:
     round_id = actors.committed(study, commit_in=1, result_in=11)
-    result, opened = actors.result(round_id), actors.ledger.round(round_id).opened
+    result = actors.result(round_id)
+    opened = actors.ledger.round(round_id).opened
     actors.wait_until(opened.result_deadline)
     actors.send(actors.provider, actors.ledger.abort_round(round_id))
     with pytest.raises(ContractRefused, match="WrongStatus"):
@@ -174,7 +176,9 @@ def test_a_stranger_aborts_nothing_early(actors: Actors, study: StudyId) -> None
     seen=NOTHING_SEEN,
 )
 def test_a_stranger_changes_nothing(actors: Actors, study: StudyId, what: str) -> None:
-    ledger, own, (first, *_) = actors.ledger, actors.stranger.address, actors.nodes
+    ledger = actors.ledger
+    own = actors.stranger.address
+    (first, *_) = actors.nodes
     mine = (own, *(node.address for node in actors.nodes[1:]))
     changes = {
         "nodes": (NodeSet(study, 1, mine), lambda signed: ledger.change_nodes(study, mine, signed)),

@@ -77,7 +77,8 @@ def changing(site: Site) -> Iterator[tuple[str, str]]:
     seen="nothing: 401",
 )
 def test_nobody_without_a_login_changes_anything_in_airflow(site: Site) -> None:
-    nobody, tried = httpx.Client(base_url=site.airflow.base_url, timeout=30), list(changing(site))
+    nobody = httpx.Client(base_url=site.airflow.base_url, timeout=30)
+    tried = list(changing(site))
     assert len(tried) >= 50
     answers = {each: nobody.request(*each, json={}).status_code for each in tried}
     assert {each: code for each, code in answers.items() if code != 401} == {}
@@ -115,7 +116,8 @@ def test_no_forged_token_speaks_for_a_task(site: Site) -> None:
     }
     persons = site.airflow_as("hospital-aster").headers["authorization"]
     forged = [f"Bearer {forge(algorithm, claims)}" for algorithm in ("none", "HS256", "HS512")]
-    path, now = f"/execution/task-instances/{claims['sub']}", "2026-01-01T00:00:00Z"
+    path = f"/execution/task-instances/{claims['sub']}"
+    now = "2026-01-01T00:00:00Z"
     for token in (None, "Bearer x", *forged, persons, site.airflow.headers["authorization"]):
         client = httpx.Client(
             base_url=site.airflow.base_url, timeout=30, headers={"Authorization": token} if token else {}

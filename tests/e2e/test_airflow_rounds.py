@@ -121,7 +121,8 @@ def test_the_hospital_that_flips_its_labels_is_rejected_and_nobody_else(listed: 
 
 
 def test_each_round_goes_on_from_the_model_before(site: Site, listed: list[dict[str, Any]]) -> None:
-    states, models = site.rounds("small"), [item["model_sha256"] for item in listed]
+    states = site.rounds("small")
+    models = [item["model_sha256"] for item in listed]
     assert [state.opened.previous_model for state in states[1:]] == models[:2]
     assert states[0].opened.previous_model not in models
     assert site.current_model("small") == models[2]
@@ -140,7 +141,8 @@ def test_a_round_is_shown_and_audited(site: Site, listed: list[dict[str, Any]]) 
 def test_a_finished_round_lies_in_the_study_repository_and_its_model_in_the_remote(
     site: Site, listed: list[dict[str, Any]]
 ) -> None:
-    records, provider = site.settings.records, Identity.load(site.settings.provider)
+    records = site.settings.records
+    provider = Identity.load(site.settings.provider)
     tags = subprocess.run(["git", "tag"], cwd=records, capture_output=True, text=True, check=True).stdout.split()
     assert tags == ["round-1", "round-2", "round-3"]
     for name in ("record.json", "report.html", "report.json", "verdicts.csv", "course.png"):

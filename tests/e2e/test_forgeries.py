@@ -39,7 +39,8 @@ def forge(site: Site, path: str, content: dict[str, object]) -> None:
     seen="the hospital, absent",
 )
 def test_forged_conf_and_a_validation_that_is_only_said_to_have_passed_change_no_verdict(site: Site) -> None:
-    before, model = len(site.rounds("small")), site.current_model("small")
+    before = len(site.rounds("small"))
+    model = site.current_model("small")
     forged = {
         "round": 1,
         "round_id": 1,
@@ -74,7 +75,8 @@ def test_forged_conf_and_a_validation_that_is_only_said_to_have_passed_change_no
 def test_a_forged_round_number_leaves_the_round_without_a_result_and_the_finished_one_as_it_was(site: Site) -> None:
     finished = site.rounds("small")[0].round
     objects = sorted(info.key for info in site.observer.store.list("reports", f"rounds/{finished}/hospitals/"))
-    model, before = site.current_model("brief"), len(site.rounds("brief"))
+    model = site.current_model("brief")
+    before = len(site.rounds("brief"))
     run = site.trigger("brief")
     site.await_round("brief", before)
     forge(site, f"{run}/taskInstances/number/xcomEntries/return_value", {"value": finished})
@@ -93,7 +95,8 @@ def test_a_forged_round_number_leaves_the_round_without_a_result_and_the_finishe
     seen="a run that failed",
 )
 def test_tasks_that_are_only_said_to_have_succeeded_make_no_model_and_the_next_round_clears_up(site: Site) -> None:
-    left, model = site.rounds("brief")[-1].round, site.current_model("brief")
+    left = site.rounds("brief")[-1].round
+    model = site.current_model("brief")
     before = len(site.rounds("brief"))
     run = site.trigger("brief")
     site.await_task(run, "number", "running", "success")

@@ -47,7 +47,8 @@ def kill_anvil(site: Site) -> None:
 def test_a_round_in_which_parts_are_killed_ends(
     site: Site, kills: Sequence[tuple[str, Callable[[Site], None]]]
 ) -> None:
-    model, before = site.current_model("small"), len(site.rounds("small"))
+    model = site.current_model("small")
+    before = len(site.rounds("small"))
     run = site.trigger("small")
     for during, kill in kills:
         site.await_task(run, during, "running", "success")

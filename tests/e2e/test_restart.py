@@ -20,8 +20,10 @@ def test_every_service_is_healthy_and_the_machine_has_what_it_needs(site: Site) 
 
 
 def test_down_leaves_nothing_running_and_up_finds_every_round_where_it_was(site: Site) -> None:
-    rounds, digest = site.json("rounds"), site.wardround("study", "digest", "small")
-    installation, height = Installation.load(site.settings.installation), site.ledger.height()
+    rounds = site.json("rounds")
+    digest = site.wardround("study", "digest", "small")
+    installation = Installation.load(site.settings.installation)
+    height = site.ledger.height()
     started = site.manager.processes()
     site.wardround("down")
     assert site.manager.processes() == site.parties() == []

@@ -25,7 +25,8 @@ from tests.support.alone import interfaces
 
 CHAIN_ID = 20260
 VALIDATORS = 4
-_RPC_PORT, _PEER_PORT = 18551, 32323
+_RPC_PORT = 18551
+_PEER_PORT = 32323
 _START_SECONDS = 120
 _FORKS = ("istanbul", "london", "ethTxType", "magma", "kore", "shanghai", "cancun")
 
@@ -35,7 +36,8 @@ class Network:
 
     def __init__(self, folder: Path) -> None:
         assert interfaces() == ["lo"], "want a network namespace of its own; run `make test-bft`"
-        self._folder, self._binary = folder, bft_validator(Settings.load())
+        self._folder = folder
+        self._binary = bft_validator(Settings.load())
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._keys = [keys.PrivateKey(secrets.token_bytes(32)) for _ in range(VALIDATORS)]
         folder.mkdir()
@@ -65,7 +67,8 @@ class Network:
 
     def start(self, index: int) -> None:
         """Start a validator on what its folder holds."""
-        home, key = self._home(index), self._keys[index]
+        home = self._home(index)
+        key = self._keys[index]
         options: dict[str, Any] = {
             "datadir": home,
             "networkid": CHAIN_ID,

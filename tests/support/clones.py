@@ -23,7 +23,8 @@ def roomy_folder(usual: Path | None = None) -> Iterator[Path]:
     Not pytest's own folder: its name is too long for the process manager's socket, and it keeps what the last runs
     left.
     """
-    usual, own = usual or Path(tempfile.gettempdir()), PROJECT / "build"
+    usual = usual or Path(tempfile.gettempdir())
+    own = PROJECT / "build"
     own.mkdir(exist_ok=True)
     place = usual if _takes_links(usual) else own
     with tempfile.TemporaryDirectory(prefix="wardround-", dir=place) as folder:

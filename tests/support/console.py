@@ -34,9 +34,11 @@ def of_hospital(name: str) -> Person:
 def app(settings: Settings, who: Person | None, index: RoundCache | None = None) -> FastAPI:
     """The application with `who` logged in; nobody when None. `index` holds rounds that were read elsewhere."""
     made = copy(_with_routes())
-    made.state, made.middleware_stack = State(), None
+    made.state = State()
+    made.middleware_stack = None
     equip(made, settings)
-    made.state.index, made.state.logged_in = index or made.state.index, who
+    made.state.index = index or made.state.index
+    made.state.logged_in = who
     return made
 
 

@@ -154,7 +154,8 @@ class Site:
 
     def each_thing_once(self, play: Play, round_id: RoundId) -> None:
         """Fail unless a finished round without absences holds each statement, envelope and transaction once."""
-        nodes, store = play.study.nodes, self.store()
+        nodes = play.study.nodes
+        store = self.store()
         events = [kind for kind, number in self.transactions(play.study.name) if number == round_id]
         assert events == ["opened", "committed", "finalised"]
         expected = [object_keys.commit(round_id), object_keys.record(round_id)]
@@ -252,7 +253,8 @@ class Site:
 @contextmanager
 def logged(path: Path) -> Iterator[None]:
     """Write what this process logs to a file, as Airflow does with a task's."""
-    handler, root = logging.FileHandler(path), logging.getLogger()
+    handler = logging.FileHandler(path)
+    root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)

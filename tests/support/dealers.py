@@ -53,10 +53,8 @@ class Dealing:
     def sealed(self, node: NodeName, change: Mapping[int, Vector] | None = None) -> bytes:
         """The envelope for a node, with some components changed."""
         nodes = self.ctx.worker.study.nodes
-        indices, parts = (
-            sharing.held_by(nodes.index(node), len(nodes)),
-            dict(enumerate(self.components)) | dict(change or {}),
-        )
+        indices = sharing.held_by(nodes.index(node), len(nodes))
+        parts = dict(enumerate(self.components)) | dict(change or {})
         envelope = Envelope(self.ctx.context, self.name, node, indices, len(parts[indices[0]]))
         return envelope.seal(parts, self.ctx.sealing_keys()[node])
 
@@ -78,7 +76,8 @@ class Dealing:
 
     def post(self, *manifests: Statement, lost: tuple[NodeName, ...] = ()) -> None:
         """Post the envelopes, but for those `lost` on the way, and the manifests; without any the honest one."""
-        board, round_id = self.ctx.worker.board, self.ctx.round_id
+        board = self.ctx.worker.board
+        round_id = self.ctx.round_id
         for node, data in self.envelopes.items():
             if node not in lost:
                 board.post(object_keys.envelope(round_id, self.name, node), data)

@@ -35,7 +35,8 @@ class Portal:
     """
 
     def __init__(self, settings: Settings, manager: ConsoleFabAuthManager) -> None:
-        self.settings, self.manager = settings, manager
+        self.settings = settings
+        self.manager = manager
         self.console = create_app(settings)
         self.app = FastAPI()
         self.app.state.auth_manager = manager
@@ -75,7 +76,8 @@ class Portal:
 @contextmanager
 def portal(folder: Path, settings: Settings) -> Iterator[Portal]:
     """A portal with the accounts of set-up; Airflow's own settings of this process are put back afterwards."""
-    connection, manager_name = airflow_settings.SQL_ALCHEMY_CONN, conf.get("core", "auth_manager")
+    connection = airflow_settings.SQL_ALCHEMY_CONN
+    manager_name = conf.get("core", "auth_manager")
     airflow_settings.SQL_ALCHEMY_CONN = f"sqlite:///{folder / 'airflow.db'}"
     conf.set("database", "sql_alchemy_conn", airflow_settings.SQL_ALCHEMY_CONN)
     conf.set("core", "auth_manager", f"{ConsoleFabAuthManager.__module__}.{ConsoleFabAuthManager.__name__}")

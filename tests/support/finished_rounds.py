@@ -178,7 +178,9 @@ class RoundMaker:
             if name not in unconfirmed:
                 body = {"model": new, "correct": 20 + index + min(int(round_id), 9), "tested": 34 + index}
                 self.say(round_id, Kind.CONFIRMATION, name, body)
-        self.current, self.budget, self.strikes = new, record.next_budget, dict(record.strikes)
+        self.current = new
+        self.budget = record.next_budget
+        self.strikes = dict(record.strikes)
         self.done.append(round_id)
         return record.result
 
@@ -288,7 +290,8 @@ class DictLedger:
     development = True
 
     def __init__(self, of: Study, members: Consortium) -> None:
-        self.chain_id, self.contract = members.ledger.chain_id, Address(members.ledger.contract)
+        self.chain_id = members.ledger.chain_id
+        self.contract = Address(members.ledger.contract)
         self.id = study_id(of.name)
         self.nodes = tuple(key(name).address for name in of.nodes)
         self.hospitals = {key(name).address: HospitalStatus.AUTHORISED for name in of.hospitals}

@@ -24,7 +24,8 @@ def take_in(site: Site, play: Play, round_id: RoundId, node: NodeName) -> Inputs
     """What one node takes in, once all have said what they saw."""
     ctx = site.node_context(play, round_id, node)
     home = ctx.worker.identity.home
-    custody, taken = Custody(home, round_id), inputs.committed(ctx, lineage(ctx.worker).quarantined)
+    custody = Custody(home, round_id)
+    taken = inputs.committed(ctx, lineage(ctx.worker).quarantined)
     deadline = time.monotonic() + _PATIENCE
     return inputs.agree(ctx, taken, custody.sealing_key(), Journal(home / "journal"), deadline, custody.keep())
 

@@ -57,7 +57,8 @@ def run_projected(
     dealt: Sequence[Components] | None = None,
 ) -> Sequence[VerifyOutput | EngineFailed]:
     """What each node learns, or why it does not, each having projected its own components."""
-    parties, dealt = make_parties(nodes, folder), dealt or deal(updates, nodes)
+    parties = make_parties(nodes, folder)
+    dealt = dealt or deal(updates, nodes)
 
     def one(index: int) -> VerifyOutput | EngineFailed:
         held = dealt[index]

@@ -31,7 +31,9 @@ class Opened(MpSpdz):
         self, protocol: str, task: VerifyTask, components: Components, party: Party
     ) -> tuple[Verification, EngineStats]:
         """All that the rule computes."""
-        n, rows, classes = len(task.hospitals), len(task.hospitals) + 1, task.network.classes
+        n = len(task.hospitals)
+        rows = len(task.hospitals) + 1
+        classes = task.network.classes
         sizes = [n, 1, *[n] * 7, 1, *[(1 + classes) * rows] * n]
         words, stats = self._run(
             "opened", protocol, task, self._secrets(protocol, task, components, party), sum(sizes), party

@@ -32,8 +32,12 @@ def dicom(path: Path, pixels: npt.NDArray[np.uint16], **elements: Any) -> Path:
     found.PatientName = CANARY
     found.PatientID = CANARY
     found.Rows, found.Columns = pixels.shape
-    found.SamplesPerPixel, found.PhotometricInterpretation = 1, "MONOCHROME2"
-    found.BitsAllocated, found.BitsStored, found.HighBit, found.PixelRepresentation = 16, 12, 11, 0
+    found.SamplesPerPixel = 1
+    found.PhotometricInterpretation = "MONOCHROME2"
+    found.BitsAllocated = 16
+    found.BitsStored = 12
+    found.HighBit = 11
+    found.PixelRepresentation = 0
     found.PixelData = pixels.astype("<u2").tobytes()
     for name, value in elements.items():
         setattr(found, name, value)

@@ -44,7 +44,8 @@ class Publisher:
     MANNERS = ("whole", "broken once", "truncated", "wrong", "missing", "hanging", "dripping")
 
     def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.address = folder, f"http://{LOOPBACK}:{port}/"
+        self.folder = folder
+        self.address = f"http://{LOOPBACK}:{port}/"
         self.manner = "whole"
         self.asked: Counter[str] = Counter()
         """How often each file was asked for."""

@@ -69,7 +69,8 @@ async def _relay(host: str, delay: float) -> asyncio.Server:
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
     """Pass on every chunk after `delay`, in order, the end of the stream as well."""
-    loop, chunks = asyncio.get_running_loop(), asyncio.Queue[tuple[float, bytes]]()
+    loop = asyncio.get_running_loop()
+    chunks = asyncio.Queue[tuple[float, bytes]]()
 
     async def read() -> None:
         while True:

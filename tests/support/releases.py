@@ -29,7 +29,8 @@ PARTIES = tuple(f"{protocol}-party.x" for protocol in NODES)
 def plain(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
     """A member of an archive; fields as `tarfile.TarInfo` has them."""
     member = tarfile.TarInfo(name)
-    member.size, member.mode = len(content), 0o755
+    member.size = len(content)
+    member.mode = 0o755
     for field, value in fields.items():
         setattr(member, field, value)
     return member, content
@@ -78,7 +79,9 @@ class Publisher:
 
     def __init__(self, file: Path, port: int) -> None:
         self.release = Release(f"http://{LOOPBACK}:{port}/page", f"http://{LOOPBACK}:{port}/files/{NAME}")
-        self.file, self.manner, self.asked = file, "whole", 0
+        self.file = file
+        self.manner = "whole"
+        self.asked = 0
         self.digest: str | None = f"sha256:{digest_of(file)}"
         self.left = threading.Event()
 
@@ -86,9 +89,11 @@ class Publisher:
         """One answer in the present manner."""
         if handler.path == "/page":
             files = [{"name": "Source code"}, {"name": NAME, "digest": self.digest}]
-            content, manner = json.dumps({"assets": files}).encode(), "whole"
+            content = json.dumps({"assets": files}).encode()
+            manner = "whole"
         else:
-            content, manner = self.file.read_bytes(), self.manner
+            content = self.file.read_bytes()
+            manner = self.manner
             self.asked += 1
         if manner == "missing":
             handler.send_error(404)

@@ -30,7 +30,9 @@ FOLDER = PROJECT / "build" / "screenshots"
 FRONT = PROJECT / "docs" / "pictures" / "console-and-report.webp"
 """README's picture."""
 
-_STUDY, _HOSPITAL, _ROUNDS = "breast_cancer", "aster", 3
+_STUDY = "breast_cancer"
+_HOSPITAL = "aster"
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def main() -> None:
 
 
 def _visitor(site: Site, browser: Browser) -> None:
-    camera, page = _Camera(site.console, "visitor"), browser.new_context().new_page()
+    camera = _Camera(site.console, "visitor")
+    page = browser.new_context().new_page()
     camera.every_page(page, _paths(site, {"/register", "/registered"}))
     word = dict(
         line.split(": ") for line in site.wardround("enrol", "vouch", "brook@birch.org", "--as", "birch").splitlines()
@@ -96,7 +99,8 @@ def _visitor(site: Site, browser: Browser) -> None:
 
 
 def _provider(site: Site, browser: Browser) -> None:
-    camera, page = _Camera(site.console, PROVIDER), _person(site, browser, PROVIDER)
+    camera = _Camera(site.console, PROVIDER)
+    page = _person(site, browser, PROVIDER)
     camera.every_page(page, _paths(site))
     camera.look(page, "/nowhere", "no-such-page")
     camera.look(page, f"/poisoning?study={_STUDY}&verdict=absent", "poisoning-none-fits")
@@ -115,7 +119,8 @@ def _provider(site: Site, browser: Browser) -> None:
 
 
 def _auditor(site: Site, browser: Browser) -> None:
-    camera, page = _Camera(site.console, AUDITOR), _person(site, browser, AUDITOR)
+    camera = _Camera(site.console, AUDITOR)
+    page = _person(site, browser, AUDITOR)
     camera.every_page(page, _paths(site))
     page.goto(f"{site.console}/rounds/{_ROUNDS}/audit")
     page.get_by_role("button", name="Audit now").click()
@@ -126,7 +131,8 @@ def _auditor(site: Site, browser: Browser) -> None:
 
 
 def _hospital(site: Site, browser: Browser) -> None:
-    camera, page = _Camera(site.console, _HOSPITAL), _person(site, browser, f"hospital-{_HOSPITAL}")
+    camera = _Camera(site.console, _HOSPITAL)
+    page = _person(site, browser, f"hospital-{_HOSPITAL}")
     page.set_default_timeout(1000 * LONGEST_SECONDS)
     camera.every_page(page, _paths(site))
     for button, name in (("Check the records", "check-records"), ("Check the model", "check-model")):

@@ -30,7 +30,8 @@ class Stranger:
     """A clone of this checkout as it now is, in a folder without siblings."""
 
     def __init__(self, folder: Path) -> None:
-        self.clone, self.home = folder / "clone" / "wardround", folder / "home"
+        self.clone = folder / "clone" / "wardround"
+        self.home = folder / "home"
         self.data = self.home / ".cache" / "wardround" / "data"
         """Where data sets would come to lie."""
         self.data.parent.mkdir(parents=True)
@@ -77,7 +78,8 @@ def _clone(folder: Path) -> None:
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split("\0")
     for name in filter(None, names):
-        source, copy = PROJECT / name, folder / name
+        source = PROJECT / name
+        copy = folder / name
         if source.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, copy)

@@ -29,13 +29,15 @@ MLP = Network((30,), (Linear(64), ReLU(), Linear(2)))
 
 def small_cnn(pooling: type[AvgPool2d | MaxPool2d]) -> Network:
     """Two convolutions, 3,938 parameters."""
-    first, second = (Conv2d(8, 5), pooling(2), ReLU()), (Conv2d(16, 5), pooling(2), ReLU())
+    first = (Conv2d(8, 5), pooling(2), ReLU())
+    second = (Conv2d(16, 5), pooling(2), ReLU())
     return Network((1, 28, 28), (*first, *second, Flatten(), Linear(2)))
 
 
 def lenet(pooling: type[AvgPool2d | MaxPool2d], classes: int = 2) -> Network:
     """LeNet 20/50/500, 427,072 parameters for two classes."""
-    first, second = (Conv2d(20, 5), pooling(2), ReLU()), (Conv2d(50, 5), pooling(2), ReLU())
+    first = (Conv2d(20, 5), pooling(2), ReLU())
+    second = (Conv2d(50, 5), pooling(2), ReLU())
     return Network((1, 28, 28), (*first, *second, Flatten(), Linear(500), ReLU(), Linear(classes)))
 
 

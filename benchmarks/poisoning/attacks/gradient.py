@@ -25,14 +25,17 @@ STEPS = 4
 def craft(view: View, poison: Poison) -> Updates:
     """The largest share of poisoned records whose model the rule takes, trained from the honest mean in the budget."""
     benign = within(np.concatenate([view.honest, view.train(None)]).mean(axis=0), view.radius)
-    low, high, best = 0.0, 1.0, benign
+    low = 0.0
+    high = 1.0
+    best = benign
     for _ in range(STEPS):
         share = (low + high) / 2
         trained = view.train(partial(_partly, poison=poison, share=share), 2, radius=view.radius, start=benign).mean(
             axis=0
         )
         if view.accepted(view.everyone(trained)):
-            low, best = share, trained
+            low = share
+            best = trained
         else:
             high = share
     worst = view.train(poison, 2, radius=view.radius, start=best).mean(axis=0)

@@ -25,7 +25,8 @@ def min_sum(view: View) -> Updates:
 
 
 def _along_deviation(view: View, unsuspicious: Callable[[Update], bool]) -> Updates:
-    mean, deviation = view.honest.mean(axis=0), view.honest.std(axis=0, ddof=1)
+    mean = view.honest.mean(axis=0)
+    deviation = view.honest.std(axis=0, ddof=1)
     factor = largest(lambda gamma: unsuspicious(mean - gamma * deviation), 50.0)
     return view.everyone(mean - factor * deviation)
 

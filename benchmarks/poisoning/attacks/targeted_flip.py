@@ -9,7 +9,8 @@ import torch
 
 from benchmarks.poisoning.kinds import Attack, Generator
 
-SOURCE, TARGET = 1, 0
+SOURCE = 1
+TARGET = 0
 
 
 def flip(inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator) -> tuple[torch.Tensor, torch.Tensor]:

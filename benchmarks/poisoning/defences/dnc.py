@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.poisoning.kinds import Outcome, Seen
 
-ROUNDS, COORDINATES = 3, 1000
+ROUNDS = 3
+COORDINATES = 1000
 
 
 def dnc(seen: Seen) -> Outcome:

@@ -15,7 +15,8 @@ from benchmarks.poisoning.search import squared_distances
 
 def multi_krum(seen: Seen) -> Outcome:
     """The n - f - 2 best; n - f where that would leave fewer than three."""
-    count, expected = len(seen.updates), seen.assumed
+    count = len(seen.updates)
+    expected = seen.assumed
     chosen = count - expected - 2 if count - expected - 2 >= 3 else count - expected
     kept = np.zeros(count, dtype=bool)
     kept[np.argsort(scores(seen.updates, expected), kind="stable")[:chosen]] = True

@@ -61,7 +61,8 @@ def main(names: Sequence[str]) -> int:
             done, _ = wait(waiting, timeout=_HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED)
             seconds = time.monotonic() - started
             for future in done:
-                title, error = waiting.pop(future), future.exception()
+                title = waiting.pop(future)
+                error = future.exception()
                 failed = failed or error is not None
                 _say(f"{title}: {error}" if error else f"{title}: ready ({seconds:.0f} s)")
             if not done:

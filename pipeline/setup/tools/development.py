@@ -37,7 +37,8 @@ def docs_environment(settings: Settings) -> Path:
 
 
 def _environment(settings: Settings, name: str) -> Path:
-    folder, lock = PROJECT / f".venv-{name}", runtime.REQUIREMENTS / "dev" / f"{name}.txt"
+    folder = PROJECT / f".venv-{name}"
+    lock = runtime.REQUIREMENTS / "dev" / f"{name}.txt"
     with stamped(folder, digest(lock)) as fresh:
         if not fresh:
             runtime.locked_environment(settings, folder, lock)
@@ -51,7 +52,8 @@ def bft_validator(settings: Settings) -> Path:
     """
 
     def build(folder: Path) -> Path:
-        command, package = go(settings), "github.com/kaiachain/kaia/cmd/kcn"
+        command = go(settings)
+        package = "github.com/kaiachain/kaia/cmd/kcn"
         run([command, "mod", "init", "build.local/kcn"], "build Kaia", folder=folder)
         run([command, "get", "-tool", f"{package}@{KAIA_VERSION}"], "get Kaia", folder=folder)
         run([command, "get", f"github.com/supranational/blst@{BLST_VERSION}"], "get Kaia", folder=folder)

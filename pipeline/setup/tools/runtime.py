@@ -45,7 +45,8 @@ def python_environment(settings: Settings, *, develop: bool = False) -> Path:
 
 def spu_environment(settings: Settings) -> Path:
     """SPU's own environment as requirements/spu.txt says."""
-    folder, lock = PROJECT / ".venv-spu", REQUIREMENTS / "spu.txt"
+    folder = PROJECT / ".venv-spu"
+    lock = REQUIREMENTS / "spu.txt"
     with stamped(folder, digest(lock)) as fresh:
         if not fresh:
             locked_environment(settings, folder, lock)
@@ -65,7 +66,8 @@ def guard_environment(settings: Settings) -> Path:
 
     requirements/guard.txt says which.
     """
-    folder, lock = PROJECT / ".venv-guard", REQUIREMENTS / "guard.txt"
+    folder = PROJECT / ".venv-guard"
+    lock = REQUIREMENTS / "guard.txt"
     with stamped(folder, digest(lock)) as fresh:
         if not fresh:
             locked_environment(settings, folder, lock)
@@ -111,7 +113,8 @@ def usual_store_server(settings: Settings) -> Path:
 def npm_packages(settings: Settings, *, develop: bool = False) -> Path:
     """The checkout's node_modules as package-lock.json says, to `develop` all of it; runs no package's scripts."""
     lock = digest(PROJECT / "package-lock.json")
-    runs, develops = f"{lock} to run", f"{lock} to develop"
+    runs = f"{lock} to run"
+    develops = f"{lock} to develop"
     folder = PROJECT / "node_modules"
     with stamped(folder, *([develops] if develop else [runs, develops])) as fresh:
         if not fresh:

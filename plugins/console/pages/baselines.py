@@ -59,7 +59,8 @@ class Comparison:
 @router.get("/baselines")
 def baselines(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
     """One chart and table per data set; where nothing was measured, the command that measures."""
-    found, unreadable = [], []
+    found = []
+    unreadable = []
     for file in sorted(RESULTS.glob("*.json")):
         try:
             found.append(_comparison(read_json(file.read_bytes()), index.settings))

@@ -49,7 +49,8 @@ def report(
 ) -> Response:
     """One form of the stored report, by its digest."""
     index.check(RoundId(number))
-    objects, place = RoundObjects(index.observer.store, RoundId(number)), object_keys.report(RoundId(number), suffix)
+    objects = RoundObjects(index.observer.store, RoundId(number))
+    place = object_keys.report(RoundId(number), suffix)
     if digest not in objects.digests(place):
         raise ObjectMissing(f"Round {number} has no {suffix} report with digest {digest}.")
     headers = {"Content-Security-Policy": _REPORT_POLICY}

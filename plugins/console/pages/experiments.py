@@ -35,7 +35,9 @@ class _Asked:
         fields: Annotated[str, Form(max_length=20_000)],
     ) -> None:
         concerns(request, f"{name} from {base}")
-        self.base, self.name, self.fields = base, name.strip(), fields
+        self.base = base
+        self.name = name.strip()
+        self.fields = fields
 
 
 Asked = Annotated[_Asked, Depends()]

@@ -41,9 +41,12 @@ class OwnRound:
 @router.get("/hospital")
 def mine(request: Request, who: Hospital, index: Rounds, page: paging.PageNumber = None) -> HTMLResponse:
     """My rounds, newest first."""
-    name, home, known = hospital_folder.name(who), hospital_folder.folder(index.settings, who), index.all()
+    name = hospital_folder.name(who)
+    home = hospital_folder.folder(index.settings, who)
+    known = index.all()
     named = studies.of_hospital(index.settings, name)
-    docs, address = _kept(home), studies.consortium(index).hospital(name)
+    docs = _kept(home)
+    address = studies.consortium(index).hospital(name)
     rounds: list[OwnRound] = []
     unjudged = 0
     for view in known.rounds:

@@ -32,7 +32,9 @@ def overview(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
     """Where the consortium stands; what does not answer is named, and the rest is shown."""
     installation = Installation.load(index.settings.installation)
     answers = health.every(installation, health.stored_chain_id(index.settings))
-    known, member_status, trouble = None, None, None
+    known = None
+    member_status = None
+    trouble = None
     try:
         known = index.all()
         member_status = index.member_status(known)

@@ -43,7 +43,8 @@ SigningAddress = Annotated[Address, Depends(_address)]
 @router.get("/people")
 def people(request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People) -> HTMLResponse:
     """Everybody, those who wait first."""
-    everybody, said = accounts.all(), {(one.account, one.login): one for one in registry.registrations()}
+    everybody = accounts.all()
+    said = {(one.account, one.login): one for one in registry.registrations()}
     rows = [(account, said.get((account.number, account.login))) for account in everybody]
     rows.sort(key=lambda row: (list(State).index(row[0].state), row[0].number))
     places, trouble = hospitals.places(index.settings, accounts, registry)

@@ -63,7 +63,8 @@ class Chosen:
 
     def rows(self, views: Sequence[RoundView]) -> list[tuple[RoundView, HospitalRow]]:
         """A hospital's part in each of these rounds."""
-        hospital, verdict = self.hospital, None if self.verdict is None else Verdict(self.verdict)
+        hospital = self.hospital
+        verdict = None if self.verdict is None else Verdict(self.verdict)
         # An enumeration's hash and value are slow: with 50,000 rows only identity is cheap enough.
         return [
             (view, row)
@@ -148,7 +149,8 @@ def _sums(views: Sequence[RoundView], hospital: str | None) -> list[Sum]:
         for row in view.hospitals:
             found = counts.get(row.name)
             if found is None:
-                found, newest[row.name] = counts.setdefault(row.name, [0, 0, 0]), (view, row)
+                found = counts.setdefault(row.name, [0, 0, 0])
+                newest[row.name] = (view, row)
             found[0 if row.verdict is Verdict.ACCEPTED else 1 if row.verdict is Verdict.REJECTED else 2] += 1
     names = sorted(counts) if hospital is None else [name for name in counts if name == hospital]
     return [Sum(name, counts[name][0], counts[name][1], counts[name][2], _quarantined(*newest[name])) for name in names]

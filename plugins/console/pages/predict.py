@@ -95,7 +95,8 @@ def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float]:
     """
     if len(typed) != len(columns):
         raise FileRejected(f"got {len(typed)} cells, want one for each of {len(columns)} columns; open the page again")
-    found, wrong = {}, []
+    found = {}
+    wrong = []
     for column, text in zip(columns, typed, strict=True):
         if not text and column.empty == "refused":
             wrong.append(f"{column.name} is empty; every row needs a value there.")
@@ -127,7 +128,8 @@ def _page(
     answered: Mapping[str, Any] | None = None,
     trouble: str | None = None,
 ) -> HTMLResponse:
-    card, no_card = None, None
+    card = None
+    no_card = None
     if study is not None:
         try:
             card = _card(index, study)
@@ -162,7 +164,8 @@ def _card(index: RoundCache, study: Study) -> ModelCard:
     finished = [view for view in index.all().rounds if view.study == study.name and view.model]
     if not finished:
         raise Refused("No round of this study has ended in a model yet, so there is nothing to predict with.")
-    last, digest = finished[0], Sha256(finished[0].model or "")
+    last = finished[0]
+    digest = Sha256(finished[0].model or "")
     if not index.observer.ledger.verify_model(last.round, digest):
         raise EvidenceRejected(
             f"The ledger does not vouch for model {digest[:16]} of round {last.round}; do not use it."

@@ -39,12 +39,18 @@ class _Own:
         if account is None:
             raise Refused(f"{who.login}: the account is gone; log in again")
         concerns(request, account.login)
-        self.request, self.who, self.index, self.accounts, self.registry = request, who, index, accounts, registry
-        self.account, self.said = account, registry.registration(account.number, account.login)
+        self.request = request
+        self.who = who
+        self.index = index
+        self.accounts = accounts
+        self.registry = registry
+        self.account = account
+        self.said = registry.registration(account.number, account.login)
 
     def page(self, *, done: str = "", trouble: str = "") -> HTMLResponse:
         """The page, which says what was done or why it was not."""
-        settings, hospital = self.index.settings, self.who.hospital
+        settings = self.index.settings
+        hospital = self.who.hospital
         key = hospitals.known(settings, self.accounts, self.registry).get(hospital) if hospital else None
         standings, silent = hospitals.standings([key] if key else [], settings)
         content = {
@@ -104,7 +110,8 @@ def change_password(own: Own, limits: Pace, old: Text = "", password: Text = "",
 def rotate_key(who: Hospital, own: Own, limits: Pace, old: Text = "") -> Response:
     """Move the hospital on to a fresh key where its folder lies here, for whoever knows the account's password too."""
     limits.password(who.login)
-    name, settings = folders.name(who), own.index.settings
+    name = folders.name(who)
+    settings = own.index.settings
     try:
         if not own.accounts.knows_password(own.account.number, old):
             raise EvidenceRejected("The present password is another one.")

@@ -37,8 +37,12 @@ class _Given:
         address: Text = "",
         signature: Text = "",
     ) -> None:
-        self.name, self.email, self.postal = name, email, postal
-        self.hospital, self.address, self.signature = hospital.strip(), address.strip(), signature.strip()
+        self.name = name
+        self.email = email
+        self.postal = postal
+        self.hospital = hospital.strip()
+        self.address = address.strip()
+        self.signature = signature.strip()
 
 
 Given = Annotated[_Given, Depends()]
@@ -67,8 +71,11 @@ def register(
     """Make an account that waits; a taken e-mail address is answered like a new one."""
     concerns(request, f"{given.email} of {given.hospital}")
     try:
-        person, login, home = forms.line(given.name, "Your name"), forms.email(given.email), forms.postal(given.postal)
-        where, key = enrolment.hospital_name(given.hospital), enrolment.signing_address(given.address)
+        person = forms.line(given.name, "Your name")
+        login = forms.email(given.email)
+        home = forms.postal(given.postal)
+        where = enrolment.hospital_name(given.hospital)
+        key = enrolment.signing_address(given.address)
         known = hospitals.known(index.settings, accounts, people)
         enrolment.check_vouch(
             where, login, key, given.signature, known, Consortium.load(index.settings.consortium).ledger

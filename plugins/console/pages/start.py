@@ -70,7 +70,8 @@ def runs(
 ) -> HTMLResponse:
     """Where the rounds of one start stand."""
     found = _study(index.settings, study)
-    session, dag = airflow_session.of(request, index.settings), f"round_{found.name}"
+    session = airflow_session.of(request, index.settings)
+    dag = f"round_{found.name}"
     states = session.series(dag, run)
     rows = [(state, "" if state.ended else _working(session, dag, state.run_id)) for state in states]
     return render(request, "runs", who, study=found, run=run, rounds=rounds, rows=rows, dag=dag)

@@ -86,12 +86,14 @@ class Own:
 @router.get("/studies")
 def listed(request: Request, who: Anyone, index: Rounds, published: Published) -> HTMLResponse:
     """Every study with its digest, its current model and who approved it."""
-    found, members = studies.every(index.settings), studies.consortium(index)
+    found = studies.every(index.settings)
+    members = studies.consortium(index)
     positions = published.all(found.studies, members)
     finished = [view.study for view in index.all().rounds if view.model]
     rows = []
     for name, study in found.studies.items():
-        digest, registered = study.digest(members), index.observer.ledger.has_study(study_id(name))
+        digest = study.digest(members)
+        registered = index.observer.ledger.has_study(study_id(name))
         rows.append(
             Row(
                 name=name,
@@ -113,9 +115,11 @@ def one(
     request: Request, who: Anyone, index: Rounds, published: Published, name: StudyName, done: str = ""
 ) -> HTMLResponse:
     """One study as its owners have to understand it before they approve."""
-    study, members = studies.one(index.settings, name), studies.consortium(index)
+    study = studies.one(index.settings, name)
+    members = studies.consortium(index)
     text = study.terms(members)
-    digest, positions = study_digest(text), published.positions(study, members)
+    digest = study_digest(text)
+    positions = published.positions(study, members)
     registered = index.observer.ledger.has_study(study_id(name))
     rounds = [view for view in index.all().rounds if view.study == name and view.model]
     return render(
@@ -166,7 +170,8 @@ def withdraw_study(request: Request, who: Hospital, index: Rounds, name: StudyNa
 
 def _decided(request: Request, who: Person, index: Rounds, name: str, digest: Sha256, what: str) -> Response:
     concerns(request, f"{name} {digest[:12]}")
-    study, owner = studies.one(index.settings, name), hospital_folder.identity(index.settings, who)
+    study = studies.one(index.settings, name)
+    owner = hospital_folder.identity(index.settings, who)
     if owner.name not in study.hospitals:
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"{owner.name} is no hospital of study {name}.")
     decide = approval.approve if what == "approved" else approval.withdraw
@@ -188,7 +193,9 @@ def _own(
     position = next((each for each in positions if each.name == name and not each.node), None)
     if position is None:
         return None
-    here, trouble, unpublished = hospital_folder.folder(settings, who) is not None, position.trouble, 0
+    here = hospital_folder.folder(settings, who) is not None
+    trouble = position.trouble
+    unpublished = 0
     approved = position.approved(digest)
     if here:
         owner = hospital_folder.identity(settings, who)

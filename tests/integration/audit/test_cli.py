@@ -107,7 +107,8 @@ def test_an_audit_of_all_rounds_names_each_that_does_not_hold(home: Path, finish
     before = path.read_bytes()
     path.write_bytes(before[:-20] + bytes([before[-20] ^ 1]) + before[-19:])
     try:
-        ended, said = wardround("audit", "--all"), json.loads(wardround("audit", "--all", "--json").stdout)
+        ended = wardround("audit", "--all")
+        said = json.loads(wardround("audit", "--all", "--json").stdout)
     finally:
         path.write_bytes(before)
     assert ended.exit_code == 1

@@ -110,7 +110,8 @@ def test_a_hospital_proves_that_its_update_was_in_or_was_rejected(packed: bytes)
 
 @pytest.mark.usefixtures("_offline")
 def test_the_model_is_the_one_that_was_decided(packed: bytes, members: Path, tmp_path: Path) -> None:
-    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right = tmp_path / "right"
+    wrong = tmp_path / "wrong"
     right.write_bytes(model(2))
     wrong.write_bytes(model(1))
     assert _verify(packed, members, "--model", str(right)).exit_code == 0
@@ -229,9 +230,11 @@ def test_a_transcript_of_any_other_form_is_refused_with_a_clear_message(
     ]
     for path in places_of:
         content = json.loads(json.dumps({"": whole}))
-        inside, last = content, ""
+        inside = content
+        last = ""
         for step in path:
-            inside, last = inside[last], step
+            inside = inside[last]
+            last = step
         if type(inside[last]) is type(odd) and (odd is True or last in ("data", "raw", "block_hash")):
             continue
         inside[last] = odd
@@ -276,7 +279,8 @@ def test_whatever_stands_in_a_bundles_files_nothing_leaves_but_a_finding(
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         name = data.draw(st.sampled_from(archive.namelist()))
     junk = data.draw(st.binary(max_size=80))
-    at, length = data.draw(st.integers(0, 3000)), data.draw(st.integers(0, 200))
+    at = data.draw(st.integers(0, 3000))
+    length = data.draw(st.integers(0, 200))
 
     def change(files: dict[str, bytes]) -> None:
         before = files[name]

@@ -35,7 +35,9 @@ pytestmark = [pytest.mark.minio, pytest.mark.anvil]
 def test_a_restored_older_chain_is_refused_where_no_outbox_remembers_the_newer_one(
     tmp_path: Path, disturbed_minio: StoreServer
 ) -> None:
-    of, store, chain = study(), disturbed_minio.as_root(), Devchain(tmp_path / "chain", ports.choose())
+    of = study()
+    store = disturbed_minio.as_root()
+    chain = Devchain(tmp_path / "chain", ports.choose())
     chain.start()
     try:
         initial = model(0)

@@ -38,7 +38,9 @@ def whole(network: Network) -> Iterator[Network]:
 @pytest.fixture(scope="session")
 def rounds(site: Site) -> tuple[Play, list[RoundId], list[float]]:
     """Two whole rounds of one study, and the seconds that each took."""
-    play, numbers, seconds = site.play("anchored", deadlines=DEADLINES), [], []
+    play = site.play("anchored", deadlines=DEADLINES)
+    numbers = []
+    seconds = []
     for run in ("first", "second"):
         started = time.monotonic()
         numbers.append(play.round(run))

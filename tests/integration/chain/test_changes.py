@@ -41,7 +41,8 @@ def _finish(actors: Actors, study: StudyId) -> None:
 
 
 def test_a_majority_releases_a_hospital_between_rounds(actors: Actors, study: StudyId) -> None:
-    ledger, hospital = actors.ledger, _key().address
+    ledger = actors.ledger
+    hospital = _key().address
     _finish(actors, study)
     release = Release(study, 1, hospital)
     both = _signed(actors, release, *actors.nodes[:2])
@@ -62,7 +63,8 @@ def test_a_majority_releases_a_hospital_between_rounds(actors: Actors, study: St
 
 
 def test_a_majority_changes_the_nodes_and_old_rounds_keep_theirs(actors: Actors, study: StudyId) -> None:
-    ledger, four = actors.ledger, [*actors.nodes, _key()]
+    ledger = actors.ledger
+    four = [*actors.nodes, _key()]
     _finish(actors, study)
     nodes = _addresses(four)
     both = _signed(actors, NodeSet(study, 1, nodes), *actors.nodes[1:])
@@ -79,7 +81,9 @@ def test_a_majority_changes_the_nodes_and_old_rounds_keep_theirs(actors: Actors,
 
 
 def test_a_majority_rotates_a_nodes_key(actors: Actors, study: StudyId) -> None:
-    ledger, successor, (first, second, third) = actors.ledger, _key(), actors.nodes
+    ledger = actors.ledger
+    successor = _key()
+    (first, second, third) = actors.nodes
     change = NodeKey(study, 1, first.address, successor.address)
     actors.send(
         first, ledger.rotate_node_key(study, first.address, successor.address, _signed(actors, change, second, third))
@@ -90,7 +94,8 @@ def test_a_majority_rotates_a_nodes_key(actors: Actors, study: StudyId) -> None:
 
 
 def test_the_provider_alone_neither_replaces_the_nodes_nor_finalises(actors: Actors, study: StudyId) -> None:
-    ledger, mine = actors.ledger, [_key() for _ in range(3)]
+    ledger = actors.ledger
+    mine = [_key() for _ in range(3)]
     nodes = _addresses(mine)
     for keys in ([], [actors.provider], mine):
         with pytest.raises(ContractRefused, match=r"NoMajority|NotANode"):
@@ -105,10 +110,12 @@ def test_the_provider_alone_neither_replaces_the_nodes_nor_finalises(actors: Act
 
 
 def test_a_node_that_signed_two_results_is_suspended(actors: Actors, study: StudyId) -> None:
-    ledger, node = actors.ledger, actors.nodes[0]
+    ledger = actors.ledger
+    node = actors.nodes[0]
     first = actors.result(actors.committed(study))
     second = replace(first, new_model=Sha256("41" * 32))
-    (one,), (other,) = actors.sign(first, node), actors.sign(second, node)
+    (one,) = actors.sign(first, node)
+    (other,) = actors.sign(second, node)
     actors.send(actors.stranger, ledger.report_equivocation(first, one, second, other))
     assert ledger.suspended(study, node.address)
     with pytest.raises(ContractRefused, match="SuspendedNode"):
@@ -118,10 +125,12 @@ def test_a_node_that_signed_two_results_is_suspended(actors: Actors, study: Stud
 
 
 def test_a_node_that_signed_a_result_and_an_end_is_suspended(actors: Actors, study: StudyId) -> None:
-    ledger, node = actors.ledger, actors.nodes[0]
+    ledger = actors.ledger
+    node = actors.nodes[0]
     result = actors.result(actors.committed(study))
     end = actors.end(result.round, actors.stranger.address)
-    (vote,), (ended,) = actors.sign(result, node), actors.sign_end(end, node)
+    (vote,) = actors.sign(result, node)
+    (ended,) = actors.sign_end(end, node)
     actors.send(actors.stranger, ledger.report_equivocation(end, ended, result, vote))
     assert ledger.suspended(study, node.address)
     actors.send_end(end, actors.sign_end(end, *actors.nodes[1:]))
@@ -129,16 +138,19 @@ def test_a_node_that_signed_a_result_and_an_end_is_suspended(actors: Actors, stu
 
 
 def test_a_node_that_signed_two_ends_is_suspended(actors: Actors, study: StudyId) -> None:
-    ledger, node = actors.ledger, actors.nodes[0]
+    ledger = actors.ledger
+    node = actors.nodes[0]
     first = actors.end(actors.committed(study))
     second = replace(first, blamed=(actors.stranger.address, actors.provider.address))
-    (one,), (other,) = actors.sign_end(first, node), actors.sign_end(second, node)
+    (one,) = actors.sign_end(first, node)
+    (other,) = actors.sign_end(second, node)
     actors.send(actors.stranger, ledger.report_equivocation(first, one, second, other))
     assert ledger.suspended(study, node.address)
 
 
 def test_a_hospital_commits_directly_and_no_set_without_it_is_taken(actors: Actors, study: StudyId) -> None:
-    ledger, hospitals = actors.ledger, [actors.hospital() for _ in range(3)]
+    ledger = actors.ledger
+    hospitals = [actors.hospital() for _ in range(3)]
     terms = named(*hospitals)
     round_id = actors.open(study, study_digest=study_digest(terms))
     manifests = [sha256(b"manifest %d" % index) for index in range(5)]
@@ -171,7 +183,8 @@ def test_a_revoked_hospital_commits_nothing(actors: Actors, study: StudyId) -> N
 
 
 def test_a_hospital_moves_on_to_another_key(actors: Actors) -> None:
-    ledger, old = actors.ledger, actors.hospital()
+    ledger = actors.ledger
+    old = actors.hospital()
     new = actors.moved_on(old)
     assert (ledger.hospital(old.address), ledger.hospital(new.address)) == (
         HospitalStatus.RETIRED,
@@ -187,7 +200,8 @@ def _standings(actors: Actors, round_id: RoundId, *accounts: Address) -> list[Ho
 def test_a_round_keeps_the_keys_of_its_opening_and_whom_the_provider_had_authorised_by_the_commit(
     actors: Actors, study: StudyId
 ) -> None:
-    ledger, provider = actors.ledger, actors.provider
+    ledger = actors.ledger
+    provider = actors.provider
     mover, revoked, out, new = (actors.hospital() for _ in range(4))
     actors.send(provider, ledger.revoke_hospitals([out.address]))
     waiting = _key()

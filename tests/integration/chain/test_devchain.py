@@ -92,7 +92,8 @@ def test_the_genesis_and_the_clock_survive_restarts(fresh_chain: Devchain, key: 
 
 def test_kill_9_of_the_supervisor_takes_anvil_along_and_loses_nothing(fresh_chain: Devchain, key: SigningKey) -> None:
     sent = [fresh_chain.rpc("eth_sendRawTransaction", _signed(key, nonce)) for nonce in range(3)]
-    blocks, anvil = fresh_chain.blocks(), fresh_chain.anvil_pid()
+    blocks = fresh_chain.blocks()
+    anvil = fresh_chain.anvil_pid()
     fresh_chain.kill_supervisor()
     assert _gone(anvil)
     fresh_chain.start()

@@ -170,7 +170,8 @@ def test_what_a_killed_process_left_unsent_goes_out_before_the_next(
 def test_a_mined_revert_spends_its_label_and_names_the_error(shared_chain: Devchain, tmp_path: Path) -> None:
     # Keys of its own: this outbox stands in another folder than the one that the shared actors' senders use.
     actors = Actors(shared_chain.url, tmp_path / "actors")
-    study, node = actors.new_study("own"), actors.nodes[0]
+    study = actors.new_study("own")
+    node = actors.nodes[0]
     round_id = actors.open(study, commit_in=3)
     commit = actors.ledger.commit_round(round_id, ROOT)
     before = _sent(actors, node, shared_chain)
@@ -262,7 +263,8 @@ def test_a_transaction_that_is_not_mined_yet_is_resent_and_never_signed_again(ke
 
 
 def test_copies_of_sends_that_arrive_in_any_order_are_mined_once(key: SigningKey, tmp_path: Path) -> None:
-    home, labels = tmp_path / "anvil", ("first", "second", "third")
+    home = tmp_path / "anvil"
+    labels = ("first", "second", "third")
     home.mkdir()
     anvil = Anvil.start(home, CHAIN_ID, int(time.time()), None)
     try:
@@ -290,12 +292,10 @@ def test_a_chain_that_hangs_in_the_middle_of_a_send_takes_it_once_when_it_goes_o
     fresh_chain: Devchain, key: SigningKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "_RESEND_SECONDS", 0.1)
-    outbox, broadcast, supervisor, waking = (
-        Outbox(tmp_path, key, fresh_chain.url, CHAIN_ID),
-        Outbox._broadcast,
-        fresh_chain.process,
-        [],
-    )
+    outbox = Outbox(tmp_path, key, fresh_chain.url, CHAIN_ID)
+    broadcast = Outbox._broadcast
+    supervisor = fresh_chain.process
+    waking = []
     assert supervisor is not None
 
     def into_a_hang(self: Outbox, entry: Any) -> None:

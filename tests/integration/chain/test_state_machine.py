@@ -88,7 +88,8 @@ def test_three_rounds_continue_one_model(actors: Actors, study: StudyId) -> None
 
 
 def test_hospitals_register_and_the_provider_authorises_and_revokes_them(actors: Actors) -> None:
-    ledger, hospitals = actors.ledger, [_key(), _key()]
+    ledger = actors.ledger
+    hospitals = [_key(), _key()]
     addresses = [hospital.address for hospital in hospitals]
     assert ledger.hospital(addresses[0]) is HospitalStatus.UNKNOWN
     for hospital in hospitals:
@@ -103,7 +104,9 @@ def test_hospitals_register_and_the_provider_authorises_and_revokes_them(actors:
 
 
 def test_errors_about_hospitals(actors: Actors) -> None:
-    ledger, hospital, unknown = actors.ledger, _key(), _key()
+    ledger = actors.ledger
+    hospital = _key()
+    unknown = _key()
     actors.send(hospital, ledger.register_hospital())
     _refused(actors, hospital, ledger.register_hospital(), "HospitalAlreadyRegistered", hospital=hospital.address)
     _refused(actors, hospital, ledger.authorise_hospitals([hospital.address]), "NotProvider", caller=hospital.address)
@@ -137,7 +140,8 @@ def test_errors_about_hospitals(actors: Actors) -> None:
 
 
 def test_errors_about_studies(actors: Actors, study: StudyId) -> None:
-    ledger, provider = actors.ledger, actors.provider
+    ledger = actors.ledger
+    provider = actors.provider
     nodes = [node.address for node in actors.nodes]
     new = study_id("errors about studies")
     _refused(
@@ -197,7 +201,8 @@ def test_a_study_has_one_open_round_and_other_studies_are_free(actors: Actors, s
 
 
 def test_errors_about_commits(actors: Actors, study: StudyId) -> None:
-    ledger, never = actors.ledger, RoundId(10**9)
+    ledger = actors.ledger
+    never = RoundId(10**9)
     _refused(
         actors, actors.provider, ledger.commit_round(never, ROOT), "WrongStatus", round=never, got="NONE", wanted="OPEN"
     )

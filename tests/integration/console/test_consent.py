@@ -30,7 +30,9 @@ from tests.support.consortia import HOSPITALS, Site
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
-ASTER, BIRCH, FERN = HOSPITALS[0], HOSPITALS[1], HOSPITALS[5]
+ASTER = HOSPITALS[0]
+BIRCH = HOSPITALS[1]
+FERN = HOSPITALS[5]
 
 
 def asking(site: Site, hospital: str) -> TestClient:
@@ -98,7 +100,8 @@ def test_a_hospital_reads_what_changed_and_its_approval_is_the_command_s(
     assert in_force(town, ASTER, read, digest)
     assert position(town, read, ASTER).approved(digest)
     home = town.settings.hospital(ASTER)
-    by_page, consent = kept(town, ASTER, heath), home / "approvals" / f"{digest}.json"
+    by_page = kept(town, ASTER, heath)
+    consent = home / "approvals" / f"{digest}.json"
     assert by_page[-1] == consent.read_bytes()
     consent.unlink()
     for file in (home / "decisions" / heath).glob("2.*"):
@@ -197,7 +200,8 @@ def test_what_is_not_the_owner_s_counts_for_nothing_and_a_number_used_twice_coun
     play = town.play("moor")
     read, digest = study(town, "moor")
     demonstration.publish_consents(town.settings, town.services, {"moor": play.study})
-    birch, aster = owner(town, BIRCH), owner(town, ASTER)
+    birch = owner(town, BIRCH)
+    aster = owner(town, ASTER)
     context = approval._context(digest, town.members.ledger)
     body = {"study": "moor", "digest": digest, "number": 2}
     by_another = signing.sign(Kind.WITHDRAWAL, ASTER, body, context, birch.key)

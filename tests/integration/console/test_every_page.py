@@ -50,7 +50,9 @@ def test_every_page_is_usable_by_anybody_and_fits_its_screen(
     trouble: list[str] = []
     links: set[str] = set()
     with served(town.settings, who) as address:
-        page, checked = browser.new_page(), browser.new_page(bypass_csp=True)  # axe is injected
+        # axe is injected
+        page = browser.new_page()
+        checked = browser.new_page(bypass_csp=True)
         page.on("console", lambda message: trouble.extend([message.text] if message.type == "error" else []))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on(

@@ -33,7 +33,9 @@ from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
-ASTER, BIRCH, ELM = HOSPITALS[0], HOSPITALS[1], HOSPITALS[4]
+ASTER = HOSPITALS[0]
+BIRCH = HOSPITALS[1]
+ELM = HOSPITALS[4]
 
 Ask = Callable[..., Any]
 """Its answer is JSON of the command's own form."""
@@ -124,7 +126,8 @@ def test_these_pages_are_for_hospitals(town: Site, path: str) -> None:
 def test_checked_records_are_told_what_the_command_tells_and_nothing_is_left(
     town: Site, play: Play, finished: RoundId, command: Ask
 ) -> None:
-    study, before = play.study.name, left_behind(town)
+    study = play.study.name
+    before = left_behind(town)
     file = records_folder(town.settings.hospital(BIRCH), "breast_cancer") / "records.csv"
     kept = file.read_text()
     try:
@@ -150,7 +153,8 @@ def test_checked_records_are_told_what_the_command_tells_and_nothing_is_left(
 def test_a_checked_model_is_told_what_the_command_tells_and_nothing_is_left(
     town: Site, play: Play, finished: RoundId, command: Ask
 ) -> None:
-    study, before = play.study.name, left_behind(town)
+    study = play.study.name
+    before = left_behind(town)
     told = command("model", "check", study, "--as", ASTER)
     page = html.unescape(asking(town, ASTER).post("/hospital/check/model", data=form(ASTER, study=study)).text)
     assert [finding["sentence"] in page for finding in told["findings"]] == [True] * len(told["findings"])
@@ -169,7 +173,8 @@ def test_a_checked_model_is_told_what_the_command_tells_and_nothing_is_left(
     seen="nothing: the form is refused",
 )
 def test_only_what_lies_in_the_hospital_s_own_folder_can_be_checked(town: Site, play: Play, name: str) -> None:
-    pages, study = asking(town, ASTER), play.study.name
+    pages = asking(town, ASTER)
+    study = play.study.name
     answers = [pages.post("/hospital/check/data", data=form(ASTER, study=study, records=name))]
     if name:  # without a name it is the model that would be trained
         answers.append(pages.post("/hospital/check/model", data=form(ASTER, study=study, model=name)))
@@ -184,7 +189,8 @@ def test_only_what_lies_in_the_hospital_s_own_folder_can_be_checked(town: Site, 
     seen="nothing: the form is refused",
 )
 def test_a_study_that_does_not_name_the_hospital_is_none_of_its(town: Site, play: Play) -> None:
-    fern, study = HOSPITALS[5], play.study.name
+    fern = HOSPITALS[5]
+    study = play.study.name
     pages = asking(town, fern)
     assert pages.post("/hospital/check/data", data=form(fern, study=study, records="breast_cancer")).status_code == 422
     assert pages.post("/hospital/check/model", data=form(fern, study=study)).status_code == 422
@@ -198,7 +204,8 @@ def test_a_study_that_does_not_name_the_hospital_is_none_of_its(town: Site, play
 def test_uploaded_rows_are_predicted_as_by_the_command_with_card_and_warning_and_nothing_is_left(
     town: Site, play: Play, finished: RoundId, command: Ask
 ) -> None:
-    study, before = play.study.name, left_behind(town)
+    study = play.study.name
+    before = left_behind(town)
     file = records_folder(town.settings.hospital(ASTER), "breast_cancer") / "records.csv"
     told = command("predict", study, str(file), "--as", ASTER)
     upload = {"files": ("rows.csv", file.read_bytes(), "text/csv")}
@@ -225,7 +232,8 @@ def test_uploaded_rows_are_predicted_as_by_the_command_with_card_and_warning_and
 def test_a_typed_row_is_predicted_as_by_the_command_and_a_wrong_one_told_by_its_columns(
     town: Site, play: Play, finished: RoundId, command: Ask
 ) -> None:
-    study, pages = play.study.name, asking(town, ASTER)
+    study = play.study.name
+    pages = asking(town, ASTER)
     source = play.study.source
     assert isinstance(source, Table)
     row = {column.name: round(column.mean, 3) for column in source.columns}

@@ -40,7 +40,9 @@ from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.chromium]
 
-NEW, PERSON, STUDY = HospitalName("wren"), "ada@wren.org", "plumage"
+NEW = HospitalName("wren")
+PERSON = "ada@wren.org"
+STUDY = "plumage"
 FIELDS = """
 hospitals: [aster, birch, wren]
 dataset: pneumonia
@@ -84,7 +86,8 @@ def member(town: Site, play: Play, patched: pytest.MonkeyPatch, tmp_path_factory
         sent = visitor.post("/wardround/register", data=form | {"password": PASSWORD, "password_again": PASSWORD})
         assert sent.headers["location"] == "/wardround/registered", sent.text
         command(town, patched, "enrol", "register", "--as", NEW)
-        provider, account = door.log_in("provider"), Accounts().find(PERSON)
+        provider = door.log_in("provider")
+        account = Accounts().find(PERSON)
         assert provider
         assert account
         csrf = {"csrf_token": token(provider.get("/wardround/people").text)}
@@ -144,7 +147,8 @@ def test_only_a_hospital_that_the_ledger_has_authorised_becomes_a_member_and_und
 
 def test_a_hospital_on_another_machine_gets_a_store_account_of_its_own(town: Site, member: Address) -> None:
     made = store.account_elsewhere(town.settings, town.services, HospitalName("robin"))
-    objects, data = Store(town.services.store, made), b"{}"
+    objects = Store(town.services.store, made)
+    data = b"{}"
     own, another = (object_keys.consents("glade", name, node=False) for name in (HospitalName("robin"), NEW))
     objects.put_once(own.bucket, own.key(sha256(data)), data)
     with pytest.raises(Refused, match="does not let hospital-robin"):

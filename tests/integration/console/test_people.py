@@ -152,7 +152,8 @@ def test_authorising_a_person_authorises_a_hospital_that_waits_on_the_ledger(doo
 def test_a_suspended_persons_session_ends_at_once_and_the_hospital_stays(door: Portal, town: Site) -> None:
     person = member(door, town, "suspended@aster.org")
     assert person.get("/wardround/profile").status_code == 200
-    provider, number = logged_in(door, "provider"), account("suspended@aster.org").number
+    provider = logged_in(door, "provider")
+    number = account("suspended@aster.org").number
     assert post(provider, f"/wardround/people/{number}/suspend")[0] == 303
     assert person.get("/wardround/profile").headers["location"].startswith("/auth/login/")
     assert person.post("/wardround/profile/details", data={"email": "other@aster.org"}).status_code in (401, 403)
@@ -177,7 +178,8 @@ def test_a_suspended_persons_session_ends_at_once_and_the_hospital_stays(door: P
 )
 def test_nobody_takes_another_hospitals_name_or_address(door: Portal, town: Site) -> None:
     thief = {"email": "thief@birch.org"}
-    birch, own = town.members.hospital(HospitalName("birch")), filled(town, "thief@birch.org", "aster")
+    birch = town.members.hospital(HospitalName("birch"))
+    own = filled(town, "thief@birch.org", "aster")
     stolen_ids = (
         own | {"hospital": "birch"},  # another's name, one's own key
         own | {"address": birch},  # another's key, which is public
@@ -350,7 +352,9 @@ def test_registration_is_limited_by_address_and_in_all(
     seen="nothing: 403",
 )
 def test_a_visitors_form_is_refused_without_its_own_cookie(door: Portal, town: Site) -> None:
-    form, one, other = filled(town, "visitor@aster.org", "aster"), door.client(), door.client("192.0.2.9")
+    form = filled(town, "visitor@aster.org", "aster")
+    one = door.client()
+    other = door.client("192.0.2.9")
     token = _token(one.get("/wardround/register").text)
     other.get("/wardround/register")
     for client in (other, door.client("192.0.2.10")):
@@ -456,7 +460,8 @@ def test_where_the_providers_key_is_elsewhere_the_page_gives_the_command(door: P
 
 
 def test_a_word_for_a_person_holds_on_one_ledger(town: Site) -> None:
-    name, where = HospitalName("aster"), town.members.ledger
+    name = HospitalName("aster")
+    where = town.members.ledger
     address, signature = enrolment.vouch(name, "ada@aster.org", town.settings)
     enrolment.check_vouch(name, "ada@aster.org", address, signature, {}, where)
     with pytest.raises(EvidenceRejected, match="want one by"):

@@ -74,7 +74,8 @@ def test_a_rounds_page_says_what_the_command_and_the_ledger_say(
 def test_lists_charts_and_the_timeline_carry_the_same_figures(
     town: Site, finished: RoundId, shown: dict[str, Any]
 ) -> None:
-    pages, number = client(town.settings, PROVIDER), str(finished)
+    pages = client(town.settings, PROVIDER)
+    number = str(finished)
     listed = figures(pages.get(f"/rounds?study={shown['study']}").text, round=number)
     verdicts = list(shown["verdicts"].values())
     assert {name: listed[name].text for name in ("accepted", "rejected", "absent")} == {

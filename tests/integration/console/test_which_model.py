@@ -17,8 +17,10 @@ pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark
 
 
 def test_a_file_is_hashed_in_the_browser_and_named_or_refused(town: Site, finished: RoundId, tmp_path: Path) -> None:
-    digest, place = town.record(finished)["new_model"], object_keys.model()
-    model, changed = tmp_path / "model.safetensors", tmp_path / "changed.safetensors"
+    digest = town.record(finished)["new_model"]
+    place = object_keys.model()
+    model = tmp_path / "model.safetensors"
+    changed = tmp_path / "changed.safetensors"
     model.write_bytes(town.store().get(place.bucket, place.key(digest), digest))
     changed.write_bytes(model.read_bytes()[:-1] + b"\x07")
     with served(town.settings, AUDITOR) as address, chromium() as browser:

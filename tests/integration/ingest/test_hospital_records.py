@@ -110,7 +110,8 @@ def test_the_version_stays_without_a_commit_until_the_records_change_and_the_old
 
 
 def test_each_data_set_has_a_version_of_its_own(home: Path) -> None:
-    table, images = version(home, "breast_cancer"), version(home, "pneumonia")
+    table = version(home, "breast_cancer")
+    images = version(home, "pneumonia")
     plant(home, "mean radius", "12.5")
     assert version(home, "pneumonia") == images
     assert version(home, "breast_cancer") != table

@@ -246,7 +246,8 @@ def test_a_party_that_lacks_a_component_tells_the_others(
     engine: MpSpdz, damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, payloads = random_round(LOGISTIC)
-    deal, name = support.deal, task.hospitals[2]
+    deal = support.deal
+    name = task.hospitals[2]
 
     def short(*arguments: Any) -> list[Any]:
         dealt: list[Any] = deal(*arguments)

@@ -53,10 +53,8 @@ def networks(draw: st.DrawFn) -> Network:
     if draw(st.booleans()):
         hidden = [Linear(draw(st.integers(1, 5))), ReLU()] if draw(st.booleans()) else []
         return Network((draw(st.integers(1, 9)),), (*hidden, Linear(classes)))
-    sides, first = (
-        (draw(st.integers(5, 8)), draw(st.integers(5, 8))),
-        draw(st.builds(Conv2d, *[st.integers(1, 3)] * 2, st.integers(1, 2), st.integers(0, 1))),
-    )
+    sides = (draw(st.integers(5, 8)), draw(st.integers(5, 8)))
+    first = draw(st.builds(Conv2d, *[st.integers(1, 3)] * 2, st.integers(1, 2), st.integers(0, 1)))
     channels = draw(st.integers(1, 3))
     outputs = Network((channels, *sides), (first, Flatten(), Linear(2))).shapes[0]
     fitting = [[]] if any(side % 2 for side in outputs[1:]) else [[], [AvgPool2d(2)], [MaxPool2d(2)]]

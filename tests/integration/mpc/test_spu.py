@@ -94,7 +94,8 @@ def test_a_peer_verdict_equals_the_reference(tmp_path: Path) -> None:
 def test_a_verdict_on_the_weakest_class_equals_the_reference(tmp_path: Path) -> None:
     network = Network((3,), (Linear(3),))
     names = tuple(HospitalName(f"h{place}") for place in range(4))
-    inputs, labels = 200 * np.tile(np.eye(3, dtype=np.int64), (4, 1)), [0, 1, 2] * 4
+    inputs = 200 * np.tile(np.eye(3, dtype=np.int64), (4, 1))
+    labels = [0, 1, 2] * 4
     honest = np.concatenate([np.eye(3).ravel() * ONE // 4, np.zeros(3)]).astype(np.int64)
     without_last = honest + np.array([0] * 9 + [0, 0, -3 * ONE])
     payloads = {name: payload(honest, inputs, labels, 3) for name in names[:3]}

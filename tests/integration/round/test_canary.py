@@ -28,7 +28,8 @@ from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
-ASTER, FERN = HOSPITALS[0], HOSPITALS[5]
+ASTER = HOSPITALS[0]
+FERN = HOSPITALS[5]
 SIX = list(HOSPITALS[:6])
 
 _SAMPLE_BYTES = 64
@@ -69,7 +70,8 @@ def hits(site: Site, search: Search, *said: str) -> list[str]:
     for path in site.settings.home.rglob("*"):
         if path.is_file() and not path.is_symlink():
             found += search.found(str(path.relative_to(site.settings.home)), path.read_bytes(), path)
-    store, objects = site.store(), 0
+    store = site.store()
+    objects = 0
     for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS, object_keys.DVC):
         for info in store.history(bucket, ""):
             if (
@@ -106,7 +108,8 @@ def play_to_the_record(site: Site, play: Play, search: Search) -> RoundId:
     play.hospitals(round_id)
     for name in play.study.hospitals:
         if name not in play.absences:
-            ctx, home = site.hospital_sitting(play, round_id, name), site.settings.hospital(name)
+            ctx = site.hospital_sitting(play, round_id, name)
+            home = site.settings.hospital(name)
             vector = shared_vector(ctx)
             search.add_vector(f"update of {name}", vector[: play.study.network.size].astype("<i8").tobytes(), home)
             search.add_vector(
@@ -122,7 +125,8 @@ def play_to_the_record(site: Site, play: Play, search: Search) -> RoundId:
 
 def add_standing_secrets(site: Site, play: Play, search: Search) -> None:
     """Keys and credentials of every actor."""
-    hospitals, nodes = map(site.settings.hospital, play.study.hospitals), map(site.settings.node, play.study.nodes)
+    hospitals = map(site.settings.hospital, play.study.hospitals)
+    nodes = map(site.settings.node, play.study.nodes)
     for home in (*hospitals, *nodes, site.settings.provider):
         key = Identity.load(home).key.account.key
         search.add(f"signing key of {home.name}", bytes(key), home)
@@ -148,7 +152,8 @@ def add_standing_secrets(site: Site, play: Play, search: Search) -> None:
 @pytest.fixture
 def planted_rows(site: Site) -> Iterator[Search]:
     """A canary in a column and an id of Aster's table, and a record of Fern's that breaks the data contract."""
-    search, kept = Search(), {}
+    search = Search()
+    kept = {}
     for name, cell in ((ASTER, "17.907177117"), (FERN, "-907.177117")):
         path = records_folder(site.settings.hospital(name), "breast_cancer") / RECORDS
         kept[path] = path.read_text()
@@ -194,7 +199,8 @@ def planted_images(site: Site) -> Search:
 
     Aster's first carries a row of canary pixels, Fern has a blank one.
     """
-    source, search = DATASETS["pneumonia"], Search()
+    source = DATASETS["pneumonia"]
+    search = Search()
     row = np.array([7, 201, 13, 251, 66, 190, 34, 129, 3, 222, 91, 17, 240, 58] * 2, np.uint8)
     for place, name in enumerate(SIX):
         generator = np.random.default_rng(place)
@@ -207,10 +213,12 @@ def planted_images(site: Site) -> Search:
         records = Records(
             np.array([f"xray-canary-{name}-{number}" for number in range(80)]), values, labels.astype(np.int64)
         )
-        train, test = np.arange(60), np.arange(60, 80)
+        train = np.arange(60)
+        test = np.arange(60, 80)
         source.write(records_folder(site.settings.hospital(name), "pneumonia"), records[train], records[test])
         search.add(f"record ids of {name}", f"xray-canary-{name}".encode(), *own(site, name))
-    folders, encoded = own(site, ASTER), row.astype(np.int64) - 128
+    folders = own(site, ASTER)
+    encoded = row.astype(np.int64) - 128
     search.add("pixels", row.tobytes(), *folders)
     search.add("pixels about grey", encoded.astype("<i2").tobytes(), *folders)
     search.add("pixels as words", encoded.astype("<i8").tobytes(), *folders)

@@ -18,11 +18,9 @@ pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 def test_a_hospital_that_committed_directly_is_in_every_set(site: Site) -> None:
     longer = {"commit_seconds": 600, "result_seconds": 900}
-    play, elm, others = (
-        site.play("directly", hospitals=list(HOSPITALS[:3]), deadlines=longer),
-        HOSPITALS[0],
-        HOSPITALS[1:3],
-    )
+    play = site.play("directly", hospitals=list(HOSPITALS[:3]), deadlines=longer)
+    elm = HOSPITALS[0]
+    others = HOSPITALS[1:3]
     round_id = play.open()
     play.hospitals(round_id)
     assert play.absences == {}

@@ -192,7 +192,8 @@ def test_an_engine_that_fails_at_every_try_ends_the_round_once_a_majority_says_s
     round_id = committed(site, play)
     for attempt in range(TRIES):
         for node in (NORTH, EAST):
-            ctx, journal = site.node_context(play, round_id, node), Journal(site.settings.node(node) / "journal")
+            ctx = site.node_context(play, round_id, node)
+            journal = Journal(site.settings.node(node) / "journal")
             assert ballots.majority(ctx, ballots.END, frozenset()) is None, f"before try {attempt}"
             with pytest.raises(EngineFailed), ending.watched(ctx, journal, "verify"):
                 raise EngineFailed("a party died")
@@ -314,7 +315,8 @@ def test_show_and_its_json_say_who_ended_it_who_is_blamed_and_who_said_nothing(
     site: Site, few: tuple[Play, RoundId]
 ) -> None:
     _, round_id = few
-    view, printed = gather(site.ledger.round(round_id), site.ledger, site.store()), io.StringIO()
+    view = gather(site.ledger.round(round_id), site.ledger, site.store())
+    printed = io.StringIO()
     print_round(view, Console(file=printed, width=300))
     shown = printed.getvalue()
     assert "ended        too few hospitals were accepted; signed by north, east" in shown

@@ -140,7 +140,8 @@ class Faulty(MpSpdz):
 
     def __init__(self, settings: Settings, fault: Fault, folder: Path) -> None:
         super().__init__(settings)
-        self._fault, self._west = fault, fault.engine(settings, folder)
+        self._fault = fault
+        self._west = fault.engine(settings, folder)
         self.dealt: set[bytes] = set()
         """How each component begins."""
 
@@ -179,7 +180,8 @@ class Strike:
 
     def strike(self, fault: Fault, stage: str, round_id: RoundId, folder: Path) -> None:
         """Fail unless all nodes end, name west and the cause, and leave nothing secret."""
-        engine, said = Faulty(self.site.settings, fault, folder), dict[NodeName, str]()
+        engine = Faulty(self.site.settings, fault, folder)
+        said = dict[NodeName, str]()
 
         def take(name: NodeName) -> None:
             with pytest.raises(EngineFailed) as caught:
@@ -280,8 +282,10 @@ def test_a_round_whose_aggregation_a_party_broke_off_is_aborted(struck: Strike, 
 def test_the_next_round_ends_with_a_model_though_one_of_its_nodes_is_started_twice(
     struck: Strike, tmp_path: Path
 ) -> None:
-    site, play = struck.site, struck.play
-    round_id, failed = struck.committed("third"), list[EngineFailed]()
+    site = struck.site
+    play = struck.play
+    round_id = struck.committed("third")
+    failed = list[EngineFailed]()
     hasty = Faulty(site.settings, Fault("", lambda settings, folder: MpSpdz(settings), 10), tmp_path)
 
     def take(name: NodeName) -> None:

@@ -30,7 +30,10 @@ from tests.support.consortia import _STUDY
 
 pytestmark = pytest.mark.anvil
 
-ALDER, BIRCH, CEDAR, NORTHGATE = NodeName("alder"), NodeName("birch"), NodeName("cedar"), HospitalName("northgate")
+ALDER = NodeName("alder")
+BIRCH = NodeName("birch")
+CEDAR = NodeName("cedar")
+NORTHGATE = HospitalName("northgate")
 STUDIES = ("first", "second")
 
 
@@ -101,7 +104,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devchain]:
 
 @pytest.fixture
 def owner(chain: Devchain, tmp_path: Path) -> Office:
-    usual, home = Settings.load(), tmp_path / "home"
+    usual = Settings.load()
+    home = tmp_path / "home"
     settings = Settings(home, usual.data, usual.cache, usual.mp_spdz, home / "studies")
     settings.studies.mkdir(parents=True)
     for name in STUDIES:
@@ -113,7 +117,8 @@ def owner(chain: Devchain, tmp_path: Path) -> Office:
     services.save(settings.installation)
     listed = members.publish(settings, everybody, ledger.deploy(settings, services), lambda _: "127.0.0.1:2")
     made = Office(settings, chain)
-    sender, hospital = made.outbox(settings.provider), listed.hospital(NORTHGATE)
+    sender = made.outbox(settings.provider)
+    hospital = listed.hospital(NORTHGATE)
     made.outbox(settings.hospital(NORTHGATE)).send(made.ledger.register_hospital(), "register")
     sender.send(made.ledger.authorise_hospitals([hospital]), "authorise")
     for name in STUDIES:
@@ -123,7 +128,8 @@ def owner(chain: Devchain, tmp_path: Path) -> Office:
 
 
 def test_a_hospital_moves_on_by_one_command_and_keeps_its_former_key(owner: Office) -> None:
-    home, before = owner.settings.hospital(NORTHGATE), owner.members
+    home = owner.settings.hospital(NORTHGATE)
+    before = owner.members
     old = owner.key(home)
     said = owner.says("rotate", "--as", NORTHGATE)
     new = owner.key(home)
@@ -141,7 +147,8 @@ def test_a_hospital_moves_on_by_one_command_and_keeps_its_former_key(owner: Offi
 
 
 def test_a_rotation_that_was_broken_off_anywhere_ends_when_it_is_given_again(owner: Office, tmp_path: Path) -> None:
-    home, listed = owner.settings.hospital(NORTHGATE), owner.settings.consortium
+    home = owner.settings.hospital(NORTHGATE)
+    listed = owner.settings.consortium
     old, nonces = owner.key(home), lambda: owner.chain.rpc("eth_getTransactionCount", old.address, "latest")
     shutil.copytree(home, tmp_path / "before")
     shutil.copy(listed, tmp_path / "listed")
@@ -197,7 +204,8 @@ def test_a_key_file_that_is_not_the_listed_members_is_refused(owner: Office) -> 
 
 def test_a_node_moves_on_in_all_of_its_studies_by_a_majority(owner: Office, tmp_path: Path) -> None:
     home = owner.settings.node(ALDER)
-    old, files = owner.key(home), owner.signed(tmp_path, BIRCH, CEDAR)
+    old = owner.key(home)
+    files = owner.signed(tmp_path, BIRCH, CEDAR)
     for few in (files[:1], [files[0], files[0]]):
         with pytest.raises(Refused, match="1 nodes of study first signed its next key, want 2"):
             owner.says("send", *few)
@@ -221,7 +229,8 @@ def test_a_nodes_change_that_ended_after_one_of_two_studies_goes_on_with_the_oth
     owner: Office, tmp_path: Path
 ) -> None:
     home = owner.settings.node(ALDER)
-    old, files = owner.key(home), owner.signed(tmp_path, BIRCH, CEDAR)
+    old = owner.key(home)
+    files = owner.signed(tmp_path, BIRCH, CEDAR)
     second = owner.settings.studies / "second.yaml"
     shutil.copytree(home, tmp_path / "before")
     shutil.copy(owner.settings.consortium, tmp_path / "listed")
@@ -241,7 +250,8 @@ def test_a_nodes_change_that_ended_after_one_of_two_studies_goes_on_with_the_oth
 def test_a_request_about_another_key_or_number_is_not_signed(owner: Office, tmp_path: Path) -> None:
     owner.signed(tmp_path)
     request = (tmp_path / "request.json").read_text()
-    listed, other = owner.members.node(ALDER).address, owner.members.node(NodeName(BIRCH)).address
+    listed = owner.members.node(ALDER).address
+    other = owner.members.node(NodeName(BIRCH)).address
     for changed, error in (
         (request.replace(listed, other), Refused),
         (request.replace('"first": 1', '"first": 2'), EvidenceRejected),

@@ -27,7 +27,8 @@ def first(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, str, Callabl
     """Let something happen after the provider has found what it sends, and before it sends that."""
 
     def between(module: ModuleType, finds: str, happens: Callable[[Any], object]) -> None:
-        real, done = getattr(module, finds), []
+        real = getattr(module, finds)
+        done = []
 
         def found(*arguments: Any) -> Any:
             answer = real(*arguments)

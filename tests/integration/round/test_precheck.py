@@ -87,7 +87,8 @@ def contrary(site: Site, play: Play) -> np.ndarray:
     """A model that calls what lies nearer to one class's mean the other class."""
     own = records.read(site.settings.hospital(ASTER), play.study.source).train
     first, second = (own.inputs[own.labels == label].mean(axis=0) / 256 for label in (0, 1))
-    towards, middle = first - second, (first + second) / 2
+    towards = first - second
+    middle = (first + second) / 2
     model = np.concatenate([-towards, towards, [towards @ middle, -towards @ middle]])
     return np.rint(3 * model / np.abs(model).max() * (1 << 16)).astype(np.int64)
 

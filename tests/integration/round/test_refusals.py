@@ -38,10 +38,12 @@ from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
-ASTER, ELM = HOSPITALS[0], HOSPITALS[4]
+ASTER = HOSPITALS[0]
+ELM = HOSPITALS[4]
 NORTH, EAST, WEST = NODES[:3]
 
-HOSPITAL_STEPS, NODE_STEPS = of(Actor.HOSPITAL), of(Actor.NODE)
+HOSPITAL_STEPS = of(Actor.HOSPITAL)
+NODE_STEPS = of(Actor.NODE)
 
 
 def _west_says(field: str, value: str, members: Any) -> None:
@@ -278,9 +280,11 @@ def test_a_node_signs_no_second_sealing_key_for_a_round(site: Site) -> None:
     seen="the round, and who signed it",
 )
 def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a_majority_signed(site: Site) -> None:
-    play, beside = site.play("forgotten"), site.play("beside_it")
+    play = site.play("forgotten")
+    beside = site.play("beside_it")
     forgotten = play.number("forgotten")
-    current, ledger = site.ledger.study(study_id("forgotten")).current_model, site.members.ledger
+    current = site.ledger.study(study_id("forgotten")).current_model
+    ledger = site.members.ledger
     context = Context(ledger.chain_id, Address(ledger.contract), play.study.digest(site.members), forgotten, current)
     decided = round_record.build(
         play.study,
@@ -302,7 +306,8 @@ def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a
     )
     for node in (NORTH, EAST):
         play.node("prepare", play.number("run"), WEST)
-        board, key = site.board(site.settings.node(node)), Identity.load(site.settings.node(node)).key
+        board = site.board(site.settings.node(node))
+        key = Identity.load(site.settings.node(node)).key
         board.post(object_keys.record(forgotten), decided.to_bytes())
         board.say(forgotten, signing.sign_vote(node, decided.result, ledger.chain_id, context.contract, key))
     with pytest.raises(
@@ -327,7 +332,8 @@ def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Site)
     own = PrivateKey.generate()
     keys = [digest(site.said(round_id, Kind.SEALING_KEY, node).body) for node in play.study.nodes]
     keys[1] = digest({"public_key": bytes(own.public_key).hex()})
-    provider, study = Identity.load(site.settings.provider), study_id("slipped_in")
+    provider = Identity.load(site.settings.provider)
+    study = study_id("slipped_in")
     now = site.ledger.block_time()
     call = site.ledger.open_round(
         round_id,

@@ -27,7 +27,8 @@ from tests.support.rounds import Play
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
-ASTER, ELM = HOSPITALS[0], HOSPITALS[4]
+ASTER = HOSPITALS[0]
+ELM = HOSPITALS[4]
 NORTH, EAST = NODES[:2]
 
 
@@ -65,7 +66,8 @@ def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(s
 @pytest.mark.spu
 def test_who_is_revoked_after_the_commit_is_in_this_round_and_out_of_the_next(site: Site) -> None:
     play, round_id = committed(site, "revoked")
-    elm, outbox = site.members.hospital(ELM), site.outbox()
+    elm = site.members.hospital(ELM)
+    outbox = site.outbox()
     outbox.send(site.ledger.revoke_hospitals([elm]), "revoke-elm")
     try:
         play.verify(round_id)

@@ -52,7 +52,8 @@ def release_elm(study: str, folder: Path) -> None:
     files = [str(folder / f"{node}.json") for node in NODES[:2]]
     for node, file in zip(NODES[:2], files, strict=True):
         assert wardround("sign", study, ELM, "--as", node, "-o", file).exit_code == 0
-    alone, twice = wardround("send", files[0]), wardround("send", files[0], files[0])
+    alone = wardround("send", files[0])
+    twice = wardround("send", files[0], files[0])
     assert all("1 nodes signed the release, want 2" in str(refused.exception) for refused in (alone, twice))
     sent = wardround("send", *files)
     assert sent.exit_code == 0, sent.exception
@@ -66,7 +67,8 @@ def computed_in_the_clear(site: Site, play: Play, round_id: RoundId) -> tuple[di
     contexts = {name: site.hospital_sitting(play, round_id, name) for name in play.study.hospitals}
     payloads = {name: shared_vector(ctx) for name, ctx in contexts.items()}
     worker = next(iter(contexts.values())).worker
-    previous, past = global_model(worker, worker.ledger.round(round_id).opened.previous_model), lineage(worker)
+    previous = global_model(worker, worker.ledger.round(round_id).opened.previous_model)
+    past = lineage(worker)
     network = play.study.network
     task = VerifyTask(play.study.hospitals, network, rule_parameters(play.study, past.finished, past.budget), previous)
     bits, _ = reference.verify(task, payloads)
@@ -118,7 +120,8 @@ def test_two_rounds_continue_one_model_and_who_is_quarantined_for_an_update_of_n
     monkeypatch.setenv("WARDROUND_HOME", str(site.settings.home))
     monkeypatch.setenv("WARDROUND_STUDIES", str(site.settings.studies))
     rule = {"images_per_hospital": 6, **FOR_FEW_SAMPLES, "strikes": 1, "reveal_condition": True}
-    play, rejected = site.play("two_rounds", rule=rule), None
+    play = site.play("two_rounds", rule=rule)
+    rejected = None
     study = study_id("two_rounds")
     models = [site.ledger.study(study).current_model]
     for run, misbehaving in enumerate((misbehaving_elm(site), nullcontext())):
@@ -132,7 +135,8 @@ def test_two_rounds_continue_one_model_and_who_is_quarantined_for_an_update_of_n
         verdicts, model = computed_in_the_clear(site, play, round_id)
         play.decide(round_id)
 
-        record, finalised = site.record(round_id), site.ledger.round(round_id).finalised
+        record = site.record(round_id)
+        finalised = site.ledger.round(round_id).finalised
         assert finalised is not None
         assert record["verdicts"] == verdicts
         assert record["new_model"] == finalised.new_model == model

@@ -90,7 +90,8 @@ def test_every_service_listens_on_loopback_only(settings: Settings) -> None:
 
 
 def test_the_ledger_has_every_study_with_its_nodes_and_an_initial_model_in_the_store(settings: Settings) -> None:
-    installation, consortium = Installation.load(settings.installation), Consortium.load(settings.consortium)
+    installation = Installation.load(settings.installation)
+    consortium = Consortium.load(settings.consortium)
     ledger = Ledger.connect(installation.rpc, consortium.ledger)
     store = Store(installation.store, Identity.load(settings.provider).credentials)
     for name, study in load_studies(settings).items():
@@ -131,7 +132,8 @@ def test_up_again_changes_nothing(settings: Settings) -> None:
         settings.home / "secrets" / "store-root",
         settings.hospital("aster") / "signing-key",
     )
-    before, running = {path: path.read_bytes() for path in watched}, services.supervisor(settings).pids()
+    before = {path: path.read_bytes() for path in watched}
+    running = services.supervisor(settings).pids()
     up(settings)
     assert {path: path.read_bytes() for path in watched} == before
     assert services.supervisor(settings).pids() == running
@@ -153,7 +155,8 @@ def test_where_things_lie_may_change_under_running_services_none_of_which_keeps_
 def test_other_code_starts_the_services_anew_which_keep_what_they_hold(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running, ledger = services.supervisor(settings).pids(), settings.consortium.read_bytes()
+    running = services.supervisor(settings).pids()
+    ledger = settings.consortium.read_bytes()
     monkeypatch.setattr(services, "_loaded_code", lambda: "0" * 64)
     up(settings)
     assert not set(services.supervisor(settings).pids().values()) & set(running.values())

@@ -44,7 +44,9 @@ class Attempt:
 
     def __init__(self, access_key: str, path: str, upload: str, archive: bytes) -> None:
         now = datetime.now(UTC)
-        self.path, self.upload, self.archive = path, upload, archive
+        self.path = path
+        self.upload = upload
+        self.archive = archive
         self.scope = f"{access_key}/{now:%Y%m%d}/us-east-1/s3/aws4_request"
         self.date = f"{now:%Y%m%dT%H%M%SZ}"
         self.claimed = f"{path}?X-Amz-Credential={self.scope}"

@@ -44,7 +44,8 @@ def test_what_is_put_comes_back(server: StoreServer) -> None:
 
 
 def test_an_object_is_read_into_a_file_with_the_same_checks(server: StoreServer) -> None:
-    store, file = server.as_root(), io.BytesIO()
+    store = server.as_root()
+    file = io.BytesIO()
     ref = put(store, b"a long report")
     assert store.save(ref.bucket, ref.key, ref.sha256, file, max_bytes=13) == 13
     assert file.getvalue() == b"a long report"
@@ -61,7 +62,8 @@ def test_a_listing_goes_on_behind_a_folder_in_which_too_much_lies(
     server: StoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(objects, "_PAGE", 5)
-    store, asked = server.as_root(), []
+    store = server.as_root()
+    asked = []
     wanted = [
         *(
             f"rounds/8/hospitals/{name}/manifest/{sha256(name.encode())}.json"
@@ -193,7 +195,8 @@ def test_who_passes_by_the_guard_shortens_the_retention_of_versitygw_and_not_of_
 ) -> None:
     server = StoreServer(tmp_path / "store", kind)
     ref = put(server.as_root(), b"kept")
-    version, operator = {"Bucket": ref.bucket, "Key": ref.key, "VersionId": ref.version_id}, server.past_guard()._client
+    version = {"Bucket": ref.bucket, "Key": ref.key, "VersionId": ref.version_id}
+    operator = server.past_guard()._client
     shorter = {"Mode": "COMPLIANCE", "RetainUntilDate": datetime.now(UTC) + timedelta(seconds=5)}
     try:
         if kind == "minio":
@@ -231,7 +234,8 @@ def test_listing_shows_current_versions_below_a_prefix_in_order(server: StoreSer
 )
 def test_what_is_damaged_on_the_stores_disk_is_missing(own_minio: StoreServer, size: int, part: str) -> None:
     store = own_minio.as_root()
-    ref, other = put(store, b"m" * size), put(store, b"whole")
+    ref = put(store, b"m" * size)
+    other = put(store, b"whole")
     files = [
         file
         for file in (own_minio.folder / ref.bucket / ref.key).rglob("*")
@@ -248,7 +252,8 @@ def test_what_is_damaged_on_the_stores_disk_is_missing(own_minio: StoreServer, s
 @pytest.mark.minio
 def test_a_damaged_newest_version_is_looked_past(own_minio: StoreServer) -> None:
     store = own_minio.as_root()
-    ref, data = put(store, b"n" * 400_000), b"n" * 400_000
+    ref = put(store, b"n" * 400_000)
+    data = b"n" * 400_000
     plant(store, ref, data)
     newest = next(item.version_id for item in store.versions(ref.bucket, ref.key) if item.latest)
     parts = {file: file.stat().st_mtime_ns for file in (own_minio.folder / ref.bucket / ref.key).rglob("part.*")}
@@ -264,7 +269,9 @@ def test_a_damaged_newest_version_is_looked_past(own_minio: StoreServer) -> None
 def test_a_clock_that_is_wrong_is_called_that(
     server: StoreServer, monkeypatch: pytest.MonkeyPatch, minutes: int, said: str
 ) -> None:
-    store, now, clock = server.as_root(), auth.get_current_datetime, time.time
+    store = server.as_root()
+    now = auth.get_current_datetime
+    clock = time.time
     monkeypatch.setattr(
         auth, "get_current_datetime", lambda *given, **more: now(*given, **more) + timedelta(minutes=minutes)
     )
@@ -279,7 +286,8 @@ def test_versitygw_tells_no_damage_on_its_disk_and_reading_does(tmp_path: Path, 
     server = StoreServer(tmp_path / "store", "versitygw")
     try:
         store = server.as_root()
-        ref, other = put(store, b"m" * size), put(store, b"whole")
+        ref = put(store, b"m" * size)
+        other = put(store, b"whole")
         flip_a_byte(server.folder / "objects" / ref.bucket / ref.key)
         with pytest.raises(EvidenceRejected, match=ref.key):
             store.get(ref.bucket, ref.key, ref.sha256)

@@ -198,8 +198,10 @@ def test_nobody_deletes_or_touches_retention(actors: Actors, name: str) -> None:
 
 
 def test_the_mailbox_expires_and_evidence_does_not(own_server: StoreServer) -> None:
-    store, data = own_server.as_root(), b"sealed"
-    envelope, statement = ("mailbox", f"rounds/1/{sha256(data)}.bin"), ("reports", f"rounds/1/{sha256(data)}.json")
+    store = own_server.as_root()
+    data = b"sealed"
+    envelope = ("mailbox", f"rounds/1/{sha256(data)}.bin")
+    statement = ("reports", f"rounds/1/{sha256(data)}.json")
     for bucket, key in (envelope, statement):
         store.put_once(bucket, key, data)
     own_server.administrator.expire_envelopes(TERMS, datetime.now(UTC) + timedelta(hours=25))
@@ -217,7 +219,8 @@ def test_the_mailbox_expires_and_evidence_does_not(own_server: StoreServer) -> N
 
 
 def test_an_actor_that_is_admitted_again_has_the_new_account_alone(server: StoreServer) -> None:
-    policy, place = policies.hospital(HospitalName("yew")), "reports/rounds/1/hospitals/yew/manifest/"
+    policy = policies.hospital(HospitalName("yew"))
+    place = "reports/rounds/1/hospitals/yew/manifest/"
     first = server.admit("hospital-yew", policy)
     put(first, place, b"first")
     # An administrator that was started anew: set-up of another day.

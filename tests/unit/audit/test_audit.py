@@ -45,7 +45,8 @@ class World:
     def __init__(self) -> None:
         self.study = study()
         self.members = consortium(self.study)
-        self.store, self.ledger = DictStore(), DictLedger(self.study, self.members)
+        self.store = DictStore()
+        self.ledger = DictLedger(self.study, self.members)
         self.maker = RoundMaker(self.study, self.members, self.store.put, self.ledger)
         self.maker.start(model(0))
         self.maker.finish(RoundId(1), rejected=["southmoor"])
@@ -66,7 +67,8 @@ class World:
         assert result is not None
         if what == "model":
             return object_keys.MODELS, object_keys.model().key(result.new_model)
-        hospital, node = HospitalName("westbrook"), NodeName("birch")
+        hospital = HospitalName("westbrook")
+        node = NodeName("birch")
         place = {
             "record": object_keys.record(LAST),
             "commit list": object_keys.commit(LAST),
@@ -556,10 +558,8 @@ def test_the_json_form_says_the_same(world: World) -> None:
 
 
 def test_a_proof_bundle_leaves_out_what_another_put_under_the_rounds_names(world: World) -> None:
-    place, (_, manifest) = (
-        object_keys.statement(LAST, Kind.MANIFEST, HospitalName("westbrook")),
-        world.key_of("manifest"),
-    )
+    place = object_keys.statement(LAST, Kind.MANIFEST, HospitalName("westbrook"))
+    (_, manifest) = world.key_of("manifest")
     world.store.put(place.bucket, place.key(sha256(b"announced")), b"other bytes")
     held = Bundle(pack(RoundEvidence(LAST, world.ledger, world.store), {}))
     assert [found.key for found in held.history(place.bucket, place.prefix)] == [manifest]

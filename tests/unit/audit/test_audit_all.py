@@ -21,7 +21,8 @@ from pipeline.store import object_keys
 from pipeline.store.objects import ObjectInfo
 from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, model, study
 
-ABORTED, LAST = RoundId(7), RoundId(21)
+ABORTED = RoundId(7)
+LAST = RoundId(21)
 
 
 class CountingStore(DictStore):
@@ -46,7 +47,8 @@ class World:
     def __init__(self) -> None:
         of = study()
         members = consortium(of)
-        self.store, self.ledger = CountingStore(), DictLedger(of, members)
+        self.store = CountingStore()
+        self.ledger = DictLedger(of, members)
         self.maker = RoundMaker(of, members, self.store.put, self.ledger)
         self.maker.start(model(0))
         for number in range(1, LAST + 1):
@@ -78,7 +80,8 @@ def world() -> World:
     """The same rounds for every test; what it changes in the store it changes in a copy."""
     made = pristine()
     copy = World.__new__(World)
-    copy.store, copy.ledger = CountingStore(), made.ledger
+    copy.store = CountingStore()
+    copy.ledger = made.ledger
     copy.store.objects = {key: list(versions) for key, versions in made.store.objects.items()}
     copy.maker = RoundMaker(made.maker.of, made.maker.members, copy.store.put, copy.ledger)
     return copy
@@ -97,7 +100,8 @@ def test_every_round_that_has_ended_is_audited_in_the_order_of_opening(world: Wo
 
 
 def test_a_round_is_checked_as_it_is_alone(world: World) -> None:
-    alone, among = audit(LAST, world.ledger, world.store), world.sweep()[LAST]
+    alone = audit(LAST, world.ledger, world.store)
+    among = world.sweep()[LAST]
     assert [(check.name, check.outcome) for check in among.checks] == [
         (check.name, check.outcome) for check in alone.checks
     ]

@@ -25,7 +25,8 @@ class World:
     def __init__(self, unconfirmed: tuple[str, ...] = ()) -> None:
         of = study()
         members = consortium(of)
-        self.store, self.ledger = DictStore(), DictLedger(of, members)
+        self.store = DictStore()
+        self.ledger = DictLedger(of, members)
         self.maker = RoundMaker(of, members, self.store.put, self.ledger)
         self.maker.start(model(0))
         self.results: dict[int, Result] = {}

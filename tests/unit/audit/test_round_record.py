@@ -14,7 +14,9 @@ from pipeline.evidence.canonical import canonical_json, sha256
 from tests.support.finished_rounds import CONTRACT, STUDY_DIGEST, consortium, study
 
 NAMES = tuple(HospitalName(name) for name in ("northgate", "eastfield", "westbrook", "southmoor", "hillside"))
-MODEL, NEW_MODEL, ROOT = sha256(b"model"), sha256(b"new model"), sha256(b"root")
+MODEL = sha256(b"model")
+NEW_MODEL = sha256(b"new model")
+ROOT = sha256(b"root")
 
 
 def parts(**change: Any) -> dict[str, Any]:

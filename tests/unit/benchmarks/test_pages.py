@@ -29,7 +29,8 @@ def test_tables_print_no_negative_zero_or_seconds_no_commit_in_full_and_no_absen
 
 def test_the_front_page_has_one_table_of_at_most_six_rows() -> None:
     text = (DOCUMENTS[0]).read_text()
-    begin, end = "<!-- results: made by `python -m benchmarks.pages` -->", "<!-- end of results -->"
+    begin = "<!-- results: made by `python -m benchmarks.pages` -->"
+    end = "<!-- end of results -->"
     rows = _TABLE_LINE.findall(text[text.index(begin) : text.index(end)])
     assert 0 < len(rows) - len(("heads", "rule")) <= 6
     assert text.count("made by `python -m benchmarks.pages`") == 1

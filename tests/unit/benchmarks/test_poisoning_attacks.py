@@ -108,7 +108,8 @@ def test_fangs_step_is_chosen_by_krum_and_points_against_the_honest() -> None:
 
 def test_fangs_trim_lies_outside_the_honest_range_against_the_mean() -> None:
     seen = view()
-    update, mean = crafted("fang_trim", seen), seen.honest.mean(axis=0)
+    update = crafted("fang_trim", seen)
+    mean = seen.honest.mean(axis=0)
     assert np.all(np.where(mean > 0, update <= seen.honest.min(axis=0), update >= seen.honest.max(axis=0)))
 
 
@@ -151,7 +152,8 @@ def test_a_trigger_marks_its_square_and_its_quarters_make_it_up() -> None:
 
 
 def test_badnets_touches_about_half_of_the_source_class_alone() -> None:
-    inputs, labels = torch.zeros(400, 1, 28, 28), torch.tensor([0, 1] * 200)
+    inputs = torch.zeros(400, 1, 28, 28)
+    labels = torch.tensor([0, 1] * 200)
     marked, relabelled = badnets.poison(inputs, labels, 0, np.random.default_rng(0))
     changed = marked.flatten(1).any(dim=1)
     assert not changed[labels == 0].any()

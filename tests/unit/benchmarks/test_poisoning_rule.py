@@ -35,7 +35,8 @@ def test_an_overshooting_attacker_is_rejected_in_every_round_and_quarantined_aft
     attack: str, undisturbed: list[Run]
 ) -> None:
     strikes = heart(attack).rule.strikes
-    before, after = heart(attack, rounds=strikes - 1), heart(attack, rounds=strikes)
+    before = heart(attack, rounds=strikes - 1)
+    after = heart(attack, rounds=strikes)
     before.run()
     assert before.consortium.out == ()
     after.run()
@@ -66,7 +67,8 @@ def test_an_update_that_is_no_number_leaves_the_other_bits_and_the_new_model_unt
     simulation = heart("free_rider")
     updates, (bad,) = simulation._updates(0)
     samples = {member.name: member.drawn(32, 1) for member in simulation.members}
-    models, bits = [], []
+    models = []
+    bits = []
     for update in (updates[bad], np.full_like(updates[bad], value)):
         consortium = heart("free_rider").consortium
         by_name = dict(zip(simulation.names, updates, strict=True)) | {simulation.names[bad]: update}
@@ -123,7 +125,8 @@ def test_the_fast_counts_make_every_part_of_the_verification_equal_to_the_refere
 ) -> None:
     for seed in range(3):
         task, payloads = random_round(network, 5, 6, budget, seed, scale=[0.001, 0.05, 1.0][seed])
-        plain, fast = reference.explain(task, payloads), reference.explain(task, payloads, exact.counts)
+        plain = reference.explain(task, payloads)
+        fast = reference.explain(task, payloads, exact.counts)
         assert np.array_equal(fast.counts, plain.counts)
         assert (fast.accepted, fast.budget, fast.peers) == (plain.accepted, plain.budget, plain.peers)
 

@@ -23,7 +23,8 @@ def test_the_quantities_are_those_that_the_rule_compares_with_its_thresholds() -
     rejected = 0
     for seen in rounds:
         found = dict(zip(QUANTITIES, quantities(seen).T, strict=True))
-        numbers, hospitals = seen.task.rule, len(seen.task.hospitals)
+        numbers = seen.task.rule
+        hospitals = len(seen.task.hospitals)
         answers = rule.answers_counted(hospitals, numbers.samples) / 100
         of_class = rule.answers_counted(hospitals, rule.samples_of_class(numbers.samples, 2)) / 100
         near = (found["overall to global"] >= -numbers.below_global_percent * answers) & (

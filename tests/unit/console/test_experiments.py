@@ -27,7 +27,8 @@ def written(archive: Archive) -> list[str]:
 
 def test_a_proposal_is_a_new_study_with_a_digest_of_its_own_and_the_base_stays(archive: Archive) -> None:
     base = archive.settings.studies / "wisconsin.yaml"
-    before, pages = base.read_bytes(), archive.pages(PROVIDER)
+    before = base.read_bytes()
+    pages = archive.pages(PROVIDER)
     shown = pages.post("/experiments", data=NEW)
     assert shown.status_code == 200
     assert "<del>-  steps: 12</del>" in shown.text

@@ -50,7 +50,8 @@ def rounds(page: str) -> list[str]:
 
 def test_a_list_comes_in_pages_that_keep_its_filter(long: Archive) -> None:
     pages = long.pages(AUDITOR)
-    first, last = pages.get("/rounds?study=wisconsin").text, pages.get("/rounds?study=wisconsin&page=3").text
+    first = pages.get("/rounds?study=wisconsin").text
+    last = pages.get("/rounds?study=wisconsin&page=3").text
     assert rounds(first) == [str(number) for number in range(120, 70, -1)]
     assert rounds(last) == [str(number) for number in range(20, 0, -1)]
     assert 'href="?study=wisconsin&amp;page=2"' in first
@@ -96,7 +97,8 @@ def test_the_csv_holds_the_rows_of_the_filter(archive: Archive) -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", '=HYPERLINK("http://x")'])
 def test_no_cell_of_the_csv_is_a_formula(archive: Archive, tmp_path: Path, text: str) -> None:
-    made, view = Archive(tmp_path / "home"), archive.index.get(RoundId(1))
+    made = Archive(tmp_path / "home")
+    view = archive.index.get(RoundId(1))
     made.pretend(
         [replace(view, hospitals=tuple(replace(row, failed=(text,), validated=False) for row in view.hospitals))]
     )
@@ -105,7 +107,9 @@ def test_no_cell_of_the_csv_is_a_formula(archive: Archive, tmp_path: Path, text:
 
 
 def test_what_a_hospital_wrote_is_text_on_every_page(archive: Archive, tmp_path: Path) -> None:
-    made, view, script = Archive(tmp_path / "home"), archive.index.get(RoundId(2)), "<script>alert(1)</script>"
+    made = Archive(tmp_path / "home")
+    view = archive.index.get(RoundId(2))
+    script = "<script>alert(1)</script>"
     rows = tuple(
         replace(row, failed=(script,), rows=script, dataset_version=script, reason=script) for row in view.hospitals
     )
@@ -160,7 +164,8 @@ def test_a_study_without_a_round_says_what_comes_first(tmp_path: Path) -> None:
 def test_accuracy_is_drawn_and_listed_per_round(archive: Archive) -> None:
     page = archive.pages(AUDITOR).get("/accuracy?study=wisconsin").text
     for number in (1, 2):
-        view, shown = archive.index.get(RoundId(number)), figures(page, round=str(number))
+        view = archive.index.get(RoundId(number))
+        shown = figures(page, round=str(number))
         assert shown["accuracy"].value == repr(view.accuracy)
         assert (shown["correct"].text, shown["tested"].text) == (str(view.correct), str(view.tested))
         assert f"<title>Round {number}: {100 * (view.accuracy or 0):.1f} %</title>" in page
@@ -208,7 +213,8 @@ def test_the_timeline_shows_transactions_and_who_voted_what(archive: Archive) ->
 
 
 def test_a_node_that_voted_for_something_else_twice_or_not_at_all_is_named(own: Archive) -> None:
-    result, ledger = own.ledger.round(RoundId(2)).result, own.maker.members.ledger
+    result = own.ledger.round(RoundId(2)).result
+    ledger = own.maker.members.ledger
     assert result
     other = replace(result, new_model=result.previous_model)
     place = {name: object_keys.statement(RoundId(2), Kind.VOTE, name) for name in own.of.nodes}
@@ -234,7 +240,9 @@ def test_an_audit_tells_what_others_wrote_over_the_evidence(own: Archive) -> Non
 
 
 def test_a_digest_is_a_rounds_model_a_studys_first_or_none(archive: Archive) -> None:
-    pages, first, last = archive.pages(AUDITOR), archive.index.get(RoundId(1)), archive.index.get(RoundId(2))
+    pages = archive.pages(AUDITOR)
+    first = archive.index.get(RoundId(1))
+    last = archive.index.get(RoundId(2))
     assert last.model
     assert "It is the study's current model." in pages.get(f"/which-model?sha256=%20{last.model.upper()}").text
     assert "it is not the study's current model" in pages.get(f"/which-model?sha256={first.model}").text

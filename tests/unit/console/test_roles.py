@@ -57,7 +57,8 @@ def endpoints() -> list[tuple[str, str]]:
     return found
 
 
-TABLE, ENDPOINTS = rows(), endpoints()
+TABLE = rows()
+ENDPOINTS = endpoints()
 
 
 def test_the_table_has_no_row_without_an_endpoint() -> None:

@@ -83,7 +83,8 @@ def test_another_password_ends_what_the_old_one_opened(door: Portal) -> None:
 def test_who_comes_in_by_the_old_password_while_it_changes_is_out_too(
     door: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fab, came_in = door.manager.security_manager, []
+    fab = door.manager.security_manager
+    came_in = []
     reset = fab.reset_password
 
     def late(account: int, password: str) -> bool:

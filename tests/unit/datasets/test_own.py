@@ -161,7 +161,8 @@ def test_rows_to_predict_take_no_label_and_name_a_missing_column(tmp_path: Path)
 
 def lungs(folder: Path, count: int = 6) -> Path:
     """PNG and DICOM files in turn, one in a folder of its own."""
-    rng, rows = np.random.default_rng(1), []
+    rng = np.random.default_rng(1)
+    rows = []
     (folder / "monday").mkdir(parents=True)
     for place in range(count):
         pixels = rng.integers(0, 4096, (12, 10))

@@ -42,10 +42,8 @@ def test_dicom_is_shown_through_its_own_window(tmp_path: Path) -> None:
 
 
 def test_dicom_whose_zero_is_white_is_turned_about(tmp_path: Path) -> None:
-    plain, inverted = (
-        picture(dicom(tmp_path / "a", RAMP)),
-        picture(dicom(tmp_path / "b", RAMP, PhotometricInterpretation="MONOCHROME1")),
-    )
+    plain = picture(dicom(tmp_path / "a", RAMP))
+    inverted = picture(dicom(tmp_path / "b", RAMP, PhotometricInterpretation="MONOCHROME1"))
     np.testing.assert_array_equal(inverted.pixels, 255 - plain.pixels)
 
 

@@ -14,7 +14,8 @@ from pipeline.errors import DataRejected
 from pipeline.host.secret import Secret
 
 ASTER = HospitalName("aster")
-MINE, OTHERS = Secret(b"m" * 32), Secret(b"o" * 32)
+MINE = Secret(b"m" * 32)
+OTHERS = Secret(b"o" * 32)
 STUDY = Sha256("5" * 64)
 
 

@@ -20,7 +20,8 @@ from tests.support.prose import PROJECT, pages, texts, tracked
 
 _FENCE = re.compile(r"^[ ]*(?:```|~~~)(\w*)[^\n]*\n(.*?)^[ ]*(?:```|~~~)", re.MULTILINE | re.DOTALL)
 _SHOWN = re.compile(r"(?:`|<code>)((?:\S*/)?(?:wardround|make|dvc|python) [^`<\n]+?)(?:`|</code>)")
-_EITHER, _VALUE = re.compile(r'\{\{ "(\w+)" if [^}]* else "(\w+)" \}\}'), re.compile(r"\{\{.*?\}\}")
+_EITHER = re.compile(r'\{\{ "(\w+)" if [^}]* else "(\w+)" \}\}')
+_VALUE = re.compile(r"\{\{.*?\}\}")
 _ASSIGNED = re.compile(r"[A-Z_]+=.*")
 _WORD = re.compile(r"[\w./~-]+")
 
@@ -81,7 +82,8 @@ def mentioned() -> Iterator[tuple[Path, str]]:
         yield from ((path, shown) for shown in _SHOWN.findall(text))
 
 
-BLOCKS, MENTIONED = list(blocks()), list(mentioned())
+BLOCKS = list(blocks())
+MENTIONED = list(mentioned())
 
 
 def test_there_are_commands_to_look_at() -> None:
@@ -177,7 +179,8 @@ def _check(words: list[str], whole: bool) -> None:
         words = words[1:]
     if not words:
         return
-    name, rest = Path(words[0]).name, words[1:]
+    name = Path(words[0]).name
+    rest = words[1:]
     if name == "wardround":
         _wardround(rest, whole)
     elif name == "make":
@@ -200,7 +203,8 @@ def _wardround(words: list[str], whole: bool) -> None:
     while words and hasattr(command, "commands") and _WORD.fullmatch(words[0]) and not words[0].startswith("-"):
         if words[0] not in command.commands:
             raise Wrong(f"got {words[0]!r}, want one of {', '.join(command.commands)}")
-        command, words = command.commands[words[0]], words[1:]
+        command = command.commands[words[0]]
+        words = words[1:]
     if words[:1] == ["--help"]:
         return
     if hasattr(command, "commands"):
@@ -217,7 +221,9 @@ def _arguments(command: Any, words: list[str], whole: bool) -> None:
         if each.param_type_name == "option"
         for option in (*each.opts, *each.secondary_opts)
     }
-    given, values, rest = set(), 0, list(words)
+    given = set()
+    values = 0
+    rest = list(words)
     while rest:
         word = rest.pop(0)
         if word.startswith("-") and len(word) > 1:

@@ -22,7 +22,8 @@ NONCES = {node: sha256(node.encode()) for node in NODES}
 
 def test_a_revealed_nonce_is_taken_only_if_it_is_the_one_committed_to() -> None:
     nonce = Secret.generate()
-    committed, revealed = randomness.commitment(nonce), nonce.reveal().hex()
+    committed = randomness.commitment(nonce)
+    revealed = nonce.reveal().hex()
     assert randomness.checked(NODES[0], revealed, committed) == revealed
     for other in (Secret.generate().reveal().hex(), revealed.upper(), revealed[:-2], "", None, 7):
         with pytest.raises(EvidenceRejected, match="north"):

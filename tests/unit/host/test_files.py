@@ -51,7 +51,8 @@ def test_a_folder_aside_is_gone_after_its_block_however_that_ends(tmp_path: Path
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_makes_is_kept(tmp_path: Path) -> None:
-    (killed, left), (living, kept) = maker(tmp_path), maker(tmp_path)
+    (killed, left) = maker(tmp_path)
+    (living, kept) = maker(tmp_path)
     killed.kill()
     killed.wait()
     assert left.exists()

@@ -21,7 +21,8 @@ def test_a_known_error_is_one_message_and_exit_code_one(monkeypatch: pytest.Monk
 
 
 def test_a_program_of_several_commands_runs_the_named_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    ran, app = [], program.commands()
+    ran = []
+    app = program.commands()
     app.command("first")(lambda: ran.append("first"))
     app.command("second")(lambda: ran.append("second"))
     monkeypatch.setattr(sys, "argv", ["stage", "second"])

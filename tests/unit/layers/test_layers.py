@@ -89,7 +89,8 @@ def test_several_models_on_one_batch_equal_one_model_at_a_time() -> None:
     generator = np.random.default_rng(4)
     weights = generator.integers(-ONE, ONE, (3, SMALL_CNN.size))
     inputs = generator.integers(0, 256, (1, 5, 1, 28, 28))
-    steps, arithmetic = plan(SMALL_CNN, 255), ArrayArithmetic(np)
+    steps = plan(SMALL_CNN, 255)
+    arithmetic = ArrayArithmetic(np)
     together = steps.logits(arithmetic, inputs, split_parameters(SMALL_CNN, weights))
     apart = [steps.logits(arithmetic, inputs, split_parameters(SMALL_CNN, model[None]))[0] for model in weights]
     assert np.array_equal(together, np.stack(apart))
@@ -113,7 +114,9 @@ def test_a_pooled_convolution_is_exactly_the_windows_sum_of_the_convolution(
         return
     shape = (channels, side, side)
     generator = np.random.default_rng(seed)
-    convolution, pooling, arithmetic = Conv2d(2, kernel, stride, padding), AvgPool2d(pool), ArrayArithmetic(np)
+    convolution = Conv2d(2, kernel, stride, padding)
+    pooling = AvgPool2d(pool)
+    arithmetic = ArrayArithmetic(np)
     x = generator.integers(-(2**19), 2**19, (1, 2, *shape))
     parameters = [
         generator.integers(-(2**19), 2**19, (1, *each)) for each in convolution.parameter_shapes(shape).values()
@@ -223,7 +226,8 @@ def test_any_network_keeps_its_bounds_and_equals_its_layers_one_by_one(
 def _layer_by_layer(network: Network, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Each step of the plan in numpy's plainest form."""
     parameters = {name: value[0] for name, value in split_parameters(network, weights[None]).items()}
-    x, bits = inputs, 8
+    x = inputs
+    bits = 8
     for step in plan(network, 255).steps:
         own = [parameters[parameter.name] for parameter in step.parameters]
         layers = [step.layer.convolution, step.layer.pooling] if isinstance(step.layer, PooledConv2d) else [step.layer]
@@ -233,10 +237,12 @@ def _layer_by_layer(network: Network, weights: np.ndarray, inputs: np.ndarray) -
                     weight, bias = own
                     x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
                     windows = sliding_window_view(x, weight.shape[2:], axis=(2, 3))[:, :, ::stride, ::stride]
-                    x, bits = np.einsum("nchwij,ocij->nohw", windows, weight) + (bias[:, None, None] << bits), bits + 16
+                    x = np.einsum("nchwij,ocij->nohw", windows, weight) + (bias[:, None, None] << bits)
+                    bits = bits + 16
                 case Linear():
                     weight, bias = own
-                    x, bits = x @ weight.T + (bias << bits), bits + 16
+                    x = x @ weight.T + (bias << bits)
+                    bits = bits + 16
                 case AvgPool2d(kernel_size=k):
                     x = sliding_window_view(x, (k, k), axis=(2, 3))[:, :, ::k, ::k].sum(axis=(4, 5))
                     bits += 2 * (k.bit_length() - 1)
@@ -245,7 +251,8 @@ def _layer_by_layer(network: Network, weights: np.ndarray, inputs: np.ndarray) -
                 case Flatten():
                     x = x.reshape(len(x), -1)
         if step.narrowing:
-            x, bits = x >> step.narrowing, 12
+            x = x >> step.narrowing
+            bits = 12
         if step.rectify:
             x = np.maximum(x, 0)
     return x

@@ -14,7 +14,10 @@ from tests.adversary import attack
 
 KEY = PrivateKey(b"k" * 32)
 CONTEXT = Context(31337, Address("0x" + "1" * 40), Sha256("a" * 64), RoundId(7), Sha256("b" * 64))
-ELM, ASTER, NORTH, EAST = HospitalName("elm"), HospitalName("aster"), NodeName("north"), NodeName("east")
+ELM = HospitalName("elm")
+ASTER = HospitalName("aster")
+NORTH = NodeName("north")
+EAST = NodeName("east")
 MEANT = Envelope(CONTEXT, ELM, NORTH, (1, 2), 3)
 PARTS = {1: np.array([1, -1, 2**63 - 1], dtype=np.int64), 2: np.array([5, 6, -(2**63)], dtype=np.int64)}
 

@@ -11,7 +11,8 @@ from pipeline.mpc.exchange import Inventory, Loan
 from pipeline.mpc.manifest import Manifest
 
 NORTH, EAST, WEST = NODES = (NodeName("north"), NodeName("east"), NodeName("west"))
-ELM, ASTER = HospitalName("elm"), HospitalName("aster")
+ELM = HospitalName("elm")
+ASTER = HospitalName("aster")
 
 
 def holding(*held: int) -> Inventory:

@@ -48,7 +48,8 @@ def with_a_wrong_word(held: LargeComponents, component: int, hospital: HospitalN
 def test_every_node_opens_the_exact_sum_of_the_accepted_and_of_nobody_else(
     nodes: int, seed: int, accepted: set[HospitalName]
 ) -> None:
-    payloads, chosen = updates(seed), tuple(sorted(accepted))
+    payloads = updates(seed)
+    chosen = tuple(sorted(accepted))
     expected = np.sum([payloads[name] for name in chosen], axis=0, dtype=np.int64)
     for found in open_everywhere(deal(payloads, nodes, seed), chosen, LENGTH):
         assert not isinstance(found, RoundAborted)

@@ -103,7 +103,8 @@ def test_a_certificate_that_could_sign_for_another_node_is_refused(tmp_path: Pat
 
 
 def test_certificates_are_found_by_their_hash_and_the_key_is_private(tmp_path: Path) -> None:
-    own, folder = party(tmp_path, index=1), tmp_path / "Player-Data"
+    own = party(tmp_path, index=1)
+    folder = tmp_path / "Player-Data"
     folder.mkdir()
     certificates.install(folder, 1, own.certificate, own.private_key, own.peer_certificates)
     assert (folder / "P1.key").stat().st_mode & 0o777 == 0o600
@@ -112,7 +113,8 @@ def test_certificates_are_found_by_their_hash_and_the_key_is_private(tmp_path: P
 
 
 def test_a_node_with_another_certificate_than_the_pinned_one_does_not_start(tmp_path: Path) -> None:
-    own, folder = party(tmp_path), tmp_path / "Player-Data"
+    own = party(tmp_path)
+    folder = tmp_path / "Player-Data"
     folder.mkdir()
     other, key = self_signed(tmp_path / "other", "node-0", "P0")
     with pytest.raises(EngineFailed, match="not the certificate pinned"):
@@ -248,7 +250,8 @@ def test_the_key_of_a_compilation_depends_on_the_shape_alone() -> None:
 
 def test_public_numbers_beyond_the_bit_budget_are_refused(engine: MpSpdz, tmp_path: Path) -> None:
     task, payloads = random_round(LOGISTIC)
-    held, own = deal(payloads, 3)[0], party(tmp_path)
+    held = deal(payloads, 3)[0]
+    own = party(tmp_path)
     for rule, message in (
         (replace(task.rule, budget=2**61), "got budget"),
         (replace(task.rule, budget=-1), "got budget"),
@@ -263,7 +266,8 @@ def test_public_numbers_beyond_the_bit_budget_are_refused(engine: MpSpdz, tmp_pa
 
 def test_components_that_do_not_fit_are_refused_by_name(engine: MpSpdz, tmp_path: Path) -> None:
     task, payloads = random_round(LOGISTIC)
-    held, own = deal(payloads, 3)[0], party(tmp_path)
+    held = deal(payloads, 3)[0]
+    own = party(tmp_path)
     name = task.hospitals[2]
     length = len(payloads[name])
     assert [set(each) for each in shares.checked(held, task.hospitals, 3, 0, length)] == [{1, 2}] * len(task.hospitals)

@@ -63,7 +63,8 @@ def test_projections_are_those_of_the_matrix_modulo_the_ring(
 
 
 def test_the_matrix_has_each_entry_as_often_as_it_should_and_no_two_rows_blocks_or_seeds_alike() -> None:
-    first, second = projections.block(SEED, 0), projections.block(SEED, 1)
+    first = projections.block(SEED, 0)
+    second = projections.block(SEED, 1)
     other = projections.block(Sha256("5f" * 32), 0)
     shares = [np.mean(first == entry) for entry in (-1, 0, 1)]
     assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.002)
@@ -155,7 +156,8 @@ def test_the_budget_stays_when_nobody_is_accepted_and_never_exceeds_the_cap() ->
 
 
 def test_the_stated_error_probabilities_follow_from_the_rules_numbers() -> None:
-    count, slack = rule.PROJECTIONS, rule.PROJECTED_RIGHT / rule.PROJECTED_LEFT
+    count = rule.PROJECTIONS
+    slack = rule.PROJECTED_RIGHT / rule.PROJECTED_LEFT
     false_rejection = count / 2 * (slack - 1 - np.log(slack)) / np.log(2)
     chosen = np.linspace(0.01, 1, 1000)
     false_acceptance = -count * np.log2(np.min(np.exp(chosen * slack / 4) * (1 - chosen + 1.5 * chosen**2)))

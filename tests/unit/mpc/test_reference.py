@@ -138,7 +138,8 @@ def test_a_model_better_than_the_global_one_but_far_below_its_peers_is_rejected(
 def test_an_update_out_of_range_is_rejected_and_touches_nothing_else(value: int, place: int) -> None:
     wild = HONEST.copy()
     wild[place] = value
-    found, without = _explain(wild), _explain(np.zeros(6, np.int64))
+    found = _explain(wild)
+    without = _explain(np.zeros(6, np.int64))
     assert not found.in_range[-1]
     assert found.accepted == (True, True, True, True, False)
     assert found.budget == without.budget

@@ -35,7 +35,8 @@ TITLE = "Breast cancer <fine-needle & aspirates>"
 def maker() -> RoundMaker:
     of = study()
     members = consortium(of)
-    store, ledger = DictStore(), DictLedger(of, members)
+    store = DictStore()
+    ledger = DictLedger(of, members)
     made = RoundMaker(of, members, store.put, ledger)
     made.start(model(0))
     made.finish(RoundId(1), rejected=["southmoor"])

@@ -14,7 +14,8 @@ from pipeline.study.study import Study
 
 FULL = Study.load(PROJECT / "studies" / "pneumonia.yaml")
 LARGE = FULL.model_copy(update={"mode": "large"})
-KEY, COMMITMENT = {"public_key": "ab" * 32}, {"nonce_commitment": "cd" * 32}
+KEY = {"public_key": "ab" * 32}
+COMMITMENT = {"nonce_commitment": "cd" * 32}
 
 
 def parsed(body: dict[str, Any], study: Study) -> KeyRecord:

@@ -19,7 +19,8 @@ from pipeline.mpc.projections import project
 from pipeline.mpc.sharing import Vector, component_digest
 from pipeline.round.opened_envelopes import OpenedEnvelopes
 
-ELM, ASTER = Sha256("e" * 64), Sha256("a" * 64)
+ELM = Sha256("e" * 64)
+ASTER = Sha256("a" * 64)
 LENGTH = 10_000
 
 
@@ -82,7 +83,8 @@ def test_the_files_hold_no_word_of_it_and_are_their_owners(keep: OpenedEnvelopes
 
 def swapped(path: Path) -> None:
     """Its first two pieces change places."""
-    data, size = path.read_bytes(), path.stat().st_size - 8 * (LENGTH - 8192)
+    data = path.read_bytes()
+    size = path.stat().st_size - 8 * (LENGTH - 8192)
     piece = size // 2 - 20
     path.write_bytes(data[piece : 2 * piece] + data[:piece] + data[2 * piece :])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipeline.domain import HospitalName, RoundId, Verdict
 from pipeline.round import strikes
 
-NORD, SUED = HospitalName("nord"), HospitalName("sued")
+NORD = HospitalName("nord")
+SUED = HospitalName("sued")
 
 
 def _play(verdicts: str, rounds: list[int] | None = None) -> tuple[strikes.Strikes, tuple[HospitalName, ...]]:
@@ -55,7 +56,8 @@ def test_a_window_of_one_round_forgets_the_rounds_before() -> None:
 
 
 class _Rule:
-    strikes, strike_window = 2, 3
+    strikes = 2
+    strike_window = 3
 
 
 def test_whom_a_majority_blames_for_an_aborted_round_has_a_strike_and_is_out_at_the_limit() -> None:

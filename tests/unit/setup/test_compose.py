@@ -45,7 +45,8 @@ def test_nobody_but_its_guard_shares_a_network_with_the_store_s_server() -> None
 
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_serves_its_own_queue_and_reaches_no_database(name: str) -> None:
-    command, service = SERVICES[name]["command"], SERVICES[name]
+    command = SERVICES[name]["command"]
+    service = SERVICES[name]
     assert command[command.index("-q") + 1] == name
     assert "database" not in service["networks"]
     assert service["secrets"] == ["airflow-jwt"]

@@ -31,7 +31,8 @@ def test_one_hospital_misbehaves_by_its_own_file_and_an_edited_file_is_kept(tmp_
 
 
 def test_records_are_dealt_once_and_never_over_a_hospital_s_own(tmp_path: Path) -> None:
-    settings, studies = settings_in(tmp_path), {"breast_cancer": study()}
+    settings = settings_in(tmp_path)
+    studies = {"breast_cancer": study()}
     identity.create(settings.hospital("aster"))
     assert demonstration.deal_records(settings, studies) == {}
     assert not settings.hospital("birch").exists(), "a hospital whose key is elsewhere has its own records"
@@ -46,7 +47,8 @@ def test_records_are_dealt_once_and_never_over_a_hospital_s_own(tmp_path: Path) 
 
 
 def test_a_hospital_that_brings_its_own_records_is_dealt_none(tmp_path: Path) -> None:
-    settings, studies = settings_in(tmp_path), {"breast_cancer": study()}
+    settings = settings_in(tmp_path)
+    studies = {"breast_cancer": study()}
     identity.create(settings.hospital("aster"))
     records = settings.hospital("aster") / "data" / "records" / "breast_cancer" / "records.csv"
     records.parent.mkdir(parents=True)
@@ -58,7 +60,8 @@ def test_a_hospital_that_brings_its_own_records_is_dealt_none(tmp_path: Path) ->
 def test_an_interrupted_dealing_leaves_no_records_and_is_made_up_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, studies = settings_in(tmp_path), {"breast_cancer": study()}
+    settings = settings_in(tmp_path)
+    studies = {"breast_cancer": study()}
     identity.create(settings.hospital("aster"))
     write = BreastCancer.write
 

@@ -26,10 +26,8 @@ def names(*values: str) -> tuple[NodeName, ...]:
 
 
 def test_nodes_keep_one_order_that_every_study_starts_with() -> None:
-    three, four = (
-        study(nodes=names("north", "east", "west")),
-        study(name="pneumonia", nodes=names("north", "east", "west", "south")),
-    )
+    three = study(nodes=names("north", "east", "west"))
+    four = study(name="pneumonia", nodes=names("north", "east", "west", "south"))
     assert members.members({"three": three, "four": four}).nodes == ("north", "east", "west", "south")
 
 
@@ -40,7 +38,8 @@ def test_a_study_with_nodes_in_another_order_is_refused() -> None:
 
 
 def test_every_actor_has_its_own_keys_that_only_it_reads_and_keeps(tmp_path: Path) -> None:
-    settings, everybody = settings_in(tmp_path), members.members({"study": study()})
+    settings = settings_in(tmp_path)
+    everybody = members.members({"study": study()})
     members.create_actors(settings, everybody)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     private = [path for path in before if path.name != "cert.pem"]
@@ -69,7 +68,8 @@ def test_the_certificate_names_the_party_s_index_and_host(tmp_path: Path) -> Non
 
 
 def test_store_users_are_every_actor_with_policies_that_only_put_get_and_list(tmp_path: Path) -> None:
-    settings, everybody = settings_in(tmp_path), members.members({"study": study()})
+    settings = settings_in(tmp_path)
+    everybody = members.members({"study": study()})
     members.create_actors(settings, everybody)
     users = members.store_users(settings, everybody)
     assert len(users) == len(everybody.hospitals) + len(everybody.nodes) + 2
@@ -90,7 +90,8 @@ def actions(policy: Policy) -> list[str]:
 
 
 def test_the_members_file_holds_public_parts_only_and_keeps_a_node_s_port(tmp_path: Path) -> None:
-    settings, everybody = settings_in(tmp_path), members.members({"study": study()})
+    settings = settings_in(tmp_path)
+    everybody = members.members({"study": study()})
     members.create_actors(settings, everybody)
     ports = iter(range(21_000, 31_000, 20))
     first = members.publish(settings, everybody, LEDGER, lambda name: f"127.0.0.1:{next(ports)}")
@@ -106,7 +107,8 @@ def test_the_members_file_holds_public_parts_only_and_keeps_a_node_s_port(tmp_pa
 
 
 def test_a_new_node_s_ports_are_apart_from_all_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings, everybody = settings_in(tmp_path), members.members({"study": study()})
+    settings = settings_in(tmp_path)
+    everybody = members.members({"study": study()})
     members.create_actors(settings, everybody)
     monkeypatch.setattr("pipeline.host.ports.is_free", lambda port: True)
     address = members.on_this_machine(settings, INSTALLATION)
@@ -119,10 +121,12 @@ def test_a_new_node_s_ports_are_apart_from_all_others(tmp_path: Path, monkeypatc
 
 
 def test_a_hospital_whose_key_is_elsewhere_stays_a_member_and_set_up_makes_nothing_in_its_place(tmp_path: Path) -> None:
-    settings, everybody = settings_in(tmp_path), members.members({"study": study()})
+    settings = settings_in(tmp_path)
+    everybody = members.members({"study": study()})
     members.create_actors(settings, everybody)
     first = members.publish(settings, everybody, LEDGER, lambda name: "127.0.0.1:21000")
-    moved, key = everybody.hospitals[0], identity.create(tmp_path / "elsewhere").address
+    moved = everybody.hospitals[0]
+    key = identity.create(tmp_path / "elsewhere").address
     shutil.rmtree(settings.hospital(moved))
     Consortium.change(
         settings.consortium, lambda found: found.with_hospital(moved, key).with_hospital(HospitalName("wren"), key)

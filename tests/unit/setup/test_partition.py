@@ -42,7 +42,8 @@ def test_every_record_goes_to_exactly_one_hospital_and_no_floor_is_undercut(
     hospitals: int, alpha: float, floor: int, seed: int, spare: tuple[int, int]
 ) -> None:
     study = dealing(hospitals, alpha, floor, seed)
-    train, test = records("train", tuple(floor * hospitals + more for more in spare)), records("test", (40, 60))
+    train = records("train", tuple(floor * hospitals + more for more in spare))
+    test = records("test", (40, 60))
     dealt = deal(study, train, test)
     assert list(dealt) == list(study.hospitals)
     for part, whole, least in ((0, train, floor), (1, test, floor // TEST_SHARE)):
@@ -53,7 +54,8 @@ def test_every_record_goes_to_exactly_one_hospital_and_no_floor_is_undercut(
 
 
 def test_the_same_study_deals_the_same_and_another_seed_does_not() -> None:
-    train, test = records("train", (200, 300)), records("test", (40, 60))
+    train = records("train", (200, 300))
+    test = records("test", (40, 60))
 
     def ids(seed: int) -> list[list[str]]:
         return [
@@ -65,7 +67,8 @@ def test_the_same_study_deals_the_same_and_another_seed_does_not() -> None:
 
 
 def test_a_small_alpha_is_skewed_and_a_large_one_is_nearly_even() -> None:
-    train, test = records("train", (1000, 1000)), records("test", (40, 60))
+    train = records("train", (1000, 1000))
+    test = records("test", (40, 60))
 
     def spread(alpha: float) -> float:
         return float(np.std([len(shares[0]) for shares in deal(dealing(5, alpha, 0), train, test).values()]))

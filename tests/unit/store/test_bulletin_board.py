@@ -13,13 +13,15 @@ from pipeline.store import object_keys
 from pipeline.store.bulletin_board import BulletinBoard
 from tests.support.finished_rounds import DictStore
 
-ALDER, ROUND = NodeName("alder"), RoundId(7)
+ALDER = NodeName("alder")
+ROUND = RoundId(7)
 PLACE = object_keys.statement(ROUND, Kind.VOTE, ALDER)
 
 
 def board(files: int) -> tuple[Any, list[str]]:
     """A node's place with so many files of no meaning; what is read of it."""
-    store, read = DictStore(), list[str]()
+    store = DictStore()
+    read = list[str]()
     for number in range(files):
         data = b"junk %d" % number
         store.put(PLACE.bucket, PLACE.key(sha256(data)), data)

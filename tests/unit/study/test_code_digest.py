@@ -35,7 +35,8 @@ def _imports_read_once() -> Iterator[None]:
 
 def _edited(project: Path, file: Path) -> list[str]:
     """The parts whose digest an edit of `file` changes."""
-    before, path = code_terms(project)["parts"], project / file
+    before = code_terms(project)["parts"]
+    path = project / file
     kept = path.read_bytes()
     path.write_bytes(kept + b"\n")
     try:

@@ -62,13 +62,17 @@ def test_own_data_and_own_model_take_at_most_eight_lines_and_a_round_of_them_lea
     assert len(LINES.splitlines()) <= 8
     study = Study.load(written(tmp_path))
     assert study.dataset == "sepsis"
-    model, updates, payloads, tests = initial_model(study), {}, {}, []
+    model = initial_model(study)
+    updates = {}
+    payloads = {}
+    tests = []
     for place, name in enumerate(study.hospitals):
         folder = records_folder(tmp_path / name, study.dataset)
         folder.mkdir(parents=True)
         patients(place).to_csv(folder / "records.csv", index=False)
         assert inspect(folder, study).failures == {}
-        own, secret = records.read(tmp_path / name, study.source), Secret(bytes([place + 1]) * 32)
+        own = records.read(tmp_path / name, study.source)
+        secret = Secret(bytes([place + 1]) * 32)
         rows, pool = split(own.train, secret)
         updates[name] = run(study, model, own.train[rows], round_id=RoundId(1), finished=0, hospital=name, budget=None)
         drawn = draw(own.train[pool], study.rule.images_per_hospital, secret, Sha256("0" * 64), RoundId(1), name)

@@ -30,7 +30,8 @@ ELM = HospitalName("elm")
 
 def rounds(misbehaviour: str, installation: int) -> tuple[list[Mapping[HospitalName, bool]], float, float]:
     """Accept bits per round, then the final accuracy with and without verification."""
-    members, plain = {}, {}
+    members = {}
+    plain = {}
     for index, (name, (train, test)) in enumerate(deal(STUDY, *STUDY.source.load([])).items()):
         act = BEHAVIOURS[misbehaviour] if name == ELM else HONEST
         members[name] = Member.of(STUDY.source.samples(train), Secret(bytes([installation, index]) * 16), act)

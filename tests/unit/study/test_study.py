@@ -248,7 +248,8 @@ def test_a_node_or_hospital_without_a_key_is_named() -> None:
 
 
 def test_the_digest_changes_with_every_field_of_the_study_and_with_a_nodes_key(tmp_path: Path) -> None:
-    study, everybody = Study.load(PROJECT / "studies" / "pneumonia.yaml"), members()
+    study = Study.load(PROJECT / "studies" / "pneumonia.yaml")
+    everybody = members()
     other_key = members(west=everybody.nodes[NodeName("west")].model_copy(update={"address": "0x" + "a" * 40}))
     variants = [
         study,

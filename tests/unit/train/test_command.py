@@ -50,7 +50,8 @@ def call(*arguments: str) -> Result:
 
 
 def trained(tmp_path: Path, hospital: str, *more: str) -> np.ndarray:
-    model, out = tmp_path / "model.safetensors", tmp_path / "update.npy"
+    model = tmp_path / "model.safetensors"
+    out = tmp_path / "update.npy"
     model.write_bytes(model_bytes(initial_model(STUDY)))
     arguments = [
         "--hospital",

@@ -24,7 +24,8 @@ from pipeline.train.stage import run
 from pipeline.train.undefended import Member, undefended
 
 STUDIES = PROJECT / "studies"
-ASTER, BIRCH = HospitalName("aster"), HospitalName("birch")
+ASTER = HospitalName("aster")
+BIRCH = HospitalName("birch")
 
 
 def study(name: str = "breast_cancer") -> Study:
@@ -120,7 +121,8 @@ def test_training_seeds_are_63_bits_and_differ_between_studies() -> None:
 
 def test_the_learning_rate_decays_with_finished_rounds() -> None:
     loaded = study()
-    early, late = updated(loaded), updated(loaded, finished=50)
+    early = updated(loaded)
+    late = updated(loaded, finished=50)
     assert int(late @ late) < int(early @ early) // 4
 
 
@@ -138,7 +140,8 @@ def test_batches_are_balanced_over_the_classes_whatever_their_shares() -> None:
 
 def test_training_makes_the_model_better_and_accuracy_counts_right() -> None:
     loaded = study()
-    model, samples = initial_model(loaded), separable()
+    model = initial_model(loaded)
+    samples = separable()
     trained = model + updated(loaded)
     correct, tested = accuracy(trained, loaded.network, samples)
     assert tested == 120
@@ -193,7 +196,8 @@ def test_a_diverging_training_is_refused_at_the_hospital() -> None:
 def test_a_label_flipping_hospital_turns_its_update_round_and_mislabels_what_it_contributes() -> None:
     loaded = study()
     flip = BEHAVIOURS["label_flip"]
-    honest, flipped = updated(loaded), updated(loaded, act=flip)
+    honest = updated(loaded)
+    flipped = updated(loaded, act=flip)
     assert int(honest @ flipped) < 0
     samples = separable()
     assert (flip.labelled(samples, 2).labels == 1 - samples.labels).all()

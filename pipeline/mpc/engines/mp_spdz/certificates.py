@@ -37,7 +37,8 @@ def install(folder: Path, index: int, own: Path, key: Path, pinned: Sequence[Pat
         (folder / f"P{party}.pem").write_bytes(content)
     write_secret(folder / f"P{index}.key", Secret.read(key).reveal())
     try:
-        command, environment = ["openssl", "rehash", str(folder)], {"PATH": os.defpath}
+        command = ["openssl", "rehash", str(folder)]
+        environment = {"PATH": os.defpath}
         subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise EngineFailed(f"mp-spdz: `openssl rehash` failed on the pinned certificates: {error}") from error

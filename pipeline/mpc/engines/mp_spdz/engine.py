@@ -69,7 +69,9 @@ class MpSpdz(Engine):
     def __init__(self, settings: Settings | None = None, profile: Profile | None = None) -> None:
         """`profile` for measurements; in a round the parties choose it by their slowest round trip."""
         settings = settings or Settings.load()
-        self._home, self._cache, self._profile = settings.mp_spdz, settings.cache, profile
+        self._home = settings.mp_spdz
+        self._cache = settings.cache
+        self._profile = profile
 
     def digest(self, protocol: str) -> Sha256:
         """SHA-256 over all that decides what a party computes.
@@ -125,7 +127,9 @@ class MpSpdz(Engine):
 
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
         """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
-        nodes, size, accepted = _nodes(protocol, party), task.network.size, len(task.hospitals)
+        nodes = _nodes(protocol, party)
+        size = task.network.size
+        accepted = len(task.hospitals)
         if accepted < rule.FEWEST_ACCEPTED:
             raise EngineFailed(f"mp-spdz: got {accepted} accepted updates, want at least {rule.FEWEST_ACCEPTED}")
 
@@ -137,13 +141,15 @@ class MpSpdz(Engine):
         return AggregateOutput(words, rule.updates_averaged(accepted), stats)
 
     def _secrets(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> _Vectors:
-        nodes, numbers = _nodes(protocol, party), task.rule
+        nodes = _nodes(protocol, party)
+        numbers = task.rule
         payload = Payload(task.network, numbers.samples)
         model = task.previous_model
         if model.shape != (task.network.size,) or not rule.is_within_caps(model):
             raise EngineFailed(f"mp-spdz: the previous model is not {task.network.size} values within the rule's caps")
         header = _header(task)
-        size, inputs_end = task.network.size, payload.length - numbers.samples * task.network.classes
+        size = task.network.size
+        inputs_end = payload.length - numbers.samples * task.network.classes
         parts = (slice(0, size), slice(size, inputs_end), slice(inputs_end, payload.length))
 
         def vectors() -> list[shares.Held]:
@@ -209,9 +215,14 @@ class MpSpdz(Engine):
 
     def _shape(self, protocol: str, task: VerifyTask | AggregateTask, profile: Profile) -> Mapping[str, Any]:
         # the trimmed mean has few rounds in any case: one layout of it
-        samples, largest_input, layout, names_condition = 0, 0, Profile.LAN, False
+        samples = 0
+        largest_input = 0
+        layout = Profile.LAN
+        names_condition = False
         if isinstance(task, VerifyTask):
-            samples, largest_input, layout = task.rule.samples, max(map(abs, task.rule.input_range)), profile
+            samples = task.rule.samples
+            largest_input = max(map(abs, task.rule.input_range))
+            layout = profile
             names_condition = task.names_condition
         return programs.shape(
             task.network,
@@ -250,12 +261,10 @@ def _together(
 
     Stopped as soon as one of them fails, and at the latest after a multiple of the last run's time.
     """
-    party, peer_failed, activity, longest = (
-        rendezvous.party,
-        threading.Event(),
-        ProcessActivity(),
-        durations.limit(bytecode),
-    )
+    party = rendezvous.party
+    peer_failed = threading.Event()
+    activity = ProcessActivity()
+    longest = durations.limit(bytecode)
     rendezvous.watch(peer_failed.set, activity)
     limits = process.Limits(min(end, time.monotonic() + longest), peer_failed, party.patience_seconds)
     ended = process.run(command, folder, party.log, limits, activity)
@@ -287,7 +296,8 @@ def _nodes(protocol: str, party: Party) -> int:
 
 def _header(task: VerifyTask) -> list[int]:
     numbers = task.rule
-    budget, (lowest, highest) = numbers.budget, numbers.input_range
+    budget = numbers.budget
+    (lowest, highest) = numbers.input_range
     if budget is not None and not 0 <= budget < LARGEST_BUDGET:
         raise EngineFailed(f"mp-spdz: got budget {budget}, want 0 to 2^61")
     if not lowest <= highest:

@@ -117,7 +117,9 @@ def run(command: Sequence[str], folder: Path, log: Path, limits: Limits, activit
             start_new_session=True,
         )
     activity.pid = process.pid
-    peak, exited, suspended_since = 0, False, None
+    peak = 0
+    exited = False
+    suspended_since = None
     try:
         handle = os.pidfd_open(process.pid)
         try:

@@ -42,7 +42,8 @@ class Handshake:
             self._answer(listener, deadline)
 
     def _call(self, peer: int, deadline: float) -> None:
-        name, (host, port) = self.party.peer_name(peer), _address(self.party.hosts[peer])
+        name = self.party.peer_name(peer)
+        (host, port) = _address(self.party.hosts[peer])
         context = self._context(ssl.PROTOCOL_TLS_CLIENT, peer)
         while True:
             try:

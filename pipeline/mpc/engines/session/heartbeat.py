@@ -27,8 +27,10 @@ class Heartbeat:
 
     def __init__(self, party: Party, peers: Mapping[int, ssl.SSLSocket]) -> None:
         self.failure: str | None = None
-        self._party, self._peers = party, peers
-        self._left, self._settled = threading.Event(), threading.Event()
+        self._party = party
+        self._peers = peers
+        self._left = threading.Event()
+        self._settled = threading.Event()
         # A TLS connection must not be read and written by two threads at once.
         self._talking = threading.Lock()
         now = time.monotonic()
@@ -62,7 +64,9 @@ class Heartbeat:
             for peer, connection in self._peers.items():
                 connection.settimeout(PEER_SECONDS)
                 selector.register(connection, selectors.EVENT_READ, peer)
-            self._heard, self._moved, beaten = dict.fromkeys(self._peers, time.monotonic()), time.monotonic(), 0.0
+            self._heard = dict.fromkeys(self._peers, time.monotonic())
+            self._moved = time.monotonic()
+            beaten = 0.0
             while (at_work := {key.data for key in selector.get_map().values()}) and not self._left.is_set():
                 ready = selector.select(_LOOK_SECONDS)
                 with self._talking:
@@ -98,7 +102,8 @@ class Heartbeat:
 
     def _note(self, party: int, state: Any) -> None:
         if self._states.get(party) != state:
-            self._states[party], self._moved = state, time.monotonic()
+            self._states[party] = state
+            self._moved = time.monotonic()
 
     def _beat(self, peers: set[int], activity: ProcessActivity) -> None:
         state = {"work": round(activity.work, 2), "suspended": activity.suspended}
@@ -108,7 +113,8 @@ class Heartbeat:
                 send(self._peers[peer], {"beat": state})
 
     def _stalled(self, at_work: set[int]) -> str | None:
-        now, patience = time.monotonic(), self._party.patience_seconds
+        now = time.monotonic()
+        patience = self._party.patience_seconds
         for peer in sorted(at_work):
             if now - self._heard[peer] > patience:
                 return (

@@ -23,7 +23,8 @@ class ProcessActivity:
             try:
                 process = psutil.Process(self.pid)
                 times = process.cpu_times()
-                self.work, self.suspended = times.user + times.system, process.status() == psutil.STATUS_STOPPED
+                self.work = times.user + times.system
+                self.suspended = process.status() == psutil.STATUS_STOPPED
             except psutil.Error:
                 self.suspended = False
         return self

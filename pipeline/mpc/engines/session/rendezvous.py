@@ -129,7 +129,8 @@ class Rendezvous:
 
     @contextmanager
     def _talking(self, peer: int) -> Iterator[ssl.SSLSocket]:
-        name, connection = self.party.peer_name(peer), self._peers[peer]
+        name = self.party.peer_name(peer)
+        connection = self._peers[peer]
         connection.settimeout(remaining(self._deadline))
         try:
             yield connection
