@@ -404,7 +404,7 @@ def test_envelopes_that_change_after_the_input_sets_change_nothing(site: Site) -
 
 
 def _say(site: Site, play: Play, round_id: RoundId, name: HospitalName, kind: Kind, body: Mapping[str, object]) -> None:
-    ctx = site.hospital_sitting(play, round_id, name)
+    ctx = site.hospital_context(play, round_id, name)
     ctx.worker.board.say(round_id, ctx.worker.sign(kind, body, ctx.context))
 
 
@@ -454,7 +454,7 @@ def test_a_manifest_that_holds_for_some_nodes_only_is_in_or_out_for_all(
     play = site.play(f"shown_to_{shown_to}", hospitals=list(HOSPITALS[:4]))
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:3])
-    ctx = site.hospital_sitting(play, round_id, DAHLIA)
+    ctx = site.hospital_context(play, round_id, DAHLIA)
     for step in ("validate", "train"):
         play.hospital(step, round_id, DAHLIA)
     dealing = Dealing.honest(ctx)
@@ -511,7 +511,7 @@ def _trained(site: Site, play: Play, round_id: RoundId, name: HospitalName) -> D
     """What a hospital that has trained would share, for the test to change."""
     for step in ("validate", "train"):
         play.hospital(step, round_id, name)
-    return Dealing.honest(site.hospital_sitting(play, round_id, name))
+    return Dealing.honest(site.hospital_context(play, round_id, name))
 
 
 @pytest.mark.minio
@@ -530,7 +530,7 @@ def test_a_manifest_of_another_round_is_none(site: Site) -> None:
     site.pass_deadline(first)
     second = play.open("second")
     play.hospitals(second, HOSPITALS[:3])
-    post_as(site.hospital_sitting(play, second, DAHLIA), manifest)
+    post_as(site.hospital_context(play, second, DAHLIA), manifest)
     play.commit(second)
     for inputs in take_in_at_all(site, play, second).values():
         assert (set(inputs.digests), dict(inputs.absent)) == (set(HOSPITALS[:3]), {DAHLIA: "forged_manifest"})
@@ -616,7 +616,7 @@ def test_a_manifest_that_another_one_committed_too_stands_for_its_author_alone(s
     play = site.play("committed_twice", hospitals=list(HOSPITALS[:4]))
     round_id = play.open()
     play.hospitals(round_id, HOSPITALS[:3])
-    ctx = site.hospital_sitting(play, round_id, DAHLIA)
+    ctx = site.hospital_context(play, round_id, DAHLIA)
     copied = post_as(ctx, site.said(round_id, Kind.MANIFEST, CEDAR))
     terms = play.study.terms(site.members)
     call = site.ledger.commit_directly(ctx.state, copied, membership(terms, site.members.hospital(DAHLIA)))

@@ -171,7 +171,7 @@ class Site:
         for place in expected:
             assert len(store.history(place.bucket, place.prefix)) == 1, place.prefix
 
-    def hospital_sitting(self, play: Play, round_id: RoundId, name: HospitalName) -> RoundContext:
+    def hospital_context(self, play: Play, round_id: RoundId, name: HospitalName) -> RoundContext:
         """A hospital's seat in a round, whatever its state."""
         return RoundContext.join(
             hospital_worker(play.study.name, name, self.settings), round_id, self.ledger.status(round_id)

@@ -108,7 +108,7 @@ def play_to_the_record(site: Site, play: Play, search: Search) -> RoundId:
     play.hospitals(round_id)
     for name in play.study.hospitals:
         if name not in play.absences:
-            ctx = site.hospital_sitting(play, round_id, name)
+            ctx = site.hospital_context(play, round_id, name)
             home = site.settings.hospital(name)
             vector = shared_vector(ctx)
             search.add_vector(f"update of {name}", vector[: play.study.network.size].astype("<i8").tobytes(), home)

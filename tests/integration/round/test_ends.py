@@ -236,7 +236,7 @@ def test_who_kept_a_round_from_its_commit_is_named_by_every_node_and_has_no_stri
         for step in ("validate", "train", "share"):
             play.hospital(step, round_id, hospital)
     play.hospital("validate", round_id, cedar)
-    seat = site.hospital_sitting(play, round_id, dahlia)
+    seat = site.hospital_context(play, round_id, dahlia)
     for said in ("one", "two"):
         seat.worker.board.say(
             round_id, seat.worker.sign(Kind.MANIFEST, {"hospital": dahlia, "said": said}, seat.context)
@@ -266,7 +266,7 @@ def test_of_those_that_had_no_part_only_who_sent_other_than_it_signed_has_a_stri
     play.hospitals(round_id, (aster, birch))
     play.hospital("validate", round_id, cedar)
     play.hospital("train", round_id, cedar)
-    dealing = Dealing.honest(site.hospital_sitting(play, round_id, cedar))
+    dealing = Dealing.honest(site.hospital_context(play, round_id, cedar))
     dealing.sending({node: damaged(data) for node, data in dealing.envelopes.items()}).post()
     play.commit(round_id)
     with pytest.raises(TooFew, match="2 hospitals took part, want at least 3"):

@@ -103,7 +103,7 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
     play.hospitals(round_id, HOSPITALS[:4])
     for step in ("validate", "train"):
         play.hospital(step, round_id, ELM)
-    contexts = {name: site.hospital_sitting(play, round_id, name) for name in play.study.hospitals}
+    contexts = {name: site.hospital_context(play, round_id, name) for name in play.study.hospitals}
     updates = {name: shared_vector(ctx) for name, ctx in contexts.items()}
     assert {len(update) for update in updates.values()} == {play.study.network.size}
     # its square is 0 modulo 2^64

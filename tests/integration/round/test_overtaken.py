@@ -11,7 +11,7 @@ import pytest
 from pipeline.domain import Kind, RoundId, RoundStatus
 from pipeline.errors import RoundAborted, TooFew
 from pipeline.evidence import merkle
-from pipeline.round import ending, provider
+from pipeline.round import ballots, provider
 from pipeline.round.journal import Journal
 from pipeline.store import object_keys
 from tests.support.consortia import HOSPITALS, NODES, Site
@@ -54,9 +54,7 @@ def test_a_node_s_commit_and_a_hospital_s_end_of_the_round_go_before_the_provide
     node = site.node_context(play, round_id, NORTH).worker
 
     def commits(listed: dict[str, Any]) -> None:
-        node.outbox().send(
-            node.ledger.commit_round(round_id, merkle.root(tuple(listed.values())), {}), f"first-{round_id}"
-        )
+        node.outbox().send(node.ledger.commit_round(round_id, merkle.root(tuple(listed.values()))), f"first-{round_id}")
 
     first(provider, "_listed", commits)
     assert provider.commit(play.study.name, round_id, site.settings) == ()
@@ -77,14 +75,14 @@ def test_a_node_s_commit_and_a_hospital_s_end_of_the_round_go_before_the_provide
         Journal(site.settings.node(name) / "journal").reveal(round_id, revealed)
         with pytest.raises(TooFew):
             play.node("aggregate", round_id, name)
-    hospital = site.hospital_sitting(play, round_id, HOSPITALS[0]).worker
+    hospital = site.hospital_context(play, round_id, HOSPITALS[0]).worker
 
     def ends(ended: tuple[Any, list[str]]) -> None:
         hospital.outbox().send(
             hospital.ledger.abort_by_nodes(hospital.ledger.round(round_id), *ended), f"first-{round_id}"
         )
 
-    first(ending, "majority", ends)
+    first(ballots, "majority", ends)
     with pytest.raises(RoundAborted, match=r"2 nodes ended it \(too_few_accepted\)"):
         provider.finalise(play.study.name, round_id, site.settings)
 
@@ -93,7 +91,7 @@ def test_a_late_round_that_somebody_else_aborted_is_in_nobody_s_way(
     site: Site, play: Play, first: Callable[..., None]
 ) -> None:
     late = play.open("two")
-    hospital = site.hospital_sitting(play, late, HOSPITALS[0]).worker
+    hospital = site.hospital_context(play, late, HOSPITALS[0]).worker
     site.pass_deadline(late)
 
     def aborts(_: bool) -> None:

@@ -53,7 +53,7 @@ class Troubled:
     def dealing(self, name: HospitalName) -> Dealing:
         """What the hospital should share, for the test to change."""
         self.shared.append(name)
-        return Dealing.honest(self.site.hospital_sitting(self.play, self.round_id, name))
+        return Dealing.honest(self.site.hospital_context(self.play, self.round_id, name))
 
     def others_share(self, *but: HospitalName) -> None:
         """Everybody who has not dealt by hand shares as the product does."""
@@ -153,7 +153,7 @@ def test_forged_copied_replayed_and_misshapen_shares_stay_out_of_the_next_round(
     copied = site.said(round_id, Kind.MANIFEST, ELM)
     post_as(trouble.dealing(GORSE).ctx, copied)
     trouble.dealing(HAZEL).sending(first[1]).post()
-    iris = site.hospital_sitting(play, round_id, IRIS)
+    iris = site.hospital_context(play, round_id, IRIS)
     trouble.shared.append(IRIS)
     Dealing.honest(iris, np.concatenate([shared_vector(iris), np.zeros(30, np.int64)])).post()
     litter(site, round_id, GORSE, beneath=ELM)
@@ -237,7 +237,7 @@ def test_a_second_manifest_after_the_commit_changes_nothing_for_the_nodes(site: 
     round_id = play.open()
     play.hospitals(round_id)
     play.commit(round_id)
-    late = Dealing.honest(site.hospital_sitting(play, round_id, ELM))
+    late = Dealing.honest(site.hospital_context(play, round_id, ELM))
     late.post()
 
     assert len(site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, ELM))) == 2

@@ -64,7 +64,7 @@ def release_elm(study: str, folder: Path) -> None:
 
 def computed_in_the_clear(site: Site, play: Play, round_id: RoundId) -> tuple[dict[HospitalName, str], str]:
     """Verdicts and new model of a round in which every hospital shared, from payloads and the plain reference."""
-    contexts = {name: site.hospital_sitting(play, round_id, name) for name in play.study.hospitals}
+    contexts = {name: site.hospital_context(play, round_id, name) for name in play.study.hospitals}
     payloads = {name: shared_vector(ctx) for name, ctx in contexts.items()}
     worker = next(iter(contexts.values())).worker
     previous = global_model(worker, worker.ledger.round(round_id).opened.previous_model)
