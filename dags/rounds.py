@@ -16,11 +16,16 @@ from round_tasks import NextRound, hospital_step, node_step, number, provider_st
 from study_files import read
 
 from pipeline.domain import TRIES
-from pipeline.round_steps import NAMES, ROUND, Actor, RoundStep, Start
+from pipeline.round_steps import MOST_AT_ONCE, NAMES, ROUND, Actor, RoundStep, Start, dag_id
 from pipeline.study.study import Study
 
 ROUNDS = Param(
-    1, type="integer", minimum=1, maximum=100, title="Rounds", description="How many rounds to run, one after the other"
+    1,
+    type="integer",
+    minimum=1,
+    maximum=MOST_AT_ONCE,
+    title="Rounds",
+    description="How many rounds to run, one after the other",
 )
 
 
@@ -46,7 +51,7 @@ def _tasks(study: Study, step: RoundStep, round_id: Any, groups: Mapping[str, Ta
 def round_dag(study: Study) -> DAG:
     """The DAG of one study: a group of tasks per hospital, a task per node and step."""
     with DAG(
-        dag_id=f"round_{study.name}",
+        dag_id=dag_id(study.name),
         description=study.title,
         doc_md=__doc__,
         schedule=study.schedule,
@@ -78,4 +83,4 @@ def round_dag(study: Study) -> DAG:
 
 # A wrong study file is `invalid_studies.py`'s to report; it takes no other study's DAG away.
 for _study in read()[0]:
-    globals()[f"round_{_study.name}"] = round_dag(_study)
+    globals()[dag_id(_study.name)] = round_dag(_study)

@@ -28,6 +28,15 @@ NodeName = NewType("NodeName", str)
 UPDATE_BITS = 16
 """Fractional bits of an update and of a global model in integers."""
 
+COORDINATE_CAP = 1 << (UPDATE_BITS + 2)
+"""Every coordinate of an update lies strictly within it: 4.0."""
+
+MODEL_CAP = 1 << (UPDATE_BITS + 2)
+"""Every coordinate of a global model lies within it."""
+
+NORM_CAP = 1 << (2 * UPDATE_BITS + 8)
+"""Largest squared norm of an update in any round (32 fractional bits: 256)."""
+
 INPUT_BITS = 8
 """Fractional bits of every feature and pixel."""
 
@@ -41,6 +50,9 @@ contract's)."""
 REMEMBERED = 16
 """Finished rounds whose verdicts a hospital looks back on for its back-off; from 1/8 it recovers to 1 within ten
 acceptances."""
+
+NAME_PATTERN = r"[a-z][a-z0-9_-]{1,31}"
+"""Names of studies, hospitals and nodes: they become folders, queues and object keys."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

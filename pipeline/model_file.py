@@ -7,14 +7,11 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from pipeline.domain import UPDATE_BITS
+from pipeline.domain import MODEL_CAP
 from pipeline.errors import EvidenceRejected
 
 Vector = npt.NDArray[np.int64]
 """All parameters in the order of `Network.parameters`, (P,) int64 with 16 fractional bits."""
-
-COORDINATE_CAP = 1 << (UPDATE_BITS + 2)
-"""Every coordinate of an update is smaller, and of a model at most this: 4.0 in 16 fractional bits."""
 
 _TENSOR = "parameters"
 
@@ -39,8 +36,8 @@ def parse_model(data: bytes, size: int) -> Vector:
         raise EvidenceRejected(
             f"model: got {vector.dtype} of shape {vector.shape}, want int64 of shape ({size},): another study's model?"
         )
-    if size and (vector.max() > COORDINATE_CAP or vector.min() < -COORDINATE_CAP):
-        raise EvidenceRejected(f"model: got a coordinate beyond +-{COORDINATE_CAP}, want every coordinate within")
+    if size and (vector.max() > MODEL_CAP or vector.min() < -MODEL_CAP):
+        raise EvidenceRejected(f"model: got a coordinate beyond +-{MODEL_CAP}, want every coordinate within")
     if model_bytes(vector) != data:
         raise EvidenceRejected("model: got more than the tensor itself (metadata or padding), want the canonical bytes")
     return np.asarray(vector, dtype=np.int64)

@@ -173,6 +173,14 @@ ROUND = (
 
 NAMES = tuple(step.name for step in ROUND)
 
+MOST_AT_ONCE = 100
+"""Rounds of one start, one after the other."""
+
+
+def dag_id(study: str) -> str:
+    """The name of the DAG whose runs are the rounds of a study."""
+    return f"round_{study}"
+
 
 def of(actor: Actor) -> tuple[str, ...]:
     """The names of the steps that this kind of actor takes."""

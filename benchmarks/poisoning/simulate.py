@@ -23,7 +23,7 @@ from benchmarks.poisoning.training import Trainee, Trainer, answers
 from benchmarks.poisoning.triggers import stamped
 from benchmarks.poisoning.wardround import ONE, Consortium, accepted_by, integers
 from pipeline.datasets import Samples
-from pipeline.domain import HospitalName
+from pipeline.domain import NORM_CAP, HospitalName
 from pipeline.model_file import Vector
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
@@ -228,7 +228,7 @@ class Simulation:
 
     def _radius(self, honest: Updates) -> float:
         if self.own_rule and self.consortium.budget is not None:
-            return 0.999 * float(np.sqrt(min(self.consortium.budget, rule.NORM_CAP))) / ONE
+            return 0.999 * float(np.sqrt(min(self.consortium.budget, NORM_CAP))) / ONE
         norms = np.sort(np.linalg.norm(honest, axis=1))
         if not self.own_rule:
             return 1.5 * float(

@@ -54,7 +54,7 @@ def pack(evidence: RoundEvidence, transcript: Mapping[str, Any]) -> bytes:
             with suppress(
                 EvidenceRejected, ObjectMissing
             ):  # another's junk under the round's names; the audit tells of it
-                files[f"{object_keys.REPORTS}/{key}"] = evidence.objects.read_key(key, _digest(key))
+                files[f"{object_keys.REPORTS}/{key}"] = evidence.objects.read_key(key, object_keys.key_digest(key))
     manifests = tuple(dict.fromkeys(evidence.commit_list.values()))
     for hospital, manifest in evidence.commit_list.items():
         proof = {
@@ -220,7 +220,3 @@ _WITHOUT_THE_CHAIN = frozenset(
         "confirmations",
     )
 )
-
-
-def _digest(key: str) -> Sha256:
-    return Sha256(key.rpartition("/")[2].partition(".")[0])

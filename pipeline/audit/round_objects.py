@@ -66,7 +66,7 @@ class RoundObjects:
     def digests(self, place: KeyPrefix) -> tuple[Sha256, ...]:
         """Digests of what lies, or lay, in `place`."""
         # What lies beneath a place is not in it.
-        inside = ((_digest(key), key) for key in self._in(place))
+        inside = ((object_keys.key_digest(key), key) for key in self._in(place))
         return tuple(digest for digest, key in inside if place.key(digest) == key)
 
     def read(self, place: KeyPrefix, digest: Sha256) -> bytes:
@@ -97,7 +97,7 @@ class RoundObjects:
         for key in self.keys:
             if object_keys.holds(key) and "/report/" not in key:
                 with suppress(EvidenceRejected, ObjectMissing):
-                    inside.append((key, self.read_key(key, _digest(key))))
+                    inside.append((key, self.read_key(key, object_keys.key_digest(key))))
         return statement_archive.pack(inside)
 
     def _in(self, place: KeyPrefix) -> Sequence[str]:
@@ -219,10 +219,6 @@ def naming(place: KeyPrefix, digest: Sha256) -> Iterator[None]:
 
 def _is_pack(key: str) -> bool:
     return key.endswith(f".{statement_archive.SUFFIX}")
-
-
-def _digest(key: str) -> Sha256:
-    return Sha256(key.rpartition("/")[2].partition(".")[0])
 
 
 def _by_key(versions: Iterable[Version]) -> dict[str, tuple[Version, ...]]:

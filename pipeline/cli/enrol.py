@@ -9,6 +9,7 @@ import typer
 
 from pipeline.domain import HospitalName
 from pipeline.governance import enrolment
+from pipeline.site.identity import STORE_CREDENTIALS
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 
@@ -81,7 +82,7 @@ def store(
     settings = Settings.load()
     made = account_elsewhere(settings, Installation.load(settings.installation), enrolment.hospital_name(name))
     made.save(out)
-    typer.echo(f"{out}: hand it to {name} alone, which keeps it as store-credentials.json in its folder")
+    typer.echo(f"{out}: hand it to {name} alone, which keeps it as {STORE_CREDENTIALS} in its folder")
 
 
 @enrol.command()

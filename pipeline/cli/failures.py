@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from pipeline.chain.ledger import study_id
 from pipeline.errors import Misconfigured, Refused, WardroundError
-from pipeline.round_steps import ROUND
+from pipeline.round_steps import ROUND, dag_id
 from pipeline.setup.airflow import log_file
 from pipeline.site.airflow_api import Airflow, RunState, TaskState
 from pipeline.site.settings import Settings
@@ -56,7 +56,7 @@ class Failures:
             self.console.print(f"{title}: no majority of the nodes can sign a model any more. {self._until()}")
 
     def _say(self, title: str, run: RunState, task: TaskState) -> None:
-        dag = f"round_{self.study.name}"
+        dag = dag_id(self.study.name)
         try:
             cause = self.airflow.cause(dag, run.run_id, task)
         except (Misconfigured, Refused):

@@ -9,11 +9,12 @@ from rich.console import Console
 
 from pipeline.cli import demo as demonstration
 from pipeline.cli import runs
+from pipeline.round_steps import MOST_AT_ONCE
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
-Rounds = Annotated[int, typer.Option(min=1, max=100, help="How many rounds, one after the other.")]
+Rounds = Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="How many rounds, one after the other.")]
 
 _console = Console(highlight=False, soft_wrap=True)
 

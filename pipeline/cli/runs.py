@@ -12,6 +12,7 @@ from pipeline.cli.failures import Failures, decisive
 from pipeline.errors import RoundAborted, Unavailable
 from pipeline.host.secret import Secret
 from pipeline.round import readiness
+from pipeline.round_steps import dag_id
 from pipeline.setup.airflow import PROVIDER, password_file
 from pipeline.site.airflow_api import STEPS, Airflow, RunState, TaskState
 from pipeline.site.installation import Installation
@@ -41,7 +42,7 @@ def run(settings: Settings, study: Study, rounds: int, console: Console) -> None
     """
     readiness.require(study, settings)
     airflow = connect(settings)
-    first = airflow.trigger(_dag(study), rounds)
+    first = airflow.trigger(dag_id(study.name), rounds)
     try:
         _follow(settings, study, airflow, first, rounds, console)
     except KeyboardInterrupt:
@@ -50,7 +51,7 @@ def run(settings: Settings, study: Study, rounds: int, console: Console) -> None
             if rounds == 1
             else "The rounds go on without this terminal and end"
         )
-        where = f"{Installation.load(settings.installation).airflow}/dags/{_dag(study)}"
+        where = f"{Installation.load(settings.installation).airflow}/dags/{dag_id(study.name)}"
         console.print(
             f"{what} by itself: `wardround rounds` and `wardround show ROUND` say how, Airflow shows the tasks"
             f" ({where})."
@@ -60,7 +61,7 @@ def run(settings: Settings, study: Study, rounds: int, console: Console) -> None
 
 
 def _follow(settings: Settings, study: Study, airflow: Airflow, first: str, rounds: int, console: Console) -> None:
-    dag = _dag(study)
+    dag = dag_id(study.name)
     failures = Failures(settings, study, airflow, console)
     with _Display(console, rounds) as display:
         waiting_since: float | None = None
@@ -94,10 +95,6 @@ def _follow(settings: Settings, study: Study, airflow: Airflow, first: str, roun
             else:
                 waiting_since = waiting_since or time.monotonic()
             time.sleep(_POLL_SECONDS)
-
-
-def _dag(study: Study) -> str:
-    return f"round_{study.name}"
 
 
 def _waited(since: float | None) -> bool:

@@ -27,7 +27,7 @@ from pipeline.site.settings import Settings
 from pipeline.store import object_keys
 from pipeline.store.bulletin_board import BulletinBoard
 from pipeline.store.object_keys import KeyPrefix
-from pipeline.store.objects import Store, key_digest, newest
+from pipeline.store.objects import Store, newest
 from pipeline.study.study import Study
 
 _MOST_DECISIONS = 200
@@ -167,7 +167,7 @@ class ConsentLog:
     def _checked(
         self, place: KeyPrefix, key: str, consortium: Consortium, study: Study, member: str, address: Address
     ) -> Decision:
-        digest = sha256_text(key_digest(key), "the key's end")
+        digest = sha256_text(object_keys.key_digest(key), "the key's end")
         if place.key(digest) != key:
             raise EvidenceRejected(f"{key}: got a name that is no statement's")
         statement = signing.from_bytes(self.store.get(place.bucket, key, digest, max_bytes=_MOST_BYTES))

@@ -326,7 +326,9 @@ def _recovered(message: SignableMessage, signature: str) -> Address:
     try:
         raw = bytes.fromhex(signature)
         # A signature has one form that the contract takes: another spelling of it must not pass here and fail there.
-        if len(raw) != 65 or raw[64] not in (27, 28) or int.from_bytes(raw[32:64], "big") > _HALF_ORDER:
+        # And one in hexadecimal: by a second, anybody could give a statement a second digest.
+        low = int.from_bytes(raw[32:64], "big") <= _HALF_ORDER
+        if raw.hex() != signature or len(raw) != 65 or raw[64] not in (27, 28) or not low:
             raise ValueError("not canonical")
         # By hand what `Account.recover_message` does, in half its time.
         hashed = keccak(b"\x19" + message.version + message.header + message.body)

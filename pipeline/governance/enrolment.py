@@ -15,7 +15,7 @@ from eth_utils.address import is_address, to_checksum_address
 from pipeline.chain.contract import Call
 from pipeline.chain.ledger import HospitalStatus, Ledger
 from pipeline.chain.outbox import Outbox
-from pipeline.domain import Address, HospitalName, Vouch
+from pipeline.domain import NAME_PATTERN, Address, HospitalName, Vouch
 from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence import signing
 from pipeline.host.secret import Secret
@@ -26,12 +26,10 @@ from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.store import object_keys
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]{1,31}")
-
 
 def hospital_name(text: str) -> HospitalName:
     """A name that a study can give a hospital; raises EvidenceRejected."""
-    if not _NAME.fullmatch(text):
+    if not re.fullmatch(NAME_PATTERN, text):
         raise EvidenceRejected(
             "the hospital's name: want 2 to 32 small letters, digits, hyphens and underscores, a letter first"
         )

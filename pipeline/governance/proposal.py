@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.domain import Sha256
+from pipeline.domain import NAME_PATTERN, Sha256
 from pipeline.errors import InvalidStudy, Misconfigured, Refused
 from pipeline.host.documents import PLAIN, read_fields
 from pipeline.site.consortium import Consortium
@@ -20,7 +20,6 @@ from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from pipeline.study.study_file import commented
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]{1,31}")
 _LONGEST_OVERRIDE = 16_384
 
 
@@ -42,7 +41,7 @@ def propose(base: str, name: str, override: str, settings: Settings) -> Proposal
     Raises InvalidStudy, Refused for a taken name.
     """
     file = f"{name}.yaml"
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidStudy("the proposal", "name", name, "2 to 32 of a-z, 0-9, _ and -, a letter first")
     if (settings.studies / file).exists():
         raise Refused(
@@ -50,7 +49,7 @@ def propose(base: str, name: str, override: str, settings: Settings) -> Proposal
             " stays as it is"
         )
     source = settings.studies / f"{base}.yaml"
-    if not _NAME.fullmatch(base):
+    if not re.fullmatch(NAME_PATTERN, base):
         raise InvalidStudy("the proposal", "base", base, "the name of a study that is there")
     before = Study.load(source)
     changes = _mapping(override)

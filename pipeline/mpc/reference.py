@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.domain import Condition, HospitalName
+from pipeline.domain import COORDINATE_CAP, NORM_CAP, Condition, HospitalName
 from pipeline.layers import plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.mpc import rule
@@ -79,7 +79,7 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
     samples = task.rule.samples
     inputs_end = Payload(task.network, samples).length - samples * task.network.classes
     vectors = [payloads[hospital] for hospital in task.hospitals]
-    in_range = [bool(np.all(_within(vector[:size], rule.COORDINATE_CAP))) for vector in vectors]
+    in_range = [bool(np.all(_within(vector[:size], COORDINATE_CAP))) for vector in vectors]
     updates = np.stack([vector[:size] * ok for vector, ok in zip(vectors, in_range, strict=True)])
     inputs = np.stack([vector[size:inputs_end].reshape(samples, *task.network.input_shape) for vector in vectors])
     labels = np.stack([vector[inputs_end:].reshape(samples, task.network.classes) for vector in vectors])
@@ -141,7 +141,7 @@ def _size(norm: int, norms: list[int], budget: int | None) -> bool:
     median = sorted(norms)[rule.lower_median(len(norms))]
     within = norm <= (rule.LARGEST_OVER_MEDIAN * median if budget is None else budget)
     reference = median if budget is None else min(median, budget)
-    return within and rule.VANISHING * norm >= reference and norm <= rule.NORM_CAP
+    return within and rule.VANISHING * norm >= reference and norm <= NORM_CAP
 
 
 def _direction(product: int, median_square: int, norm: int) -> bool:

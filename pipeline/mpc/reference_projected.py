@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.domain import Condition, HospitalName
+from pipeline.domain import NORM_CAP, Condition, HospitalName
 from pipeline.mpc import rule
 from pipeline.mpc.engines.base import ProjectedTask
 from pipeline.mpc.projections import project
@@ -82,7 +82,7 @@ def _size(estimate: int, estimates: list[int], budget: int | None) -> bool:
     else:
         within = rule.PROJECTED_LEFT * estimate <= rule.PROJECTED_RIGHT * limit
         reference = min(median, limit)
-    capped = rule.PROJECTED_LEFT * estimate <= rule.PROJECTED_RIGHT * rule.NORM_CAP
+    capped = rule.PROJECTED_LEFT * estimate <= rule.PROJECTED_RIGHT * NORM_CAP
     return within and rule.VANISHING * estimate >= reference and capped
 
 

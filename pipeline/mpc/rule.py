@@ -7,19 +7,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.domain import COORDINATE_CAP, MODEL_CAP, NORM_CAP
 from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM
-
-COORDINATE_CAP = 1 << 18
-"""Every coordinate of an update lies strictly within it (16 fractional bits: 4.0)."""
-
-MODEL_CAP = 1 << 18
-"""Every coordinate of a global model lies within it."""
 
 if COORDINATE_CAP + MODEL_CAP != LARGEST_WEIGHT:
     raise AssertionError("the layers' bit budget assumes other caps")
-
-NORM_CAP = 1 << 40
-"""Largest squared norm of an update in any round (32 fractional bits: 256)."""
 
 MODEL_NORM_CAP = 1 << 44
 """Largest squared norm of a global model (32 fractional bits: 4096)."""

@@ -25,7 +25,7 @@ from pipeline.round.parameters import rule_parameters
 from pipeline.study.study import Study
 from pipeline.train.misbehaviour import HONEST, Behaviour
 from pipeline.train.network import initial_model
-from pipeline.train.stage import run
+from pipeline.train.stage import everybodys
 
 _NO_DIGEST = Sha256("0" * 64)
 
@@ -67,20 +67,9 @@ def play_plain(study: Study, members: Mapping[HospitalName, Member], rounds: Seq
     verdicts: dict[HospitalName, list[bool]] = {name: [] for name in members}
     past: list[PlainRound] = []
     for round_id in rounds:
-        updates = {
-            name: run(
-                study,
-                model,
-                member.training,
-                round_id=round_id,
-                finished=finished,
-                hospital=name,
-                budget=budget,
-                verdicts=verdicts[name],
-                behaviour=member.behaviour,
-            )
-            for name, member in members.items()
-        }
+        updates = everybodys(
+            study, model, members, round_id=round_id, finished=finished, budget=budget, verdicts=verdicts
+        )
         payloads = {name: share(study, members[name], updates[name], round_id, name) for name in members}
         task = VerifyTask(tuple(members), study.network, rule_parameters(study, finished, budget), model)
         bits, next_budget = reference.verify(task, payloads)

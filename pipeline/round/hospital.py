@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets import pool, records
+from pipeline.datasets import records
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement
 from pipeline.errors import DataRejected, EvidenceRejected, ObjectMissing, Unavailable
 from pipeline.evidence import signing
@@ -19,13 +19,13 @@ from pipeline.model_file import Vector
 from pipeline.mpc import sharing
 from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.manifest import Manifest, Sealed
+from pipeline.round import training
 from pipeline.round.payload import payload
 from pipeline.round.study_history import global_model, lineage
 from pipeline.round.worker import RoundContext, hospital_worker
 from pipeline.site.settings import Settings
 from pipeline.store import object_keys
-from pipeline.train import misbehaviour, network
-from pipeline.train import stage as training
+from pipeline.train import network
 
 
 def validate(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Sha256:
@@ -50,20 +50,8 @@ def train(study: str, round_id: RoundId, name: HospitalName, settings: Settings 
     ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
     worker = ctx.worker
     home = ctx.worker.identity.home
-    past = lineage(worker)
-    samples = records.read(home, worker.study.source).train
-    rows, _ = pool.split(samples, worker.identity.sharing_secret)
-    update = training.run(
-        worker.study,
-        global_model(worker, ctx.previous_model),
-        samples[rows],
-        round_id=round_id,
-        finished=past.finished,
-        hospital=name,
-        budget=past.budget,
-        verdicts=past.verdicts(name),
-        behaviour=misbehaviour.configured(home),
-    )
+    model = global_model(worker, ctx.previous_model)
+    update = training.update(worker, name, lineage(worker), model, round_id)
     path = _folder(home, round_id) / "update.i8"
     write_secret(path, update.astype("<i8").tobytes())
     return path

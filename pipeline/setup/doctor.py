@@ -12,7 +12,7 @@ from pipeline.mpc.engines import ENGINES, engine
 from pipeline.setup import folders, guard, services
 from pipeline.setup.tools import runtime, toolchains
 from pipeline.setup.up import load_studies
-from pipeline.site.identity import StoreCredentials
+from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.store.objects import Store
@@ -150,7 +150,7 @@ def _engines(settings: Settings) -> list[Finding]:
 
 def _usage(settings: Settings) -> list[Finding]:
     """Who uses how much of the store, once there is one."""
-    credentials = settings.auditor / "store-credentials.json"
+    credentials = settings.auditor / STORE_CREDENTIALS
     if not Installation.is_made(settings.installation) or not credentials.exists():
         return []
     installation = Installation.load(settings.installation)

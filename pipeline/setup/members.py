@@ -16,7 +16,7 @@ from pipeline.host.secret import Secret
 from pipeline.setup import certificates
 from pipeline.site import identity
 from pipeline.site.consortium import PORTS_PER_NODE, Consortium, LedgerLocation, Node
-from pipeline.site.identity import SigningKey, StoreCredentials
+from pipeline.site.identity import STORE_CREDENTIALS, SigningKey, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.store import policies
@@ -152,10 +152,10 @@ def publish(
 
 
 def _credentials(home: Path, actor: str) -> None:
-    path = home / "store-credentials.json"
+    path = home / STORE_CREDENTIALS
     if not path.exists():
         StoreCredentials.generate(actor).save(path)
 
 
 def _read_credentials(home: Path) -> StoreCredentials:
-    return StoreCredentials.load(home / "store-credentials.json")
+    return StoreCredentials.load(home / STORE_CREDENTIALS)

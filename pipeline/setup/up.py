@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pipeline.errors import Misconfigured, Unavailable
 from pipeline.host.files import locked
 from pipeline.host.secret import Secret
+from pipeline.round_steps import dag_id
 from pipeline.setup import airflow, demonstration, folders, health, ledger, members, programs, services, store
 from pipeline.setup.members import Members
 from pipeline.setup.progress import note, step, transfers
@@ -81,7 +82,7 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
             airflow_launched.result()
             _await_airflow(installation, manager)
             password = Secret.read(airflow.password_file(settings, airflow.PROVIDER))
-            wanted = [f"round_{study}" for study in studies]
+            wanted = [dag_id(study) for study in studies]
             health.wait(
                 "Airflow", lambda: health.dags(installation, airflow.PROVIDER, password, wanted), _START_SECONDS
             )

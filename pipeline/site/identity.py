@@ -16,6 +16,9 @@ from pipeline.errors import Misconfigured
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
 
+STORE_CREDENTIALS = "store-credentials.json"
+"""In an actor's private folder: its access to the object store."""
+
 
 class SigningKey:
     """A secp256k1 key; prints its address only."""
@@ -83,7 +86,7 @@ class Identity:
     @classmethod
     def load(cls, home: Path) -> Identity:
         """Read the actor of `home`; raises Misconfigured naming the file that is missing."""
-        credentials = StoreCredentials.load(home / "store-credentials.json")
+        credentials = StoreCredentials.load(home / STORE_CREDENTIALS)
         return cls(
             name=home.name, home=home, key=SigningKey(Secret.read(home / "signing-key")), credentials=credentials
         )

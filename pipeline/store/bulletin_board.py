@@ -14,7 +14,7 @@ from pipeline.evidence.canonical import canonical_json, read_object, sha256
 from pipeline.evidence.signing import LARGEST_STATEMENT, from_bytes, to_bytes
 from pipeline.store import object_keys
 from pipeline.store.object_keys import KeyPrefix
-from pipeline.store.objects import MAX_BYTES, ObjectInfo, Store, key_digest, newest
+from pipeline.store.objects import MAX_BYTES, ObjectInfo, Store, newest
 
 _POLL_SECONDS = 0.2
 
@@ -140,6 +140,6 @@ class BulletinBoard:
 
 
 def _digests(place: KeyPrefix, versions: Iterable[ObjectInfo]) -> tuple[Sha256, ...]:
-    found = ((info.key, Sha256(key_digest(info.key))) for info in newest(versions))
+    found = ((info.key, object_keys.key_digest(info.key)) for info in newest(versions))
     # What lies beneath a place is not in it.
     return tuple(digest for key, digest in found if key == place.key(digest))

@@ -57,6 +57,11 @@ _AUTHORED = re.compile(r"(?:rounds/[^/]+|consents)/(?:(hospitals|nodes)/([^/]+)/
 _REPORTED = re.compile(rf"rounds/\d+/(?:{_KINDS})/[^/]+")
 
 
+def key_digest(key: str) -> Sha256:
+    """What ends `key`, before its extension: the SHA-256 of the object, unless somebody named it otherwise."""
+    return Sha256(key.rpartition("/")[2].partition(".")[0])
+
+
 class KeyPrefix(NamedTuple):
     """A folder of objects that differ in their digest only."""
 

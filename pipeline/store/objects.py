@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
 from itertools import islice
-from pathlib import PurePosixPath
 from threading import Lock
 from typing import Any, BinaryIO
 
@@ -102,7 +101,7 @@ class Store:
         What others wrote there first takes no place.
         """
         digest = sha256_of(data)
-        if key_digest(key) != digest:
+        if object_keys.key_digest(key) != digest:
             raise EvidenceRejected(f"{bucket}/{key}: got data with SHA-256 {digest}, want a key that ends in it")
         try:
             version = self._put(bucket, key, data, digest, IfNoneMatch="*")
@@ -192,7 +191,7 @@ class Store:
         Looks past versions that others wrote over it, and past damaged ones.
         """
         name = f"{bucket}/{key}"
-        if key_digest(key) != digest:
+        if object_keys.key_digest(key) != digest:
             raise EvidenceRejected(f"{name}: got a key that does not end in the wanted SHA-256 {digest}")
         try:
             return self._version(bucket, key, digest, version_id, file, max_bytes)
@@ -373,8 +372,3 @@ def newest(versions: Iterable[ObjectInfo]) -> tuple[ObjectInfo, ...]:
         if not item.deleted:
             found.setdefault(item.key, item)
     return tuple(found.values())
-
-
-def key_digest(key: str) -> str:
-    """The SHA-256 that ends `key`, before its extension."""
-    return PurePosixPath(key).name.partition(".")[0]

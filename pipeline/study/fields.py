@@ -13,7 +13,7 @@ from annotated_types import Unit
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.fields import FieldInfo
 
-from pipeline.domain import LEAST_FOR_RESULT, HospitalName, NodeName
+from pipeline.domain import LEAST_FOR_RESULT, NAME_PATTERN, HospitalName, NodeName
 
 PROTOCOLS: Mapping[str, Mapping[str, int]] = {
     "spu": {"aby3": 3},
@@ -21,7 +21,7 @@ PROTOCOLS: Mapping[str, Mapping[str, int]] = {
 }
 """Engine to protocol to the number of nodes that it takes."""
 
-_NAME = StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,31}$")  # names become folders, queues and object keys
+_NAME = StringConstraints(pattern=f"^{NAME_PATTERN}$")
 Name = Annotated[str, _NAME]
 HospitalField = Annotated[HospitalName, _NAME]
 NodeField = Annotated[NodeName, _NAME]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from pipeline.datasets import Samples
 from pipeline.domain import HospitalName, RoundId
@@ -12,6 +13,18 @@ from pipeline.study.study import Study
 from pipeline.train.loop import train
 from pipeline.train.misbehaviour import HONEST, Behaviour
 from pipeline.train.update import backoff, encode, fit
+
+
+class Trainer(Protocol):
+    """A hospital whose records lie on this machine, where a whole round is played."""
+
+    @property
+    def training(self) -> Samples:
+        """The records that it trains on."""
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How it departs from the protocol, if it does."""
 
 
 def run(
@@ -48,3 +61,30 @@ def run(
     if behaviour.keeps_budget:
         update = fit(update, budget, backoff(verdicts if behaviour.backs_off else ()))
     return behaviour.tampers(update)
+
+
+def everybodys(
+    study: Study,
+    model: Vector,
+    hospitals: Mapping[HospitalName, Trainer],
+    *,
+    round_id: RoundId,
+    finished: int,
+    budget: int | None,
+    verdicts: Mapping[HospitalName, Sequence[bool]],
+) -> dict[HospitalName, Vector]:
+    """The updates of all `hospitals` of one round, where their records lie on one machine; raises UpdateRejected."""
+    return {
+        name: run(
+            study,
+            model,
+            hospital.training,
+            round_id=round_id,
+            finished=finished,
+            hospital=name,
+            budget=budget,
+            verdicts=verdicts.get(name, ()),
+            behaviour=hospital.behaviour,
+        )
+        for name, hospital in hospitals.items()
+    }

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.datasets import Samples
-from pipeline.domain import HospitalName, RoundId
-from pipeline.model_file import COORDINATE_CAP, Vector
+from pipeline.domain import MODEL_CAP, HospitalName, RoundId
+from pipeline.model_file import Vector
 from pipeline.study.study import Study
 from pipeline.train.misbehaviour import HONEST, Behaviour
 from pipeline.train.network import accuracy, initial_model
-from pipeline.train.stage import run
+from pipeline.train.stage import everybodys
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,8 @@ def undefended(
     model = initial_model(study)
     results = []
     for finished, round_id in enumerate(rounds):
-        updates = [
-            run(
-                study,
-                model,
-                member.training,
-                round_id=round_id,
-                finished=finished,
-                hospital=name,
-                budget=None,
-                behaviour=member.behaviour,
-            )
-            for name, member in members.items()
-        ]
-        model = _mean(model, updates)
+        updates = everybodys(study, model, members, round_id=round_id, finished=finished, budget=None, verdicts={})
+        model = _mean(model, [*updates.values()])
         counts = [accuracy(model, study.network, member.test) for member in members.values()]
         results.append((sum(correct for correct, _ in counts), sum(tested for _, tested in counts)))
     return results
@@ -56,4 +44,4 @@ def undefended(
 
 def _mean(model: Vector, updates: Sequence[Vector]) -> Vector:
     mean = np.rint(np.mean(np.array(updates, dtype=np.float64), axis=0)).astype(np.int64)
-    return np.asarray(np.clip(model + mean, -COORDINATE_CAP, COORDINATE_CAP), dtype=np.int64)
+    return np.asarray(np.clip(model + mean, -MODEL_CAP, MODEL_CAP), dtype=np.int64)

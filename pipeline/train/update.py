@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.domain import UPDATE_BITS
+from pipeline.domain import COORDINATE_CAP, NORM_CAP, UPDATE_BITS
 from pipeline.errors import UpdateRejected
 from pipeline.layers import Network
-from pipeline.model_file import COORDINATE_CAP, Vector
+from pipeline.model_file import Vector
 
 if TYPE_CHECKING:
     import torch
-
-NORM_CAP = 1 << 40
-"""Largest squared norm of an update, always."""
 
 _FACTOR_BITS = 30
 _LEAST_BACKOFF = Fraction(1, 8)

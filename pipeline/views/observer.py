@@ -13,7 +13,7 @@ from pipeline.report import render
 from pipeline.report.round_list import RoundSummary, summary, views
 from pipeline.report.round_view import RoundView, gather
 from pipeline.site.consortium import Consortium
-from pipeline.site.identity import StoreCredentials
+from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.store.objects import Store
@@ -35,7 +35,7 @@ class Observer:
         installation = Installation.load(settings.installation)
         return cls(
             ledger=Ledger.connect(installation.rpc, Consortium.load(settings.consortium).ledger),
-            store=Store(installation.store, StoreCredentials.load(settings.auditor / "store-credentials.json")),
+            store=Store(installation.store, StoreCredentials.load(settings.auditor / STORE_CREDENTIALS)),
             names={study_id(file.stem): file.stem for file in settings.studies.glob("*.yaml")},
         )
 

@@ -14,19 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import model_file
-from pipeline.datasets import pool, records
-from pipeline.domain import UPDATE_BITS, HospitalName, RoundId
+from pipeline.domain import COORDINATE_CAP, NORM_CAP, UPDATE_BITS, HospitalName, RoundId
 from pipeline.errors import Misconfigured
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
+from pipeline.round import training
 from pipeline.round.parameters import rule_parameters
 from pipeline.round.payload import payload
-from pipeline.round.study_history import StudyHistory, global_model, lineage
+from pipeline.round.study_history import global_model, lineage
 from pipeline.round.worker import Worker
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
-from pipeline.train import misbehaviour
-from pipeline.train import stage as training
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def check_model(
     current = global_model(worker, worker.ledger.study(worker.study_id).current_model)
     round_id = RoundId(max((state.round for state in worker.ledger.rounds()), default=RoundId(0)) + 1)
     if model is None:
-        update = _trained(worker, name, past, current, round_id)
+        update = training.update(worker, name, past, current, round_id)
     else:
         update = model_file.parse_model(model.read_bytes(), worker.study.network.size) - current
     parameters = rule_parameters(worker.study, past.finished, past.budget)
@@ -113,33 +111,15 @@ def findings(
     return (ranged, *size, *(_accuracy(found, parameters) if found.size[0] else ()), *_OPEN)
 
 
-def _trained(
-    worker: Worker, name: HospitalName, past: StudyHistory, current: model_file.Vector, round_id: RoundId
-) -> model_file.Vector:
-    samples = records.read(worker.identity.home, worker.study.source).train
-    rows, _ = pool.split(samples, worker.identity.sharing_secret)
-    return training.run(
-        worker.study,
-        current,
-        samples[rows],
-        round_id=round_id,
-        finished=past.finished,
-        hospital=name,
-        budget=past.budget,
-        verdicts=past.verdicts(name),
-        behaviour=misbehaviour.configured(worker.identity.home),
-    )
-
-
 def _size(update: model_file.Vector, budget: int | None) -> tuple[Finding, ...]:
-    in_range = bool(np.all((update < rule.COORDINATE_CAP) & (update > -rule.COORDINATE_CAP)))
-    cap = rule.COORDINATE_CAP >> UPDATE_BITS
+    in_range = bool(np.all((update < COORDINATE_CAP) & (update > -COORDINATE_CAP)))
+    cap = COORDINATE_CAP >> UPDATE_BITS
     ranged = Finding("range", in_range, f"Every weight {'moves' if in_range else 'has to move'} by less than {cap}.")
     if not in_range:
         return (ranged,)
     norm = int(update @ update)  # below 2^36 times the largest model's 2^24 parameters
     scale = 2.0 ** (2 * UPDATE_BITS)
-    limit = min(rule.NORM_CAP, rule.NORM_CAP if budget is None else budget)
+    limit = min(NORM_CAP, NORM_CAP if budget is None else budget)
     measured = f"The squared size of the change is {norm / scale:.4g}"
     if norm == 0:
         size = Finding("size", False, "The model is the current one: a hospital that changes nothing is rejected.")

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.domain import HospitalName
+from pipeline.domain import NAME_PATTERN, HospitalName
 from pipeline.errors import Misconfigured, Refused, Rejected, Unavailable
 from pipeline.evidence.canonical import read_json
 from pipeline.site.identity import Identity
@@ -30,13 +30,12 @@ LONGEST_SECONDS = 180
 
 _GUARD = ("setpriv", "--pdeathsig", "KILL", "--")
 _SAID = "wardround: "
-_NAME = re.compile(r"[a-z][a-z0-9_-]{1,31}")
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
 
 def name(who: Person) -> HospitalName:
     """The hospital of a person of one; raises Misconfigured when the account's role names none."""
-    if who.hospital is None or not _NAME.fullmatch(who.hospital):
+    if who.hospital is None or not re.fullmatch(NAME_PATTERN, who.hospital):
         raise Misconfigured(f"{who.login}: got a role that names no hospital; the service provider corrects it")
     return who.hospital
 

@@ -9,16 +9,14 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Path, Request, status
 
 from pipeline.consent.consent_log import ConsentLog
-from pipeline.domain import HospitalName
+from pipeline.domain import NAME_PATTERN, HospitalName
 from pipeline.errors import InvalidStudy
 from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from plugins.console.round_cache import RoundCache
 
-StudyName = Annotated[
-    str, Path(pattern=r"^[a-z][a-z0-9_-]{1,31}$", description="Name of a study's file, without .yaml.")
-]
+StudyName = Annotated[str, Path(pattern=f"^{NAME_PATTERN}$", description="Name of a study's file, without .yaml.")]
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.domain import HospitalName
+from pipeline.domain import COORDINATE_CAP, HospitalName
 from pipeline.layers import Network, plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
-from pipeline.mpc import rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 from tests.support.tasks import ONE, Words, payload
 
@@ -40,7 +39,7 @@ def hostile_round(
             case "dark":
                 inputs.flat[3] = -1
             case "wide":
-                update[1] = rule.COORDINATE_CAP
+                update[1] = COORDINATE_CAP
             case "huge":
                 update = 4 * update
             case "lazy":

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.numpy import save
 
+from pipeline.domain import MODEL_CAP
 from pipeline.errors import EvidenceRejected
-from pipeline.model_file import COORDINATE_CAP, Vector, model_bytes, parse_model
+from pipeline.model_file import Vector, model_bytes, parse_model
 from tests.adversary import attack
 
 VECTOR = np.arange(-3, 4, dtype=np.int64)
 
 
-@given(arrays(np.int64, st.integers(1, 40), elements=st.integers(-COORDINATE_CAP, COORDINATE_CAP)))
+@given(arrays(np.int64, st.integers(1, 40), elements=st.integers(-MODEL_CAP, MODEL_CAP)))
 def test_a_model_survives_its_bytes(vector: Vector) -> None:
     assert parse_model(model_bytes(vector), len(vector)).tolist() == vector.tolist()
 
@@ -38,8 +39,8 @@ def test_a_view_of_a_vector_has_the_bytes_of_its_copy() -> None:
         (save({"parameters": VECTOR.astype(np.float64)}), "got float64"),
         (save({"parameters": VECTOR[None]}), r"got int64 of shape \(1, 7\)"),
         (model_bytes(VECTOR[1:]), r"want int64 of shape \(7,\)"),
-        (model_bytes(np.full(7, COORDINATE_CAP + 1)), "beyond"),
-        (model_bytes(np.full(7, -COORDINATE_CAP - 1)), "beyond"),
+        (model_bytes(np.full(7, MODEL_CAP + 1)), "beyond"),
+        (model_bytes(np.full(7, -MODEL_CAP - 1)), "beyond"),
         (save({"parameters": VECTOR}, metadata={"note": "hidden"}), "canonical bytes"),
     ],
 )

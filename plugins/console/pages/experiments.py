@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Path, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.chain.ledger import study_id
@@ -18,10 +18,9 @@ from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
 from plugins.console.page import render
+from plugins.console.studies import StudyName
 
 router = APIRouter()
-
-StudyName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{1,31}$")]
 
 
 class _Asked:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pipeline.domain import RoundStatus
 from pipeline.errors import Misconfigured
 from pipeline.round import readiness
+from pipeline.round_steps import MOST_AT_ONCE, dag_id
 from pipeline.site.airflow_api import STEPS, Airflow
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
@@ -22,9 +23,6 @@ from plugins.console.page import render
 
 router = APIRouter()
 
-_MOST = 100
-"""Rounds of one run, as the DAG's parameter says."""
-
 StudyName = Annotated[str, Form(max_length=64)]
 
 
@@ -35,13 +33,23 @@ def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
     running = {view.study for view in known.rounds if view.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)}
     last = {view.study: view for view in reversed(known.rounds)}
     return render(
-        request, "start", who, studies=study_files.readable(index.settings), running=running, last=last, most=_MOST
+        request,
+        "start",
+        who,
+        studies=study_files.readable(index.settings),
+        running=running,
+        last=last,
+        most=MOST_AT_ONCE,
     )
 
 
 @router.post("/start", dependencies=[OwnForm])
 def start(
-    request: Request, who: Provider, index: Rounds, study: StudyName, rounds: Annotated[int, Form(ge=1, le=_MOST)] = 1
+    request: Request,
+    who: Provider,
+    index: Rounds,
+    study: StudyName,
+    rounds: Annotated[int, Form(ge=1, le=MOST_AT_ONCE)] = 1,
 ) -> Response:
     """Trigger the study's DAG as this person unless its rounds cannot happen.
 
@@ -52,7 +60,7 @@ def start(
         readiness.require(found, index.settings)
     except Misconfigured as error:
         raise HTTPException(409, str(error)) from None
-    dag = f"round_{found.name}"
+    dag = dag_id(found.name)
     concerns(request, f"{study}, rounds: {rounds}")
     run = airflow_session.of(request, index.settings).trigger(dag, rounds)
     query = urlencode({"study": study, "run": run, "rounds": rounds})
@@ -66,12 +74,12 @@ def runs(
     index: Rounds,
     study: Annotated[str, Query(max_length=64)],
     run: Annotated[str, Query(pattern=r"^[A-Za-z0-9_.:+~-]{1,200}$")],
-    rounds: Annotated[int, Query(ge=1, le=_MOST)] = 1,
+    rounds: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 1,
 ) -> HTMLResponse:
     """Where the rounds of one start stand."""
     found = _study(index.settings, study)
     session = airflow_session.of(request, index.settings)
-    dag = f"round_{found.name}"
+    dag = dag_id(found.name)
     states = session.series(dag, run)
     rows = [(state, "" if state.ended else _working(session, dag, state.run_id)) for state in states]
     return render(request, "runs", who, study=found, run=run, rounds=rounds, rows=rows, dag=dag)

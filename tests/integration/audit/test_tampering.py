@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.audit.audit_round import audit
-from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId
 from pipeline.host import ports
 from pipeline.store import object_keys
 from pipeline.store.object_keys import KeyPrefix
-from pipeline.store.objects import Store, key_digest
+from pipeline.store.objects import Store
 from tests.adversary import attack
 from tests.support.minio import ROOT
 
@@ -82,7 +82,7 @@ def test_a_newer_version_spoils_nothing_and_is_a_finding_that_names_it(finished:
     bucket, key = key_of(finished, what)
     disk.file(bucket, key)
     store = finished.server.as_root()
-    data = bytearray(store.get(bucket, key, Sha256(key_digest(key))))
+    data = bytearray(store.get(bucket, key, object_keys.key_digest(key)))
     data[len(data) // 2] ^= 1
     write_over(store, bucket, key, bytes(data))
     report = finished.audit(LAST)

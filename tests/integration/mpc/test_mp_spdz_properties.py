@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.domain import HospitalName
+from pipeline.domain import NORM_CAP, HospitalName
 from pipeline.layers import Network
 from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.conv2d import Conv2d
@@ -92,7 +92,7 @@ def rounds(
         else generator.integers(-(1 << 16), 1 << 16, network.size)
     )
     percents = draw(st.tuples(*[st.sampled_from([0, 1, 20, 50, 100])] * 4))
-    budget = draw(st.sampled_from([None, 0, 1, 1 << 16, 1 << 34, rule.NORM_CAP, (1 << 61) - 1]))
+    budget = draw(st.sampled_from([None, 0, 1, 1 << 16, 1 << 34, NORM_CAP, (1 << 61) - 1]))
     numbers = RuleParameters(samples, (0, 255), percents[0], percents[1], budget, percents[2], percents[3])
     return VerifyTask(names, network, numbers, rule.capped(previous.astype(np.int64))), payloads
 

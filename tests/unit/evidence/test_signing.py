@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
@@ -244,6 +245,13 @@ def test_stored_bytes_parse_to_the_same_statement(statement: Statement) -> None:
 def test_bytes_that_are_no_statement_are_refused(damage: bytes) -> None:
     with pytest.raises(EvidenceRejected, match="no signed statement"):
         signing.from_bytes(damage)
+
+
+@pytest.mark.parametrize("spelled", [str.upper, lambda signature: f" {signature}", lambda signature: f"{signature}\n"])
+def test_a_second_spelling_of_a_signature_is_refused(statement: Statement, spelled: Callable[[str], str]) -> None:
+    other = replace(statement, signature=spelled(statement.signature))
+    with pytest.raises(EvidenceRejected, match="got a malformed signature, want 65 bytes"):
+        signing.check(other, Kind.MANIFEST, CONTEXT, KEY.address)
 
 
 @attack(

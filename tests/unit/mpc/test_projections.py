@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.domain import HospitalName, Sha256
+from pipeline.domain import NORM_CAP, HospitalName, Sha256
 from pipeline.mpc import projections, reference_projected, rule
 from pipeline.mpc.engines.base import ProjectedTask
 from pipeline.mpc.projections import project
@@ -150,7 +150,7 @@ def test_each_part_of_the_checks_rejects_whom_it_should(budget: int | None) -> N
 def test_the_budget_stays_when_nobody_is_accepted_and_never_exceeds_the_cap() -> None:
     names = tuple(map(HospitalName, "abc"))
     nothing = dict.fromkeys(names, np.full(rule.PROJECTIONS, rule.PROJECTION_CAP))
-    for budget, kept in ((None, 0), (7, 7), (1 << 60, rule.NORM_CAP)):
+    for budget, kept in ((None, 0), (7, 7), (1 << 60, NORM_CAP)):
         found = reference_projected.explain(ProjectedTask(names, budget, SEED), nothing)
         assert (found.accepted, found.budget) == ((False,) * 3, kept)
 
@@ -161,7 +161,7 @@ def test_the_stated_error_probabilities_follow_from_the_rules_numbers() -> None:
     false_rejection = count / 2 * (slack - 1 - np.log(slack)) / np.log(2)
     chosen = np.linspace(0.01, 1, 1000)
     false_acceptance = -count * np.log2(np.min(np.exp(chosen * slack / 4) * (1 - chosen + 1.5 * chosen**2)))
-    out_of_range = rule.PROJECTION_CAP**2 / rule.NORM_CAP / np.log(2) - 1 - np.log2(count)
+    out_of_range = rule.PROJECTION_CAP**2 / NORM_CAP / np.log(2) - 1 - np.log2(count)
     assert false_rejection > 48
     assert false_acceptance > 52
     assert out_of_range > 80

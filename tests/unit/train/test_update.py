@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from pipeline.domain import COORDINATE_CAP, NORM_CAP
 from pipeline.errors import UpdateRejected
 from pipeline.layers import Network
 from pipeline.layers.linear import Linear
 from pipeline.layers.relu import ReLU
-from pipeline.model_file import COORDINATE_CAP, Vector
+from pipeline.model_file import Vector
 from pipeline.train.network import module
-from pipeline.train.update import NORM_CAP, backoff, encode, fit
+from pipeline.train.update import backoff, encode, fit
 
 NETWORK = Network((3,), (Linear(4), ReLU(), Linear(2)))
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.domain import HospitalName, RoundId
+from pipeline.domain import COORDINATE_CAP, HospitalName, RoundId
 from pipeline.host.secret import Secret
 from pipeline.model_file import Vector
-from pipeline.mpc.rule import COORDINATE_CAP
 from pipeline.replay.plain_rounds import Member, share
 from pipeline.round.parameters import rule_parameters
 from pipeline.setup.partition import deal

@@ -1,0 +1,93 @@
+"""Round records: canonical bytes that contradict themselves nowhere, and what nodes vote for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.audit.round_record import RoundRecord
+from pipeline.evidence.canonical import canonical_json, sha256
+from tests.vectors.files import Given
+
+ABOUT = (
+    "given.stored is a record's bytes as text; want.sha256 its digest, want.result what a node that agrees with it"
+    " votes for. A record is refused unless its bytes are canonical and its fields agree with one another"
+)
+
+_HOSPITALS = ("northgate", "eastfield", "westbrook", "southmoor", "hillside")
+_NODES = ("alder", "birch", "cedar")
+_VERDICTS = dict.fromkeys(_HOSPITALS[:3], "accepted") | {"southmoor": "rejected", "hillside": "absent"}
+_RECORD: dict[str, Any] = {
+    "round": 7,
+    "study": "wisconsin",
+    "study_digest": "11" * 32,
+    "previous_model": "22" * 32,
+    "commit_root": "33" * 32,
+    "engine": "spu",
+    "protocol": "aby3",
+    "hospitals": [{"name": name, "address": f"0x{index:040x}"} for index, name in enumerate(_HOSPITALS, 1)],
+    "nodes": [{"name": name, "address": f"0x{index:040x}"} for index, name in enumerate(_NODES, 17)],
+    "min_accepted": 3,
+    "strike_rule": {"strikes": 4, "window": 5},
+    "inputs": {name: sha256(name.encode()) for name in _HOSPITALS[:4]},
+    "absent": {"hillside": "no_manifest"},
+    "verdicts": _VERDICTS,
+    "failed": {},
+    "budget": None,
+    "next_budget": 1 << 40,
+    "strikes": {"southmoor": [6, 7]},
+    "quarantined": [],
+    "new_model": "44" * 32,
+    "averaged": 3,
+    "programs": "55" * 32,
+    "seed": None,
+}
+_GOOD = {
+    "first_round": {},
+    "later_round": {"budget": 1 << 39},
+    "names_the_failed_condition": {"failed": {"southmoor": "direction"}},
+    "large_model": {"seed": "66" * 32},
+}
+_BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "bad_a_verdict_is_missing": (
+        {"verdicts": {name: _VERDICTS[name] for name in _HOSPITALS[:4]}},
+        "verdicts: got",
+    ),
+    "bad_verdict_of_an_absent_hospital": ({"verdicts": _VERDICTS | {"hillside": "rejected"}}, "inputs, absent: want"),
+    "bad_verdict_unknown": ({"verdicts": _VERDICTS | {"southmoor": "tolerated"}}, "verdicts"),
+    "bad_too_few_accepted": ({"verdicts": _VERDICTS | {"northgate": "rejected"}}, "got 2 accepted hospitals"),
+    "bad_averages_more_than_accepted": ({"averaged": 4}, "averaged: got 4"),
+    "bad_failed_of_an_accepted_hospital": ({"failed": {"northgate": "size"}}, "failed: want none"),
+    "bad_quarantined_stranger": ({"quarantined": ["lakeview"]}, "quarantined, strikes"),
+    "bad_hospital_twice": ({"hospitals": _RECORD["hospitals"][:1] + _RECORD["hospitals"]}, "hospitals: want every"),
+    "bad_node_twice": ({"nodes": _RECORD["nodes"][:1] + _RECORD["nodes"]}, "nodes: want every"),
+    "bad_another_field": ({"finished_at": 1790000000}, "finished_at"),
+    "bad_round_zero": ({"round": 0}, "round"),
+    "bad_round_is_text": ({"round": "7"}, "round"),
+    "bad_negative_budget": ({"next_budget": -1}, "next_budget"),
+    "bad_upper_case_digest": ({"new_model": "AA" * 32}, "new_model"),
+}
+_BAD_TEXTS = {
+    "bad_spaces": (lambda text: text.replace(",", ", ", 1), "not canonical"),
+    "bad_key_twice": (lambda text: text.replace('"absent":', '"absent":{},"absent":', 1), "not canonical"),
+    "bad_truncated": (lambda text: text[:-1], "round record"),
+    "bad_float": (lambda text: text.replace('"averaged":3', '"averaged":3.0'), "averaged"),
+}
+REFUSED = {name: says for name, (_, says) in (_BAD | _BAD_TEXTS).items()}
+
+
+def given(kept: Mapping[str, Given]) -> dict[str, Given]:
+    changes = _GOOD | {name: change for name, (change, _) in _BAD.items()}
+    texts = {name: _stored(change) for name, change in changes.items()}
+    texts |= {name: damage(_stored({})) for name, (damage, _) in _BAD_TEXTS.items()}
+    return {name: {"stored": text} for name, text in texts.items()}
+
+
+def answer(given: Given) -> dict[str, Any]:
+    record = RoundRecord.from_bytes(given["stored"].encode())
+    return {"sha256": record.digest, "result": asdict(record.result)}
+
+
+def _stored(change: Mapping[str, Any]) -> str:
+    return canonical_json(_RECORD | change).decode()
