@@ -16,7 +16,7 @@ import psutil
 import typer
 from rich.console import Console
 
-from pipeline.cli.runs import run
+from pipeline.cli.runs import run_rounds
 from pipeline.domain import RoundId
 from pipeline.host import program
 from pipeline.host.files import write_atomic
@@ -31,7 +31,7 @@ RESULTS = Path(__file__).parent / "results" / "round.json"
 def measure(settings: Settings, study: Study, rounds: int) -> dict[str, Any]:
     """Run rounds through Airflow, then the same ones by plain averaging in this process."""
     started = time.monotonic()
-    run(settings, study, rounds, Console())
+    run_rounds(settings, study, rounds, Console())
     verified = (time.monotonic() - started) / rounds
     finished = [view for view in Observer.open(settings).views(study) if view.record is not None]
     numbers = [RoundId(view.round) for view in finished]

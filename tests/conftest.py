@@ -44,7 +44,7 @@ ENGINES_AND_SERVICES = {
 # a long look, by hand: pytest --hypothesis-profile=deep
 hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 
-_LONGEST_FIRST = ("e2e", "integration/setup", "integration/roles", "integration/mpc", "")
+_LONGEST_FIRST = ("e2e", "integration/setup", "integration/round", "integration/mpc", "")
 _EXERCISES = "exercises"
 
 _outcomes: dict[str, Counter[str]] = {marker: Counter() for marker in ENGINES_AND_SERVICES}

@@ -101,6 +101,10 @@ class Ledger(Calls):
         """The service provider's account."""
         return Address(self._read("provider"))
 
+    def next_provider(self) -> Address:
+        """The account that the provider named to take its role; zero for none."""
+        return Address(self._read("pendingOwner"))
+
     def hospital(self, address: Address) -> HospitalStatus:
         """State of a hospital's account."""
         number: int = self._read("hospitals", checksum(address))

@@ -6,13 +6,15 @@ import sys
 
 import typer
 
-from pipeline.cli import audit, decisions, proof, rounds, services
+from pipeline.cli import audit, decisions, demo, proof, runs, services
 from pipeline.cli.data import data
 from pipeline.cli.engine import engine
 from pipeline.cli.enrol import enrol
 from pipeline.cli.keys import key
 from pipeline.cli.models import models, predict
 from pipeline.cli.mpc import mpc
+from pipeline.cli.nodes import nodes
+from pipeline.cli.provider import provider
 from pipeline.cli.studies import studies
 from pipeline.errors import WardroundError
 
@@ -29,8 +31,8 @@ for command in (
     services.down,
     services.status,
     services.doctor,
-    rounds.run,
-    rounds.demo,
+    runs.run,
+    demo.demo,
     audit.rounds,
     audit.show,
     audit.audit,
@@ -49,6 +51,8 @@ commands.add_typer(models, name="model")
 commands.add_typer(decisions.release, name="release")
 commands.add_typer(enrol, name="enrol")
 commands.add_typer(key, name="key")
+commands.add_typer(nodes, name="nodes")
+commands.add_typer(provider, name="provider")
 
 
 def app() -> None:

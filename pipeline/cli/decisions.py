@@ -5,19 +5,16 @@ What a hospital or the nodes put on the ledger past the service provider.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.audit import RoundNumber
-from pipeline.cli.files import read_file, write_file
+from pipeline.cli.files import Files, Out, read_form, write_file
 from pipeline.cli.studies import Actor, StudyName
 from pipeline.domain import HospitalName, NodeName, RoundId
-from pipeline.errors import EvidenceRejected
-from pipeline.evidence.canonical import LARGEST_JSON, read_object
 from pipeline.governance import member_actions
+from pipeline.governance.member_actions import SignedRelease
 
 release = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Release a hospital from quarantine, by a majority."
@@ -33,30 +30,15 @@ def commit_directly(study: StudyName, round_id: RoundNumber, name: Actor) -> Non
 
 
 @release.command()
-def sign(
-    study: StudyName,
-    hospital: Hospital,
-    name: Actor,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
-) -> None:
+def sign(study: StudyName, hospital: Hospital, name: Actor, out: Out) -> None:
     """Sign a release as the owner of a node, into a file to hand on."""
-    write_file(
-        out, json.dumps(member_actions.sign_release(study, HospitalName(hospital), NodeName(name)), indent=1).encode()
-    )
+    signed = member_actions.sign_release(study, HospitalName(hospital), NodeName(name))
+    write_file(out, signed.model_dump_json(indent=1).encode())
     typer.echo(f"{out}: {name} releases {hospital} in study {study}; `wardround release send` takes a majority's files")
 
 
 @release.command()
-def send(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files of a majority.")
-    ],
-) -> None:
+def send(files: Files) -> None:
     """Put a release that a majority of the nodes signed on the ledger; it counts from the next round on."""
-    signed = []
-    for file in files:
-        try:
-            signed.append(read_object(read_file(file, LARGEST_JSON)))
-        except EvidenceRejected as error:
-            raise EvidenceRejected(f"{file}: {error}; want what `wardround release sign` wrote") from error
-    typer.echo(f"{member_actions.send_release(signed)} takes part again from the next round on")
+    hospital = member_actions.send_release([read_form(SignedRelease, file) for file in files])
+    typer.echo(f"{hospital} takes part again from the next round on")

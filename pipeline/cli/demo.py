@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli.audit import print_round
-from pipeline.cli.runs import run
+from pipeline.cli.runs import Rounds, run_rounds
 from pipeline.domain import RoundId
 from pipeline.errors import Misconfigured
 from pipeline.mpc.engines import engine
@@ -25,6 +27,21 @@ from pipeline.views.observer import Observer
 STUDIES = ("pneumonia", "breast_cancer")
 """What a demonstration takes unless a study is named, in this order; the data of the last one come with scikit-learn.
 """
+
+
+def demo(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STUDY", help="As for `run`; by default pneumonia or, where its data are missing, breast_cancer."
+        ),
+    ] = None,
+    rounds: Rounds = 3,
+) -> None:
+    """Run rounds of a demonstration study and show what happened, beside the same rounds without verification."""
+    settings = Settings.load()
+    console = Console(highlight=False, soft_wrap=True)
+    _demonstrate(settings, choose(settings, [study] if study else STUDIES, console), rounds, console)
 
 
 def choose(settings: Settings, names: Sequence[str], console: Console) -> Study:
@@ -46,14 +63,14 @@ def choose(settings: Settings, names: Sequence[str], console: Console) -> Study:
     raise refusals[-1]
 
 
-def demo(settings: Settings, study: Study, rounds: int, console: Console) -> None:
+def _demonstrate(settings: Settings, study: Study, rounds: int, console: Console) -> None:
     """Run rounds through Airflow and print them; raises RoundAborted when one of them fails."""
     console.print(f"[bold]{study.title}[/bold]: {rounds} rounds, verified with {study.engine} ({study.protocol})")
     for name in study.hospitals:
         behaviour = misbehaviour.configured(settings.hospital(name))
         if behaviour is not misbehaviour.HONEST:
             console.print(f"  {name} {behaviour.summary}; so says its own {settings.hospital(name) / 'hospital.yaml'}")
-    run(settings, study, rounds, console)
+    run_rounds(settings, study, rounds, console)
     finished = [view for view in Observer.open(settings).views(study) if view.record is not None]
     for view in finished[-rounds:]:
         console.print()

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, TypeVar
 
-from pipeline.errors import Misconfigured
+import typer
+
+from pipeline.errors import EvidenceRejected, Misconfigured
+from pipeline.evidence.canonical import LARGEST_JSON
+from pipeline.governance.majority import OwnerFile
 from pipeline.host.files import write_atomic
+
+_Form = TypeVar("_Form", bound=OwnerFile)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="File to write.")]
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files of a majority.")
+]
+
+
+def read_form(form: type[_Form], path: Path) -> _Form:
+    """What another owner handed on in `path`; raises EvidenceRejected naming file and field."""
+    try:
+        return form.read(read_file(path, LARGEST_JSON))
+    except EvidenceRejected as error:
+        raise EvidenceRejected(f"{path}: {error}") from error
 
 
 def read_file(path: Path, largest: int) -> bytes:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from pipeline.cli.files import read_file, write_file
+from pipeline.cli.files import Files, Out, read_form, write_file
 from pipeline.cli.studies import Actor
 from pipeline.domain import HospitalName, NodeName
-from pipeline.errors import EvidenceRejected
-from pipeline.evidence.canonical import LARGEST_JSON
 from pipeline.governance import keys
 from pipeline.governance.keys import Request, Signatures, Succession
 
@@ -20,10 +18,6 @@ key = typer.Typer(
     pretty_exceptions_enable=False,
     help="Move a member on to another signing key, between rounds.",
 )
-
-_Form = TypeVar("_Form", Request, Signatures)
-
-Out = Annotated[Path, typer.Option("--out", "-o", help="File to write.")]
 
 
 @key.command()
@@ -53,7 +47,7 @@ def sign(
     out: Out,
 ) -> None:
     """Sign another node's request as the owner of a node, into a file to hand back."""
-    signed = keys.sign_node_key(_read(Request, file), NodeName(name))
+    signed = keys.sign_node_key(read_form(Request, file), NodeName(name))
     write_file(out, signed.model_dump_json(indent=1).encode())
     asked = signed.request
     studies = ", ".join(signed.signatures)
@@ -61,16 +55,12 @@ def sign(
 
 
 @key.command()
-def send(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files of a majority.")
-    ],
-) -> None:
+def send(files: Files) -> None:
     """Give the node its next key, on the ledger in every study and on this machine.
 
     Given again, it ends what was broken off.
     """
-    _say(keys.send_node_key([_read(Signatures, file) for file in files]))
+    _say(keys.send_node_key([read_form(Signatures, file) for file in files]))
 
 
 def _say(done: Succession) -> None:
@@ -82,10 +72,3 @@ def _say(done: Succession) -> None:
         "approve their studies again (`wardround study approve STUDY --as NAME`): a study's digest holds its members'"
         " keys"
     )
-
-
-def _read(form: type[_Form], file: Path) -> _Form:
-    try:
-        return form.read(read_file(file, LARGEST_JSON))
-    except EvidenceRejected as error:
-        raise EvidenceRejected(f"{file}: {error}") from error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline.cli.failures import Failures, decisive
+from pipeline.cli.studies import StudyName
 from pipeline.errors import RoundAborted, Unavailable
 from pipeline.host.secret import Secret
 from pipeline.round import readiness
@@ -25,6 +28,16 @@ _PATIENCE_SECONDS = 120.0
 _INTERRUPTED = 130
 """128 and the signal's number."""
 
+Rounds = Annotated[int, typer.Option(min=1, max=100, help="How many rounds, one after the other.")]
+
+
+def run(study: StudyName, rounds: Rounds = 1) -> None:
+    """Run rounds of a study through Airflow and wait for their end."""
+    settings = Settings.load()
+    run_rounds(
+        settings, Study.load(settings.studies / f"{study}.yaml"), rounds, Console(highlight=False, soft_wrap=True)
+    )
+
 
 def connect(settings: Settings) -> Airflow:
     """Log in as the service provider."""
@@ -33,7 +46,7 @@ def connect(settings: Settings) -> Airflow:
     )
 
 
-def run(settings: Settings, study: Study, rounds: int, console: Console) -> None:
+def run_rounds(settings: Settings, study: Study, rounds: int, console: Console) -> None:
     """Trigger rounds of a study and wait for their end.
 
     Raises Misconfigured when none can happen, RoundAborted when one fails.

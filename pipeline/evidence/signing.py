@@ -174,13 +174,15 @@ def sign_change(change: Change, chain_id: int, contract: Address, key: SigningKe
     return key.sign(_change_message(change, chain_id, contract))
 
 
-def check_change(change: Change, signature: str, chain_id: int, contract: Address, address: Address) -> None:
-    """Raise EvidenceRejected unless `address` signed `change` for this ledger."""
+def changer(change: Change, signature: str, chain_id: int, contract: Address) -> Address:
+    """Whoever signed `change` for this ledger; raises EvidenceRejected when nobody can have."""
     try:
-        message = _change_message(change, chain_id, contract)
+        return _recovered(_change_message(change, chain_id, contract), signature)
     except (TypeError, ValueError, OverflowError, EncodingError) as error:
-        raise EvidenceRejected(f"got fields that are no {type(change).__name__} ({type(error).__name__})") from error
-    _check_signature(message, signature, address, f"a {type(change).__name__}")
+        raise EvidenceRejected(
+            f"got no {type(change).__name__} with a signature of 65 bytes ({type(error).__name__}), want what its owner"
+            " signed"
+        ) from error
 
 
 def sign_vouch(vouch: Vouch, chain_id: int, contract: Address, key: SigningKey) -> str:

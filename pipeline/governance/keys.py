@@ -11,54 +11,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
-
-from pipeline.chain.ledger import HospitalStatus, Ledger, StudyState, study_id
-from pipeline.chain.outbox import Outbox
-from pipeline.domain import Address, HospitalKey, HospitalName, NodeKey, NodeName, RoundStatus
-from pipeline.errors import EvidenceRejected, Misconfigured, Refused
+from pipeline.chain.ledger import HospitalStatus, StudyState, study_id
+from pipeline.domain import Address, HospitalKey, HospitalName, NodeKey, NodeName
+from pipeline.errors import Misconfigured, Refused
 from pipeline.evidence import signing
-from pipeline.evidence.canonical import read_json
-from pipeline.host.documents import first_problem
+from pipeline.governance.majority import AddressText, OwnerFile, about_one, majority_signatures, require_next
+from pipeline.governance.owner import Owner
 from pipeline.host.files import locked
-from pipeline.host.secret import Secret
 from pipeline.site import identity
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import SigningKey
-from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 
-_Address = Annotated[Address, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
 
-
-class _File(BaseModel):
-    """What owners hand on to one another as JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    @classmethod
-    def read(cls, data: bytes) -> Self:
-        """Raises EvidenceRejected naming the field that has another form."""
-        try:
-            return cls.model_validate(read_json(data))
-        except ValidationError as error:
-            raise EvidenceRejected(f"{first_problem(error)}; want a file of `wardround key`") from error
-
-
-class Request(_File):
+class Request(OwnerFile):
     """A node's next key, and for each of its studies the number that the change would have."""
 
     node: str
-    previous: _Address
-    next: _Address
+    previous: AddressText
+    next: AddressText
     changes: Mapping[str, int]
 
 
-class Signatures(_File):
+class Signatures(OwnerFile):
     """One owner's signatures to a request, by study."""
 
     request: Request
@@ -145,10 +122,8 @@ def send_node_key(signed: Sequence[Signatures], settings: Settings | None = None
     Raises Refused when they are fewer, or while a round runs.
     """
     settings = settings or Settings.load()
-    if not signed or any(one.request != signed[0].request for one in signed):
-        raise EvidenceRejected(f"got {len(signed)} files that are not all about one request, want a majority's to one")
-    request = signed[0].request
-    name = NodeName(signed[0].request.node)
+    request = about_one([one.request for one in signed])
+    name = NodeName(request.node)
     with locked(settings.node(name) / "signing-key.lock"):
         owner = _KeyOwner.open(settings.node(name), settings)
         successor = owner.successor(request.previous)
@@ -159,7 +134,8 @@ def send_node_key(signed: Sequence[Signatures], settings: Settings | None = None
         for study, state in owner.studies(name).items():
             if request.previous in state.nodes:
                 owner.between_rounds()
-                signatures = _majority(owner, study, state, signed)
+                given = {one.signer: one.signatures[study] for one in signed if study in one.signatures}
+                signatures = majority_signatures(_change(request, study, state), given, study, state, owner.ledger)
                 call = owner.ledger.rotate_node_key(state.study, request.previous, request.next, signatures)
                 owner.outbox().send(call, f"node-key-{state.study[:16]}-{state.changes + 1}")
         member = owner.consortium.node(name).model_copy(update={"address": request.next})
@@ -167,25 +143,8 @@ def send_node_key(signed: Sequence[Signatures], settings: Settings | None = None
     return Succession(name, request.previous, request.next)
 
 
-@dataclass(frozen=True)
-class _KeyOwner:
-    """What an owner has at hand for keys: no store, no study that would have to be approved."""
-
-    settings: Settings
-    home: Path
-    consortium: Consortium
-    ledger: Ledger
-    rpc: str
-
-    @classmethod
-    def open(cls, home: Path, settings: Settings) -> _KeyOwner:
-        consortium = Consortium.load(settings.consortium)
-        rpc = Installation.load(settings.installation).rpc
-        return cls(settings, home, consortium, Ledger.connect(rpc, consortium.ledger), rpc)
-
-    @property
-    def key(self) -> SigningKey:
-        return SigningKey(Secret.read(self.home / "signing-key"))
+class _KeyOwner(Owner):
+    """An owner whose member moves on to another key."""
 
     def successor(self, previous: Address) -> SigningKey:
         """The key that follows `previous`.
@@ -200,27 +159,14 @@ class _KeyOwner:
             )
         return self.key
 
-    def outbox(self) -> Outbox:
-        return Outbox(self.home / "outbox", self.key, self.rpc, self.ledger.chain_id)
-
-    def between_rounds(self) -> None:
-        """Raise Refused while any round runs: its statements are bound to the keys with which it was opened."""
-        running = [
-            state.round for state in self.ledger.rounds() if state.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)
-        ]
-        if running:
-            raise Refused(
-                f"round {running[-1]} is running, and its statements are bound to the members' keys: wait for its end"
-            )
-
     def studies(self, node: NodeName) -> dict[str, StudyState]:
         """The registered studies that name the node."""
-        found = {}
+        registered = {}
         for file in sorted(self.settings.studies.glob("*.yaml")):
             study = Study.load(file)
             if node in study.nodes and self.ledger.has_study(study_id(study.name)):
-                found[study.name] = self.ledger.study(study_id(study.name))
-        return found
+                registered[study.name] = self.ledger.study(study_id(study.name))
+        return registered
 
     def succeed(self, how: Callable[[Consortium], Consortium]) -> None:
         """Put the next key in the present one's place, and into the members' file."""
@@ -229,24 +175,5 @@ class _KeyOwner:
 
 
 def _change(request: Request, study: str, state: StudyState) -> NodeKey:
-    if request.changes.get(study) != state.changes + 1:
-        raise EvidenceRejected(
-            f"{request.node}: got a request for change {request.changes.get(study)} of study {study}, want"
-            f" {state.changes + 1}: ask again"
-        )
+    require_next(request.changes.get(study), study, state)
     return NodeKey(state.study, state.changes + 1, request.previous, request.next)
-
-
-def _majority(owner: _KeyOwner, study: str, state: StudyState, signed: Sequence[Signatures]) -> list[str]:
-    change = _change(signed[0].request, study, state)
-    found = {}
-    for one in signed:
-        address = Address(owner.consortium.node(NodeName(one.signer)).address)
-        if study in one.signatures and address in state.nodes:
-            signing.check_change(change, one.signatures[study], owner.ledger.chain_id, owner.ledger.contract, address)
-            found[address] = one.signatures[study]
-    if len(found) < state.threshold:
-        raise Refused(
-            f"{change.previous}: {len(found)} nodes of study {study} signed its next key, want {state.threshold}"
-        )
-    return list(found.values())

@@ -1,7 +1,7 @@
-"""a worker for one round: its own identity, the study that its owner approved, the ledger and the store.
+"""A member at work on one round: its own identity, the study that its owner approved, the ledger and the store.
 
-ReplayInputs come from the ledger and from the worker's own files; the caller gives a study's name and a round's number,
-nothing else.
+What a step needs comes from the ledger and from the worker's own files; the caller gives a study's name and a round's
+number, nothing else.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Worker:
 
     @classmethod
     def open(cls, study: str, home: Path, settings: Settings | None = None) -> Worker:
-        """Take the seat of the actor whose folder is `home`; raises NotApproved unless its owner approved the study."""
+        """The worker of the actor whose folder is `home`; raises NotApproved unless its owner approved the study."""
         settings = settings or Settings.load()
         worker = cls.visit(study, home, settings)
         approval.require(worker.identity, worker.study.name, worker.digest, worker.consortium.ledger)
@@ -94,8 +94,9 @@ class Worker:
         approved = tuple(self.node_address(name) for name in self.study.nodes)
         if on_ledger != approved:
             raise Refused(
-                f"study {self.study.name}: the ledger lists nodes {', '.join(on_ledger)}, but {self.identity.name}"
-                " approved others"
+                f"study {self.study.name}: the ledger lists nodes {', '.join(on_ledger)}, but the files of"
+                f" {self.identity.name} name {', '.join(approved)}: name the ledger's, or let a majority of them sign"
+                " others (`wardround nodes sign`)"
             )
 
     def node_address(self, name: NodeName) -> Address:

@@ -108,18 +108,24 @@ def next_key(home: Path) -> SigningKey:
     return SigningKey(Secret.read(home / _NEXT_KEY))
 
 
+def has_next(home: Path) -> bool:
+    """Whether a next key waits in the actor's folder."""
+    return (home / _NEXT_KEY).exists()
+
+
 def succeed(home: Path) -> None:
-    """Let the next key take the present one's place, which stays among the former keys.
+    """Let the next key take the place of the present one, if there is one, which stays among the former keys.
 
     Again after a crash, it does what is missing.
     """
-    if not (home / _NEXT_KEY).exists():
+    if not has_next(home):
         return
-    present = Secret.read(home / "signing-key")
+    present = Secret.read(home / "signing-key") if is_here(home) else None
     successor = Secret.read(home / _NEXT_KEY)
     if present != successor:
-        (home / FORMER_KEYS).mkdir(mode=0o700, exist_ok=True)
-        write_secret(home / FORMER_KEYS / SigningKey(present).address, present.reveal())
+        if present is not None:
+            (home / FORMER_KEYS).mkdir(mode=0o700, exist_ok=True)
+            write_secret(home / FORMER_KEYS / SigningKey(present).address, present.reveal())
         write_secret(home / "signing-key", successor.reveal())
     (home / _NEXT_KEY).unlink()
 

@@ -12,7 +12,7 @@ from pipeline.domain import RoundId
 from pipeline.errors import Misconfigured
 from pipeline.host import program
 from pipeline.host.files import write_atomic
-from pipeline.study_repository.replay_inputs import orders
+from pipeline.study_repository.replay_inputs import read_inputs
 
 
 def main(
@@ -22,7 +22,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder to write, one file of arguments per later stage")],
 ) -> None:
     """Write the arguments with which each hospital trains again and the nodes verify again."""
-    found = orders(records, RoundId(round_id))
+    found = read_inputs(records, RoundId(round_id))
     if found.record.study != study:
         raise Misconfigured(
             f"round {round_id}: got a round of study {found.record.study}, want one of {study}; change params.yaml"

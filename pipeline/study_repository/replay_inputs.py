@@ -45,8 +45,8 @@ class ReplayInputs:
         return str(records / "models" / f"{self.record.previous_model}.safetensors")
 
 
-def orders(records: Path, round_id: RoundId) -> ReplayInputs:
-    """Read a round's orders from the study repository.
+def read_inputs(records: Path, round_id: RoundId) -> ReplayInputs:
+    """Read from the study repository what a recorded round started from.
 
     Raises Misconfigured when it, or one before it, is not recorded there.
     """

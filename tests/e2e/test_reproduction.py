@@ -50,12 +50,12 @@ def test_a_finished_round_is_reproduced_to_the_very_model_that_the_chain_holds(s
 
 
 def another_model_does_not_come_out(records: Path, environment: dict[str, str]) -> None:
-    orders = shlex.split((records / "reproduction" / "orders" / "nodes.args").read_text())
-    place = orders.index("--record") + 1
-    record = RoundRecord.from_bytes((records / orders[place]).read_bytes())
+    given = shlex.split((records / "reproduction" / "inputs" / "nodes.args").read_text())
+    place = given.index("--record") + 1
+    record = RoundRecord.from_bytes((records / given[place]).read_bytes())
     forged = records / "reproduction" / "forged.json"
     forged.write_bytes(record.model_copy(update={"new_model": sha256(b"another model")}).to_bytes())
-    orders[place] = str(forged)
+    given[place] = str(forged)
     arguments = [
         "--study",
         "studies/small.yaml",
@@ -64,7 +64,7 @@ def another_model_does_not_come_out(records: Path, environment: dict[str, str]) 
         "--out",
         "reproduction/forged-outcome.json",
     ]
-    command = [sys.executable, "-m", "pipeline.replay.reproduce", *arguments, *orders]
+    command = [sys.executable, "-m", "pipeline.replay.reproduce", *arguments, *given]
     ended = subprocess.run(command, cwd=records, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert f"reproduced model {record.new_model}, the record says {sha256(b'another model')}" in ended.stderr

@@ -105,11 +105,11 @@ def test_dvc_shows_metrics_and_the_rounds_can_be_compared(published: Path) -> No
     assert (accuracy["old"], accuracy["new"]) == (0.6389, 0.6667)
 
 
-def test_a_reproduction_reads_its_orders_at_a_rounds_tag(published: Path) -> None:
+def test_a_reproduction_reads_its_inputs_at_a_rounds_tag(published: Path) -> None:
     git(published, "checkout", "--quiet", "round-2")
     try:
-        subprocess.run([DVC, "repro", "--single-item", "orders"], cwd=published, check=True, capture_output=True)
-        line = (published / "reproduction" / "orders" / "southmoor.args").read_text()
+        subprocess.run([DVC, "repro", "--single-item", "inputs"], cwd=published, check=True, capture_output=True)
+        line = (published / "reproduction" / "inputs" / "southmoor.args").read_text()
     finally:
         git(published, "checkout", "--quiet", "main")
     assert line.endswith("--round 2 --rounds-finished 1 --budget 999999 --verdicts rejected\n")

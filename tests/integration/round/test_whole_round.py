@@ -54,12 +54,13 @@ def release_elm(study: str, folder: Path) -> None:
         assert wardround("sign", study, ELM, "--as", node, "-o", file).exit_code == 0
     alone = wardround("send", files[0])
     twice = wardround("send", files[0], files[0])
-    assert all("1 nodes signed the release, want 2" in str(refused.exception) for refused in (alone, twice))
+    want = f"1 nodes of study {study} signed the change, want 2"
+    assert all(want in str(refused.exception) for refused in (alone, twice))
     sent = wardround("send", *files)
     assert sent.exit_code == 0, sent.exception
     assert "elm takes part again" in sent.output
     spent = wardround("send", *files)
-    assert "sign again" in str(spent.exception), "a signature counts once"
+    assert "ask and sign again" in str(spent.exception), "a signature counts once"
 
 
 def computed_in_the_clear(site: Site, play: Play, round_id: RoundId) -> tuple[dict[HospitalName, str], str]:

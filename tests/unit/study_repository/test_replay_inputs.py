@@ -9,7 +9,7 @@ import pytest
 from pipeline.domain import HospitalName, RoundId, Verdict
 from pipeline.errors import EvidenceRejected, Misconfigured
 from pipeline.store import object_keys
-from pipeline.study_repository.replay_inputs import orders
+from pipeline.study_repository.replay_inputs import read_inputs
 from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, model, study
 
 RECORDS = Path("records")
@@ -37,14 +37,14 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_first_round_has_no_budget_and_no_past(records: Path) -> None:
-    found = orders(records, RoundId(2))
+    found = read_inputs(records, RoundId(2))
     assert found.finished == 0
     line = found.training(records, HospitalName("northgate"))
     assert line[-4:] == ("--round", "2", "--rounds-finished", "0")
 
 
 def test_a_later_round_counts_the_studys_own_finished_rounds(records: Path) -> None:
-    found = orders(records, RoundId(9))
+    found = read_inputs(records, RoundId(9))
     assert found.finished == 2
     assert found.verdicts[HospitalName("southmoor")] == (Verdict.REJECTED, Verdict.REJECTED)
     assert found.verdicts[HospitalName("hillside")] == (Verdict.ACCEPTED,)
@@ -56,25 +56,25 @@ def test_a_later_round_counts_the_studys_own_finished_rounds(records: Path) -> N
 
 
 def test_the_nodes_are_told_the_record_and_the_model_before_it(records: Path) -> None:
-    found = orders(records, RoundId(5))
+    found = read_inputs(records, RoundId(5))
     assert found.verification(records)[1] == "records/rounds/5/record.json"
     assert found.verification(records)[3] == f"records/models/{found.record.previous_model}.safetensors"
 
 
 def test_a_round_that_was_not_recorded_is_named_with_those_that_were(records: Path) -> None:
     with pytest.raises(Misconfigured, match=r"rounds/4/record\.json.*2, 3, 5, 9"):
-        orders(records, RoundId(4))
+        read_inputs(records, RoundId(4))
 
 
 def test_a_gap_in_the_recorded_lineage_is_refused(records: Path) -> None:
     (records / "rounds" / "5" / "record.json").unlink()
     (records / "rounds" / "5").rmdir()
     with pytest.raises(Misconfigured, match="on which round 9 stands"):
-        orders(records, RoundId(9))
+        read_inputs(records, RoundId(9))
 
 
 def test_an_edited_record_is_refused(records: Path) -> None:
     path = records / "rounds" / "5" / "record.json"
     path.write_bytes(path.read_bytes().replace(b'"averaged":3', b'"averaged":9'))
     with pytest.raises(EvidenceRejected, match=r"rounds/5/record\.json"):
-        orders(records, RoundId(9))
+        read_inputs(records, RoundId(9))

@@ -1,1 +1,0 @@
-"""What each actor does in a round: hospitals, nodes and the service provider, on top of the stages."""
