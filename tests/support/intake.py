@@ -1,4 +1,4 @@
-"""A node's intake in a round with real services: the part of its verification that comes before the engine."""
+"""A node's intake in a round: the part of its verification that comes before the engine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.round.inputs import Inputs
 from pipeline.round.journal import Journal
 from pipeline.round.study_history import lineage
 from pipeline.store import object_keys
-from tests.support.consortia import Site
+from tests.support.installed import Installed
 from tests.support.rounds import Play
 
 _PATIENCE = 60
 
 
-def take_in(site: Site, play: Play, round_id: RoundId, node: NodeName) -> Inputs:
+def take_in(site: Installed, play: Play, round_id: RoundId, node: NodeName) -> Inputs:
     """What one node takes in, once all have said what they saw."""
     ctx = site.node_context(play, round_id, node)
     home = ctx.worker.identity.home
@@ -30,7 +30,9 @@ def take_in(site: Site, play: Play, round_id: RoundId, node: NodeName) -> Inputs
     return inputs.agree(ctx, taken, custody.sealing_key(), Journal(home / "journal"), deadline, custody.keep())
 
 
-def take_in_at_all(site: Site, play: Play, round_id: RoundId, *between: Callable[[], object]) -> dict[NodeName, Inputs]:
+def take_in_at_all(
+    site: Installed, play: Play, round_id: RoundId, *between: Callable[[], object]
+) -> dict[NodeName, Inputs]:
     """What each node takes in.
 
     `between` happens one after the other, each when one node more has posted its inventory.
@@ -46,7 +48,7 @@ def take_in_at_all(site: Site, play: Play, round_id: RoundId, *between: Callable
         return {node: thread.result() for node, thread in running.items()}
 
 
-def await_statement(site: Site, round_id: RoundId, kind: Kind, node: NodeName) -> None:
+def await_statement(site: Installed, round_id: RoundId, kind: Kind, node: NodeName) -> None:
     """Wait until a node has posted a statement of this kind."""
     deadline = time.monotonic() + _PATIENCE
     while not site.board().digests(object_keys.statement(round_id, kind, node)):
@@ -54,6 +56,6 @@ def await_statement(site: Site, round_id: RoundId, kind: Kind, node: NodeName) -
         time.sleep(0.05)
 
 
-def signed_sets(site: Site, play: Play, round_id: RoundId) -> list[dict[str, Any]]:
+def signed_sets(site: Installed, play: Play, round_id: RoundId) -> list[dict[str, Any]]:
     """The input set of each node, as it signed it."""
     return [dict(site.said(round_id, Kind.INPUT_SET, node).body) for node in play.study.nodes]

@@ -24,7 +24,7 @@ from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from tests.support.chains import CHAIN_ID, DIGEST, MODEL, SEALING_KEYS, Devchain
-from tests.support.consortia import _STUDY
+from tests.support.installed import STUDY
 
 ALDER = NodeName("alder")
 BIRCH = NodeName("birch")
@@ -107,7 +107,7 @@ def owner(office_chain: Devchain, tmp_path: Path) -> Office:
     settings = Settings(home, usual.data, usual.cache, usual.mp_spdz, home / "studies")
     settings.studies.mkdir(parents=True)
     for name in STUDIES:
-        content = {**_STUDY, "hospitals": [NORTHGATE, "southmoor", "hillside"], "nodes": [ALDER, BIRCH, CEDAR]}
+        content = {**STUDY, "hospitals": [NORTHGATE, "southmoor", "hillside"], "nodes": [ALDER, BIRCH, CEDAR]}
         (settings.studies / f"{name}.yaml").write_text(yaml.safe_dump(content))
     everybody = members.members({name: Study.load(settings.studies / f"{name}.yaml") for name in STUDIES})
     members.create_actors(settings, everybody)

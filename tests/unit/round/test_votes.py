@@ -21,18 +21,16 @@ from pipeline.round.journal import Journal
 from pipeline.site.identity import Identity
 from pipeline.store import object_keys
 from tests.adversary import attack
-from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.edits import edited, rewritten
+from tests.support.installed import HOSPITALS, NODES, Installed
 from tests.support.rounds import Play
-
-pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 ASTER = HOSPITALS[0]
 ELM = HOSPITALS[4]
 NORTH, EAST = NODES[:2]
 
 
-def committed(site: Site, study: str) -> tuple[Play, RoundId]:
+def committed(site: Installed, study: str) -> tuple[Play, RoundId]:
     """A round whose inputs are on the ledger, before its verification."""
     play = site.play(study)
     round_id = play.open()
@@ -48,7 +46,7 @@ def committed(site: Site, study: str) -> tuple[Play, RoundId]:
     costs="the round",
     seen="its refusal, with the hospital",
 )
-def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(site: Site) -> None:
+def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(site: Installed) -> None:
     play, round_id = committed(site, "other_components")
     listed = {
         name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0]
@@ -63,8 +61,7 @@ def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(s
         assert "verified" in str(error)
 
 
-@pytest.mark.spu
-def test_who_is_revoked_after_the_commit_is_in_this_round_and_out_of_the_next(site: Site) -> None:
+def test_who_is_revoked_after_the_commit_is_in_this_round_and_out_of_the_next(site: Installed) -> None:
     play, round_id = committed(site, "revoked")
     elm = site.members.hospital(ELM)
     outbox = site.outbox()
@@ -96,7 +93,7 @@ def errors_of(play: Play, step: str, round_id: RoundId) -> list[BaseException]:
 
 
 @pytest.fixture(scope="module")
-def voted(site: Site) -> tuple[Play, RoundId]:
+def voted(site: Installed) -> tuple[Play, RoundId]:
     """A round whose nodes have all voted, before its result is sent."""
     play, round_id = committed(site, "voted")
     play.verify(round_id)
@@ -104,7 +101,6 @@ def voted(site: Site) -> tuple[Play, RoundId]:
     return play, round_id
 
 
-@pytest.mark.spu
 @attack(
     by="node",
     to="learn",
@@ -112,7 +108,7 @@ def voted(site: Site) -> tuple[Play, RoundId]:
     costs="nothing",
     seen="nothing: every honest node refuses",
 )
-def test_a_second_aggregate_over_another_accepted_set_is_refused(site: Site, voted: tuple[Play, RoundId]) -> None:
+def test_a_second_aggregate_over_another_accepted_set_is_refused(site: Installed, voted: tuple[Play, RoundId]) -> None:
     play, round_id = voted
     revealed = site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json"
     without_elm = edited(lambda outcome: outcome["accepted"].remove(ELM))
@@ -120,8 +116,7 @@ def test_a_second_aggregate_over_another_accepted_set_is_refused(site: Site, vot
         play.node("aggregate", round_id, NORTH)
 
 
-@pytest.mark.spu
-def test_a_node_does_not_sign_a_second_vote_that_differs(site: Site, voted: tuple[Play, RoundId]) -> None:
+def test_a_node_does_not_sign_a_second_vote_that_differs(site: Installed, voted: tuple[Play, RoundId]) -> None:
     play, round_id = voted
     revealed = site.settings.node(NORTH) / "journal" / f"revealed-{round_id}.json"
     with (
@@ -132,7 +127,6 @@ def test_a_node_does_not_sign_a_second_vote_that_differs(site: Site, voted: tupl
     assert len(site.board().digests(object_keys.statement(round_id, Kind.VOTE, NORTH))) == 1
 
 
-@pytest.mark.spu
 @attack(
     by="provider",
     to="change",
@@ -140,7 +134,7 @@ def test_a_node_does_not_sign_a_second_vote_that_differs(site: Site, voted: tupl
     costs="nothing",
     seen="nothing: the ledger refuses it",
 )
-def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, voted: tuple[Play, RoundId]) -> None:
+def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Installed, voted: tuple[Play, RoundId]) -> None:
     _, round_id = voted
     vote = site.said(round_id, Kind.VOTE, NORTH)
     provider = Identity.load(site.settings.provider)
@@ -152,7 +146,6 @@ def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, vote
             )
 
 
-@pytest.mark.spu
 @attack(
     by="node",
     to="stop",
@@ -161,7 +154,7 @@ def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Site, vote
     seen="its two signatures, on the ledger",
 )
 def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_other_two(
-    site: Site, voted: tuple[Play, RoundId]
+    site: Installed, voted: tuple[Play, RoundId]
 ) -> None:
     play, round_id = voted
     result = Result(**site.said(round_id, Kind.VOTE, EAST).body)

@@ -32,11 +32,9 @@ from pipeline.round_steps import Actor, of
 from pipeline.site.identity import Identity
 from pipeline.store import object_keys
 from tests.adversary import attack
-from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.edits import edited, rewritten
+from tests.support.installed import HOSPITALS, NODES, Installed
 from tests.support.rounds import Play
-
-pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 ASTER = HOSPITALS[0]
 ELM = HOSPITALS[4]
@@ -63,7 +61,7 @@ def every_worker_refuses(play: Play, round_id: RoundId, error: type[WardroundErr
 # ---------------------------------------------------------------- what cannot happen
 
 
-def test_a_round_for_which_too_few_hospitals_have_records_gets_no_number_and_is_not_opened(site: Site) -> None:
+def test_a_round_for_which_too_few_hospitals_have_records_gets_no_number_and_is_not_opened(site: Installed) -> None:
     play = site.play("empty_handed", hospitals=["aster", "birch", "cedar"])
     round_id = play.number("run")
     play.prepare(round_id)
@@ -97,7 +95,7 @@ def moved(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def opened(site: Site) -> tuple[Play, RoundId]:
+def opened(site: Installed) -> tuple[Play, RoundId]:
     """A round that is open and stays so."""
     play = site.play("opened")
     return play, play.open()
@@ -110,7 +108,9 @@ def opened(site: Site) -> tuple[Play, RoundId]:
     costs="the study's rounds, until all approve again",
     seen="another digest, at every member",
 )
-def test_nobody_works_for_a_study_that_was_edited_after_the_approval(site: Site, opened: tuple[Play, RoundId]) -> None:
+def test_nobody_works_for_a_study_that_was_edited_after_the_approval(
+    site: Installed, opened: tuple[Play, RoundId]
+) -> None:
     play, round_id = opened
     with rewritten(site.settings.studies / "opened.yaml", edited(lambda study: study.update(seed=99))):
         every_worker_refuses(play, round_id, NotApproved, "has not approved")
@@ -119,7 +119,7 @@ def test_nobody_works_for_a_study_that_was_edited_after_the_approval(site: Site,
 
 
 def test_an_edit_that_was_approved_still_does_not_enter_a_round_that_opened_before(
-    site: Site, opened: tuple[Play, RoundId]
+    site: Installed, opened: tuple[Play, RoundId]
 ) -> None:
     play, round_id = opened
     with rewritten(site.settings.studies / "opened.yaml", edited(lambda study: study.update(seed=98))):
@@ -137,7 +137,7 @@ def test_an_edit_that_was_approved_still_does_not_enter_a_round_that_opened_befo
     seen="another digest, at every member",
 )
 def test_nobody_works_when_the_members_file_gives_a_node_another_key_or_certificate(
-    site: Site, opened: tuple[Play, RoundId]
+    site: Installed, opened: tuple[Play, RoundId]
 ) -> None:
     play, round_id = opened
     other = Identity.load(site.settings.provider).key.address
@@ -147,7 +147,7 @@ def test_nobody_works_when_the_members_file_gives_a_node_another_key_or_certific
 
 
 def test_a_node_key_that_the_ledger_does_not_list_is_refused_even_when_it_was_approved(
-    site: Site, opened: tuple[Play, RoundId]
+    site: Installed, opened: tuple[Play, RoundId]
 ) -> None:
     play, round_id = opened
     other = Identity.load(site.settings.provider).key.address
@@ -156,7 +156,7 @@ def test_a_node_key_that_the_ledger_does_not_list_is_refused_even_when_it_was_ap
         every_worker_refuses(play, round_id, Refused, "the ledger lists nodes")
 
 
-def test_a_certificate_that_was_not_approved_is_not_pinned(site: Site, opened: tuple[Play, RoundId]) -> None:
+def test_a_certificate_that_was_not_approved_is_not_pinned(site: Installed, opened: tuple[Play, RoundId]) -> None:
     play, round_id = opened
     worker = site.node_context(play, round_id, NORTH).worker
     worker.pinned_certificate(EAST)
@@ -169,7 +169,7 @@ def test_a_certificate_that_was_not_approved_is_not_pinned(site: Site, opened: t
 
 
 def test_a_worker_whose_signing_key_was_replaced_finds_no_consent_of_its_owner(
-    site: Site, opened: tuple[Play, RoundId]
+    site: Installed, opened: tuple[Play, RoundId]
 ) -> None:
     play, round_id = opened
     for home, take in ((site.settings.hospital(ASTER), play.hospital), (site.settings.node(NORTH), play.node)):
@@ -187,7 +187,7 @@ def test_a_worker_whose_signing_key_was_replaced_finds_no_consent_of_its_owner(
     costs="being able to read its account",
     seen="its statement, which its hospital did not sign",
 )
-def test_statements_under_a_key_that_is_no_members_are_not_counted(site: Site) -> None:
+def test_statements_under_a_key_that_is_no_members_are_not_counted(site: Installed) -> None:
     play = site.play("stranger")
     home = site.settings.hospital(ELM)
     with rewritten(home / "signing-key", lambda _: Secret.generate().reveal()):
@@ -207,7 +207,7 @@ def test_statements_under_a_key_that_is_no_members_are_not_counted(site: Site) -
     assert set(listed) == set(play.study.hospitals) - {ELM}
 
 
-def test_wrong_store_credentials_get_nothing_and_say_so(site: Site, opened: tuple[Play, RoundId]) -> None:
+def test_wrong_store_credentials_get_nothing_and_say_so(site: Installed, opened: tuple[Play, RoundId]) -> None:
     play, round_id = opened
     credentials = site.settings.hospital(ASTER) / "store-credentials.json"
     wrong = edited(lambda content: content.update(secret_key="not-the-secret-key"))
@@ -241,7 +241,7 @@ def test_a_number_that_the_ledger_does_not_know_is_refused(opened: tuple[Play, R
     costs="nothing",
     seen="a refusal at every worker",
 )
-def test_a_round_of_another_study_is_refused(site: Site, opened: tuple[Play, RoundId]) -> None:
+def test_a_round_of_another_study_is_refused(site: Installed, opened: tuple[Play, RoundId]) -> None:
     _, round_id = opened
     other = site.play("another")
     for step in ("validate", "train", "share"):
@@ -259,7 +259,7 @@ def test_a_round_of_another_study_is_refused(site: Site, opened: tuple[Play, Rou
     costs="nothing",
     seen="nothing: its journal holds the first, and the ledger its digest",
 )
-def test_a_node_signs_no_second_sealing_key_for_a_round(site: Site) -> None:
+def test_a_node_signs_no_second_sealing_key_for_a_round(site: Installed) -> None:
     play = site.play("second_key")
     round_id = play.number("run")
     play.prepare(round_id)
@@ -279,7 +279,9 @@ def test_a_node_signs_no_second_sealing_key_for_a_round(site: Site) -> None:
     costs="its chain: no node makes another key on it",
     seen="the round, and who signed it",
 )
-def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a_majority_signed(site: Site) -> None:
+def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a_majority_signed(
+    site: Installed,
+) -> None:
     play = site.play("forgotten")
     beside = site.play("beside_it")
     forgotten = play.number("forgotten")
@@ -325,7 +327,7 @@ def test_no_node_makes_a_key_for_a_study_on_a_ledger_that_forgot_a_round_which_a
     costs="the round, which no hospital shares in",
     seen="the key that its node did not sign",
 )
-def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Site) -> None:
+def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Installed) -> None:
     play = site.play("slipped_in")
     round_id = play.number("run")
     play.prepare(round_id)

@@ -14,10 +14,8 @@ from pipeline.evidence import merkle
 from pipeline.round import ballots, provider
 from pipeline.round.journal import Journal
 from pipeline.store import object_keys
-from tests.support.consortia import HOSPITALS, NODES, Site
+from tests.support.installed import HOSPITALS, NODES, Installed
 from tests.support.rounds import Play
-
-pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
 NORTH, EAST = NODES[:2]
 
@@ -42,12 +40,12 @@ def first(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, str, Callabl
 
 
 @pytest.fixture(scope="module")
-def play(site: Site) -> Play:
+def play(site: Installed) -> Play:
     return site.play("overtaken", deadlines={"commit_seconds": 600, "result_seconds": 1200})
 
 
 def test_a_node_s_commit_and_a_hospital_s_end_of_the_round_go_before_the_provider_s(
-    site: Site, play: Play, first: Callable[..., None]
+    site: Installed, play: Play, first: Callable[..., None]
 ) -> None:
     round_id = play.open("one")
     play.hospitals(round_id)
@@ -88,7 +86,7 @@ def test_a_node_s_commit_and_a_hospital_s_end_of_the_round_go_before_the_provide
 
 
 def test_a_late_round_that_somebody_else_aborted_is_in_nobody_s_way(
-    site: Site, play: Play, first: Callable[..., None]
+    site: Installed, play: Play, first: Callable[..., None]
 ) -> None:
     late = play.open("two")
     hospital = site.hospital_context(play, late, HOSPITALS[0]).worker
