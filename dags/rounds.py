@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, TaskGroup
+from airflow.sdk import DAG, Param, TaskGroup, get_parsing_context
 from round_tasks import NextRound, hospital_step, node_step, number, provider_step
 from study_files import read
 
@@ -81,6 +81,9 @@ def round_dag(study: Study) -> DAG:
     return dag
 
 
+# A task's process is told its DAG, and reads no other study.
+_wanted = (get_parsing_context().dag_id or dag_id("*")).removeprefix(dag_id(""))
+
 # A wrong study file is `invalid_studies.py`'s to report; it takes no other study's DAG away.
-for _study in read()[0]:
+for _study in read(_wanted)[0]:
     globals()[dag_id(_study.name)] = round_dag(_study)

@@ -7,11 +7,11 @@ from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 
 
-def read() -> tuple[list[Study], list[InvalidStudy]]:
-    """Studies by name, and one error per file that is none."""
+def read(name: str = "*") -> tuple[list[Study], list[InvalidStudy]]:
+    """Studies by name, or the one of a name, and one error per file that is none."""
     studies = []
     errors = []
-    for file in sorted(Settings.load().studies.glob("*.yaml")):
+    for file in sorted(Settings.load().studies.glob(f"{name}.yaml")):
         try:
             studies.append(Study.load(file))
         except InvalidStudy as error:

@@ -103,7 +103,7 @@ class _ByInstallation(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePosixPath(nodeid.partition("::")[0])
-        return str(file.parent if {"adversary", "console", "e2e", "round"} & set(file.parts) else file)
+        return str(file.parent if {"adversary", "audit", "console", "e2e", "round"} & set(file.parts) else file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -1,4 +1,4 @@
-"""Heavy imports paid once, in the scheduler, whose forked workers inherit them (10 to 40 times faster task starts)."""
+"""Heavy imports, and what is read once a process, paid in the scheduler, whose forked workers inherit them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import gc
 import importlib
 import logging
 import os
-import pkgutil
 import signal
 
-import pipeline
+from pipeline.round_steps import ROUND
+from pipeline.site.identity import StoreCredentials
+from pipeline.store.objects import Store
+from pipeline.study.code_digest import closure, code_digest
 
 HEAVY = (
     "torch",
@@ -22,14 +24,21 @@ HEAVY = (
     "web3",
     "boto3",
     "dvc.repo",
+    "dvc.repo.datasets",  # with the rest, what opening a repository loads
+    "dvc.repo.plots",
+    "dvc.lock",
+    "dvc.rwlock",
+    "dvc.scm",
     "dulwich.repo",
     "safetensors.numpy",
     "jinja2",
     "nacl.public",
+    "airflow.sdk.definitions.decorators",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.operators.trigger_dagrun",
 )
-
-PARTS = ("ingest", "train", "mpc", "chain", "audit", "store", "roles", "layers", "datasets")
-"""Our own packages that tasks use."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -41,25 +50,18 @@ def preload() -> None:
 
     An import that fails is left to the task that needs it.
     """
-    for name in (*HEAVY, *_own_modules()):
+    ours = closure(["pipeline.round.steps", *(step.function.partition(":")[0] for step in ROUND)])
+    for name in (*HEAVY, *sorted(ours)):
         try:
             importlib.import_module(name)
         except Exception:  # a task that needs the module reports the error where a person looks
             _log.warning("could not preload %s", name, exc_info=True)
     _one_thread()
-    gc.collect()
+    code_digest()
+    # Reading the description of S3 takes ten times as long as making a client.
+    Store("http://127.0.0.1", StoreCredentials.generate("nobody"))
+    gc.collect()  # Airflow freezes what is left before it forks
     os.register_at_fork(after_in_child=_end_with_parent)
-
-
-def _own_modules() -> list[str]:
-    names = []
-    for part in PARTS:
-        found = [path for path in pipeline.__path__ if os.path.isdir(os.path.join(path, part))]
-        if found:
-            names += [
-                module.name for module in pkgutil.walk_packages([os.path.join(found[0], part)], f"pipeline.{part}.")
-            ]
-    return [name for name in names if not name.endswith("__main__")]
 
 
 def _one_thread() -> None:

@@ -51,7 +51,7 @@ def code_terms(project: Path) -> dict[str, Any]:
 def deciding_files(project: Path) -> dict[str, set[Path]]:
     """Part to its files: a package of `pipeline` each, then what stands beside."""
     parts: dict[str, set[Path]] = {}
-    for module in _closure():
+    for module in closure(STEPS):
         file = _file(project, module)
         parts.setdefault(".".join(module.split(".")[:2]), set()).add(file)
     for part, patterns in _BESIDE.items():
@@ -59,13 +59,13 @@ def deciding_files(project: Path) -> dict[str, set[Path]]:
     return parts
 
 
-def _closure() -> set[str]:
-    """Every module that the steps import, however far away.
+def closure(steps: Iterable[str]) -> set[str]:
+    """Every module that these modules import, however far away.
 
     Also the packages that hold them, whose own code runs first.
     """
     graph = grimp.build_graph("pipeline", cache_dir=None)
-    roots = {*STEPS, *(module for package in _FOUND_BY_NAME for module in (package, *graph.find_descendants(package)))}
+    roots = {*steps, *(module for package in _FOUND_BY_NAME for module in (package, *graph.find_descendants(package)))}
     modules: set[str] = set()
     while roots:
         modules |= roots.union(*(graph.find_upstream_modules(root) for root in roots))

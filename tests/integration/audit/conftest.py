@@ -87,24 +87,24 @@ class Rounds:
         return audit(RoundId(round_id), self.driver.ledger, self.auditor)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devchain]:
     with devchain(tmp_path_factory.mktemp("ledger")) as made:
         yield made
 
 
-@pytest.fixture(scope="module")
-def disturbed_minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
-    """A store of this module's own; a test that tampers with it puts the disk back as it was."""
+@pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    """One store for all; a test that tampers with it puts the disk back as it was."""
     server = StoreServer(tmp_path_factory.mktemp("minio"))
     yield server
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def finished(chain: Devchain, disturbed_minio: StoreServer, tmp_path_factory: pytest.TempPathFactory) -> Rounds:
+@pytest.fixture(scope="session")
+def finished(chain: Devchain, store_server: StoreServer, tmp_path_factory: pytest.TempPathFactory) -> Rounds:
     of = study()
-    store = disturbed_minio.as_root()
+    store = store_server.as_root()
     initial = model(0)
     driver = ChainDriver(
         chain.url, tmp_path_factory.mktemp("outboxes"), of.hospitals, of.nodes, of.name, sha256(initial)
@@ -114,4 +114,4 @@ def finished(chain: Devchain, disturbed_minio: StoreServer, tmp_path_factory: py
     maker.start(initial)
     maker.finish(RoundId(1), rejected=["southmoor"])
     maker.finish(RoundId(2), rejected=["southmoor"], absent=["hillside"], signers=["alder", "cedar"])
-    return Rounds(maker, driver, disturbed_minio, disturbed_minio.admit("auditor", policies.auditor()))
+    return Rounds(maker, driver, store_server, store_server.admit("auditor", policies.auditor()))

@@ -33,10 +33,10 @@ pytestmark = [pytest.mark.minio, pytest.mark.anvil]
     seen="the round that is missing, and who signed its result",
 )
 def test_a_restored_older_chain_is_refused_where_no_outbox_remembers_the_newer_one(
-    tmp_path: Path, disturbed_minio: StoreServer
+    tmp_path: Path, own_minio: StoreServer
 ) -> None:
     of = study()
-    store = disturbed_minio.as_root()
+    store = own_minio.as_root()
     chain = Devchain(tmp_path / "chain", ports.choose())
     chain.start()
     try:

@@ -1,4 +1,4 @@
-"""A study goes on with other nodes by `wardround nodes`; `test_decisions.py` has a round of theirs."""
+"""A study goes on with other nodes by `wardround nodes`; `test_next_nodes.py` has a round of theirs."""
 
 from __future__ import annotations
 

@@ -210,6 +210,34 @@ def studies_with_wrong_ones(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_task_s_process_reads_the_study_of_its_own_dag_alone(tmp_path: Path, studies_with_wrong_ones: Path) -> None:
+    studies_with_wrong_ones.joinpath("heart_disease.yaml").write_text("no study that anybody could read")
+    program = f"import os; os.environ['_AIRFLOW_PARSING_CONTEXT_DAG_ID'] = 'round_breast_cancer'\n{READ}"
+    done = airflow_reads(program, tmp_path, studies_with_wrong_ones)
+    assert list(json.loads(done.stdout.rpartition("READ")[2])["dags"]) == ["round_breast_cancer"], done.stderr
+
+
+def test_tasks_inherit_every_module_that_a_round_s_steps_import(tmp_path: Path) -> None:
+    """Ours by their imports, Airflow's by what a task's process loads beside the DAG files themselves."""
+    program = """
+import sys
+sys.argv = ["airflow", "scheduler"]
+import airflow.settings
+from pipeline.setup.preload import preload
+preload()
+before = set(sys.modules)
+import airflow.sdk.execution_time.task_runner
+import pipeline.round.steps
+sys.path.insert(0, "dags")
+import rounds
+for step in rounds.ROUND:
+    __import__(step.function.partition(":")[0])
+print("READ", *sorted(set(sys.modules) - before))
+"""
+    done = airflow_reads(program, tmp_path, PROJECT / "studies")
+    assert done.stdout.rpartition("READ")[2].split() == ["round_tasks", "rounds", "study_files"], done.stderr
+
+
 def test_a_wrong_study_file_takes_no_other_study_away(tmp_path: Path, studies_with_wrong_ones: Path) -> None:
     assert sorted(parsed(tmp_path, studies_with_wrong_ones)["dags"]) == sorted(
         f"round_{name}" for name in shipped_studies()

@@ -5,6 +5,7 @@ And nothing that leaves quotes them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import traceback
 from collections.abc import Callable
@@ -13,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.ingest import validate
 from pipeline.ingest.data_contract import expectations
-from pipeline.ingest.validate import Validation, check, coarse
+from pipeline.ingest.validate import Validation, check, coarse, evaluate
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 
@@ -152,6 +154,21 @@ def test_a_hospital_of_nearly_one_class_passes_with_ten_of_the_other() -> None:
     frame = good(IMAGES, rows=400)
     normal = frame[(frame["label"] == "normal") & (frame["split"] == "train")].index
     assert all(check(frame.drop(normal[10:]), IMAGES)[1].values())
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda frame: frame, cell("age", 200), cell("chol", CANARY), lambda frame: frame.drop(columns="split")]
+)
+def test_that_each_is_configured_once_changes_nothing_of_what_is_found(
+    spoil: Spoil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = spoil(good(HEART))
+    found = [evaluate(frame, dict(expectations(HEART))) for _ in range(2)]
+    monkeypatch.setattr(validate, "_configured_once", contextlib.nullcontext)
+    usual = evaluate(frame, dict(expectations(HEART)))
+    for results in (*found, usual):
+        results.meta.clear()  # when it was checked
+    assert found[0].to_json_dict() == found[1].to_json_dict() == usual.to_json_dict()
 
 
 def test_no_record_at_all_fails() -> None:

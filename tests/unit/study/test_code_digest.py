@@ -27,9 +27,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True, scope="module")
 def _imports_read_once() -> Iterator[None]:
     """No test here edits an import."""
-    closure = code_digest_module._closure()
+    modules = code_digest_module.closure(code_digest_module.STEPS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(code_digest_module, "_closure", lambda: closure)
+        patch.setattr(code_digest_module, "closure", lambda steps: modules)
         yield
 
 
