@@ -102,7 +102,7 @@ def point_at(address: str, clone: Path, files: dict[str, Any]) -> None:
         changes[f'"{published.address}"'] = f'"{address}{published.folder}/"'
         changes |= {f'"{published.files[file]}"': f'"{files[name][file]}"' for file in published.files}
     rewrite(clone / "pipeline" / "datasets" / "publishers.py", changes)
-    rewrite(clone / "pipeline" / "transfer.py", {f"SILENT_SECONDS = {SILENT_SECONDS}": "SILENT_SECONDS = 1.0"})
+    rewrite(clone / "pipeline" / "host" / "transfer.py", {f"SILENT_SECONDS = {SILENT_SECONDS}": "SILENT_SECONDS = 1.0"})
 
 
 def rewrite(file: Path, changes: Mapping[str, str]) -> None:
