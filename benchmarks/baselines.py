@@ -25,7 +25,7 @@ from pipeline.domain import HospitalName, RoundId
 from pipeline.host import program
 from pipeline.host.files import write_atomic
 from pipeline.host.secret import Secret
-from pipeline.replay.plain_rounds import Member, play_plain
+from pipeline.replay.plain_rounds import PlainMember, play_plain
 from pipeline.setup.partition import TEST_SHARE, deal
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
@@ -56,7 +56,7 @@ def measure(study: Study, records: tuple[Records, Records], rounds: int) -> tupl
         found |= {("pooled", model, name): score_classical(fitted, test) for name, test in tests.items()}
 
     numbers = [RoundId(number) for number in range(1, rounds + 1)]
-    members = {name: Member.of(train, _secret(study, name)) for name, train in trains.items()}
+    members = {name: PlainMember.of(train, _secret(study, name)) for name, train in trains.items()}
     played = play_plain(study, members, numbers)
     pooled = _pooled_network(study, everything, numbers)
     for where, vector in (("federated", played[-1].model), ("pooled", pooled)):

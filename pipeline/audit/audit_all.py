@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
 
 from pipeline.audit.audit_round import AuditReport, audit
-from pipeline.audit.interfaces import Ledger, ObjectStore
+from pipeline.audit.interfaces import LedgerReader, ObjectStore
 from pipeline.domain import Address, RoundId, Sha256
 from pipeline.errors import EvidenceRejected
 from pipeline.ledger_types.events import FinalisedEvent, StudyId, StudyRegisteredEvent
@@ -22,7 +22,7 @@ class Sweep:
     Each takes the same time however many there are.
     """
 
-    def __init__(self, ledger: Ledger, store: ObjectStore) -> None:
+    def __init__(self, ledger: LedgerReader, store: ObjectStore) -> None:
         self._ledger = _Remembered(ledger)
         self._store = _Recent(store)
 
@@ -48,7 +48,7 @@ class _Recent:
 class _Remembered:
     """A ledger read once: its rounds by one listing, studies and hospitals when they first come up."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerReader) -> None:
         self._ledger = ledger
         self.chain_id = ledger.chain_id
         self.contract = ledger.contract

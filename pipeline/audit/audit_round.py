@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.audit import history
 from pipeline.audit.checks import CHECKS, CheckStep, objects
-from pipeline.audit.interfaces import Ledger, ObjectStore
+from pipeline.audit.interfaces import LedgerReader, ObjectStore
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.domain import RoundId, RoundStatus
 from pipeline.errors import EvidenceRejected, WardroundError
@@ -67,7 +67,7 @@ class AuditReport:
         }
 
 
-def audit(round_id: RoundId, ledger: Ledger, store: ObjectStore, *, packed: bool = False) -> AuditReport:
+def audit(round_id: RoundId, ledger: LedgerReader, store: ObjectStore, *, packed: bool = False) -> AuditReport:
     """Audit a round; nothing that fails is raised, all of it is in the report.
 
     `packed`: statements may come out of the round's pack.

@@ -15,7 +15,7 @@ from eth_utils.crypto import keccak
 from pipeline.audit.history import lineage, strikes
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.audit.round_objects import naming
-from pipeline.audit.round_record import Node, RoundRecord
+from pipeline.audit.round_record import RecordNode, RoundRecord
 from pipeline.domain import (
     Abort,
     HospitalName,
@@ -328,7 +328,7 @@ def _restless(evidence: RoundEvidence, kind: Kind) -> str:
     )
 
 
-def another_decision(evidence: RoundEvidence, node: Node, vote: Sha256) -> str | None:
+def another_decision(evidence: RoundEvidence, node: RecordNode, vote: Sha256) -> str | None:
     """Name of another vote, or of an end, of this round that the node signed beside `vote`.
 
     What it did not sign is none of its own.
@@ -368,11 +368,11 @@ def _components(manifest: Statement, hospital: HospitalName, nodes: set[NodeName
     return [sha256_text(component, f"component of {hospital}") for component in components]
 
 
-def _vote(evidence: RoundEvidence, node: Node, signature: str) -> Statement:
+def _vote(evidence: RoundEvidence, node: RecordNode, signature: str) -> Statement:
     return Statement(Kind.VOTE, node.name, asdict(evidence.result), signature)
 
 
-def _signed_votes(evidence: RoundEvidence, node: Node) -> dict[Sha256, Result]:
+def _signed_votes(evidence: RoundEvidence, node: RecordNode) -> dict[Sha256, Result]:
     """The votes that a node signed, by digest; what it did not sign is none of its own."""
     place = object_keys.statement(evidence.round, Kind.VOTE, node.name)
     found = {}
@@ -383,7 +383,7 @@ def _signed_votes(evidence: RoundEvidence, node: Node) -> dict[Sha256, Result]:
     return found
 
 
-def _voter(evidence: RoundEvidence, signature: str) -> Node:
+def _voter(evidence: RoundEvidence, signature: str) -> RecordNode:
     signer = signing.voter(evidence.result, signature, evidence.ledger.chain_id, evidence.ledger.contract)
     for node in evidence.record.nodes:
         if node.address == signer:

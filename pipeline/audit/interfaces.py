@@ -13,7 +13,7 @@ from pipeline.ledger_types.events import FinalisedEvent, StudyId, StudyRegistere
 from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, StudyState
 
 
-class Ledger(Protocol):
+class LedgerReader(Protocol):
     """The ledger's reads that an audit needs; each raises Unavailable when the chain does not answer."""
 
     @property

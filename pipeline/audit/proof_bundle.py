@@ -20,7 +20,7 @@ from typing import Any
 
 from pipeline.audit.audit_round import AuditReport, run
 from pipeline.audit.checks import CHECKS, CheckStep, objects
-from pipeline.audit.interfaces import Ledger
+from pipeline.audit.interfaces import LedgerReader
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import HospitalName, RoundId, Sha256
@@ -160,7 +160,7 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
         raise EvidenceRejected("got a bundle in which a file stands twice")
 
 
-def verify(round_id: RoundId, bundle: Bundle, ledger: Ledger, model: bytes | None) -> AuditReport:
+def verify(round_id: RoundId, bundle: Bundle, ledger: LedgerReader, model: bytes | None) -> AuditReport:
     """Check a bundle against a ledger read from it; nothing that fails is raised, all of it is in the report."""
 
     def proofs(evidence: RoundEvidence) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from pipeline.audit.interfaces import Ledger, ObjectStore
+from pipeline.audit.interfaces import LedgerReader, ObjectStore
 from pipeline.audit.round_objects import RoundObjects, naming, written_over
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Kind, Result, RoundId, RoundStatus, Sha256, Statement
@@ -22,7 +22,7 @@ from pipeline.store import object_keys
 class RoundEvidence:
     """One round under audit; every part raises a WardroundError naming what does not fit."""
 
-    def __init__(self, round_id: RoundId, ledger: Ledger, store: ObjectStore, *, packed: bool = False) -> None:
+    def __init__(self, round_id: RoundId, ledger: LedgerReader, store: ObjectStore, *, packed: bool = False) -> None:
         self.round = round_id
         self.ledger = ledger
         self.store = store

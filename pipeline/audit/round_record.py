@@ -28,14 +28,14 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Hospital(_Model):
+class RecordHospital(_Model):
     """A hospital of the study and the address that signs for it."""
 
     name: HospitalName
     address: _Address
 
 
-class Node(_Model):
+class RecordNode(_Model):
     """A node of the study and the address that signs for it."""
 
     name: NodeName
@@ -59,9 +59,9 @@ class RoundRecord(_Model):
     commit_root: _Digest
     engine: str
     protocol: str
-    hospitals: tuple[Hospital, ...]
+    hospitals: tuple[RecordHospital, ...]
     """In the study's order: bit i of the chain's verdicts is the i-th of these."""
-    nodes: tuple[Node, ...]
+    nodes: tuple[RecordNode, ...]
     min_accepted: _Positive
     strike_rule: StrikeRule
     inputs: Mapping[HospitalName, _Digest]
@@ -196,8 +196,8 @@ def build(
             commit_root=commit_root,
             engine=study.engine,
             protocol=study.protocol,
-            hospitals=tuple(Hospital(name=name, address=consortium.hospital(name)) for name in study.hospitals),
-            nodes=tuple(Node(name=name, address=Address(consortium.node(name).address)) for name in study.nodes),
+            hospitals=tuple(RecordHospital(name=name, address=consortium.hospital(name)) for name in study.hospitals),
+            nodes=tuple(RecordNode(name=name, address=Address(consortium.node(name).address)) for name in study.nodes),
             min_accepted=study.accepted_floor,
             strike_rule=StrikeRule(strikes=study.rule.strikes, window=study.rule.strike_window),
             inputs=dict(inputs),

@@ -10,7 +10,7 @@ from pipeline.site.identity import Identity
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from pipeline.train import misbehaviour
-from pipeline.train.undefended import Member, undefended
+from pipeline.train.undefended import UndefendedMember, undefended
 
 
 def without_verification(study: Study, rounds: Sequence[RoundId], settings: Settings) -> list[float]:
@@ -22,8 +22,8 @@ def without_verification(study: Study, rounds: Sequence[RoundId], settings: Sett
     return [correct / tested for correct, tested in undefended(study, members, rounds)]
 
 
-def _member(study: Study, name: HospitalName, settings: Settings) -> Member:
+def _member(study: Study, name: HospitalName, settings: Settings) -> UndefendedMember:
     identity = Identity.load(settings.hospital(name))
     split = records.read(identity.home, study.source)
     rows, _ = pool.split(split.train, identity.sharing_secret)
-    return Member(split.train[rows], split.test, misbehaviour.configured(identity.home))
+    return UndefendedMember(split.train[rows], split.test, misbehaviour.configured(identity.home))

@@ -31,7 +31,7 @@ _NO_DIGEST = Sha256("0" * 64)
 
 
 @dataclass(frozen=True)
-class Member:
+class PlainMember:
     """What one hospital brings: records to train on, its private pool, the secret that draws from it, its behaviour."""
 
     training: Samples
@@ -40,7 +40,7 @@ class Member:
     behaviour: Behaviour = HONEST
 
     @classmethod
-    def of(cls, records: Samples, secret: Secret, behaviour: Behaviour = HONEST) -> Member:
+    def of(cls, records: Samples, secret: Secret, behaviour: Behaviour = HONEST) -> PlainMember:
         """A hospital with these training records, a part of which becomes its pool."""
         rows, kept = split(records, secret)
         return cls(records[rows], records[kept], secret, behaviour)
@@ -54,7 +54,9 @@ class PlainRound:
     model: Vector
 
 
-def play_plain(study: Study, members: Mapping[HospitalName, Member], rounds: Sequence[RoundId]) -> list[PlainRound]:
+def play_plain(
+    study: Study, members: Mapping[HospitalName, PlainMember], rounds: Sequence[RoundId]
+) -> list[PlainRound]:
     """The rounds one after the other, from the study's initial model; raises Misconfigured for the large-model mode."""
     if not study.samples_shared:
         raise Misconfigured(
@@ -86,7 +88,7 @@ def play_plain(study: Study, members: Mapping[HospitalName, Member], rounds: Seq
     return past
 
 
-def share(study: Study, member: Member, update: Vector, round_id: RoundId, name: HospitalName) -> Vector:
+def share(study: Study, member: PlainMember, update: Vector, round_id: RoundId, name: HospitalName) -> Vector:
     """What the hospital would share: its update, then drawn samples and their labels."""
     classes = len(study.source.classes)
     drawn = draw(member.pool, study.rule.images_per_hospital, member.secret, _NO_DIGEST, round_id, name)

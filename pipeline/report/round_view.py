@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.audit.ends import End
 from pipeline.audit.ends import end as end_of
-from pipeline.audit.interfaces import Ledger, ObjectStore
+from pipeline.audit.interfaces import LedgerReader, ObjectStore
 from pipeline.audit.round_evidence import record_of
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.audit.round_record import RoundRecord
@@ -143,7 +143,9 @@ class RoundView:
         }
 
 
-def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping[str, str] | None = None) -> RoundView:
+def gather(
+    state: RoundState, ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str] | None = None
+) -> RoundView:
     """The view of a round; `names` gives studies by their ledger id.
 
     Raises EvidenceRejected when the record does not hold.
@@ -153,7 +155,7 @@ def gather(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping
     return _view(state, ledger, store, objects, record, names or {}, None)
 
 
-def gather_anyway(state: RoundState, ledger: Ledger, store: ObjectStore, names: Mapping[str, str]) -> RoundView:
+def gather_anyway(state: RoundState, ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str]) -> RoundView:
     """The view of a round, of which only what the ledger holds where its record does not hold.
 
     `trouble` names the object.
@@ -166,7 +168,7 @@ def gather_anyway(state: RoundState, ledger: Ledger, store: ObjectStore, names: 
 
 def _view(
     state: RoundState,
-    ledger: Ledger,
+    ledger: LedgerReader,
     store: ObjectStore,
     objects: RoundObjects,
     record: RoundRecord | None,
@@ -206,13 +208,15 @@ def said_so_far(view: RoundView, hospital: HospitalName, address: Address, store
     return _row(RoundObjects(store, view.round), hospital, address, context, Verdict.ABSENT, None, None)
 
 
-def _context(ledger: Ledger, state: RoundState) -> Context:
+def _context(ledger: LedgerReader, state: RoundState) -> Context:
     return Context(
         ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model
     )
 
 
-def _rows(record: RoundRecord, objects: RoundObjects, ledger: Ledger, state: RoundState) -> tuple[HospitalRow, ...]:
+def _rows(
+    record: RoundRecord, objects: RoundObjects, ledger: LedgerReader, state: RoundState
+) -> tuple[HospitalRow, ...]:
     context = _context(ledger, state)
     return tuple(
         _row(

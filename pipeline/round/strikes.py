@@ -8,7 +8,7 @@ from typing import Protocol
 from pipeline.domain import HospitalName, RoundId, Verdict
 
 
-class Rule(Protocol):
+class StrikeLimits(Protocol):
     """When a hospital is out."""
 
     @property
@@ -52,7 +52,7 @@ def blamed(
     hospitals: Iterable[HospitalName],
     round_id: RoundId,
     recent: Sequence[RoundId],
-    rule: Rule,
+    rule: StrikeLimits,
 ) -> tuple[Strikes, tuple[HospitalName, ...]]:
     """Strikes and quarantine after an aborted round for which a majority of nodes blames `hospitals`.
 

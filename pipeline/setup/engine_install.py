@@ -38,7 +38,7 @@ _PARTIES = frozenset(f"{protocol}-party.x" for protocol in NODES)
 
 
 @dataclass(frozen=True)
-class Release:
+class EngineRelease:
     """One that its publisher describes."""
 
     page: str
@@ -52,7 +52,7 @@ class Release:
         return self.archive.rpartition("/")[2]
 
 
-OFFICIAL = Release(
+OFFICIAL = EngineRelease(
     page="https://api.github.com/repos/data61/MP-SPDZ/releases/tags/v0.4.2",
     archive="https://github.com/data61/MP-SPDZ/releases/download/v0.4.2/mp-spdz-0.4.2.tar.xz",
 )
@@ -73,7 +73,7 @@ def install(
     *,
     expected: Sha256 | None = None,
     file: Path | None = None,
-    release: Release = OFFICIAL,
+    release: EngineRelease = OFFICIAL,
 ) -> Installed:
     """Install from `file`, else from the release's page.
 
@@ -112,7 +112,7 @@ def install(
     return Installed(folder, digest)
 
 
-def published_digest(release: Release) -> Sha256:
+def published_digest(release: EngineRelease) -> Sha256:
     """SHA-256 of the archive as the release's page says; raises Unavailable or EvidenceRejected."""
     import httpx
 
@@ -137,7 +137,7 @@ def published_digest(release: Release) -> Sha256:
 
 @contextmanager
 def _archive(
-    aside: Path, progress: Progress, expected: Sha256 | None, file: Path | None, release: Release
+    aside: Path, progress: Progress, expected: Sha256 | None, file: Path | None, release: EngineRelease
 ) -> Iterator[tuple[IO[bytes], Sha256]]:
     """The open archive and its digest; the bytes that were hashed are those that are unpacked."""
     if file is None:

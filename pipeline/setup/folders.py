@@ -8,7 +8,7 @@ from pipeline.site.installation import Folders, Installation
 from pipeline.site.settings import VARIABLES, Settings
 
 
-class KeyPrefix(NamedTuple):
+class FolderSetting(NamedTuple):
     """Where something lies."""
 
     variable: str
@@ -17,7 +17,7 @@ class KeyPrefix(NamedTuple):
     why: str
 
 
-class Difference(NamedTuple):
+class FolderDifference(NamedTuple):
     """What two settings say of one variable."""
 
     variable: str
@@ -25,7 +25,7 @@ class Difference(NamedTuple):
     other: str
 
 
-def write_down(settings: Settings, release: str | None = None) -> tuple[Installation, list[Difference]]:
+def write_down(settings: Settings, release: str | None = None) -> tuple[Installation, list[FolderDifference]]:
     """Let the installation go by these settings, and what that changes; the caller holds the installation's lock.
 
     `release` is the SHA-256 of the MP-SPDZ that was put into its folder now; another folder's is forgotten.
@@ -41,7 +41,7 @@ def write_down(settings: Settings, release: str | None = None) -> tuple[Installa
     return new, differences(before, settings)
 
 
-def places(settings: Settings) -> list[KeyPrefix]:
+def places(settings: Settings) -> list[FolderSetting]:
     """Where everything lies for this installation's commands and workers."""
     installation = Installation.load(settings.installation)
     written = {} if installation.folders is None else installation.folders.given
@@ -49,12 +49,13 @@ def places(settings: Settings) -> list[KeyPrefix]:
     why = dict.fromkeys(VARIABLES, usual) | dict.fromkeys(written, f"as {settings.installation.name} says")
     if installation.mp_spdz_release:
         why["mp_spdz"] += f"; release {installation.mp_spdz_release[:16]}"
-    return [KeyPrefix(variable, settings.environment[variable], why[name]) for name, variable in VARIABLES.items()]
+    return [FolderSetting(variable, settings.environment[variable], why[name]) for name, variable in VARIABLES.items()]
 
 
-def differences(one: Settings, other: Settings) -> list[Difference]:
+def differences(one: Settings, other: Settings) -> list[FolderDifference]:
     """The variables of which the two say different things."""
     found = [
-        Difference(variable, one.environment[variable], other.environment[variable]) for variable in VARIABLES.values()
+        FolderDifference(variable, one.environment[variable], other.environment[variable])
+        for variable in VARIABLES.values()
     ]
     return [each for each in found if each.one != each.other]

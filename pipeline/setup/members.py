@@ -44,14 +44,14 @@ def _block(first: int) -> set[int]:
 
 
 @dataclass(frozen=True)
-class Members:
+class MemberNames:
     """Everybody who takes part in a study of this installation, in a fixed order."""
 
     hospitals: tuple[HospitalName, ...]
     nodes: tuple[NodeName, ...]
 
 
-def members(studies: Mapping[str, Study]) -> Members:
+def members(studies: Mapping[str, Study]) -> MemberNames:
     """All hospitals and nodes of the studies, nodes in the order in which every study lists them.
 
     Raises Misconfigured.
@@ -67,10 +67,10 @@ def members(studies: Mapping[str, Study]) -> Members:
                 f"study {study.name}: got nodes {', '.join(study.nodes)}, want the first of {', '.join(nodes)} in this"
                 " order"
             )
-    return Members(tuple(sorted({name for study in studies.values() for name in study.hospitals})), tuple(nodes))
+    return MemberNames(tuple(sorted({name for study in studies.values() for name in study.hospitals})), tuple(nodes))
 
 
-def of_this_machine(settings: Settings, everybody: Members) -> Members:
+def of_this_machine(settings: Settings, everybody: MemberNames) -> MemberNames:
     """Without the hospitals that the members' file names and whose keys lie elsewhere.
 
     Set-up makes nothing in their place.
@@ -86,7 +86,9 @@ def has_key(settings: Settings, hospital: HospitalName) -> bool:
     return identity.is_here(settings.hospital(hospital))
 
 
-def create_actors(settings: Settings, everybody: Members, host: Callable[[NodeName], str] = lambda _: LOOPBACK) -> None:
+def create_actors(
+    settings: Settings, everybody: MemberNames, host: Callable[[NodeName], str] = lambda _: LOOPBACK
+) -> None:
     """Make every actor's private folder with keys, store credentials, and a node's certificate for its host.
 
     Keeps what is there.
@@ -104,13 +106,13 @@ def create_actors(settings: Settings, everybody: Members, host: Callable[[NodeNa
     _credentials(settings.auditor, "auditor")
 
 
-def accounts(settings: Settings, everybody: Members) -> list[Address]:
+def accounts(settings: Settings, everybody: MemberNames) -> list[Address]:
     """Everybody who may send transactions: the provider, hospitals, nodes."""
     homes = [settings.provider, *map(settings.hospital, everybody.hospitals), *map(settings.node, everybody.nodes)]
     return [SigningKey(Secret.read(home / "signing-key")).address for home in homes]
 
 
-def store_users(settings: Settings, everybody: Members) -> list[tuple[StoreCredentials, Policy]]:
+def store_users(settings: Settings, everybody: MemberNames) -> list[tuple[StoreCredentials, Policy]]:
     """Every actor's store credentials with the policy that limits them."""
     return [
         *((_read_credentials(settings.hospital(name)), policies.hospital(name)) for name in everybody.hospitals),
@@ -121,7 +123,7 @@ def store_users(settings: Settings, everybody: Members) -> list[tuple[StoreCrede
 
 
 def publish(
-    settings: Settings, everybody: Members, ledger: LedgerLocation, address: Callable[[NodeName], str]
+    settings: Settings, everybody: MemberNames, ledger: LedgerLocation, address: Callable[[NodeName], str]
 ) -> Consortium:
     """Write consortium.yaml and every node's certificate beside it.
 

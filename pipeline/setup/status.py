@@ -10,7 +10,7 @@ from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 
 
-class Row(TypedDict):
+class ServiceRow(TypedDict):
     """One service."""
 
     service: str
@@ -21,11 +21,11 @@ class Row(TypedDict):
     trouble: str
 
 
-def report(settings: Settings) -> list[Row]:
+def report(settings: Settings) -> list[ServiceRow]:
     """Every service with its state; all are stopped where nothing was set up yet."""
     if not Installation.is_made(settings.installation):
         return [
-            Row(service=name, process="absent", address="", healthy=False, trouble="run `wardround up`")
+            ServiceRow(service=name, process="absent", address="", healthy=False, trouble="run `wardround up`")
             for name in NAMES
         ]
     installation = Installation.load(settings.installation)
@@ -37,7 +37,7 @@ def report(settings: Settings) -> list[Row]:
     )
     addresses = {STORE: installation.store, CHAIN: installation.rpc, AIRFLOW[0]: installation.airflow}
     return [
-        Row(
+        ServiceRow(
             service=name,
             process="elsewhere"
             if name == CHAIN and not installation.development_chain

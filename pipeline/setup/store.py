@@ -10,7 +10,7 @@ from pipeline.errors import Refused
 from pipeline.evidence.canonical import digest
 from pipeline.host.files import locked, write_atomic
 from pipeline.setup import members
-from pipeline.setup.members import Members
+from pipeline.setup.members import MemberNames
 from pipeline.setup.progress import note
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import StoreCredentials
@@ -24,7 +24,7 @@ from pipeline.store.usage import usage
 _USAGE_SECONDS = 20
 
 
-def set_up(settings: Settings, installation: Installation, everybody: Members) -> None:
+def set_up(settings: Settings, installation: Installation, everybody: MemberNames) -> None:
     """Make buckets, users and policies unless that was done for these very ones, and expire envelopes.
 
     Raises Unavailable.
@@ -61,7 +61,7 @@ def account_elsewhere(settings: Settings, installation: Installation, hospital: 
 
 
 def _hold_quotas(
-    settings: Settings, installation: Installation, everybody: Members, administrator: Administrator
+    settings: Settings, installation: Installation, everybody: MemberNames, administrator: Administrator
 ) -> None:
     """Take the right to write from every hospital and node that has more than it may.
 

@@ -10,7 +10,7 @@ from pipeline.host.files import locked
 from pipeline.host.secret import Secret
 from pipeline.round_steps import dag_id
 from pipeline.setup import airflow, demonstration, folders, health, ledger, members, programs, services, store
-from pipeline.setup.members import Members
+from pipeline.setup.members import MemberNames
 from pipeline.setup.progress import note, step, transfers
 from pipeline.setup.services import AIRFLOW
 from pipeline.setup.supervisor import Supervisor
@@ -111,7 +111,7 @@ def _trouble(fetched: Future[None]) -> str | None:
     return None
 
 
-def _launch_airflow(settings: Settings, everybody: Members, manager: Supervisor) -> None:
+def _launch_airflow(settings: Settings, everybody: MemberNames, manager: Supervisor) -> None:
     airflow.prepare(settings, airflow.users(everybody.hospitals))
     for name in AIRFLOW:
         manager.launch(name)

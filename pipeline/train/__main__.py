@@ -27,7 +27,7 @@ from pipeline.study.study import Study
 from pipeline.train.misbehaviour import configured
 from pipeline.train.network import initial_model
 from pipeline.train.stage import run
-from pipeline.train.undefended import Member
+from pipeline.train.undefended import UndefendedMember
 from pipeline.train.undefended import undefended as averaged
 
 app = program.commands()
@@ -89,7 +89,7 @@ def undefended(
     members = {}
     for name in loaded.hospitals:
         home = settings.hospital(name)
-        members[name] = Member(*_training(home, loaded), configured(home))
+        members[name] = UndefendedMember(*_training(home, loaded), configured(home))
     numbers = [RoundId(int(number)) for number in rounds.split(",")]
     results = averaged(loaded, members, numbers)
     _write(out, {str(number): _share(result) for number, result in zip(numbers, results, strict=True)})

@@ -20,7 +20,7 @@ from pipeline.train.stage import everybodys
 
 
 @dataclass(frozen=True)
-class Member:
+class UndefendedMember:
     """What one hospital brings: the records that it trains on, its test records, its behaviour."""
 
     training: Samples
@@ -29,7 +29,7 @@ class Member:
 
 
 def undefended(
-    study: Study, members: Mapping[HospitalName, Member], rounds: Sequence[RoundId]
+    study: Study, members: Mapping[HospitalName, UndefendedMember], rounds: Sequence[RoundId]
 ) -> list[tuple[int, int]]:
     """Correct answers and tested records over all hospitals after each round of plain averaging, everyone accepted."""
     model = initial_model(study)

@@ -28,7 +28,7 @@ from pipeline.study.study import Study
 
 
 @dataclass(frozen=True)
-class Finding:
+class PrecheckFinding:
     """One test of the rule; `passed` is None where it takes the others' updates."""
 
     test: str
@@ -42,7 +42,7 @@ class Precheck:
 
     round: RoundId
     """The round in which it would be handed in, if no other is opened before."""
-    findings: tuple[Finding, ...]
+    findings: tuple[PrecheckFinding, ...]
 
     @property
     def passed(self) -> bool:
@@ -51,17 +51,17 @@ class Precheck:
 
 
 _OPEN = (
-    Finding(
+    PrecheckFinding(
         "direction",
         None,
         "Whether it pushes against the other hospitals' updates is only known in the round, under encryption.",
     ),
-    Finding("peers", None, "So is how it compares with the other hospitals' models, on their samples."),
+    PrecheckFinding("peers", None, "So is how it compares with the other hospitals' models, on their samples."),
 )
 
 
 _OPEN_LARGE = (
-    Finding(
+    PrecheckFinding(
         "size",
         None,
         "In the round the size is checked on random projections, under encryption, so a little more or less passes.",
@@ -94,7 +94,7 @@ def check_model(
 
 def findings(
     study: Study, current: model_file.Vector, parameters: RuleParameters, shared: model_file.Vector
-) -> tuple[Finding, ...]:
+) -> tuple[PrecheckFinding, ...]:
     """The rule's tests of one update, the first part of what its hospital would share.
 
     The samples behind it judge it.
@@ -111,10 +111,12 @@ def findings(
     return (ranged, *size, *(_accuracy(found, parameters) if found.size[0] else ()), *_OPEN)
 
 
-def _size(update: model_file.Vector, budget: int | None) -> tuple[Finding, ...]:
+def _size(update: model_file.Vector, budget: int | None) -> tuple[PrecheckFinding, ...]:
     in_range = bool(np.all((update < COORDINATE_CAP) & (update > -COORDINATE_CAP)))
     cap = COORDINATE_CAP >> UPDATE_BITS
-    ranged = Finding("range", in_range, f"Every weight {'moves' if in_range else 'has to move'} by less than {cap}.")
+    ranged = PrecheckFinding(
+        "range", in_range, f"Every weight {'moves' if in_range else 'has to move'} by less than {cap}."
+    )
     if not in_range:
         return (ranged,)
     norm = int(update @ update)  # below 2^36 times the largest model's 2^24 parameters
@@ -122,39 +124,43 @@ def _size(update: model_file.Vector, budget: int | None) -> tuple[Finding, ...]:
     limit = min(NORM_CAP, NORM_CAP if budget is None else budget)
     measured = f"The squared size of the change is {norm / scale:.4g}"
     if norm == 0:
-        size = Finding("size", False, "The model is the current one: a hospital that changes nothing is rejected.")
+        size = PrecheckFinding(
+            "size", False, "The model is the current one: a hospital that changes nothing is rejected."
+        )
     elif norm > limit:
-        size = Finding("size", False, f"{measured}, and at most {limit / scale:.4g} is allowed: scale it down to that.")
+        size = PrecheckFinding(
+            "size", False, f"{measured}, and at most {limit / scale:.4g} is allowed: scale it down to that."
+        )
     elif budget is None:
-        size = Finding(
+        size = PrecheckFinding(
             "size", None, f"{measured}; the first round has no budget yet, and compares it with the other hospitals'."
         )
     elif rule.VANISHING * norm < budget:
-        size = Finding(
+        size = PrecheckFinding(
             "size",
             None,
             f"{measured}, which may be too small beside the other hospitals': the budget is {limit / scale:.4g}.",
         )
     else:
-        size = Finding("size", True, f"{measured}, within the budget of {limit / scale:.4g}.")
+        size = PrecheckFinding("size", True, f"{measured}, within the budget of {limit / scale:.4g}.")
     return ranged, size
 
 
-def _accuracy(found: reference.Verification, parameters: RuleParameters) -> tuple[Finding, ...]:
+def _accuracy(found: reference.Verification, parameters: RuleParameters) -> tuple[PrecheckFinding, ...]:
     globally, own = found.counts[:, 0]  # by class
     samples = parameters.samples
     of_class = rule.samples_of_class(parameters.samples, len(own))
     weakest = (int(globally.min()), int(own.min()))
     below = parameters.weakest_class_below_global_percent
     return (
-        Finding(
+        PrecheckFinding(
             "accuracy",
             bool(100 * own.sum() >= 100 * globally.sum() - parameters.below_global_percent * samples),
             f"Of {samples} held-out samples of this hospital it gets {own.sum()} right, and the current model"
             f" {globally.sum()}; over the middle hospitals it may fall at most {parameters.below_global_percent} points"
             " below.",
         ),
-        Finding(
+        PrecheckFinding(
             "weakest class",
             100 * weakest[1] >= 100 * weakest[0] - below * of_class,
             f"Of {of_class} samples of its worst class it gets {weakest[1]} right, and the current model {weakest[0]}"

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pipeline.audit.checks import another_decision
 from pipeline.audit.round_evidence import RoundEvidence
-from pipeline.audit.round_record import Node
+from pipeline.audit.round_record import RecordNode
 from pipeline.chain.ledger import RoundState
 from pipeline.domain import Address, Kind, NodeName, RoundId, Sha256
 from pipeline.errors import EvidenceRejected
@@ -29,7 +29,7 @@ class Said(StrEnum):
 
 
 @dataclass(frozen=True)
-class Step:
+class TimelineStep:
     """One transaction of a round."""
 
     what: str
@@ -57,7 +57,7 @@ class RoundTimeline:
     """One round; votes and report are empty until it is finalised."""
 
     state: RoundState
-    steps: tuple[Step, ...]
+    steps: tuple[TimelineStep, ...]
     votes: tuple[NodeVote, ...]
     report: dict[str, Sha256]
     """Suffix to digest of the stored report's forms."""
@@ -81,26 +81,30 @@ def round_timeline(round_id: RoundId, observer: Observer) -> RoundTimeline:
     )
 
 
-def _steps(state: RoundState, names: dict[Address, str]) -> tuple[Step, ...]:
+def _steps(state: RoundState, names: dict[Address, str]) -> tuple[TimelineStep, ...]:
     opened = state.opened
-    steps = [Step("opened", f"from model {opened.previous_model}", opened.location)]
+    steps = [TimelineStep("opened", f"from model {opened.previous_model}", opened.location)]
     for one in state.direct:
         who = names.get(one.hospital, one.hospital)
         steps.append(
-            Step("committed directly", f"manifest {one.manifest} by {who}, past the service provider", one.location)
+            TimelineStep(
+                "committed directly", f"manifest {one.manifest} by {who}, past the service provider", one.location
+            )
         )
     if state.committed:
-        steps.append(Step("committed", f"set of manifests under root {state.committed.root}", state.committed.location))
+        steps.append(
+            TimelineStep("committed", f"set of manifests under root {state.committed.root}", state.committed.location)
+        )
     if state.finalised:
-        steps.append(Step("finalised", f"with model {state.finalised.new_model}", state.finalised.location))
+        steps.append(TimelineStep("finalised", f"with model {state.finalised.new_model}", state.finalised.location))
     if state.aborted:
         end = state.decided
         how = f"by {end.signers.bit_count()} nodes, {end.reason}" if end else f"while {state.aborted.aborted_from}"
-        steps.append(Step("aborted", f"{how}; the model before stays", state.aborted.location))
+        steps.append(TimelineStep("aborted", f"{how}; the model before stays", state.aborted.location))
     return tuple(sorted(steps, key=lambda step: step.location.block))
 
 
-def _vote(evidence: RoundEvidence, index: int, node: Node) -> NodeVote:
+def _vote(evidence: RoundEvidence, index: int, node: RecordNode) -> NodeVote:
     location = object_keys.statement(evidence.round, Kind.VOTE, node.name)
     counted = bool(evidence.finalised.signers >> index & 1)
     digests = evidence.objects.digests(location)

@@ -16,7 +16,7 @@ from pipeline.site.settings import Settings
 from plugins.console import uploads
 from plugins.console.accounts import Accounts, UnknownAccount
 from plugins.console.console_database import Action, ConsoleDatabase
-from plugins.console.limiting import Limits, source
+from plugins.console.limiting import RateLimits, source
 from plugins.console.page import HERE, render
 from plugins.console.pages import ROUTERS
 from plugins.console.people import Person
@@ -117,7 +117,7 @@ def equip(app: FastAPI, settings: Settings | None = None) -> None:
     app.state.index = index = RoundCache(settings)
     app.state.accounts = Accounts()
     app.state.registry = ConsoleDatabase(index.settings.home / "console")
-    app.state.limits = Limits()
+    app.state.limits = RateLimits()
 
 
 def _path(request: Request) -> str:

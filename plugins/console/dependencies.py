@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from plugins.console.accounts import Accounts
 from plugins.console.console_database import ConsoleDatabase
-from plugins.console.limiting import Limits
+from plugins.console.limiting import RateLimits
 from plugins.console.round_cache import RoundCache
 
 
@@ -31,8 +31,8 @@ def _registry(request: Request) -> ConsoleDatabase:
     return registry
 
 
-def _limits(request: Request) -> Limits:
-    limits: Limits = request.app.state.limits
+def _limits(request: Request) -> RateLimits:
+    limits: RateLimits = request.app.state.limits
     return limits
 
 
@@ -40,7 +40,7 @@ Directory = Annotated[Accounts, Depends(_accounts)]
 """Everybody's accounts."""
 People = Annotated[ConsoleDatabase, Depends(_registry)]
 """What people said of themselves, and the log of all that was done."""
-Pace = Annotated[Limits, Depends(_limits)]
+Pace = Annotated[RateLimits, Depends(_limits)]
 """How often somebody may try."""
 
 

@@ -19,7 +19,7 @@ from plugins.console.console_database import ConsoleDatabase
 
 
 @dataclass(frozen=True)
-class Place:
+class KnownHospital:
     """A hospital and where its account stands on the ledger; None while the ledger does not answer."""
 
     name: HospitalName
@@ -51,12 +51,14 @@ def address(name: str, settings: Settings, accounts: Accounts, registry: Console
     return found
 
 
-def places(settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> tuple[Sequence[Place], str]:
+def places(settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> tuple[Sequence[KnownHospital], str]:
     """All hospitals, and why the ledger does not say where they stand, if it does not."""
     members = Consortium.load(settings.consortium).hospitals
     found = known(settings, accounts, registry)
     standing, trouble = standings(found.values(), settings)
-    return [Place(name, key, standing.get(key), name in members) for name, key in sorted(found.items())], trouble
+    return [
+        KnownHospital(name, key, standing.get(key), name in members) for name, key in sorted(found.items())
+    ], trouble
 
 
 def standings(keys: Iterable[Address], settings: Settings) -> tuple[Mapping[Address, HospitalStatus], str]:

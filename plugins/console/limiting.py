@@ -15,7 +15,7 @@ REGISTRATIONS_ALL = parse("60/hour")
 PASSWORDS = parse("10/hour")
 
 
-class Limits:
+class RateLimits:
     """Moving windows per action and per whoever tries."""
 
     def __init__(self) -> None:

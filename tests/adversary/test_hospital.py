@@ -24,7 +24,7 @@ from pipeline.round import inputs as round_inputs
 from pipeline.round.inputs import Inputs
 from pipeline.round.journal import Journal
 from pipeline.setup import store
-from pipeline.setup.members import Members
+from pipeline.setup.members import MemberNames
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity, SigningKey
 from pipeline.site.installation import Quota
@@ -264,7 +264,7 @@ def test_a_hospital_beyond_its_quota_reads_and_no_longer_writes(site: Site) -> N
         client.put_object(
             Bucket=object_keys.REPORTS, Key=f"rounds/9000/hospitals/{iris}/junk/{number}", Body=bytes(1 << 20)
         )
-    everybody = Members(HOSPITALS, NODES)
+    everybody = MemberNames(HOSPITALS, NODES)
     narrow = site.services.model_copy(update={"store_quota": Quota(mebibytes=8)})
     for _ in range(2):
         store.set_up(site.settings, narrow, everybody)

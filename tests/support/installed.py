@@ -89,7 +89,7 @@ class Installed(ABC):
 
     def audit(self, round_id: RoundId) -> AuditReport:
         """What an auditor finds, with the auditor's own access."""
-        users = (credentials for credentials, _ in members.store_users(self.settings, members.Members((), ())))
+        users = (credentials for credentials, _ in members.store_users(self.settings, members.MemberNames((), ())))
         auditor = next(credentials for credentials in users if credentials.actor == "auditor")
         return audit(round_id, self.ledger, Store(self.services.store, auditor))
 

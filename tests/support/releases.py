@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipeline.host.ports import LOOPBACK
 from pipeline.mpc.engines.mp_spdz.engine import NODES
-from pipeline.setup.engine_install import Release
+from pipeline.setup.engine_install import EngineRelease
 from tests.support.serving import serving
 
 TOP = "mp-spdz-0.4.2"
@@ -78,7 +78,7 @@ class Publisher:
     """Serves one archive and the page about it; `manner` says how."""
 
     def __init__(self, file: Path, port: int) -> None:
-        self.release = Release(f"http://{LOOPBACK}:{port}/page", f"http://{LOOPBACK}:{port}/files/{NAME}")
+        self.release = EngineRelease(f"http://{LOOPBACK}:{port}/page", f"http://{LOOPBACK}:{port}/files/{NAME}")
         self.file = file
         self.manner = "whole"
         self.asked = 0

@@ -29,7 +29,7 @@ _PLACES = {"hospital": "each hospital alone", "pooled": "pooled data", "federate
 
 
 @dataclass(frozen=True)
-class Row:
+class BaselineRow:
     """One model, trained in one place, on all hospitals' test records."""
 
     model: str
@@ -50,7 +50,7 @@ class Comparison:
     rounds: int
     below_pooled: float
     """Points of a hundred by which the federated network is below the pooled one."""
-    rows: list[Row]
+    rows: list[BaselineRow]
     chart: Chart
     hospitals: Mapping[str, Mapping[str, float]]
     """Hospital to model to accuracy: each trained on its own records and, federated, on everybody's."""
@@ -72,7 +72,7 @@ def baselines(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
 def _comparison(result: Mapping[str, Any], settings: Settings) -> Comparison:
     names = _MODELS | {"network": _network(settings, str(result["study"]))}
     rows = [
-        Row(
+        BaselineRow(
             names[model],
             _PLACES[where],
             where,

@@ -46,7 +46,7 @@ _DONE = {
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """A study in the list."""
 
     name: str
@@ -61,7 +61,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Difference:
+class VersionDifference:
     """What changed since a version that some members approved last."""
 
     digest: Sha256
@@ -95,7 +95,7 @@ def listed(request: Request, who: Anyone, index: Rounds, published: Published) -
         digest = study.digest(members)
         registered = index.observer.ledger.has_study(study_id(name))
         rows.append(
-            Row(
+            StudyRow(
                 name=name,
                 title=study.title,
                 digest=digest,
@@ -227,13 +227,13 @@ def _in_force(owner: Any, study: Study, digest: Sha256, members: Consortium) -> 
     return True
 
 
-def _differences(positions: Sequence[Position], digest: Sha256, text: Mapping[str, Any]) -> list[Difference]:
+def _differences(positions: Sequence[Position], digest: Sha256, text: Mapping[str, Any]) -> list[VersionDifference]:
     """By the version that members approved last, where that is not the present one."""
     found: dict[Sha256, tuple[list[str], Mapping[str, Any]]] = {}
     for position in positions:
         if position.consent and position.consent.digest != digest and not position.approved(digest):
             found.setdefault(position.consent.digest, ([], position.consent.terms or {}))[0].append(position.name)
-    return [Difference(old, names, study_diff.changes(before, text)) for old, (names, before) in found.items()]
+    return [VersionDifference(old, names, study_diff.changes(before, text)) for old, (names, before) in found.items()]
 
 
 def _counted(positions: Sequence[Position], digest: Sha256, *, node: bool) -> str:

@@ -38,7 +38,7 @@ def door(town: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Porta
 
 @pytest.fixture(autouse=True)
 def _unhurried(door: Portal) -> None:
-    door.console.state.limits = limiting.Limits()
+    door.console.state.limits = limiting.RateLimits()
 
 
 def filled(town: Site, email: str, hospital: str, **other: str) -> dict[str, str]:
@@ -389,7 +389,7 @@ def test_a_person_changes_their_own_data_and_password(
     )
     moved = logged_in(door, "moved@aster.org", "another passphrase")
     assert "2 Ward Lane" in moved.get("/wardround/profile").text
-    door.console.state.limits = limiting.Limits()
+    door.console.state.limits = limiting.RateLimits()
     monkeypatch.setattr(limiting, "PASSWORDS", limiting.parse("3/hour"))
     guesses = [post(moved, "/wardround/profile/password", old=f"guess number {n}", **new)[0] for n in range(4)]
     assert guesses == [422] * 3 + [429]

@@ -107,7 +107,7 @@ def test_an_endpoint_lets_in_whom_the_table_says(consoles: dict[str, FastAPI], m
 def test_whatever_changes_something_takes_no_form_without_a_token(consoles: dict[str, FastAPI], path: str) -> None:
     url = re.sub(r"{(\w+)}", lambda match: VALUES[match[1]], path)
     console = consoles["Provider"]
-    console.state.limits = limiting.Limits()
+    console.state.limits = limiting.RateLimits()
     for value in ("", csrf.token("somebody-else"), csrf.visit()[1], csrf.token(PROVIDER.login) + "x"):
         answer = TestClient(console, follow_redirects=False).post(url, data={"csrf_token": value})
         assert answer.status_code == 403, f"POST {path}: want `dependencies=[OwnForm]`"

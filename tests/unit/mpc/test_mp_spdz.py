@@ -160,7 +160,7 @@ def test_what_a_killed_run_left_is_swept_and_a_running_one_is_left_alone(tmp_pat
 
 
 def run(command: list[str], folder: Path, seconds: float, cancelled: threading.Event | None = None) -> process.Ended:
-    limits = process.Limits(time.monotonic() + seconds, cancelled or threading.Event(), patience_seconds=0.5)
+    limits = process.RunLimits(time.monotonic() + seconds, cancelled or threading.Event(), patience_seconds=0.5)
     return process.run(command, folder, folder / "party.log", limits, ProcessActivity())
 
 

@@ -35,7 +35,7 @@ def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME, str(tmp_path / "home"))
 
 
-def up(settings: Settings) -> list[folders.Difference]:
+def up(settings: Settings) -> list[folders.FolderDifference]:
     """What `wardround up` writes down of settings."""
     if not settings.installation.exists():
         INSTALLATION.save(settings.installation)

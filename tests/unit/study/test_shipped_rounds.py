@@ -13,13 +13,13 @@ import pytest
 
 from pipeline.domain import HospitalName, RoundId
 from pipeline.host.secret import Secret
-from pipeline.replay.plain_rounds import Member, play_plain
+from pipeline.replay.plain_rounds import PlainMember, play_plain
 from pipeline.setup.partition import deal
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 from pipeline.train.misbehaviour import BEHAVIOURS, HONEST
 from pipeline.train.network import accuracy
-from pipeline.train.undefended import Member as Undefended
+from pipeline.train.undefended import PlainMember as Undefended
 from pipeline.train.undefended import undefended
 from tests.support.heart import publish
 
@@ -34,7 +34,7 @@ def rounds(misbehaviour: str, installation: int) -> tuple[list[Mapping[HospitalN
     plain = {}
     for index, (name, (train, test)) in enumerate(deal(STUDY, *STUDY.source.load([])).items()):
         act = BEHAVIOURS[misbehaviour] if name == ELM else HONEST
-        members[name] = Member.of(STUDY.source.samples(train), Secret(bytes([installation, index]) * 16), act)
+        members[name] = PlainMember.of(STUDY.source.samples(train), Secret(bytes([installation, index]) * 16), act)
         plain[name] = Undefended(members[name].training, STUDY.source.samples(test), act)
     played = play_plain(STUDY, members, ROUNDS)
     counts = [accuracy(played[-1].model, STUDY.network, member.test) for member in plain.values()]
@@ -71,7 +71,7 @@ def test_a_real_hospital_of_nearly_all_ill_patients_and_an_empty_column_is_never
     study = Study.load(PROJECT / "studies" / "heart_disease.yaml")
     members = {}
     for index, (name, (train, _)) in enumerate(deal(study, *study.source.load([publish(tmp_path)])).items()):
-        members[name] = Member.of(study.source.samples(train), Secret(bytes([index]) * 32))
+        members[name] = PlainMember.of(study.source.samples(train), Secret(bytes([index]) * 32))
     assert (
         np.mean(
             np.concatenate(

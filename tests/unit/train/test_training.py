@@ -21,7 +21,7 @@ from pipeline.train.loop import seed
 from pipeline.train.misbehaviour import BEHAVIOURS, HONEST, Behaviour, behaviour, configured
 from pipeline.train.network import accuracy, initial_model, module
 from pipeline.train.stage import run
-from pipeline.train.undefended import Member, undefended
+from pipeline.train.undefended import UndefendedMember, undefended
 
 STUDIES = PROJECT / "studies"
 ASTER = HospitalName("aster")
@@ -239,8 +239,8 @@ def test_plain_averaging_is_hurt_by_one_label_flipper_of_five() -> None:
     test = separable(100, seed=9)
 
     def final(last: Behaviour) -> int:
-        members = {name: Member(separable(seed=index), test) for index, name in enumerate(loaded.hospitals)}
-        members[loaded.hospitals[-1]] = Member(separable(seed=4), test, last)
+        members = {name: UndefendedMember(separable(seed=index), test) for index, name in enumerate(loaded.hospitals)}
+        members[loaded.hospitals[-1]] = UndefendedMember(separable(seed=4), test, last)
         results = undefended(loaded, members, [RoundId(1), RoundId(2)])
         assert [tested for _, tested in results] == [500, 500]
         return results[-1][0]

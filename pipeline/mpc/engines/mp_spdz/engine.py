@@ -266,7 +266,7 @@ def _together(
     activity = ProcessActivity()
     longest = durations.limit(bytecode)
     rendezvous.watch(peer_failed.set, activity)
-    limits = process.Limits(min(end, time.monotonic() + longest), peer_failed, party.patience_seconds)
+    limits = process.RunLimits(min(end, time.monotonic() + longest), peer_failed, party.patience_seconds)
     ended = process.run(command, folder, party.log, limits, activity)
     if ended.code == 0 or ended.stats.wall_seconds >= longest:
         # one that was given up counts too: the next one may take longer

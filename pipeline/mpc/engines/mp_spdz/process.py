@@ -92,7 +92,7 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Limits:
+class RunLimits:
     """What ends a process that does not end by itself."""
 
     end: float
@@ -102,7 +102,7 @@ class Limits:
     """For how long it may be suspended."""
 
 
-def run(command: Sequence[str], folder: Path, log: Path, limits: Limits, activity: ProcessActivity) -> Ended:
+def run(command: Sequence[str], folder: Path, log: Path, limits: RunLimits, activity: ProcessActivity) -> Ended:
     """Run until it ends or a limit is reached; the process and its children are gone on return."""
     start = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
