@@ -125,7 +125,7 @@ def test_a_direct_commit_leaves_the_nodes_half_of_their_time(actors: Actors, stu
 )
 def test_a_direct_commit_after_the_deadline_is_none(actors: Actors, study: StudyId) -> None:
     own, terms = (key := actors.hospital()), named(key, actors.hospital())
-    round_id = actors.open(study, commit_in=1, study_digest=study_digest(terms))
+    round_id = actors.open(study, commit_in=3, study_digest=study_digest(terms))
     actors.wait_until(actors.ledger.round(round_id).opened.commit_deadline)
     with pytest.raises(ContractRefused, match="DeadlinePassed"):
         actors.commit_directly(round_id, terms, own)

@@ -121,7 +121,7 @@ def test_signatures_of_an_earlier_round_decide_nothing(actors: Actors, study: St
     seen=NOTHING_SEEN,
 )
 def test_an_aborted_round_gets_no_result(actors: Actors, study: StudyId) -> None:
-    round_id = actors.committed(study, commit_in=1, result_in=11)
+    round_id = actors.committed(study, commit_in=3, result_in=13)
     result = actors.result(round_id)
     opened = actors.ledger.round(round_id).opened
     actors.wait_until(opened.result_deadline)

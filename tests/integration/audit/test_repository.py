@@ -53,8 +53,8 @@ def finished(number: int, study: str = "wisconsin", record: bytes | None = None)
         files={
             f"rounds/{number}/record.json": record or b'{"round":%d}' % number,
             "params.yaml": (
-                f"python: python\nrecords: .\nstudy: {study}\nround: {number}\nhospitals: [northgate]\n".encode()
-            ),
+                f"code: .\npython: python\nrecords: .\nstudy: {study}\nround: {number}\nhospitals: [northgate]\n"
+            ).encode(),
             "dvc.yaml": (PROJECT / "dvc.yaml").read_bytes(),
         },
         anchor=f"rounds/{number}/record.json",
