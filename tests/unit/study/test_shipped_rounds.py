@@ -19,8 +19,7 @@ from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 from pipeline.train.misbehaviour import BEHAVIOURS, HONEST
 from pipeline.train.network import accuracy
-from pipeline.train.undefended import PlainMember as Undefended
-from pipeline.train.undefended import undefended
+from pipeline.train.undefended import UndefendedMember, undefended
 from tests.support.heart import publish
 
 STUDY = Study.load(Path(PROJECT / "studies" / "breast_cancer.yaml"))
@@ -35,7 +34,7 @@ def rounds(misbehaviour: str, installation: int) -> tuple[list[Mapping[HospitalN
     for index, (name, (train, test)) in enumerate(deal(STUDY, *STUDY.source.load([])).items()):
         act = BEHAVIOURS[misbehaviour] if name == ELM else HONEST
         members[name] = PlainMember.of(STUDY.source.samples(train), Secret(bytes([installation, index]) * 16), act)
-        plain[name] = Undefended(members[name].training, STUDY.source.samples(test), act)
+        plain[name] = UndefendedMember(members[name].training, STUDY.source.samples(test), act)
     played = play_plain(STUDY, members, ROUNDS)
     counts = [accuracy(played[-1].model, STUDY.network, member.test) for member in plain.values()]
     correct, tested = undefended(STUDY, plain, ROUNDS)[-1]
