@@ -1,1 +1,1 @@
-"""Records, reports and the audit of a finished round."""
+"""The audit of rounds that ended: their evidence, its checks, and a bundle that proves one round."""

@@ -19,7 +19,7 @@ from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, Stu
 class Sweep:
     """Audits any rounds of one ledger, as it stood when the first was asked for.
 
-    Each takes the same time however many there are.
+    An audit takes the same time however many rounds there are.
     """
 
     def __init__(self, ledger: LedgerReader, store: ObjectStore) -> None:
@@ -29,7 +29,7 @@ class Sweep:
     @property
     def rounds(self) -> tuple[RoundId, ...]:
         """Every round that has ended, in the order of opening."""
-        return tuple(number for number, state in self._ledger.known.items() if state.finalised or state.aborted)
+        return tuple(number for number, state in self._ledger.states.items() if state.finalised or state.aborted)
 
     def audit(self, round_id: RoundId) -> AuditReport:
         """Audit one round."""
@@ -60,45 +60,45 @@ class _Remembered:
         self.first_account = cache(self._first_account)
 
     @cached_property
-    def known(self) -> dict[RoundId, RoundState]:
+    def states(self) -> dict[RoundId, RoundState]:
         return {state.round: state for state in self._ledger.rounds()}
 
     @cached_property
-    def _places(self) -> dict[RoundId, tuple[list[RoundState], int]]:
-        """Round to the rounds of its study and its place among them."""
+    def _in_study(self) -> dict[RoundId, tuple[list[RoundState], int]]:
+        """Round to the rounds of its study and its index among them."""
         by_study: dict[StudyId, list[RoundState]] = {}
-        for state in self.known.values():
+        for state in self.states.values():
             by_study.setdefault(state.study, []).append(state)
         return {state.round: (states, index) for states in by_study.values() for index, state in enumerate(states)}
 
     def round(self, round_id: RoundId) -> RoundState:
-        if round_id not in self.known:
+        if round_id not in self.states:
             raise EvidenceRejected(f"round {round_id}: got none of that number on the ledger")
-        return self.known[round_id]
+        return self.states[round_id]
 
     def rounds(self) -> Sequence[RoundState]:
-        return tuple(self.known.values())
+        return tuple(self.states.values())
 
     def before(self, state: RoundState, count: int) -> Sequence[RoundState]:
-        states, index = self._places[state.round]
-        found: list[RoundState] = []
-        while index and len(found) < count:
+        states, index = self._in_study[state.round]
+        finalised: list[RoundState] = []
+        while index and len(finalised) < count:
             index -= 1
             if states[index].finalised:
-                found.append(states[index])
-        return found[::-1]
+                finalised.append(states[index])
+        return finalised[::-1]
 
     def judged(self, state: RoundState, count: int) -> Sequence[RoundState]:
-        states, index = self._places[state.round]
-        found: list[RoundState] = []
-        while index and not (len(found) >= count and any(one.finalised for one in found)):
+        states, index = self._in_study[state.round]
+        judged: list[RoundState] = []
+        while index and not (len(judged) >= count and any(one.finalised for one in judged)):
             index -= 1
             if states[index].judged:
-                found.append(states[index])
-        return found[::-1]
+                judged.append(states[index])
+        return judged[::-1]
 
     def after(self, state: RoundState) -> RoundState | None:
-        states, index = self._places[state.round]
+        states, index = self._in_study[state.round]
         # Of a study's last round the ledger is asked again: one may have been opened since.
         return states[index + 1] if index + 1 < len(states) else self._ledger.after(state)
 

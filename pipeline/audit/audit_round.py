@@ -94,12 +94,12 @@ def run(evidence: RoundEvidence, steps: Sequence[CheckStep]) -> tuple[Check, ...
         except WardroundError as error:
             done[step.name] = Check(step.name, Outcome.FAILED, str(error))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Evidence is written by others: whatever its form, the audit ends with a finding.
-            found = (
+            # Evidence is written by others: whatever its form, the audit ends with a failed check.
+            detail = (
                 f"round {evidence.round}: got evidence of a form that no worker writes ({type(error).__name__}:"
                 f" {error})"
             )
-            done[step.name] = Check(step.name, Outcome.FAILED, found)
+            done[step.name] = Check(step.name, Outcome.FAILED, detail)
     return tuple(done.values())
 
 
@@ -108,8 +108,8 @@ def _aborted(evidence: RoundEvidence) -> str:
 
     Nothing vouches for one, and no later round starts from anything that it made.
     """
-    place = evidence.state.aborted.location if evidence.state.aborted else None
-    if place is None or evidence.state.finalised is not None:
+    location = evidence.state.aborted.location if evidence.state.aborted else None
+    if location is None or evidence.state.finalised is not None:
         raise EvidenceRejected(f"round {evidence.round}: the ledger holds both an abort and a result, want one")
     decided = evidence.state.decided
     if decided is not None and decided.signers.bit_count() < evidence.nodes.threshold:
@@ -117,7 +117,7 @@ def _aborted(evidence: RoundEvidence) -> str:
             f"round {evidence.round}: {decided.signers.bit_count()} nodes ended it, want {evidence.nodes.threshold}"
         )
     by = f" by {decided.signers.bit_count()} nodes ({decided.reason})" if decided else ""
-    return f"aborted{by} in block {place.block}, transaction {place.transaction}; no model came of it"
+    return f"aborted{by} in block {location.block}, transaction {location.transaction}; no model came of it"
 
 
 _ABORTED = (

@@ -69,20 +69,20 @@ def ledger(evidence: RoundEvidence) -> str:
         raise EvidenceRejected(
             f"round {evidence.round}: the ledger does not vouch for model {evidence.result.new_model}"
         )
-    place = evidence.finalised.location
-    return f"finalised in block {place.block}, transaction {place.transaction}, by {signers} of {nodes} nodes"
+    location = evidence.finalised.location
+    return f"finalised in block {location.block}, transaction {location.transaction}, by {signers} of {nodes} nodes"
 
 
 def record(evidence: RoundEvidence) -> str:
     """The stored record has the ledger's digest and says what the ledger says."""
-    found = evidence.record
+    record = evidence.record
     nodes = tuple(evidence.nodes.nodes)
     with naming(object_keys.record(evidence.round), evidence.result.record):
-        if keccak(found.study.encode()).hex() != evidence.state.study:
-            raise EvidenceRejected(f"study: got {found.study!r}, whose id is not the ledger's {evidence.state.study}")
-        if tuple(node.address for node in found.nodes) != nodes:
+        if keccak(record.study.encode()).hex() != evidence.state.study:
+            raise EvidenceRejected(f"study: got {record.study!r}, whose id is not the ledger's {evidence.state.study}")
+        if tuple(node.address for node in record.nodes) != nodes:
             raise EvidenceRejected(f"nodes: got other addresses than the ledger's {', '.join(nodes)}")
-    return f"{found.study}, {found.engine} {found.protocol}: {_counts(found)}"
+    return f"{record.study}, {record.engine} {record.protocol}: {_counts(record)}"
 
 
 def votes(evidence: RoundEvidence) -> str:
@@ -95,8 +95,8 @@ def votes(evidence: RoundEvidence) -> str:
     for signature in evidence.ledger.signatures(evidence.finalised):
         node = _voter(evidence, signature)
         expected = sha256(signing.to_bytes(_vote(evidence, node, signature)))
-        place = object_keys.statement(evidence.round, Kind.VOTE, node.name)
-        evidence.objects.read(place, expected)
+        key_prefix = object_keys.statement(evidence.round, Kind.VOTE, node.name)
+        evidence.objects.read(key_prefix, expected)
         agreed.add(node.name)
         if second := another_decision(evidence, node, expected):
             raise EvidenceRejected(f"{second}: got a second decision of {node.name} beside {expected[:16]}, want one")
@@ -156,9 +156,9 @@ def manifests(evidence: RoundEvidence) -> str:
     seen: dict[str, HospitalName] = {}
     nodes = {node.name for node in evidence.record.nodes}
     for hospital, statement in evidence.manifests.items():
-        place = object_keys.statement(evidence.round, Kind.MANIFEST, hospital)
+        key_prefix = object_keys.statement(evidence.round, Kind.MANIFEST, hospital)
         digest = evidence.record.inputs[hospital]
-        with naming(place, digest):
+        with naming(key_prefix, digest):
             status = evidence.ledger.hospital(evidence.address(hospital))
             if status not in ("authorised", "revoked", "retired"):
                 raise EvidenceRejected(f"the ledger says that {hospital} is {status}, want authorised (then or now)")
@@ -183,12 +183,12 @@ def manifests(evidence: RoundEvidence) -> str:
 def validations(evidence: RoundEvidence) -> str:
     """Every manifest stands on a signed validation that passed."""
     for hospital, manifest in evidence.manifests.items():
-        place = object_keys.statement(evidence.round, Kind.VALIDATION, hospital)
+        key_prefix = object_keys.statement(evidence.round, Kind.VALIDATION, hospital)
         digest = Sha256(str(manifest.body.get("validation")))
         statement = evidence.objects.statement(
             Kind.VALIDATION, hospital, evidence.address(hospital), evidence.context, digest
         )
-        with naming(place, digest):
+        with naming(key_prefix, digest):
             if statement.body.get("passed") is not True:
                 raise EvidenceRejected(f"{hospital} took part with records that failed its data contract")
     return f"{len(evidence.manifests)} hospitals took part, each with records that passed its data contract"
@@ -239,8 +239,8 @@ def confirmations(evidence: RoundEvidence) -> str:
     """What hospitals confirmed is signed and is about this model."""
     confirmed = []
     for member in evidence.record.hospitals:
-        place = object_keys.statement(evidence.round, Kind.CONFIRMATION, member.name)
-        if not evidence.objects.digests(place):
+        key_prefix = object_keys.statement(evidence.round, Kind.CONFIRMATION, member.name)
+        if not evidence.objects.digests(key_prefix):
             continue
         try:
             statement = evidence.objects.statement(Kind.CONFIRMATION, member.name, member.address, evidence.context)
@@ -248,7 +248,7 @@ def confirmations(evidence: RoundEvidence) -> str:
             continue  # nothing that holds: the round does not stand on it
         correct = statement.body.get("correct")
         tested = statement.body.get("tested")
-        with naming(place, sha256(signing.to_bytes(statement))):
+        with naming(key_prefix, sha256(signing.to_bytes(statement))):
             if statement.body.get("model") != evidence.result.new_model:
                 raise EvidenceRejected(f"{member.name} confirmed another model than {evidence.result.new_model}")
             if not (isinstance(correct, int) and isinstance(tested, int) and 0 <= correct <= tested):
@@ -340,17 +340,20 @@ def another_decision(evidence: RoundEvidence, node: RecordNode, vote: Sha256) ->
         (Kind.ABORT, signing.check_abort),
     )
     for kind, check in checks:
-        place = object_keys.statement(evidence.round, kind, node.name)
-        for digest in evidence.objects.digests(place):
+        key_prefix = object_keys.statement(evidence.round, kind, node.name)
+        for digest in evidence.objects.digests(key_prefix):
             if digest != vote:
                 with suppress(Rejected):
                     if (
                         check(
-                            signing.from_bytes(evidence.objects.read(place, digest)), chain_id, contract, node.address
+                            signing.from_bytes(evidence.objects.read(key_prefix, digest)),
+                            chain_id,
+                            contract,
+                            node.address,
                         ).round
                         == evidence.round
                     ):
-                        return f"{place.bucket}/{place.key(digest)}"
+                        return f"{key_prefix.bucket}/{key_prefix.key(digest)}"
     return None
 
 
@@ -374,13 +377,15 @@ def _vote(evidence: RoundEvidence, node: RecordNode, signature: str) -> Statemen
 
 def _signed_votes(evidence: RoundEvidence, node: RecordNode) -> dict[Sha256, Result]:
     """The votes that a node signed, by digest; what it did not sign is none of its own."""
-    place = object_keys.statement(evidence.round, Kind.VOTE, node.name)
-    found = {}
-    for digest in evidence.objects.digests(place):
+    key_prefix = object_keys.statement(evidence.round, Kind.VOTE, node.name)
+    results_by_digest = {}
+    for digest in evidence.objects.digests(key_prefix):
         with suppress(Rejected):
-            vote = signing.from_bytes(evidence.objects.read(place, digest))
-            found[digest] = signing.check_vote(vote, evidence.ledger.chain_id, evidence.ledger.contract, node.address)
-    return found
+            vote = signing.from_bytes(evidence.objects.read(key_prefix, digest))
+            results_by_digest[digest] = signing.check_vote(
+                vote, evidence.ledger.chain_id, evidence.ledger.contract, node.address
+            )
+    return results_by_digest
 
 
 def _voter(evidence: RoundEvidence, signature: str) -> RecordNode:
@@ -393,6 +398,6 @@ def _voter(evidence: RoundEvidence, signature: str) -> RecordNode:
     )
 
 
-def _counts(found: RoundRecord) -> str:
-    verdicts: Mapping[HospitalName, Verdict] = found.verdicts
+def _counts(record: RoundRecord) -> str:
+    verdicts: Mapping[HospitalName, Verdict] = record.verdicts
     return ", ".join(f"{sum(value is verdict for value in verdicts.values())} {verdict}" for verdict in Verdict)

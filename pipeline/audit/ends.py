@@ -59,13 +59,13 @@ class End:
 
     @property
     def named(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-        """Each hospital that a cause names, to the reasons, to the nodes that give them."""
-        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        """Each hospital that a cause names to its reasons, and each reason to the nodes that give it."""
+        nodes_by_reason: dict[str, dict[str, tuple[str, ...]]] = {}
         for cause in self.causes:
             for hospital, reason in cause.absent.items():
-                nodes = found.setdefault(hospital, {})
+                nodes = nodes_by_reason.setdefault(hospital, {})
                 nodes[reason] = (*nodes.get(reason, ()), cause.node)
-        return found
+        return nodes_by_reason
 
     def to_json(self) -> dict[str, Any]:
         """For `wardround show --json`."""
@@ -97,17 +97,17 @@ def end(state: RoundState, nodes: Sequence[Address], objects: RoundObjects, cont
 
 def _named(objects: RoundObjects, context: Context, accounts: Sequence[Address], kind: Kind) -> dict[Address, str]:
     """Account to the name under which it signed a statement of this kind."""
-    found = dict[Address, str]()
+    name_by_account = dict[Address, str]()
     for name in objects.members("nodes" if object_keys.by_node(kind) else "hospitals"):
-        place = object_keys.statement(objects.round, kind, HospitalName(name))
-        for digest in objects.digests(place)[:_MOST_STATEMENTS]:
+        key_prefix = object_keys.statement(objects.round, kind, HospitalName(name))
+        for digest in objects.digests(key_prefix)[:_MOST_STATEMENTS]:
             for account in accounts:
                 try:
                     objects.statement(kind, HospitalName(name), account, context, digest)
                 except EvidenceRejected:
                     continue
-                found.setdefault(account, name)
-    return found
+                name_by_account.setdefault(account, name)
+    return name_by_account
 
 
 def _cause(objects: RoundObjects, context: Context, address: Address, name: str | None) -> NodeCause:

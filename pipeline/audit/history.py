@@ -17,7 +17,7 @@ from pipeline.ledger_types.state import RoundState
 def lineage(evidence: RoundEvidence) -> str:
     """The round starts from the model in which the one before it ended.
 
-    The next one, or the study, goes on from its own.
+    The next round, or the study while there is none, goes on from the model of this one.
     """
     said = _start(evidence)
     return f"{said}; {_goes_on(evidence, evidence.result.new_model)}"
@@ -34,25 +34,25 @@ def strikes(evidence: RoundEvidence) -> str:
 
     Before: the record of the round before, and what the nodes decided since. This round: its verdicts.
     """
-    found = evidence.record
+    record = evidence.record
     before = evidence.record_before
     struck, quarantined, freed = _carried(evidence)
     for hospital in quarantined:
-        if found.absent.get(hospital) != "quarantined":
+        if record.absent.get(hospital) != "quarantined":
             raise EvidenceRejected(
-                f"round {found.round}: got a verdict on {hospital}, want it absent: it was in quarantine"
+                f"round {record.round}: got a verdict on {hospital}, want it absent: it was in quarantine"
             )
-    rejected = {hospital for hospital, verdict in found.verdicts.items() if verdict is Verdict.REJECTED}
+    rejected = {hospital for hospital, verdict in record.verdicts.items() if verdict is Verdict.REJECTED}
     struck = _struck(evidence, evidence.state, struck, rejected)
-    out = quarantined | _out(found, struck)
+    out = quarantined | _out(record, struck)
     for what, got, want in (
-        ("budget", found.budget, before.next_budget if before else None),
-        ("strikes", {name: set(rounds) for name, rounds in found.strikes.items() if rounds}, struck),
-        ("quarantined", set(found.quarantined), out),
+        ("budget", record.budget, before.next_budget if before else None),
+        ("strikes", {name: set(rounds) for name, rounds in record.strikes.items() if rounds}, struck),
+        ("quarantined", set(record.quarantined), out),
     ):
         if got != want:
             raise EvidenceRejected(
-                f"round {found.round}: {what}: the record says {got}, the rounds before it make {want}"
+                f"round {record.round}: {what}: the record says {got}, the rounds before it make {want}"
             )
     since = f"follow from round {before.round}" if before else "of a first round"
     released = f"; released by the nodes: {', '.join(sorted(freed))}" if freed else ""
@@ -103,7 +103,7 @@ Struck = dict[HospitalName, set[RoundId]]
 
 def _carried(evidence: RoundEvidence) -> tuple[Struck, set[HospitalName], set[HospitalName]]:
     """Strikes and quarantine when the round was opened, and whom the nodes released since the record before."""
-    found = evidence.record
+    record = evidence.record
     before = evidence.record_before
     struck: Struck = {name: set(rounds) for name, rounds in before.strikes.items()} if before else {}
     out = set(before.quarantined) if before else set[HospitalName]()
@@ -114,7 +114,7 @@ def _carried(evidence: RoundEvidence) -> tuple[Struck, set[HospitalName], set[Ho
         return struck, out, freed
     for state in (*blaming, evidence.state):
         released = evidence.ledger.released(state.study, evidence.last, state.opened.location.block)
-        held = {member.name for member in found.hospitals if member.address in released[seen:]} & out
+        held = {member.name for member in record.hospitals if member.address in released[seen:]} & out
         out = out - held
         freed = freed | held
         seen = len(released)
@@ -122,10 +122,10 @@ def _carried(evidence: RoundEvidence) -> tuple[Struck, set[HospitalName], set[Ho
         if state.decided:
             accounts = {evidence.ledger.first_account(account) for account in state.decided.blamed}
             blamed = {
-                member.name for member in found.hospitals if evidence.ledger.first_account(member.address) in accounts
+                member.name for member in record.hospitals if evidence.ledger.first_account(member.address) in accounts
             }
             struck = _struck(evidence, state, struck, blamed)
-            out |= _out(found, struck)
+            out |= _out(record, struck)
     return struck, out, freed
 
 
@@ -141,5 +141,5 @@ def _struck(evidence: RoundEvidence, state: RoundState, struck: Struck, hospital
     return {name: rounds for name, rounds in counted.items() if rounds and name in evidence.record.verdicts}
 
 
-def _out(found: RoundRecord, struck: Struck) -> set[HospitalName]:
-    return {hospital for hospital, rounds in struck.items() if len(rounds) >= found.strike_rule.strikes}
+def _out(record: RoundRecord, struck: Struck) -> set[HospitalName]:
+    return {hospital for hospital, rounds in struck.items() if len(rounds) >= record.strike_rule.strikes}

@@ -130,10 +130,10 @@ class Bundle:
     def record(self, round_id: RoundId) -> RoundRecord:
         """The one record in the bundle, whose names say whom to look up; what it claims is not checked here."""
         prefix = f"{object_keys.REPORTS}/{object_keys.record(round_id).prefix}"
-        found = [data for name, data in self._files.items() if name.startswith(prefix)]
-        if len(found) != 1:
-            raise EvidenceRejected(f"round {round_id}: got {len(found)} records in the bundle, want one")
-        return RoundRecord.from_bytes(found[0])
+        records = [data for name, data in self._files.items() if name.startswith(prefix)]
+        if len(records) != 1:
+            raise EvidenceRejected(f"round {round_id}: got {len(records)} records in the bundle, want one")
+        return RoundRecord.from_bytes(records[0])
 
     def proofs(self) -> Iterator[tuple[HospitalName, Mapping[str, Any]]]:
         """Every hospital's own proof."""

@@ -39,12 +39,12 @@ def refuse_forgotten(
     Looked at are rounds near the ledger's last and near the `coming` one, not everything that somebody calls a round in
     the store.
     """
-    known = {state.round: state for state in ledger.rounds()}
-    ended = {number for number, state in known.items() if state.finalised or state.aborted}
-    last = max(known, default=0)
-    near = {*known, *range(last + 1, last + 1 + _NEAR), *(range(max(1, coming - _NEAR), coming + 1) if coming else ())}
-    for number in sorted({RoundId(each) for each in near} - ended, reverse=True):
-        state = known.get(number)
+    states = {state.round: state for state in ledger.rounds()}
+    ended = {number for number, state in states.items() if state.finalised or state.aborted}
+    last = max(states, default=0)
+    near = {*states, *range(last + 1, last + 1 + _NEAR), *(range(max(1, coming - _NEAR), coming + 1) if coming else ())}
+    for number in sorted({RoundId(number) for number in near} - ended, reverse=True):
+        state = states.get(number)
         status = state.status if state else RoundStatus.NONE
         forgotten = _forgotten(number, state, ledger, store, study)
         # Asked last: a round may have been committed or have ended while this was reading.
@@ -84,10 +84,10 @@ def _voted(objects: RoundObjects, ledger: LedgerReader) -> dict[Result, set[Addr
     """Results of this round to the accounts that signed them, of whatever study."""
     by_result: dict[Result, set[Address]] = {}
     for name in objects.members("nodes"):
-        place = object_keys.statement(objects.round, Kind.VOTE, NodeName(name))
-        for digest in objects.digests(place)[:_READ]:
+        key_prefix = object_keys.statement(objects.round, Kind.VOTE, NodeName(name))
+        for digest in objects.digests(key_prefix)[:_READ]:
             try:
-                vote = signing.from_bytes(objects.read(place, digest))
+                vote = signing.from_bytes(objects.read(key_prefix, digest))
                 result = signing.as_result(vote)
                 if result.round == objects.round:
                     by_result.setdefault(result, set()).add(
@@ -101,9 +101,9 @@ def _voted(objects: RoundObjects, ledger: LedgerReader) -> dict[Result, set[Addr
 def _decided(
     objects: RoundObjects, voted: Mapping[Result, Set[Address]], ledger: LedgerReader, study: StudyId | None
 ) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
-    """Results that a majority of the nodes which the ledger has for the study signed.
+    """Results that a majority of a study's nodes signed, each with its record and the names of these nodes.
 
-    Each comes with the record that they signed.
+    A study's nodes are those that the ledger has for it now.
     """
     for result, signers in voted.items():
         try:

@@ -107,14 +107,15 @@ class RoundEvidence:
     @cached_property
     def commit_list(self) -> dict[HospitalName, Sha256]:
         """Hospital to manifest, the set under the ledger's commit root."""
-        place = object_keys.commit(self.round)
+        key_prefix = object_keys.commit(self.round)
         root = self.result.commit_root
         problems = []
-        for digest in self.objects.digests(place):
+        for digest in self.objects.digests(key_prefix):
             try:
-                with naming(place, digest):
+                with naming(key_prefix, digest):
                     listed = {
-                        HospitalName(name): Sha256(value) for name, value in self.objects.json(place, digest).items()
+                        HospitalName(name): Sha256(value)
+                        for name, value in self.objects.json(key_prefix, digest).items()
                     }
                     if merkle.root(tuple(dict.fromkeys(listed.values()))) == root:
                         return listed
@@ -123,7 +124,8 @@ class RoundEvidence:
         for problem in problems:
             raise EvidenceRejected(str(problem)) from problem
         raise EvidenceRejected(
-            f"{place.bucket}/{place.prefix}: got no list of manifests under the ledger's commit root {root[:16]}"
+            f"{key_prefix.bucket}/{key_prefix.prefix}: got no list of manifests under the ledger's commit root"
+            f" {root[:16]}"
         )
 
     @cached_property
@@ -137,12 +139,12 @@ class RoundEvidence:
 
     def model(self, digest: Sha256) -> Vector:
         """A stored model; raises EvidenceRejected or ObjectMissing naming the object."""
-        place = object_keys.model()
-        key = place.key(digest)
-        if finding := written_over(place.bucket, key, self.store.history(place.bucket, key)):
-            self.objects.findings[f"{place.bucket}/{key}"] = finding
-        data = self.store.get(place.bucket, key, digest)
-        with naming(place, digest):
+        key_prefix = object_keys.model()
+        key = key_prefix.key(digest)
+        if finding := written_over(key_prefix.bucket, key, self.store.history(key_prefix.bucket, key)):
+            self.objects.findings[f"{key_prefix.bucket}/{key}"] = finding
+        data = self.store.get(key_prefix.bucket, key, digest)
+        with naming(key_prefix, digest):
             return parse_model(data, (len(data) - 8 - int.from_bytes(data[:8], "little")) // 8)
 
     def _manifest(self, hospital: HospitalName, digest: Sha256) -> Statement:
@@ -154,9 +156,9 @@ def record_of(objects: RoundObjects, result: Result) -> RoundRecord:
 
     Raises EvidenceRejected or ObjectMissing naming it unless it says what the ledger says.
     """
-    place = object_keys.record(result.round)
-    with naming(place, result.record):
-        record = RoundRecord.from_bytes(objects.read(place, result.record))
+    key_prefix = object_keys.record(result.round)
+    with naming(key_prefix, result.record):
+        record = RoundRecord.from_bytes(objects.read(key_prefix, result.record))
         for field in ("round", "study_digest", "commit_root", "previous_model", "new_model", "verdicts"):
             got = getattr(record.result, field)
             want = getattr(result, field)

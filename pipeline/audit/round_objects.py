@@ -21,8 +21,8 @@ from pipeline.store.object_keys import KeyPrefix
 class RoundObjects:
     """One round's objects in the write-once bucket, or those in one of its folders, by one listing of all versions.
 
-    Of a member that put in more than any member needs nothing is listed but the beginning of a place that is asked for.
-    What the ledger, a signed statement or the round's pack names is read all the same.
+    Where a member put in more than any member needs, only the first objects under a prefix that is asked for are
+    listed. What the ledger, a signed statement or the round's pack names is read all the same.
     """
 
     def __init__(self, store: ObjectStore, round_id: RoundId, folder: str = "", *, packed: bool = False) -> None:
@@ -41,7 +41,7 @@ class RoundObjects:
                 f"{name}: got more than {most} objects, want about ten; {object_keys.writers(folder)} wrote them"
             )
         self._inside: dict[str, list[str]] = {}
-        self._known: dict[str, bytes] = {}
+        self._bytes_by_key: dict[str, bytes] = {}
         for key in sorted(self._versions):
             if self._member(key) not in self._crowded:
                 self._inside.setdefault(key[: key.rindex("/") + 1], []).append(key)
@@ -51,7 +51,7 @@ class RoundObjects:
     def keys(self) -> tuple[str, ...]:
         """Every key that ever held something, in order; of a member that put in too much those that were read."""
         return tuple(
-            sorted(key for key in self._versions if self._member(key) not in self._crowded or key in self._known)
+            sorted(key for key in self._versions if self._member(key) not in self._crowded or key in self._bytes_by_key)
         )
 
     def members(self, side: str) -> tuple[str, ...]:
@@ -63,33 +63,35 @@ class RoundObjects:
             )
         )
 
-    def digests(self, place: KeyPrefix) -> tuple[Sha256, ...]:
-        """Digests of what lies, or lay, in `place`."""
-        # What lies beneath a place is not in it.
-        inside = ((object_keys.key_digest(key), key) for key in self._in(place))
-        return tuple(digest for digest, key in inside if place.key(digest) == key)
+    def digests(self, key_prefix: KeyPrefix) -> tuple[Sha256, ...]:
+        """Digests of what lies, or lay, under the prefix."""
+        # What lies in a folder below the prefix is not under it.
+        inside = ((object_keys.key_digest(key), key) for key in self._in(key_prefix))
+        return tuple(digest for digest, key in inside if key_prefix.key(digest) == key)
 
-    def read(self, place: KeyPrefix, digest: Sha256) -> bytes:
+    def read(self, key_prefix: KeyPrefix, digest: Sha256) -> bytes:
         """The object's bytes; raises EvidenceRejected or ObjectMissing naming it when no version has these bytes."""
-        return self.read_key(place.key(digest), digest)
+        return self.read_key(key_prefix.key(digest), digest)
 
     def read_key(self, key: str, digest: Sha256) -> bytes:
         """Like `read`, by the whole key."""
-        if key not in self._known:
+        if key not in self._bytes_by_key:
             if self._member(key) in self._crowded:
                 self._versions[key] = tuple(
-                    each for each in self._store.history(object_keys.REPORTS, key) if each.key == key
+                    version for version in self._store.history(object_keys.REPORTS, key) if version.key == key
                 )
             if finding := written_over(object_keys.REPORTS, key, self._versions.get(key, ())):
                 self.findings[f"{object_keys.REPORTS}/{key}"] = finding
             out_of_pack = self._pack.get(key) if self._packed and not _is_pack(key) else None
-            self._known[key] = self._store.get(object_keys.REPORTS, key, digest) if out_of_pack is None else out_of_pack
-        return self._known[key]
+            self._bytes_by_key[key] = (
+                self._store.get(object_keys.REPORTS, key, digest) if out_of_pack is None else out_of_pack
+            )
+        return self._bytes_by_key[key]
 
     @property
     def packed(self) -> int:
         """How many objects were read out of the round's pack."""
-        return len(self._known.keys() & self._pack.keys()) if self._packed else 0
+        return len(self._bytes_by_key.keys() & self._pack.keys()) if self._packed else 0
 
     def pack(self) -> bytes:
         """The round's statements, lists and record that hold, in one piece."""
@@ -100,12 +102,14 @@ class RoundObjects:
                     inside.append((key, self.read_key(key, object_keys.key_digest(key))))
         return statement_archive.pack(inside)
 
-    def _in(self, place: KeyPrefix) -> Sequence[str]:
-        if place.prefix not in self._inside and self._member(place.prefix) in self._crowded:
-            listed = [each.key for each in self._store.first(object_keys.REPORTS, place.prefix, place.most)]
-            packed = [key for key in self._pack if key.startswith(place.prefix)]
-            self._inside[place.prefix] = list(dict.fromkeys(packed + listed))
-        return self._inside.get(place.prefix, ())
+    def _in(self, key_prefix: KeyPrefix) -> Sequence[str]:
+        if key_prefix.prefix not in self._inside and self._member(key_prefix.prefix) in self._crowded:
+            listed = [
+                version.key for version in self._store.first(object_keys.REPORTS, key_prefix.prefix, key_prefix.most)
+            ]
+            packed = [key for key in self._pack if key.startswith(key_prefix.prefix)]
+            self._inside[key_prefix.prefix] = list(dict.fromkeys(packed + listed))
+        return self._inside.get(key_prefix.prefix, ())
 
     def _member(self, key: str) -> str:
         return object_keys.member_folder(key, self._prefix)
@@ -113,12 +117,12 @@ class RoundObjects:
     @cached_property
     def _pack(self) -> Mapping[str, bytes]:
         """What the round's packs hold, by key."""
-        found: dict[str, bytes] = {}
-        place = object_keys.report(self.round, statement_archive.SUFFIX)
-        for digest in self.digests(place):
+        entries: dict[str, bytes] = {}
+        key_prefix = object_keys.report(self.round, statement_archive.SUFFIX)
+        for digest in self.digests(key_prefix):
             with suppress(EvidenceRejected, ObjectMissing):
-                found |= statement_archive.unpack(self.read(place, digest))
-        return found
+                entries |= statement_archive.unpack(self.read(key_prefix, digest))
+        return entries
 
     def statement(
         self,
@@ -132,58 +136,60 @@ class RoundObjects:
 
         Raises EvidenceRejected naming the object.
         """
-        place = object_keys.statement(self.round, kind, signer)
+        key_prefix = object_keys.statement(self.round, kind, signer)
         if digest is not None:
-            return self._held(place, kind, signer, address, context, digest)
-        found = self.statements(kind, signer, address, context)
-        if len(found) > 1:
-            second = sha256(signing.to_bytes(found[1]))
-            raise EvidenceRejected(f"{place.bucket}/{place.key(second)}: got a second {kind} by {signer}, want one")
-        return found[0]
+            return self._held(key_prefix, kind, signer, address, context, digest)
+        statements = self.statements(kind, signer, address, context)
+        if len(statements) > 1:
+            second = sha256(signing.to_bytes(statements[1]))
+            raise EvidenceRejected(
+                f"{key_prefix.bucket}/{key_prefix.key(second)}: got a second {kind} by {signer}, want one"
+            )
+        return statements[0]
 
     def statements(
         self, kind: Kind, signer: HospitalName | NodeName, address: Address, context: Context
     ) -> tuple[Statement, ...]:
         """All that a member signed of a kind, at least one.
 
-        Raises EvidenceRejected or ObjectMissing naming object or place.
+        Raises EvidenceRejected or ObjectMissing naming the object, or the prefix under which none lies.
         """
-        place = object_keys.statement(self.round, kind, signer)
-        found = []
+        key_prefix = object_keys.statement(self.round, kind, signer)
+        statements = []
         problems = []
-        for digest in self.digests(place):
+        for digest in self.digests(key_prefix):
             try:
-                found.append(self._held(place, kind, signer, address, context, digest))
+                statements.append(self._held(key_prefix, kind, signer, address, context, digest))
             except (EvidenceRejected, ObjectMissing) as error:
                 problems.append(error)
-        if not found:
+        if not statements:
             missing = (
-                f"{place.bucket}/{place.prefix}: got no {kind} by {signer}, want one; it was never written, expired or"
-                " is damaged"
+                f"{key_prefix.bucket}/{key_prefix.prefix}: got no {kind} by {signer}, want one; it was never written,"
+                " expired or is damaged"
             )
             raise problems[0] if problems else ObjectMissing(missing)
-        return tuple(found)
+        return tuple(statements)
 
     def _held(
         self,
-        place: KeyPrefix,
+        key_prefix: KeyPrefix,
         kind: Kind,
         signer: HospitalName | NodeName,
         address: Address,
         context: Context,
         digest: Sha256,
     ) -> Statement:
-        with naming(place, digest):
-            statement = signing.from_bytes(self.read(place, digest))
+        with naming(key_prefix, digest):
+            statement = signing.from_bytes(self.read(key_prefix, digest))
             if statement.signer != signer:
                 raise EvidenceRejected(f"got a statement by {statement.signer}, want one by {signer}")
             signing.check(statement, kind, context, address)
         return statement
 
-    def json(self, place: KeyPrefix, digest: Sha256) -> Mapping[str, Any]:
+    def json(self, key_prefix: KeyPrefix, digest: Sha256) -> Mapping[str, Any]:
         """A canonical JSON object; raises EvidenceRejected naming the object when it is none."""
-        data = self.read(place, digest)
-        with naming(place, digest):
+        data = self.read(key_prefix, digest)
+        with naming(key_prefix, digest):
             value = read_object(data)
             if canonical_json(value) != data:
                 raise EvidenceRejected(f"got {len(data)} bytes of JSON that is not canonical, want sorted compact JSON")
@@ -192,23 +198,23 @@ class RoundObjects:
 
 def written_over(bucket: str, key: str, versions: Iterable[Version]) -> str | None:
     """What others did to an object that is there all the same, None where it was written once; raises ObjectMissing."""
-    found = tuple(versions)
-    if not any(not version.deleted for version in found):
-        what = "only deletion markers" if found else "nothing"
+    history = tuple(versions)
+    if not any(not version.deleted for version in history):
+        what = "only deletion markers" if history else "nothing"
         raise ObjectMissing(f"{bucket}/{key}: got {what} from the store; it was never written, expired or is damaged")
-    if len(found) == 1:
+    if len(history) == 1:
         return None
-    what = "a deletion marker" if found[0].deleted else f"version {found[0].version_id}"
+    what = "a deletion marker" if history[0].deleted else f"version {history[0].version_id}"
     return (
-        f"{bucket}/{key}: got {len(found)} versions, the newest {what}, want the first only; {object_keys.writers(key)}"
-        " wrote it"
+        f"{bucket}/{key}: got {len(history)} versions, the newest {what}, want the first only;"
+        f" {object_keys.writers(key)} wrote it"
     )
 
 
 @contextmanager
-def naming(place: KeyPrefix, digest: Sha256) -> Iterator[None]:
+def naming(key_prefix: KeyPrefix, digest: Sha256) -> Iterator[None]:
     """Put the object's name before the message of an EvidenceRejected that does not carry it."""
-    name = f"{place.bucket}/{place.key(digest)}"
+    name = f"{key_prefix.bucket}/{key_prefix.key(digest)}"
     try:
         yield
     except EvidenceRejected as error:
@@ -222,7 +228,7 @@ def _is_pack(key: str) -> bool:
 
 
 def _by_key(versions: Iterable[Version]) -> dict[str, tuple[Version, ...]]:
-    found: dict[str, tuple[Version, ...]] = {}
+    versions_by_key: dict[str, tuple[Version, ...]] = {}
     for version in versions:
-        found[version.key] = (*found.get(version.key, ()), version)
-    return found
+        versions_by_key[version.key] = (*versions_by_key.get(version.key, ()), version)
+    return versions_by_key

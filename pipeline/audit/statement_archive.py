@@ -29,7 +29,7 @@ def pack(objects: Iterable[tuple[str, bytes]]) -> bytes:
 def unpack(data: bytes) -> Mapping[str, bytes]:
     """Key to bytes, for every entry whose key ends in the digest of its text."""
     try:
-        found = {key: text.encode() for key, text in read_object(data).items() if isinstance(text, str)}
+        entries = {key: text.encode() for key, text in read_object(data).items() if isinstance(text, str)}
     except EvidenceRejected:
         return {}
-    return {key: value for key, value in found.items() if key.rpartition("/")[2].partition(".")[0] == sha256(value)}
+    return {key: value for key, value in entries.items() if key.rpartition("/")[2].partition(".")[0] == sha256(value)}
