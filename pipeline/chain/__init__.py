@@ -1,1 +1,1 @@
-"""The ledger: contract wrapper, outbox, embedded development chain."""
+"""The ledger's client: reads, writes as calls, and the outbox that sends them."""

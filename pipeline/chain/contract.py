@@ -67,8 +67,8 @@ def creation() -> Call:
 
 def topic(event: str) -> bytes:
     """First topic of `event`'s logs."""
-    (found,) = (topic for topic, name in _events().items() if name == event)
-    return found
+    (event_topic,) = (topic for topic, name in _events().items() if name == event)
+    return event_topic
 
 
 @cache

@@ -136,8 +136,8 @@ class Ledger(Calls):
                 if not event.authorised:
                     return HospitalStatus.AUTHORISED
                 before = (one for one in self._decisions(self._start()) if one.location.block < event.location.block)
-                known = any(self._concerns(one, first) for one in before)
-                return HospitalStatus.REVOKED if known else HospitalStatus.REGISTERED
+                decided_before = any(self._concerns(one, first) for one in before)
+                return HospitalStatus.REVOKED if decided_before else HospitalStatus.REGISTERED
         return tuple(HospitalStatus)[number]
 
     def has_study(self, study: StudyId) -> bool:
@@ -171,13 +171,13 @@ class Ledger(Calls):
 
     def nodes(self, state: RoundState) -> Members:
         """The nodes that decide, or decided, about a round: those of its opening."""
-        found: Members | None = None
+        members: Members | None = None
         for event in self._logs.find("NodesSet", (word(state.study),), self._start(), state.opened.location.block):
             if isinstance(event, NodesSetEvent):
-                found = Members(event.nodes, event.threshold)
-        if found is None:
+                members = Members(event.nodes, event.threshold)
+        if members is None:
             raise EvidenceRejected(f"study {state.study}: got no nodes on the ledger before round {state.round}")
-        return found
+        return members
 
     def suspended(self, study: StudyId, node: Address) -> bool:
         """Whether the ledger no longer counts a node's signatures.
@@ -197,10 +197,10 @@ class Ledger(Calls):
         start = self._start()
         if last is not None:
             start = last.finalised.location.block if last.finalised else last.opened.location.block
-        found = self._logs.find("HospitalReleased", (word(study),), start, "latest" if until is None else until)
+        releases = self._logs.find("HospitalReleased", (word(study),), start, "latest" if until is None else until)
         after = last.round if last else 0
         return tuple(
-            event.hospital for event in found if isinstance(event, ReleasedEvent) and event.after_round == after
+            event.hospital for event in releases if isinstance(event, ReleasedEvent) and event.after_round == after
         )
 
     def first_account(self, address: Address) -> Address:
@@ -215,25 +215,25 @@ class Ledger(Calls):
     def round(self, round_id: RoundId) -> RoundState:
         """A round with all its events; raises EvidenceRejected when it was never opened."""
         _, status, opened_in, direct = self._read("rounds", round_id)
-        found: list[Event] = []
+        round_events: list[Event] = []
         for first, last in self._onwards(opened_in) if opened_in else ():
-            found += self._logs.find(ROUND_EVENTS, (round_id.to_bytes(32, "big"),), first, last)
-            for state in assemble(found):
+            round_events += self._logs.find(ROUND_EVENTS, (round_id.to_bytes(32, "big"),), first, last)
+            for state in assemble(round_events):
                 if len(state.direct) >= direct and STATUSES.index(state.status) >= status:
                     return state
-        for state in assemble(found):
+        for state in assemble(round_events):
             return state
         raise EvidenceRejected(f"round {round_id}: got none of that number on the ledger")
 
     def rounds(self, study: StudyId | None = None) -> tuple[RoundState, ...]:
         """Every round, of one study or of all, in the order of opening."""
-        found = assemble(self._logs.find(ROUND_EVENTS, (), self._start()))
-        return tuple(state for state in found if study in (None, state.study))
+        states = assemble(self._logs.find(ROUND_EVENTS, (), self._start()))
+        return tuple(state for state in states if study in (None, state.study))
 
     def opened(self, first: int) -> tuple[RoundId, ...]:
         """Numbers of the rounds that were opened in block `first` or later, in that order."""
-        found = self._logs.find("RoundOpened", (), max(first, self._start()))
-        return tuple(event.round for event in found if isinstance(event, OpenedEvent))
+        openings = self._logs.find("RoundOpened", (), max(first, self._start()))
+        return tuple(event.round for event in openings if isinstance(event, OpenedEvent))
 
     def before(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
         """The `count` rounds of its study that were finalised last before `state` was opened, oldest first."""
@@ -245,23 +245,23 @@ class Ledger(Calls):
 
         Oldest first.
         """
-        found: list[RoundState] = []
+        judged: list[RoundState] = []
         for number in self._earlier(state):
-            if len(found) >= count and any(one.finalised for one in found):
+            if len(judged) >= count and any(one.finalised for one in judged):
                 break
             # A study has one open round at a time: all that were opened before have ended.
             if (one := self.round(number)).judged:
-                found.append(one)
-        return tuple(reversed(found))
+                judged.append(one)
+        return tuple(reversed(judged))
 
     def after(self, state: RoundState) -> RoundState | None:
         """The round of its study that was opened next; None while there is none."""
-        own = False
+        reached = False
         for first, last in self._onwards(state.opened.location.block):
             for opened in self._openings(state.study, first, last):
-                if own:
+                if reached:
                     return self.round(opened.round)
-                own = opened.round == state.round
+                reached = opened.round == state.round
         return None
 
     def context(self, round_id: RoundId) -> Context:
@@ -341,13 +341,13 @@ class Ledger(Calls):
         start = self._start()
         last = state.opened.location.block
         width = _FIRST_WINDOW
-        own = False
+        reached = False
         while last >= start:
             first = max(start, last - width + 1)
             for opened in reversed(list(self._openings(state.study, first, last))):
-                if own:
+                if reached:
                     yield opened.round
-                own = own or opened.round == state.round
+                reached = reached or opened.round == state.round
             last = first - 1
             width = _WIDER * width
 

@@ -42,11 +42,11 @@ class Logs:
         with rpc.border("event logs"):
             for log in self._web3.eth.get_logs(wanted):
                 decoded: Any = self._contract.events[contract.event_name(bytes(log["topics"][0]))]().process_log(log)
-                event = events.parse(decoded["event"], decoded["args"], self._place(log))
+                event = events.parse(decoded["event"], decoded["args"], self._location(log))
                 if event is not None:
                     yield event
 
-    def _place(self, log: LogReceipt) -> TxLocation:
+    def _location(self, log: LogReceipt) -> TxLocation:
         # Not every chain's logs carry the block's time.
         stamped: Any = log.get("blockTimestamp")
         time = stamped if stamped is not None else self._web3.eth.get_block(log["blockNumber"])["timestamp"]

@@ -33,7 +33,7 @@ from pipeline.host.files import locked, write_secret
 from pipeline.site.identity import SigningKey
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,119}")
-_KNOWN = ("already imported", "already known", "known transaction")
+_ALREADY_THERE = ("already imported", "already known", "known transaction")
 _RESEND_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 0.5
 
@@ -114,9 +114,9 @@ class Outbox:
         slots = self._slots()
         self._check_chain(slots)
         self._send_unsettled(slots)
-        known = next((slot for slot in slots if slot.label == label), None)
-        if known is not None:
-            signed = self._signed(known)
+        earlier = next((slot for slot in slots if slot.label == label), None)
+        if earlier is not None:
+            signed = self._signed(earlier)
             if isinstance(call, Call) and (call.to, call.data.hex()) != (signed.to, signed.data):
                 raise Refused(
                     f"label {label}: got another {call.name} than the {signed.name} it was first used for; choose"
@@ -162,13 +162,13 @@ class Outbox:
         """Refuse a chain that is not the one on which the newest receipt was seen."""
         if not slots:
             return
-        known = self._signed(slots[-1]).genesis
+        recorded_genesis = self._signed(slots[-1]).genesis
         with rpc.border("genesis block"):
             genesis = self._genesis()
-        if genesis != known:
+        if genesis != recorded_genesis:
             raise Refused(
-                f"the chain's genesis is {genesis}, but this outbox was used on {known}: the chain was created anew; "
-                "restore it, or start with a new installation"
+                f"the chain's genesis is {genesis}, but this outbox was used on {recorded_genesis}: the chain was"
+                " created anew; restore it, or start with a new installation"
             )
         settled = next((slot for slot in reversed(slots) if slot.settled), None)
         newest = self._mined(settled.nonce, settled.label) if settled else None
@@ -202,7 +202,7 @@ class Outbox:
                 self._web3.eth.send_raw_transaction(HexBytes(entry.raw))
             except Web3RPCError as error:
                 message = str(error.message or error).lower()
-                if any(known in message for known in _KNOWN):
+                if any(phrase in message for phrase in _ALREADY_THERE):
                     return
                 if "nonce too low" in message:
                     if self._look_up(entry) is None:
@@ -268,8 +268,8 @@ class Outbox:
         error = ContractRefused(entry.name, "Reverted", {"transaction": entry.transaction})
         try:
             self._web3.eth.call(call, receipt["blockNumber"])
-        except ContractLogicError as found:
-            error = refusal(entry.name, found.data if isinstance(found.data, str) else None)
+        except ContractLogicError as revert:
+            error = refusal(entry.name, revert.data if isinstance(revert.data, str) else None)
         except Web3RPCError:
             pass  # the chain keeps no state of that block: the refusal is known, its reason is not
         return {"call": error.call, "error": error.error, "arguments": error.arguments}

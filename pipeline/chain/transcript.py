@@ -63,8 +63,8 @@ def export(web3: Web3, chain_id: int, address: Address, state: RoundState, devel
 
     Raises EvidenceRejected when the chain's own answers do not fit together.
     """
-    places = (state.opened, *state.direct, state.committed, state.finalised, state.aborted)
-    hashes = list(dict.fromkeys(event.location.transaction for event in places if event is not None))
+    round_events = (state.opened, *state.direct, state.committed, state.finalised, state.aborted)
+    hashes = list(dict.fromkeys(event.location.transaction for event in round_events if event is not None))
     return {
         "chain_id": chain_id,
         "contract": address,
@@ -159,8 +159,8 @@ class Transcript:
             ) from error
 
     def _checked(self) -> RoundState:
-        found = [event for sent in self.content["transactions"] for event in self._events(sent)]
-        states = assemble(found)
+        round_events = [event for sent in self.content["transactions"] for event in self._events(sent)]
+        states = assemble(round_events)
         if len(states) != 1 or states[0].round != self.content["round"]:
             raise EvidenceRejected(
                 f"round {self.content['round']}: got the transactions of {len(states)} rounds, want this one's"
@@ -244,7 +244,7 @@ class Transcript:
         return ()
 
     def registration(self, study: StudyId) -> StudyRegisteredEvent:
-        """Raises EvidenceRejected: a bundle is about one round."""
+        """Nothing: raises EvidenceRejected, since a bundle is about one round."""
         raise EvidenceRejected(
             "got a bundle of one round, want the ledger: `wardround audit` follows a study to its initial model"
         )
@@ -285,14 +285,14 @@ class Transcript:
             raise EvidenceRejected(
                 f"transaction {location.transaction}: got one for another contract or chain, want {self.contract}"
             )
-        found = []
+        round_events = []
         for log in sent["logs"]:
             name = contract.event_name(bytes.fromhex(log["topics"][0]))
             decoded: Any = _ABI.events[name]().process_log(_as_log(log, self.contract))
             event = events.parse(name, decoded["args"], location)
             if event is not None:
-                found.append(event)
-        return found
+                round_events.append(event)
+        return round_events
 
     def _call(self, transaction: str) -> tuple[str, dict[str, Any]]:
         for sent in self.content["transactions"]:

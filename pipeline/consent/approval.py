@@ -1,6 +1,4 @@
-"""Consent: a worker does nothing for a study digest that its owner has not approved.
-
-And nothing more once the owner withdrew.
+"""Consent: a worker does nothing for a study digest that its owner has not approved, or no longer approves.
 
 An owner's decisions about one study are numbered, since the same digest may be approved, withdrawn and approved again;
 a consent holds the very terms that it covers. `approvals/` holds the consents in force and is all that a worker asks;
@@ -125,25 +123,27 @@ def kept(identity: Identity, study: str, ledger: LedgerLocation) -> tuple[Decisi
 
     Files that do not hold are left out.
     """
-    found = []
+    decisions = []
     for _, data in statements(identity, study):
         try:
             statement = signing.from_bytes(data)
             digest = sha256_text(statement.body.get("digest"), "digest")
-            found.append(read(statement, digest, ledger, identity.key.address))
+            decisions.append(read(statement, digest, ledger, identity.key.address))
         except EvidenceRejected:
             continue
-    return tuple(found)
+    return tuple(decisions)
 
 
 def last_consent(identity: Identity, study: str, ledger: LedgerLocation) -> Decision | None:
     """The owner's newest consent to any version of a study, by its own folder."""
-    return next((each for each in reversed(kept(identity, study, ledger)) if each.given), None)
+    return next((decision for decision in reversed(kept(identity, study, ledger)) if decision.given), None)
 
 
 def given(identity: Identity, study: str, digest: Sha256, ledger: LedgerLocation) -> bool | None:
     """Whether the owner's last decision about this digest is consent; None when there is none."""
-    return next((each.given for each in reversed(kept(identity, study, ledger)) if each.digest == digest), None)
+    return next(
+        (decision.given for decision in reversed(kept(identity, study, ledger)) if decision.digest == digest), None
+    )
 
 
 def statements(identity: Identity, study: str) -> list[tuple[Path, bytes]]:

@@ -55,12 +55,12 @@ class Position:
 
     def last(self, digest: Sha256) -> Decision | None:
         """Its last word about this digest."""
-        return next((each for each in reversed(self.decisions) if each.digest == digest), None)
+        return next((decision for decision in reversed(self.decisions) if decision.digest == digest), None)
 
     @property
     def consent(self) -> Decision | None:
         """The last consent that it gave, to whatever version, withdrawn or not."""
-        return next((each for each in reversed(self.decisions) if each.given), None)
+        return next((decision for decision in reversed(self.decisions) if decision.given), None)
 
 
 def outstanding(identity: Identity, study: str) -> Sequence[bytes]:
@@ -75,13 +75,13 @@ def publish(store: Store, identity: Identity, study: Study) -> int:
 
     Raises Unavailable, Refused.
     """
-    place = _place(study, identity.name)
+    key_prefix = _key_prefix(study, identity.name)
     board = BulletinBoard(store)
     count = 0
     for path, data in approval.statements(identity, study.name):
         mark = path.with_suffix(f".{_PUBLISHED}")
         if not mark.exists():
-            board.post(place, data)
+            board.post(key_prefix, data)
             write_atomic(mark, sha256(data).encode())
             count += 1
     return count
@@ -107,8 +107,8 @@ class ConsentLog:
 
     def positions(self, study: Study, consortium: Consortium) -> tuple[Position, ...]:
         """Every hospital, then every node of the study."""
-        (found,) = self.all({study.name: study}, consortium).values()
-        return found
+        (positions,) = self.all({study.name: study}, consortium).values()
+        return positions
 
     def all(self, studies: Mapping[str, Study], consortium: Consortium) -> dict[str, tuple[Position, ...]]:
         """The same of many studies, by one listing.
@@ -134,43 +134,46 @@ class ConsentLog:
         address = (
             Address(consortium.node(NodeName(member)).address) if node else consortium.hospital(HospitalName(member))
         )
-        place = _place(study, member)
-        inside = keys.get(place.prefix, ())
-        if object_keys.member_folder(place.prefix, object_keys.CONSENTS) in crowded:
-            versions = self.store.first(place.bucket, place.prefix, _MOST_DECISIONS + 1)
+        key_prefix = _key_prefix(study, member)
+        inside = keys.get(key_prefix.prefix, ())
+        if object_keys.member_folder(key_prefix.prefix, object_keys.CONSENTS) in crowded:
+            versions = self.store.first(key_prefix.bucket, key_prefix.prefix, _MOST_DECISIONS + 1)
             if len(versions) > _MOST_DECISIONS:
                 return Position(
                     member, node, address, (), f"published more than {_MOST_DECISIONS} statements, which nobody reads"
                 )
             inside = [item.key for item in newest(versions)]
-        found = [self._decision(place, key, consortium, study, member, address) for key in inside]
-        held = sorted((each for each in found if isinstance(each, Decision)), key=lambda each: each.number)
-        if len({each.number for each in held}) < len(held):
+        decisions_or_faults = [self._decision(key_prefix, key, consortium, study, member, address) for key in inside]
+        held = sorted(
+            (decision for decision in decisions_or_faults if isinstance(decision, Decision)),
+            key=lambda decision: decision.number,
+        )
+        if len({decision.number for decision in held}) < len(held):
             return Position(
                 member, node, address, (), "signed two decisions under one number, so that none of them counts"
             )
         # What another key signed may be from before a change of keys: it counts for nothing, and takes nothing away.
-        wrong = [each for each in found if isinstance(each, str)]
+        wrong = [fault for fault in decisions_or_faults if isinstance(fault, str)]
         return Position(member, node, address, tuple(held), wrong[0] if wrong and not held else None)
 
     def _decision(
-        self, place: KeyPrefix, key: str, consortium: Consortium, study: Study, member: str, address: Address
+        self, key_prefix: KeyPrefix, key: str, consortium: Consortium, study: Study, member: str, address: Address
     ) -> Decision | str:
-        known = f"{consortium.ledger.chain_id} {consortium.ledger.contract} {address} {key}"
-        if known not in self._read:
+        cache_key = f"{consortium.ledger.chain_id} {consortium.ledger.contract} {address} {key}"
+        if cache_key not in self._read:
             try:
-                self._read[known] = self._checked(place, key, consortium, study, member, address)
+                self._read[cache_key] = self._checked(key_prefix, key, consortium, study, member, address)
             except EvidenceRejected as error:
-                self._read[known] = str(error)
-        return self._read[known]
+                self._read[cache_key] = str(error)
+        return self._read[cache_key]
 
     def _checked(
-        self, place: KeyPrefix, key: str, consortium: Consortium, study: Study, member: str, address: Address
+        self, key_prefix: KeyPrefix, key: str, consortium: Consortium, study: Study, member: str, address: Address
     ) -> Decision:
         digest = sha256_text(object_keys.key_digest(key), "the key's end")
-        if place.key(digest) != key:
+        if key_prefix.key(digest) != key:
             raise EvidenceRejected(f"{key}: got a name that is no statement's")
-        statement = signing.from_bytes(self.store.get(place.bucket, key, digest, max_bytes=_MOST_BYTES))
+        statement = signing.from_bytes(self.store.get(key_prefix.bucket, key, digest, max_bytes=_MOST_BYTES))
         about = sha256_text(statement.body.get("digest"), f"{member}'s digest")
         decision = approval.read(statement, about, consortium.ledger, address)
         if decision.signer != member or decision.study != study.name:
@@ -185,5 +188,5 @@ def _members(study: Study) -> tuple[str, ...]:
     return (*study.hospitals, *study.nodes)
 
 
-def _place(study: Study, member: str) -> KeyPrefix:
+def _key_prefix(study: Study, member: str) -> KeyPrefix:
     return object_keys.consents(study.name, HospitalName(member), node=member not in study.hospitals)

@@ -46,10 +46,12 @@ def tool(name: str) -> Path:
     machine = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(
         platform.machine().lower(), platform.machine()
     )
-    found = PROJECT / "node_modules" / "@foundry-rs" / f"{name}-{system}-{machine}" / "bin" / name
-    if not found.is_file():
-        raise Misconfigured(f"{found.relative_to(PROJECT)}: got no {name} for {system}-{machine}; run `make setup-dev`")
-    return found
+    binary = PROJECT / "node_modules" / "@foundry-rs" / f"{name}-{system}-{machine}" / "bin" / name
+    if not binary.is_file():
+        raise Misconfigured(
+            f"{binary.relative_to(PROJECT)}: got no {name} for {system}-{machine}; run `make setup-dev`"
+        )
+    return binary
 
 
 class RpcFailure(Exception):

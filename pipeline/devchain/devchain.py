@@ -227,15 +227,15 @@ class DevelopmentChain:
             child.save(self._state, self._previous)
             write_atomic(pinned, json.dumps({"chain_id": self._chain_id, "genesis_time": genesis_time}).encode())
             return child
-        known = json.loads(pinned.read_bytes())
-        if known["chain_id"] != self._chain_id:
+        pinned_values = json.loads(pinned.read_bytes())
+        if pinned_values["chain_id"] != self._chain_id:
             raise Misconfigured(
-                f"{pinned}: got chain id {known['chain_id']}, want {self._chain_id}; a chain keeps its id: use another"
-                " folder"
+                f"{pinned}: got chain id {pinned_values['chain_id']}, want {self._chain_id}; a chain keeps its id:"
+                " use another folder"
             )
         for state in (self._state, self._previous):
             if loadable(state):
-                return Anvil.start(self._home, self._chain_id, known["genesis_time"], state)
+                return Anvil.start(self._home, self._chain_id, pinned_values["genesis_time"], state)
         raise Misconfigured(
             f"{self._home}: got no whole state of the chain, want state.json; restore it from a copy, or remove the"
             " folder"

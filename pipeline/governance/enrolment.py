@@ -53,9 +53,9 @@ def prepare(name: HospitalName, settings: Settings) -> Address:
     Raises Refused when the members' file names the hospital and its key is not here.
     """
     home = settings.hospital(hospital_name(name))
-    known = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
-    if name in known and not (home / "signing-key").exists():
-        raise Refused(f"{name}: got a member whose key {known[name]} is not on this machine, want a new name")
+    hospitals = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
+    if name in hospitals and not (home / "signing-key").exists():
+        raise Refused(f"{name}: got a member whose key {hospitals[name]} is not on this machine, want a new name")
     return identity.create(home, sharing=True).address
 
 
@@ -73,22 +73,24 @@ def check_vouch(
     email: str,
     address: Address,
     signature: str,
-    known: Mapping[HospitalName, Address],
+    hospitals: Mapping[HospitalName, Address],
     where: LedgerLocation,
 ) -> None:
     """Check that `address` vouched for the person behind `email`.
 
     Raises EvidenceRejected unless it did, and it and the name are of one hospital.
     """
-    check_claim(name, address, known)
+    check_claim(name, address, hospitals)
     signing.check_vouch(
         Vouch(name, email), signature.removeprefix("0x"), where.chain_id, Address(where.contract), address
     )
 
 
-def check_claim(name: HospitalName, address: Address, known: Mapping[HospitalName, Address]) -> None:
-    """Raise EvidenceRejected when the name or the address is another hospital's among those known."""
-    if known.get(name, address) != address or any(other != name and taken == address for other, taken in known.items()):
+def check_claim(name: HospitalName, address: Address, hospitals: Mapping[HospitalName, Address]) -> None:
+    """Raise EvidenceRejected when the name or the address is another hospital's of `hospitals`."""
+    if hospitals.get(name, address) != address or any(
+        other != name and taken == address for other, taken in hospitals.items()
+    ):
         raise EvidenceRejected(
             f"{name} and {address}: got a name and an address that are not of one hospital; the hospital knows which"
         )
@@ -108,8 +110,8 @@ def register(name: HospitalName, settings: Settings) -> Address:
     ledger = _ledger(settings)
     home = settings.hospital(hospital_name(name))
     address = _key(home).address
-    if (found := ledger.hospital(address)) is not HospitalStatus.UNKNOWN:
-        raise Refused(f"{name}: got an account that is {found} on the ledger already; nothing to register")
+    if (status := ledger.hospital(address)) is not HospitalStatus.UNKNOWN:
+        raise Refused(f"{name}: got an account that is {status} on the ledger already; nothing to register")
     _send(home, ledger.register_hospital(), "register-hospital", settings, ledger)
     return address
 
@@ -120,11 +122,13 @@ def authorise(address: Address, settings: Settings) -> bool:
     Raises Refused when it is neither.
     """
     ledger = _ledger(settings)
-    found = ledger.hospital(address)
-    if found is HospitalStatus.AUTHORISED:
+    status = ledger.hospital(address)
+    if status is HospitalStatus.AUTHORISED:
         return False
-    if found not in (HospitalStatus.REGISTERED, HospitalStatus.REVOKED):
-        raise Refused(f"{address}: got an account that is {found} on the ledger, want one that its hospital registered")
+    if status not in (HospitalStatus.REGISTERED, HospitalStatus.REVOKED):
+        raise Refused(
+            f"{address}: got an account that is {status} on the ledger, want one that its hospital registered"
+        )
     _send(
         settings.provider, ledger.authorise_hospitals([address]), _label("authorise", address, ledger), settings, ledger
     )
@@ -146,17 +150,17 @@ def admit(name: HospitalName, address: Address, settings: Settings) -> bool:
     Raises Refused unless the ledger has it authorised, EvidenceRejected when the name or the address is another
     member's.
     """
-    if (found := _ledger(settings).hospital(address)) is not HospitalStatus.AUTHORISED:
+    if (status := _ledger(settings).hospital(address)) is not HospitalStatus.AUTHORISED:
         raise Refused(
-            f"{name}: got an account that is {found} on the ledger, want one that the service provider authorised"
+            f"{name}: got an account that is {status} on the ledger, want one that the service provider authorised"
         )
-    known = Consortium.load(settings.consortium)
-    check_claim(hospital_name(name), address, {member: Address(key) for member, key in known.hospitals.items()})
-    if name in map(str, known.nodes):
+    consortium = Consortium.load(settings.consortium)
+    check_claim(hospital_name(name), address, {member: Address(key) for member, key in consortium.hospitals.items()})
+    if name in map(str, consortium.nodes):
         raise EvidenceRejected(
             f"{name}: got the name of a node, want one of its own: a signed statement names its maker"
         )
-    if name in known.hospitals:
+    if name in consortium.hospitals:
         return False
     Consortium.change(settings.consortium, lambda members: members.with_hospital(name, address))
     return True

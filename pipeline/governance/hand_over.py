@@ -29,11 +29,13 @@ def hand_over(successor: Address, settings: Settings | None = None) -> bool:
     settings = settings or Settings.load()
     owner = Owner.open(settings.provider, settings)
     provider = owner.ledger.provider()
-    own = owner.key.address
-    if own != provider:
-        raise Refused(f"got the key {own}, but the ledger's provider is {provider}: give the command on its machine")
+    address = owner.key.address
+    if address != provider:
+        raise Refused(
+            f"got the key {address}, but the ledger's provider is {provider}: give the command on its machine"
+        )
     nodes = {node.address: name for name, node in owner.consortium.nodes.items()}
-    members = {own: "the provider", **nodes, **{key: name for name, key in owner.consortium.hospitals.items()}}
+    members = {address: "the provider", **nodes, **{key: name for name, key in owner.consortium.hospitals.items()}}
     if successor in members:
         raise Refused(
             f"{successor}: got the key of {members[successor]}, want another one; `wardround provider prepare` makes it"

@@ -26,7 +26,7 @@ class OwnerFile(BaseModel):
 
     @classmethod
     def read(cls, data: bytes) -> Self:
-        """Raises EvidenceRejected naming the field that has another form."""
+        """The file as its sender wrote it; raises EvidenceRejected naming the field that has another form."""
         try:
             return cls.model_validate(read_json(data))
         except ValidationError as error:
@@ -53,7 +53,7 @@ def majority_signatures(
 
     Raises EvidenceRejected for one that is by no node of the study, Refused when they are fewer than a majority of all.
     """
-    found: dict[Address, str] = {}
+    signature_by_node: dict[Address, str] = {}
     for name, signature in signatures.items():
         signer = signing.changer(change, signature, ledger.chain_id, ledger.contract)
         if signer not in state.nodes:
@@ -61,9 +61,10 @@ def majority_signatures(
                 f"{name}: got a signature by {signer}, or to another change; want one by a node of study {study}:"
                 f" {', '.join(state.nodes)}"
             )
-        found[signer] = signature
-    if len(found) < state.threshold:
+        signature_by_node[signer] = signature
+    if len(signature_by_node) < state.threshold:
         raise Refused(
-            f"{len(found)} nodes of study {study} signed the change, want {state.threshold}: let more owners sign it"
+            f"{len(signature_by_node)} nodes of study {study} signed the change, want {state.threshold}: let more"
+            " owners sign it"
         )
-    return list(found.values())
+    return list(signature_by_node.values())

@@ -1,7 +1,4 @@
-"""What hospitals and nodes put on the ledger themselves, past the service provider.
-
-A manifest, a release from quarantine.
-"""
+"""What hospitals and nodes put on the ledger themselves, past the provider: a manifest, a release from quarantine."""
 
 from __future__ import annotations
 
@@ -22,14 +19,14 @@ def commit_directly(study: str, round_id: RoundId, name: HospitalName, settings:
     """Put the hospital's own manifest on the ledger, so that no set without it can be committed; its digest."""
     ctx = RoundContext.join(hospital_worker(study, name, settings), round_id, RoundStatus.OPEN)
     worker = ctx.worker
-    found = tuple(worker.board.held(round_id, Kind.MANIFEST, name, ctx.check))
-    if len(found) != 1:
+    digests = tuple(worker.board.held(round_id, Kind.MANIFEST, name, ctx.check))
+    if len(digests) != 1:
         raise Refused(
-            f"round {round_id}: {name} posted {len(found)} manifests, want one; share first, then commit it directly"
+            f"round {round_id}: {name} posted {len(digests)} manifests, want one; share first, then commit it directly"
         )
     shown = membership(worker.study.terms(worker.consortium), worker.consortium.hospital(name))
-    worker.outbox().send(worker.ledger.commit_directly(ctx.state, found[0], shown), f"commit-directly-{round_id}")
-    return found[0]
+    worker.outbox().send(worker.ledger.commit_directly(ctx.state, digests[0], shown), f"commit-directly-{round_id}")
+    return digests[0]
 
 
 class SignedRelease(OwnerFile):

@@ -99,11 +99,11 @@ def _mapping(text: str) -> Mapping[str, Any]:
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Mappings are merged field by field, all else is replaced."""
-    found = dict(base)
+    merged = dict(base)
     for key, value in changes.items():
-        held = found.get(key)
-        found[key] = _merged(held, value) if isinstance(held, dict) and isinstance(value, dict) else value
-    return found
+        held = merged.get(key)
+        merged[key] = _merged(held, value) if isinstance(held, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _loaded(file: str, text: str) -> Study:

@@ -28,10 +28,10 @@ class _Loader(yaml.CSafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """The fields of a node; raises MarkedYAMLError when two have one name."""
-        found: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        if len(found) != len(node.value):
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        if len(mapping) != len(node.value):
             raise yaml.MarkedYAMLError(problem="a field twice", problem_mark=node.start_mark)
-        return found
+        return mapping
 
 
 def _check_form(data: str | bytes) -> None:

@@ -1,6 +1,6 @@
 """Files that are either whole or not there: write to a sibling, fsync, rename, fsync the folder.
 
-What is made slowly is made aside.
+What takes long to make is made in a scratch folder first.
 """
 
 from __future__ import annotations
@@ -58,19 +58,18 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def scratch(place: Path, doing: str) -> Iterator[Path]:
-    """A folder `.DOING-...` in `place` that is gone after the block.
+def scratch(parent: Path, doing: str) -> Iterator[Path]:
+    """A folder `.DOING-...` in `parent` that is gone after the block.
 
-    Those that a killed process left there go before it.
+    Folders that a killed process left there are removed first.
     """
-    place.mkdir(parents=True, exist_ok=True)
+    parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        with locked(
-            place / f".{doing}.lock"
-        ):  # or another process would take a folder that nobody holds yet for a left one
-            for left in place.glob(f".{doing}-*"):
+        # Or another process would take a folder that nobody holds yet for a left one.
+        with locked(parent / f".{doing}.lock"):
+            for left in parent.glob(f".{doing}-*"):
                 _remove_unless_held(left)
-            folder = Path(tempfile.mkdtemp(dir=place, prefix=f".{doing}-"))
+            folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{doing}-"))
             held.callback(shutil.rmtree, folder, ignore_errors=True)
             held.enter_context(_holding(folder))
         yield folder

@@ -14,12 +14,12 @@ _NAMES = ("no_proxy", "NO_PROXY")
 
 
 def spare_loopback(environment: MutableMapping[str, str]) -> None:
-    """Let nobody who goes by this environment ask a proxy for an address of this machine.
+    """Keep whoever goes by this environment from asking a proxy for an address of this machine.
 
-    What else it leaves out stays.
+    Other hosts for which it asks no proxy stay as they are.
     """
-    known = next((environment[name] for name in _NAMES if environment.get(name)), "")
-    hosts = [host for part in known.split(",") if (host := part.strip())]
+    no_proxy = next((environment[name] for name in _NAMES if environment.get(name)), "")
+    hosts = [host for part in no_proxy.split(",") if (host := part.strip())]
     if hosts != ["*"]:  # everything; no client reads that beside other names
         hosts += [host for host in _LOOPBACK if host not in hosts]
     environment.update(dict.fromkeys(_NAMES, ",".join(hosts)))

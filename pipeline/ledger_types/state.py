@@ -126,7 +126,7 @@ def study_id(name: str) -> StudyId:
     return StudyId(keccak(name.encode()).hex())
 
 
-def assemble(found: Iterable[Event]) -> list[RoundState]:
+def assemble(events: Iterable[Event]) -> list[RoundState]:
     """The rounds that events tell of, in the order of opening."""
     by_round: dict[RoundId, dict[str, Any]] = {}
     fields = {
@@ -136,7 +136,7 @@ def assemble(found: Iterable[Event]) -> list[RoundState]:
         AbortDecidedEvent: "decided",
         AbortedEvent: "aborted",
     }
-    for event in found:
+    for event in events:
         match event:
             case OpenedEvent() | CommittedEvent() | FinalisedEvent() | AbortDecidedEvent() | AbortedEvent():
                 by_round.setdefault(event.round, {})[fields[type(event)]] = event

@@ -146,8 +146,8 @@ class _Minio(Administrator):
     @cached_property
     def _earlier(self) -> Mapping[str, Mapping[str, str]]:
         """Accounts by access key, as they were before the first was admitted."""
-        found: Mapping[str, Mapping[str, str]] = read_json(self._admin.user_list().encode()) or {}
-        return found
+        accounts: Mapping[str, Mapping[str, str]] = read_json(self._admin.user_list().encode()) or {}
+        return accounts
 
     def _expire(self, days: int, now: datetime) -> None:
         expiry = Rule(ENABLED, rule_filter=Filter(prefix=""), rule_id="envelopes", expiration=Expiration(days=days))
@@ -207,19 +207,19 @@ class _Versitygw(Administrator):
         """Have the buckets' policies say this about the actor, and nothing else."""
         for bucket in BUCKETS:
             kept = [item for item in self._statements(bucket) if item["Sid"] != actor]
-            own = [{"Sid": actor, "Principal": {"AWS": access_key}, **item} for item in _within(bucket, policy)]
+            granted = [{"Sid": actor, "Principal": {"AWS": access_key}, **item} for item in _within(bucket, policy)]
             self._client.set_bucket_policy(
-                bucket, json.dumps({"Version": policy["Version"], "Statement": [*kept, *own]})
+                bucket, json.dumps({"Version": policy["Version"], "Statement": [*kept, *granted]})
             )
 
     def _statements(self, bucket: str) -> list[dict[str, Any]]:
         try:
-            found: list[dict[str, Any]] = read_json(self._client.get_bucket_policy(bucket).encode())["Statement"]
+            statements: list[dict[str, Any]] = read_json(self._client.get_bucket_policy(bucket).encode())["Statement"]
         except S3Error as error:
             if error.code != "NoSuchBucketPolicy":
                 raise
             return []
-        return found
+        return statements
 
     def _account(self, access_key: str, secret_key: str) -> None:
         """Make the account, or give it this secret key."""

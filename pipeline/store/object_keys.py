@@ -95,8 +95,8 @@ def author(bucket: str, key: str) -> str:
 
     `hospital elm`, `the service provider`.
     """
-    if bucket == REPORTS and (found := _AUTHORED.match(key)):
-        side, name, shared = found.groups()
+    if bucket == REPORTS and (match := _AUTHORED.match(key)):
+        side, name, shared = match.groups()
         return (
             f"{side.removesuffix('s')} {name}" if side else {"record": "the nodes"}.get(shared, "the service provider")
         )
@@ -107,8 +107,8 @@ def writers(key: str) -> str:
     """Who may write under a key of the reports' or models' bucket, in words; the store's operator can everywhere."""
     if owned := _OWNED.match(key):
         return f"{owned[1]} or the store's operator"
-    if found := _SHARED.match(key):
-        return f"{'a node' if found[1] == 'record' else 'the service provider'} or the store's operator"
+    if shared := _SHARED.match(key):
+        return f"{'a node' if shared[1] == 'record' else 'the service provider'} or the store's operator"
     return "a node, the service provider or the store's operator"
 
 

@@ -1,6 +1,4 @@
-"""Write-once objects: the key is the digest, so that every version with those bytes is the object.
-
-And every read is hashed again.
+"""Write-once objects: the key is the digest, so every version with those bytes is the object; every read is hashed.
 
 What the store answers is sorted: other bytes (EvidenceRejected), nothing (ObjectMissing), no right (Refused), a wrong
 clock or access key (Misconfigured), no answer (Unavailable). An object that it does not give out while it answers else
@@ -98,7 +96,7 @@ class Store:
     def put_once(self, bucket: str, key: str, data: bytes) -> ObjectRef:
         """Write `data` under `key` (which ends in its SHA-256) unless it is there already.
 
-        What others wrote there first takes no place.
+        Other bytes that somebody wrote there first do not keep it from being written.
         """
         digest = sha256_of(data)
         if object_keys.key_digest(key) != digest:
@@ -206,11 +204,11 @@ class Store:
         ]
         for other in others[:most] if version_id is None else ():
             with suppress(EvidenceRejected, _Busy):
-                found = self._version(bucket, key, digest, other.version_id, file, max_bytes)
+                size_and_version = self._version(bucket, key, digest, other.version_id, file, max_bytes)
                 _LOG.warning(
                     "%s: read version %s of %s, since the newest does not fit", name, other.version_id, len(versions)
                 )
-                return found
+                return size_and_version
         if isinstance(trouble, _Busy):
             raise ObjectMissing(
                 f"{trouble}, but lists it or its neighbours: it is damaged on the store's disk"
@@ -257,10 +255,10 @@ class Store:
                 raise _BrokenOff(f"{name}: the store broke off after {size} of {length} bytes") from error
         if size < length:
             raise _BrokenOff(f"{name}: the store broke off after {size} of {length} bytes")
-        found = hashed.hexdigest()
-        if found != digest:
+        actual = hashed.hexdigest()
+        if actual != digest:
             raise EvidenceRejected(
-                f"{name} (version {version}): got bytes with SHA-256 {found}, want {digest}; somebody changed the"
+                f"{name} (version {version}): got bytes with SHA-256 {actual}, want {digest}; somebody changed the"
                 " object"
             )
         return size, version
@@ -273,7 +271,7 @@ class Store:
         with self._border(bucket, prefix):
             while True:
                 answer = self._client.list_object_versions(**asked, **after)
-                found = [
+                listed = [
                     *(
                         ObjectInfo(item["Key"], item["VersionId"], item["Size"], item["IsLatest"])
                         for item in answer.get("Versions", ())
@@ -284,17 +282,17 @@ class Store:
                     ),
                 ]
                 # versitygw begins a page with what the last one ended with.
-                found = [item for item in found if item not in before]
-                before = frozenset(found)
-                found.sort(key=lambda item: (item.key, not item.latest))
-                yield from found
+                listed = [item for item in listed if item not in before]
+                before = frozenset(listed)
+                listed.sort(key=lambda item: (item.key, not item.latest))
+                yield from listed
                 if not answer.get("IsTruncated"):
                     return
                 after = {"KeyMarker": answer["NextKeyMarker"]}
                 if marker := answer.get("NextVersionIdMarker"):
                     after["VersionIdMarker"] = marker
                 if most is not None:
-                    held.update(object_keys.member_folder(item.key, prefix) for item in found)
+                    held.update(object_keys.member_folder(item.key, prefix) for item in listed)
                     folder = object_keys.member_folder(answer["NextKeyMarker"], prefix)
                     if folder != prefix and held[folder] > most:
                         # "0" follows "/": on behind everything in the folder.
@@ -367,8 +365,8 @@ def _skew(error: ClientError) -> str:
 
 def newest(versions: Iterable[ObjectInfo]) -> tuple[ObjectInfo, ...]:
     """Of every key the newest version with bytes, out of versions by key and newest first."""
-    found: dict[str, ObjectInfo] = {}
+    newest_by_key: dict[str, ObjectInfo] = {}
     for item in versions:
         if not item.deleted:
-            found.setdefault(item.key, item)
-    return tuple(found.values())
+            newest_by_key.setdefault(item.key, item)
+    return tuple(newest_by_key.values())

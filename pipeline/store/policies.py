@@ -16,10 +16,10 @@ _PUBLIC = (MODELS, REPORTS)
 
 def hospital(name: HospitalName) -> Policy:
     """Writes its own envelopes and statements; reads the public buckets and what it wrote itself."""
-    own = (f"{MAILBOX}/rounds/*/hospitals/{name}/*", f"{MAILBOX}/rounds/*/timings/{name}/*")
+    mailbox_patterns = (f"{MAILBOX}/rounds/*/hospitals/{name}/*", f"{MAILBOX}/rounds/*/timings/{name}/*")
     return _policy(
-        write=(*own, f"{REPORTS}/rounds/*/hospitals/{name}/*", f"{REPORTS}/{CONSENTS}hospitals/{name}/*"),
-        read=own,
+        write=(*mailbox_patterns, f"{REPORTS}/rounds/*/hospitals/{name}/*", f"{REPORTS}/{CONSENTS}hospitals/{name}/*"),
+        read=mailbox_patterns,
         enumerate_={MAILBOX: (f"rounds/*/hospitals/{name}/*", f"rounds/*/timings/{name}/*")},
     )
 
@@ -29,17 +29,17 @@ def node(name: NodeName) -> Policy:
 
     Reads the envelopes addressed to it.
     """
-    own = (f"{MAILBOX}/rounds/*/nodes/{name}/*", f"{MAILBOX}/rounds/*/timings/{name}/*")
+    mailbox_patterns = (f"{MAILBOX}/rounds/*/nodes/{name}/*", f"{MAILBOX}/rounds/*/timings/{name}/*")
     addressed = (f"rounds/*/hospitals/*/to/{name}/*", f"rounds/*/nodes/*/to/{name}/*")
     return _policy(
         write=(
-            *own,
+            *mailbox_patterns,
             f"{REPORTS}/rounds/*/nodes/{name}/*",
             f"{REPORTS}/{CONSENTS}nodes/{name}/*",
             f"{REPORTS}/rounds/*/record/*",
             f"{MODELS}/*.safetensors",
         ),
-        read=(*own, *(f"{MAILBOX}/{pattern}" for pattern in addressed)),
+        read=(*mailbox_patterns, *(f"{MAILBOX}/{pattern}" for pattern in addressed)),
         enumerate_={MAILBOX: (*addressed, f"rounds/*/nodes/{name}/*", f"rounds/*/timings/{name}/*")},
     )
 
@@ -66,7 +66,7 @@ def auditor() -> Policy:
 
 def reading(policy: Policy) -> Policy:
     """The same without the right to write anything."""
-    return policy | {"Statement": [each for each in policy["Statement"] if "s3:PutObject" not in each["Action"]]}
+    return policy | {"Statement": [item for item in policy["Statement"] if "s3:PutObject" not in item["Action"]]}
 
 
 def _policy(*, write: Iterable[str], read: Iterable[str], enumerate_: dict[str, tuple[str, ...]]) -> Policy:
@@ -85,9 +85,9 @@ def _policy(*, write: Iterable[str], read: Iterable[str], enumerate_: dict[str, 
 
 
 def _deeper(write: Iterable[str]) -> list[str]:
-    """What a round's patterns match by a `*` that takes slashes too.
+    """What these patterns match beyond a round's own folders, since `*` takes slashes too.
 
-    Folders of that name deep within another member's.
+    Such a folder would lie deep within another member's.
     """
     return [pattern.replace("/rounds/*/", "/rounds/*/*/") for pattern in write if "/rounds/*/" in pattern]
 
