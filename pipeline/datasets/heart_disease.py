@@ -94,8 +94,8 @@ def _read(site: str, file: Path) -> Records:
             f"{file}: got {rows.shape} numbers, want the publisher's file of {len(_COLUMNS) + 1} columns"
         )
     values = rows[:, :-1]
-    for column in ("trestbps", "chol"):  # nobody lives with a zero there: it stands for not measured
-        place = [each.name for each in _COLUMNS].index(column)
-        values[values[:, place] == 0, place] = np.nan
+    for name in ("trestbps", "chol"):  # nobody lives with a zero there: it stands for not measured
+        index = [column.name for column in _COLUMNS].index(name)
+        values[values[:, index] == 0, index] = np.nan
     ids = np.array([f"{site}-{row:03d}" for row in range(len(rows))])
     return Records(ids, values, (rows[:, -1] > 0).astype(np.int64))

@@ -77,20 +77,22 @@ class Images(Dataset):
     def questions(self, path: Path) -> PredictionBatch:
         """A picture, or a folder of them, fitted to the model's size; raises FileRejected."""
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        found = []
-        for place, file in enumerate(files, start=1):
+        pictures = []
+        for number, file in enumerate(files, start=1):
             try:
-                found.append(picture(file))
+                pictures.append(picture(file))
             except NoPicture as error:
-                raise FileRejected(f"picture {place} of {len(files)} {error}; want PNG or DICOM") from None
-            self._check_size(found[-1], f"picture {place} of {len(files)}")
-        if not found:
+                raise FileRejected(f"picture {number} of {len(files)} {error}; want PNG or DICOM") from None
+            self._check_size(pictures[-1], f"picture {number} of {len(files)}")
+        if not pictures:
             raise FileRejected(f"{path.name}: got an empty folder, want PNG or DICOM files")
         import pandas as pd
 
         numbers = pd.RangeIndex(1, len(files) + 1)
         index = pd.DataFrame({"record_id": [file.name for file in files]}, index=numbers).rename_axis(index="picture")
-        return PredictionBatch(index["record_id"].to_numpy(np.str_), self._fitted(found), self._measured(index, found))
+        return PredictionBatch(
+            index["record_id"].to_numpy(np.str_), self._fitted(pictures), self._measured(index, pictures)
+        )
 
     def _check_size(self, one: Picture, which: str) -> None:
         # Before the contract, which would say it in a sentence for each side.
@@ -109,19 +111,21 @@ class Images(Dataset):
 
         rows = [
             {
-                **{name: values[0] for name, values in _levels(each.pixels[None]).items()},
-                "height": each.pixels.shape[0],
-                "width": each.pixels.shape[1],
-                "channels": each.channels,
-                "frames": each.frames,
+                **{name: values[0] for name, values in _levels(picture.pixels[None]).items()},
+                "height": picture.pixels.shape[0],
+                "width": picture.pixels.shape[1],
+                "channels": picture.channels,
+                "frames": picture.frames,
             }
-            for each in pictures
+            for picture in pictures
         ]
         return pd.concat([index, pd.DataFrame(rows, index=index.index)], axis=1)
 
     def _fitted(self, pictures: Sequence[Picture]) -> npt.NDArray[np.uint8]:
         _, height, width = self.shape
-        return np.array([each.fitted(height, width) for each in pictures], dtype=np.uint8).reshape(-1, height, width)
+        return np.array([picture.fitted(height, width) for picture in pictures], dtype=np.uint8).reshape(
+            -1, height, width
+        )
 
     def _index(self, folder: Path) -> pd.DataFrame:
         return table_files.read(folder / RECORDS, ("record_id", "split", "label"))

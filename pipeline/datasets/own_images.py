@@ -92,8 +92,8 @@ class OwnImages(Images):
 
     def unlisted(self, folder: Path) -> int:
         """How many files of the folder have no label yet: they take no part."""
-        known = {LABELS, *self._listed(folder)["record_id"]}
-        return sum(file.is_file() and str(file.relative_to(folder)) not in known for file in folder.rglob("*"))
+        listed = {LABELS, *self._listed(folder)["record_id"]}
+        return sum(file.is_file() and str(file.relative_to(folder)) not in listed for file in folder.rglob("*"))
 
     def _listed(self, folder: Path) -> pd.DataFrame:
         index = table_files.read(folder / LABELS if (folder / LABELS).exists() else _absent(folder), _TEXTS)
@@ -105,11 +105,11 @@ class OwnImages(Images):
         return with_split(index, "file").rename(columns={"file": "record_id"})
 
     def _pictures(self, folder: Path, index: pd.DataFrame) -> list[Picture]:
-        found = []
+        pictures = []
         wrong = []
         for row, name in index["record_id"].items():
             try:
-                found.append(_read(folder, name))
+                pictures.append(_read(folder, name))
             except NoPicture as error:
                 wrong.append(f"row {row} {error}")
         if wrong:
@@ -118,7 +118,7 @@ class OwnImages(Images):
                 f"{LABELS}: the file of {'; that of '.join(wrong[:_SHOWN])}{more}; want a PNG or DICOM file in the"
                 " folder"
             )
-        return found
+        return pictures
 
 
 def own_folder(name: str, folders: Sequence[Path], *files: str) -> Path:

@@ -106,18 +106,18 @@ def _dicom(path: Path) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = pydicom.dcmread(path, specific_tags=list(_PIXEL_TAGS))
-            channels = int(found.get("SamplesPerPixel", 1))
-            frames = int(found.get("NumberOfFrames", 1) or 1)
-            stored = found.pixel_array
+            dicom = pydicom.dcmread(path, specific_tags=list(_PIXEL_TAGS))
+            channels = int(dicom.get("SamplesPerPixel", 1))
+            frames = int(dicom.get("NumberOfFrames", 1) or 1)
+            stored = dicom.pixel_array
     except RuntimeError:  # no decoder for it
         raise NoPicture("is a DICOM file whose compression this machine cannot read; export it uncompressed") from None
     except Exception:  # pydicom raises what it likes on a damaged file, and quotes elements
         raise NoPicture("is a damaged DICOM file or one without pixels") from None
     if channels > 1 or frames > 1:
         # The contract refuses it by these two numbers; the pixels only have to be some.
-        return Picture(np.zeros((int(found.Rows), int(found.Columns)), np.uint8), channels, frames)
-    return Picture(_shown(stored, found), channels, frames)
+        return Picture(np.zeros((int(dicom.Rows), int(dicom.Columns)), np.uint8), channels, frames)
+    return Picture(_shown(stored, dicom), channels, frames)
 
 
 def _shown(stored: npt.NDArray[Any], header: Dataset) -> Pixels:

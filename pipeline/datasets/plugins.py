@@ -13,9 +13,9 @@ from pipeline.datasets.base import Dataset
 def datasets_among(folders: Iterable[str]) -> Iterator[Dataset]:
     """Every data set among the files of this package.
 
-    The class in a file that is called as the file is, if it has a name.
+    In each file it is the class of the file's own name, if that class names a data set.
     """
-    for file in sorted(each.name for each in pkgutil.iter_modules(folders)):
+    for file in sorted(module.name for module in pkgutil.iter_modules(folders)):
         for name, member in vars(importlib.import_module(f"{__package__}.{file}")).items():
             is_dataset = isinstance(member, type) and issubclass(member, Dataset) and "name" in vars(member)
             if is_dataset and name.lower() == file.replace("_", ""):

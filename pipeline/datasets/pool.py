@@ -52,9 +52,9 @@ def draw(
         for label in np.unique(pool.labels)
     ]
     rows = [
-        members[place // len(classes) % len(members)]
-        for place in range(count)
-        for members in [classes[place % len(classes)]]
+        members[index // len(classes) % len(members)]
+        for index in range(count)
+        for members in [classes[index % len(classes)]]
     ]
     return pool[np.array(sorted(rows, key=lambda row: keys[row]), dtype=np.int64)]
 

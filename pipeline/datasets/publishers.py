@@ -78,9 +78,9 @@ def find(dataset: str, folders: Sequence[Path]) -> Path:
     for folder in folders:
         if published.lie_in(folder):
             return folder / published.folder
-    places = ", ".join(str(folder / published.folder) for folder in folders) or "no folder"
+    looked_in = ", ".join(str(folder / published.folder) for folder in folders) or "no folder"
     raise Misconfigured(
-        f"{dataset}: got no {', '.join(published.files)} in {places}; "
+        f"{dataset}: got no {', '.join(published.files)} in {looked_in}; "
         f"`wardround up` fetches what it can from {published.page}, or put the files into a folder {published.folder} "
         "and name the folder that holds it in WARDROUND_DATA"
     )
@@ -94,7 +94,9 @@ def fetch(datasets: Iterable[str], folder: Path, progress: Progress) -> None:
     wanted = [PUBLISHED[dataset] for dataset in datasets]
     with ThreadPoolExecutor(max_workers=len(wanted) or 1) as threads:
         troubles = [
-            trouble for trouble in threads.map(lambda each: _fetched(each, folder, progress), wanted) if trouble
+            trouble
+            for trouble in threads.map(lambda published: _fetched(published, folder, progress), wanted)
+            if trouble
         ]
     if troubles:
         raise Unavailable(

@@ -41,10 +41,10 @@ def from_json(text: str, where: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        found = read_json(text.encode())
+        parsed = read_json(text.encode())
     except (EvidenceRejected, UnicodeEncodeError):
-        found = None
-    rows = found if isinstance(found, list) else [found]
+        parsed = None
+    rows = parsed if isinstance(parsed, list) else [parsed]
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise FileRejected(f"{where}: got no JSON object of column name to value, nor a list of them") from None
     frame = pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1))
@@ -75,11 +75,11 @@ def _file(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise FileRejected(f"{path.name}: got no such file, want the table of the records")
-    found = [path / name for name in (RECORDS, PARQUET) if (path / name).is_file()]
-    if len(found) != 1:
-        what = "neither" if not found else "both"
+    files = [path / name for name in (RECORDS, PARQUET) if (path / name).is_file()]
+    if len(files) != 1:
+        what = "neither" if not files else "both"
         raise FileRejected(f"{path.name}: got {what} of {RECORDS} and {PARQUET}, want one of them")
-    return found[0]
+    return files[0]
 
 
 def _parquet(file: Path) -> pd.DataFrame:
@@ -119,7 +119,7 @@ def _csv(file: Path, texts: Sequence[str]) -> pd.DataFrame:
             f"{file.name}: got more cells in the rows than names in the first row, want as many"
         ) from None
     except pd.errors.ParserError as error:
-        raise FileRejected(f"{file.name}{_place(str(error))}") from None
+        raise FileRejected(f"{file.name}{_parse_fault(str(error))}") from None
     except UnicodeDecodeError as error:
         raise FileRejected(
             f"{file.name}: got bytes that are no UTF-8 (at byte {error.start}); save it as CSV in UTF-8"
@@ -132,10 +132,10 @@ def _csv(file: Path, texts: Sequence[str]) -> pd.DataFrame:
     return frame.dropna(how="all")
 
 
-def _place(message: str) -> str:
+def _parse_fault(message: str) -> str:
     # pandas counts cells and quotes none; anything else that it says stays behind.
-    found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
-    if found:
-        wanted, line, got = found.groups()
+    match = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
+    if match:
+        wanted, line, got = match.groups()
         return f", row {line}: got {got} cells, want {wanted}, as the first row names them"
     return ": got an unclosed quotation mark, want every cell closed"

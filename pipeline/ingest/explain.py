@@ -70,11 +70,11 @@ def cell_failures(frame: pd.DataFrame, dataset: Dataset) -> Mapping[str, str]:
 
 def _failures(frame: pd.DataFrame, named: Mapping[str, Expectation]) -> dict[str, str]:
     results: ExpectationSuiteValidationResult = evaluate(frame, named)
-    found = {result.expectation_config.meta["name"]: result for result in results.results}
+    result_by_name = {result.expectation_config.meta["name"]: result for result in results.results}
     return {
-        name: _sentence(name, found.get(name), frame)
+        name: _sentence(name, result_by_name.get(name), frame)
         for name in named
-        if name not in found or found[name].success is not True
+        if name not in result_by_name or result_by_name[name].success is not True
     }
 
 
@@ -137,8 +137,8 @@ def _wrong(kind: str, result: ExpectationValidationResult, frame: pd.DataFrame, 
             bounds = result.expectation_config.kwargs
             return numbers.notna() & ~numbers.between(bounds["min_value"], bounds["max_value"])
     rows = {
-        next(value for key, value in place.items() if key != column)
-        for place in result.result.get("unexpected_index_list") or ()
+        next(value for key, value in entry.items() if key != column)
+        for entry in result.result.get("unexpected_index_list") or ()
     }
     return frame.index.isin(list(rows))
 
@@ -146,7 +146,7 @@ def _wrong(kind: str, result: ExpectationValidationResult, frame: pd.DataFrame, 
 def _columns(got: Sequence[str], wanted: Sequence[str]) -> str:
     # An unknown name is told by its place: without a first row of names it would be a patient's value.
     missing = [name for name in wanted if name not in got]
-    surplus = [str(place) for place, name in enumerate(got, start=1) if name not in wanted]
+    surplus = [str(number) for number, name in enumerate(got, start=1) if name not in wanted]
     parts = [f"there is no column {', '.join(missing)}"] if missing else []
     if surplus:
         parts.append(

@@ -94,8 +94,8 @@ def check(frame: pd.DataFrame, study: Study) -> tuple[bytes, dict[str, bool]]:
 
 def outcomes(results: ExpectationSuiteValidationResult, named: Mapping[str, Expectation]) -> dict[str, bool]:
     """Name of each expectation to whether it holds."""
-    found = {result.expectation_config.meta["name"]: result.success is True for result in results.results}
-    return {name: found.get(name, False) for name in named}
+    success_by_name = {result.expectation_config.meta["name"]: result.success is True for result in results.results}
+    return {name: success_by_name.get(name, False) for name in named}
 
 
 def evaluate(frame: pd.DataFrame, named: Mapping[str, Expectation]) -> ExpectationSuiteValidationResult:

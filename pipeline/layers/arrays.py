@@ -26,18 +26,18 @@ class ArrayArithmetic:
             x = self.namespace.pad(x, ((0, 0), (0, 0), (0, 0), margin, margin))
         _, rows, columns = form.output_shape
         side = form.merged_kernel_size
-        places = [(row, column) for row in range(side) for column in range(side)]
+        shifts = [(row, column) for row in range(side) for column in range(side)]
         patches = self.namespace.stack(
-            [self.strided(x, row, column, form.merged_stride, (rows, columns)) for row, column in places], axis=-1
+            [self.strided(x, row, column, form.merged_stride, (rows, columns)) for row, column in shifts], axis=-1
         )
         # (models, samples, channels, rows, columns, side * side) to (models, samples * rows * columns, channels * side
         # * side)
         patches = self.namespace.moveaxis(patches, 2, 4)
         models, samples = x.shape[:2]
         kernels = self.merged(weight, form).reshape(weight.shape[0], form.out_channels, -1)
-        found = self.multiply(patches.reshape(models, samples * rows * columns, -1), kernels)
-        found = found.reshape(-1, samples, rows, columns, form.out_channels)
-        return self.namespace.moveaxis(found, 4, 2)
+        products = self.multiply(patches.reshape(models, samples * rows * columns, -1), kernels)
+        products = products.reshape(-1, samples, rows, columns, form.out_channels)
+        return self.namespace.moveaxis(products, 4, 2)
 
     def merged(self, weight: Any, form: Convolution) -> Any:
         """The kernel that sums a window's convolutions: its copies, shifted by the stride, added up."""
@@ -51,8 +51,8 @@ class ArrayArithmetic:
         """One product per model, or one for all models where they share their inputs."""
         models, outputs, inputs = weight.shape
         if x.shape[0] == 1:
-            found = x[0] @ weight.reshape(models * outputs, inputs).T
-            return self.namespace.moveaxis(found.reshape(-1, models, outputs), 1, 0)
+            products = x[0] @ weight.reshape(models * outputs, inputs).T
+            return self.namespace.moveaxis(products.reshape(-1, models, outputs), 1, 0)
         return x @ self.namespace.swapaxes(weight, 1, 2)
 
     def add_bias(self, x: Any, bias: Any, factor: int) -> Any:

@@ -126,5 +126,5 @@ class PooledConv2d(Layer):
     def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
         """The window's sum of convolutions with bias."""
         weight, bias = parameters
-        found = arithmetic.convolve(x, weight, self.form(inputs.shape))
-        return arithmetic.add_bias(found, bias, self.pooling.kernel_size**2 << inputs.bits)
+        sums = arithmetic.convolve(x, weight, self.form(inputs.shape))
+        return arithmetic.add_bias(sums, bias, self.pooling.kernel_size**2 << inputs.bits)

@@ -44,13 +44,13 @@ class Network:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Every parameter, in the order of torch's state_dict."""
-        found: list[Parameter] = []
+        parameters: list[Parameter] = []
         offset = 0
         for index, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=False)):
             for name, parameter_shape in layer.parameter_shapes(shape).items():
-                found.append(Parameter(f"{index}.{name}", parameter_shape, offset))
-                offset += found[-1].size
-        return tuple(found)
+                parameters.append(Parameter(f"{index}.{name}", parameter_shape, offset))
+                offset += parameters[-1].size
+        return tuple(parameters)
 
     @property
     def size(self) -> int:

@@ -60,8 +60,8 @@ class Plan:
             while True:
                 x, step = stages.send(arithmetic.narrow(x, step.narrowing, step.rectify, step.bound))
         except StopIteration as end:
-            found: Array = end.value
-            return found
+            logits: Array = end.value
+            return logits
 
     def stages(
         self, arithmetic: Arithmetic[Array], x: Array, parameters: Mapping[str, Array]
@@ -71,8 +71,8 @@ class Plan:
         Yields them and is sent the narrowed ones.
         """
         for step in self.steps:
-            own = [parameters[parameter.name] for parameter in step.parameters]
-            x = step.layer.evaluate(arithmetic, x, own, step.inputs)
+            step_parameters = [parameters[parameter.name] for parameter in step.parameters]
+            x = step.layer.evaluate(arithmetic, x, step_parameters, step.inputs)
             if step.narrowing or step.rectify:
                 x = yield x, step
         return x
@@ -134,10 +134,10 @@ def _narrowed(steps: list[Step]) -> list[Step]:
 
     The floor stands where it meets the fewest values and can share the sign with a ReLU.
     """
-    place = min(range(len(steps)), key=lambda each: math.prod(steps[each].raw.shape))
-    chosen = steps[place]
-    done = [*steps[:place], replace(chosen, narrowing=max(chosen.raw.bits - ACTIVATION_BITS, 0))]
-    for step in steps[place + 1 :]:
+    index = min(range(len(steps)), key=lambda candidate: math.prod(steps[candidate].raw.shape))
+    chosen = steps[index]
+    done = [*steps[:index], replace(chosen, narrowing=max(chosen.raw.bits - ACTIVATION_BITS, 0))]
+    for step in steps[index + 1 :]:
         inputs = done[-1].outputs
         done.append(replace(step, inputs=inputs, raw=step.layer.outcome(inputs)))
     return done

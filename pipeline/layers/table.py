@@ -16,7 +16,7 @@ from pipeline.layers.network import Network
 def layers_among(folders: Iterable[str]) -> dict[str, type[Layer]]:
     """Every layer among the files of this package, by its name: the class in a file that is called as the file is."""
     layers: dict[str, type[Layer]] = {}
-    for file in sorted(each.name for each in pkgutil.iter_modules(folders)):
+    for file in sorted(module.name for module in pkgutil.iter_modules(folders)):
         for name, member in vars(importlib.import_module(f"{__package__}.{file}")).items():
             if isinstance(member, type) and issubclass(member, Layer) and name.lower() == file.replace("_", ""):
                 layers[name] = member

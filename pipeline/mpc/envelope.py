@@ -66,7 +66,7 @@ class Envelope:
         pieces: dict[int, list[Vector]] = {index: [] for index in self.indices}
         for index, words in self.opened(io.BytesIO(sealed), len(sealed), key):
             pieces[index].append(words)
-        return {index: np.concatenate(found) for index, found in pieces.items()}
+        return {index: np.concatenate(component_pieces) for index, component_pieces in pieces.items()}
 
     def opened(self, sealed: BinaryIO, size: int, key: PrivateKey) -> Iterator[tuple[int, Vector]]:
         """Component and words of an envelope of `size` bytes, piece by piece.

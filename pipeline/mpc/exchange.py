@@ -83,29 +83,29 @@ def parse_inventory(statement: Statement, hospitals: Sequence[HospitalName], nod
 
 def absent(inventories: Mapping[NodeName, Inventory], hospitals: Sequence[HospitalName]) -> dict[HospitalName, str]:
     """Hospitals whose manifest no majority of the nodes holds good, each with the reason that a majority saw."""
-    found = {}
+    reasons = {}
     for hospital in hospitals:
         seen = Counter(inventory.absent.get(hospital) for inventory in inventories.values())
         reason, nodes = seen.most_common(1)[0]
         if nodes <= len(inventories) // 2:
             reason = SHOWN_DIFFERENTLY
         if reason is not None:
-            found[hospital] = reason
-    return found
+            reasons[hospital] = reason
+    return reasons
 
 
 def loans(
     inventories: Mapping[NodeName, Inventory], nodes: Sequence[NodeName], hospitals: Sequence[HospitalName]
 ) -> tuple[Loan, ...]:
     """Who reseals which component for whom: the first holder in the study's order lends."""
-    found = []
+    lent = []
     for hospital in hospitals:
         for component in range(len(nodes)):
             holders = [node for node in nodes if component in inventories[node].held.get(hospital, ())]
             for index, needy in enumerate(nodes):
                 if holders and index != component and needy not in holders:
-                    found.append(Loan(hospital, component, holders[0], needy))
-    return tuple(found)
+                    lent.append(Loan(hospital, component, holders[0], needy))
+    return tuple(lent)
 
 
 def unrecoverable(

@@ -55,19 +55,21 @@ class Sums:
         accepted = body.get("accepted")
         if (
             not isinstance(blocks, dict)
-            or set(blocks) != {str(each) for each in held}
+            or set(blocks) != {str(component) for component in held}
             or not isinstance(accepted, list)
         ):
             raise EvidenceRejected(f"{node}: got component sums that are not those of components {sorted(held)}")
         count = len(range(0, length, BLOCK))
         read = {}
-        for each in held:
-            digests = blocks[str(each)]
+        for component in held:
+            digests = blocks[str(component)]
             if not isinstance(digests, list) or len(digests) != count:
                 raise EvidenceRejected(
-                    f"{node}: component sum {each}: got another number of blocks, want {count} for {length} words"
+                    f"{node}: component sum {component}: got another number of blocks, want {count} for {length} words"
                 )
-            read[each] = tuple(sha256_text(digest, f"{node}: block of component sum {each}") for digest in digests)
+            read[component] = tuple(
+                sha256_text(digest, f"{node}: block of component sum {component}") for digest in digests
+            )
         return cls(tuple(HospitalName(str(name)) for name in accepted), read)
 
 
@@ -142,23 +144,23 @@ def open_sum(
 ) -> Agreement:
     """Write the sum of the accepted updates, `length` little-endian words, to `output`.
 
-    Raises RoundAborted when the nodes disagree.
-
-    `kept` takes this node's component sums meanwhile.
+    `kept` takes this node's component sums meanwhile. Raises RoundAborted when the nodes disagree.
     """
     if len(accepted) < FEWEST_ACCEPTED:
         raise RoundAborted(
             f"got {len(accepted)} accepted updates, want at least {FEWEST_ACCEPTED}: the sum of fewer opens single ones"
         )
     index = nodes.index(me)
-    own = held_by(index, len(nodes))
-    digests: dict[int, list[Sha256]] = {component: [] for component in own}
+    held = held_by(index, len(nodes))
+    digests: dict[int, list[Sha256]] = {component: [] for component in held}
     blocks: list[dict[int, Part]] = []
-    for sums in _sums(components, accepted, own, length):
+    for sums in _sums(components, accepted, held, length):
         for component, words in sums.items():
             digests[component].append(component_digest(words))
         blocks.append({component: kept.keep([words]) for component, words in sums.items()})
-    said = exchange.say(Sums(tuple(accepted), {component: tuple(found) for component, found in digests.items()}))
+    said = exchange.say(
+        Sums(tuple(accepted), {component: tuple(block_digests) for component, block_digests in digests.items()})
+    )
     agreement = agree(said, nodes)
     if me in agreement.deviating:
         raise RoundAborted(
@@ -189,13 +191,13 @@ def _borrowed(exchange: Exchange, agreement: Agreement, lacking: int, number: in
 
 
 def _sums(
-    components: LargeComponents, accepted: Sequence[HospitalName], own: Sequence[int], length: int
+    components: LargeComponents, accepted: Sequence[HospitalName], held: Sequence[int], length: int
 ) -> Iterator[dict[int, Vector]]:
     """Block by block, this node's component sums over the accepted hospitals."""
     for start in range(0, length, BLOCK):
         piece = slice(start, min(start + BLOCK, length))
         sums = {}
-        for component in own:
+        for component in held:
             total = np.zeros(piece.stop - start, dtype=np.int64)
             for hospital in accepted:
                 total += components[hospital][component][piece]

@@ -69,8 +69,8 @@ class Verification:
 
 def verify(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> tuple[tuple[bool, ...], int]:
     """Accept bit per hospital and next round's budget, from each hospital's payload (update, inputs, labels)."""
-    found = explain(task, payloads)
-    return found.accepted, found.budget
+    verification = explain(task, payloads)
+    return verification.accepted, verification.budget
 
 
 def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: Counting | None = None) -> Verification:
@@ -174,8 +174,8 @@ def counts(task: VerifyTask, models: Words, inputs: Words, labels: Words) -> Wor
 def correct_per_class(answers: Words, labels: Words) -> Words:
     """Counts (models, owners, classes) of answers (models, owners, v) that equal the label, by class."""
     answered = np.eye(labels.shape[2], dtype=np.int64)[answers]
-    found: Words = np.einsum("mosc,osc->moc", answered, labels)
-    return found
+    correct: Words = np.einsum("mosc,osc->moc", answered, labels)
+    return correct
 
 
 def judged(counts: Words) -> tuple[Words, Words]:
@@ -186,9 +186,9 @@ def judged(counts: Words) -> tuple[Words, Words]:
     hospitals = counts.shape[1]
     trimmed = rule.owners_trimmed(hospitals)
 
-    def middle(each: Words) -> Words:
-        found: Words = np.sort(each, axis=1)[:, trimmed : hospitals - trimmed].sum(axis=1)
-        return found
+    def middle(by_owner: Words) -> Words:
+        sums: Words = np.sort(by_owner, axis=1)[:, trimmed : hospitals - trimmed].sum(axis=1)
+        return sums
 
     return middle(counts.sum(axis=2)), middle(counts).min(axis=1)
 
@@ -208,9 +208,10 @@ def _peers(task: VerifyTask, counts: Words) -> list[bool]:
 
 
 def _near(sums: Words, answers: int, below_global: int, below_peers: int) -> list[bool]:
-    globally, *own = (int(each) for each in sums)
-    median = sorted(own)[rule.lower_median(len(own))]
+    globally, *hospital_sums = (int(correct) for correct in sums)
+    median = sorted(hospital_sums)[rule.lower_median(len(hospital_sums))]
     return [
-        100 * each >= 100 * globally - below_global * answers and 100 * each >= 100 * median - below_peers * answers
-        for each in own
+        100 * correct >= 100 * globally - below_global * answers
+        and 100 * correct >= 100 * median - below_peers * answers
+        for correct in hospital_sums
     ]

@@ -1,10 +1,12 @@
 """The large-model mode's checks in plain integers: the oracle of every engine's tests, never run in a round.
 
 Like `pipeline.mpc.reference` step by step, on the projections of the updates instead of their coordinates, and without
-peers: range      an update with a projection outside the cap is out, before anything is squared size       the squared
-norm, estimated from the projections, lies within 8/5 of the budget (first round: 9 times the median estimate) and above
-a 400th of the median direction  the cosine to the median over the hospitals of each projection is not below -0.4 budget
-9/4 of the median estimate of the accepted
+peers:
+  range      an update with a projection outside the cap is out, before anything is squared
+  size       the squared norm, estimated from the projections, lies within 8/5 of the budget (first round: 9 times the
+             median estimate) and above a 400th of the median
+  direction  the cosine to the median over the hospitals of each projection is not below -0.4
+  budget     9/4 of the median estimate of the accepted
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ def verify(task: ProjectedTask, updates: Mapping[HospitalName, Vector]) -> tuple
     """Accept bit per hospital and next round's budget, from the updates themselves."""
     length = len(updates[task.hospitals[0]])
     projected = project([updates[hospital] for hospital in task.hospitals], length, task.seed)
-    found = explain(task, dict(zip(task.hospitals, projected, strict=True)))
-    return found.accepted, found.budget
+    verification = explain(task, dict(zip(task.hospitals, projected, strict=True)))
+    return verification.accepted, verification.budget
 
 
 def explain(task: ProjectedTask, projections: Mapping[HospitalName, Vector]) -> ProjectedVerification:
@@ -58,15 +60,17 @@ def explain(task: ProjectedTask, projections: Mapping[HospitalName, Vector]) -> 
     rows = rows * in_range[:, None]
     squares = [int(row @ row) for row in rows]
     estimates = [square >> rule.PROJECTION_BITS for square in squares]
-    size = [bool(ok) and _size(each, estimates, task.budget) for ok, each in zip(in_range, estimates, strict=True)]
+    size = [
+        bool(ok) and _size(estimate, estimates, task.budget) for ok, estimate in zip(in_range, estimates, strict=True)
+    ]
     rows = rows * np.array(size)[:, None]
     squares = [square * ok for square, ok in zip(squares, size, strict=True)]
-    estimates = [each * ok for each, ok in zip(estimates, size, strict=True)]
+    estimates = [estimate * ok for estimate, ok in zip(estimates, size, strict=True)]
 
     median = np.sort(rows, axis=0)[rule.lower_median(len(rows))]
     direction = [_direction(row, median, square) for row, square in zip(rows, squares, strict=True)]
     accepted = tuple(a and b for a, b in zip(size, direction, strict=True))
-    kept = sorted(each for each, ok in zip(estimates, accepted, strict=True) if ok)
+    kept = sorted(estimate for estimate, ok in zip(estimates, accepted, strict=True) if ok)
     budget = rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else rule.projected_limit(task.budget)
     return ProjectedVerification(
         accepted, budget, tuple(in_range.tolist()), tuple(size), tuple(direction), tuple(estimates)

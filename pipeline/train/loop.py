@@ -48,7 +48,7 @@ def train(
     network = module(study.network, model)
     inputs, labels = tensors(samples)
     classes = [torch.from_numpy(np.flatnonzero(samples.labels == label)) for label in np.unique(samples.labels)]
-    each = max(1, settings.batch_size // len(classes))
+    per_class = max(1, settings.batch_size // len(classes))
     generator = torch.Generator().manual_seed(seed(study, round_id, hospital))
     optimiser = torch.optim.SGD(
         network.parameters(),
@@ -57,7 +57,7 @@ def train(
         weight_decay=settings.weight_decay,
     )
     for _ in range(settings.steps * effort):
-        batch = torch.cat([rows[torch.randint(len(rows), (each,), generator=generator)] for rows in classes])
+        batch = torch.cat([rows[torch.randint(len(rows), (per_class,), generator=generator)] for rows in classes])
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(network(inputs[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
         optimiser.step()

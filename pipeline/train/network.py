@@ -27,9 +27,9 @@ def initial_model(study: Study) -> Vector:
     vector = np.zeros(network.size, dtype=np.int64)
     for parameter in network.parameters:
         if len(parameter.shape) > 1:
-            place = slice(parameter.offset, parameter.offset + parameter.size)
+            coordinates = slice(parameter.offset, parameter.offset + parameter.size)
             bound = (1 << UPDATE_BITS) / math.sqrt(math.prod(parameter.shape[1:]))
-            vector[place] = np.rint(uniform[place] * bound).astype(np.int64)
+            vector[coordinates] = np.rint(uniform[coordinates] * bound).astype(np.int64)
     return vector
 
 

@@ -12,8 +12,10 @@ from pipeline.site.settings import Settings
 
 def engines_among(folders: Iterable[str]) -> Iterator[type[Engine]]:
     """Every engine among the folders of this package: the class with a name in its file `engine.py`."""
-    for package in sorted(each.name for each in pkgutil.iter_modules(folders) if each.ispkg):
-        if any(each.name == "engine" for each in pkgutil.iter_modules([f"{folder}/{package}" for folder in folders])):
+    for package in sorted(module.name for module in pkgutil.iter_modules(folders) if module.ispkg):
+        if any(
+            module.name == "engine" for module in pkgutil.iter_modules([f"{folder}/{package}" for folder in folders])
+        ):
             for member in vars(importlib.import_module(f"{__package__}.{package}.engine")).values():
                 if isinstance(member, type) and issubclass(member, Engine) and "name" in vars(member):
                     yield member

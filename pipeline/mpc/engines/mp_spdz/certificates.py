@@ -21,16 +21,16 @@ from pipeline.host.secret import Secret
 _PARTY_NAME = re.compile(r"P\d+", re.IGNORECASE)
 
 
-def install(folder: Path, index: int, own: Path, key: Path, pinned: Sequence[Path]) -> None:
+def install(folder: Path, index: int, certificate: Path, key: Path, pinned: Sequence[Path]) -> None:
     """Lay out every pinned certificate and this node's key.
 
     Raises EngineFailed for one that could stand for another node.
     """
     contents = [path.read_bytes() for path in pinned]
-    if own.read_bytes() != contents[index]:
+    if certificate.read_bytes() != contents[index]:
         raise EngineFailed(
-            f"mp-spdz: party {index}: {own.name} is not the certificate pinned for this node; approve the study with"
-            " the new one"
+            f"mp-spdz: party {index}: {certificate.name} is not the certificate pinned for this node; approve the study"
+            " with the new one"
         )
     for party, content in enumerate(contents):
         check(party, content)
@@ -45,7 +45,7 @@ def install(folder: Path, index: int, own: Path, key: Path, pinned: Sequence[Pat
 
 
 def check(party: int, pem: bytes) -> None:
-    """Raises EngineFailed unless the certificate names P<party>, no other party, and cannot sign for anybody else."""
+    """Raise EngineFailed unless the certificate names P<party>, no other party, and cannot sign for anybody else."""
     # the engine trusts the whole folder for every party: only the name tells one pinned node from another
     try:
         certificate = x509.load_pem_x509_certificate(pem)

@@ -84,8 +84,8 @@ class MpSpdz(Engine):
         """What is missing on this machine, each with the way to mend it; empty when the engine can run."""
         missing = [self._home / "compile.py", self._home / "Compiler", *(self._binary(protocol) for protocol in NODES)]
         absent = [path.name for path in missing if not path.exists()]
-        found = [f"{self._home}: got no {', '.join(absent)}; {_INSTALL}"] if absent else []
-        found += [
+        problems = [f"{self._home}: got no {', '.join(absent)}; {_INSTALL}"] if absent else []
+        problems += [
             f"{path}: not executable; {_INSTALL}"
             for path in missing[2:]
             if path.exists() and not os.access(path, os.X_OK)
@@ -93,10 +93,10 @@ class MpSpdz(Engine):
         tools = {"openssl": "openssl", "prlimit": "util-linux", "setpriv": "util-linux"}
         # Looked for where a party starts them, whatever this process has on its PATH.
         lacking = [tool for tool in tools if not shutil.which(tool, path=os.defpath)]
-        found += [f"{tool}: not in {os.defpath}; install the package {tools[tool]}" for tool in lacking]
+        problems += [f"{tool}: not in {os.defpath}; install the package {tools[tool]}" for tool in lacking]
         if not sys.platform.startswith("linux"):
-            found.append(f"{sys.platform}: got this operating system, want Linux")
-        return tuple(found)
+            problems.append(f"{sys.platform}: got this operating system, want Linux")
+        return tuple(problems)
 
     def prepare(self, protocol: str, task: Task) -> None:
         """Compile for tasks of this shape into the user's cache, so that no round waits for it; raises EngineFailed."""
@@ -259,7 +259,7 @@ def _together(
 ) -> process.Ended:
     """Run the party among its peers.
 
-    Stopped as soon as one of them fails, and at the latest after a multiple of the last run's time.
+    It is stopped as soon as one of them fails, and at the latest after a multiple of the last run's time.
     """
     party = rendezvous.party
     peer_failed = threading.Event()

@@ -158,10 +158,10 @@ def cause(ended: Ended, log: Path) -> Cause:
         return Cause(f"the engine was killed by signal {-ended.code}", peer_knows_more=False)
     if ended.suspended:
         return Cause("the engine was suspended by a signal and did not end in time", peer_knows_more=False)
-    if own := _meaning(text, _OWN_CAUSES):
-        return Cause(own, peer_knows_more=False)
-    if peers := _meaning(text, _PEER_CAUSES):
-        return Cause(peers, peer_knows_more=True)
+    if own_cause := _meaning(text, _OWN_CAUSES):
+        return Cause(own_cause, peer_knows_more=False)
+    if peer_cause := _meaning(text, _PEER_CAUSES):
+        return Cause(peer_cause, peer_knows_more=True)
     if ended.code is None:
         return Cause(
             f"no end within {ended.stats.wall_seconds:.0f} s: a peer is stopped, slow or cut off", peer_knows_more=True
@@ -171,8 +171,8 @@ def cause(ended: Ended, log: Path) -> Cause:
 
 def _meaning(text: str, causes: Sequence[tuple[str, str]]) -> str | None:
     for pattern, meaning in causes:
-        if found := re.search(pattern, text):
-            return meaning.format(**found.groupdict())
+        if match := re.search(pattern, text):
+            return meaning.format(**match.groupdict())
     return None
 
 
@@ -183,5 +183,5 @@ def _last_line(text: str) -> str:
 def _state(pid: int) -> tuple[bool, int]:
     """Whether a signal holds the process, and its largest resident size so far in bytes, 0 when it ended."""
     text = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", text)
-    return bool(re.search(r"State:\s+T", text)), int(found[1]) * 1024 if found else 0
+    peak = re.search(r"VmHWM:\s+(\d+) kB", text)
+    return bool(re.search(r"State:\s+T", text)), int(peak[1]) * 1024 if peak else 0

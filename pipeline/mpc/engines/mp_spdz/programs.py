@@ -57,8 +57,8 @@ def program_digest(installation: Path) -> Sha256:
         installation: ["compile.py", "Compiler/**/*.py"],
     }
     contents = {
-        f"{place} {file.relative_to(root)}": sha256(file.read_bytes())
-        for place, (root, patterns) in enumerate(files.items())
+        f"{number} {file.relative_to(root)}": sha256(file.read_bytes())
+        for number, (root, patterns) in enumerate(files.items())
         for pattern in patterns
         for file in root.glob(pattern)
     }

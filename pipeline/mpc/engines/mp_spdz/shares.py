@@ -70,10 +70,10 @@ def encode(vectors: Sequence[Held], nodes: int, index: int) -> bytes:
 def decode_output(folder: Path, index: int, length: int) -> Words:
     """The `length` words that party `index`'s program wrote; raises EngineFailed for another number."""
     path = folder / f"Binary-Output-P{index}-0"
-    found: Words = np.fromfile(path, dtype="<i8").astype(np.int64) if path.exists() else np.empty(0, dtype=np.int64)
-    if len(found) != length:
+    words: Words = np.fromfile(path, dtype="<i8").astype(np.int64) if path.exists() else np.empty(0, dtype=np.int64)
+    if len(words) != length:
         raise EngineFailed(
-            f"mp-spdz: party {index}: its engine wrote {len(found)} of {length} output words: "
+            f"mp-spdz: party {index}: its engine wrote {len(words)} of {length} output words: "
             "the working folder is full, or program and driver are of different versions"
         )
-    return found
+    return words

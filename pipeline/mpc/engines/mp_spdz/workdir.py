@@ -30,9 +30,9 @@ _LOCK = ".lock"
 
 
 @contextmanager
-def private_folder(place: Path, input_bytes: int) -> Iterator[Path]:
-    """A new folder (mode 700) for one run of the node that owns `place`; sweeps what a killed run left behind."""
-    base = _base(place, SPARE_BYTES + 16 * input_bytes)
+def private_folder(node_folder: Path, input_bytes: int) -> Iterator[Path]:
+    """A new folder (mode 700) for one run of the node that owns `node_folder`; sweeps what a killed run left behind."""
+    base = _base(node_folder, SPARE_BYTES + 16 * input_bytes)
     with locked(base / _LOCK):
         for stale in base.glob("run-*"):
             _remove_unless_in_use(stale)
@@ -52,15 +52,15 @@ def private_folder(place: Path, input_bytes: int) -> Iterator[Path]:
             os.close(in_use)
 
 
-def _base(place: Path, wanted: int) -> Path:
+def _base(node_folder: Path, wanted: int) -> Path:
     if _is_memory(MEMORY) and shutil.disk_usage(MEMORY).free >= wanted:
         RUNS.mkdir(mode=0o700, exist_ok=True)
         status = RUNS.lstat()
         # the place is everybody's: whoever else made it first shall not see inside
         if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077:
             return RUNS
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return place.resolve()
+    node_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return node_folder.resolve()
 
 
 def _is_memory(path: Path) -> bool:

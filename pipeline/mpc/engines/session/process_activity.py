@@ -9,7 +9,10 @@ import psutil
 
 @dataclass
 class ProcessActivity:
-    """Of one process, whose number its starter fills in; without one, or once it is gone, the last that was felt."""
+    """What one process was last seen doing.
+
+    Its starter fills in `pid`. Without one, or once the process is gone, `work` stays as it was last seen.
+    """
 
     pid: int | None = None
     work: float = 0.0

@@ -14,9 +14,8 @@ def verdicts(
 ) -> tuple[tuple[bool, ...], tuple[Condition | None, ...]]:
     """Accept bits and first failed conditions (empty unless the task names them).
 
-    Raises EngineFailed on what no program opens.
-
     Each of `opened` is an accept bit, or where the task names the condition how many held before one failed.
+    Raises EngineFailed on what no program opens.
     """
     most = len(task.conditions) if task.names_condition else 1
     if not all(0 <= held <= most for held in opened):

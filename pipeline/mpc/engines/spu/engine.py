@@ -144,7 +144,7 @@ class Spu(Engine):
         try:
             pinned = folder / "pinned.pem"
             pinned.write_text("".join(certificate.read_text() for certificate in party.peer_certificates))
-            place = {
+            party_fields = {
                 "executable": self._executable(program),
                 "index": party.index,
                 "hosts": party.hosts,
@@ -154,17 +154,17 @@ class Spu(Engine):
                 "timeout_ms": max(int(party.deadline_seconds * 1000), 1000),
             }
             with self._process(folder, party.log, party.deadline_seconds) as process:
-                process.send([_line(program | place)])
+                process.send([_line(program | party_fields)])
                 agreed = {
                     "program": self.digest(protocol),
                     "compiled program": process.receive()["ready"],
                     "task": task_digest(protocol, task),
                 }
-                found = _compute(process, content, Rendezvous(party), agreed, deadline)
+                result = _compute(process, content, Rendezvous(party), agreed, deadline)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        stats = EngineStats(found["cpu_seconds"], found["wall_seconds"], found["bytes_sent"], found["rss_bytes"])
-        return found["outputs"], stats
+        stats = EngineStats(result["cpu_seconds"], result["wall_seconds"], result["bytes_sent"], result["rss_bytes"])
+        return result["outputs"], stats
 
     def _require_environment(self) -> None:
         if problems := self.problems():
@@ -233,15 +233,15 @@ def _pairs(
     hospitals: Sequence[HospitalName], components: Components, index: int, length: int
 ) -> npt.NDArray[np.uint64]:
     """(hospitals, length, 2): ABY3's party i holds summands i and i + 1, which are the components i + 1 and i + 2."""
-    places = [(index + 1) % _PARTIES, (index + 2) % _PARTIES]
+    held = [(index + 1) % _PARTIES, (index + 2) % _PARTIES]
     pairs = np.empty((len(hospitals), length, 2), np.uint64)
     for row, hospital in enumerate(hospitals):
-        for column, place in enumerate(places):
-            words = components.get(hospital, {}).get(place)
+        for column, component in enumerate(held):
+            words = components.get(hospital, {}).get(component)
             if words is None or len(words) < length:
                 got = "nothing" if words is None else f"{len(words)} words"
                 raise EngineFailed(
-                    f"{hospital}: component {place}: got {got}, want {length} words; leave it out of the input set"
+                    f"{hospital}: component {component}: got {got}, want {length} words; leave it out of the input set"
                 )
             pairs[row, :, column] = words[:length].view(np.uint64)
     return pairs

@@ -94,8 +94,8 @@ class PartyProcess:
         line = self._results.readline()
         if not line.endswith("\n"):
             raise EngineFailed(self._cause())
-        found: Mapping[str, Any] = json.loads(line)
-        return found
+        result: Mapping[str, Any] = json.loads(line)
+        return result
 
     def _expire(self) -> None:
         self._timed_out = True
