@@ -189,4 +189,4 @@ def of(actor: Actor) -> tuple[str, ...]:
 
 def step(name: str) -> RoundStep:
     """The step of that name; raises KeyError for none."""
-    return {each.name: each for each in ROUND}[name]
+    return {step.name: step for step in ROUND}[name]

@@ -34,12 +34,12 @@ def check(study: Study, file: str) -> None:
 
     if study.name != Path(file).stem:
         refuse("name", study.name, f"the file's own name, {Path(file).stem}")
-    own = [field for field in ("table", "images") if getattr(study, field)]
-    if len(own) > 1:
+    own_data = [field for field in ("table", "images") if getattr(study, field)]
+    if len(own_data) > 1:
         refuse("images", "a table too", "one kind of data in a study")
-    if own and study.dataset in DATASETS:
+    if own_data and study.dataset in DATASETS:
         refuse("dataset", study.dataset, f"another name than those of the package: {', '.join(sorted(DATASETS))}")
-    if not own and study.dataset not in DATASETS:
+    if not own_data and study.dataset not in DATASETS:
         refuse("dataset", study.dataset, f"one of {', '.join(sorted(DATASETS))}")
     for field, members in (("hospitals", study.hospitals), ("nodes", study.nodes)):
         if len(set(members)) != len(members):
@@ -54,11 +54,11 @@ def check(study: Study, file: str) -> None:
     if protocols[study.protocol] != len(study.nodes):
         refuse("nodes", list(study.nodes), f"{protocols[study.protocol]} nodes for protocol {study.protocol}")
     if study.partition.by == "site" and not set(study.hospitals) <= set(study.source.sites):
-        known = ", ".join(study.source.sites) or f"none: {study.dataset} names no sites, use `by: class`"
+        sites = ", ".join(study.source.sites) or f"none: {study.dataset} names no sites, use `by: class`"
         refuse(
             "partition.by",
             f"site, hospitals {', '.join(study.hospitals)}",
-            f"hospitals named as the data set's sites: {known}",
+            f"hospitals named as the data set's sites: {sites}",
         )
     floor = study.min_accepted
     if floor is not None and not max(3, len(study.hospitals) // 2 + 1) <= floor <= len(study.hospitals):

@@ -25,7 +25,7 @@ SCHEME = 1
 STEPS = tuple(sorted({step.function.partition(":")[0] for step in ROUND if step.decides}))
 """The modules in which the steps begin."""
 
-_FOUND_BY_NAME = ("pipeline.datasets", "pipeline.layers", "pipeline.mpc.engines")
+_LOADED_BY_NAME = ("pipeline.datasets", "pipeline.layers", "pipeline.mpc.engines")
 """Packages whose tables find a file by its name: no import names it, and each of them can decide a result."""
 
 _BESIDE = {
@@ -65,7 +65,7 @@ def closure(steps: Iterable[str]) -> set[str]:
     Also the packages that hold them, whose own code runs first.
     """
     graph = grimp.build_graph("pipeline", cache_dir=None)
-    roots = {*steps, *(module for package in _FOUND_BY_NAME for module in (package, *graph.find_descendants(package)))}
+    roots = {*steps, *(module for package in _LOADED_BY_NAME for module in (package, *graph.find_descendants(package)))}
     modules: set[str] = set()
     while roots:
         modules |= roots.union(*(graph.find_upstream_modules(root) for root in roots))

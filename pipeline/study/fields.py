@@ -45,10 +45,10 @@ _BLOCK_TIME = Unit("seconds of block time from the opening")
 def protocols_in_words() -> str:
     """The table of protocols in words."""
     nodes = {
-        engine: ", ".join(f"{name} of {count} nodes" for name, count in each.items())
-        for engine, each in PROTOCOLS.items()
+        engine: ", ".join(f"{name} of {count} nodes" for name, count in node_counts.items())
+        for engine, node_counts in PROTOCOLS.items()
     }
-    return "; ".join(f"with engine {engine} {known}" for engine, known in nodes.items()).capitalize()
+    return "; ".join(f"with engine {engine} {words}" for engine, words in nodes.items()).capitalize()
 
 
 class StudyModel(BaseModel):

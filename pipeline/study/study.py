@@ -123,11 +123,11 @@ class Study(StudyModel):
         try:
             content = read_fields(path.read_bytes(), str(path), raising=InvalidStudy)
         except FileNotFoundError as error:
-            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
-            raise InvalidStudy(str(path), "file", "nothing", f"one of the studies there: {known}") from error
+            studies = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+            raise InvalidStudy(str(path), "file", "nothing", f"one of the studies there: {studies}") from error
         try:
-            own = {"dataset": content.get("name", path.stem)} if {"table", "images"} & content.keys() else {}
-            study = cls.model_validate({"name": path.stem} | own | content)
+            implied = {"dataset": content.get("name", path.stem)} if {"table", "images"} & content.keys() else {}
+            study = cls.model_validate({"name": path.stem} | implied | content)
         except ValidationError as error:
             raise InvalidStudy(str(path), *first_problem(error, "study")) from error
         check(study, str(path))
@@ -136,8 +136,8 @@ class Study(StudyModel):
     @property
     def source(self) -> Dataset:
         """The data set plug-in."""
-        if own := self.table or self.images:
-            return own.dataset(self.dataset)
+        if schema := self.table or self.images:
+            return schema.dataset(self.dataset)
         return DATASETS[self.dataset]
 
     @property

@@ -27,10 +27,10 @@ class Field(NamedTuple):
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Field]]:
     """Path to words, of a model and the models in it, in the order of the study's file."""
     for name, field in model.model_fields.items():
-        if own := group(field):
-            yield from _fields(own, f"{prefix}{name}.")
+        if group_model := group(field):
+            yield from _fields(group_model, f"{prefix}{name}.")
         else:
-            unit = next((each.unit for each in field.metadata if isinstance(each, Unit)), "")
+            unit = next((item.unit for item in field.metadata if isinstance(item, Unit)), "")
             yield f"{prefix}{name}", Field(field.title or name, unit, " ".join((field.description or "").split()))
 
 
@@ -104,11 +104,11 @@ def deadlines(study: Study, terms: Mapping[str, Any]) -> tuple[Line, ...]:
 
 def layers(model: Any) -> tuple[str, ...]:
     """A model's layers under torch's names."""
-    found = []
+    described = []
     for item in model:
         for name, arguments in item.items():
-            found.append(f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})")
-    return tuple(found)
+            described.append(f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})")
+    return tuple(described)
 
 
 def label(path: str) -> str:
@@ -118,11 +118,11 @@ def label(path: str) -> str:
     if path.startswith(_CODE):
         return f"Code: {path.removeprefix(_CODE)}"
     kind, _, rest = path.partition(".")
-    name, _, own = rest.partition(".")
+    name, _, field = rest.partition(".")
     if kind == "hospitals":
         return f"Signing address of {name}"
     if kind == "nodes":
-        return f"{'Signing address' if own == 'address' else 'TLS certificate'} of {name}"
+        return f"{'Signing address' if field == 'address' else 'TLS certificate'} of {name}"
     return path.removeprefix("study.")
 
 

@@ -51,10 +51,10 @@ def commented(text: str, name: str) -> str:
         *("# " + line.format(name=name) for line in _HEAD),
     ]
     for field, info in Study.model_fields.items():
-        own = group(info)
-        meaning = (own.__doc__ if own else info.description) or ""
+        group_model = group(info)
+        meaning = (group_model.__doc__ if group_model else info.description) or ""
         if field in blocks:
-            lines += ["", *_comment(meaning), *(_inside(blocks[field], own) if own else blocks[field])]
+            lines += ["", *_comment(meaning), *(_inside(blocks[field], group_model) if group_model else blocks[field])]
         elif info.examples:
             lines += ["", *_comment(meaning), "# " + yaml.safe_dump({field: info.examples[0]}).strip()]
     return "\n".join(lines) + "\n"
@@ -81,8 +81,8 @@ def _within_texts(node: yaml.Node) -> Iterator[int]:
         yield from range(node.start_mark.line + 1, node.end_mark.line + 1)
     else:
         for child in node.value:
-            for each in child if isinstance(child, tuple) else (child,):
-                yield from _within_texts(each)
+            for part in child if isinstance(child, tuple) else (child,):
+                yield from _within_texts(part)
 
 
 def _inside(block: list[str], model: type[BaseModel]) -> Iterator[str]:

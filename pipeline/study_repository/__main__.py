@@ -22,14 +22,14 @@ def main(
     out: Annotated[Path, typer.Option(help="folder to write, one file of arguments per later stage")],
 ) -> None:
     """Write the arguments with which each hospital trains again and the nodes verify again."""
-    found = read_inputs(records, RoundId(round_id))
-    if found.record.study != study:
+    inputs = read_inputs(records, RoundId(round_id))
+    if inputs.record.study != study:
         raise Misconfigured(
-            f"round {round_id}: got a round of study {found.record.study}, want one of {study}; change params.yaml"
+            f"round {round_id}: got a round of study {inputs.record.study}, want one of {study}; change params.yaml"
         )
-    for hospital in found.record.inputs:
-        write_atomic(out / f"{hospital}.args", _line(found.training(records, hospital)))
-    write_atomic(out / "nodes.args", _line(found.verification(records)))
+    for hospital in inputs.record.inputs:
+        write_atomic(out / f"{hospital}.args", _line(inputs.training(records, hospital)))
+    write_atomic(out / "nodes.args", _line(inputs.verification(records)))
 
 
 def _line(arguments: tuple[str, ...]) -> bytes:

@@ -51,11 +51,11 @@ def publish(
             " record"
         )
     rounds = [other for other in ledger.rounds() if other.study == state.study and other.round <= round_id]
-    found = views(rounds, ledger, store)
-    mine = next(view for view in found if view.round == round_id)
+    round_views = views(rounds, ledger, store)
+    mine = next(view for view in round_views if view.round == round_id)
     if mine.trouble is not None:
         raise EvidenceRejected(mine.trouble)
-    history = [summary(view) for view in found]
+    history = [summary(view) for view in round_views]
     objects = RoundObjects(store, round_id)
     written = _stored(objects, round_id) or _store(
         store, round_id, render.render(mine, history, study.title), objects.pack()
@@ -163,21 +163,21 @@ def _write(
     parts = dict(forms)
     parts["json"] = _json(dict(content) | {"files": {suffix: sha256(data) for suffix, data in parts.items()}})
     for suffix, data in parts.items():
-        place = object_keys.report(round_id, suffix)
-        store.put_once(place.bucket, place.key(sha256(data)), data)
+        key_prefix = object_keys.report(round_id, suffix)
+        store.put_once(key_prefix.bucket, key_prefix.key(sha256(data)), data)
     return parts
 
 
 def _stored(objects: RoundObjects, round_id: RoundId) -> Mapping[str, bytes] | None:
     """The report that was written before, if it was written whole."""
-    found = stored_report(objects, round_id)
-    if found is None:
+    report = stored_report(objects, round_id)
+    if report is None:
         return None
     parts = {
         suffix: objects.read(object_keys.report(round_id, suffix), Sha256(digest))
-        for suffix, digest in found["files"].items()
+        for suffix, digest in report["files"].items()
     }
-    return parts | {"json": _json(found)}
+    return parts | {"json": _json(report)}
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

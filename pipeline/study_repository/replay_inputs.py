@@ -51,17 +51,17 @@ def read_inputs(records: Path, round_id: RoundId) -> ReplayInputs:
     Raises Misconfigured when it, or one before it, is not recorded there.
     """
     record = _read(records, round_id)
-    known = {}
+    record_by_model = {}
     for path in (records / "rounds").glob("*/record.json"):
         if path.parent.name.isdecimal() and int(path.parent.name) != round_id:
             earlier = _read(records, RoundId(int(path.parent.name)))
             if earlier.study == record.study:
-                known[earlier.new_model] = earlier
+                record_by_model[earlier.new_model] = earlier
     past: list[RoundRecord] = []
     current = record
     # Only a study's first round has no budget in force.
     while current.budget is not None:
-        before = known.pop(current.previous_model, None)
+        before = record_by_model.pop(current.previous_model, None)
         if before is None:
             raise Misconfigured(
                 f"{records}: got no record of the round of {record.study} that made model {current.previous_model}, on"
