@@ -55,7 +55,7 @@ with DAG(
     def play() -> None:
         """Play the form's experiment in a process of its own.
 
-        The folder that it prints keeps runs, rows and pictures.
+        Runs, rows and pictures stay in the folder that it prints.
         """
         import subprocess
         import sys

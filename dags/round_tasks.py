@@ -73,8 +73,8 @@ class NextRound(TriggerDagRunOperator):
 
 def _following(run_id: str) -> str:
     """The id of the run after this one: `first`, `first~2`, `first~3`."""
-    first, tilde, place = run_id.rpartition("~")
-    return f"{first}~{int(place) + 1}" if tilde and place.isdecimal() else f"{run_id}~2"
+    first, tilde, ordinal = run_id.rpartition("~")
+    return f"{first}~{int(ordinal) + 1}" if tilde and ordinal.isdecimal() else f"{run_id}~2"
 
 
 def _given(round_number: int | None) -> int:

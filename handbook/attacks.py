@@ -52,10 +52,10 @@ class Tried:
 
 def filled(page: str, tests: Path) -> str:
     """A page with its tables of attacks made anew; raises ValueError for a page that has no place for them."""
-    made, places = _BLOCK.subn(lambda _: f"\n{sections(tests)}\n", page)
-    if places != 1:
+    made, count = _BLOCK.subn(lambda _: f"\n{sections(tests)}\n", page)
+    if count != 1:
         raise ValueError(
-            f"got {places} places for the attacks, want one, between two comments that name `python -m handbook`"
+            f"got {count} places for the attacks, want one, between two comments that name `python -m handbook`"
         )
     return made
 
@@ -67,16 +67,18 @@ def sections(tests: Path) -> str:
 
 
 def numbered(tests: Path) -> dict[str, Tried]:
-    """Every attack below a folder of tests by its number.
+    """Every attack that tests below a folder record, by its number.
 
-    By attacker, then by aim, then as they stand, those of tests/adversary first.
+    In the order of attacker, aim and where they stand, those of tests/adversary first.
     """
     modules = sorted(tests.rglob("test_*.py"), key=lambda path: (path.parent.name != "adversary", path))
-    found = [each for module in modules for each in records(module)]
+    all_records = [record for module in modules for record in records(module)]
     return {
-        f"{_LETTERS[attacker]}{number}": each
+        f"{_LETTERS[attacker]}{number}": record
         for attacker in ATTACKERS
-        for number, each in enumerate(sorted(_by(found, attacker), key=lambda each: AIMS.index(each.attack.to)), 1)
+        for number, record in enumerate(
+            sorted(_by(all_records, attacker), key=lambda record: AIMS.index(record.attack.to)), 1
+        )
     }
 
 
@@ -100,13 +102,13 @@ def records(module: Path) -> list[Tried]:
 
 
 def _by(tried: Sequence[Tried], attacker: str) -> list[Tried]:
-    return [each for each in tried if each.attack.by == attacker]
+    return [record for record in tried if record.attack.by == attacker]
 
 
 def _texts(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """A module's named texts."""
-    for each in tree.body:
-        match each:
+    for statement in tree.body:
+        match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
                 yield name, text
 
@@ -129,7 +131,7 @@ def _overview(tried: dict[str, Tried]) -> str:
 
 def _range(tried: dict[str, Tried], attacker: str, aim: str) -> str:
     """Numbers of an attacker's attacks for one aim, which follow one another; raises ValueError where there is none."""
-    numbers = [number for number, each in tried.items() if (each.attack.by, each.attack.to) == (attacker, aim)]
+    numbers = [number for number, record in tried.items() if (record.attack.by, record.attack.to) == (attacker, aim)]
     if not numbers:
         raise ValueError(
             f"got no test of an attack by {attacker} to {aim}, want one for each word of the threat model's table"
@@ -140,8 +142,8 @@ def _range(tried: dict[str, Tried], attacker: str, aim: str) -> str:
 def _section(attacker: str, tried: dict[str, Tried]) -> str:
     heads = ("", "to", "tries", "at the cost of", "what the others see", "what holds (`test_...`)")
     rows = [
-        (number, each.attack.to, each.attack.tries, each.attack.costs, each.attack.seen, each.holds)
-        for number, each in tried.items()
-        if each.attack.by == attacker
+        (number, record.attack.to, record.attack.tries, record.attack.costs, record.attack.seen, record.holds)
+        for number, record in tried.items()
+        if record.attack.by == attacker
     ]
     return f"### {TITLES[attacker]}\n\n{table(heads, rows)}"

@@ -25,5 +25,5 @@ def page() -> str:
 def _say_whole(command: Any) -> None:
     """Keep lists of commands from cutting sentences after 45 letters."""
     command.short_help = command.help
-    for each in getattr(command, "commands", {}).values():
-        _say_whole(each)
+    for subcommand in getattr(command, "commands", {}).values():
+        _say_whole(subcommand)

@@ -13,11 +13,11 @@ _BLOCK = re.compile(r"(?<=<!-- steps: made by `python -m handbook` -->\n).*?(?=<
 def filled(page: str) -> str:
     """A page with its table of steps made anew; raises ValueError for a page that has no place for it."""
     rows = [(f"`{step.name}`", step.actor.value, step.does, step.if_it_fails) for step in ROUND]
-    made, places = _BLOCK.subn(
+    made, count = _BLOCK.subn(
         lambda _: "\n" + table(("Step", "Who", "What it does", "When it fails"), rows) + "\n", page
     )
-    if places != 1:
+    if count != 1:
         raise ValueError(
-            f"got {places} places for the steps, want one, between two comments that name `python -m handbook`"
+            f"got {count} places for the steps, want one, between two comments that name `python -m handbook`"
         )
     return made

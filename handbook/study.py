@@ -56,8 +56,8 @@ def page() -> str:
     """Markdown with a table for each group of fields and each table of plug-ins."""
     sections = [_INTRODUCTION, "## The file\n\n" + _table(Study, "study.")]
     for name, field in Study.model_fields.items():
-        if own := group(field):
-            sections.append(f"## `{name}`\n\n{own.__doc__}\n\n{_table(own, f'study.{name}.')}")
+        if group_model := group(field):
+            sections.append(f"## `{name}`\n\n{group_model.__doc__}\n\n{_table(group_model, f'study.{name}.')}")
     sections += [
         f"## Data of the hospitals' own\n\n{_OWN_DATA}",
         *(
@@ -88,9 +88,9 @@ def _table(model: type[BaseModel], prefix: str = "") -> str:
 
 def _takes(schema: Mapping[str, Any]) -> str:
     """What a value may be, in words."""
-    form, *_ = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    form, *_ = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
     if "enum" in form:
-        return " or ".join(f"`{each}`" for each in form["enum"])
+        return " or ".join(f"`{value}`" for value in form["enum"])
     if "$ref" in form:
         return "mapping, see below"
     words = _WORDS[form["type"]]

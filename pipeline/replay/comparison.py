@@ -16,7 +16,7 @@ from pipeline.train.undefended import UndefendedMember, undefended
 def without_verification(study: Study, rounds: Sequence[RoundId], settings: Settings) -> list[float]:
     """Accuracy over all hospitals' test records after each round of plain averaging.
 
-    The hospitals' local configurations are the same.
+    The hospitals train with the same local configurations.
     """
     members = {name: _member(study, name, settings) for name in study.hospitals}
     return [correct / tested for correct, tested in undefended(study, members, rounds)]

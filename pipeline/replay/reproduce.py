@@ -55,8 +55,8 @@ def reproduce(
         hospital = Identity.load(settings.hospital(name))
         vector = payload(study, record.study_digest, hospital, record.round, updates[name])
         components = sharing.share(vector, len(held), hospital.sharing_secret, context)
-        for node, own in enumerate(held):
-            own[name] = {index: components[index] for index in sharing.held_by(node, len(held))}
+        for node, node_components in enumerate(held):
+            node_components[name] = {index: components[index] for index in sharing.held_by(node, len(held))}
     if study.evaluation_mode.draws_seed:
         return _reproduce_large(study, record, previous, {name: updates[name] for name in names}, held, settings)
     engine = engines.engine(study.engine, settings)
@@ -65,7 +65,8 @@ def reproduce(
     accepted = _accepted(record, names, verified)
     size = study.network.size
     parts: list[Components] = [
-        {name: {index: words[:size] for index, words in own[name].items()} for name in accepted} for own in held
+        {name: {index: words[:size] for index, words in node_components[name].items()} for name in accepted}
+        for node_components in held
     ]
     opening = AggregateTask(accepted, study.network)
     opened = _together(
@@ -91,9 +92,9 @@ def _reproduce_large(
     engine = engines.engine(study.engine, settings)
 
     def verify(party: Party) -> VerifyOutput:
-        own = held[party.index]
-        rows = {name: project([*parts.values()], size, task.seed) for name, parts in own.items()}
-        projected = {name: dict(zip(own[name], rows[name], strict=True)) for name in own}
+        components = held[party.index]
+        rows = {name: project([*parts.values()], size, task.seed) for name, parts in components.items()}
+        projected = {name: dict(zip(components[name], rows[name], strict=True)) for name in components}
         return engine.verify_projected(study.protocol, task, projected, party)
 
     accepted = _accepted(record, task.hospitals, _together(settings, record, verify))
@@ -132,7 +133,7 @@ def _together(settings: Settings, record: RoundRecord, call: Callable[[Party], T
         parties = [
             Party(
                 index=index,
-                hosts=tuple(f"{ports.LOOPBACK}:{first + each}" for each in range(count)),
+                hosts=tuple(f"{ports.LOOPBACK}:{first + offset}" for offset in range(count)),
                 certificate=home / "tls" / "cert.pem",
                 private_key=home / "tls" / "key.pem",
                 peer_certificates=tuple(settings.certificate(node.name) for node in record.nodes),

@@ -50,29 +50,31 @@ def course(history: Sequence[RoundSummary], current: int) -> Figure:
     names = list(dict.fromkeys(name for item in finished for name in item.verdicts))
     lower = 0.24 * max(2, len(names))
     figure, (above, below) = _figure(names, (1.7, lower), below=0.75)
-    tested = [(place, 100 * item.accuracy) for place, item in enumerate(finished) if item.accuracy is not None]
+    tested = [(position, 100 * item.accuracy) for position, item in enumerate(finished) if item.accuracy is not None]
     above.plot(
-        [place for place, _ in tested],
+        [position for position, _ in tested],
         [value for _, value in tested],
         color=ACCENT,
         linewidth=1.6,
         marker="o",
         markersize=4,
     )
-    for place, value in tested[-1:]:
-        above.annotate(f"{value:.1f} %", (place, value), textcoords="offset points", xytext=(6, 6), fontweight="bold")
+    for position, value in tested[-1:]:
+        above.annotate(
+            f"{value:.1f} %", (position, value), textcoords="offset points", xytext=(6, 6), fontweight="bold"
+        )
     above.set_ylabel("accuracy, %")
     above.set_ylim(max(0.0, min((value for _, value in tested), default=0.0) - 8), 104)
     above.grid(axis="y", color=LINE, linewidth=0.6)
     above.tick_params(labelbottom=False)
     for verdict in Verdict:
         marks = [
-            (place, len(names) - names.index(name))
-            for place, item in enumerate(finished)
+            (position, len(names) - names.index(name))
+            for position, item in enumerate(finished)
             for name, got in item.verdicts.items()
             if got is verdict
         ]
-        across = [place for place, _ in marks]
+        across = [position for position, _ in marks]
         up = [height for _, height in marks]
         below.scatter(
             across, up, marker=_VERDICT_MARKS[verdict], s=34, color=VERDICT_COLOURS[verdict], label=verdict.value
@@ -82,13 +84,13 @@ def course(history: Sequence[RoundSummary], current: int) -> Figure:
     below.set_xlabel("round")
     below.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42 / lower), ncol=3, frameon=False, handletextpad=0.3)
     step = max(1, len(finished) // 12)
-    shown = [place for place in range(len(finished)) if place % step == 0 or place == len(finished) - 1]
+    shown = [position for position in range(len(finished)) if position % step == 0 or position == len(finished) - 1]
     for axes in (above, below):
         axes.set_xlim(-0.5, max(1, len(finished)) - 0.5)
-        axes.set_xticks(shown, [str(finished[place].round) for place in shown])
-        for place, item in enumerate(finished):
+        axes.set_xticks(shown, [str(finished[position].round) for position in shown])
+        for position, item in enumerate(finished):
             if item.round == current:
-                axes.axvspan(place - 0.4, place + 0.4, color="#eef3f7", zorder=0)
+                axes.axvspan(position - 0.4, position + 0.4, color="#eef3f7", zorder=0)
     return figure
 
 
@@ -134,11 +136,11 @@ def _bars(
     names: Sequence[str], values: Sequence[float], notes: Sequence[str], colours: Sequence[str]
 ) -> tuple[Figure, Axes]:
     figure, (axes,) = _figure(names, (0.26 * max(1, len(names)),), below=0.5)
-    places = list(range(len(names)))[::-1]
-    axes.barh(places, values, height=0.62, color=colours)
-    for place, value, note in zip(places, values, notes, strict=True):
-        axes.annotate(note, (value, place), textcoords="offset points", xytext=(5, -3), color=MUTED)
-    axes.set_yticks(places, names)
+    positions = list(range(len(names)))[::-1]
+    axes.barh(positions, values, height=0.62, color=colours)
+    for position, value, note in zip(positions, values, notes, strict=True):
+        axes.annotate(note, (value, position), textcoords="offset points", xytext=(5, -3), color=MUTED)
+    axes.set_yticks(positions, names)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="y", length=0)
     return figure, axes

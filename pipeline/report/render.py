@@ -178,9 +178,9 @@ def course_csv(history: Sequence[RoundSummary]) -> str:
     writer.writerow(("round", "accuracy", "accepted", "rejected", "absent"))
     for item in history:
         if item.verdicts:
-            found = list(item.verdicts.values())
+            verdicts = list(item.verdicts.values())
             accuracy = "" if item.accuracy is None else f"{item.accuracy:.4f}"
-            writer.writerow((item.round, accuracy, *(found.count(verdict) for verdict in Verdict)))
+            writer.writerow((item.round, accuracy, *(verdicts.count(verdict) for verdict in Verdict)))
     return buffer.getvalue()
 
 

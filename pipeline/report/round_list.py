@@ -71,7 +71,7 @@ def summary(view: RoundView) -> RoundSummary:
 def summaries(ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str] | None = None) -> list[RoundSummary]:
     """Every round of the ledger, oldest first.
 
-    `names` gives studies by ledger id where no round of theirs is finished.
+    `names` gives studies by ledger id, for those without a finished round.
     """
     return [summary(view) for view in views(ledger.rounds(), ledger, store, names)]
 
@@ -79,18 +79,18 @@ def summaries(ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str]
 def views(
     states: Sequence[RoundState], ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str] | None = None
 ) -> list[RoundView]:
-    """Views of these rounds, oldest first, one that does not hold among them.
+    """Views of these rounds, oldest first, also of those whose evidence does not hold.
 
-    A study is named by any finished round of it.
+    A study's name is taken from any of its finished rounds.
     """
-    known = dict(names or {})
-    found = []
+    study_names = dict(names or {})
+    gathered = []
     for state in sorted(states, key=_finished_first):
-        view = gather_anyway(state, ledger, store, known)
+        view = gather_anyway(state, ledger, store, study_names)
         if view.study is not None:
-            known[state.study] = view.study
-        found.append(view)
-    return sorted(found, key=_number)
+            study_names[state.study] = view.study
+        gathered.append(view)
+    return sorted(gathered, key=_number)
 
 
 def _finished_first(state: RoundState) -> bool:

@@ -156,9 +156,9 @@ def gather(
 
 
 def gather_anyway(state: RoundState, ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str]) -> RoundView:
-    """The view of a round, of which only what the ledger holds where its record does not hold.
+    """The view of a round; where its record does not hold, only of what the ledger says.
 
-    `trouble` names the object.
+    `trouble` then names the object that does not hold.
     """
     try:
         return gather(state, ledger, store, names)

@@ -17,16 +17,16 @@ _LONGEST_SECONDS = 10**6
 
 def stage_seconds(objects: RoundObjects, store: ObjectStore, round_id: RoundId) -> dict[str, float]:
     """Stage to the wall seconds of its slowest actor, in the order of the stages."""
-    found = _reported_seconds(objects, round_id) or _posted_seconds(store, round_id)
-    return {stage: found[stage] for stage in round_steps.NAMES if stage in found}
+    seconds = _reported_seconds(objects, round_id) or _posted_seconds(store, round_id)
+    return {stage: seconds[stage] for stage in round_steps.NAMES if stage in seconds}
 
 
 def stored_report(objects: RoundObjects, round_id: RoundId) -> dict[str, Any] | None:
     """The JSON report that was stored for a round, or None when there is none that holds."""
-    place = object_keys.report(round_id, "json")
-    for digest in objects.digests(place):
+    key_prefix = object_keys.report(round_id, "json")
+    for digest in objects.digests(key_prefix):
         try:
-            return read_object(objects.read(place, digest))
+            return read_object(objects.read(key_prefix, digest))
         except WardroundError:
             continue
     return None
@@ -46,7 +46,7 @@ def _reported_seconds(objects: RoundObjects, round_id: RoundId) -> dict[str, flo
 def _posted_seconds(store: ObjectStore, round_id: RoundId) -> dict[str, float]:
     """What the actors posted; empty once that has expired, or for a reader who may not see the mailbox."""
     prefix = f"rounds/{round_id}/timings/"
-    found: dict[str, float] = {}
+    slowest: dict[str, float] = {}
     try:
         posted = store.history(object_keys.MAILBOX, prefix)
     except WardroundError:
@@ -60,5 +60,5 @@ def _posted_seconds(store: ObjectStore, round_id: RoundId) -> dict[str, float]:
         except (WardroundError, ValueError, KeyError, TypeError):
             continue
         if stage in round_steps.NAMES and 0 <= seconds <= _LONGEST_SECONDS:
-            found[stage] = max(found.get(stage, 0.0), seconds)
-    return found
+            slowest[stage] = max(slowest.get(stage, 0.0), seconds)
+    return slowest

@@ -49,20 +49,20 @@ BALLOTS: tuple[Ballot[Result] | Ballot[Abort], ...] = (VOTE, END)
 def majority(ctx: RoundContext, ballot: Ballot[Decided], barred: Set[NodeName]) -> tuple[Decided, list[str]] | None:
     """What a majority of all nodes signed, with the signatures of those not `barred`; None when there is nothing (yet).
 
-    A node that signed two different decisions of one kind has signed neither.
+    A node that signed two different decisions of one kind counts for neither.
     """
     nodes = ctx.worker.study.nodes
-    found = dict[NodeName, tuple[Decided, str]]()
+    decisions = dict[NodeName, tuple[Decided, str]]()
     for node in nodes:
         if node in barred:
             continue
         check = ballot.check(ctx, node)
         try:
             signed = ctx.worker.board.only(ctx.round_id, ballot.kind, node, check)
-            found[node] = (check(signed), signed.signature)
+            decisions[node] = (check(signed), signed.signature)
         except Rejected:
             continue
-    for decision, signers in Counter(decision for decision, _ in found.values()).most_common(1):
+    for decision, signers in Counter(decision for decision, _ in decisions.values()).most_common(1):
         if signers > len(nodes) // 2:
-            return decision, [signature for cast, signature in found.values() if cast == decision]
+            return decision, [signature for cast, signature in decisions.values() if cast == decision]
     return None

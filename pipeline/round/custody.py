@@ -82,8 +82,8 @@ class Custody:
 
 def rounds(home: Path) -> tuple[RoundId, ...]:
     """Rounds of which a node still holds something."""
-    found = {_round(path) for folder in (_KEYS, _OPENED) for path in (home / folder).glob("*")}
-    return tuple(sorted(number for number in found if number is not None))
+    numbers = {_round(path) for folder in (_KEYS, _OPENED) for path in (home / folder).glob("*")}
+    return tuple(sorted(number for number in numbers if number is not None))
 
 
 def _round(path: Path) -> RoundId | None:

@@ -112,7 +112,7 @@ def _came_to(ctx: RoundContext, journal: Journal, absent: Mapping[HospitalName, 
 def _absent(ctx: RoundContext, journal: Journal) -> Mapping[HospitalName, str]:
     """Each hospital that was absent, unusable or rejected for this node, with the reason.
 
-    The reason is as the node signed it, or else as it looks now.
+    The reason is the one that the node signed; without one, what it sees now.
     """
     round_id = ctx.round_id
     if (revealed := journal.revealed(round_id)) is not None:

@@ -26,10 +26,7 @@ def suspended(worker: Worker) -> frozenset[NodeName]:
 
 
 def report(ctx: RoundContext) -> tuple[NodeName, ...]:
-    """Have every node suspended that decided this round twice.
-
-    Those that were reported now, by this actor or meanwhile.
-    """
+    """Have every node suspended that decided this round twice; returns those reported now, by this actor or another."""
     worker = ctx.worker
     reported = []
     for node in worker.study.nodes if ctx.state.study == worker.study_id else ():
@@ -52,7 +49,7 @@ def _conflicting(ctx: RoundContext, node: NodeName) -> tuple[Decision, str, Deci
     """Two different decisions about this round that the node signed, each with its signature."""
     board = ctx.worker.board
     round_id = ctx.round_id
-    found = dict[Decision, str]()
+    signatures = dict[Decision, str]()
     # A node that hides two decisions among much else is not caught: neither of them counts
     # (`pipeline.store.bulletin_board`).
     posted = [
@@ -67,7 +64,7 @@ def _conflicting(ctx: RoundContext, node: NodeName) -> tuple[Decision, str, Deci
         except Rejected:
             continue
         if decision.round == round_id:
-            found[decision] = statement.signature
-    for (first, one), (second, other) in combinations(found.items(), 2):
+            signatures[decision] = statement.signature
+    for (first, one), (second, other) in combinations(signatures.items(), 2):
         return first, one, second, other
     return None

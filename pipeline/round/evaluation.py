@@ -40,7 +40,7 @@ class Evaluation(ABC):
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
         """Run this node's party of the aggregation.
 
-        What the journal keeps of it, with the number of updates in the sum as `count`.
+        Returns what the journal keeps of it, with the number of updates in the sum as `count`.
         """
 
     @abstractmethod

@@ -77,21 +77,20 @@ def nonce_commitment(path: Path) -> Sha256:
 
 
 def seed(ctx: RoundContext, nonce: Path, journal: Journal, deadline: float) -> Sha256:
-    """Reveal this node's nonce and wait for all.
-
-    Raises EvidenceRejected for a nonce that was not committed to, Unavailable without one.
+    """Reveal this node's nonce, wait for every node's, and return the seed that they make.
 
     To be called when the input set is signed: from here on everybody can compute what the updates will be checked with.
+    Raises EvidenceRejected for a nonce that was not committed to, Unavailable when one is missing.
     """
     worker = ctx.worker
     root = ctx.commit_root
     try:
-        own = Secret.read(nonce)
+        secret = Secret.read(nonce)
     except FileNotFoundError as error:
         raise RoundAborted(
             f"round {ctx.round_id}: the nonce of {worker.identity.name} is gone; the round ends at its deadline"
         ) from error
-    body = {"nonce": own.reveal().hex(), "commit_root": root}
+    body = {"nonce": secret.reveal().hex(), "commit_root": root}
     if say_once(ctx, journal, Kind.NONCE, body) != body:
         raise RoundAborted(
             f"round {ctx.round_id}: {worker.identity.name} revealed its nonce for another commit; did the ledger"
@@ -135,7 +134,7 @@ def open_mean(
     path: Path,
     deadline: float,
 ) -> int:
-    """Write the sum of the accepted updates to a file; how many they are.
+    """Write the sum of the accepted updates to a file; returns how many they are.
 
     Raises RoundAborted when the nodes disagree.
     """
@@ -178,12 +177,12 @@ class _StoreExchange:
                 f"round {ctx.round_id}: {worker.identity.name} signed other component sums before; it opens nothing"
                 " twice"
             )
-        found = {}
+        node_sums = {}
         for node, statement in worker.board.wait(
             ctx.round_id, Kind.COMPONENT_SUMS, nodes, self.deadline, ctx.check
         ).items():
-            found[node] = Sums.parse(statement.body, node, nodes.index(node), len(nodes), size)
-        return found
+            node_sums[node] = Sums.parse(statement.body, node, nodes.index(node), len(nodes), size)
+        return node_sums
 
     def lend(self, node: NodeName, component: int, number: int, words: Vector) -> None:
         """Seal a block for the node that lacks it."""
@@ -197,12 +196,12 @@ class _StoreExchange:
         ctx = self.ctx
         board = self.ctx.worker.board
         me = NodeName(self.ctx.worker.identity.name)
-        place = object_keys.lent_sum(ctx.round_id, holder, me, number)
+        key_prefix = object_keys.lent_sum(ctx.round_id, holder, me, number)
         envelope = self._envelope(me, component, number, size)
         while time.monotonic() < self.deadline:
-            for found in board.digests(place):
+            for sealed in board.digests(key_prefix):
                 try:
-                    words = envelope.unseal(board.fetch(place, found, envelope.size), self.key)[component]
+                    words = envelope.unseal(board.fetch(key_prefix, sealed, envelope.size), self.key)[component]
                 except Rejected:
                     continue
                 if component_digest(words) == digest:

@@ -76,7 +76,7 @@ def share(study: str, round_id: RoundId, name: HospitalName, settings: Settings 
 def confirm(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Sha256:
     """Check the received model against the ledger and test it on the hospital's own records.
 
-    The signed confirmation's digest.
+    Returns the digest of the signed confirmation.
     """
     ctx = _join(study, round_id, name, settings, RoundStatus.FINALISED)
     worker = ctx.worker

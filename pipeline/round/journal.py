@@ -44,9 +44,9 @@ class Journal:
         return from_bytes(path.read_bytes()) if path.exists() else None
 
     def say(self, round_id: RoundId, statement: Statement) -> Statement:
-        """Persist the node's only statement of its kind in a round before it is sent.
+        """Keep what the node says before it sends it: one statement of a kind in a round.
 
-        Raises ConflictingVote for another.
+        Raises ConflictingVote for a second one that differs.
         """
         with locked(self.folder / "lock"):
             earlier = self.said(round_id, statement.kind)
@@ -68,13 +68,10 @@ class Journal:
         return earlier
 
     def trouble(self, round_id: RoundId) -> dict[str, Any]:
-        """What last kept a step of this node's from its end in a round, and how often its engine failed.
-
-        Empty when nothing did.
-        """
+        """What last stopped a step of this node in a round, and how often its engine failed; empty when nothing did."""
         path = self.folder / f"trouble-{round_id}.json"
-        found = json.loads(path.read_bytes()) if path.exists() else {}
-        return found if isinstance(found, dict) else {}
+        content = json.loads(path.read_bytes()) if path.exists() else {}
+        return content if isinstance(content, dict) else {}
 
     def note_trouble(self, round_id: RoundId, trouble: Mapping[str, Any]) -> None:
         """Keep what kept a step from its end, in place of what did before."""
@@ -114,8 +111,8 @@ class Journal:
     def revealed(self, round_id: RoundId) -> dict[str, Any] | None:
         """What the round's verification revealed, or None when it has not run."""
         path = self.folder / f"revealed-{round_id}.json"
-        found = json.loads(path.read_bytes()) if path.exists() else None
-        return found if isinstance(found, dict) else None
+        content = json.loads(path.read_bytes()) if path.exists() else None
+        return content if isinstance(content, dict) else None
 
     def reveal(self, round_id: RoundId, outcome: Mapping[str, Any]) -> None:
         """Write down what the verification revealed; raises SecondOpening when it revealed something else before."""

@@ -46,9 +46,9 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
 
 
 def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
-    """Run this node's party of the encrypted verification and journal what it reveals.
+    """Run this node's party of the encrypted verification.
 
-    One bit per hospital, the next budget.
+    Journals what that reveals: one bit per hospital, and the next budget.
     """
     node = _join(study, round_id, name, settings)
     if node.journal.revealed(round_id) is not None:
@@ -60,7 +60,7 @@ def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
 def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> Sha256:
     """Run this node's party of the aggregation over the accepted hospitals, once, and vote for the result.
 
-    The vote's digest.
+    Returns the vote's digest.
     """
     node = _join(study, round_id, name, settings)
     with ending.watched(node.ctx, node.journal, "aggregate"):
@@ -68,9 +68,9 @@ def aggregate(study: str, round_id: RoundId, name: NodeName, settings: Settings 
 
 
 def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:
-    """Destroy this round's keys and what was opened by them.
+    """Destroy this round's keys and what was opened with them.
 
-    Say why it was aborted, report a node that decided it twice.
+    Says why the round was aborted, and reports a node that decided it twice.
     """
     worker = node_worker(study, name, settings)
     status = worker.ledger.status(round_id)

@@ -80,7 +80,7 @@ class NodeRound:
 
 
 def _host(base: str, round_id: RoundId, stage: str) -> str:
-    """A port of its own for each of the last rounds and each stage.
+    """Where this node's party listens: each of the last rounds and each stage has a port of its own.
 
     Rounds of two studies then do not meet on one.
     """

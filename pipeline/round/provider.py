@@ -108,9 +108,9 @@ def commit(study: str, round_id: RoundId, settings: Settings | None = None) -> t
 
 
 def finalise(study: str, round_id: RoundId, settings: Settings | None = None) -> Sha256:
-    """Send what a majority of all nodes signed, a result or the round's end without one; the new model's digest.
+    """Send what a majority of all nodes signed: a result, or the round's end without one.
 
-    Raises RoundAborted.
+    Returns the new model's digest; raises RoundAborted when there is none.
     """
     worker = provider_worker(study, settings)
     ctx = RoundContext.join(
@@ -148,12 +148,10 @@ def finalise(study: str, round_id: RoundId, settings: Settings | None = None) ->
 
 
 def _sent(worker: Worker, call: Callable[[], Call], label: str, overtaken: Set[str]) -> bool:
-    """Send it; False when the ledger refuses it as one of `overtaken`.
+    """Send a transaction; False when the ledger refuses it as one of `overtaken`, because another sender was faster.
 
-    Others were faster, and whoever sends reads it again.
-
-    Anybody may send what a majority signed, abort what is late, and report a node; each node may commit, each hospital
-    directly.
+    Whoever gets False reads the ledger again. Anybody may send what a majority signed, abort what is late, and report a
+    node; each node may commit, and each hospital may commit directly.
     """
     try:
         worker.outbox().send(call, label)
@@ -207,18 +205,18 @@ def _commit_call(ctx: RoundContext, listed: Mapping[HospitalName, Sha256]) -> Ca
 
 
 def _manifest(ctx: RoundContext, hospital: HospitalName) -> Sha256 | None:
-    """The hospital's one manifest when it holds.
+    """The digest of the hospital's one manifest, when it holds; else None.
 
-    The nodes name the reason where there is none (`pipeline.round.inputs.absence`).
+    The nodes say why there is none (`pipeline.round.inputs.absence`).
     """
     try:
-        found = signed_manifests(ctx, hospital)
+        digests = signed_manifests(ctx, hospital)
     except Crowded:
         return None
-    if len(found) != 1 or ctx.standings[hospital] is not HospitalStatus.AUTHORISED:
+    if len(digests) != 1 or ctx.standings[hospital] is not HospitalStatus.AUTHORISED:
         return None
     try:
-        checked_manifest(ctx, hospital, found[0])
+        checked_manifest(ctx, hospital, digests[0])
     except Rejected:
         return None
-    return found[0]
+    return digests[0]

@@ -12,7 +12,7 @@ from pipeline.study_repository.repository import Remote
 
 
 def record(study: str, round_id: RoundId, settings: Settings | None = None) -> None:
-    """Post the round's report, commit it to the study repository, with its models.
+    """Post the round's report, and commit it with its models to the study repository.
 
     Raises RoundAborted when there is no model.
     """

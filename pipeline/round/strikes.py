@@ -33,17 +33,17 @@ def updated(
 ) -> Strikes:
     """Strikes after round `round_id`.
 
-    Of `recent`, the study's finished rounds before it, the last `window - 1` still count.
+    `recent` are the study's finished rounds before it; strikes of the last `window - 1` of them still count.
     """
     counted = {round_id, *sorted(recent)[len(recent) - min(window - 1, len(recent)) :]}
-    found: dict[HospitalName, tuple[RoundId, ...]] = {}
+    new_strikes: dict[HospitalName, tuple[RoundId, ...]] = {}
     for hospital in sorted({*strikes, *verdicts}):
         kept = {struck for struck in strikes.get(hospital, ()) if struck in counted}
         if verdicts.get(hospital) is Verdict.REJECTED:
             kept.add(round_id)
         if kept:
-            found[hospital] = tuple(sorted(kept))
-    return found
+            new_strikes[hospital] = tuple(sorted(kept))
+    return new_strikes
 
 
 def blamed(
@@ -56,7 +56,7 @@ def blamed(
 ) -> tuple[Strikes, tuple[HospitalName, ...]]:
     """Strikes and quarantine after an aborted round for which a majority of nodes blames `hospitals`.
 
-    It counts like a rejection.
+    A blame counts like a rejection.
     """
     struck = updated(strikes, dict.fromkeys(hospitals, Verdict.REJECTED), round_id, recent, rule.strike_window)
     return struck, quarantined(struck, before, rule.strikes)

@@ -74,10 +74,10 @@ def carried(
     struck: Strikes,
     quarantined: tuple[HospitalName, ...],
 ) -> tuple[Strikes, tuple[HospitalName, ...]]:
-    """Strikes and quarantine with which the study's next round starts, from those in the record of the last model.
+    """Strikes and quarantine with which the study's next round starts.
 
-    They follow from what the nodes decided since: whom they blame for aborted rounds, whom they released. `judged`: the
-    study's rounds that judged hospitals, oldest first.
+    They are those in the record of the last model, and what the nodes decided since: whom they blame for aborted
+    rounds, whom they released. `judged` are the study's rounds that judged hospitals, oldest first.
     """
     last = next((state for state in reversed(judged) if state.finalised), None)
     aborted = judged[judged.index(last) + 1 :] if last else judged

@@ -213,13 +213,13 @@ class RoundContext:
 
     @cached_property
     def standings(self) -> Mapping[HospitalName, HospitalStatus]:
-        """What the ledger says in this round of the key under which the study names each hospital.
+        """Each hospital's status on the ledger in this round, by the key under which the study names it.
 
         Only an authorised one takes part.
         """
         accounts = {hospital: self.worker.consortium.hospital(hospital) for hospital in self.worker.study.hospitals}
-        found = self.worker.ledger.standings(self.state, accounts.values())
-        return {hospital: found[account] for hospital, account in accounts.items()}
+        statuses = self.worker.ledger.standings(self.state, accounts.values())
+        return {hospital: statuses[account] for hospital, account in accounts.items()}
 
     @property
     def new_model(self) -> Sha256:

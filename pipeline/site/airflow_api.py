@@ -65,7 +65,7 @@ class RunState:
 
 
 class Airflow:
-    """Acts as whose token it is.
+    """Airflow's API, used with one person's token.
 
     Raises Unavailable when Airflow does not answer, Refused without the right, Misconfigured otherwise.
     """
@@ -106,7 +106,7 @@ class Airflow:
     def cause(self, dag: str, run: str, task: TaskState) -> str:
         """Why a task's last try failed, in the words of the error that ended it.
 
-        Only the kind of one that Wardround did not foresee.
+        Of an error that Wardround did not foresee, only its type.
         """
         answer = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task.task}/logs/{task.attempt}")
         raised = [

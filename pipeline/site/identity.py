@@ -44,7 +44,7 @@ class SigningKey:
 class StoreCredentials:
     """An actor's access to the object store, limited by the store's own policy.
 
-    The access key is as secret as the other.
+    The access key is as secret as the secret key.
     """
 
     actor: str
@@ -114,9 +114,9 @@ def has_next(home: Path) -> bool:
 
 
 def succeed(home: Path) -> None:
-    """Let the next key take the place of the present one, if there is one, which stays among the former keys.
+    """Let the next key, if there is one, take the place of the present one, which stays among the former keys.
 
-    Again after a crash, it does what is missing.
+    Called again after a crash, it does what is missing.
     """
     if not has_next(home):
         return

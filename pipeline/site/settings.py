@@ -48,7 +48,7 @@ class Settings:
 
     @classmethod
     def load(cls, home: Path | None = None) -> Settings:
-        """As the installation has written down, of which the rest is the default.
+        """The settings that the installation has written down, and defaults for the others.
 
         Raises Misconfigured. See the module.
         """
@@ -58,7 +58,7 @@ class Settings:
 
     @classmethod
     def wanted(cls, home: Path | None = None) -> Settings:
-        """What `wardround up` writes down: as the environment says, else as is written down, else by default.
+        """The settings that `wardround up` writes down: the environment's, else those written down, else the defaults.
 
         Raises Misconfigured.
         """
@@ -67,7 +67,7 @@ class Settings:
 
     @classmethod
     def of_environment(cls) -> Settings:
-        """As the environment says, else by default.
+        """The environment's settings, else the defaults.
 
         For set-up, which runs before there is a library that reads an installation.
         """
@@ -85,9 +85,9 @@ class Settings:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The variables by which a child process finds the same."""
-        places = {name: os.pathsep.join(map(str, _listed(getattr(self, name)))) for name in VARIABLES}
-        return {HOME: str(self.home)} | {VARIABLES[name]: text for name, text in places.items()}
+        """The variables that give a child process the same settings."""
+        paths = {name: os.pathsep.join(map(str, _listed(getattr(self, name)))) for name in VARIABLES}
+        return {HOME: str(self.home)} | {VARIABLES[name]: text for name, text in paths.items()}
 
     def hospital(self, name: str) -> Path:
         """A hospital's private folder."""

@@ -51,15 +51,15 @@ class ConsortiumStatus:
 def member_status(
     consortium: Consortium, ledger: Ledger, studies: Iterable[Study], rounds: Sequence[RoundView]
 ) -> ConsortiumStatus:
-    """Everybody in the order of the members' file; `rounds` newest first.
+    """Everybody's status, in the order of the members' file; `rounds` newest first.
 
     Raises Unavailable when the chain does not answer.
     """
-    known = [study for study in studies if ledger.has_study(study_id(study.name))]
-    held = {study.name: _quarantined(consortium, ledger, study, rounds) for study in known}
+    registered = [study for study in studies if ledger.has_study(study_id(study.name))]
+    held = {study.name: _quarantined(consortium, ledger, study, rounds) for study in registered}
     return ConsortiumStatus(
-        tuple(_hospital(name, consortium, ledger, known, rounds, held) for name in consortium.hospitals),
-        tuple(_node(name, consortium, ledger, known, rounds) for name in consortium.nodes),
+        tuple(_hospital(name, consortium, ledger, registered, rounds, held) for name in consortium.hospitals),
+        tuple(_node(name, consortium, ledger, registered, rounds) for name in consortium.nodes),
     )
 
 

@@ -42,8 +42,8 @@ class ModelCard:
     def to_json(self) -> dict[str, Any]:
         """As `wardround predict --json` prints it."""
         counts = {
-            name: None if found is None else {"correct": found[0], "tested": found[1]}
-            for name, found in self.hospitals.items()
+            name: None if tally is None else {"correct": tally[0], "tested": tally[1]}
+            for name, tally in self.hospitals.items()
         }
         return vars(self) | {"classes": list(self.classes), "hospitals": counts}
 

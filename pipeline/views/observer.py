@@ -55,7 +55,7 @@ class Observer:
     def page(self, round_id: RoundId, settings: Settings) -> str:
         """The page of a round that ended, as its report has it.
 
-        Raises Refused of one that has not, EvidenceRejected.
+        Raises Refused when the round has not ended, EvidenceRejected when the report does not hold.
         """
         mine = self.view(round_id)
         study = Study.load(settings.studies / f"{mine.study}.yaml") if mine.study in self.names.values() else None

@@ -95,9 +95,9 @@ def check_model(
 def findings(
     study: Study, current: model_file.Vector, parameters: RuleParameters, shared: model_file.Vector
 ) -> tuple[PrecheckFinding, ...]:
-    """The rule's tests of one update, the first part of what its hospital would share.
+    """The rule's tests of one update.
 
-    The samples behind it judge it.
+    `shared` is what its hospital would share: the update, and then the samples that judge it.
     """
     update = shared[: study.network.size]
     ranged, *size = _size(update, parameters.budget)
@@ -107,8 +107,8 @@ def findings(
         return (ranged, *_OPEN)
     # Without the budget, which `_size` holds against it: the rule looks no further at what is too large.
     task = VerifyTask((_ALONE,), study.network, replace(parameters, budget=None), current)
-    found = reference.explain(task, {_ALONE: shared})
-    return (ranged, *size, *(_accuracy(found, parameters) if found.size[0] else ()), *_OPEN)
+    verification = reference.explain(task, {_ALONE: shared})
+    return (ranged, *size, *(_accuracy(verification, parameters) if verification.size[0] else ()), *_OPEN)
 
 
 def _size(update: model_file.Vector, budget: int | None) -> tuple[PrecheckFinding, ...]:
@@ -146,17 +146,17 @@ def _size(update: model_file.Vector, budget: int | None) -> tuple[PrecheckFindin
     return ranged, size
 
 
-def _accuracy(found: reference.Verification, parameters: RuleParameters) -> tuple[PrecheckFinding, ...]:
-    globally, own = found.counts[:, 0]  # by class
+def _accuracy(verification: reference.Verification, parameters: RuleParameters) -> tuple[PrecheckFinding, ...]:
+    globally, trained = verification.counts[:, 0]  # by class
     samples = parameters.samples
-    of_class = rule.samples_of_class(parameters.samples, len(own))
-    weakest = (int(globally.min()), int(own.min()))
+    of_class = rule.samples_of_class(parameters.samples, len(trained))
+    weakest = (int(globally.min()), int(trained.min()))
     below = parameters.weakest_class_below_global_percent
     return (
         PrecheckFinding(
             "accuracy",
-            bool(100 * own.sum() >= 100 * globally.sum() - parameters.below_global_percent * samples),
-            f"Of {samples} held-out samples of this hospital it gets {own.sum()} right, and the current model"
+            bool(100 * trained.sum() >= 100 * globally.sum() - parameters.below_global_percent * samples),
+            f"Of {samples} held-out samples of this hospital it gets {trained.sum()} right, and the current model"
             f" {globally.sum()}; over the middle hospitals it may fall at most {parameters.below_global_percent} points"
             " below.",
         ),

@@ -125,14 +125,14 @@ def _vote(evidence: RoundEvidence, index: int, node: RecordNode) -> NodeVote:
 
 
 def _report(evidence: RoundEvidence) -> dict[str, Sha256]:
-    """Only what the stored JSON names is the report.
+    """Digests of the report's files, by suffix: only those that the stored JSON names.
 
-    Others cannot write into its place, but a torn writing may lie there.
+    Others cannot write under the report's keys, but a torn writing may lie there.
     """
-    found = stored_report(evidence.objects, evidence.round)
-    if found is None or not isinstance(found.get("files"), dict):
+    content = stored_report(evidence.objects, evidence.round)
+    if content is None or not isinstance(content.get("files"), dict):
         return {}
-    named = {str(suffix): digest for suffix, digest in found["files"].items() if isinstance(digest, str)}
+    named = {str(suffix): digest for suffix, digest in content["files"].items() if isinstance(digest, str)}
     held = {
         suffix: Sha256(digest)
         for suffix, digest in named.items()
