@@ -37,15 +37,15 @@ _console = Console(highlight=False, soft_wrap=True)
 
 def rounds(json_: JsonOption = False) -> None:
     """List every round of the ledger, oldest first."""
-    found = Observer.open(Settings.load()).summaries()
+    listed = Observer.open(Settings.load()).summaries()
     if json_:
-        typer.echo(json.dumps([item.to_json() for item in found], indent=2))
+        typer.echo(json.dumps([item.to_json() for item in listed], indent=2))
         return
     # Fits the 80 columns of a plain terminal or a log.
     table = Table(
         "round", "study", "status", "accepted", "rejected", "absent", "accuracy", "model", box=SIMPLE_HEAD, padding=0
     )
-    for item in found:
+    for item in listed:
         verdicts = list(item.verdicts.values())
         table.add_row(
             str(item.round),
@@ -56,7 +56,7 @@ def rounds(json_: JsonOption = False) -> None:
             (item.model_sha256 or "")[:8],
         )
     _console.print(table)
-    for item in found:
+    for item in listed:
         if item.trouble is not None:
             _console.print(f"[red]Round {item.round} does not hold:[/red] {escape(item.trouble)}")
 
@@ -86,31 +86,31 @@ def audit(
     if round_id is None:
         _audit_all(json_)
         return
-    found = Observer.open(Settings.load()).audit(RoundId(round_id))
+    report = Observer.open(Settings.load()).audit(RoundId(round_id))
     if json_:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        typer.echo(json.dumps(report.to_json(), indent=2))
     else:
-        print_audit(found, Console(highlight=False), f"Audit of round {found.round}: {found.status}")
-    raise typer.Exit(0 if found.passed else 1)
+        print_audit(report, Console(highlight=False), f"Audit of round {report.round}: {report.status}")
+    raise typer.Exit(0 if report.passed else 1)
 
 
-def print_audit(found: AuditReport, console: Console, title: str) -> None:
+def print_audit(report: AuditReport, console: Console, title: str) -> None:
     """Print every check and the first thing that does not fit."""
     table = Table("", "check", "what was found", title=title, title_justify="left")
-    for check in found.checks:
+    for check in report.checks:
         table.add_row(_SIGNS[check.outcome], check.name, escape(check.detail))
     console.print(table)
-    print_findings(found)
-    if found.first_problem is None:
-        _console.print(f"[green]Round {found.round} holds:[/green] {len(found.checks)} checks passed.")
+    print_findings(report)
+    if report.first_problem is None:
+        _console.print(f"[green]Round {report.round} holds:[/green] {len(report.checks)} checks passed.")
     else:
-        _console.print(f"[red]FIRST PROBLEM:[/red] {escape(found.first_problem)}")
+        _console.print(f"[red]FIRST PROBLEM:[/red] {escape(report.first_problem)}")
 
 
-def print_findings(found: AuditReport) -> None:
+def print_findings(report: AuditReport) -> None:
     """Print what spoils nothing and should be known."""
-    for finding in found.findings:
-        _console.print(f"[yellow]Round {found.round}, finding:[/yellow] {escape(finding)}")
+    for finding in report.findings:
+        _console.print(f"[yellow]Round {report.round}, finding:[/yellow] {escape(finding)}")
 
 
 def _audit_all(json_: bool) -> None:
@@ -123,10 +123,12 @@ def _audit_all(json_: bool) -> None:
             progress.update(task, total=total, completed=len(reports))
     refused = [report for report in reports if not report.passed]
     if json_:
-        found = {"rounds": len(reports), "passed": not refused, "failed": [report.to_json() for report in refused]} | {
-            "findings": [finding for report in reports for finding in report.findings]
-        }
-        typer.echo(json.dumps(found, indent=2))
+        content = {
+            "rounds": len(reports),
+            "passed": not refused,
+            "failed": [report.to_json() for report in refused],
+        } | {"findings": [finding for report in reports for finding in report.findings]}
+        typer.echo(json.dumps(content, indent=2))
     else:
         for report in reports:
             print_findings(report)

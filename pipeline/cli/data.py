@@ -33,27 +33,29 @@ def check(
     """
     from pipeline.ingest.explain import inspect
 
-    found = inspect(path, Study.load(Settings.load().studies / f"{study}.yaml"))
+    inspection = inspect(path, Study.load(Settings.load().studies / f"{study}.yaml"))
     if json_:
         typer.echo(
             json.dumps(
                 {
-                    "passed": found.passed,
-                    "rows": found.rows,
-                    "failures": dict(found.failures),
-                    "notes": list(found.notes),
+                    "passed": inspection.passed,
+                    "rows": inspection.rows,
+                    "failures": dict(inspection.failures),
+                    "notes": list(inspection.notes),
                 }
             )
         )
     else:
-        for sentence in found.failures.values():
+        for sentence in inspection.failures.values():
             _console.print(f"[red]✗[/red] {escape(sentence)}")
-        for note in found.notes:
+        for note in inspection.notes:
             _console.print(f"[yellow]–[/yellow] {escape(note)}")
-        held = found.expectations - len(found.failures)
-        verdict = "[green]would pass[/green]" if found.passed else "[red]would not pass[/red]"
-        _console.print(f"{found.rows} records {verdict}: {held} of {found.expectations} expectations of {study} hold.")
-    raise typer.Exit(0 if found.passed else 1)
+        held = inspection.expectations - len(inspection.failures)
+        verdict = "[green]would pass[/green]" if inspection.passed else "[red]would not pass[/red]"
+        _console.print(
+            f"{inspection.rows} records {verdict}: {held} of {inspection.expectations} expectations of {study} hold."
+        )
+    raise typer.Exit(0 if inspection.passed else 1)
 
 
 @data.command()

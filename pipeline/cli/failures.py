@@ -97,10 +97,7 @@ def cannot_end_with_a_model(tasks: Sequence[TaskState]) -> bool:
 
 
 def decisive(causes: Mapping[str, str]) -> str:
-    """Of all that failed what a round most likely failed for.
-
-    The first task without which no other goes on, with its cause.
-    """
+    """What a round most likely failed for: the first task without which no other goes on, with its cause."""
     if not causes:
         return "Airflow says no more"
     needed = [task for task in causes if not task.startswith(tuple(f"{step}_" for step in _BY_A_HOSPITAL))]

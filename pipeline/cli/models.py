@@ -59,25 +59,25 @@ def check(
 
     Exit code 1 when it would not.
     """
-    found = check_model(study, _hospital(Settings.load(), study, hospital), model)
+    precheck = check_model(study, _hospital(Settings.load(), study, hospital), model)
     if json_:
         typer.echo(
             json.dumps(
                 {
-                    "round": found.round,
-                    "passed": found.passed,
-                    "findings": [vars(finding) for finding in found.findings],
+                    "round": precheck.round,
+                    "passed": precheck.passed,
+                    "findings": [vars(finding) for finding in precheck.findings],
                 }
             )
         )
     else:
-        for finding in found.findings:
+        for finding in precheck.findings:
             _console.print(f"{_SIGNS[finding.passed]} {escape(finding.sentence)}")
         verdict = (
-            "[green]Nothing here speaks against it.[/green]" if found.passed else "[red]It would be rejected.[/red]"
+            "[green]Nothing here speaks against it.[/green]" if precheck.passed else "[red]It would be rejected.[/red]"
         )
-        _console.print(f"{verdict} Checked as in round {found.round}, on this machine; nothing was sent.")
-    raise typer.Exit(0 if found.passed else 1)
+        _console.print(f"{verdict} Checked as in round {precheck.round}, on this machine; nothing was sent.")
+    raise typer.Exit(0 if precheck.passed else 1)
 
 
 def predict(
@@ -118,15 +118,17 @@ def _questions(study: Study, path: Path) -> PredictionBatch:
 
 
 def _hospital(settings: Settings, study: str, name: str | None) -> HospitalName:
-    known = [
-        each for each in Study.load(settings.studies / f"{study}.yaml").hospitals if settings.hospital(each).exists()
+    here = [
+        hospital
+        for hospital in Study.load(settings.studies / f"{study}.yaml").hospitals
+        if settings.hospital(hospital).exists()
     ]
-    if name is None and len(known) == 1:
-        return known[0]
-    if name not in known:
+    if name is None and len(here) == 1:
+        return here[0]
+    if name not in here:
         raise Misconfigured(
             f"--as: got {name or 'nothing'}, want one of this machine's hospitals of {study}:"
-            f" {', '.join(known) or 'none'}"
+            f" {', '.join(here) or 'none'}"
         )
     return HospitalName(name)
 
@@ -134,12 +136,12 @@ def _hospital(settings: Settings, study: str, name: str | None) -> HospitalName:
 def _print_card(card: ModelCard) -> None:
     accuracy = "not confirmed" if card.accuracy is None else f"{card.accuracy:.1%} of all hospitals' test records"
     chain = "development chain" if card.development else "chain"
-    each = ", ".join(
-        f"{name} {'-' if found is None else f'{found[0]} of {found[1]}'}" for name, found in card.hospitals.items()
+    by_hospital = ", ".join(
+        f"{name} {'-' if tally is None else f'{tally[0]} of {tally[1]}'}" for name, tally in card.hospitals.items()
     )
     _console.print(f"[bold]{escape(card.title)}[/bold]: {escape(' or '.join(card.classes))}")
     _console.print(f"  data      {escape(card.dataset)} ({escape(card.source)})")
     _console.print(
         f"  model     {card.model}, of round {card.round}, after {card.rounds} rounds; the {chain} vouches for it"
     )
-    _console.print(f"  accuracy  {accuracy}; {each}")
+    _console.print(f"  accuracy  {accuracy}; {by_hospital}")

@@ -42,9 +42,9 @@ def bench() -> None:
         f"MLP 30-64-2, {HOSPITALS + 1} models x {HOSPITALS * SAMPLES} samples, replicated-ring, all parties on this"
         " machine:"
     )
-    expected = [f"s expected at {each} ms" for each in _ROUND_TRIPS_MS]
+    expected = [f"s expected at {milliseconds} ms" for milliseconds in _ROUND_TRIPS_MS]
     table = Table("layout", "CPU s", "MB", "rounds", *expected, box=SIMPLE_HEAD, padding=0)
     for cost in measure(settings):
-        times = [f"{cost.expected(each / 1000):.2f}" for each in _ROUND_TRIPS_MS]
+        times = [f"{cost.expected(milliseconds / 1000):.2f}" for milliseconds in _ROUND_TRIPS_MS]
         table.add_row(cost.profile, f"{cost.cpu_seconds:.2f}", f"{cost.megabytes:.1f}", str(cost.rounds), *times)
     console.print(table)

@@ -64,25 +64,25 @@ def verify(
     Exit code 1 naming the first thing that does not fit.
     """
     held = Bundle(read_file(file, LARGEST_BUNDLE))
-    known, ledger = _trusted(nodes)
+    trusted, ledger = _trusted(nodes)
     content = held.json("ledger.json")
     round_id = Transcript.read(content, ()).round_id
-    transcript = Transcript.read(content, _in_order(held, round_id, known))
+    transcript = Transcript.read(content, _in_order(held, round_id, trusted))
     if ledger is not None and ledger != (transcript.chain_id, transcript.contract):
         raise EvidenceRejected(
             f"{file}: got a round of chain {transcript.chain_id}, contract {transcript.contract}; want {ledger}"
         )
-    found = proof_bundle.verify(round_id, held, transcript, None if model is None else read_file(model, MAX_BYTES))
+    report = proof_bundle.verify(round_id, held, transcript, None if model is None else read_file(model, MAX_BYTES))
     if json_:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        typer.echo(json.dumps(report.to_json(), indent=2))
     else:
-        print_audit(found, Console(highlight=False), f"Proof of round {found.round}")
+        print_audit(report, Console(highlight=False), f"Proof of round {report.round}")
         kind = "development chain, which its one operator can rewrite" if transcript.development else "chain"
         _console.print(
             f"  signed for {kind} {transcript.chain_id}, contract {transcript.contract}; receipts are the chain's own"
             " word"
         )
-    if not found.passed:
+    if not report.passed:
         raise typer.Exit(1)
 
 
@@ -91,21 +91,23 @@ def _trusted(path: Path) -> tuple[Mapping[str, str], tuple[int, str] | None]:
     content = read_fields(read_file(path, LARGEST_YAML), str(path))
     try:
         listed = content.get("nodes", content)
-        found = {str(name): str(node["address"] if isinstance(node, dict) else node) for name, node in listed.items()}
+        addresses = {
+            str(name): str(node["address"] if isinstance(node, dict) else node) for name, node in listed.items()
+        }
         ledger = content.get("ledger")
-        return found, (int(ledger["chain_id"]), str(ledger["contract"])) if ledger else None
+        return addresses, (int(ledger["chain_id"]), str(ledger["contract"])) if ledger else None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Misconfigured(
             f"{path}: got no list of nodes ({error}), want the members' file, or YAML of name to address"
         ) from error
 
 
-def _in_order(held: Bundle, round_id: RoundId, known: Mapping[str, str]) -> tuple[Address, ...]:
+def _in_order(held: Bundle, round_id: RoundId, trusted: Mapping[str, str]) -> tuple[Address, ...]:
     """The trusted addresses of the nodes that the record names, in its order."""
     names = [node.name for node in held.record(round_id).nodes]
-    strangers = [name for name in names if name not in known]
+    strangers = [name for name in names if name not in trusted]
     if strangers or len(names) < _FEWEST_NODES:
         raise EvidenceRejected(
-            f"round {round_id}: the record names nodes {', '.join(names)}, the file {', '.join(known)}"
+            f"round {round_id}: the record names nodes {', '.join(names)}, the file {', '.join(trusted)}"
         )
-    return tuple(Address(known[name]) for name in names)
+    return tuple(Address(trusted[name]) for name in names)

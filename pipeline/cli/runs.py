@@ -81,11 +81,11 @@ def _follow(settings: Settings, study: Study, airflow: Airflow, first: str, roun
         while True:
             try:
                 series = airflow.series(dag, first)
-                for place, state in enumerate(series[:rounds]):
-                    if not display.ended(place):
+                for index, state in enumerate(series[:rounds]):
+                    if not display.ended(index):
                         tasks = airflow.tasks(dag, state.run_id)
-                        failures.look(display.title(place), state, tasks)
-                        display.show(place, state, tasks)
+                        failures.look(display.title(index), state, tasks)
+                        display.show(index, state, tasks)
             except Unavailable:
                 if _waited(waiting_since):
                     raise
@@ -134,22 +134,22 @@ class _Display:
     def __enter__(self) -> _Display:
         self._progress.start()
         self._bars = [
-            self._progress.add_task(self.title(place), total=None, start=False) for place in range(self._rounds)
+            self._progress.add_task(self.title(index), total=None, start=False) for index in range(self._rounds)
         ]
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def ended(self, place: int) -> bool:
+    def ended(self, index: int) -> bool:
         """Whether this round was shown at its end."""
-        return self._progress.tasks[place].finished
+        return self._progress.tasks[index].finished
 
-    def show(self, place: int, state: RunState, tasks: Sequence[TaskState]) -> None:
+    def show(self, index: int, state: RunState, tasks: Sequence[TaskState]) -> None:
         """Show where a round stands."""
-        if self.ended(place):
+        if self.ended(index):
             return
-        bar = self._bars[place]
+        bar = self._bars[index]
         if state.state != "queued":
             self._progress.start_task(bar)
         working = [step for step in STEPS if any(task.step == step and task.state == "running" for task in tasks)]
@@ -159,16 +159,16 @@ class _Display:
             "failed": "ended without a model",
         }
         what = words.get(state.state) or (working[-1] if working else None)
-        title = f"{self.title(place)}: {what}" if what else self.title(place)
+        title = f"{self.title(index)}: {what}" if what else self.title(index)
         total = max(1, len(tasks))
         done = total if state.ended else min(total - 1, sum(task.done for task in tasks))
         self._progress.update(bar, total=total, completed=done, description=title)
         # A later round is queued while the one before closes; that is no news.
-        news = what is not None and not (state.state == "queued" and place > 0)
+        news = what is not None and not (state.state == "queued" and index > 0)
         if not self._console.is_terminal and news and title not in self._said:
             self._said.add(title)
             self._console.print(title)
 
-    def title(self, place: int) -> str:
+    def title(self, index: int) -> str:
         """A round's name."""
-        return f"round {place + 1} of {self._rounds}"
+        return f"round {index + 1} of {self._rounds}"

@@ -48,14 +48,16 @@ def status(json_: JsonOption = False) -> None:
 
     Exit code 1 unless all answer.
     """
-    from pipeline.setup.folders import places
+    from pipeline.setup.folders import folder_settings
     from pipeline.setup.status import report
 
     settings = Settings.load()
     rows = report(settings)
-    lie = places(settings) if Installation.is_made(settings.installation) else []
+    folders = folder_settings(settings) if Installation.is_made(settings.installation) else []
     if json_:
-        typer.echo(json.dumps({"services": rows, "folders": {place.variable: place.where for place in lie}}, indent=2))
+        typer.echo(
+            json.dumps({"services": rows, "folders": {folder.variable: folder.where for folder in folders}}, indent=2)
+        )
     else:
         table = Table("service", "process", "address", "health", box=SIMPLE_HEAD, padding=0)
         for row in rows:
@@ -66,13 +68,13 @@ def status(json_: JsonOption = False) -> None:
                 "[green]healthy[/green]" if row["healthy"] else f"[red]{row['trouble']}[/red]",
             )
         _console.print(table)
-        if lie:
+        if folders:
             # A path that is cut off helps nobody.
             table = Table(
                 "variable", Column("commands and workers go by", overflow="fold"), "", box=SIMPLE_HEAD, padding=0
             )
-            for place in lie:
-                table.add_row(place.variable, place.where or "nowhere", place.why)
+            for folder in folders:
+                table.add_row(folder.variable, folder.where or "nowhere", folder.why)
             _console.print(table)
     raise typer.Exit(0 if all(row["healthy"] for row in rows) else 1)
 
@@ -83,6 +85,6 @@ def doctor() -> None:
 
     findings = examine(Settings.load())
     for finding in findings:
-        sign = "[green]✓[/green]" if finding.found else ("[red]✗[/red]" if finding.needed else "[yellow]–[/yellow]")
+        sign = "[green]✓[/green]" if finding.passed else ("[red]✗[/red]" if finding.needed else "[yellow]–[/yellow]")
         _console.print(f"{sign} {finding.what}: {finding.detail}")
-    raise typer.Exit(0 if all(finding.found or not finding.needed for finding in findings) else 1)
+    raise typer.Exit(0 if all(finding.passed or not finding.needed for finding in findings) else 1)

@@ -21,7 +21,7 @@ _sweep: Sweep
 
 
 def audit_all(settings: Settings) -> Iterator[tuple[AuditReport, int]]:
-    """The audit of every round that has ended, in the order of opening, each with their number.
+    """Audit every round that has ended, in the order of opening; yields each audit with the number of those rounds.
 
     Raises Refused when some are forgotten.
     """

@@ -149,9 +149,9 @@ def genesis(validators: Sequence[Address]) -> dict[str, object]:
 
 
 def extra_data(validators: Sequence[Address]) -> str:
-    """QBFT's extra data of a first block: 32 bytes of vanity, validators, no vote, round 0, no seals.
+    """QBFT's extra data of a first block, as RLP in hexadecimal.
 
-    RLP, hexadecimal.
+    It holds 32 bytes of vanity, the validators, no vote, round 0 and no seals.
     """
     encoded: bytes = rlp.encode([bytes(32), [bytes.fromhex(address[2:]) for address in validators], [], b"", []])
     return "0x" + encoded.hex()

@@ -19,9 +19,9 @@ YEARS = 10
 
 
 def create(folder: Path, name: str, index: int, host: str) -> Sha256:
-    """Make key.pem and cert.pem in `folder` unless they are there; the certificate's fingerprint.
+    """Make key.pem and cert.pem in `folder` unless they are there; returns the certificate's fingerprint.
 
-    MP-SPDZ takes party i only if its certificate names `P<i>`: `index` is the node's place in the consortium's list.
+    MP-SPDZ takes party i only if its certificate names `P<i>`: `index` is the node's position in the consortium's list.
     """
     certificate_file = folder / "cert.pem"
     key_file = folder / "key.pem"

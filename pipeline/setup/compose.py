@@ -20,11 +20,11 @@ from pipeline.site.settings import Settings
 
 def problems(compose: dict[str, Any], schema: dict[str, Any]) -> list[str]:
     """What the schema refuses, and names that a service uses but the file does not define."""
-    found = [
+    refused = [
         f"{'.'.join(map(str, error.absolute_path)) or 'file'}: {error.message}"
         for error in validator_for(schema)(schema).iter_errors(compose)
     ]
-    return found or list(_dangling(compose))
+    return refused or list(_dangling(compose))
 
 
 def _dangling(compose: dict[str, Any]) -> Iterator[str]:
@@ -48,9 +48,9 @@ def _dangling(compose: dict[str, Any]) -> Iterator[str]:
 def main(path: Path) -> int:
     """Print what is wrong; the exit code."""
     schema = json.loads(compose_schema(Settings.load()).read_text())
-    found = problems(yaml.safe_load(path.read_text()), schema)
-    sys.stderr.writelines(f"{path}: {problem}\n" for problem in found)
-    return int(bool(found))
+    wrong = problems(yaml.safe_load(path.read_text()), schema)
+    sys.stderr.writelines(f"{path}: {problem}\n" for problem in wrong)
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":

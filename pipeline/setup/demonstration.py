@@ -44,7 +44,7 @@ def configure_hospitals(settings: Settings, hospitals: tuple[str, ...]) -> None:
 
 
 def fetch(settings: Settings, studies: Mapping[str, Study], progress: Progress) -> None:
-    """Fetch into this user's cache what is to be dealt and publishers have.
+    """Fetch from publishers, into this user's cache, the records that are to be dealt.
 
     Raises Unavailable naming what did not come.
     """
@@ -58,7 +58,7 @@ def fetch(settings: Settings, studies: Mapping[str, Study], progress: Progress) 
 def deal_records(settings: Settings, studies: Mapping[str, Study]) -> Mapping[str, str]:
     """Deal each data set to the hospitals that have no records of it yet.
 
-    Study to reason where its data are not here.
+    Returns the reason for each study whose data are not here.
     """
     lacking = {}
     for study in studies.values():

@@ -34,7 +34,7 @@ class Finding:
     """One thing looked for; `needed` when this machine's set-up or one of its studies cannot do without it."""
 
     what: str
-    found: bool
+    passed: bool
     needed: bool
     detail: str
 
@@ -154,9 +154,9 @@ def _usage(settings: Settings) -> list[Finding]:
     if not Installation.is_made(settings.installation) or not credentials.exists():
         return []
     installation = Installation.load(settings.installation)
-    found = usage(Store(installation.store, StoreCredentials.load(credentials)), _USAGE_SECONDS)
-    said = "; ".join(map(str, found.shares[:_SHARES])) or found.trouble or "nothing lies in it"
-    if not found.trouble and not found.complete:
+    used = usage(Store(installation.store, StoreCredentials.load(credentials)), _USAGE_SECONDS)
+    said = "; ".join(map(str, used.shares[:_SHARES])) or used.trouble or "nothing lies in it"
+    if not used.trouble and not used.complete:
         said += f"; of what could be listed in {_USAGE_SECONDS} s"
     quota = installation.quota
     beyond = [
@@ -166,9 +166,9 @@ def _usage(settings: Settings) -> list[Finding]:
             False,
             f"{share}, may have {quota.objects:,} and {quota.mebibytes:,} MiB; {_BEYOND}",
         )
-        for share in found.beyond(quota)
+        for share in used.beyond(quota)
     ]
-    return [Finding("who uses the store", found.trouble is None, False, said), *beyond]
+    return [Finding("who uses the store", used.trouble is None, False, said), *beyond]
 
 
 def _disk(settings: Settings) -> Finding:

@@ -75,27 +75,26 @@ def install(
     file: Path | None = None,
     release: EngineRelease = OFFICIAL,
 ) -> Installed:
-    """Install from `file`, else from the release's page.
+    """Install MP-SPDZ from `file`, else from the release's page.
 
-    The archive must have the `expected` digest, else the one that the page says.
-
-    A file without an expected digest is taken as it is. Raises Unavailable, Rejected, EngineFailed or Misconfigured,
-    and then leaves nothing behind and the installation as it was.
+    The archive must have the `expected` digest, else the one that the page names; a file without an expected digest is
+    taken as it is. Raises Unavailable, Rejected, EngineFailed or Misconfigured, and then leaves nothing behind and the
+    installation as it was.
     """
     if not Installation.is_made(settings.installation):
         raise Misconfigured(
             f"{settings.home}: got no installation that could go by an engine; run `wardround up` first"
         )
     kinds = _kinds()
-    place = settings.cache / "engines"
-    place.mkdir(parents=True, exist_ok=True)
-    with locked(place / "mp-spdz.lock"):
+    engines = settings.cache / "engines"
+    engines.mkdir(parents=True, exist_ok=True)
+    with locked(engines / "mp-spdz.lock"):
         if file is None:
             expected = expected or published_digest(release)
-        with scratch(place, "installing") as aside:
-            if file is None and expected is not None and (known := _folder(place, expected)).exists():
+        with scratch(engines, "installing") as aside:
+            if file is None and expected is not None and (installed := _folder(engines, expected)).exists():
                 digest = expected
-                folder = known
+                folder = installed
                 _try(settings, folder, aside)
             else:
                 with _archive(aside, progress, expected, file, release) as (archive, digest), step("unpack"):
@@ -103,7 +102,7 @@ def install(
                         unpack(archive, aside / "release", lambda path: _keep(path, kinds), _MOST_BYTES), kinds
                     )
                 _try(settings, made, aside)
-                folder = _folder(place, digest)
+                folder = _folder(engines, digest)
                 if folder.exists():
                     folder.replace(aside / "before")
                 made.replace(folder)
@@ -130,8 +129,8 @@ def published_digest(release: EngineRelease) -> Sha256:
     files = read_object(answer.content).get("assets")
     for one in files if isinstance(files, list) else ():
         ours = isinstance(one, dict) and one.get("name") == release.name
-        if ours and (found := re.fullmatch(r"sha256:([0-9a-f]{64})", str(one.get("digest")))):
-            return Sha256(found[1])
+        if ours and (match := re.fullmatch(r"sha256:([0-9a-f]{64})", str(one.get("digest")))):
+            return Sha256(match[1])
     raise EvidenceRejected(f"{release.page}: got no SHA-256 of {release.name}; name the one that you trust (--sha256)")
 
 
@@ -142,13 +141,13 @@ def _archive(
     """The open archive and its digest; the bytes that were hashed are those that are unpacked."""
     if file is None:
         address = release.archive.removesuffix(release.name)
-        known = f"sha256:{expected}"
+        wanted = f"sha256:{expected}"
         try:
             with progress:
-                fetch(address, {release.name: known}, aside, _DOWNLOAD_SECONDS, progress)
+                fetch(address, {release.name: wanted}, aside, _DOWNLOAD_SECONDS, progress)
         except (Unavailable, EvidenceRejected) as error:
             raise type(error)(
-                f"could not fetch {error}; want {known}; try again, or name a file that you have (--from)"
+                f"could not fetch {error}; want {wanted}; try again, or name a file that you have (--from)"
             ) from error
         file = aside / release.name
     try:
@@ -186,7 +185,9 @@ def _keep(path: PurePosixPath, kinds: tuple[str, ...]) -> bool:
 def _arranged(folder: Path, kinds: tuple[str, ...]) -> Path:
     """The release with the programs where the engine looks for them; raises Rejected when it lacks them."""
     offered = [folder / "bin" / kind for kind in kinds]
-    programs = next((found for found in offered if all((found / name).is_file() for name in _PARTIES)), None)
+    programs = next(
+        (directory for directory in offered if all((directory / name).is_file() for name in _PARTIES)), None
+    )
     if programs is None or not (folder / "compile.py").is_file():
         raise Rejected(
             f"the archive: got no {' and '.join(sorted(_PARTIES))} in bin/{' or bin/'.join(kinds)} beside compile.py; "
@@ -199,8 +200,8 @@ def _arranged(folder: Path, kinds: tuple[str, ...]) -> Path:
     return folder
 
 
-def _folder(place: Path, digest: Sha256) -> Path:
-    return place / f"mp-spdz-{digest[:16]}"
+def _folder(engines: Path, digest: Sha256) -> Path:
+    return engines / f"mp-spdz-{digest[:16]}"
 
 
 def _try(settings: Settings, folder: Path, aside: Path) -> None:

@@ -26,22 +26,23 @@ class FolderDifference(NamedTuple):
 
 
 def write_down(settings: Settings, release: str | None = None) -> tuple[Installation, list[FolderDifference]]:
-    """Let the installation go by these settings, and what that changes; the caller holds the installation's lock.
+    """Write these settings into the installation; returns it, and what that changes.
 
-    `release` is the SHA-256 of the MP-SPDZ that was put into its folder now; another folder's is forgotten.
+    The caller holds the installation's lock. `release` is the SHA-256 of the MP-SPDZ that was just put into its folder;
+    that of another folder is forgotten.
     """
-    known = Installation.load(settings.installation)
+    installation = Installation.load(settings.installation)
     before = Settings.load(settings.home)
     if release is None and settings.mp_spdz == before.mp_spdz:
-        release = known.mp_spdz_release
+        release = installation.mp_spdz_release
     folders = Folders(**settings.folders)
-    new = known.model_copy(update={"folders": folders, "mp_spdz_release": release})
-    if new != known:
+    new = installation.model_copy(update={"folders": folders, "mp_spdz_release": release})
+    if new != installation:
         new.save(settings.installation)
     return new, differences(before, settings)
 
 
-def places(settings: Settings) -> list[FolderSetting]:
+def folder_settings(settings: Settings) -> list[FolderSetting]:
     """Where everything lies for this installation's commands and workers."""
     installation = Installation.load(settings.installation)
     written = {} if installation.folders is None else installation.folders.given
@@ -54,8 +55,8 @@ def places(settings: Settings) -> list[FolderSetting]:
 
 def differences(one: Settings, other: Settings) -> list[FolderDifference]:
     """The variables of which the two say different things."""
-    found = [
+    compared = [
         FolderDifference(variable, one.environment[variable], other.environment[variable])
         for variable in VARIABLES.values()
     ]
-    return [each for each in found if each.one != each.other]
+    return [difference for difference in compared if difference.one != difference.other]

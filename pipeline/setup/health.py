@@ -36,9 +36,9 @@ def chain(installation: Installation, chain_id: int | None) -> str | None:
             verify=_trusted(),
         )
         answer.raise_for_status()
-        found = int(answer.json()["result"], 16)
-        if chain_id is not None and found != chain_id:
-            raise ValueError(f"got chain {found}, want {chain_id}")
+        answered = int(answer.json()["result"], 16)
+        if chain_id is not None and answered != chain_id:
+            raise ValueError(f"got chain {answered}, want {chain_id}")
 
     return _trouble(ask)
 
@@ -74,7 +74,7 @@ def dags(installation: Installation, user: str, password: Secret, wanted: Iterab
             token.raise_for_status()
             client.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
             errors = client.get("/api/v2/importErrors").raise_for_status().json()["import_errors"]
-            known = {
+            parsed = {
                 dag["dag_id"]
                 for dag in client.get("/api/v2/dags", params={"limit": 200}).raise_for_status().json()["dags"]
             }
@@ -82,7 +82,7 @@ def dags(installation: Installation, user: str, password: Secret, wanted: Iterab
         return f"the API did not list the DAGs ({type(error).__name__})"
     if errors:
         return f"{errors[0]['filename']}: {errors[0]['stack_trace'].strip().splitlines()[-1]}"
-    missing = sorted(set(wanted) - known)
+    missing = sorted(set(wanted) - parsed)
     return f"{', '.join(missing)} not parsed yet" if missing else None
 
 

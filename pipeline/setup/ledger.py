@@ -23,12 +23,12 @@ from pipeline.train.network import initial_model
 
 
 def deploy(settings: Settings, installation: Installation, unset: LedgerLocation | None = None) -> LedgerLocation:
-    """The ledger that the members' file names, unless that is `unset`.
+    """The ledger that the members' file names; when that is `unset`, a new one.
 
-    Else deployed by the provider on the installation's chain.
+    The provider deploys it on the installation's chain.
     """
-    if settings.consortium.exists() and (known := Consortium.load(settings.consortium).ledger) != unset:
-        return known
+    if settings.consortium.exists() and (location := Consortium.load(settings.consortium).ledger) != unset:
+        return location
     chain_id = rpc.chain_id(installation.rpc)
     contract = chain.deploy(_outbox(Identity.load(settings.provider), installation, chain_id))
     return LedgerLocation(chain_id=chain_id, contract=contract, development=installation.development_chain)
@@ -69,7 +69,7 @@ def register_studies(
 ) -> list[str]:
     """Put the initial model of each new study into the store and register both on the ledger.
 
-    The names of the new ones.
+    Returns the names of the new ones.
     """
     ledger = Ledger.connect(installation.rpc, consortium.ledger)
     provider = Identity.load(settings.provider)
@@ -85,8 +85,8 @@ def register_studies(
 def _publish_initial_model(store: Store, study: Study) -> Sha256:
     data = model_bytes(initial_model(study))
     model = sha256(data)
-    place = object_keys.model()
-    store.put_once(place.bucket, place.key(model), data)
+    key_prefix = object_keys.model()
+    store.put_once(key_prefix.bucket, key_prefix.key(model), data)
     return model
 
 

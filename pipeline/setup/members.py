@@ -71,13 +71,13 @@ def members(studies: Mapping[str, Study]) -> MemberNames:
 
 
 def of_this_machine(settings: Settings, everybody: MemberNames) -> MemberNames:
-    """Without the hospitals that the members' file names and whose keys lie elsewhere.
+    """Everybody, without hospitals that the members' file names and whose keys lie elsewhere.
 
-    Set-up makes nothing in their place.
+    Set-up makes nothing for those.
     """
-    known = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
+    named = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
     return replace(
-        everybody, hospitals=tuple(name for name in everybody.hospitals if name not in known or has_key(settings, name))
+        everybody, hospitals=tuple(name for name in everybody.hospitals if name not in named or has_key(settings, name))
     )
 
 
@@ -89,7 +89,7 @@ def has_key(settings: Settings, hospital: HospitalName) -> bool:
 def create_actors(
     settings: Settings, everybody: MemberNames, host: Callable[[NodeName], str] = lambda _: LOOPBACK
 ) -> None:
-    """Make every actor's private folder with keys, store credentials, and a node's certificate for its host.
+    """Make every actor's private folder with keys and store credentials, and a node's certificate for its host.
 
     Keeps what is there.
     """
@@ -125,10 +125,10 @@ def store_users(settings: Settings, everybody: MemberNames) -> list[tuple[StoreC
 def publish(
     settings: Settings, everybody: MemberNames, ledger: LedgerLocation, address: Callable[[NodeName], str]
 ) -> Consortium:
-    """Write consortium.yaml and every node's certificate beside it.
+    """Write consortium.yaml, and every node's certificate beside it.
 
-    Hospitals that it named stay, also those of other machines; a node keeps the `host:port` that it has, a new one is
-    given one.
+    Hospitals that the file names stay, also those of other machines. A node keeps its `host:port`; a new one is given
+    one.
     """
     before = Consortium.load(settings.consortium) if settings.consortium.exists() else None
     here = of_this_machine(settings, everybody).hospitals

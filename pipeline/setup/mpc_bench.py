@@ -54,7 +54,7 @@ def round_trips(consortium: Consortium) -> Mapping[str, float | None]:
 
 def measure(settings: Settings) -> list[Cost]:
     """MLP 30-64-2, 5 models x 64 samples under replicated-ring; raises EngineFailed."""
-    names = tuple(HospitalName(f"hospital-{place}") for place in range(HOSPITALS))
+    names = tuple(HospitalName(f"hospital-{index}") for index in range(HOSPITALS))
     words = {name: np.zeros(Payload(_NETWORK, SAMPLES).length, np.int64) for name in names}
     task = VerifyTask(
         names, _NETWORK, RuleParameters(SAMPLES, (0, 255), 20, 20, None), np.zeros(_NETWORK.size, np.int64)
@@ -71,10 +71,10 @@ def measure(settings: Settings) -> list[Cost]:
 def _cost(profile: Profile, stats: list[EngineStats]) -> Cost:
     return Cost(
         profile,
-        sum(each.cpu_seconds for each in stats),
-        max(each.wall_seconds for each in stats),
-        sum(each.bytes_sent for each in stats) / 1e6,
-        max(each.rounds or 0 for each in stats),
+        sum(party.cpu_seconds for party in stats),
+        max(party.wall_seconds for party in stats),
+        sum(party.bytes_sent for party in stats) / 1e6,
+        max(party.rounds or 0 for party in stats),
     )
 
 

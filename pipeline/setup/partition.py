@@ -54,6 +54,6 @@ def _rows(
                 f"want at most {len(rows) // hospitals}: the data set has {len(rows)}"
             )
         ends = floor * np.arange(1, hospitals) + np.rint(np.cumsum(share)[:-1] * spare).astype(np.int64)
-        for own, part in zip(dealt, np.split(rows, ends), strict=True):
-            own.append(part)
-    return [rng.permutation(np.concatenate(own)) for own in dealt]
+        for hospital_rows, part in zip(dealt, np.split(rows, ends), strict=True):
+            hospital_rows.append(part)
+    return [rng.permutation(np.concatenate(hospital_rows)) for hospital_rows in dealt]

@@ -70,8 +70,8 @@ def _one_thread() -> None:
 
 
 def _end_with_parent() -> None:
-    """Neither a worker nor its task outlives a scheduler killed outright: the next scheduler starts the task again.
+    """Let no worker and no task outlive a scheduler that is killed outright: the next one starts the task again.
 
-    SIGKILL, since workers inherit the scheduler's handler of SIGTERM, which does nothing in them.
+    By SIGKILL, since workers inherit the scheduler's handler of SIGTERM, which does nothing in them.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -35,11 +35,9 @@ class Launch:
 
 
 def behind_guard(kind: StoreKind, binary: Path, caddy: Path, address: str, folder: Path, secrets: Path) -> Launch:
-    """The store at `address`, HOST:PORT: a guard that everybody reaches, a server that it alone does.
+    """The store at `address` (HOST:PORT): a guard that everybody reaches, and a server that only the guard reaches.
 
-    Raises Misconfigured.
-
-    `folder` holds its objects, `secrets` is the file of `root_environment`.
+    `folder` holds its objects, `secrets` is the file of `root_environment`. Raises Misconfigured.
     """
     if kind == "minio" and not guard.can_shut_in():
         raise Misconfigured(
@@ -77,8 +75,8 @@ def behind(kind: StoreKind, binary: Path, inner: str, folder: Path, secrets: Pat
     objects, versions, attributes, accounts = (
         folder / name for name in ("objects", "versions", "attributes", "accounts")
     )
-    for each in (objects, versions, attributes, accounts):
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in (objects, versions, attributes, accounts):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     gateway = [
         str(binary),
         "--quiet",

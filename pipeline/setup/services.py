@@ -36,12 +36,11 @@ _AIRFLOW_COMMANDS = {
 
 
 def addresses(settings: Settings, *, running: bool, rpc: str | None = None) -> tuple[Installation, list[str]]:
-    """The services' addresses, chosen at the first start.
+    """The services' addresses, chosen at the first start, and the names of those that had to move.
 
-    A port that another program took since is chosen anew and named.
-
-    `rpc` is a node of the chain that the ledger is to stand on; without one the embedded development chain runs here.
-    Raises Misconfigured when the installation's ledger stands on another chain already.
+    A service whose port another program took since is given another one. `rpc` is a node of the chain that the ledger
+    is to stand on; without one the embedded development chain runs here. Raises Misconfigured when the installation's
+    ledger stands on another chain already.
     """
     wished = Installation.wished_store(settings.installation)
     if wished or not settings.installation.exists():
@@ -56,23 +55,23 @@ def addresses(settings: Settings, *, running: bool, rpc: str | None = None) -> t
         )
         chosen.save(settings.installation)
         return chosen, []
-    known = Installation.load(settings.installation)
-    if rpc not in (None, known.rpc):
+    installation = Installation.load(settings.installation)
+    if rpc not in (None, installation.rpc):
         raise Misconfigured(
-            f"{settings.installation}: rpc: got {rpc}, but this installation was set up with {known.rpc}; when the same"
-            " chain has moved, correct the file; for another chain start another installation (WARDROUND_HOME)"
+            f"{settings.installation}: rpc: got {rpc}, but this installation was set up with {installation.rpc}; when"
+            " the same chain has moved, correct the file; for another chain start another installation (WARDROUND_HOME)"
         )
-    _refuse_another_store(settings, known.store_server)
+    _refuse_another_store(settings, installation.store_server)
     ours = [
         name
-        for name, url in known.urls.items()
-        if urlsplit(url).hostname == LOOPBACK and (name != "rpc" or known.development_chain)
+        for name, url in installation.urls.items()
+        if urlsplit(url).hostname == LOOPBACK and (name != "rpc" or installation.development_chain)
     ]
-    taken = [] if running else [name for name in ours if not ports.is_free(_port(known.urls[name]))]
+    taken = [] if running else [name for name in ours if not ports.is_free(_port(installation.urls[name]))]
     if taken:
-        known = known.model_copy(update={name: _address(ports.choose()) for name in taken})
-        known.save(settings.installation)
-    return known, taken
+        installation = installation.model_copy(update={name: _address(ports.choose()) for name in taken})
+        installation.save(settings.installation)
+    return installation, taken
 
 
 def store_server(settings: Settings) -> StoreKind:
@@ -141,10 +140,7 @@ def backing(installation: Installation) -> tuple[str, ...]:
 
 
 def store_environment(settings: Settings, kind: StoreKind) -> Path:
-    """Write the file from which the store reads its root credentials.
-
-    They stand in no argument and no configuration then.
-    """
+    """Write the file from which the store reads its root credentials, so that no argument and no setting holds them."""
     path = settings.home / "secrets" / "store.env"
     write_secret(path, servers.root_environment(kind, store.root_account(settings)))
     return path

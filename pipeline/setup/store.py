@@ -44,7 +44,7 @@ def set_up(settings: Settings, installation: Installation, everybody: MemberName
 
 
 def account_elsewhere(settings: Settings, installation: Installation, hospital: HospitalName) -> StoreCredentials:
-    """A store account for a hospital on another machine, limited to its own; given again, with another secret.
+    """Make a store account for a hospital on another machine, limited to that hospital; again, with a new secret.
 
     Raises Refused where the hospital lies on this machine or the store's root account does not, Unavailable.
     """
@@ -63,16 +63,14 @@ def account_elsewhere(settings: Settings, installation: Installation, hospital: 
 def _hold_quotas(
     settings: Settings, installation: Installation, everybody: MemberNames, administrator: Administrator
 ) -> None:
-    """Take the right to write from every hospital and node that has more than it may.
-
-    Who is within the quota again gets it back.
+    """Take the right to write from every hospital and node above its quota; give it back to those within it again.
 
     A quota of the server's own would be one for a bucket, which one member could fill for all.
     """
     marks = folder(settings, installation.store_server) / ".readers"
     before = set(marks.read_text().split()) if marks.exists() else set[str]()
-    known = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
-    rights = {f"hospital-{name}": policies.hospital(HospitalName(name)) for name in {*known, *everybody.hospitals}}
+    named = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
+    rights = {f"hospital-{name}": policies.hospital(HospitalName(name)) for name in {*named, *everybody.hospitals}}
     rights |= {f"node-{name}": policies.node(name) for name in everybody.nodes}
     used = usage(Store(installation.store, root_account(settings)), _USAGE_SECONDS)
     beyond = {str(share.account) for share in used.beyond(installation.quota)} & set(rights)

@@ -56,9 +56,8 @@ class Supervisor:
     def start(self, programs: Iterable[Program]) -> bool:
         """Write the configuration and start supervisord, with every service stopped.
 
-        Whether it ended one of another configuration.
-
-        One that runs by this very configuration is kept. See `end_stray`.
+        One that runs with this very configuration is kept. Returns whether one with another configuration was ended;
+        see `end_stray`.
         """
         wanted = self.configuration(programs).encode()
         written = self._folder / "supervisord.conf"
@@ -176,7 +175,7 @@ class Supervisor:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this installation's services, children and orphans included."""
-        found = []
+        ours = []
         for process in psutil.process_iter():
             try:
                 if (
@@ -184,10 +183,10 @@ class Supervisor:
                     and process.environ().get(MARK) == str(self._home)
                     and process.status() != psutil.STATUS_ZOMBIE
                 ):
-                    found.append(process)
+                    ours.append(process)
             except (psutil.Error, OSError):
                 continue
-        return found
+        return ours
 
     def end_stray(self) -> None:
         """End processes of this installation whose manager is gone."""

@@ -44,10 +44,10 @@ def run(
         parties = [
             Party(
                 index=index,
-                hosts=tuple(f"{ports.LOOPBACK}:{first + each}" for each in range(nodes)),
+                hosts=tuple(f"{ports.LOOPBACK}:{first + offset}" for offset in range(nodes)),
                 certificate=home / "cert.pem",
                 private_key=home / "key.pem",
-                peer_certificates=tuple(each / "cert.pem" for each in homes),
+                peer_certificates=tuple(peer / "cert.pem" for peer in homes),
                 workdir=home / "work",
                 log=home / "party.log",
                 deadline_seconds=DEADLINE_SECONDS,
@@ -62,11 +62,11 @@ def check(engine: Engine, protocol: str, nodes: int) -> None:
     task, payloads = _example()
     engine.prepare(protocol, task)
     wanted = reference.verify(task, payloads)
-    for place, output in enumerate(run(engine, protocol, nodes, task, payloads)):
+    for party, output in enumerate(run(engine, protocol, nodes, task, payloads)):
         got = output.accepted, output.budget
         if got != wanted:
             raise EngineFailed(
-                f"{engine.name} {protocol}: party {place}: got verdicts and budget {got} of a known verification, want"
+                f"{engine.name} {protocol}: party {party}: got verdicts and budget {got} of a known verification, want"
                 f" {wanted}; this engine must not be used"
             )
 
@@ -74,18 +74,18 @@ def check(engine: Engine, protocol: str, nodes: int) -> None:
 def _example() -> tuple[VerifyTask, dict[HospitalName, Words]]:
     """A first round in which one update is too large, the same each time."""
     generator = np.random.default_rng(0)
-    names = tuple(HospitalName(f"hospital-{place}") for place in range(_HOSPITALS))
+    names = tuple(HospitalName(f"hospital-{index}") for index in range(_HOSPITALS))
     payloads = {
         name: np.concatenate(
             [
-                (generator.standard_normal(_NETWORK.size) * (2.0 if place == _HOSPITALS - 1 else 0.05) * _ONE).astype(
+                (generator.standard_normal(_NETWORK.size) * (2.0 if index == _HOSPITALS - 1 else 0.05) * _ONE).astype(
                     np.int64
                 ),
                 generator.integers(0, 256, _SAMPLES * _NETWORK.input_shape[0]),
                 np.eye(_NETWORK.classes, dtype=np.int64)[generator.integers(0, _NETWORK.classes, _SAMPLES)].ravel(),
             ]
         )
-        for place, name in enumerate(names)
+        for index, name in enumerate(names)
     }
     model = (generator.standard_normal(_NETWORK.size) * 0.1 * _ONE).astype(np.int64)
     return VerifyTask(names, _NETWORK, RuleParameters(_SAMPLES, (0, 255), 20, 20, None), model), payloads
@@ -99,5 +99,5 @@ def _deal(payloads: Mapping[HospitalName, Words], nodes: int) -> list[Components
         masks = [generator.integers(-(2**63), 2**63, vector.size, dtype=np.int64) for _ in range(nodes - 1)]
         components = [*masks, vector - sum(masks, np.zeros_like(vector))]
         for party in range(nodes):
-            held[party][name] = {index: each for index, each in enumerate(components) if index != party}
+            held[party][name] = {index: component for index, component in enumerate(components) if index != party}
     return list(held)

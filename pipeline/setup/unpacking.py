@@ -34,11 +34,10 @@ class _Bounded:
 
 
 def unpack(archive: IO[bytes], folder: Path, keep: Callable[[PurePosixPath], bool], most: int) -> Path:
-    """Unpack into a new `folder`, from a .tar.xz, what `keep` says of its one top folder, by path within that.
+    """Unpack a .tar.xz into a new `folder`; returns the archive's one top folder in it.
 
-    The top folder.
-
-    Raises Rejected for an archive that is damaged, hostile, larger than `most` bytes or without one top folder.
+    Only what `keep` says of its path within that top folder. Raises Rejected for an archive that is damaged, hostile,
+    larger than `most` bytes or without one top folder.
     """
     folder.mkdir()
     tops: set[str] = set()
@@ -61,7 +60,7 @@ def unpack(archive: IO[bytes], folder: Path, keep: Callable[[PurePosixPath], boo
         raise Rejected(
             f"the archive: {str(error) or type(error).__name__}; it is damaged, or not what it says"
         ) from error
-    found = [folder / top for top in tops if (folder / top).is_dir()]
-    if not found:
+    folders = [folder / top for top in tops if (folder / top).is_dir()]
+    if not folders:
         raise Rejected("the archive: got nothing that a release has, want one folder")
-    return found[0]
+    return folders[0]

@@ -49,8 +49,10 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
         for name in moved:
             note(f"{name}: another program took its port, so it moves to {getattr(installation, name)}")
         installation, changed = folders.write_down(settings)
-        for each in changed:
-            note(f"{each.variable}: {each.other} from each worker's next step on, {each.one} until now")
+        for difference in changed:
+            note(
+                f"{difference.variable}: {difference.other} from each worker's next step on, {difference.one} until now"
+            )
         airflow.configure(settings, installation)
         if manager.start(services.programs(settings, installation)):
             note("the code or the services' settings are others than at their start, so they start anew")

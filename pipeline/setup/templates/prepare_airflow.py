@@ -33,12 +33,12 @@ with get_application_builder() as builder:
     for user in users:
         role = manager.find_role(user["role"]) or manager.add_role(user["role"])
         role.permissions = permissions(manager, Role(user["part"]))
-        found = manager.find_user(username=user["name"])
-        if found:
-            found.roles = [role]
-            manager.update_user(found)
+        account = manager.find_user(username=user["name"])
+        if account:
+            account.roles = [role]
+            manager.update_user(account)
             if user["fresh"]:
-                manager.reset_password(found.id, user["password"])
+                manager.reset_password(account.id, user["password"])
         elif not manager.add_user(
             user["name"],
             user["name"].title(),

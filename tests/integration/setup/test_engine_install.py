@@ -203,7 +203,7 @@ def test_a_release_is_installed_tried_and_found_by_workers_and_doctor(settings: 
     }
     assert not (done.folder / "bin").exists()
     (found,) = [finding for finding in examine(now) if finding.what == "engine mp-spdz"]
-    assert found.found
+    assert found.passed
     asked = real.server.asked
     assert installed(now, release=real.server.release) == done
     assert real.server.asked == asked, "fetched what was there"

@@ -132,7 +132,7 @@ def test_status_says_where_things_lie_and_who_said_so(silent: None, tmp_path: Pa
     release = replace(Settings.load(), mp_spdz=tmp_path / "release")
     INSTALLATION.save(release.installation)
     folders.write_down(release, "ab" * 32)
-    lie = {place.variable: place for place in folders.places(Settings.load())}
+    lie = {place.variable: place for place in folders.folder_settings(Settings.load())}
     assert lie["MP_SPDZ_HOME"].where == str(tmp_path / "release")
     assert lie["MP_SPDZ_HOME"].why == f"as installation.yaml says; release {'ab' * 8}"
     assert lie["WARDROUND_STUDIES"].why == "by default"
