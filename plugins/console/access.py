@@ -17,12 +17,12 @@ def current_person(request: Request, user: GetUserDep) -> Person:
 
     401 without one, 403 when the account has no role of the console, or more than one.
     """
-    found = person(user.get_name(), [role.name for role in user.roles])
-    if found is None:
+    who = person(user.get_name(), [role.name for role in user.roles])
+    if who is None:
         raise HTTPException(
             status.HTTP_403_FORBIDDEN, "This account has no part in the consortium; ask the service provider."
         )
-    return entered(request, found)
+    return entered(request, who)
 
 
 def entered(request: Request, who: Person) -> Person:

@@ -145,8 +145,8 @@ class Accounts:
         return True
 
     def _set_active(self, number: int, wanted: State, *, active: bool) -> None:
-        if (found := self.get(number).state) is not wanted:
-            raise Refused(f"account {number}: got one that is {found}, want one that is {wanted}")
+        if (state := self.get(number).state) is not wanted:
+            raise Refused(f"account {number}: got one that is {state}, want one that is {wanted}")
         # Before either change: tokens of before a suspension are none of the readmitted account's.
         _manager().end_sessions(number)
         with _fab() as fab:

@@ -18,9 +18,9 @@ _CLAIM = "sessions_ended"
 
 
 class ConsoleFabAuthManager(FabAuthManager):  # type: ignore[misc]
-    """Its tokens carry how often their account's sessions had been ended.
+    """FAB's manager, with tokens that carry how often their account's sessions had been ended.
 
-    FAB's own name an account, and live again with it.
+    FAB's own name only the account, and would be valid again as soon as a suspended account is.
     """
 
     @cached_property

@@ -94,12 +94,12 @@ def course(name: str, title: str, points: Sequence[tuple[int, float]], goal: flo
 
 
 def shares(name: str, title: str, parts: Sequence[tuple[int, int, int]]) -> Chart:
-    """Round, count and whole as columns of count / whole, oldest first.
+    """Columns of count / whole, oldest first, from (round, count, whole).
 
-    Where there are many, a column stands for several rounds.
+    Where there are many rounds, a column stands for several.
     """
-    each = max(1, -(-len(parts) // _MOST_COLUMNS))
-    groups = [parts[start : start + each] for start in range(0, len(parts), each)]
+    rounds_per_column = max(1, -(-len(parts) // _MOST_COLUMNS))
+    groups = [parts[start : start + rounds_per_column] for start in range(0, len(parts), rounds_per_column)]
     xs = _spread(len(groups), columns=True)
     room = _HEIGHT - _TOP - _BOTTOM
     marks = []
@@ -118,7 +118,8 @@ def shares(name: str, title: str, parts: Sequence[tuple[int, int, int]]) -> Char
     return Chart(
         name=name,
         title=title,
-        description=f"{of_all}." + (f" Each column stands for {each} rounds." if each > 1 else ""),
+        description=f"{of_all}."
+        + (f" Each column stands for {rounds_per_column} rounds." if rounds_per_column > 1 else ""),
         height=_HEIGHT,
         across=_sparse(xs, labels),
         up=[
@@ -161,17 +162,17 @@ def _spread(count: int, *, columns: bool = False) -> list[float]:
     return [round(LEFT + 8 + (room - 16) * index / (count - 1), 1) for index in range(count)]
 
 
-def _sparse(places: Sequence[float], labels: Sequence[str]) -> list[Tick]:
+def _sparse(xs: Sequence[float], labels: Sequence[str]) -> list[Tick]:
     step = max(1, -(-len(labels) // _MOST_LABELS))
-    return [Tick(place, label) for place, label in list(zip(places, labels, strict=True))[::step]]
+    return [Tick(x, label) for x, label in list(zip(xs, labels, strict=True))[::step]]
 
 
 def _steps(low: float) -> list[float]:
     # Three to six lines, whatever the part of the scale.
     width = next(width for width in (0.02, 0.05, 0.1, 0.25) if (1 - low) / width <= 5 or width == 0.25)
-    found = []
+    values = []
     value = 1.0
     while value >= low - 1e-9:
-        found.append(round(value, 2))
+        values.append(round(value, 2))
         value -= width
-    return found
+    return values

@@ -173,5 +173,5 @@ class ConsoleDatabase:
             rows = connection.execute(
                 select(*columns).order_by(_actions.c.id.desc()).limit(size).offset((page - 1) * size)
             )
-            found = [Action(*row) for row in rows]
-            return found, int(connection.execute(select(func.count()).select_from(_actions)).scalar_one())
+            actions = [Action(*row) for row in rows]
+            return actions, int(connection.execute(select(func.count()).select_from(_actions)).scalar_one())

@@ -23,19 +23,19 @@ def email(text: str) -> str:
 
 def line(text: str, what: str, longest: int = 120) -> str:
     """One line of text."""
-    found = " ".join(text.split())
-    if not 1 <= len(found) <= longest or not _printable(found):
+    cleaned = " ".join(text.split())
+    if not 1 <= len(cleaned) <= longest or not _printable(cleaned):
         raise EvidenceRejected(f"{what}: want one line of at most {longest} characters.")
-    return found
+    return cleaned
 
 
 def postal(text: str) -> str:
     """A postal address of some lines."""
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    found = "\n".join(line for line in lines if line)
-    if not 1 <= len(found) <= 400 or not _printable(found.replace("\n", "")):
+    cleaned = "\n".join(line for line in lines if line)
+    if not 1 <= len(cleaned) <= 400 or not _printable(cleaned.replace("\n", "")):
         raise EvidenceRejected("The postal address: want some lines of at most 400 characters in sum.")
-    return found
+    return cleaned
 
 
 def password(text: str, again: str) -> str:

@@ -29,35 +29,39 @@ class KnownHospital:
     """Whether the members' file names it, so that a study can."""
 
 
-def known(settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> Mapping[HospitalName, Address]:
+def signing_addresses(
+    settings: Settings, accounts: Accounts, registry: ConsoleDatabase
+) -> Mapping[HospitalName, Address]:
     """Every hospital's signing address.
 
-    The members' file, which follows a hospital's new keys, comes before what people said.
+    The members' file, which follows a hospital's new keys, comes before what people said at their registration.
     """
-    found = {name: Address(address) for name, address in Consortium.load(settings.consortium).hospitals.items()}
+    addresses = {name: Address(address) for name, address in Consortium.load(settings.consortium).hospitals.items()}
     said = {(one.account, one.login): one for one in registry.registrations()}
     for account in accounts.all() if said else ():
         one = said.get((account.number, account.login))
         if one is not None and account.state is not State.WAITING:
-            found.setdefault(one.hospital, one.address)
-    return found
+            addresses.setdefault(one.hospital, one.address)
+    return addresses
 
 
 def address(name: str, settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> Address:
     """One hospital's signing address; raises UnknownHospital."""
-    found = known(settings, accounts, registry).get(HospitalName(name))
-    if found is None:
+    key = signing_addresses(settings, accounts, registry).get(HospitalName(name))
+    if key is None:
         raise UnknownHospital(f"hospital {name}: there is none of that name")
-    return found
+    return key
 
 
-def places(settings: Settings, accounts: Accounts, registry: ConsoleDatabase) -> tuple[Sequence[KnownHospital], str]:
-    """All hospitals, and why the ledger does not say where they stand, if it does not."""
+def with_statuses(
+    settings: Settings, accounts: Accounts, registry: ConsoleDatabase
+) -> tuple[Sequence[KnownHospital], str]:
+    """All hospitals with their status on the ledger, and why the ledger does not say it where that is so."""
     members = Consortium.load(settings.consortium).hospitals
-    found = known(settings, accounts, registry)
-    standing, trouble = standings(found.values(), settings)
+    addresses = signing_addresses(settings, accounts, registry)
+    statuses, trouble = standings(addresses.values(), settings)
     return [
-        KnownHospital(name, key, standing.get(key), name in members) for name, key in sorted(found.items())
+        KnownHospital(name, key, statuses.get(key), name in members) for name, key in sorted(addresses.items())
     ], trouble
 
 
@@ -70,10 +74,7 @@ def standings(keys: Iterable[Address], settings: Settings) -> tuple[Mapping[Addr
 
 
 def let_in(name: HospitalName, address: Address, settings: Settings) -> None:
-    """Authorise a hospital on the ledger, and name it in the provider's members' file.
-
-    Each only where that is not done.
-    """
+    """Authorise a hospital on the ledger, and name it in the provider's members' file; does only what is missing."""
     enrolment.authorise(address, settings)
     enrolment.admit(name, address, settings)
 

@@ -23,8 +23,8 @@ class RateLimits:
 
     def registration(self, request: Request) -> None:
         """429 when this network address, or all together, register too often."""
-        each = self._limiter.hit(REGISTRATIONS_EACH, "register", source(request))
-        if not each or not self._limiter.hit(REGISTRATIONS_ALL, "register"):
+        allowed = self._limiter.hit(REGISTRATIONS_EACH, "register", source(request))
+        if not allowed or not self._limiter.hit(REGISTRATIONS_ALL, "register"):
             raise HTTPException(
                 status.HTTP_429_TOO_MANY_REQUESTS, "There were too many registrations lately; try again in an hour."
             )

@@ -21,8 +21,8 @@ class Person:
 
 def person(login: str, roles: Iterable[str]) -> Person | None:
     """The person of an account with these Airflow roles; None unless exactly one of them is the console's."""
-    found = [role for role in (_parse(login, name) for name in roles) if role is not None]
-    return found[0] if len(found) == 1 else None
+    persons = [role for role in (_parse(login, name) for name in roles) if role is not None]
+    return persons[0] if len(persons) == 1 else None
 
 
 def _parse(login: str, role: str) -> Person | None:

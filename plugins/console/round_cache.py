@@ -36,8 +36,8 @@ class NoSuchRound(EvidenceRejected):
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of the rounds, newest first."""
+class CachedRounds:
+    """The rounds that the cache has read, newest first."""
 
     rounds: Sequence[RoundView]
     unread: int
@@ -57,19 +57,17 @@ class Known:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a round's last reading gave.
+    """What a round's last reading gave, and when that is out of date."""
 
-    A view or what is wrong, and when it is out of date (on this machine's clock).
-    """
-
-    found: RoundView | EvidenceRejected
+    outcome: RoundView | EvidenceRejected
+    """The round's view, or what is wrong with its evidence."""
     until: float
-    """Infinite once settled."""
+    """On this machine's clock; infinite once settled."""
 
     @property
     def ended(self) -> bool:
         """Whether only late confirmations can change it."""
-        return not isinstance(self.found, RoundView) or self.found.status in _ENDED
+        return not isinstance(self.outcome, RoundView) or self.outcome.status in _ENDED
 
 
 @dataclass
@@ -80,10 +78,10 @@ class RoundCache:
     """None for this installation's own, which `wardround up` may change while the console runs."""
     _observer: Observer | None = None
     _height: int = -1
-    _known: dict[RoundId, _Reading | None] = field(default_factory=dict)
+    _readings: dict[RoundId, _Reading | None] = field(default_factory=dict)
     """In the order of opening; None while a round was not read yet."""
     _lock: Lock = field(default_factory=Lock)
-    """Of `_known`; never held while ledger or store are asked."""
+    """Of `_readings`; never held while ledger or store are asked."""
     _turn: Lock = field(default_factory=Lock)
     """Pages look for new rounds one after the other, so that none is read twice; the reader in the background needs no
     turn."""
@@ -105,13 +103,13 @@ class RoundCache:
             self._observer = Observer.open(self.settings)
         return self._observer
 
-    def all(self) -> Known:
+    def all(self) -> CachedRounds:
         """All rounds, as far as they were read."""
         with self._asking():
             self._look_for_new()
             due = self._due()
             # A page waits for what is new or still running; a confirmation that comes late shows on the next one.
-            urgent = [number for number in due if (known := self._known.get(number)) is None or not known.ended][
+            urgent = [number for number in due if (reading := self._readings.get(number)) is None or not reading.ended][
                 :_AT_ONCE
             ]
             for number in urgent:
@@ -120,42 +118,42 @@ class RoundCache:
                 self._reader = Thread(target=self._read_meanwhile, daemon=True)
                 self._reader.start()
         with self._lock:
-            readings = dict(self._known)
-        found = [reading.found for reading in readings.values() if reading and isinstance(reading.found, RoundView)]
+            readings = dict(self._readings)
+        views = [reading.outcome for reading in readings.values() if reading and isinstance(reading.outcome, RoundView)]
         broken = {
-            number: str(reading.found)
+            number: str(reading.outcome)
             for number, reading in readings.items()
-            if reading and not isinstance(reading.found, RoundView)
+            if reading and not isinstance(reading.outcome, RoundView)
         }
-        return Known(found[::-1], len(readings) - len(found) - len(broken), broken)
+        return CachedRounds(views[::-1], len(readings) - len(views) - len(broken), broken)
 
     def get(self, number: RoundId) -> RoundView:
         """One round; raises NoSuchRound, or EvidenceRejected when what is stored of it does not hold."""
         self.check(number)
-        known = self._known.get(number)
-        if known is None or known.until < time.monotonic():
+        reading = self._readings.get(number)
+        if reading is None or reading.until < time.monotonic():
             with self._asking():
-                known = self._read(number)
-        if not isinstance(known.found, RoundView):
-            raise EvidenceRejected(str(known.found)) from known.found
-        return known.found
+                reading = self._read(number)
+        if not isinstance(reading.outcome, RoundView):
+            raise EvidenceRejected(str(reading.outcome)) from reading.outcome
+        return reading.outcome
 
     def check(self, number: RoundId) -> None:
         """Raises NoSuchRound unless the ledger has this round, whatever its evidence is worth."""
-        if number not in self._known:
+        if number not in self._readings:
             with self._asking():
                 self._look_for_new()
-            if number not in self._known:
+            if number not in self._readings:
                 raise NoSuchRound(f"Round {number}: the ledger has none of that number.")
 
-    def member_status(self, known: Known) -> ConsortiumStatus:
+    def member_status(self, cached: CachedRounds) -> ConsortiumStatus:
         """Where hospitals and nodes stand; read again when the chain has grown."""
         height = self.observer.ledger.height()
         held = self._member_status
-        if held is None or held[0] != height or known.unread:
+        if held is None or held[0] != height or cached.unread:
             members = Consortium.load(self.settings.consortium)
             files = study_files.readable(self.settings)
-            held = self._member_status = (height, member_status(members, self.observer.ledger, files, known.rounds))
+            held = self._member_status = (height, member_status(members, self.observer.ledger, files, cached.rounds))
         return held[1]
 
     @contextmanager
@@ -180,16 +178,18 @@ class RoundCache:
         self.observer.names.update({study_id(file.stem): file.stem for file in self.settings.studies.glob("*.yaml")})
         with self._lock:
             if not first:
-                self._known.clear()
+                self._readings.clear()
             for number in opened:
-                self._known.setdefault(number, None)
+                self._readings.setdefault(number, None)
         self._height = height
 
     def _due(self) -> list[RoundId]:
         """Rounds to be read, newest first."""
         now = time.monotonic()
         with self._lock:
-            return [number for number, known in reversed(self._known.items()) if known is None or known.until < now]
+            return [
+                number for number, reading in reversed(self._readings.items()) if reading is None or reading.until < now
+            ]
 
     def _read(self, number: RoundId) -> _Reading:
         observer = self.observer
@@ -204,8 +204,8 @@ class RoundCache:
                 view, float("inf") if age > _SETTLED_AFTER_SECONDS else now + max(_FRESH_SECONDS, age / _AGEING)
             )
         with self._lock:
-            if number in self._known:
-                self._known[number] = reading
+            if number in self._readings:
+                self._readings[number] = reading
         return reading
 
     def _read_meanwhile(self) -> None:

@@ -61,8 +61,8 @@ def _published(request: Request) -> ConsentLog:
     state = request.app.state
     if not hasattr(state, "consents"):
         state.consents = ConsentLog(state.index.observer.store)
-    found: ConsentLog = state.consents
-    return found
+    log: ConsentLog = state.consents
+    return log
 
 
 Published = Annotated[ConsentLog, Depends(_published)]

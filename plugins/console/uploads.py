@@ -41,25 +41,26 @@ def laid_out(files: Sequence[UploadFile], *, table: bool) -> Iterator[Path]:
     where = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="wardround-upload-", dir=where) as folder:  # mode 700
         paths = [
-            _write(Path(folder), plain_name(file.filename, place), file) for place, file in enumerate(files, start=1)
+            _write(Path(folder), plain_name(file.filename, position), file)
+            for position, file in enumerate(files, start=1)
         ]
         yield paths[0] if len(paths) == 1 else Path(folder)
 
 
-def plain_name(given: str | None, place: int) -> str:
+def plain_name(given: str | None, position: int) -> str:
     """A file name without folders, tags and what a shell reads, still told by its owner."""
     last = (given or "").replace("\\", "/").rpartition("/")[2]
     stem, dot, suffix = _STRANGE.sub("_", last).strip(". ").rpartition(".")
     name = f"{stem[:_LONGEST_NAME]}{dot}{suffix[:8].lower()}"
-    return name if stem else f"file-{place}"
+    return name if stem else f"file-{position}"
 
 
 def _write(folder: Path, name: str, file: UploadFile) -> Path:
     path = folder / name
-    for place in range(2, MOST_FILES + 2):
+    for position in range(2, MOST_FILES + 2):
         if not path.exists():
             break
-        path = folder / f"{place}-{name}"
+        path = folder / f"{position}-{name}"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
         while chunk := file.file.read(1 << 20):
             written.write(chunk)

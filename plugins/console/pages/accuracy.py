@@ -23,10 +23,10 @@ def accuracy(
     request: Request, who: Anyone, index: Rounds, study: paging.Word = None, page: paging.PageNumber = None
 ) -> HTMLResponse:
     """Chart and table of one study; without a name the one whose round was opened last."""
-    known = index.all()
-    names = known.studies
-    chosen = study if study in names else next((view.study for view in known.rounds if view.study), None)
-    rows = [view for view in known.of(chosen) if view.tested] if chosen else []
+    cached = index.all()
+    names = cached.studies
+    chosen = study if study in names else next((view.study for view in cached.rounds if view.study), None)
+    rows = [view for view in cached.of(chosen) if view.tested] if chosen else []
     goal = _goal(index.settings, chosen) if chosen else None
     chart = None
     if rows and chosen:
@@ -36,7 +36,7 @@ def accuracy(
         request,
         "accuracy",
         who,
-        known=known,
+        cached=cached,
         studies=names,
         chosen=chosen,
         unknown=study if study and study != chosen else None,

@@ -25,7 +25,7 @@ router = APIRouter()
 RESULTS = PROJECT / "benchmarks" / "results" / "baselines"
 
 _MODELS = {"svm": "SVM", "logistic_regression": "Logistic regression", "decision_tree": "Decision tree"}
-_PLACES = {"hospital": "each hospital alone", "pooled": "pooled data", "federated": "federated"}
+_TRAINED_ON = {"hospital": "each hospital alone", "pooled": "pooled data", "federated": "federated"}
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ class Comparison:
 @router.get("/baselines")
 def baselines(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
     """One chart and table per data set; where nothing was measured, the command that measures."""
-    found = []
+    comparisons = []
     unreadable = []
     for file in sorted(RESULTS.glob("*.json")):
         try:
-            found.append(_comparison(read_json(file.read_bytes()), index.settings))
+            comparisons.append(_comparison(read_json(file.read_bytes()), index.settings))
         except (EvidenceRejected, ValueError, KeyError, TypeError, AttributeError):
             unreadable.append(file.name)
-    return render(request, "baselines", who, found=found, unreadable=unreadable)
+    return render(request, "baselines", who, comparisons=comparisons, unreadable=unreadable)
 
 
 def _comparison(result: Mapping[str, Any], settings: Settings) -> Comparison:
@@ -74,13 +74,13 @@ def _comparison(result: Mapping[str, Any], settings: Settings) -> Comparison:
     rows = [
         BaselineRow(
             names[model],
-            _PLACES[where],
+            _TRAINED_ON[where],
             where,
             scores["all"]["accuracy"],
             scores["all"]["balanced"],
             scores["all"].get("deviation"),
         )
-        for where in _PLACES
+        for where in _TRAINED_ON
         for model, scores in result[where].items()
     ]
     study = str(result["study"])

@@ -41,12 +41,12 @@ def check_data(request: Request, who: Hospital, index: Rounds, study: Chosen, re
     """What `wardround data check` says."""
     try:
         path = _listed(_records(hospital_folder.folder(index.settings, who)), records, "records")
-        found = hospital_folder.ask(
+        answer = hospital_folder.ask(
             index.settings, who, "data", "check", str(path), "--study", _named(request, index, who, study)
         )
     except WardroundError as error:
         return _page(request, who, index, study, records, trouble=str(error))
-    return _page(request, who, index, study, records, data=found)
+    return _page(request, who, index, study, records, data=answer)
 
 
 @router.post("/hospital/check/model", dependencies=[OwnForm])
@@ -60,7 +60,7 @@ def check_model(
             if model == _TRAINED
             else ("--model", str(_listed(_models(hospital_folder.folder(index.settings, who)), model, "models")))
         )
-        found = hospital_folder.ask(
+        answer = hospital_folder.ask(
             index.settings,
             who,
             "model",
@@ -72,7 +72,7 @@ def check_model(
         )
     except WardroundError as error:
         return _page(request, who, index, study, model, trouble=str(error))
-    return _page(request, who, index, study, model, model=found)
+    return _page(request, who, index, study, model, model=answer)
 
 
 def _page(
@@ -118,8 +118,8 @@ def _named(request: Request, index: RoundCache, who: Person, study: str) -> str:
 
 def _records(home: Path | None) -> Sequence[Path]:
     """Data sets as the hospital keeps them, without what its DVC repository keeps beside them."""
-    found = sorted((home / "data" / "records").iterdir()) if home and (home / "data" / "records").is_dir() else []
-    return [path for path in found if path.suffix != ".dvc" and not path.name.startswith(".")]
+    entries = sorted((home / "data" / "records").iterdir()) if home and (home / "data" / "records").is_dir() else []
+    return [path for path in entries if path.suffix != ".dvc" and not path.name.startswith(".")]
 
 
 def _models(home: Path | None) -> Sequence[Path]:
@@ -128,7 +128,7 @@ def _models(home: Path | None) -> Sequence[Path]:
 
 def _listed(paths: Sequence[Path], name: str, what: str) -> Path:
     """Of what lies there the one of this name: no path is made of what a request says."""
-    found = next((path for path in paths if path.name == name), None)
-    if found is None:
+    match = next((path for path in paths if path.name == name), None)
+    if match is None:
         raise Refused(f"got a name that none of the hospital's {what} has; choose one of the list")
-    return found
+    return match

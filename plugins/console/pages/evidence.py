@@ -50,27 +50,27 @@ def report(
     """One form of the stored report, by its digest."""
     index.check(RoundId(number))
     objects = RoundObjects(index.observer.store, RoundId(number))
-    place = object_keys.report(RoundId(number), suffix)
-    if digest not in objects.digests(place):
+    key_prefix = object_keys.report(RoundId(number), suffix)
+    if digest not in objects.digests(key_prefix):
         raise ObjectMissing(f"Round {number} has no {suffix} report with digest {digest}.")
     headers = {"Content-Security-Policy": _REPORT_POLICY}
     if suffix in ("csv", "json"):
         headers["Content-Disposition"] = f'attachment; filename="round-{number}.{suffix}"'
-    return Response(objects.read(place, Sha256(digest)), media_type=_TYPES[suffix], headers=headers)
+    return Response(objects.read(key_prefix, Sha256(digest)), media_type=_TYPES[suffix], headers=headers)
 
 
 @router.get("/rounds/{number}/audit")
 def ask_audit(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HTMLResponse:
     """What an audit does, and the button that starts one."""
     index.check(RoundId(number))
-    return render(request, "audit", who, number=number, found=None)
+    return render(request, "audit", who, number=number, audited=None)
 
 
 @router.post("/rounds/{number}/audit", dependencies=[OwnForm])
 def audit(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HTMLResponse:
     """The same checks as `wardround audit`, made now; changes nothing."""
     index.check(RoundId(number))
-    return render(request, "audit", who, number=number, found=index.observer.audit(RoundId(number)))
+    return render(request, "audit", who, number=number, audited=index.observer.audit(RoundId(number)))
 
 
 @router.get("/rounds/{number}/proof.zip")

@@ -43,14 +43,14 @@ def mine(request: Request, who: Hospital, index: Rounds, page: paging.PageNumber
     """My rounds, newest first."""
     name = hospital_folder.name(who)
     home = hospital_folder.folder(index.settings, who)
-    known = index.all()
+    cached = index.all()
     named = studies.of_hospital(index.settings, name)
     docs = _kept(home)
     address = studies.consortium(index).hospital(name)
     rounds: list[OwnRound] = []
     unjudged = 0
-    for view in known.rounds:
-        row = next((each for each in view.hospitals if each.name == name), None)
+    for view in cached.rounds:
+        row = next((entry for entry in view.hospitals if entry.name == name), None)
         if row is not None:
             rounds.append(OwnRound(view, row, True, _docs(docs, view, row)))
         elif not view.hospitals and view.study in named:
@@ -58,7 +58,7 @@ def mine(request: Request, who: Hospital, index: Rounds, page: paging.PageNumber
                 row = said_so_far(view, name, address, index.observer.store)
             unjudged += 1
             rounds.append(OwnRound(view, row, False, _docs(docs, view, row)))
-    judged = [each.row.verdict for each in rounds if each.judged and each.row]
+    judged = [own_round.row.verdict for own_round in rounds if own_round.judged and own_round.row]
     return render(
         request,
         "hospital",
@@ -72,7 +72,7 @@ def mine(request: Request, who: Hospital, index: Rounds, page: paging.PageNumber
         folder=home / "docs" if home else None,
         here=home is not None,
         studies=sorted(named),
-        unread=known.unread,
+        unread=cached.unread,
         reasons=REASONS,
     )
 

@@ -32,12 +32,12 @@ def overview(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
     """Where the consortium stands; what does not answer is named, and the rest is shown."""
     installation = Installation.load(index.settings.installation)
     answers = health.every(installation, health.stored_chain_id(index.settings))
-    known = None
+    cached = None
     member_status = None
     trouble = None
     try:
-        known = index.all()
-        member_status = index.member_status(known)
+        cached = index.all()
+        member_status = index.member_status(cached)
     except WardroundError as error:
         trouble = str(error)
     return render(
@@ -45,7 +45,7 @@ def overview(request: Request, who: Anyone, index: Rounds) -> HTMLResponse:
         "overview",
         who,
         services={_TITLES[name]: what for name, what in answers.items()},
-        known=known,
+        cached=cached,
         member_status=member_status,
         trouble=trouble,
         development=installation.development_chain,

@@ -47,7 +47,7 @@ def people(request: Request, who: Provider, index: Rounds, accounts: Directory, 
     said = {(one.account, one.login): one for one in registry.registrations()}
     rows = [(account, said.get((account.number, account.login))) for account in everybody]
     rows.sort(key=lambda row: (list(State).index(row[0].state), row[0].number))
-    places, trouble = hospitals.places(index.settings, accounts, registry)
+    listed, trouble = hospitals.with_statuses(index.settings, accounts, registry)
     here = hospitals.provider_is_here(index.settings)
     named = {hospital for study in study_files.readable(index.settings) for hospital in study.hospitals}
     return render(
@@ -55,7 +55,7 @@ def people(request: Request, who: Provider, index: Rounds, accounts: Directory, 
         "people",
         who,
         rows=rows,
-        places=places,
+        hospitals=listed,
         trouble=trouble,
         here=here,
         named=named,
@@ -69,11 +69,11 @@ def authorise_account(
     request: Request, who: Provider, index: Rounds, accounts: Directory, registry: People, account: AccountNumber
 ) -> RedirectResponse:
     """Bind a waiting account to its hospital, and let the hospital in where its own account stands on the ledger."""
-    found, said = _known(request, accounts, registry, account)
+    subject, said = _account_and_registration(request, accounts, registry, account)
     if said is None:
-        raise Refused(f"{found.login}: got an account without a hospital; only who registered here can be authorised")
+        raise Refused(f"{subject.login}: got an account without a hospital; only who registered here can be authorised")
     settings = index.settings
-    enrolment.check_claim(said.hospital, said.address, hospitals.known(settings, accounts, registry))
+    enrolment.check_claim(said.hospital, said.address, hospitals.signing_addresses(settings, accounts, registry))
     standing = enrolment.statuses([said.address], settings)[said.address]
     accounts.authorise(account, said.hospital)
     # A revoked hospital stays out: whoever lets it in again does that by its own button.
@@ -87,8 +87,8 @@ def suspend_account(
     request: Request, who: Provider, accounts: Directory, registry: People, account: AccountNumber
 ) -> RedirectResponse:
     """End somebody's sessions; the hospital on the ledger stays as it is."""
-    found, _ = _known(request, accounts, registry, account)
-    if found.login == who.login:
+    subject, _ = _account_and_registration(request, accounts, registry, account)
+    if subject.login == who.login:
         raise Refused("You cannot suspend your own account: nobody could readmit you.")
     accounts.suspend(account)
     return _back(request)
@@ -99,7 +99,7 @@ def readmit_account(
     request: Request, who: Provider, accounts: Directory, registry: People, account: AccountNumber
 ) -> RedirectResponse:
     """Let a suspended person log in again."""
-    _known(request, accounts, registry, account)
+    _account_and_registration(request, accounts, registry, account)
     accounts.readmit(account)
     return _back(request)
 
@@ -108,9 +108,9 @@ def readmit_account(
 def authorise_hospital(
     request: Request, who: Provider, index: Rounds, hospital: HospitalPath, address: SigningAddress
 ) -> RedirectResponse:
-    """Let a hospital that registered its own account, or was revoked, take part from the next round on.
+    """Authorise a hospital that registered its own account, or was revoked.
 
-    It takes part in the studies that name it.
+    From the next round on it takes part in the studies that name it.
     """
     hospitals.let_in(HospitalName(hospital), address, index.settings)
     return _back(request)
@@ -123,12 +123,12 @@ def revoke_hospital(request: Request, who: Provider, index: Rounds, address: Sig
     return _back(request)
 
 
-def _known(
+def _account_and_registration(
     request: Request, accounts: Accounts, registry: ConsoleDatabase, number: int
 ) -> tuple[Account, Registration | None]:
-    found = accounts.get(number)
-    concerns(request, found.login)
-    return found, registry.registration(number, found.login)
+    account = accounts.get(number)
+    concerns(request, account.login)
+    return account, registry.registration(number, account.login)
 
 
 def _back(request: Request) -> RedirectResponse:

@@ -92,8 +92,8 @@ def poisoning(
     request: Request, who: Anyone, index: Rounds, chosen: Filter, page: paging.PageNumber = None
 ) -> HTMLResponse:
     """Verdicts by round and hospital, the share that was rejected as a chart, and each hospital's sum."""
-    known = index.all()
-    views = chosen.rounds(known.rounds)
+    cached = index.all()
+    views = chosen.rounds(cached.rounds)
     rows = chosen.rows(views)
     sums = _sums(views, chosen.hospital)
     parts = [_part(view, chosen.hospital) for view in reversed(views)]
@@ -102,9 +102,9 @@ def poisoning(
         request,
         "poisoning",
         who,
-        known=known,
+        cached=cached,
         chosen=chosen,
-        hospitals=sorted({row.name for view in known.rounds for row in view.hospitals}),
+        hospitals=sorted({row.name for view in cached.rounds for row in view.hospitals}),
         verdicts=tuple(Verdict),
         rows=paging.page(rows, page, _PAGE, chosen.fields),
         download=paging.query(chosen.fields) if any(chosen.fields.values()) else "",
@@ -147,11 +147,11 @@ def _sums(views: Sequence[RoundView], hospital: str | None) -> list[Sum]:
     newest: dict[str, tuple[RoundView, HospitalRow]] = {}
     for view in views:
         for row in view.hospitals:
-            found = counts.get(row.name)
-            if found is None:
-                found = counts.setdefault(row.name, [0, 0, 0])
+            tally = counts.get(row.name)
+            if tally is None:
+                tally = counts.setdefault(row.name, [0, 0, 0])
                 newest[row.name] = (view, row)
-            found[0 if row.verdict is Verdict.ACCEPTED else 1 if row.verdict is Verdict.REJECTED else 2] += 1
+            tally[0 if row.verdict is Verdict.ACCEPTED else 1 if row.verdict is Verdict.REJECTED else 2] += 1
     names = sorted(counts) if hospital is None else [name for name in counts if name == hospital]
     return [Sum(name, counts[name][0], counts[name][1], counts[name][2], _quarantined(*newest[name])) for name in names]
 

@@ -45,10 +45,10 @@ Files = Annotated[list[UploadFile], File(description="One table, or pictures.")]
 @router.get("/hospital/predict")
 def ask(request: Request, who: Hospital, index: Rounds, study: str = "") -> HTMLResponse:
     """The model's card, and what can be asked."""
-    known = _studies(index, who)
-    made = [name for name in known if any(view.study == name and view.model for view in index.all().rounds)]
+    offered = _studies(index, who)
+    made = [name for name in offered if any(view.study == name and view.model for view in index.all().rounds)]
     # Without a choice a study that has a model, where there is one.
-    chosen = known.get(study) or next((known[name] for name in (*made, *known)), None)
+    chosen = offered.get(study) or next((offered[name] for name in (*made, *offered)), None)
     return _page(request, who, index, chosen)
 
 
@@ -63,7 +63,7 @@ def predict_row(request: Request, who: Hospital, index: Rounds, study: Chosen, c
 @router.post(uploads.PATH, dependencies=[OwnForm])
 def predict_files(request: Request, who: Hospital, index: Rounds, study: Chosen, files: Files) -> HTMLResponse:
     """What `wardround predict STUDY FILE` says of uploaded rows or pictures, of which nothing is kept."""
-    return _files(request, who, index, _chosen(request, index, who, study), [each for each in files if each.filename])
+    return _files(request, who, index, _chosen(request, index, who, study), [file for file in files if file.filename])
 
 
 def _row(request: Request, who: Person, index: RoundCache, study: Study, typed: Sequence[str]) -> HTMLResponse:
@@ -89,13 +89,13 @@ def _files(request: Request, who: Person, index: RoundCache, study: Study, given
 
 
 def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float]:
-    """The row that was typed, without its empty cells.
+    """The row that was typed, column to value, without its empty cells.
 
     Raises FileRejected naming each column that is wrong, never with a value.
     """
     if len(typed) != len(columns):
         raise FileRejected(f"got {len(typed)} cells, want one for each of {len(columns)} columns; open the page again")
-    found = {}
+    values = {}
     wrong = []
     for column, text in zip(columns, typed, strict=True):
         if not text and column.empty == "refused":
@@ -106,12 +106,12 @@ def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float]:
             except ValueError:
                 value = math.nan
             if math.isfinite(value):
-                found[column.name] = value
+                values[column.name] = value
             else:
                 wrong.append(f"{column.name} is no number; write one with a point, such as 1.5.")
     if wrong:
         raise FileRejected(" ".join(wrong))
-    return found
+    return values
 
 
 def _of_a_form(message: str) -> str:
@@ -178,11 +178,11 @@ def _studies(index: RoundCache, who: Person) -> Mapping[str, Study]:
 
 
 def _chosen(request: Request, index: RoundCache, who: Person, name: str) -> Study:
-    found = _studies(index, who).get(name)
-    if found is None:
+    study = _studies(index, who).get(name)
+    if study is None:
         raise Refused(f"got a study that does not name {hospital_folder.name(who)}; choose one of the list")
-    concerns(request, found.name)
-    return found
+    concerns(request, study.name)
+    return study
 
 
 def _columns(study: Study) -> Sequence[Column]:

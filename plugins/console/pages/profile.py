@@ -31,7 +31,7 @@ _DONE = {
 }
 
 
-class _Own:
+class _OwnProfile:
     """Who asks, their account and what they said of themselves; every line of the log about it names the account."""
 
     def __init__(self, request: Request, who: Anyone, index: Rounds, accounts: Directory, registry: People) -> None:
@@ -51,7 +51,7 @@ class _Own:
         """The page, which says what was done or why it was not."""
         settings = self.index.settings
         hospital = self.who.hospital
-        key = hospitals.known(settings, self.accounts, self.registry).get(hospital) if hospital else None
+        key = hospitals.signing_addresses(settings, self.accounts, self.registry).get(hospital) if hospital else None
         standings, silent = hospitals.standings([key] if key else [], settings)
         content = {
             "account": self.account,
@@ -71,53 +71,59 @@ class _Own:
         return RedirectResponse(f"{self.request.scope.get('root_path', '')}/profile?done={done}", 303)
 
 
-Own = Annotated[_Own, Depends()]
+OwnProfile = Annotated[_OwnProfile, Depends()]
 
 
 @router.get("/profile")
-def profile(own: Own, done: str = "") -> HTMLResponse:
+def profile(own_profile: OwnProfile, done: str = "") -> HTMLResponse:
     """The person's own data."""
-    return own.page(done=done)
+    return own_profile.page(done=done)
 
 
 @router.post("/profile/details", dependencies=[OwnForm])
-def change_details(own: Own, email: Text = "", postal: Text = "") -> Response:
+def change_details(own_profile: OwnProfile, email: Text = "", postal: Text = "") -> Response:
     """Another e-mail address, which may be the login, or postal address."""
-    account = own.account
+    account = own_profile.account
     try:
-        home = forms.postal(postal) if own.said else ""
-        changed = own.accounts.change_email(account.number, forms.email(email)) if email != account.email else account
+        home = forms.postal(postal) if own_profile.said else ""
+        changed = (
+            own_profile.accounts.change_email(account.number, forms.email(email)) if email != account.email else account
+        )
     except (EvidenceRejected, Refused) as error:
-        return own.page(trouble=str(error))
-    if own.said:
-        own.registry.change(account.number, account.login, new_login=changed.login, postal=home)
-    return own.after("details")
+        return own_profile.page(trouble=str(error))
+    if own_profile.said:
+        own_profile.registry.change(account.number, account.login, new_login=changed.login, postal=home)
+    return own_profile.after("details")
 
 
 @router.post("/profile/password", dependencies=[OwnForm])
-def change_password(own: Own, limits: Pace, old: Text = "", password: Text = "", password_again: Text = "") -> Response:
+def change_password(
+    own_profile: OwnProfile, limits: Pace, old: Text = "", password: Text = "", password_again: Text = ""
+) -> Response:
     """Another password, for whoever knows the present one."""
-    limits.password(own.who.login)
+    limits.password(own_profile.who.login)
     try:
-        if not own.accounts.change_password(own.account.number, old, forms.password(password, password_again)):
+        if not own_profile.accounts.change_password(
+            own_profile.account.number, old, forms.password(password, password_again)
+        ):
             raise EvidenceRejected("The present password is another one.")
     except EvidenceRejected as error:
-        return own.page(trouble=str(error))
-    return own.after("password")
+        return own_profile.page(trouble=str(error))
+    return own_profile.after("password")
 
 
 @router.post("/profile/key", dependencies=[OwnForm])
-def rotate_key(who: Hospital, own: Own, limits: Pace, old: Text = "") -> Response:
+def rotate_key(who: Hospital, own_profile: OwnProfile, limits: Pace, old: Text = "") -> Response:
     """Move the hospital on to a fresh key where its folder lies here, for whoever knows the account's password too."""
     limits.password(who.login)
     name = folders.name(who)
-    settings = own.index.settings
+    settings = own_profile.index.settings
     try:
-        if not own.accounts.knows_password(own.account.number, old):
+        if not own_profile.accounts.knows_password(own_profile.account.number, old):
             raise EvidenceRejected("The present password is another one.")
         if folders.folder(settings, who) is None:
             raise Refused(f"the folder of {name} is not on this machine; type the command on the hospital's own")
         keys.rotate_hospital_key(name, settings)
     except (EvidenceRejected, Refused) as error:
-        return own.page(trouble=str(error))
-    return own.after("key")
+        return own_profile.page(trouble=str(error))
+    return own_profile.after("key")

@@ -76,9 +76,9 @@ def register(
         home = forms.postal(given.postal)
         where = enrolment.hospital_name(given.hospital)
         key = enrolment.signing_address(given.address)
-        known = hospitals.known(index.settings, accounts, people)
+        addresses = hospitals.signing_addresses(index.settings, accounts, people)
         enrolment.check_vouch(
-            where, login, key, given.signature, known, Consortium.load(index.settings.consortium).ledger
+            where, login, key, given.signature, addresses, Consortium.load(index.settings.consortium).ledger
         )
         secret = forms.password(password, password_again)
     except EvidenceRejected as error:

@@ -32,15 +32,15 @@ def listed(
     page: paging.PageNumber = None,
 ) -> HTMLResponse:
     """Every round of the ledger, newest first."""
-    known = index.all()
-    found = [view for view in known.of(study) if status is None or view.status is RoundStatus(status)]
+    cached = index.all()
+    views = [view for view in cached.of(study) if status is None or view.status is RoundStatus(status)]
     chosen = {"study": study, "status": status}
     return render(
         request,
         "rounds",
         who,
-        known=known,
-        rows=paging.page(found, page, _PAGE, chosen),
+        cached=cached,
+        rows=paging.page(views, page, _PAGE, chosen),
         chosen=chosen,
         statuses=_STATUSES,
     )

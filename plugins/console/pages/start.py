@@ -29,9 +29,9 @@ StudyName = Annotated[str, Form(max_length=64)]
 @router.get("/start")
 def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
     """Choose a study and how many rounds."""
-    known = index.all()
-    running = {view.study for view in known.rounds if view.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)}
-    last = {view.study: view for view in reversed(known.rounds)}
+    cached = index.all()
+    running = {view.study for view in cached.rounds if view.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)}
+    last = {view.study: view for view in reversed(cached.rounds)}
     return render(
         request,
         "start",
@@ -51,16 +51,16 @@ def start(
     study: StudyName,
     rounds: Annotated[int, Form(ge=1, le=MOST_AT_ONCE)] = 1,
 ) -> Response:
-    """Trigger the study's DAG as this person unless its rounds cannot happen.
+    """Trigger the study's DAG as this person, with the number of rounds and nothing else.
 
-    The number of rounds is all that goes with it.
+    409 when its rounds cannot happen.
     """
-    found = _study(index.settings, study)
+    chosen = _study(index.settings, study)
     try:
-        readiness.require(found, index.settings)
+        readiness.require(chosen, index.settings)
     except Misconfigured as error:
         raise HTTPException(409, str(error)) from None
-    dag = dag_id(found.name)
+    dag = dag_id(chosen.name)
     concerns(request, f"{study}, rounds: {rounds}")
     run = airflow_session.of(request, index.settings).trigger(dag, rounds)
     query = urlencode({"study": study, "run": run, "rounds": rounds})
@@ -77,12 +77,12 @@ def runs(
     rounds: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 1,
 ) -> HTMLResponse:
     """Where the rounds of one start stand."""
-    found = _study(index.settings, study)
+    chosen = _study(index.settings, study)
     session = airflow_session.of(request, index.settings)
-    dag = dag_id(found.name)
+    dag = dag_id(chosen.name)
     states = session.series(dag, run)
     rows = [(state, "" if state.ended else _working(session, dag, state.run_id)) for state in states]
-    return render(request, "runs", who, study=found, run=run, rounds=rounds, rows=rows, dag=dag)
+    return render(request, "runs", who, study=chosen, run=run, rounds=rounds, rows=rows, dag=dag)
 
 
 def _working(session: Airflow, dag: str, run: str) -> str:

@@ -57,7 +57,7 @@ class StudyRow:
     rounds: int
     hospitals: str
     nodes: str
-    own: Position | None
+    own_position: Position | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class VersionDifference:
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnPosition:
     """A hospital's own position: by its own folder where that is here, else by what it published."""
 
     here: bool
@@ -104,7 +104,10 @@ def listed(request: Request, who: Anyone, index: Rounds, published: Published) -
                 rounds=finished.count(name),
                 hospitals=_counted(positions[name], digest, node=False),
                 nodes=_counted(positions[name], digest, node=True),
-                own=next((each for each in positions[name] if who.hospital == each.name and not each.node), None),
+                own_position=next(
+                    (position for position in positions[name] if who.hospital == position.name and not position.node),
+                    None,
+                ),
             )
         )
     return render(request, "studies", who, rows=rows, wrong=found.wrong)
@@ -140,7 +143,9 @@ def one(
         rounds=rounds,
         positions=positions,
         differences=_differences(positions, digest, text),
-        own=_own(index.settings, who, study, members, positions, digest, text) if who.role is Role.HOSPITAL else None,
+        own_position=_own_position(index.settings, who, study, members, positions, digest, text)
+        if who.role is Role.HOSPITAL
+        else None,
         done=_DONE.get(done),
     )
 
@@ -180,7 +185,7 @@ def _decided(request: Request, who: Person, index: Rounds, name: str, digest: Sh
     return RedirectResponse(f"{request.scope.get('root_path', '')}/studies/{name}?done={what}", 303)
 
 
-def _own(
+def _own_position(
     settings: Settings,
     who: Person,
     study: Study,
@@ -188,9 +193,9 @@ def _own(
     positions: Sequence[Position],
     digest: Sha256,
     text: Mapping[str, Any],
-) -> Own | None:
+) -> OwnPosition | None:
     name = hospital_folder.name(who)
-    position = next((each for each in positions if each.name == name and not each.node), None)
+    position = next((candidate for candidate in positions if candidate.name == name and not candidate.node), None)
     if position is None:
         return None
     here = hospital_folder.folder(settings, who) is not None
@@ -208,7 +213,7 @@ def _own(
             )
     last = position.consent if position.consent and position.consent.digest != digest else None
     said = position.last(digest)
-    return Own(
+    return OwnPosition(
         here=here,
         approved=approved,
         withdrawn=not approved and said is not None and not said.given,
@@ -229,13 +234,15 @@ def _in_force(owner: Any, study: Study, digest: Sha256, members: Consortium) -> 
 
 def _differences(positions: Sequence[Position], digest: Sha256, text: Mapping[str, Any]) -> list[VersionDifference]:
     """By the version that members approved last, where that is not the present one."""
-    found: dict[Sha256, tuple[list[str], Mapping[str, Any]]] = {}
+    by_digest: dict[Sha256, tuple[list[str], Mapping[str, Any]]] = {}
     for position in positions:
         if position.consent and position.consent.digest != digest and not position.approved(digest):
-            found.setdefault(position.consent.digest, ([], position.consent.terms or {}))[0].append(position.name)
-    return [VersionDifference(old, names, study_diff.changes(before, text)) for old, (names, before) in found.items()]
+            by_digest.setdefault(position.consent.digest, ([], position.consent.terms or {}))[0].append(position.name)
+    return [
+        VersionDifference(old, names, study_diff.changes(before, text)) for old, (names, before) in by_digest.items()
+    ]
 
 
 def _counted(positions: Sequence[Position], digest: Sha256, *, node: bool) -> str:
-    chosen = [each for each in positions if each.node is node]
-    return f"{sum(each.approved(digest) for each in chosen)} of {len(chosen)}"
+    chosen = [position for position in positions if position.node is node]
+    return f"{sum(position.approved(digest) for position in chosen)} of {len(chosen)}"

@@ -25,16 +25,16 @@ def which_model(request: Request, who: Anyone, index: Rounds, sha256: Digest = N
     """Rounds that ended with the model of this digest, and studies that began with it."""
     wanted = (sha256 or "").strip().lower().removeprefix("sha256:")
     whole = len(wanted) == 64 and set(wanted) <= set("0123456789abcdef")
-    known = index.all() if whole else None
+    cached = index.all() if whole else None
     made: list[RoundView] = []
     began: dict[str | None, RoundId] = {}
-    if known:
+    if cached:
         # The view found the round, the ledger decides: it vouches for what a majority of the nodes signed.
-        same = [view for view in known.rounds if view.model == wanted]
+        same = [view for view in cached.rounds if view.model == wanted]
         made = [view for view in same if index.observer.ledger.verify_model(view.round, Sha256(wanted))]
-        first = {view.study: view for view in known.rounds}
+        first = {view.study: view for view in cached.rounds}
         began = {study: view.round for study, view in first.items() if view.previous_model == wanted}
-    current = {view.round for view in made if known and view is _newest(known.of(view.study))}
+    current = {view.round for view in made if cached and view is _newest(cached.of(view.study))}
     return render(
         request,
         "which_model",
@@ -45,7 +45,7 @@ def which_model(request: Request, who: Anyone, index: Rounds, sha256: Digest = N
         made=made,
         began=began,
         current=current,
-        known=known,
+        cached=cached,
     )
 
 
