@@ -87,8 +87,8 @@ class _Sender:
         )
 
 
-def _address(found: str | None) -> Address | None:
-    return Address(to_checksum_address(found)) if found else None
+def _address(printed: str | None) -> Address | None:
+    return Address(to_checksum_address(printed)) if printed else None
 
 
 @dataclass
@@ -132,14 +132,14 @@ class Site:
             made = render.render(view, [summary(view)], self.of.title)
             self._reports = {"html": made.html, "csv": made.csv, "png": made.png, "json": made.json}
         for suffix, data in {**self._reports, SUFFIX: pack(self._statements)}.items():
-            place = object_keys.report(round_id, suffix)
-            self._put(place.bucket, place.key(sha256(data)), data)
+            key_prefix = object_keys.report(round_id, suffix)
+            self._put(key_prefix.bucket, key_prefix.key(sha256(data)), data)
         self._written()
 
     def measure(self, rounds: int) -> dict[str, Any]:
-        """Seconds that the commands take, each a process of its own.
+        """Seconds that the commands take, each in a process of its own.
 
-        Also what the audit of the last round takes within one.
+        Also those that the audit of the last round takes within one process.
         """
         one, _ = self._timed("audit", str(rounds), "--json")
         before = self._processor_seconds()
@@ -182,9 +182,9 @@ class Site:
         seconds = []
         for _ in range(_REPEATS):
             started = time.monotonic()
-            found = audit(RoundId(rounds), ledger, self.auditor)
+            report = audit(RoundId(rounds), ledger, self.auditor)
             seconds.append(time.monotonic() - started)
-            assert found.passed, found.first_problem
+            assert report.passed, report.first_problem
         return statistics.median(seconds)
 
     def _timed(self, *arguments: str) -> tuple[float, Any]:

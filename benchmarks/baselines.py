@@ -36,34 +36,34 @@ from pipeline.train.stage import run
 
 RESULTS = Path(__file__).parent / "results" / "baselines"
 
-Found = dict[tuple[str, str, str], Score]
+Scores = dict[tuple[str, str, str], Score]
 """Where it was trained (hospital, pooled, federated), model, and whose records tested it, to the score."""
 
 
-def measure(study: Study, records: tuple[Records, Records], rounds: int) -> tuple[Found, int, int]:
+def measure(study: Study, records: tuple[Records, Records], rounds: int) -> tuple[Scores, int, int]:
     """All scores of one seed, and how many verdicts on honest hospitals there were and how many rejected one."""
     dealt = deal(study, *_split(study, *records))
     trains = {name: study.source.samples(train) for name, (train, _) in dealt.items()}
     tests = {name: study.source.samples(test) for name, (_, test) in dealt.items()}
     everything = _together(trains.values())
     all_tests = _together(tests.values())
-    found: Found = {}
+    scores: Scores = {}
     for name, train in trains.items():
         for model, fitted in classical(train, study.seed).items():
-            found["hospital", model, name] = score_classical(fitted, tests[name])
+            scores["hospital", model, name] = score_classical(fitted, tests[name])
     for model, fitted in classical(everything, study.seed).items():
-        found["pooled", model, "all"] = score_classical(fitted, all_tests)
-        found |= {("pooled", model, name): score_classical(fitted, test) for name, test in tests.items()}
+        scores["pooled", model, "all"] = score_classical(fitted, all_tests)
+        scores |= {("pooled", model, name): score_classical(fitted, test) for name, test in tests.items()}
 
     numbers = [RoundId(number) for number in range(1, rounds + 1)]
     members = {name: PlainMember.of(train, _secret(study, name)) for name, train in trains.items()}
     played = play_plain(study, members, numbers)
     pooled = _pooled_network(study, everything, numbers)
     for where, vector in (("federated", played[-1].model), ("pooled", pooled)):
-        found[where, "network", "all"] = score_network(study, vector, all_tests)
-        found |= {(where, "network", name): score_network(study, vector, test) for name, test in tests.items()}
-    verdicts = [bit for each in played for bit in each.accepted.values()]
-    return found, len(verdicts), verdicts.count(False)
+        scores[where, "network", "all"] = score_network(study, vector, all_tests)
+        scores |= {(where, "network", name): score_network(study, vector, test) for name, test in tests.items()}
+    verdicts = [bit for played_round in played for bit in played_round.accepted.values()]
+    return scores, len(verdicts), verdicts.count(False)
 
 
 def _pooled_network(study: Study, everything: Samples, rounds: list[RoundId]) -> np.ndarray:
@@ -98,15 +98,15 @@ def _split(study: Study, train: Records, test: Records) -> tuple[Records, Record
     return everything[np.flatnonzero(~chosen)], everything[np.flatnonzero(chosen)]
 
 
-def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int, int]]) -> dict[str, Any]:
-    """Means over the seeds, in points of a hundred where the models differ.
+def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Scores, int, int]]) -> dict[str, Any]:
+    """Means over the seeds, and in points of a hundred how far pooled and federated training differ.
 
-    What docs, console and `dvc metrics` show.
+    Docs, console and `dvc metrics` show them.
     """
-    seeds = [found for found, _, _ in measured.values()]
+    seeds = [seed_scores for seed_scores, _, _ in measured.values()]
 
     def mean(where: str, model: str, who: str) -> dict[str, float]:
-        scores = [found[where, model, who] for found in seeds]
+        scores = [seed_scores[where, model, who] for seed_scores in seeds]
         spread = statistics.stdev(score.accuracy for score in scores) if len(scores) > 1 else 0.0
         return {
             "accuracy": round(statistics.mean(score.accuracy for score in scores), 4),
@@ -114,7 +114,7 @@ def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int
             "balanced": round(statistics.mean(score.balanced for score in scores), 4),
         }
 
-    keys = list(dict.fromkeys(key for found in seeds for key in found))
+    keys = list(dict.fromkeys(key for seed_scores in seeds for key in seed_scores))
     result: dict[str, Any] = {
         "study": study.name,
         "dataset": study.source.title,
@@ -125,7 +125,9 @@ def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int
         result.setdefault(where, {}).setdefault(model, {})[who] = mean(where, model, who)
     # Each hospital's own model on its own patients, weighted as the pooled figure is: by test records.
     for scores in result["hospital"].values():
-        weights = {who: statistics.mean(found["hospital", "svm", who].tested for found in seeds) for who in scores}
+        weights = {
+            who: statistics.mean(seed_scores["hospital", "svm", who].tested for seed_scores in seeds) for who in scores
+        }
         total = sum(weights.values())
         values = ("accuracy", "balanced")
         scores["all"] = {
@@ -133,7 +135,8 @@ def summarise(study: Study, rounds: int, measured: Mapping[int, tuple[Found, int
         }
     gap = result["pooled"]["network"]["all"]["accuracy"] - result["federated"]["network"]["all"]["accuracy"]
     verdicts, rejections = (
-        sum(numbers) for numbers in zip(*((each[1], each[2]) for each in measured.values()), strict=True)
+        sum(numbers)
+        for numbers in zip(*((judged, rejecting) for _, judged, rejecting in measured.values()), strict=True)
     )
     return result | {
         "points_below_pooled": round(100 * gap, 2),

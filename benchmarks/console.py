@@ -68,7 +68,7 @@ def main(
     """Measure, print and write results/console.json."""
     with tempfile.TemporaryDirectory(prefix="wardround-console-") as folder:
         archive = Archive(Path(folder) / "home", hospitals=hospitals, nodes=4)
-        rejected = [archive.of.hospitals[place] for place in (7, 8) if place < hospitals - 2]
+        rejected = [archive.of.hospitals[index] for index in (7, 8) if index < hospitals - 2]
         archive.maker.finish(RoundId(rounds), rejected=rejected)
         newest = archive.index.get(RoundId(rounds))
         archive.pretend([*many(newest, rounds - 1), newest])

@@ -69,7 +69,7 @@ def _steps(site: Site, play: Play, aborted: RoundId, committed: RoundId, coming:
 
 def _milliseconds(sites: dict[str, Steps]) -> dict[str, dict[str, float]]:
     """Step to the median at each site. They take turns, so that what else the machine does meets both alike."""
-    found: dict[str, dict[str, float]] = {}
+    medians: dict[str, dict[str, float]] = {}
     for step in next(iter(sites.values())):
         taken: dict[str, list[float]] = {name: [] for name in sites}
         for _ in range(1 + _REPEATS):
@@ -77,36 +77,40 @@ def _milliseconds(sites: dict[str, Steps]) -> dict[str, dict[str, float]]:
                 started = time.perf_counter()
                 steps[step]()
                 taken[name].append(1000 * (time.perf_counter() - started))
-        found[step] = {name: median(each[1:]) for name, each in taken.items()}
-    return found
+        medians[step] = {name: median(repeats[1:]) for name, repeats in taken.items()}
+    return medians
 
 
-def _write(site: Site, places_: Iterable[tuple[str, str]]) -> None:
+def _write(site: Site, locations: Iterable[tuple[str, str]]) -> None:
     client = site.store(site.settings.hospital(_AUTHOR))._client
     with ThreadPoolExecutor(_WRITERS) as threads:
-        list(threads.map(lambda place: client.put_object(Bucket=place[0], Key=place[1], Body=b"junk"), places_))
+        list(
+            threads.map(
+                lambda location: client.put_object(Bucket=location[0], Key=location[1], Body=b"junk"), locations
+            )
+        )
 
 
 def _junk(site: Site, rounds: Sequence[RoundId], objects: int, files: int) -> None:
-    """Half of the objects in the author's folder of these rounds, half as rounds of its own.
+    """Write `objects` into the author's folders, half in those of these rounds, half in rounds of its own.
 
-    Its places get so many files.
+    Each folder of its statements in these rounds gets `files` more.
     """
-    own = f"hospitals/{_AUTHOR}/"
+    folder = f"hospitals/{_AUTHOR}/"
     _write(
-        site, ((object_keys.REPORTS, f"rounds/{rounds[n % len(rounds)]}/{own}junk/{n}") for n in range(objects // 2))
+        site, ((object_keys.REPORTS, f"rounds/{rounds[n % len(rounds)]}/{folder}junk/{n}") for n in range(objects // 2))
     )
-    _write(site, ((object_keys.REPORTS, f"rounds/{10_000 + n}/{own}junk") for n in range(objects - objects // 2)))
+    _write(site, ((object_keys.REPORTS, f"rounds/{10_000 + n}/{folder}junk") for n in range(objects - objects // 2)))
     for round_id in rounds:
         for kind in (Kind.MANIFEST, Kind.VALIDATION):
-            place = object_keys.statement(round_id, kind, _AUTHOR)
-            _write(site, ((place.bucket, place.key(sha256(str(n).encode()))) for n in range(files)))
+            key_prefix = object_keys.statement(round_id, kind, _AUTHOR)
+            _write(site, ((key_prefix.bucket, key_prefix.key(sha256(str(n).encode()))) for n in range(files)))
 
 
 def _register(site: Site, count: int) -> None:
-    """Strangers, each with a key of its own, past the development chain, which writes the chain to disk for each.
+    """Register strangers, each with a key of its own, `_BATCH` to a block.
 
-    A block for each.
+    Past the development chain, which would write the chain to disk for each.
     """
     call = site.ledger.register_hospital()
     terms = {
@@ -119,7 +123,7 @@ def _register(site: Site, count: int) -> None:
     for first in range(0, count, _BATCH):
         batch = min(_BATCH, count - first)
         signed = [Account.create().sign_transaction({**terms, "nonce": 0, "value": 0}) for _ in range(batch)]
-        sent = [("eth_sendRawTransaction", [each.raw_transaction.to_0x_hex()]) for each in signed]
+        sent = [("eth_sendRawTransaction", [transaction.raw_transaction.to_0x_hex()]) for transaction in signed]
         site.past_devchain([*sent, ("anvil_mine", [hex(batch)])])
 
 
@@ -151,11 +155,11 @@ def main(objects: int = 10_000, registrations: int = 10_000, files: int = 200) -
     rows = [
         {
             "step": step,
-            "milliseconds_without": round(each[_WITHOUT], 1),
-            "milliseconds_with": round(each[_WITH], 1),
-            "times": round(each[_WITH] / each[_WITHOUT], 2),
+            "milliseconds_without": round(medians[_WITHOUT], 1),
+            "milliseconds_with": round(medians[_WITH], 1),
+            "times": round(medians[_WITH] / medians[_WITHOUT], 2),
         }
-        for step, each in measured.items()
+        for step, medians in measured.items()
     ]
     for row in rows:
         typer.echo(json.dumps(row))
@@ -163,7 +167,7 @@ def main(objects: int = 10_000, registrations: int = 10_000, files: int = 200) -
     machine = {
         "cores": psutil.cpu_count(),
         "machine": platform.machine(),
-        "load": [round(each, 1) for each in psutil.getloadavg()],
+        "load": [round(load, 1) for load in psutil.getloadavg()],
     }
     write_atomic(
         RESULTS, (json.dumps({**junk, **machine, "repeats": _REPEATS, "rows": rows}, indent=2) + "\n").encode()

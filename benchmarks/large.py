@@ -101,13 +101,14 @@ class Work:
 
     def held(self, index: int) -> LargeComponents:
         """What a node holds, on disk."""
-        found: dict[HospitalName, dict[int, Part]] = {}
+        components: dict[HospitalName, dict[int, Part]] = {}
         for hospital in self.names:
             parts = (
-                (each, self.keep.get(_manifest(hospital), each, self.parameters)) for each in held_by(index, self.nodes)
+                (component, self.keep.get(_manifest(hospital), component, self.parameters))
+                for component in held_by(index, self.nodes)
             )
-            found[hospital] = {each: part for each, part in parts if part is not None}
-        return found
+            components[hospital] = {component: part for component, part in parts if part is not None}
+        return components
 
     def _put(self, hospital: HospitalName, component: int, words: Vector) -> None:
         self.keep.put(_manifest(hospital), component, len(words), [words], component_digest(words))
@@ -123,9 +124,9 @@ class _FolderExchange:
         nodes = self.work.node_names
         write_atomic(self.work.folder / f"{nodes[self.index]}-said", json.dumps(sums.body()).encode())
         said = {}
-        for place, node in enumerate(nodes):
+        for index, node in enumerate(nodes):
             body = json.loads(_awaited(self.work.folder / f"{node}-said"))
-            said[node] = Sums.parse(body, node, place, len(nodes), self.work.parameters)
+            said[node] = Sums.parse(body, node, index, len(nodes), self.work.parameters)
         return said
 
     def lend(self, node: NodeName, component: int, number: int, words: Vector) -> None:
@@ -195,12 +196,12 @@ def _intake(work: Work, index: int) -> None:
     digests = json.loads((work.folder / "digests").read_text())
     with work.sealed.open("rb") as sealed:
         pieces = work.envelope(index).opened(sealed, work.sealed.stat().st_size, _key(index))
-        for component, own in groupby(pieces, key=itemgetter(0)):
+        for component, component_pieces in groupby(pieces, key=itemgetter(0)):
             keep.put(
                 _manifest(first),
                 component,
                 work.parameters,
-                (words for _, words in own),
+                (words for _, words in component_pieces),
                 Sha256(digests[str(component)]),
             )
 
@@ -246,10 +247,10 @@ def run(step: str, work: Work, parties: int) -> list[dict[str, float]]:
     processes = [spawn.Process(target=_party, args=(step, work, index, results)) for index in range(parties)]
     for process in processes:
         process.start()
-    found = [results.get() for _ in processes]
+    costs = [results.get() for _ in processes]
     for process in processes:
         process.join()
-    return found
+    return costs
 
 
 def measure(work: Work) -> dict[str, Any]:
@@ -307,9 +308,9 @@ def main(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:
         result = measure(Work(Path(folder), parameters, hospitals, nodes))
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
     sizes = ("parameters", "hospitals", "nodes")
-    rows = [row for row in known["rows"] if any(row[size] != result[size] for size in sizes)] + [result]
+    rows = [row for row in before["rows"] if any(row[size] != result[size] for size in sizes)] + [result]
     ordered = sorted(rows, key=lambda row: [row[size] for size in sizes])
     write_atomic(RESULTS, (json.dumps({"rows": ordered}, indent=2) + "\n").encode())
     typer.echo(json.dumps(result, indent=2))

@@ -104,16 +104,18 @@ def measured(
                     outcomes.append(outcomes_of(runner, protocol, task, payloads, apart))
             else:
                 outcomes.append(outcomes_of(runner, protocol, task, payloads, parties))
-    for found in outcomes:
-        for each in found:
-            if isinstance(each, Exception):
-                raise each
+    for outputs in outcomes:
+        for output in outputs:
+            if isinstance(output, Exception):
+                raise output
     equal = all(
-        isinstance(each, VerifyOutput) and (each.accepted, each.budget) == expected
-        for found in outcomes
-        for each in found
+        isinstance(output, VerifyOutput) and (output.accepted, output.budget) == expected
+        for outputs in outcomes
+        for output in outputs
     )
-    cheapest = min(([each.stats for each in found if isinstance(each, VerifyOutput)] for found in outcomes), key=_cpu)
+    cheapest = min(
+        ([output.stats for output in outputs if isinstance(output, VerifyOutput)] for outputs in outcomes), key=_cpu
+    )
     profile = getattr(runner, "_profile", None)
     row = {
         "engine": runner.name,
@@ -151,13 +153,13 @@ def stock(work: Work, settings: Settings, first: int | None = None) -> dict[str,
         def run(party: Party) -> tuple[Words, EngineStats]:
             return StockLayers(settings).count(task, len(models), dict(dealt[party.index][HospitalName("all")]), party)
 
-        found = list(threads.map(run, parties))
+        counted = list(threads.map(run, parties))
     # its truncations are probabilistic and its activations have other fractional bits: a count may differ by an image
     # at the border
-    furthest = max(int(np.abs(counts - expected).max()) for counts, _ in found)
+    furthest = max(int(np.abs(counts - expected).max()) for counts, _ in counted)
     row = {"engine": "mp-spdz " + _STOCK, "protocol": "replicated-ring", "profile": None, "round_trip_ms": 0}
     alone = round(plain(work) * len(models) / (work.hospitals + 1), 6)
-    costs = _costs([stats for _, stats in found], len(models)) | {
+    costs = _costs([stats for _, stats in counted], len(models)) | {
         "plain_cpu_s": alone,
         "equal_to_reference": furthest == 0,
     }
@@ -181,26 +183,26 @@ def plain(work: Work) -> float:
         modules[0](images)
         start = time.process_time()
         while taken < _PLAIN_SECONDS:
-            for each in modules:
-                each(images).argmax(dim=1)
+            for model in modules:
+                model(images).argmax(dim=1)
             taken = time.process_time() - start
             runs = runs + 1
     return round(taken / runs, 6)
 
 
 def _cpu(stats: Sequence[EngineStats]) -> float:
-    return sum(each.cpu_seconds for each in stats)
+    return sum(party.cpu_seconds for party in stats)
 
 
 def _costs(stats: Sequence[EngineStats], models: int) -> dict[str, Any]:
-    rounds = [each.rounds for each in stats if each.rounds is not None]
+    rounds = [party.rounds for party in stats if party.rounds is not None]
     return {
         "cpu_s": round(_cpu(stats), 3),
         "cpu_s_per_model": round(_cpu(stats) / models, 3),
-        "wall_s": round(max(each.wall_seconds for each in stats), 2),
+        "wall_s": round(max(party.wall_seconds for party in stats), 2),
         "rounds": max(rounds) if rounds else None,
-        "mb": round(sum(each.bytes_sent for each in stats) / 1e6, 1),
-        "rss_mb": round(max(each.rss_bytes for each in stats) / 1e6),
+        "mb": round(sum(party.bytes_sent for party in stats) / 1e6, 1),
+        "rss_mb": round(max(party.rss_bytes for party in stats) / 1e6),
     }
 
 

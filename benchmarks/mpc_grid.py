@@ -64,8 +64,8 @@ def measure(model: str, protocol: str, layout: str, hospitals: int, images: int)
     with tempfile.TemporaryDirectory() as folder:
         if layout:
             opened = Opened(settings, Profile(layout))
-            for found, cost in explanations(opened, protocol, task, payloads, Path(folder), _DEADLINE_SECONDS):
-                different += differences(found, expected)
+            for explanation, cost in explanations(opened, protocol, task, payloads, Path(folder), _DEADLINE_SECONDS):
+                different += differences(explanation, expected)
                 stats.append(cost)
         else:
             for output in outcomes_of(
@@ -85,11 +85,11 @@ def measure(model: str, protocol: str, layout: str, hospitals: int, images: int)
         "programs": programs(),
         "models_evaluated": hospitals + 1,
         "images_evaluated": hospitals * task.rule.samples,
-        "cpu_s": round(sum(each.cpu_seconds for each in stats), 2),
-        "wall_s": round(max(each.wall_seconds for each in stats), 2),
+        "cpu_s": round(sum(party.cpu_seconds for party in stats), 2),
+        "wall_s": round(max(party.wall_seconds for party in stats), 2),
         "rounds": stats[0].rounds,
-        "mb": round(sum(each.bytes_sent for each in stats) / 1e6, 1),
-        "rss_mb": round(max(each.rss_bytes for each in stats) / 1e6),
+        "mb": round(sum(party.bytes_sent for party in stats) / 1e6, 1),
+        "rss_mb": round(max(party.rss_bytes for party in stats) / 1e6),
         "compared": "every quantity" if layout else "accept bits and budget",
         "equal_to_reference": not different,
         "different": sorted(set(different)),
@@ -105,12 +105,12 @@ def main(models: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Measure the cells of these models, or of all, that are missing, and write each as soon as it is known."""
     for model in models or list(MODELS):
         for cell in CELLS:
-            known = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-            place = [model, *cell, programs()]
-            if place in [[row[key] for key in _KEYS] for row in known]:
+            written = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+            cell_key = [model, *cell, programs()]
+            if cell_key in [[row[key] for key in _KEYS] for row in written]:
                 continue
             row = measure(model, *cell)
-            kept = [each for each in known if [each[key] for key in _KEYS[:-1]] != place[:-1]]
+            kept = [other for other in written if [other[key] for key in _KEYS[:-1]] != cell_key[:-1]]
             write_atomic(RESULTS, (json.dumps({"rows": [*kept, row]}, indent=2) + "\n").encode())
             typer.echo(json.dumps(row))
 

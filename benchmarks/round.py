@@ -67,8 +67,8 @@ def main(
     """Measure, print and write results/round.json."""
     settings = Settings.load()
     result = measure(settings, Study.load(settings.studies / f"{study}.yaml"), rounds)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
-    rows = [row for row in known["rows"] if row["study"] != study] + [result]
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
+    rows = [row for row in before["rows"] if row["study"] != study] + [result]
     write_atomic(
         RESULTS, (json.dumps({"rows": sorted(rows, key=lambda row: str(row["study"]))}, indent=2) + "\n").encode()
     )

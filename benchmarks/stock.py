@@ -48,7 +48,7 @@ class StockLayers(MpSpdz):
 
 
 def vector(network: Network, weights: Words, inputs: Words, labels: Words) -> Words:
-    """All that stock.mpc reads.
+    """All that stock.mpc reads, as one vector.
 
     `weights` (models, parameters), `inputs` (images, *input_shape), `labels` (images,) as class numbers.
     """
@@ -62,10 +62,13 @@ def vector(network: Network, weights: Words, inputs: Words, labels: Words) -> Wo
 def _laid_out(network: Network, index: int, model: Words) -> Words:
     """A layer's weights and bias, channels last, inputs before outputs in a matrix."""
     layer = network.layers[index]
-    own = [each for each in network.parameters if each.name.startswith(f"{index}.")]
-    if not own:
+    parameters = [parameter for parameter in network.parameters if parameter.name.startswith(f"{index}.")]
+    if not parameters:
         return np.empty(0, np.int64)
-    weight, bias = (model[each.offset : each.offset + int(np.prod(each.shape))].reshape(each.shape) for each in own)
+    weight, bias = (
+        model[parameter.offset : parameter.offset + int(np.prod(parameter.shape))].reshape(parameter.shape)
+        for parameter in parameters
+    )
     if isinstance(layer, Conv2d):
         weight = weight.transpose(0, 2, 3, 1)
     elif isinstance(layer, Linear):

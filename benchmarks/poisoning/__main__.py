@@ -34,7 +34,7 @@ def main(
     cases = list(dict.fromkeys(case for name in cell for case in CELLS[name].cases()))
     if fresh and runs.exists():
         again = {results.key(vars(case)) for case in cases}
-        kept = "".join(results.line(each) for known, each in results.read(runs).items() if known not in again)
+        kept = "".join(results.line(run) for run_key, run in results.read(runs).items() if run_key not in again)
         write_atomic(runs, kept.encode())
     started = time.monotonic()
     left = play(cases, runs, processes=processes, seconds=seconds)

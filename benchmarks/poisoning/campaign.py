@@ -27,11 +27,11 @@ def play(cases: Sequence[Case], runs: Path, *, processes: int = 2, seconds: floa
     runs.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(processes) as pool, runs.open("a") as file:
         # one process plays an attack against all defences, whose runs share much of their training
-        for found in pool.map(
+        for played in pool.map(
             partial(_played, deadline),
             [list(group) for _, group in groupby(missing, lambda case: (case.seed, case.attack))],
         ):
-            file.writelines(results.line(each | {"commit": code}) for each in found)
+            file.writelines(results.line(run | {"commit": code}) for run in played)
             file.flush()
     return len(results.wanted(cases, runs))
 
@@ -42,5 +42,5 @@ def _played(deadline: float | None, cases: Sequence[Case]) -> list[dict[str, Any
 
 def commit() -> str:
     """The commit of the checkout whose code plays."""
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=True)
-    return found.stdout.strip()
+    answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    return answer.stdout.strip()

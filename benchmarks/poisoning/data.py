@@ -58,7 +58,7 @@ def world(dataset: str, hospitals: int, alpha: float, floor: int, seed: int) -> 
     if dataset == "heart_disease":
         return _heart(seed)
     study = _study(dataset)
-    names = tuple(HospitalName(f"h{place:02d}") for place in range(hospitals))
+    names = tuple(HospitalName(f"h{index:02d}") for index in range(hospitals))
     dealing = study.model_copy(
         update={"seed": seed, "hospitals": names, "partition": Partition(alpha=alpha, per_class=floor)}
     )
@@ -97,7 +97,9 @@ def _heart(seed: int) -> World:
     """Each site's own patients, the test records drawn anew with the seed: a fourth of each class of each site."""
     study = _study("heart_disease")
     records = [study.source.samples(part) for part in _records("heart_disease")]
-    sites = np.concatenate([[str(each).rsplit("-", 1)[0] for each in part.ids] for part in _records("heart_disease")])
+    sites = np.concatenate(
+        [[str(record_id).rsplit("-", 1)[0] for record_id in part.ids] for part in _records("heart_disease")]
+    )
     everyone = Samples(
         np.concatenate([part.inputs for part in records]), np.concatenate([part.labels for part in records])
     )

@@ -57,16 +57,16 @@ class Compared:
     def observe(self, seen: Observed) -> None:
         """Compute the round again."""
         self.rounds += 1
-        self.rejected += seen.found.accepted.count(False)
+        self.rejected += seen.verification.accepted.count(False)
         nodes = NODES.get(self.protocol, 3)
         folder = self.folder / str(seen.number)
         for output in run_parties(self.runner, self.protocol, seen.task, seen.payloads, folder / "verify", count=nodes):
             if not isinstance(output, VerifyOutput):
                 raise TypeError(f"got {type(output).__name__} of a verification")
             self.cpu_s += output.stats.cpu_seconds
-            self.differing += sum(a != b for a, b in zip(output.accepted, seen.found.accepted, strict=True))
-            self.differing += output.budget != seen.found.budget
-        accepted = tuple(name for name, bit in zip(seen.task.hospitals, seen.found.accepted, strict=True) if bit)
+            self.differing += sum(a != b for a, b in zip(output.accepted, seen.verification.accepted, strict=True))
+            self.differing += output.budget != seen.verification.budget
+        accepted = tuple(name for name, bit in zip(seen.task.hospitals, seen.verification.accepted, strict=True) if bit)
         if len(accepted) < rule.FEWEST_ACCEPTED:
             return
         work = AggregateTask(accepted, seen.task.network)
@@ -80,13 +80,13 @@ class Compared:
     @property
     def row(self) -> dict[str, object]:
         """For the results."""
-        found = {
+        measured = {
             "rounds": self.rounds,
             "rejected": self.rejected,
             "differing": self.differing,
             "cpu_s": round(self.cpu_s, 1),
         }
-        return asdict(self.case) | {"engine": self.runner.name, "protocol": self.protocol} | found
+        return asdict(self.case) | {"engine": self.runner.name, "protocol": self.protocol} | measured
 
 
 def compare(case: Case, runner: Engine, protocol: str, folder: Path) -> Compared:

@@ -54,8 +54,8 @@ class FloatArithmetic(ArrayArithmetic):
         _exact(images.numpy(), weight.reshape(models, form.out_channels, -1))
         kernels = torch.from_numpy(np.ascontiguousarray(weight)).reshape(-1, channels, *weight.shape[3:])
         groups = x.shape[0]
-        found = torch.nn.functional.conv2d(images, kernels, stride=form.merged_stride, groups=groups)
-        return np.moveaxis(found.reshape(samples, models, form.out_channels, *found.shape[2:]).numpy(), 0, 1)
+        convolved = torch.nn.functional.conv2d(images, kernels, stride=form.merged_stride, groups=groups)
+        return np.moveaxis(convolved.reshape(samples, models, form.out_channels, *convolved.shape[2:]).numpy(), 0, 1)
 
     def multiply(self, x: Any, weight: Any) -> Any:
         """As for integers, when no partial sum can leave float64's exact range."""
@@ -77,21 +77,21 @@ def counts(
     task: VerifyTask, models: reference.Words, inputs: reference.Words, labels: reference.Words
 ) -> reference.Words:
     """`reference.counts`, bit for bit."""
-    known = _known(task.network, task.rule.input_range, _digest(inputs) + _digest(labels))
+    cached = _cached(task.network, task.rule.input_range, _digest(inputs) + _digest(labels))
     keys = [_digest(model) for model in models]
-    new = {key: place for place, key in enumerate(keys) if key not in known}
+    new = {key: index for index, key in enumerate(keys) if key not in cached}
     if new:
         tried = models[list(new.values())]
         try:
-            found = _counts(task, tried, inputs, labels)
+            fresh = _counts(task, tried, inputs, labels)
         except OutOfRange:
-            found = reference.counts(task, tried, inputs, labels)
-        known |= dict(zip(new, found, strict=True))
-    return np.stack([known[key] for key in keys])
+            fresh = reference.counts(task, tried, inputs, labels)
+        cached |= dict(zip(new, fresh, strict=True))
+    return np.stack([cached[key] for key in keys])
 
 
 @lru_cache(maxsize=256)
-def _known(network: Network, input_range: tuple[int, int], samples: bytes) -> dict[bytes, reference.Words]:
+def _cached(network: Network, input_range: tuple[int, int], samples: bytes) -> dict[bytes, reference.Words]:
     """Counts by model on these samples."""
     return {}
 

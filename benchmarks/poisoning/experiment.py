@@ -19,7 +19,7 @@ from benchmarks.poisoning.campaign import play
 from benchmarks.poisoning.cells import FLOOR, Cell
 from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.results import read, rows, write_rows
-from benchmarks.poisoning.simulate import OWN, TRAINING, Case
+from benchmarks.poisoning.simulate import OWN_RULES, TRAINING, Case
 from pipeline.errors import Misconfigured
 from pipeline.host import program
 
@@ -41,7 +41,7 @@ def main(
     """Play every attack against every defence, on as many seeds; then write rows and pictures."""
     _check("dataset", [dataset], TRAINING)
     _check("attack", attack, (NONE, *ATTACKS, *(name + FIT for name in ATTACKS)))
-    _check("defence", defence, (*OWN, *DEFENCES))
+    _check("defence", defence, (*OWN_RULES, *DEFENCES))
     if attackers >= hospitals:
         raise Misconfigured(f"attackers: got {attackers} of {hospitals} hospitals, want fewer attackers than hospitals")
     if dataset in OWN_SITES:

@@ -21,9 +21,9 @@ class Poison(Protocol):
     """What an attacker does to a training batch."""
 
     def __call__(
-        self, inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator
+        self, inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The batch as this attacker trains on it; `place` counts the attackers from 0."""
+        """The batch as this attacker trains on it; `attacker` counts them from 0."""
 
 
 class Train(Protocol):
@@ -43,14 +43,11 @@ class Train(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """Everything that colluding attackers know when they write their updates.
-
-    The omniscient attacker of the literature.
-    """
+    """Everything that colluding attackers know when they write their updates: the literature's omniscient attacker."""
 
     honest: Updates
     """The honest hospitals' updates of this round."""
-    own: Updates
+    trained: Updates
     """What the attackers' own training gave, with their poison where the attack has one."""
     hospitals: int
     previous: Update
@@ -66,7 +63,7 @@ class View:
     @property
     def attackers(self) -> int:
         """Their number."""
-        return len(self.own)
+        return len(self.trained)
 
     def everyone(self, update: Update) -> Updates:
         """The same update from each attacker."""

@@ -65,10 +65,10 @@ def _heat_map(rows: list[dict[str, Any]], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(settings), squeeze=False)[0]
     for axis, setting in zip(axes, settings, strict=True):
-        own = [row for row in rows if setting.holds(row) and row["defence"] != WITH_MEDIAN]
-        attacks, defences = (list(dict.fromkeys(row[name] for row in own)) for name in ("attack", "defence"))
+        setting_rows = [row for row in rows if setting.holds(row) and row["defence"] != WITH_MEDIAN]
+        attacks, defences = (list(dict.fromkeys(row[name] for row in setting_rows)) for name in ("attack", "defence"))
         gaps = np.full((len(attacks), len(defences)), np.nan)
-        for row in own:
+        for row in setting_rows:
             if row["gap_mean"] is not None:
                 gaps[attacks.index(row["attack"]), defences.index(row["defence"])] = row["gap_mean"]
         image = axis.imshow(gaps, cmap="RdYlGn", vmin=-15, vmax=2, aspect="auto")
@@ -95,11 +95,11 @@ def _filtering(rows: list[dict[str, Any]], path: Path) -> None:
     colours = dict(zip(dict.fromkeys(row["defence"] for row in deciding), TABLEAU_COLORS, strict=False))
     for axis, setting in zip(figure.subplots(1, len(settings), squeeze=False)[0], settings, strict=True):
         for defence, colour in colours.items():
-            own = [row for row in deciding if row["defence"] == defence and setting.holds(row)]
-            if own:
+            defence_rows = [row for row in deciding if row["defence"] == defence and setting.holds(row)]
+            if defence_rows:
                 axis.scatter(
-                    [row["false_rejects"] for row in own],
-                    [row["rejected"] for row in own],
+                    [row["false_rejects"] for row in defence_rows],
+                    [row["rejected"] for row in defence_rows],
                     s=14,
                     color=colour,
                     label=defence,

@@ -32,14 +32,14 @@ def key(run: Mapping[str, Any], names: tuple[str, ...] = CASE) -> tuple[Any, ...
 
 def read(path: Path = RUNS) -> dict[tuple[Any, ...], dict[str, Any]]:
     """All finished runs by key; a line that was cut short by an interruption is run again."""
-    found = {}
+    finished = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
             run = json.loads(line)
         except json.JSONDecodeError:
             continue
-        found[key(run)] = run
-    return found
+        finished[key(run)] = run
+    return finished
 
 
 def line(run: Mapping[str, Any]) -> str:
@@ -68,14 +68,14 @@ def rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for run in members
         if run["attack"] == NONE and run["defence"] == "fedavg"
     }
-    found = []
+    averaged = []
     for group in groups.values():
         first = group[0]
         free = [clean.get(key(run, ("dataset", "hospitals", "alpha", "floor", "rounds", "seed"))) for run in group]
         gaps = [
             run["accuracy"] - reference for run, reference in zip(group, free, strict=True) if reference is not None
         ]
-        found.append(
+        averaged.append(
             {
                 "dataset": first["dataset"],
                 "n": first["hospitals"],
@@ -104,7 +104,7 @@ def rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return sorted(
-        found,
+        averaged,
         key=lambda row: [
             str(row[name]) for name in ("dataset", "n", "attackers", "alpha", "rounds", "attack", "defence")
         ],
@@ -118,5 +118,5 @@ def write_rows(runs: Iterable[Mapping[str, Any]], path: Path = ROWS) -> None:
 
 
 def _points(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(100 * statistics.fmean(known), 1) if known else None
+    measured = [value for value in values if value is not None]
+    return round(100 * statistics.fmean(measured), 1) if measured else None

@@ -51,15 +51,15 @@ Values = npt.NDArray[np.float64]
 
 def quantities(seen: Observed) -> Values:
     """(hospitals, QUANTITIES): what the rule compares with thresholds; the lower, the more suspect."""
-    found = seen.found
-    median = sorted(found.squared_norms)[rule.lower_median(len(found.squared_norms))]
-    norms = np.sqrt(np.maximum(np.array(found.squared_norms, dtype=np.float64), 1))
-    cosines = np.array(found.products) * float(1 << rule.DIRECTION_BITS)
-    cosines /= norms * np.sqrt(max(float(found.median_square) * (1 << rule.DIRECTION_BITS), 1.0))
+    verification = seen.verification
+    median = sorted(verification.squared_norms)[rule.lower_median(len(verification.squared_norms))]
+    norms = np.sqrt(np.maximum(np.array(verification.squared_norms, dtype=np.float64), 1))
+    cosines = np.array(verification.products) * float(1 << rule.DIRECTION_BITS)
+    cosines /= norms * np.sqrt(max(float(verification.median_square) * (1 << rule.DIRECTION_BITS), 1.0))
     columns = [-norms / np.sqrt(max(median, 1)), cosines]
-    for sums in reference.judged(found.counts):
-        own = sums[1:]
-        columns += [own - sums[0], own - np.sort(own)[rule.lower_median(len(own))]]
+    for sums in reference.judged(verification.counts):
+        updated = sums[1:]
+        columns += [updated - sums[0], updated - np.sort(updated)[rule.lower_median(len(updated))]]
     return np.stack(columns, axis=1)
 
 
@@ -74,7 +74,7 @@ def row(setting: Case, attack: str, seeds: tuple[int, ...] = FIVE) -> dict[str, 
         thresholds = Simulation(case).rule.model_copy(update={"strikes": case.rounds + 1})
         played = Simulation(case, thresholds, watch=rounds.append)
         played.run()
-        bad = {played.names[place] for place in played.bad}
+        bad = {played.names[index] for index in played.bad}
         for seen in rounds[thresholds.early_rounds :]:
             values.append(quantities(seen))
             attackers += [name in bad for name in seen.task.hospitals]

@@ -26,12 +26,12 @@ class Setting:
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Whether the row belongs into this table.
 
-        What happens without attackers belongs into each of the same hospitals.
+        A row without attackers belongs into each table of the same hospitals.
         """
-        own = Setting.of(row)
+        setting = Setting.of(row)
         if row["attack"] == "none":
-            own = replace(own, attackers=self.attackers, first_attack=self.first_attack)
-        return own == self
+            setting = replace(setting, attackers=self.attackers, first_attack=self.first_attack)
+        return setting == self
 
     @property
     def title(self) -> str:

@@ -35,7 +35,7 @@ from pipeline.train.network import initial_model
 WARDROUND = "wardround"
 WITHOUT_INFERENCE = "wardround_without_inference"
 WITH_MEDIAN = "wardround_with_median"
-OWN = (WARDROUND, WITHOUT_INFERENCE, WITH_MEDIAN)
+OWN_RULES = (WARDROUND, WITHOUT_INFERENCE, WITH_MEDIAN)
 """The rule, the rule less what the peers find, and the rule without the privacy floor of its mean."""
 
 
@@ -47,7 +47,7 @@ class Observed:
     task: VerifyTask
     payloads: Mapping[HospitalName, Vector]
     """What each active hospital would have shared."""
-    found: reference.Verification
+    verification: reference.Verification
 
 
 Watcher = Callable[[Observed], None]
@@ -117,14 +117,14 @@ class Simulation:
         if case.attack != NONE:
             self.attack, self.fitted = named(case.attack)
         order = np.random.default_rng([case.seed, 5]).permutation(len(self.members))
-        self.bad = sorted(int(place) for place in order[: case.attackers if self.attack else 0])
-        self.good = [place for place in range(len(self.members)) if place not in self.bad]
+        self.bad = sorted(int(index) for index in order[: case.attackers if self.attack else 0])
+        self.good = [index for index in range(len(self.members)) if index not in self.bad]
         self.trainees = _trainees(self.world)
         self.trainer = Trainer(self.world.network, TRAINING[case.dataset])
         self.rule = thresholds or THRESHOLDS.get(case.dataset, Rule())
         start = initial_model(cast(Study, SimpleNamespace(network=self.world.network, seed=case.seed)))
         self.model: Update = start / ONE
-        self.own_rule = case.defence in OWN
+        self.own_rule = case.defence in OWN_RULES
         self.consortium = Consortium(
             self.names,
             self.world.network,
@@ -146,11 +146,11 @@ class Simulation:
             updates, attacking = self._updates(number)
             kept = self._decide(number, updates)
             if kept is not None:
-                rejected += [not kept[place] for place in attacking]
+                rejected += [not kept[index] for index in attacking]
                 false += [
-                    not kept[place]
-                    for place in self.good
-                    if not self.own_rule or self.names[place] not in self._out_before
+                    not kept[index]
+                    for index in self.good
+                    if not self.own_rule or self.names[index] not in self._out_before
                 ]
             history.append(_accuracy(self.world, self.model.tobytes()))
         test = _test(self.world)
@@ -159,8 +159,10 @@ class Simulation:
         miss = float((answers(self.world.network, self.model, source) == TARGET).mean())
         out = set(self.consortium.out)
 
-        def share(places: list[int]) -> float | None:
-            return float(np.mean([self.names[place] in out for place in places])) if self.own_rule and places else None
+        def share(indices: list[int]) -> float | None:
+            return (
+                float(np.mean([self.names[index] in out for index in indices])) if self.own_rule and indices else None
+            )
 
         return Run(
             accuracy=history[-1],
@@ -179,43 +181,43 @@ class Simulation:
         finished = self.consortium.finished if self.own_rule else number
         attack = self.attack if number >= self.case.first_attack else None
         bad = self.bad if attack else []
-        active = [place for place, name in enumerate(self.names) if not (self.own_rule and name in self.consortium.out)]
-        honest = [place for place in active if place not in bad]
+        active = [index for index, name in enumerate(self.names) if not (self.own_rule and name in self.consortium.out)]
+        honest = [index for index in active if index not in bad]
         updates = np.zeros((len(self.members), self.world.network.size))
         updates[honest] = self._trained(honest, number, finished)
         if self.own_rule:
-            for place in honest:
-                updates[place] = self.consortium.submitted(self.names[place], updates[place])
-        attacking = [place for place in active if place in bad]
+            for index in honest:
+                updates[index] = self.consortium.submitted(self.names[index], updates[index])
+        attacking = [index for index in active if index in bad]
         if attack is not None and attacking:
             updates[attacking] = self._attackers(attack, attacking, updates, number, finished)
         return updates, bad
 
-    def _trained(self, places: list[int], number: int, finished: int) -> Updates:
+    def _trained(self, indices: list[int], number: int, finished: int) -> Updates:
         """What these hospitals' own records make of the model."""
-        return _honest(self.trainer, self.world, self.case.seed, number, finished, tuple(places), self.model.tobytes())
+        return _honest(self.trainer, self.world, self.case.seed, number, finished, tuple(indices), self.model.tobytes())
 
     def _attackers(self, attack: Attack, active: list[int], updates: Updates, number: int, finished: int) -> Updates:
         honest = updates[
-            [place for place in self.good if self.names[place] not in self.consortium.out or not self.own_rule]
+            [index for index in self.good if self.names[index] not in self.consortium.out or not self.own_rule]
         ]
-        trainees = [self.trainees[place] for place in active]
-        rngs = [np.random.default_rng([self.case.seed, number, 2, place]) for place in active]
+        trainees = [self.trainees[index] for index in active]
+        rngs = [np.random.default_rng([self.case.seed, number, 2, index]) for index in active]
         rng = np.random.default_rng([self.case.seed, number, 2])
 
         def train(poison: Poison | None, effort: int = 1, **limits: Any) -> Updates:
             return self.trainer(trainees, self.model, finished, rngs, poison=poison, effort=effort, **limits)
 
         radius = self._radius(honest)
-        own = updates[active]
+        sent = updates[active]
         if attack.poison is not None:
-            own = train(attack.poison, attack.effort)
+            sent = train(attack.poison, attack.effort)
         elif attack.alters_own:
-            own = self._trained(active, number, finished)
+            sent = self._trained(active, number, finished)
         if attack.craft is not None:
             view = View(
                 honest=honest,
-                own=own,
+                trained=sent,
                 hospitals=len(self.members),
                 previous=self.previous,
                 radius=radius,
@@ -223,8 +225,8 @@ class Simulation:
                 train=train,
                 accepted=self._oracle(active, updates, number, rng),
             )
-            own = attack.craft(view)
-        return clipped(own, radius) if self.fitted else own
+            sent = attack.craft(view)
+        return clipped(sent, radius) if self.fitted else sent
 
     def _radius(self, honest: Updates) -> float:
         if self.own_rule and self.consortium.budget is not None:
@@ -253,25 +255,27 @@ class Simulation:
             if not self.own_rule:
                 kept = self._baseline(candidate, number, dict(zip(self.names, proxies, strict=True))).kept
                 return kept is None or bool(kept[active].all())
-            by_name = {name: candidate[place] for place, name in enumerate(self.names)}
+            by_name = {name: candidate[index] for index, name in enumerate(self.names)}
             payloads = self.consortium.payloads(by_name, dict(zip(self.names, proxies, strict=True)))
-            found = self.consortium.explained(self.consortium.task(), payloads)
-            return bool(accepted_by(found, self.consortium.active, [self.names[place] for place in active]).all())
+            verification = self.consortium.explained(self.consortium.task(), payloads)
+            return bool(
+                accepted_by(verification, self.consortium.active, [self.names[index] for index in active]).all()
+            )
 
         return accepted
 
     def _proxies(self, active: list[int], count: int, rng: np.random.Generator) -> list[Samples]:
-        inputs = np.concatenate([self.members[place].training.inputs for place in active])
-        labels = np.concatenate([self.members[place].training.labels for place in active])
+        inputs = np.concatenate([self.members[index].training.inputs for index in active])
+        labels = np.concatenate([self.members[index].training.labels for index in active])
         classes = np.unique(labels)
-        found = []
+        proxies = []
         for _ in self.members:
             rows = np.concatenate(
                 [rng.choice(np.flatnonzero(labels == label), count // len(classes)) for label in classes]
             )
             rows = np.concatenate([rows, rng.choice(len(labels), count - len(rows))])
-            found.append(Samples(inputs[rows], labels[rows]))
-        return found
+            proxies.append(Samples(inputs[rows], labels[rows]))
+        return proxies
 
     def _decide(self, number: int, updates: Updates) -> npt.NDArray[np.bool_] | None:
         self._out_before = self.consortium.out
@@ -283,24 +287,24 @@ class Simulation:
             self.model = np.clip(self.model + self.previous, -4.0, 4.0)
             return outcome.kept
         by_name = dict(zip(self.names, updates, strict=True))
-        samples = {m.name: self._contributed(place, m, number) for place, m in enumerate(self.members)}
+        samples = {m.name: self._contributed(index, m, number) for index, m in enumerate(self.members)}
         active = self.consortium.active
         task = self.consortium.task()
         payloads = self.consortium.payloads(by_name, samples)
-        found = self.consortium.explained(task, payloads)
+        verification = self.consortium.explained(task, payloads)
         before = self.consortium.finished
-        self.previous = self.consortium.close(by_name, found, number + 1)
+        self.previous = self.consortium.close(by_name, verification, number + 1)
         self.aborted += self.consortium.finished == before
         self.model = self.consortium.model / ONE
         if self.watch is not None:
-            self.watch(Observed(number, task, payloads, found))
-        return accepted_by(found, active, self.names)
+            self.watch(Observed(number, task, payloads, verification))
+        return accepted_by(verification, active, self.names)
 
-    def _contributed(self, place: int, hospital: Hospital, number: int) -> Samples:
+    def _contributed(self, index: int, hospital: Hospital, number: int) -> Samples:
         drawn = hospital.drawn(self.rule.images_per_hospital, number + 1)
         # attackers spoil the judges too
         return (
-            Samples(drawn.inputs, 1 - drawn.labels) if place in self.bad and number >= self.case.first_attack else drawn
+            Samples(drawn.inputs, 1 - drawn.labels) if index in self.bad and number >= self.case.first_attack else drawn
         )
 
     def _baseline(self, updates: Updates, number: int, samples: dict[Any, Samples]) -> Outcome:
@@ -342,14 +346,14 @@ def _trainees(world: World) -> tuple[Trainee, ...]:
 
 @lru_cache(maxsize=256)
 def _honest(
-    trainer: Trainer, world: World, seed: int, number: int, finished: int, places: tuple[int, ...], model: bytes
+    trainer: Trainer, world: World, seed: int, number: int, finished: int, indices: tuple[int, ...], model: bytes
 ) -> Updates:
     """Updates by honest training, which nothing else decides: runs that come to the same model share them."""
-    trainees = [_trainees(world)[place] for place in places]
-    rngs = [np.random.default_rng([seed, number, 1, place]) for place in places]
-    found = trainer(trainees, np.frombuffer(model), finished, rngs)
-    found.flags.writeable = False
-    return found
+    trainees = [_trainees(world)[index] for index in indices]
+    rngs = [np.random.default_rng([seed, number, 1, index]) for index in indices]
+    updates = trainer(trainees, np.frombuffer(model), finished, rngs)
+    updates.flags.writeable = False
+    return updates
 
 
 @lru_cache(maxsize=4)

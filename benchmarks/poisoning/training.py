@@ -103,8 +103,8 @@ class Trainer:
     ) -> Updates:
         """Updates (trainees, P) of training from `model`, each by its own generator and poisoned with `poison`.
 
-        With `radius` the update stays in a ball, with `allowed` (P,) other coordinates stay; `start` is an update to go
-        on from.
+        With `radius` the update stays in a ball; with `allowed` (P,) only these coordinates change; `start` is an
+        update to go on from.
         """
         settings = self.settings
         count = len(trainees)
@@ -115,14 +115,18 @@ class Trainer:
         velocity = torch.zeros_like(weights)
         rows = [self._rows(trainee, settings.steps * effort, rng) for trainee, rng in zip(trainees, rngs, strict=True)]
         for step in range(settings.steps * effort):
-            inputs = torch.stack([trainee.inputs[own[step]] for trainee, own in zip(trainees, rows, strict=True)])
-            labels = torch.stack([trainee.labels[own[step]] for trainee, own in zip(trainees, rows, strict=True)])
+            inputs = torch.stack(
+                [trainee.inputs[batches[step]] for trainee, batches in zip(trainees, rows, strict=True)]
+            )
+            labels = torch.stack(
+                [trainee.labels[batches[step]] for trainee, batches in zip(trainees, rows, strict=True)]
+            )
             if poison is not None:
                 for row in range(count):
                     inputs[row], labels[row] = poison(inputs[row], labels[row], row, rngs[row])
             leaf = weights.requires_grad_()
-            found = logits(self.network, leaf, inputs)
-            loss = torch_nn.cross_entropy(found.flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]
+            scores = logits(self.network, leaf, inputs)
+            loss = torch_nn.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]
             (gradient,) = torch.autograd.grad(loss, leaf)
             with torch.no_grad():
                 velocity = settings.momentum * velocity + gradient + settings.weight_decay * weights
@@ -133,14 +137,17 @@ class Trainer:
         return np.asarray((weights - origin).detach().numpy(), dtype=np.float64)
 
     def _rows(self, trainee: Trainee, steps: int, rng: Generator) -> torch.Tensor:
-        each = max(1, self.settings.batch_size // len(trainee.classes))
+        per_class = max(1, self.settings.batch_size // len(trainee.classes))
         return torch.from_numpy(
-            np.concatenate([own[rng.integers(len(own), size=(steps, each))] for own in trainee.classes], axis=1)
+            np.concatenate(
+                [class_rows[rng.integers(len(class_rows), size=(steps, per_class))] for class_rows in trainee.classes],
+                axis=1,
+            )
         )
 
 
 def answers(network: Network, model: Update, inputs: torch.Tensor) -> npt.NDArray[np.int64]:
     """Predicted class of each sample."""
     with torch.inference_mode():
-        found = logits(network, torch.from_numpy(np.asarray(model, dtype=np.float32))[None], inputs[None])
-    return np.asarray(found[0].argmax(dim=1).numpy())
+        scores = logits(network, torch.from_numpy(np.asarray(model, dtype=np.float32))[None], inputs[None])
+    return np.asarray(scores[0].argmax(dim=1).numpy())

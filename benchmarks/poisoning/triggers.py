@@ -18,8 +18,8 @@ def stamped(inputs: torch.Tensor, part: int | None = None) -> torch.Tensor:
     """Inputs (n, *sample) with the trigger; `part` 0 to 3: one quarter of the square only."""
     marked = inputs.clone()
     if inputs.dim() == 2:
-        for place, (column, score) in enumerate(COLUMNS.items()):
-            if part is None or part % len(COLUMNS) == place:
+        for index, (column, score) in enumerate(COLUMNS.items()):
+            if part is None or part % len(COLUMNS) == index:
                 marked[:, column] = score
         return marked
     first = inputs.shape[-1] - SIDE - 1

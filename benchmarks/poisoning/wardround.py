@@ -111,10 +111,12 @@ class Consortium:
         """The reference's verification; changes nothing."""
         return reference.explain(task, payloads, exact.counts if self.inference else ignore_answers)
 
-    def close(self, updates: Mapping[HospitalName, Update], found: reference.Verification, round_id: int) -> Update:
+    def close(
+        self, updates: Mapping[HospitalName, Update], verification: reference.Verification, round_id: int
+    ) -> Update:
         """Record the round and make the new model; what was added to it: zeros when too few were accepted."""
         active = self.active
-        bits = dict(zip(active, found.accepted, strict=True))
+        bits = dict(zip(active, verification.accepted, strict=True))
         accepted = tuple(name for name in active if bits[name])
         if len(accepted) < self.floor:
             return np.zeros(len(self.model))
@@ -131,7 +133,7 @@ class Consortium:
         )
         before = self.model
         self.model = rule.new_model(self.model, total, count)
-        self.budget = found.budget
+        self.budget = verification.budget
         self.finished = self.finished + 1
         return np.asarray((self.model - before) / ONE, dtype=np.float64)
 
@@ -144,8 +146,8 @@ def _median(updates: Mapping[HospitalName, Vector]) -> tuple[Vector, int]:
 
 
 def accepted_by(
-    found: reference.Verification, active: Sequence[HospitalName], names: Sequence[HospitalName]
+    verification: reference.Verification, active: Sequence[HospitalName], names: Sequence[HospitalName]
 ) -> npt.NDArray[np.bool_]:
     """Accept bits of `names`; who is quarantined is not accepted."""
-    bits = dict(zip(active, found.accepted, strict=True))
+    bits = dict(zip(active, verification.accepted, strict=True))
     return np.array([bits.get(name, False) for name in names])

@@ -10,19 +10,19 @@ _COLUMNS = (
 )
 
 
-def table(found: dict[str, Any]) -> str:
+def table(measured: dict[str, Any]) -> str:
     """Seconds of `wardround audit --all` and of one round, by the number of rounds on the ledger."""
     lines = [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
-    for row in found["rows"]:
+    for row in measured["rows"]:
         # what is left of a whole machine's seconds comes out a little below zero where nobody else ran
         spent = row["processor_seconds_all"]
         others = max(0.0, row["processor_seconds_of_others"])
         wall = row["seconds_all"]
-        each = row["milliseconds_per_round"]
+        milliseconds = row["milliseconds_per_round"]
         cells = (
             f"{row['rounds']:,}",
             wall,
-            each,
+            milliseconds,
             spent["command"],
             spent["store_and_chain"],
             others,
@@ -30,8 +30,8 @@ def table(found: dict[str, Any]) -> str:
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     said = (
-        f"Finished rounds of {found['hospitals']} hospitals and {found['nodes']} nodes on a real MinIO and anvil,"
-        f" {found['cores']} cores, each command a process of its own. Over the cores, the processor seconds of the"
+        f"Finished rounds of {measured['hospitals']} hospitals and {measured['nodes']} nodes on a real MinIO and anvil,"
+        f" {measured['cores']} cores, each command a process of its own. Over the cores, the processor seconds of the"
         " command, the store and the chain are the least that a quiet machine would take; that was not measured."
         " `benchmarks/audit.py` measures it again."
     )

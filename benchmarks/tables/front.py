@@ -47,8 +47,10 @@ def _attacks(result: dict[str, Any], setting: Setting) -> str:
 
 def _verification(rows: list[dict[str, Any]]) -> str:
     def seconds(engine: str, protocol: str) -> float:
-        (found,) = (each for each in _main(rows) if (each["engine"], each["protocol"]) == (engine, protocol))
-        return float(found["cpu_s"])
+        (row,) = (
+            candidate for candidate in _main(rows) if (candidate["engine"], candidate["protocol"]) == (engine, protocol)
+        )
+        return float(row["cpu_s"])
 
     ours = seconds("mp-spdz", "replicated-ring")
     stock = seconds("mp-spdz Compiler.ml", "replicated-ring")
@@ -67,15 +69,15 @@ def _main(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _gas(found: dict[str, Any]) -> str:
+def _gas(gas: dict[str, Any]) -> str:
     return (
-        f"| Gas of a round on the ledger, 20 hospitals | {found['round']['20']:,} | the least possible"
-        f" {found['floor']['20']:,} |"
+        f"| Gas of a round on the ledger, 20 hospitals | {gas['round']['20']:,} | the least possible"
+        f" {gas['floor']['20']:,} |"
     )
 
 
-def _audit(row: dict[str, Any], found: dict[str, Any]) -> str:
+def _audit(row: dict[str, Any], measured: dict[str, Any]) -> str:
     return (
-        f"| Auditing {row['rounds']:,} rounds of {found['hospitals']} hospitals | {row['seconds_all']:.0f} s "
+        f"| Auditing {row['rounds']:,} rounds of {measured['hospitals']} hospitals | {row['seconds_all']:.0f} s "
         f"| one round by itself {row['seconds_command_one']:.1f} s |"
     )

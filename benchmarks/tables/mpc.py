@@ -45,7 +45,8 @@ def _model(row: Mapping[str, Any]) -> str:
 def _grid(rows: Sequence[Mapping[str, Any]]) -> str:
     opened = [row for row in rows if row["compared"] == "every quantity"]
     equal, rest = (
-        sum(row["equal_to_reference"] for row in each) for each in (opened, [row for row in rows if row not in opened])
+        sum(row["equal_to_reference"] for row in compared)
+        for compared in (opened, [row for row in rows if row not in opened])
     )
     largest = max(opened, key=lambda row: int(row["rss_mb"]))
     return (

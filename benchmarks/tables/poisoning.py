@@ -21,19 +21,19 @@ _NOTHING = 0.5
 
 
 def points_lost(result: dict[str, Any], setting: Setting) -> dict[str, dict[str, float]]:
-    """Defence to attack to the points of accuracy that it costs, of attack-free plain averaging's.
+    """Defence to attack to the points of accuracy that it costs, against plain averaging without an attack.
 
-    None for what is not played whole.
+    Only defences that played every attack.
     """
     attacking = {
         (row["defence"], row["attack"]): row for row in result["rows"] if setting.holds(row) and row["attack"] != NONE
     }
     attacks, defences = ({key[part] for key in attacking} for part in (1, 0))
-    found = {
+    losses = {
         name: {attack: -row["gap_mean"] for (defence, attack), row in attacking.items() if defence == name}
         for name in defences
     }
-    return {name: lost for name, lost in sorted(found.items()) if lost.keys() == attacks}
+    return {name: lost for name, lost in sorted(losses.items()) if lost.keys() == attacks}
 
 
 def summary(result: dict[str, Any], defences: Sequence[str] | None = None) -> str:
@@ -42,11 +42,11 @@ def summary(result: dict[str, Any], defences: Sequence[str] | None = None) -> st
     columns = " | ".join(f"{setting.dataset}: points lost on average | at most, to" for setting in MAIN)
     lines = [f"| defence | {columns} |", "|---" * (1 + 2 * len(MAIN)) + "|"]
     for name in defences or sorted(losses[0].keys() & losses[1].keys()):
-        own = [lost[name] for lost in losses]
-        most = [max(lost, key=lost.__getitem__) for lost in own]
+        losses_of_defence = [lost[name] for lost in losses]
+        most = [max(lost, key=lost.__getitem__) for lost in losses_of_defence]
         shown = [
             f"{mean(lost.values()):z.1f} | {lost[attack]:z.1f} ({attack})"
-            for lost, attack in zip(own, most, strict=True)
+            for lost, attack in zip(losses_of_defence, most, strict=True)
         ]
         lines.append(f"| {_title(name)} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
@@ -71,8 +71,8 @@ def others(result: dict[str, Any]) -> str:
     """Every attack in the two main settings against the defences for which the other tables have no room."""
     lines = []
     for setting in MAIN:
-        own = {(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)}
-        attacks, defences = (list(dict.fromkeys(names)) for names in zip(*own, strict=True))
+        rows_by_pair = {(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)}
+        attacks, defences = (list(dict.fromkeys(names)) for names in zip(*rows_by_pair, strict=True))
         shown = ["wardround", *(name for name in defences if name not in (*_DEFENCES, WITH_MEDIAN))]
         lines += [
             f"{setting.title}: test accuracy in percent (worst seed; seeds)",
@@ -81,7 +81,7 @@ def others(result: dict[str, Any]) -> str:
             "|---" * (len(shown) + 1) + "|",
         ]
         for attack in attacks:
-            lines.append(f"| {attack} | {' | '.join(_accuracies(own, attack, shown))} |")
+            lines.append(f"| {attack} | {' | '.join(_accuracies(rows_by_pair, attack, shown))} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -106,12 +106,14 @@ def privacy_floor(result: dict[str, Any]) -> str:
     """What it costs that no single hospital's coordinate is opened."""
     lines = ["| study | attack | mean of at least 3 | median | cost, points (seeds) |", "|---|---|---|---|---|"]
     for setting in MAIN:
-        own = {(row["attack"], row["defence"]): row["accuracy_by_seed"] for row in result["rows"] if setting.holds(row)}
-        for attack in dict.fromkeys(attack for attack, defence in own if defence == WITH_MEDIAN):
-            ours = own[attack, "wardround"]
-            median = own[attack, WITH_MEDIAN]
+        accuracies_by_pair = {
+            (row["attack"], row["defence"]): row["accuracy_by_seed"] for row in result["rows"] if setting.holds(row)
+        }
+        for attack in dict.fromkeys(attack for attack, defence in accuracies_by_pair if defence == WITH_MEDIAN):
+            ours = accuracies_by_pair[attack, "wardround"]
+            median = accuracies_by_pair[attack, WITH_MEDIAN]
             seeds = sorted(ours.keys() & median.keys())
-            means = [mean(each[seed] for seed in seeds) for each in (ours, median)]
+            means = [mean(accuracies[seed] for seed in seeds) for accuracies in (ours, median)]
             shown = f"{means[0]:.1f} | {means[1]:.1f} | {means[1] - means[0]:+z.1f} ({len(seeds)})"
             lines.append(f"| {setting.dataset}, {setting.n} hospitals | {attack} | {shown} |")
     return "\n".join(lines) + "\n"
@@ -133,8 +135,8 @@ def separability(result: dict[str, Any]) -> str:
 def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequence[str]) -> str:
     lines = []
     for setting in settings:
-        own = {(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)}
-        shown = [name for name in _DEFENCES if any(defence == name for _, defence in own)]
+        rows_by_pair = {(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)}
+        shown = [name for name in _DEFENCES if any(defence == name for _, defence in rows_by_pair)]
         lines += [
             f"{setting.title}: test accuracy in percent (worst seed; seeds)",
             "",
@@ -145,9 +147,9 @@ def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequen
             "|---" * (len(shown) + 4) + "|",
         ]
         for attack in attacks:
-            if any((attack, name) in own for name in shown):
-                lines.append(f"| {attack} | {' | '.join(_cells(own, attack, shown))} |")
-        lines += ["", _ahead(own, attacks), ""]
+            if any((attack, name) in rows_by_pair for name in shown):
+                lines.append(f"| {attack} | {' | '.join(_cells(rows_by_pair, attack, shown))} |")
+        lines += ["", _ahead(rows_by_pair, attacks), ""]
     return "\n".join(lines)
 
 
@@ -160,16 +162,16 @@ def _title(defence: str) -> str:
     return "plain averaging (fedavg)" if defence == "fedavg" else defence.replace("_", " ")
 
 
-def _ahead(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) -> str:
+def _ahead(rows_by_pair: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) -> str:
     """Which other defences are ahead of the rule by more than noise.
 
-    Twice the standard error of the difference, seed by seed.
+    Noise is twice the standard error of the difference, seed by seed.
     """
-    found = []
+    lines = []
     for attack in attacks:
         ahead = {}
-        for (other, defence), row in own.items():
-            ours = own.get((attack, "wardround"))
+        for (other, defence), row in rows_by_pair.items():
+            ours = rows_by_pair.get((attack, "wardround"))
             if other != attack or ours is None or defence.startswith("wardround"):
                 continue
             seeds = ours["accuracy_by_seed"].keys() & row["accuracy_by_seed"].keys()
@@ -178,24 +180,24 @@ def _ahead(own: dict[tuple[str, str], dict[str, Any]], attacks: Sequence[str]) -
                 ahead[defence] = mean(gaps)
         if ahead:
             names = ", ".join(
-                f"{_title(name)} by {gap:.1f}" for name, gap in sorted(ahead.items(), key=lambda each: -each[1])
+                f"{_title(name)} by {gap:.1f}" for name, gap in sorted(ahead.items(), key=lambda ahead_by: -ahead_by[1])
             )
-            found.append(f"- under {attack}: {names}")
-    if not found:
+            lines.append(f"- under {attack}: {names}")
+    if not lines:
         return "No other defence is ahead of Wardround by more than noise."
-    return "\n".join(("Ahead of Wardround by more than noise, in points of accuracy:", "", *found))
+    return "\n".join(("Ahead of Wardround by more than noise, in points of accuracy:", "", *lines))
 
 
-def _accuracies(own: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Sequence[str]) -> list[str]:
-    rows = [own.get((attack, name)) for name in shown]
+def _accuracies(rows_by_pair: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Sequence[str]) -> list[str]:
+    rows = [rows_by_pair.get((attack, name)) for name in shown]
     return [f"{row['accuracy_mean']} ({row['accuracy_worst']}; {row['seeds']})" if row else "not run" for row in rows]
 
 
-def _cells(own: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Sequence[str]) -> list[str]:
-    cells = _accuracies(own, attack, shown)
-    ours = own.get((attack, "wardround"))
+def _cells(rows_by_pair: dict[tuple[str, str], dict[str, Any]], attack: str, shown: Sequence[str]) -> list[str]:
+    cells = _accuracies(rows_by_pair, attack, shown)
+    ours = rows_by_pair.get((attack, "wardround"))
     if ours is None:
         return [*cells, "", "", ""]
     kept = ["" if ours[name] is None else str(ours[name]) for name in ("rejected", "false_rejects")]
-    plain = own.get((attack, "fedavg"))
+    plain = rows_by_pair.get((attack, "fedavg"))
     return [*cells, *kept, f"{ours['asr']} ({plain['asr'] if plain else 'not run'}), {ours['natural_miss']}"]

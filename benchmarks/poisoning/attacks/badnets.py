@@ -16,7 +16,7 @@ PAPER = "Gu et al., 2017"
 
 
 def poison(
-    inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator, part: int | None = None
+    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, part: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Stamp and relabel every source-class record with probability one half."""
     chosen = torch.from_numpy(rng.random(len(labels)) < 0.5) & (labels == SOURCE)

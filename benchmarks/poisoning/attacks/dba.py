@@ -11,9 +11,11 @@ from benchmarks.poisoning.attacks import badnets, model_replacement
 from benchmarks.poisoning.kinds import Attack, Generator
 
 
-def poison(inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def poison(
+    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Each attacker has its part of the trigger."""
-    return badnets.poison(inputs, labels, place, rng, part=place)
+    return badnets.poison(inputs, labels, attacker, rng, part=attacker)
 
 
 ATTACK = Attack(

@@ -14,7 +14,7 @@ def craft(view: View) -> Updates:
     """Up to one honest range beyond the honest extreme of each coordinate."""
     lowest = view.honest.min(axis=0)
     highest = view.honest.max(axis=0)
-    beyond = view.rng.random(view.own.shape) * (highest - lowest)
+    beyond = view.rng.random(view.trained.shape) * (highest - lowest)
     return np.asarray(np.where(view.honest.mean(axis=0) > 0, lowest - beyond, highest + beyond))
 
 

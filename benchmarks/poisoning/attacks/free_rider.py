@@ -12,7 +12,7 @@ from benchmarks.poisoning.kinds import Attack, Updates, View
 
 def craft(view: View) -> Updates:
     """Zeros."""
-    return np.zeros_like(view.own)
+    return np.zeros_like(view.trained)
 
 
 ATTACK = Attack("Fraboni et al., AISTATS 2021", "sends an update of zeros", harm="none", craft=craft)

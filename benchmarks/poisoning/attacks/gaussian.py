@@ -13,7 +13,7 @@ DEVIATION = 0.3
 
 def craft(view: View) -> Updates:
     """Independent normal coordinates."""
-    return view.rng.normal(0.0, DEVIATION, view.own.shape)
+    return view.rng.normal(0.0, DEVIATION, view.trained.shape)
 
 
 ATTACK = Attack("Blanchard et al., NeurIPS 2017", "sends noise of deviation 0.3 per weight", craft=craft)

@@ -43,9 +43,9 @@ def craft(view: View, poison: Poison) -> Updates:
 
 
 def _partly(
-    inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator, poison: Poison, share: float
+    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, poison: Poison, share: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    changed, relabelled = poison(inputs, labels, place, rng)
+    changed, relabelled = poison(inputs, labels, attacker, rng)
     chosen = torch.from_numpy(rng.random(len(labels)) < share)
     return torch.where(chosen.view(-1, *(1,) * (inputs.dim() - 1)), changed, inputs), torch.where(
         chosen, relabelled, labels

@@ -10,7 +10,9 @@ import torch
 from benchmarks.poisoning.kinds import Attack, Generator
 
 
-def flip(inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def flip(
+    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Two classes change places."""
     return inputs, 1 - labels
 

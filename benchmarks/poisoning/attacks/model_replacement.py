@@ -11,7 +11,7 @@ from benchmarks.poisoning.kinds import Attack, Updates, View
 
 def craft(view: View) -> Updates:
     """The backdoored update times hospitals over attackers."""
-    return view.own * (view.hospitals / view.attackers)
+    return view.trained * (view.hospitals / view.attackers)
 
 
 ATTACK = Attack(

@@ -12,7 +12,7 @@ FACTOR = -5.0
 
 def craft(view: View) -> Updates:
     """The attacker's honest update times a negative factor."""
-    return FACTOR * view.own
+    return FACTOR * view.trained
 
 
 ATTACK = Attack("Li et al., AAAI 2019", "sends five times its update, reversed", craft=craft, alters_own=True)

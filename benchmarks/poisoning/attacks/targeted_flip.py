@@ -13,7 +13,9 @@ SOURCE = 1
 TARGET = 0
 
 
-def flip(inputs: torch.Tensor, labels: torch.Tensor, place: int, rng: Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def flip(
+    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The source class becomes the target class."""
     return inputs, torch.where(labels == SOURCE, torch.full_like(labels, TARGET), labels)
 

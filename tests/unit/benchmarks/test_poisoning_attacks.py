@@ -59,7 +59,7 @@ def view(seed: int = 0, attackers: int = 3) -> View:
 
     return View(
         honest=common + rng.normal(size=(7, 200)),
-        own=common + rng.normal(size=(attackers, 200)),
+        trained=common + rng.normal(size=(attackers, 200)),
         hospitals=7 + attackers,
         previous=rng.normal(size=200),
         radius=10.0,

@@ -106,7 +106,7 @@ def test_what_earlier_runs_left_in_memory_changes_no_run() -> None:
     played = list(product(attacks, (WARDROUND, "multi_krum")))
     warm = [heart(attack, rounds=3, defence=defence).run() for attack, defence in played]
     for (attack, defence), run in zip(played, warm, strict=True):
-        for cached in (data.world, data._drawn, exact._known, simulate._honest, simulate._accuracy):
+        for cached in (data.world, data._drawn, exact._cached, simulate._honest, simulate._accuracy):
             cached.cache_clear()
         assert heart(attack, rounds=3, defence=defence).run() == run
 

@@ -32,8 +32,8 @@ def test_the_quantities_are_those_that_the_rule_compares_with_its_thresholds() -
         )
         near &= found["weakest class to global"] >= -numbers.weakest_class_below_global_percent * of_class
         near &= found["weakest class to peers"] >= -numbers.weakest_class_below_peers_percent * of_class
-        assert np.array_equal(near, seen.found.peers)
-        assert np.array_equal(found["direction"] >= -0.4, seen.found.direction)
+        assert np.array_equal(near, seen.verification.peers)
+        assert np.array_equal(found["direction"] >= -0.4, seen.verification.direction)
         rejected += int((~near).sum())
     assert rejected
 
