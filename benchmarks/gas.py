@@ -90,7 +90,7 @@ def round_gas(chain: _Consortium, hospitals: int, number: RoundId, previous: Sha
     result = Result(number, study, root, (1 << hospitals) - 1, previous, model, record)
     majority = chain.nodes[: len(chain.nodes) // 2 + 1]
     signatures = [sign_vote("node", result, CHAIN_ID, ledger.contract, node).signature for node in majority]
-    # Result: each signer's seat is read and its signature recovered, the round's slot changed.
+    # Result: each signer's position and threshold are read and its signature recovered, the round's slot changed.
     stores = len(majority) * (_COLD_READ + _RECOVER) + _CHANGED_SLOT
     finalised = chain.step(ledger.finalise_round(result, signatures), stores, topics=2, words_logged=4)
     return model, [opened, committed, finalised]

@@ -50,7 +50,7 @@ _AUTHOR = HOSPITALS[4]
 def _steps(site: Site, play: Play, aborted: RoundId, committed: RoundId, coming: RoundId) -> Steps:
     """What each step lists and reads; what it signs and sends is the same with junk and happens once."""
 
-    def seat() -> RoundContext:
+    def ctx() -> RoundContext:
         return site.node_context(play, committed, NODES[0])
 
     def audited() -> None:
@@ -59,10 +59,10 @@ def _steps(site: Site, play: Play, aborted: RoundId, committed: RoundId, coming:
 
     return {
         "prepare": lambda: play.node("prepare", coming, NODES[0]),
-        "open_round": lambda: seat().sealing_keys(),
-        "commit": lambda: provider._listed(seat()),
-        "verify": lambda: inputs.committed(seat(), frozenset()),
-        "finalise": lambda: ballots.majority(seat(), ballots.VOTE, frozenset()),
+        "open_round": lambda: ctx().sealing_keys(),
+        "commit": lambda: provider._listed(ctx()),
+        "verify": lambda: inputs.committed(ctx(), frozenset()),
+        "finalise": lambda: ballots.majority(ctx(), ballots.VOTE, frozenset()),
         "audit": audited,
     }
 

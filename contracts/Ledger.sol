@@ -489,7 +489,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         }
     }
 
-    /// @dev The seat of a node that may sign.
+    /// @dev A node's position and its study's threshold, if it may sign.
     function _requireSeat(uint16 study, address node) private view returns (Seat memory seat) {
         seat = _seats[study][node];
         if (seat.number == 0) revert NotANode(_studyId(study), node);

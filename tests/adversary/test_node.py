@@ -35,7 +35,7 @@ def test_one_node_decides_no_round(actors: Actors, study: StudyId) -> None:
     by="node",
     to="change",
     tries="to leave it to the provider which of two results stands",
-    costs="its seat: it is suspended",
+    costs="its vote: it is suspended",
     seen="its two signatures, on the ledger",
 )
 def test_a_node_that_signs_two_results_is_suspended(actors: Actors, study: StudyId) -> None:
@@ -56,7 +56,7 @@ def test_a_node_that_signs_two_results_is_suspended(actors: Actors, study: Study
     by="node",
     to="change",
     tries="to leave it to the provider whether a round ends with a model, or who is blamed for its end",
-    costs="its seat: it is suspended",
+    costs="its vote: it is suspended",
     seen="its two signatures, on the ledger",
 )
 def test_a_node_that_signs_an_end_beside_another_decision_is_suspended(

@@ -13,7 +13,7 @@ _COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 PASSWORD = "correct horse battery"
 
 WIDTHS = (1280, 390)
-"""Pixels: a desk, a telephone."""
+"""Pixels: a wide screen, a telephone."""
 
 
 def command() -> str | None:

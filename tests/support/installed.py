@@ -130,13 +130,13 @@ class Installed(ABC):
             assert len(store.history(place.bucket, place.prefix)) == 1, place.prefix
 
     def hospital_context(self, play: Play, round_id: RoundId, name: HospitalName) -> RoundContext:
-        """A hospital's seat in a round, whatever its state."""
+        """A hospital's worker in a round, whatever the round's state."""
         return RoundContext.join(
             hospital_worker(play.study.name, name, self.settings), round_id, self.ledger.status(round_id)
         )
 
     def node_context(self, play: Play, round_id: RoundId, name: NodeName) -> RoundContext:
-        """A node's seat in a round, whatever its state."""
+        """A node's worker in a round, whatever the round's state."""
         return RoundContext.join(
             node_worker(play.study.name, name, self.settings), round_id, self.ledger.status(round_id)
         )

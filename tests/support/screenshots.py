@@ -1,6 +1,6 @@
 """`make screenshots`: a picture of every page of a running console.
 
-As each role sees it, at a desk and on a telephone; and README's.
+As each role sees it, on a wide screen and on a telephone; and README's.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from pipeline.host.ports import LOOPBACK
 
 
-class Desk(Protocol):
+class Responder(Protocol):
     """What answers requests."""
 
     left: threading.Event
@@ -22,16 +22,16 @@ class Desk(Protocol):
         ...
 
 
-D = TypeVar("D", bound=Desk)
+R = TypeVar("R", bound=Responder)
 
 
 @contextmanager
-def serving(make: Callable[[int], D]) -> Iterator[D]:
-    """The desk that `make` gives for a port, answering there until the end of the block."""
+def serving(make: Callable[[int], R]) -> Iterator[R]:
+    """The responder that `make` gives for a port, answering there until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            desk.answer(self)
+            responder.answer(self)
 
         do_POST = do_GET  # noqa: N815
 
@@ -40,12 +40,12 @@ def serving(make: Callable[[int], D]) -> Iterator[D]:
 
     server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     server.daemon_threads = True
-    desk = make(server.server_port)
+    responder = make(server.server_port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield desk
+        yield responder
     finally:
-        desk.left.set()
+        responder.left.set()
         server.shutdown()
         server.server_close()
 

@@ -1,6 +1,6 @@
 """Every page, as each role sees it, in a real browser.
 
-Usable by anybody, at a desk and on a telephone, with nothing from elsewhere.
+Usable by anybody, on a wide screen and on a telephone, with nothing from elsewhere.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ FORM = {"study": "wisconsin", "rounds": "3", csrf.FIELD: csrf.token(PROVIDER.log
 
 
 @dataclass
-class Desk:
+class AirflowServer:
     """Stands where Airflow's API server listens: writes down what it is asked."""
 
     port: int
@@ -50,15 +50,17 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    with serving.serving(Desk) as made:
+def airflow() -> Iterator[AirflowServer]:
+    with serving.serving(AirflowServer) as made:
         yield made
 
 
 @pytest.fixture
-def archive(tmp_path: Path, desk: Desk) -> Archive:
+def archive(tmp_path: Path, airflow: AirflowServer) -> Archive:
     made = Archive(tmp_path / "home")
-    Installation(store=NOWHERE, rpc=NOWHERE, airflow=f"http://{LOOPBACK}:{desk.port}").save(made.settings.installation)
+    Installation(store=NOWHERE, rpc=NOWHERE, airflow=f"http://{LOOPBACK}:{airflow.port}").save(
+        made.settings.installation
+    )
     return made
 
 
@@ -69,12 +71,12 @@ def as_provider(archive: Archive) -> TestClient:
 
 
 def test_a_start_goes_to_airflow_with_the_persons_token_and_the_number_of_rounds_alone(
-    archive: Archive, desk: Desk
+    archive: Archive, airflow: AirflowServer
 ) -> None:
     answer = as_provider(archive).post("/start", data=FORM)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/start/runs?study=wisconsin&run=manual__1%2B00%3A00&rounds=3"
-    assert desk.asked == [
+    assert airflow.asked == [
         (
             "POST",
             "/api/v2/dags/round_wisconsin/dagRuns",
@@ -87,20 +89,20 @@ def test_a_start_goes_to_airflow_with_the_persons_token_and_the_number_of_rounds
     assert "train" in page
 
 
-def test_an_explicit_token_goes_before_the_cookie_as_in_airflow(archive: Archive, desk: Desk) -> None:
+def test_an_explicit_token_goes_before_the_cookie_as_in_airflow(archive: Archive, airflow: AirflowServer) -> None:
     as_provider(archive).post("/start", data=FORM, headers={"Authorization": "Bearer another.token"})
-    assert desk.asked[0][2] == "Bearer another.token"
+    assert airflow.asked[0][2] == "Bearer another.token"
 
 
-def test_who_airflow_refuses_starts_nothing_and_reads_why(archive: Archive, desk: Desk) -> None:
-    desk.status = 403
+def test_who_airflow_refuses_starts_nothing_and_reads_why(archive: Archive, airflow: AirflowServer) -> None:
+    airflow.status = 403
     answer = as_provider(archive).post("/start", data=FORM)
     assert answer.status_code == 409
     assert "this account may not do that" in answer.text
 
 
 def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_page_says_what_to_do(
-    archive: Archive, desk: Desk
+    archive: Archive, airflow: AirflowServer
 ) -> None:
     for name in archive.of.hospitals:
         identity.create(archive.settings.hospital(name))
@@ -108,7 +110,7 @@ def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_pag
     assert answer.status_code == 409
     assert "0 of 5 hospitals could take part" in answer.text
     assert "run `wardround up`" in answer.text
-    assert desk.asked == []
+    assert airflow.asked == []
 
 
 @pytest.mark.parametrize(
@@ -125,19 +127,19 @@ def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_pag
     ],
 )
 def test_a_form_that_does_not_hold_reaches_nobody(
-    archive: Archive, desk: Desk, form: dict[str, str], code: int
+    archive: Archive, airflow: AirflowServer, form: dict[str, str], code: int
 ) -> None:
     assert as_provider(archive).post("/start", data=form).status_code == code
-    assert desk.asked == []
+    assert airflow.asked == []
 
 
-def test_without_a_token_of_airflows_nothing_is_sent(archive: Archive, desk: Desk) -> None:
+def test_without_a_token_of_airflows_nothing_is_sent(archive: Archive, airflow: AirflowServer) -> None:
     assert archive.pages(PROVIDER).post("/start", data=FORM).status_code == 401
-    assert desk.asked == []
+    assert airflow.asked == []
 
 
 @pytest.mark.parametrize("who", [AUDITOR, of_hospital("northgate")], ids=lambda who: who.role)
-def test_only_the_provider_starts_rounds_or_proposes(archive: Archive, desk: Desk, who: Any) -> None:
+def test_only_the_provider_starts_rounds_or_proposes(archive: Archive, airflow: AirflowServer, who: Any) -> None:
     pages = archive.pages(who)
     token = {csrf.FIELD: csrf.token(who.login)}
     proposal = {"base": "wisconsin", "name": "new", "fields": "seed: 9", **token}
@@ -146,7 +148,7 @@ def test_only_the_provider_starts_rounds_or_proposes(archive: Archive, desk: Des
     assert pages.post("/start", data={**FORM, **token}).status_code == 403
     for path in ("/experiments", "/experiments/write", "/experiments/file"):
         assert pages.post(path, data=proposal).status_code == 403
-    assert desk.asked == []
+    assert airflow.asked == []
     assert not (archive.settings.studies / "new.yaml").exists()
 
 

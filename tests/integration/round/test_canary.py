@@ -123,7 +123,7 @@ def play_to_the_record(site: Site, play: Play, search: Search) -> RoundId:
     return round_id
 
 
-def add_standing_secrets(site: Site, play: Play, search: Search) -> None:
+def add_lasting_secrets(site: Site, play: Play, search: Search) -> None:
     """Keys and credentials of every actor."""
     hospitals = map(site.settings.hospital, play.study.hospitals)
     nodes = map(site.settings.node, play.study.nodes)
@@ -179,7 +179,7 @@ def test_no_value_or_id_of_a_table_and_no_secret_of_a_round_is_found_away_from_i
     site: Site, planted_rows: Search, capfd: pytest.CaptureFixture[str]
 ) -> None:
     play = site.play("canary_rows", hospitals=SIX)
-    add_standing_secrets(site, play, planted_rows)
+    add_lasting_secrets(site, play, planted_rows)
     round_id = play_to_the_record(site, play, planted_rows)
 
     assert site.record(round_id)["absent"] == {FERN: "invalid_data"}

@@ -157,7 +157,7 @@ class Contract:
         if hashes[0] == hashes[1] or signers[0] != signers[1]:
             raise RevertError("NoEquivocation")
         study_id = self.rounds_[number].study if number in self.rounds_ else bytes(32)
-        self._seat(study_id, signers[0])
+        self._position(study_id, signers[0])
         self.studies_[study_id].suspended.add(signers[0])
         yield "NodeSuspended", (study_id, signers[0], number)
 
@@ -353,7 +353,7 @@ class Contract:
         if self.now > deadline:
             raise RevertError("DeadlinePassed", number, deadline, self.now)
 
-    def _seat(self, study_id: bytes, node: str) -> int:
+    def _position(self, study_id: bytes, node: str) -> int:
         is_node, suspended = self.isNode(study_id, node)
         if not is_node:
             raise RevertError("NotANode", study_id, node)
@@ -364,7 +364,7 @@ class Contract:
     def _majority(self, study_id: bytes, content: bytes, signatures: Sequence[Signature]) -> int:
         signers = 0
         for signature in signatures:
-            bit = 1 << self._seat(study_id, node := self._signer(content, signature))
+            bit = 1 << self._position(study_id, node := self._signer(content, signature))
             if signers & bit:
                 raise RevertError("DuplicateSigner", node)
             signers |= bit

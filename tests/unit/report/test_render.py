@@ -1,4 +1,4 @@
-"""Dossiers, the list of rounds, and the report made of them."""
+"""Views of rounds, the list of rounds, and the report made of them."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_the_page_is_whole_in_itself_and_says_what_an_auditor_asks(maker: RoundM
         assert said in page.text, said
 
 
-def test_the_same_dossier_makes_the_same_bytes(maker: RoundMaker) -> None:
+def test_the_same_view_makes_the_same_bytes(maker: RoundMaker) -> None:
     history = summaries(*parts(maker))[:3]
     assert render(view(maker, 3), history, TITLE) == render(view(maker, 3), history, TITLE)
 

@@ -146,17 +146,17 @@ def test_a_node_that_signed_a_result_and_an_end_is_suspended_and_the_others_end_
     round_id = committed(site, play)
     verified(site, play, round_id, CEDAR, DAHLIA, ELM)
     fails(play, "aggregate", round_id, NORTH, EAST, WEST)
-    seat = site.node_context(play, round_id, WEST)
+    ctx = site.node_context(play, round_id, WEST)
     result = Result(
-        round_id, seat.worker.digest, seat.commit_root, 7, seat.previous_model, Sha256("ab" * 32), Sha256("cd" * 32)
+        round_id, ctx.worker.digest, ctx.commit_root, 7, ctx.previous_model, Sha256("ab" * 32), Sha256("cd" * 32)
     )
-    seat.worker.board.say(
-        round_id, signing.sign_vote(WEST, result, site.ledger.chain_id, site.ledger.contract, seat.worker.identity.key)
+    ctx.worker.board.say(
+        round_id, signing.sign_vote(WEST, result, site.ledger.chain_id, site.ledger.contract, ctx.worker.identity.key)
     )
-    assert not suspended(seat.worker)
+    assert not suspended(ctx.worker)
     with pytest.raises(RoundAborted, match="2 nodes ended it"):
         provider.finalise("both", round_id, site.settings)
-    assert suspended(seat.worker) == {WEST}
+    assert suspended(ctx.worker) == {WEST}
     decided = site.ledger.round(round_id).decided
     assert decided is not None
     assert decided.signers == 0b011
@@ -212,11 +212,9 @@ def test_who_kept_a_round_from_its_commit_is_named_by_every_node_and_has_no_stri
         for step in ("validate", "train", "share"):
             play.hospital(step, round_id, hospital)
     play.hospital("validate", round_id, cedar)
-    seat = site.hospital_context(play, round_id, dahlia)
+    ctx = site.hospital_context(play, round_id, dahlia)
     for said in ("one", "two"):
-        seat.worker.board.say(
-            round_id, seat.worker.sign(Kind.MANIFEST, {"hospital": dahlia, "said": said}, seat.context)
-        )
+        ctx.worker.board.say(round_id, ctx.worker.sign(Kind.MANIFEST, {"hospital": dahlia, "said": said}, ctx.context))
     with pytest.raises(RoundAborted, match="2 hospitals shared an update, want at least 3"):
         play.provider("commit", round_id)
     site.pass_deadline(round_id)

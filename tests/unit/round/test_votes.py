@@ -150,7 +150,7 @@ def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Installed,
     by="node",
     to="stop",
     tries="to split a vote by casting two",
-    costs="its seat: it is suspended",
+    costs="its vote: it is suspended",
     seen="its two signatures, on the ledger",
 )
 def test_a_node_that_cast_two_votes_counts_for_none_and_the_round_ends_by_the_other_two(
