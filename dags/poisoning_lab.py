@@ -67,8 +67,8 @@ with DAG(
         context = get_current_context()
         form = context["params"]
         out = Settings.load().home / "laboratory" / context["run_id"].replace("/", "-")
-        one_each = ("dataset", "hospitals", "attackers", "alpha", "rounds", "seeds")
-        arguments = [f"--{name}={form[name]}" for name in one_each]
+        single_valued = ("dataset", "hospitals", "attackers", "alpha", "rounds", "seeds")
+        arguments = [f"--{name}={form[name]}" for name in single_valued]
         arguments += [f"--attack={name}" for name in form["attacks"]] + [
             f"--defence={name}" for name in form["defences"]
         ]

@@ -55,7 +55,7 @@ def check_model(
 ) -> HTMLResponse:
     """What `wardround model check` says."""
     try:
-        own_file = (
+        model_option = (
             ()
             if model == _TRAINED
             else ("--model", str(_listed(_models(hospital_folder.folder(index.settings, who)), model, "models")))
@@ -68,7 +68,7 @@ def check_model(
             _named(request, index, who, study),
             "--as",
             hospital_folder.name(who),
-            *own_file,
+            *model_option,
         )
     except WardroundError as error:
         return _page(request, who, index, study, model, trouble=str(error))
