@@ -5,10 +5,10 @@ Airflow drops all DAGs of a file that raises, so the check stands apart from `ro
 
 from __future__ import annotations
 
-from study_files import read
-
 from pipeline.errors import Misconfigured
+from pipeline.site.settings import Settings
+from pipeline.study.study_files import StudyFiles
 
-_errors = read()[1]
-if _errors:
-    raise Misconfigured("; ".join(map(str, _errors)))
+_wrong = StudyFiles.read(Settings.load().studies).wrong
+if _wrong:
+    raise Misconfigured("; ".join(map(str, _wrong.values())))

@@ -13,11 +13,12 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, TaskGroup, get_parsing_context
 from round_tasks import NextRound, hospital_step, node_step, number, provider_step
-from study_files import read
 
 from pipeline.domain import TRIES
 from pipeline.round_steps import MOST_AT_ONCE, NAMES, ROUND, Actor, RoundStep, Start, dag_id
+from pipeline.site.settings import Settings
 from pipeline.study.study import Study
+from pipeline.study.study_files import StudyFiles
 
 ROUNDS = Param(
     1,
@@ -85,5 +86,5 @@ def round_dag(study: Study) -> DAG:
 _wanted = (get_parsing_context().dag_id or dag_id("*")).removeprefix(dag_id(""))
 
 # A wrong study file is `invalid_studies.py`'s to report; it takes no other study's DAG away.
-for _study in read(_wanted)[0]:
+for _study in StudyFiles.read(Settings.load().studies, _wanted).studies.values():
     globals()[dag_id(_study.name)] = round_dag(_study)

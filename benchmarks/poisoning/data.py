@@ -19,6 +19,7 @@ from pipeline.setup.partition import deal
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.study.fields import Partition
 from pipeline.study.study import Study
+from pipeline.study.study_files import load_studies
 
 _DIGEST = Sha256("0" * 64)
 
@@ -83,9 +84,7 @@ def _hospital(name: HospitalName, samples: Samples, seed: int) -> Hospital:
 
 @cache
 def _study(dataset: str) -> Study:
-    return next(
-        study for study in map(Study.load, sorted((PROJECT / "studies").glob("*.yaml"))) if study.dataset == dataset
-    )
+    return next(study for study in load_studies(PROJECT / "studies").values() if study.dataset == dataset)
 
 
 @cache

@@ -42,7 +42,7 @@ def install(
     """
     from pipeline.setup import engine_install, programs
     from pipeline.setup.progress import CONSOLE, note, step
-    from pipeline.setup.up import load_studies
+    from pipeline.study.study_files import load_studies
 
     if name != "mp-spdz":
         raise Misconfigured(f"engine: got {name!r}, want mp-spdz")
@@ -54,7 +54,7 @@ def install(
     done = engine_install.install(settings, progress, expected=None if sha256 is None else Sha256(sha256), file=file)
     settings = Settings.load()
     with step("encrypted programs"):
-        users = {name: study for name, study in load_studies(settings).items() if study.engine == "mp-spdz"}
+        users = {name: study for name, study in load_studies(settings.studies).items() if study.engine == "mp-spdz"}
         for study, reason in programs.compile_programs(settings, users).items():
             note(f"study {study} cannot run on this machine: {reason}")
     note(f"MP-SPDZ is in {done.folder} (archive {done.digest}); workers use it from their next step on")

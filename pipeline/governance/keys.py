@@ -23,7 +23,7 @@ from pipeline.site import identity
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import SigningKey
 from pipeline.site.settings import Settings
-from pipeline.study.study import Study
+from pipeline.study.study_files import StudyFiles
 
 
 class Request(OwnerFile):
@@ -162,10 +162,9 @@ class _KeyOwner(Owner):
     def studies(self, node: NodeName) -> dict[str, StudyState]:
         """The registered studies that name the node."""
         registered = {}
-        for file in sorted(self.settings.studies.glob("*.yaml")):
-            study = Study.load(file)
-            if node in study.nodes and self.ledger.has_study(study_id(study.name)):
-                registered[study.name] = self.ledger.study(study_id(study.name))
+        for name, study in StudyFiles.read(self.settings.studies).all().items():
+            if node in study.nodes and self.ledger.has_study(study_id(name)):
+                registered[name] = self.ledger.study(study_id(name))
         return registered
 
     def succeed(self, how: Callable[[Consortium], Consortium]) -> None:

@@ -169,9 +169,9 @@ def _json(value: object) -> bytes:
 def main(path: Path) -> int:
     """Command line."""
     from pipeline.setup.members import members
-    from pipeline.setup.up import load_studies
+    from pipeline.study.study_files import load_studies
 
-    path.write_text(written_into(path.read_text(), members(load_studies(Settings.load())).nodes))
+    path.write_text(written_into(path.read_text(), members(load_studies(Settings.load().studies)).nodes))
     return 0
 
 

@@ -15,10 +15,10 @@ from pipeline.domain import NodeName
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
 from pipeline.setup import airflow, besu, demonstration, health, ledger, members, services, store
-from pipeline.setup.up import load_studies
 from pipeline.site.consortium import LedgerLocation
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
+from pipeline.study.study_files import load_studies
 
 FOLDER = PROJECT / "deployment"
 
@@ -29,7 +29,7 @@ _START_SECONDS = 120
 
 def prepare(settings: Settings) -> None:
     """Make every folder and file that docker-compose.yml mounts; keeps what is there."""
-    everybody = members.members(load_studies(settings))
+    everybody = members.members(load_studies(settings.studies))
     here = members.of_this_machine(settings, everybody)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     members.create_actors(settings, here, _host)
@@ -67,7 +67,7 @@ def addresses(node: NodeName) -> Installation:
 
 def establish(settings: Settings) -> None:
     """Set up store, ledger, demonstration data, Airflow's database and users; may be repeated."""
-    studies = load_studies(settings)
+    studies = load_studies(settings.studies)
     everybody = members.members(studies)
     installation = addresses(everybody.nodes[0])
     health.wait("the object store", lambda: health.store(installation), _START_SECONDS)

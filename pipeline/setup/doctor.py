@@ -11,12 +11,12 @@ from pipeline.host import ports
 from pipeline.mpc.engines import ENGINES, engine
 from pipeline.setup import folders, guard, services
 from pipeline.setup.tools import runtime, toolchains
-from pipeline.setup.up import load_studies
 from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.store.objects import Store
 from pipeline.store.usage import usage
+from pipeline.study.study_files import load_studies
 
 _DISK_BYTES = 8 * 2**30
 """Go's caches take 2.2 GB, the environments 5.4 GB, which they share with uv's cache where that lies on the same file
@@ -131,7 +131,7 @@ def _object_store(settings: Settings) -> list[Finding]:
 def _engines(settings: Settings) -> list[Finding]:
     findings = []
     for name in ENGINES:
-        users = [study.name for study in load_studies(settings).values() if study.engine == name]
+        users = [study.name for study in load_studies(settings.studies).values() if study.engine == name]
         problems = engine(name, settings).problems()
         detail = "; ".join(problems) or f"ready, for {', '.join(users) or 'no study here'}"
         if name == "mp-spdz" and not problems:

@@ -50,7 +50,9 @@ def preload() -> None:
 
     An import that fails is left to the task that needs it.
     """
-    ours = closure(["pipeline.round.steps", *(step.function.partition(":")[0] for step in ROUND)])
+    ours = closure(
+        ["pipeline.round.steps", "pipeline.study.study_files", *(step.function.partition(":")[0] for step in ROUND)]
+    )
     for name in (*HEAVY, *sorted(ours)):
         try:
             importlib.import_module(name)

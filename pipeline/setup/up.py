@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from pipeline.errors import Misconfigured, Unavailable
@@ -17,7 +16,7 @@ from pipeline.setup.supervisor import Supervisor
 from pipeline.setup.tools import runtime
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
-from pipeline.study.study import Study
+from pipeline.study.study_files import load_studies
 
 _START_SECONDS = 180
 
@@ -28,7 +27,7 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
     `rpc` is a node of the chain that a new installation's ledger is to stand on, by default an embedded development
     chain.
     """
-    studies = load_studies(settings)
+    studies = load_studies(settings.studies)
     everybody = members.members(studies)
     here = members.of_this_machine(settings, everybody)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,14 +93,6 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
 def down(settings: Settings) -> None:
     """Stop every service and wait until all of their processes are gone."""
     services.supervisor(settings).stop()
-
-
-def load_studies(settings: Settings) -> Mapping[str, Study]:
-    """Every study file of the installation; raises InvalidStudy, Misconfigured when there is none."""
-    found = {path.stem: Study.load(path) for path in sorted(settings.studies.glob("*.yaml"))}
-    if not found:
-        raise Misconfigured(f"{settings.studies}: got no study file, want at least one YAML file")
-    return found
 
 
 def _trouble(fetched: Future[None]) -> str | None:

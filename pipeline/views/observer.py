@@ -18,6 +18,7 @@ from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.store.objects import Store
 from pipeline.study.study import Study
+from pipeline.study.study_files import study_names
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Observer:
         return cls(
             ledger=Ledger.connect(installation.rpc, Consortium.load(settings.consortium).ledger),
             store=Store(installation.store, StoreCredentials.load(settings.auditor / STORE_CREDENTIALS)),
-            names={study_id(file.stem): file.stem for file in settings.studies.glob("*.yaml")},
+            names={study_id(name): name for name in study_names(settings.studies)},
         )
 
     def views(self, study: Study | None = None) -> list[RoundView]:

@@ -17,9 +17,10 @@ from pipeline.errors import EvidenceRejected, Unavailable, WardroundError
 from pipeline.report.round_view import RoundView
 from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
+from pipeline.study.study_files import study_names
 from pipeline.views.member_status import ConsortiumStatus, member_status
 from pipeline.views.observer import Observer
-from plugins.console import study_files
+from plugins.console import studies
 
 _SETTLED_AFTER_SECONDS = 900
 """Confirmations of a round and its workers' clocks arrive within this time of the chain after its end."""
@@ -152,8 +153,8 @@ class RoundCache:
         held = self._member_status
         if held is None or held[0] != height or cached.unread:
             members = Consortium.load(self.settings.consortium)
-            files = study_files.readable(self.settings)
-            held = self._member_status = (height, member_status(members, self.observer.ledger, files, cached.rounds))
+            readable = studies.readable(self.settings)
+            held = self._member_status = (height, member_status(members, self.observer.ledger, readable, cached.rounds))
         return held[1]
 
     @contextmanager
@@ -175,7 +176,7 @@ class RoundCache:
             return
         first = self._height + 1 if height > self._height else 0  # a development chain that was restored starts anew
         opened = ledger.opened(first)
-        self.observer.names.update({study_id(file.stem): file.stem for file in self.settings.studies.glob("*.yaml")})
+        self.observer.names.update({study_id(name): name for name in study_names(self.settings.studies)})
         with self._lock:
             if not first:
                 self._readings.clear()

@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Path, Request, status
 
 from pipeline.consent.consent_log import ConsentLog
 from pipeline.domain import NAME_PATTERN, HospitalName
-from pipeline.errors import InvalidStudy
 from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
-from plugins.console.round_cache import RoundCache
+from pipeline.study.study_files import StudyFiles
 
 StudyName = Annotated[str, Path(pattern=f"^{NAME_PATTERN}$", description="Name of a study's file, without .yaml.")]
 
 
-@dataclass(frozen=True)
-class Found:
-    """Every study file, read; what is wrong with those that cannot be."""
-
-    studies: Mapping[str, Study]
-    wrong: Mapping[str, str]
+def readable(settings: Settings) -> list[Study]:
+    """Studies whose files hold, by name; Airflow reports the others as import errors."""
+    return list(StudyFiles.read(settings.studies).studies.values())
 
 
-def every(settings: Settings) -> Found:
-    """The studies by name."""
-    studies = {}
-    wrong = {}
-    for file in sorted(settings.studies.glob("*.yaml")):
-        try:
-            studies[file.stem] = Study.load(file)
-        except InvalidStudy as error:
-            wrong[file.stem] = f"{error.field}: got {error.got!r}, want {error.wanted}"
-    return Found(studies, wrong)
+def readable_one(settings: Settings, name: str) -> Study:
+    """The study of that name; 404 where no file that holds has it."""
+    study = StudyFiles.read(settings.studies).studies.get(name)
+    if study is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no study called {name} whose file holds.")
+    return study
 
 
 def of_hospital(settings: Settings, hospital: HospitalName) -> Mapping[str, Study]:
-    """Those that name a hospital."""
-    return {name: study for name, study in every(settings).studies.items() if hospital in study.hospitals}
+    """Those that name a hospital, by name."""
+    return {study.name: study for study in readable(settings) if hospital in study.hospitals}
 
 
 def one(settings: Settings, name: str) -> Study:
@@ -52,9 +43,9 @@ def one(settings: Settings, name: str) -> Study:
     return Study.load(file)
 
 
-def consortium(index: RoundCache) -> Consortium:
+def consortium(settings: Settings) -> Consortium:
     """The members."""
-    return Consortium.load(index.settings.consortium)
+    return Consortium.load(settings.consortium)
 
 
 def _published(request: Request) -> ConsentLog:

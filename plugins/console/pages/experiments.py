@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.chain.ledger import study_id
@@ -13,7 +13,7 @@ from pipeline.governance import proposal
 from pipeline.governance.proposal import Proposal
 from pipeline.site.consortium import Consortium
 from pipeline.study import study_diff
-from plugins.console import study_files
+from plugins.console import studies
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
@@ -76,9 +76,7 @@ def write(request: Request, who: Provider, index: Rounds, asked: Asked) -> Respo
 @router.get("/experiments/{name}")
 def proposed(request: Request, who: Provider, index: Rounds, name: StudyName) -> HTMLResponse:
     """Where a proposal stands, and what happens next."""
-    study = study_files.named(index.settings, name)
-    if study is None:
-        raise HTTPException(404, f"There is no study called {name} whose file holds.")
+    study = studies.readable_one(index.settings, name)
     digest = study.digest(Consortium.load(index.settings.consortium))
     registered = index.observer.ledger.has_study(study_id(name))
     return render(
@@ -93,7 +91,7 @@ def _made(index: Rounds, asked: _Asked) -> Proposal:
 def _form(request: Request, who: Provider, index: Rounds, asked: dict[str, str], trouble: str | None) -> HTMLResponse:
     files = {
         study.name: (index.settings.studies / f"{study.name}.yaml").read_text()
-        for study in study_files.readable(index.settings)
+        for study in studies.readable(index.settings)
     }
     return render(
         request,

@@ -46,7 +46,7 @@ def mine(request: Request, who: Hospital, index: Rounds, page: paging.PageNumber
     cached = index.all()
     named = studies.of_hospital(index.settings, name)
     docs = _kept(home)
-    address = studies.consortium(index).hospital(name)
+    address = studies.consortium(index.settings).hospital(name)
     rounds: list[OwnRound] = []
     unjudged = 0
     for view in cached.rounds:

@@ -16,7 +16,7 @@ from pipeline.errors import Refused
 from pipeline.governance import enrolment
 from pipeline.site.installation import Installation
 from pipeline.store.usage import usage
-from plugins.console import hospitals, study_files
+from plugins.console import hospitals, studies
 from plugins.console.access import Provider
 from plugins.console.accounts import Account, Accounts, State
 from plugins.console.console_database import ConsoleDatabase, Registration
@@ -49,7 +49,7 @@ def people(request: Request, who: Provider, index: Rounds, accounts: Directory, 
     rows.sort(key=lambda row: (list(State).index(row[0].state), row[0].number))
     listed, trouble = hospitals.with_statuses(index.settings, accounts, registry)
     here = hospitals.provider_is_here(index.settings)
-    named = {hospital for study in study_files.readable(index.settings) for hospital in study.hospitals}
+    named = {hospital for study in studies.readable(index.settings) for hospital in study.hospitals}
     return render(
         request,
         "people",

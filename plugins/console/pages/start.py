@@ -13,9 +13,7 @@ from pipeline.errors import Misconfigured
 from pipeline.round import readiness
 from pipeline.round_steps import MOST_AT_ONCE, dag_id
 from pipeline.site.airflow_api import STEPS, Airflow
-from pipeline.site.settings import Settings
-from pipeline.study.study import Study
-from plugins.console import airflow_session, study_files
+from plugins.console import airflow_session, studies
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
@@ -36,7 +34,7 @@ def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
         request,
         "start",
         who,
-        studies=study_files.readable(index.settings),
+        studies=studies.readable(index.settings),
         running=running,
         last=last,
         most=MOST_AT_ONCE,
@@ -55,7 +53,7 @@ def start(
 
     409 when its rounds cannot happen.
     """
-    chosen = _study(index.settings, study)
+    chosen = studies.readable_one(index.settings, study)
     try:
         readiness.require(chosen, index.settings)
     except Misconfigured as error:
@@ -77,7 +75,7 @@ def runs(
     rounds: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 1,
 ) -> HTMLResponse:
     """Where the rounds of one start stand."""
-    chosen = _study(index.settings, study)
+    chosen = studies.readable_one(index.settings, study)
     session = airflow_session.of(request, index.settings)
     dag = dag_id(chosen.name)
     states = session.series(dag, run)
@@ -90,10 +88,3 @@ def _working(session: Airflow, dag: str, run: str) -> str:
     tasks = session.tasks(dag, run)
     working = [step for step in STEPS if any(task.step == step and task.state == "running" for task in tasks)]
     return working[-1] if working else ""
-
-
-def _study(settings: Settings, name: str) -> Study:
-    study = study_files.named(settings, name)
-    if study is None:
-        raise HTTPException(404, f"There is no study called {name} whose file holds.")
-    return study

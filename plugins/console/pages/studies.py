@@ -27,6 +27,7 @@ from pipeline.site.settings import Settings
 from pipeline.study import study_diff
 from pipeline.study.study import Study
 from pipeline.study.study_diff import Change
+from pipeline.study.study_files import StudyFiles
 from plugins.console import hospital_folder, studies
 from plugins.console.access import Anyone, Hospital
 from plugins.console.csrf import OwnForm
@@ -86,12 +87,12 @@ class OwnPosition:
 @router.get("/studies")
 def listed(request: Request, who: Anyone, index: Rounds, published: Published) -> HTMLResponse:
     """Every study with its digest, its current model and who approved it."""
-    found = studies.every(index.settings)
-    members = studies.consortium(index)
-    positions = published.all(found.studies, members)
+    files = StudyFiles.read(index.settings.studies)
+    members = studies.consortium(index.settings)
+    positions = published.all(files.studies, members)
     finished = [view.study for view in index.all().rounds if view.model]
     rows = []
-    for name, study in found.studies.items():
+    for name, study in files.studies.items():
         digest = study.digest(members)
         registered = index.observer.ledger.has_study(study_id(name))
         rows.append(
@@ -110,7 +111,8 @@ def listed(request: Request, who: Anyone, index: Rounds, published: Published) -
                 ),
             )
         )
-    return render(request, "studies", who, rows=rows, wrong=found.wrong)
+    wrong = {name: f"{error.field}: got {error.got!r}, want {error.wanted}" for name, error in files.wrong.items()}
+    return render(request, "studies", who, rows=rows, wrong=wrong)
 
 
 @router.get("/studies/{name}")
@@ -119,7 +121,7 @@ def one(
 ) -> HTMLResponse:
     """One study as its owners have to understand it before they approve."""
     study = studies.one(index.settings, name)
-    members = studies.consortium(index)
+    members = studies.consortium(index.settings)
     text = study.terms(members)
     digest = study_digest(text)
     positions = published.positions(study, members)
@@ -153,7 +155,7 @@ def one(
 @router.get("/studies/{name}/terms.json")
 def exact(who: Anyone, index: Rounds, name: StudyName) -> Response:
     """The very bytes that the digest is made of, beside the root of the hospitals' accounts in them."""
-    data = canonical_json(studies.one(index.settings, name).terms(studies.consortium(index)))
+    data = canonical_json(studies.one(index.settings, name).terms(studies.consortium(index.settings)))
     return Response(
         data,
         media_type="application/json",
@@ -180,7 +182,7 @@ def _decided(request: Request, who: Person, index: Rounds, name: str, digest: Sh
     if owner.name not in study.hospitals:
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"{owner.name} is no hospital of study {name}.")
     decide = approval.approve if what == "approved" else approval.withdraw
-    decide(owner, study, studies.consortium(index), digest)
+    decide(owner, study, studies.consortium(index.settings), digest)
     consent_log.publish_or_say(index.settings, owner, study)  # the page says what is not published yet
     return RedirectResponse(f"{request.scope.get('root_path', '')}/studies/{name}?done={what}", 303)
 

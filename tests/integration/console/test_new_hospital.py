@@ -22,10 +22,10 @@ from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence.canonical import sha256
 from pipeline.governance import enrolment
 from pipeline.setup import demonstration, ledger, members, store
-from pipeline.setup.up import load_studies
 from pipeline.site.consortium import Consortium
 from pipeline.store import object_keys
 from pipeline.store.objects import Store
+from pipeline.study.study_files import load_studies
 from pipeline.views.prediction import Predictor
 from plugins.console.accounts import Accounts
 from plugins.console.hospital_folder import LONGEST_SECONDS
@@ -111,7 +111,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def round_id(town: Site, member: Address, published: Path) -> RoundId:
     """The first round of the study, after `wardround up` and every owner's consent."""
-    studies = load_studies(town.settings)
+    studies = load_studies(town.settings.studies)
     here = members.of_this_machine(town.settings, members.members(studies))
     members.create_actors(town.settings, here)
     store.set_up(town.settings, town.services, here)

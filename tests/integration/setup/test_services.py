@@ -19,12 +19,13 @@ from pipeline.chain.ledger import Ledger, study_id
 from pipeline.consent import approval
 from pipeline.setup import health, services, status
 from pipeline.setup.services import CHAIN, NAMES, STORE
-from pipeline.setup.up import down, load_studies, up
+from pipeline.setup.up import down, up
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
 from pipeline.site.installation import Installation
 from pipeline.site.settings import VARIABLES, Settings
 from pipeline.store.objects import Store
+from pipeline.study.study_files import load_studies
 from tests.adversary import attack
 from tests.support.installations import settings_in
 
@@ -94,7 +95,7 @@ def test_the_ledger_has_every_study_with_its_nodes_and_an_initial_model_in_the_s
     consortium = Consortium.load(settings.consortium)
     ledger = Ledger.connect(installation.rpc, consortium.ledger)
     store = Store(installation.store, Identity.load(settings.provider).credentials)
-    for name, study in load_studies(settings).items():
+    for name, study in load_studies(settings.studies).items():
         state = ledger.study(study_id(name))
         assert list(state.nodes) == [consortium.node(node).address for node in study.nodes]
         assert store.get("models", f"{state.current_model}.safetensors", state.current_model)
@@ -104,7 +105,7 @@ def test_the_ledger_has_every_study_with_its_nodes_and_an_initial_model_in_the_s
 def test_every_owner_has_approved_the_demonstration_s_studies(settings: Settings) -> None:
     up(settings)  # in a checkout at work, the code and with it the digest may have changed since
     consortium = Consortium.load(settings.consortium)
-    for name, study in load_studies(settings).items():
+    for name, study in load_studies(settings.studies).items():
         for home in (*map(settings.hospital, study.hospitals), *map(settings.node, study.nodes)):
             approval.require(Identity.load(home), name, study.digest(consortium), consortium.ledger)
 

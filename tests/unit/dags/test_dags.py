@@ -235,7 +235,7 @@ for step in rounds.ROUND:
 print("READ", *sorted(set(sys.modules) - before))
 """
     done = airflow_reads(program, tmp_path, PROJECT / "studies")
-    assert done.stdout.rpartition("READ")[2].split() == ["round_tasks", "rounds", "study_files"], done.stderr
+    assert done.stdout.rpartition("READ")[2].split() == ["round_tasks", "rounds"], done.stderr
 
 
 def test_a_wrong_study_file_takes_no_other_study_away(tmp_path: Path, studies_with_wrong_ones: Path) -> None:

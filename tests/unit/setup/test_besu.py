@@ -15,12 +15,12 @@ from eth_keys import keys
 from pipeline.domain import Address, NodeName
 from pipeline.setup import besu, deployment
 from pipeline.setup.members import members
-from pipeline.setup.up import load_studies
 from pipeline.site.settings import PROJECT
+from pipeline.study.study_files import load_studies
 from tests.support.installations import settings_in
 
 COMPOSE = PROJECT / "docker-compose.yml"
-NODES = members(load_studies(settings_in(PROJECT / ".wardround"))).nodes
+NODES = members(load_studies(PROJECT / "studies")).nodes
 
 
 def options(service: dict[str, Any]) -> dict[str, str]:

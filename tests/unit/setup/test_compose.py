@@ -9,13 +9,12 @@ import pytest
 import yaml
 
 from pipeline.setup import compose, members
-from pipeline.setup.up import load_studies
 from pipeline.site.settings import PROJECT
+from pipeline.study.study_files import load_studies
 from tests.adversary import attack
-from tests.support.installations import settings_in
 
 SERVICES: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
-EVERYBODY = members.members(load_studies(settings_in(PROJECT / ".wardround")))
+EVERYBODY = members.members(load_studies(PROJECT / "studies"))
 WORKERS = [*(f"hospital-{name}" for name in EVERYBODY.hospitals), *(f"node-{name}" for name in EVERYBODY.nodes)]
 
 
