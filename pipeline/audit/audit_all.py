@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
 
 from pipeline.audit.audit_round import AuditReport, audit
-from pipeline.audit.interfaces import LedgerReader, ObjectStore
-from pipeline.domain import Address, RoundId, Sha256
+from pipeline.audit.interfaces import HistoryReader, ObjectStore
+from pipeline.domain import RoundId
 from pipeline.errors import EvidenceRejected
-from pipeline.ledger_types.events import FinalisedEvent, StudyId, StudyRegisteredEvent
-from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, StudyState
+from pipeline.ledger_types.events import StudyId
+from pipeline.ledger_types.state import RoundState
 
 
 class Sweep:
@@ -22,7 +22,7 @@ class Sweep:
     An audit takes the same time however many rounds there are.
     """
 
-    def __init__(self, ledger: LedgerReader, store: ObjectStore) -> None:
+    def __init__(self, ledger: HistoryReader, store: ObjectStore) -> None:
         self._ledger = _Remembered(ledger)
         self._store = _Recent(store)
 
@@ -48,16 +48,21 @@ class _Recent:
 class _Remembered:
     """A ledger read once: its rounds by one listing, studies and hospitals when they first come up."""
 
-    def __init__(self, ledger: LedgerReader) -> None:
+    def __init__(self, ledger: HistoryReader) -> None:
         self._ledger = ledger
         self.chain_id = ledger.chain_id
         self.contract = ledger.contract
         self.development = ledger.development
         # The contract's state moves on while an audit runs; within one audit it must not.
-        self.study = cache(self._study)
-        self.registration = cache(self._registration)
-        self.hospital = cache(self._hospital)
-        self.first_account = cache(self._first_account)
+        self.study = cache(ledger.study)
+        self.registration = cache(ledger.registration)
+        self.hospital = cache(ledger.hospital)
+        self.first_account = cache(ledger.first_account)
+        # A round's own, each asked once.
+        self.nodes = ledger.nodes
+        self.released = ledger.released
+        self.signatures = ledger.signatures
+        self.verify_model = ledger.verify_model
 
     @cached_property
     def states(self) -> dict[RoundId, RoundState]:
@@ -101,27 +106,3 @@ class _Remembered:
         states, index = self._in_study[state.round]
         # Of a study's last round the ledger is asked again: one may have been opened since.
         return states[index + 1] if index + 1 < len(states) else self._ledger.after(state)
-
-    def nodes(self, state: RoundState) -> Members:
-        return self._ledger.nodes(state)
-
-    def released(self, study: StudyId, last: RoundState | None, until: int | None = None) -> Sequence[Address]:
-        return self._ledger.released(study, last, until)
-
-    def _study(self, study: StudyId) -> StudyState:
-        return self._ledger.study(study)
-
-    def _registration(self, study: StudyId) -> StudyRegisteredEvent:
-        return self._ledger.registration(study)
-
-    def _hospital(self, address: Address) -> HospitalStatus:
-        return self._ledger.hospital(address)
-
-    def _first_account(self, address: Address) -> Address:
-        return self._ledger.first_account(address)
-
-    def signatures(self, finalised: FinalisedEvent) -> Sequence[str]:
-        return self._ledger.signatures(finalised)
-
-    def verify_model(self, round_id: RoundId, model: Sha256) -> bool:
-        return self._ledger.verify_model(round_id, model)

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.audit import history
-from pipeline.audit.checks import CHECKS, CheckStep, objects
-from pipeline.audit.interfaces import LedgerReader, ObjectStore
-from pipeline.audit.round_evidence import RoundEvidence
+from pipeline.audit.checks import CHECKS, CheckStep, EvidenceT, objects
+from pipeline.audit.interfaces import HistoryReader, ObjectStore
+from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
 from pipeline.domain import RoundId, RoundStatus
 from pipeline.errors import EvidenceRejected, WardroundError
 
@@ -67,12 +67,12 @@ class AuditReport:
         }
 
 
-def audit(round_id: RoundId, ledger: LedgerReader, store: ObjectStore, *, packed: bool = False) -> AuditReport:
+def audit(round_id: RoundId, ledger: HistoryReader, store: ObjectStore, *, packed: bool = False) -> AuditReport:
     """Audit a round; nothing that fails is raised, all of it is in the report.
 
     `packed`: statements may come out of the round's pack.
     """
-    evidence = RoundEvidence(round_id, ledger, store, packed=packed)
+    evidence = HistoryEvidence(round_id, ledger, store, packed=packed)
     try:
         status = evidence.state.status
     except WardroundError as error:
@@ -81,7 +81,7 @@ def audit(round_id: RoundId, ledger: LedgerReader, store: ObjectStore, *, packed
     return AuditReport(round_id, status, checks, evidence.findings)
 
 
-def run(evidence: RoundEvidence, steps: Sequence[CheckStep]) -> tuple[Check, ...]:
+def run(evidence: EvidenceT, steps: Sequence[CheckStep[EvidenceT]]) -> tuple[Check, ...]:
     """Take the steps in order; one that stands on a failed one is not taken."""
     done: dict[str, Check] = {}
     for step in steps:
@@ -120,7 +120,7 @@ def _aborted(evidence: RoundEvidence) -> str:
     return f"aborted{by} in block {location.block}, transaction {location.transaction}; no model came of it"
 
 
-_ABORTED = (
+_ABORTED: tuple[CheckStep[HistoryEvidence], ...] = (
     CheckStep("ledger", _aborted),
     CheckStep("lineage", history.aborted, ("ledger",)),
     CheckStep("objects", objects),

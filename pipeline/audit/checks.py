@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice, product
+from typing import Generic, TypeVar
 
 from eth_utils.crypto import keccak
 
 from pipeline.audit.history import lineage, strikes
-from pipeline.audit.round_evidence import RoundEvidence
+from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
 from pipeline.audit.round_objects import naming
 from pipeline.audit.round_record import RecordNode, RoundRecord
 from pipeline.domain import (
@@ -37,12 +38,15 @@ _MOST_TRIES = 2**16
 """As many combinations of key records are tried: four nodes with as many as their places show."""
 
 
+EvidenceT = TypeVar("EvidenceT", bound=RoundEvidence, contravariant=True)
+
+
 @dataclass(frozen=True)
-class CheckStep:
-    """One check: it runs only when those that it stands on have passed."""
+class CheckStep(Generic[EvidenceT]):
+    """One check, of the evidence that it reads: it runs only when those that it stands on have passed."""
 
     name: str
-    run: Callable[[RoundEvidence], str]
+    run: Callable[[EvidenceT], str]
     needs: tuple[str, ...] = ()
 
 
@@ -284,7 +288,7 @@ def objects(evidence: RoundEvidence) -> str:
     )
 
 
-CHECKS = (
+OF_ONE_ROUND: tuple[CheckStep[RoundEvidence], ...] = (
     CheckStep("ledger", ledger),
     CheckStep("record", record, ("ledger",)),
     CheckStep("votes", votes, ("record",)),
@@ -296,6 +300,11 @@ CHECKS = (
     CheckStep("seed", seed, ("sealing keys",)),
     CheckStep("model", model, ("ledger",)),
     CheckStep("confirmations", confirmations, ("record",)),
+)
+"""What a round shows by itself, also without a chain."""
+
+CHECKS: tuple[CheckStep[HistoryEvidence], ...] = (
+    *OF_ONE_ROUND,
     CheckStep("lineage", lineage, ("ledger",)),
     CheckStep("strikes and budget", strikes, ("record", "lineage")),
     CheckStep("objects", objects),

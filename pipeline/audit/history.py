@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from pipeline.audit.round_evidence import RoundEvidence
+from pipeline.audit.round_evidence import HistoryEvidence
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
 from pipeline.ledger_types.state import RoundState
 
 
-def lineage(evidence: RoundEvidence) -> str:
+def lineage(evidence: HistoryEvidence) -> str:
     """The round starts from the model in which the one before it ended.
 
     The next round, or the study while there is none, goes on from the model of this one.
@@ -23,13 +23,13 @@ def lineage(evidence: RoundEvidence) -> str:
     return f"{said}; {_goes_on(evidence, evidence.result.new_model)}"
 
 
-def aborted(evidence: RoundEvidence) -> str:
+def aborted(evidence: HistoryEvidence) -> str:
     """The round started from the model in which the one before it ended, and that stayed current."""
     said = _start(evidence)
     return f"{said}; {_goes_on(evidence, evidence.state.opened.previous_model)}"
 
 
-def strikes(evidence: RoundEvidence) -> str:
+def strikes(evidence: HistoryEvidence) -> str:
     """Budget, strikes and quarantine follow from what was before and from this round.
 
     Before: the record of the round before, and what the nodes decided since. This round: its verdicts.
@@ -59,7 +59,7 @@ def strikes(evidence: RoundEvidence) -> str:
     return f"{since}{released}; in quarantine: {', '.join(sorted(out)) or 'nobody'}"
 
 
-def _start(evidence: RoundEvidence) -> str:
+def _start(evidence: HistoryEvidence) -> str:
     """Check where the round starts, and that this model is intact."""
     start = evidence.state.opened.previous_model
     last = evidence.last
@@ -80,7 +80,7 @@ def _start(evidence: RoundEvidence) -> str:
     return f"starts from model {start[:16]} of {source}"
 
 
-def _goes_on(evidence: RoundEvidence, model: Sha256) -> str:
+def _goes_on(evidence: HistoryEvidence, model: Sha256) -> str:
     """Check that nothing later starts from another model than the one with which this round left the study."""
     # In this order: a round that ends meanwhile must not look like a contradiction.
     current = evidence.study.current_model
@@ -101,7 +101,7 @@ Struck = dict[HospitalName, set[RoundId]]
 """Hospital to the rounds that count against it."""
 
 
-def _carried(evidence: RoundEvidence) -> tuple[Struck, set[HospitalName], set[HospitalName]]:
+def _carried(evidence: HistoryEvidence) -> tuple[Struck, set[HospitalName], set[HospitalName]]:
     """Strikes and quarantine when the round was opened, and whom the nodes released since the record before."""
     record = evidence.record
     before = evidence.record_before
@@ -129,7 +129,7 @@ def _carried(evidence: RoundEvidence) -> tuple[Struck, set[HospitalName], set[Ho
     return struck, out, freed
 
 
-def _struck(evidence: RoundEvidence, state: RoundState, struck: Struck, hospitals: Set[HospitalName]) -> Struck:
+def _struck(evidence: HistoryEvidence, state: RoundState, struck: Struck, hospitals: Set[HospitalName]) -> Struck:
     """Strikes within the window after a round that strikes `hospitals`."""
     earlier = evidence.record.strike_rule.window - 1
     judged = [one.round for one in evidence.ledger.judged(state, earlier)]

@@ -13,8 +13,8 @@ from pipeline.ledger_types.events import FinalisedEvent, StudyId, StudyRegistere
 from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, StudyState
 
 
-class LedgerReader(Protocol):
-    """The ledger's reads that an audit needs; each raises Unavailable when the chain does not answer."""
+class RoundReader(Protocol):
+    """What one round's own transactions answer; each raises Unavailable when the chain does not answer."""
 
     @property
     def chain_id(self) -> int:
@@ -24,12 +24,28 @@ class LedgerReader(Protocol):
     def contract(self) -> Address:
         """The ledger's address."""
 
+    def round(self, round_id: RoundId) -> RoundState:
+        """A round; raises EvidenceRejected when it was never opened."""
+
+    def nodes(self, state: RoundState) -> Members:
+        """The nodes that decide, or decided, about a round."""
+
+    def hospital(self, address: Address) -> HospitalStatus:
+        """unknown, registered, authorised, revoked or retired."""
+
+    def signatures(self, finalised: FinalisedEvent) -> Sequence[str]:
+        """The nodes' signatures in the transaction that finalised a round, hexadecimal."""
+
+    def verify_model(self, round_id: RoundId, model: Sha256) -> bool:
+        """Whether a majority decided that the round ends with `model`."""
+
+
+class HistoryReader(RoundReader, Protocol):
+    """What the whole ledger answers: rounds among the others of their study, and what was decided between them."""
+
     @property
     def development(self) -> bool:
         """Whether one operator runs the whole chain."""
-
-    def round(self, round_id: RoundId) -> RoundState:
-        """A round; raises EvidenceRejected when it was never opened."""
 
     def rounds(self) -> Sequence[RoundState]:
         """Every round in the order of opening."""
@@ -43,9 +59,6 @@ class LedgerReader(Protocol):
         Oldest first.
         """
 
-    def first_account(self, address: Address) -> Address:
-        """The account with which the hospital of this one registered."""
-
     def after(self, state: RoundState) -> RoundState | None:
         """The round of its study that was opened next; None while there is none."""
 
@@ -55,23 +68,14 @@ class LedgerReader(Protocol):
     def registration(self, study: StudyId) -> StudyRegisteredEvent:
         """How a study was registered."""
 
-    def nodes(self, state: RoundState) -> Members:
-        """The nodes that decide, or decided, about a round."""
-
     def released(self, study: StudyId, last: RoundState | None, until: int | None = None) -> Sequence[Address]:
         """Hospitals that a majority released from quarantine.
 
         After round `last` (None: before the first) and up to block `until`.
         """
 
-    def hospital(self, address: Address) -> HospitalStatus:
-        """unknown, registered, authorised or revoked."""
-
-    def signatures(self, finalised: FinalisedEvent) -> Sequence[str]:
-        """The nodes' signatures in the transaction that finalised a round, hexadecimal."""
-
-    def verify_model(self, round_id: RoundId, model: Sha256) -> bool:
-        """Whether a majority decided that the round ends with `model`."""
+    def first_account(self, address: Address) -> Address:
+        """The account with which the hospital of this one registered."""
 
 
 class Version(Protocol):

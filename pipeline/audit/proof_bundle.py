@@ -19,8 +19,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.audit.audit_round import AuditReport, run
-from pipeline.audit.checks import CHECKS, CheckStep, objects
-from pipeline.audit.interfaces import LedgerReader
+from pipeline.audit.checks import OF_ONE_ROUND, CheckStep, objects
+from pipeline.audit.interfaces import RoundReader
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import HospitalName, RoundId, Sha256
@@ -160,7 +160,7 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
         raise EvidenceRejected("got a bundle in which a file stands twice")
 
 
-def verify(round_id: RoundId, bundle: Bundle, ledger: LedgerReader, model: bytes | None) -> AuditReport:
+def verify(round_id: RoundId, bundle: Bundle, ledger: RoundReader, model: bytes | None) -> AuditReport:
     """Check a bundle against a ledger read from it; nothing that fails is raised, all of it is in the report."""
 
     def proofs(evidence: RoundEvidence) -> str:
@@ -198,25 +198,9 @@ def verify(round_id: RoundId, bundle: Bundle, ledger: LedgerReader, model: bytes
             raise EvidenceRejected("; ".join(evidence.findings))
         return said
 
-    steps = [step for step in CHECKS if step.name in _WITHOUT_THE_CHAIN]
+    steps = [step for step in OF_ONE_ROUND if step.name != "model"]
     steps += [CheckStep("objects", whole), CheckStep("proofs", proofs, ("commit list",))]
     if model is not None:
         steps.append(CheckStep("model", same_model, ("ledger",)))
     evidence = RoundEvidence(round_id, ledger, bundle)
     return AuditReport(round_id, ledger.round(round_id).status, run(evidence, steps))
-
-
-_WITHOUT_THE_CHAIN = frozenset(
-    (
-        "ledger",
-        "record",
-        "votes",
-        "sealing keys",
-        "seed",
-        "commit list",
-        "manifests",
-        "validations",
-        "input set",
-        "confirmations",
-    )
-)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 
-from pipeline.audit.interfaces import LedgerReader, ObjectStore
+from pipeline.audit.interfaces import HistoryReader, ObjectStore
 from pipeline.audit.round_evidence import record_of
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.audit.round_record import RoundRecord
@@ -32,7 +32,7 @@ _READ = 16
 
 
 def refuse_forgotten(
-    ledger: LedgerReader, store: ObjectStore, study: StudyId | None = None, coming: RoundId | None = None
+    ledger: HistoryReader, store: ObjectStore, study: StudyId | None = None, coming: RoundId | None = None
 ) -> None:
     """Raise Refused naming the newest round that a majority of its nodes decided and the ledger has forgotten.
 
@@ -57,7 +57,7 @@ def refuse_forgotten(
 
 
 def _forgotten(
-    number: RoundId, state: RoundState | None, ledger: LedgerReader, store: ObjectStore, study: StudyId | None
+    number: RoundId, state: RoundState | None, ledger: HistoryReader, store: ObjectStore, study: StudyId | None
 ) -> str | None:
     """What was signed about the round that can have been signed only when the ledger knew more of it than now."""
     # Who voted for it first, and all else only if most of its nodes did: what others put into the round is not looked
@@ -80,7 +80,7 @@ def _forgotten(
     return None
 
 
-def _voted(objects: RoundObjects, ledger: LedgerReader) -> dict[Result, set[Address]]:
+def _voted(objects: RoundObjects, ledger: HistoryReader) -> dict[Result, set[Address]]:
     """Results of this round to the accounts that signed them, of whatever study."""
     by_result: dict[Result, set[Address]] = {}
     for name in objects.members("nodes"):
@@ -99,7 +99,7 @@ def _voted(objects: RoundObjects, ledger: LedgerReader) -> dict[Result, set[Addr
 
 
 def _decided(
-    objects: RoundObjects, voted: Mapping[Result, Set[Address]], ledger: LedgerReader, study: StudyId | None
+    objects: RoundObjects, voted: Mapping[Result, Set[Address]], ledger: HistoryReader, study: StudyId | None
 ) -> Iterator[tuple[Result, RoundRecord, tuple[NodeName, ...]]]:
     """Results that a majority of a study's nodes signed, each with its record and the names of these nodes.
 
@@ -119,7 +119,7 @@ def _decided(
             yield result, record, names
 
 
-def _status(ledger: LedgerReader, number: RoundId) -> RoundStatus:
+def _status(ledger: HistoryReader, number: RoundId) -> RoundStatus:
     try:
         return ledger.round(number).status
     except Rejected:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from pipeline.audit.interfaces import LedgerReader, ObjectStore
+from pipeline.audit.interfaces import HistoryReader, ObjectStore, RoundReader
 from pipeline.audit.round_objects import RoundObjects, naming, written_over
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Kind, Result, RoundId, RoundStatus, Sha256, Statement
@@ -22,7 +22,7 @@ from pipeline.store import object_keys
 class RoundEvidence:
     """One round under audit; every part raises a WardroundError naming what does not fit."""
 
-    def __init__(self, round_id: RoundId, ledger: LedgerReader, store: ObjectStore, *, packed: bool = False) -> None:
+    def __init__(self, round_id: RoundId, ledger: RoundReader, store: ObjectStore, *, packed: bool = False) -> None:
         self.round = round_id
         self.ledger = ledger
         self.store = store
@@ -34,31 +34,9 @@ class RoundEvidence:
         return self.ledger.round(self.round)
 
     @cached_property
-    def study(self) -> StudyState:
-        """The study on the ledger."""
-        return self.ledger.study(self.state.study)
-
-    @cached_property
-    def last(self) -> RoundState | None:
-        """The study's round that was finalised last before this one was opened."""
-        return next(iter(self.ledger.before(self.state, 1)), None)
-
-    @cached_property
-    def after(self) -> RoundState | None:
-        """The study's round that was opened next."""
-        return self.ledger.after(self.state)
-
-    @cached_property
-    def record_before(self) -> RoundRecord | None:
-        """The canonical record of the round before; None for a study's first finalised round."""
-        if self.last is None or self.last.result is None:
-            return None
-        return record_of(RoundObjects(self.store, self.last.round), self.last.result)
-
-    @cached_property
     def nodes(self) -> Members:
         """The nodes that decided about the round, which need not be the study's present ones."""
-        return self.study.members if self.study.epoch == 1 else self.ledger.nodes(self.state)
+        return self.ledger.nodes(self.state)
 
     @property
     def finalised(self) -> FinalisedEvent:
@@ -149,6 +127,42 @@ class RoundEvidence:
 
     def _manifest(self, hospital: HospitalName, digest: Sha256) -> Statement:
         return self.objects.statement(Kind.MANIFEST, hospital, self.address(hospital), self.context, digest)
+
+
+class HistoryEvidence(RoundEvidence):
+    """One round under audit, among the rounds of its study."""
+
+    ledger: HistoryReader
+
+    def __init__(self, round_id: RoundId, ledger: HistoryReader, store: ObjectStore, *, packed: bool = False) -> None:
+        super().__init__(round_id, ledger, store, packed=packed)
+
+    @cached_property
+    def study(self) -> StudyState:
+        """The study on the ledger."""
+        return self.ledger.study(self.state.study)
+
+    @cached_property
+    def nodes(self) -> Members:
+        """The nodes that decided about the round: the study's, where it has had no others."""
+        return self.study.members if self.study.epoch == 1 else self.ledger.nodes(self.state)
+
+    @cached_property
+    def last(self) -> RoundState | None:
+        """The study's round that was finalised last before this one was opened."""
+        return next(iter(self.ledger.before(self.state, 1)), None)
+
+    @cached_property
+    def after(self) -> RoundState | None:
+        """The study's round that was opened next."""
+        return self.ledger.after(self.state)
+
+    @cached_property
+    def record_before(self) -> RoundRecord | None:
+        """The canonical record of the round before; None for a study's first finalised round."""
+        if self.last is None or self.last.result is None:
+            return None
+        return record_of(RoundObjects(self.store, self.last.round), self.last.result)
 
 
 def record_of(objects: RoundObjects, result: Result) -> RoundRecord:

@@ -23,8 +23,8 @@ from pipeline.errors import EvidenceRejected
 from pipeline.evidence import signing
 from pipeline.host.documents import first_problem
 from pipeline.ledger_types import events
-from pipeline.ledger_types.events import Event, FinalisedEvent, StudyId, StudyRegisteredEvent, TxLocation
-from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, StudyState, assemble
+from pipeline.ledger_types.events import Event, FinalisedEvent, TxLocation
+from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, assemble
 
 _LEGACY_FIELDS = 9
 
@@ -102,7 +102,7 @@ def _exported(web3: Web3, transaction: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Transcript:
-    """One finalised round's transactions; answers what an audit asks of a ledger, on the word of nobody but `nodes`."""
+    """One finalised round's transactions; answers what an audit asks about it, on the word of nobody but `nodes`."""
 
     content: Mapping[str, Any]
     nodes_: tuple[Address, ...]
@@ -210,44 +210,9 @@ class Transcript:
             raise EvidenceRejected(f"round {round_id}: got the bundle of round {self.state.round}")
         return self.state
 
-    def rounds(self) -> Sequence[RoundState]:
-        """The bundle's round."""
-        return (self.state,)
-
-    def before(self, state: RoundState, count: int) -> Sequence[RoundState]:
-        """Nothing: a bundle is about one round."""
-        return ()
-
-    def judged(self, state: RoundState, count: int) -> Sequence[RoundState]:
-        """Nothing: a bundle is about one round."""
-        return ()
-
-    def first_account(self, address: Address) -> Address:
-        """Nothing but the account itself: a bundle is about one round."""
-        return address
-
-    def after(self, state: RoundState) -> RoundState | None:
-        """Nothing: a bundle is about one round."""
-
-    def study(self, study: StudyId) -> StudyState:
-        """The nodes that its reader trusts; everything else is what the round left behind."""
-        threshold = len(self.nodes_) // 2 + 1
-        model = self.state.finalised.new_model if self.state.finalised else self.state.opened.previous_model
-        return StudyState(study, self.nodes_, threshold, 1, 0, model, self.state.round, None)
-
     def nodes(self, state: RoundState) -> Members:
         """The nodes that its reader trusts."""
         return Members(self.nodes_, len(self.nodes_) // 2 + 1)
-
-    def released(self, study: StudyId, last: RoundState | None, until: int | None = None) -> Sequence[Address]:
-        """Nothing: a bundle is about one round."""
-        return ()
-
-    def registration(self, study: StudyId) -> StudyRegisteredEvent:
-        """Nothing: raises EvidenceRejected, since a bundle is about one round."""
-        raise EvidenceRejected(
-            "got a bundle of one round, want the ledger: `wardround audit` follows a study to its initial model"
-        )
 
     def hospital(self, address: Address) -> HospitalStatus:
         """What the nodes vouched for when they took the hospital's manifest in."""

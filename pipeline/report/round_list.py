@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.audit.ends import End
-from pipeline.audit.interfaces import LedgerReader, ObjectStore
+from pipeline.audit.interfaces import HistoryReader, ObjectStore
 from pipeline.domain import HospitalName, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.ledger_types.state import RoundState
 from pipeline.report.round_view import RoundView, gather_anyway
@@ -68,7 +68,7 @@ def summary(view: RoundView) -> RoundSummary:
     )
 
 
-def summaries(ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str] | None = None) -> list[RoundSummary]:
+def summaries(ledger: HistoryReader, store: ObjectStore, names: Mapping[str, str] | None = None) -> list[RoundSummary]:
     """Every round of the ledger, oldest first.
 
     `names` gives studies by ledger id, for those without a finished round.
@@ -77,7 +77,7 @@ def summaries(ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str]
 
 
 def views(
-    states: Sequence[RoundState], ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str] | None = None
+    states: Sequence[RoundState], ledger: HistoryReader, store: ObjectStore, names: Mapping[str, str] | None = None
 ) -> list[RoundView]:
     """Views of these rounds, oldest first, also of those whose evidence does not hold.
 

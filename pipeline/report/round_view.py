@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.audit.ends import End
 from pipeline.audit.ends import end as end_of
-from pipeline.audit.interfaces import LedgerReader, ObjectStore
+from pipeline.audit.interfaces import HistoryReader, ObjectStore
 from pipeline.audit.round_evidence import record_of
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.audit.round_record import RoundRecord
@@ -144,7 +144,7 @@ class RoundView:
 
 
 def gather(
-    state: RoundState, ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str] | None = None
+    state: RoundState, ledger: HistoryReader, store: ObjectStore, names: Mapping[str, str] | None = None
 ) -> RoundView:
     """The view of a round; `names` gives studies by their ledger id.
 
@@ -155,7 +155,7 @@ def gather(
     return _view(state, ledger, store, objects, record, names or {}, None)
 
 
-def gather_anyway(state: RoundState, ledger: LedgerReader, store: ObjectStore, names: Mapping[str, str]) -> RoundView:
+def gather_anyway(state: RoundState, ledger: HistoryReader, store: ObjectStore, names: Mapping[str, str]) -> RoundView:
     """The view of a round; where its record does not hold, only of what the ledger says.
 
     `trouble` then names the object that does not hold.
@@ -168,7 +168,7 @@ def gather_anyway(state: RoundState, ledger: LedgerReader, store: ObjectStore, n
 
 def _view(
     state: RoundState,
-    ledger: LedgerReader,
+    ledger: HistoryReader,
     store: ObjectStore,
     objects: RoundObjects,
     record: RoundRecord | None,
@@ -208,14 +208,14 @@ def said_so_far(view: RoundView, hospital: HospitalName, address: Address, store
     return _row(RoundObjects(store, view.round), hospital, address, context, Verdict.ABSENT, None, None)
 
 
-def _context(ledger: LedgerReader, state: RoundState) -> Context:
+def _context(ledger: HistoryReader, state: RoundState) -> Context:
     return Context(
         ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model
     )
 
 
 def _rows(
-    record: RoundRecord, objects: RoundObjects, ledger: LedgerReader, state: RoundState
+    record: RoundRecord, objects: RoundObjects, ledger: HistoryReader, state: RoundState
 ) -> tuple[HospitalRow, ...]:
     context = _context(ledger, state)
     return tuple(

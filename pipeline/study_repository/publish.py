@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import yaml
 
 from pipeline.audit import statement_archive
-from pipeline.audit.interfaces import LedgerReader, ObjectStore
+from pipeline.audit.interfaces import HistoryReader, ObjectStore
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.domain import RoundId, RoundStatus, Sha256
 from pipeline.errors import EvidenceRejected, Refused
@@ -36,7 +36,7 @@ class WritableStore(ObjectStore, Protocol):
 
 def publish(
     round_id: RoundId,
-    ledger: LedgerReader,
+    ledger: HistoryReader,
     store: WritableStore,
     study: Study,
     study_file: bytes,
@@ -64,7 +64,7 @@ def publish(
 
 
 def publish_aborted(
-    round_id: RoundId, ledger: LedgerReader, store: WritableStore, study: Study, records: Path, remote: Remote
+    round_id: RoundId, ledger: HistoryReader, store: WritableStore, study: Study, records: Path, remote: Remote
 ) -> Recorded:
     """Report and record a round that ended without a model; a rerun changes nothing. Raises Refused unless it did."""
     state = ledger.round(round_id)
