@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -21,11 +21,12 @@ from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Sha256
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import sha256
-from pipeline.host import ports, program
+from pipeline.host import program
 from pipeline.host.files import write_atomic
 from pipeline.model_file import Vector
 from pipeline.mpc import engines, rule, sharing
 from pipeline.mpc.engines.base import AggregateTask, Components, Party, ProjectedTask, VerifyOutput, VerifyTask
+from pipeline.mpc.local_parties import deal, local_parties, run_together
 from pipeline.mpc.projections import project
 from pipeline.round.parameters import rule_parameters
 from pipeline.round.payload import payload
@@ -48,15 +49,15 @@ def reproduce(
 ) -> Sha256:
     """The new model's digest; raises EvidenceRejected when verdicts or model differ from the record."""
     names = tuple(hospital.name for hospital in record.hospitals if hospital.name in record.inputs)
-    held = [dict[HospitalName, Mapping[int, Vector]]() for _ in record.nodes]
+    nodes = len(record.nodes)
+    shared = {}
     # Any sharing opens to the same result; the context only keeps the components of this run apart from the round's.
     context = Context(0, Address("reproduction"), record.study_digest, record.round, record.previous_model)
     for name in names:
         hospital = Identity.load(settings.hospital(name))
         vector = payload(study, record.study_digest, hospital, record.round, updates[name])
-        components = sharing.share(vector, len(held), hospital.sharing_secret, context)
-        for node, node_components in enumerate(held):
-            node_components[name] = {index: components[index] for index in sharing.held_by(node, len(held))}
+        shared[name] = sharing.share(vector, nodes, hospital.sharing_secret, context)
+    held = deal(shared, nodes)
     if study.evaluation_mode.draws_seed:
         return _reproduce_large(study, record, previous, {name: updates[name] for name in names}, held, settings)
     engine = engines.engine(study.engine, settings)
@@ -126,24 +127,10 @@ def _same_model(record: RoundRecord, model: Vector) -> Sha256:
 
 def _together(settings: Settings, record: RoundRecord, call: Callable[[Party], T]) -> T:
     """Run `call` for every party at once; all of them open the same output."""
-    count = len(record.nodes)
-    first = ports.choose(count)
-    homes = [settings.node(node.name) for node in record.nodes]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(count) as threads:
-        parties = [
-            Party(
-                index=index,
-                hosts=tuple(f"{ports.LOOPBACK}:{first + offset}" for offset in range(count)),
-                certificate=home / "tls" / "cert.pem",
-                private_key=home / "tls" / "key.pem",
-                peer_certificates=tuple(settings.certificate(node.name) for node in record.nodes),
-                workdir=Path(folder) / str(index),
-                log=Path(folder) / f"party-{index}.log",
-                deadline_seconds=_DEADLINE_SECONDS,
-            )
-            for index, home in enumerate(homes)
-        ]
-        return next(iter([*threads.map(call, parties)]))
+    tls = [settings.node(node.name) / "tls" for node in record.nodes]
+    with ExitStack() as kept:
+        folders = [Path(kept.enter_context(tempfile.TemporaryDirectory())) for _ in tls]
+        return run_together(local_parties(tls, folders, _DEADLINE_SECONDS), call)[0]
 
 
 def main(

@@ -5,20 +5,21 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.domain import HospitalName
+from pipeline.domain import Address, Context, HospitalName, RoundId, Sha256
 from pipeline.errors import EngineFailed
 from pipeline.host import ports
+from pipeline.host.secret import Secret
 from pipeline.layers import Network
 from pipeline.layers.linear import Linear
 from pipeline.layers.relu import ReLU
-from pipeline.mpc import reference
-from pipeline.mpc.engines.base import Components, Engine, Party, RuleParameters, VerifyOutput, VerifyTask
+from pipeline.mpc import reference, sharing
+from pipeline.mpc.engines.base import Engine, RuleParameters, VerifyOutput, VerifyTask
+from pipeline.mpc.local_parties import deal, local_parties, run_together
 from pipeline.setup import certificates
 
 Words = npt.NDArray[np.int64]
@@ -35,26 +36,16 @@ def run(
     engine: Engine, protocol: str, nodes: int, task: VerifyTask, payloads: Mapping[HospitalName, Words]
 ) -> list[VerifyOutput]:
     """What each party says of a verification; raises EngineFailed."""
-    first = ports.choose(nodes)
-    dealt = _deal(payloads, nodes)
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(nodes) as threads:
+    # Fresh secrets keep these components apart from any others'; the context has nothing to tell.
+    context = Context(0, Address("trial"), Sha256("0" * 64), RoundId(0), Sha256("0" * 64))
+    shared = {name: sharing.share(payload, nodes, Secret.generate(32), context) for name, payload in payloads.items()}
+    held = deal(shared, nodes)
+    with tempfile.TemporaryDirectory() as name:
         homes = [Path(name) / str(index) for index in range(nodes)]
         for index, home in enumerate(homes):
             certificates.create(home, f"trial-{index}-{secrets.token_hex(4)}", index, ports.LOOPBACK)
-        parties = [
-            Party(
-                index=index,
-                hosts=tuple(f"{ports.LOOPBACK}:{first + offset}" for offset in range(nodes)),
-                certificate=home / "cert.pem",
-                private_key=home / "key.pem",
-                peer_certificates=tuple(peer / "cert.pem" for peer in homes),
-                workdir=home / "work",
-                log=home / "party.log",
-                deadline_seconds=DEADLINE_SECONDS,
-            )
-            for index, home in enumerate(homes)
-        ]
-        return list(threads.map(lambda party: engine.verify(protocol, task, dealt[party.index], party), parties))
+        parties = local_parties(homes, homes, DEADLINE_SECONDS)
+        return run_together(parties, lambda party: engine.verify(protocol, task, held[party.index], party))
 
 
 def check(engine: Engine, protocol: str, nodes: int) -> None:
@@ -89,15 +80,3 @@ def _example() -> tuple[VerifyTask, dict[HospitalName, Words]]:
     }
     model = (generator.standard_normal(_NETWORK.size) * 0.1 * _ONE).astype(np.int64)
     return VerifyTask(names, _NETWORK, RuleParameters(_SAMPLES, (0, 255), 20, 20, None), model), payloads
-
-
-def _deal(payloads: Mapping[HospitalName, Words], nodes: int) -> list[Components]:
-    """What each party holds: of every hospital each component but its own index."""
-    generator = np.random.default_rng()
-    held: list[dict[HospitalName, Mapping[int, Words]]] = [{} for _ in range(nodes)]
-    for name, vector in payloads.items():
-        masks = [generator.integers(-(2**63), 2**63, vector.size, dtype=np.int64) for _ in range(nodes - 1)]
-        components = [*masks, vector - sum(masks, np.zeros_like(vector))]
-        for party in range(nodes):
-            held[party][name] = {index: component for index, component in enumerate(components) if index != party}
-    return list(held)

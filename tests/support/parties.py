@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pipeline.domain import HospitalName
-from pipeline.host import ports
+from pipeline.mpc import local_parties as local
 from pipeline.mpc.engines.base import (
     AggregateOutput,
     AggregateTask,
@@ -39,10 +39,7 @@ def deal(payloads: Mapping[HospitalName, Words], parties: int, seed: int = 0) ->
     """What each party holds: of every hospital each component but its own index."""
     generator = np.random.default_rng(seed)
     shared = {hospital: share(vector, parties, generator) for hospital, vector in payloads.items()}
-    return [
-        {hospital: {k: c for k, c in enumerate(every) if k != i} for hospital, every in shared.items()}
-        for i in range(parties)
-    ]
+    return local.deal(shared, parties)
 
 
 def self_signed(folder: Path, name: str, *alternatives: str, authority: bool = False) -> tuple[Path, Path]:
@@ -77,26 +74,11 @@ def self_signed(folder: Path, name: str, *alternatives: str, authority: bool = F
 
 def make_parties(count: int, folder: Path, deadline_seconds: float = 120) -> list[Party]:
     """One party per index, each with its own certificate, pinned by all."""
-    made = [self_signed(folder / f"node-{i}", f"node-{i}", f"P{i}") for i in range(count)]
-    first = ports.choose(count)
-    hosts = tuple(f"{ports.LOOPBACK}:{port}" for port in range(first, first + count))
-    parties = []
-    for i, (certificate, key) in enumerate(made):
-        workdir = folder / f"node-{i}" / "work"
-        workdir.mkdir()
-        parties.append(
-            Party(
-                index=i,
-                hosts=hosts,
-                certificate=certificate,
-                private_key=key,
-                peer_certificates=tuple(cert for cert, _ in made),
-                workdir=workdir,
-                log=folder / f"node-{i}" / "party.log",
-                deadline_seconds=deadline_seconds,
-            )
-        )
-    return parties
+    homes = [folder / f"node-{index}" for index in range(count)]
+    for index, home in enumerate(homes):
+        self_signed(home, home.name, f"P{index}")
+        (home / "work").mkdir()
+    return local.local_parties(homes, homes, deadline_seconds)
 
 
 def run_parties(
