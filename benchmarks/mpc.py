@@ -34,9 +34,10 @@ from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import Engine, Party, Payload, VerifyOutput, VerifyTask
-from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.site.settings import Settings
+from pipeline.study.fields import PROTOCOLS
 from pipeline.train.network import module
 from tests.support.parties import deal, make_parties, outcomes_of
 from tests.support.relay import delayed
@@ -98,7 +99,7 @@ def measured(
     outcomes = []
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as folder:
-            parties = make_parties(NODES.get(protocol, 3), Path(folder), _DEADLINE_SECONDS)
+            parties = make_parties(PROTOCOLS[runner.name][protocol], Path(folder), _DEADLINE_SECONDS)
             if round_trip_ms:
                 with delayed(parties, round_trip_ms / 1000) as apart:
                     outcomes.append(outcomes_of(runner, protocol, task, payloads, apart))

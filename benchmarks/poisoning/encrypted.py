@@ -22,8 +22,8 @@ from pipeline.host.files import write_atomic
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import engine
 from pipeline.mpc.engines.base import AggregateOutput, AggregateTask, Engine, VerifyOutput
-from pipeline.mpc.engines.mp_spdz.engine import NODES
 from pipeline.site.settings import Settings
+from pipeline.study.fields import PROTOCOLS
 from tests.support.parties import run_parties
 
 RESULTS = Path(__file__).parent.parent / "results" / "poisoning-encrypted.json"
@@ -58,7 +58,7 @@ class Compared:
         """Compute the round again."""
         self.rounds += 1
         self.rejected += seen.verification.accepted.count(False)
-        nodes = NODES.get(self.protocol, 3)
+        nodes = PROTOCOLS[self.runner.name][self.protocol]
         folder = self.folder / str(seen.number)
         for output in run_parties(self.runner, self.protocol, seen.task, seen.payloads, folder / "verify", count=nodes):
             if not isinstance(output, VerifyOutput):

@@ -13,9 +13,10 @@ import pytest
 from pipeline.domain import Condition
 from pipeline.mpc import reference, reference_projected
 from pipeline.mpc.engines.base import Engine, ProjectedTask, VerifyOutput
-from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
 from pipeline.mpc.engines.spu.engine import Spu
 from pipeline.mpc.projections import project
+from pipeline.study.fields import PROTOCOLS
 from tests.support.hostile import hostile_round
 from tests.support.large import HONEST_NORM, SEED, hostile_updates, run_projected
 from tests.support.parties import run_parties
@@ -26,7 +27,6 @@ ENGINES = [
     pytest.param(MpSpdz, "rep4-ring", marks=pytest.mark.mp_spdz),
     pytest.param(Spu, "aby3", marks=pytest.mark.spu),
 ]
-PARTIES = NODES | {"aby3": 3}
 
 
 @pytest.mark.parametrize(("kind", "protocol"), ENGINES)
@@ -35,7 +35,7 @@ def test_the_condition_is_the_reference_s(kind: type[Engine], protocol: str, tmp
     task = replace(task, rule=replace(task.rule, names_condition=True))
     expected = reference.explain(task, payloads)
     assert set(expected.failed) == {None, *Condition}
-    for output in run_parties(kind(), protocol, task, payloads, tmp_path, count=PARTIES[protocol]):
+    for output in run_parties(kind(), protocol, task, payloads, tmp_path, count=PROTOCOLS[kind.name][protocol]):
         assert isinstance(output, VerifyOutput)
         assert (output.accepted, output.budget, output.failed) == (expected.accepted, expected.budget, expected.failed)
 
@@ -49,6 +49,6 @@ def test_the_condition_of_a_large_model_s_update_is_the_reference_s(
     rows = project(list(updates.values()), len(next(iter(updates.values()))), SEED)
     expected = reference_projected.explain(task, dict(zip(updates, rows, strict=True)))
     assert set(expected.failed) == {None, Condition.SIZE, Condition.DIRECTION}
-    for output in run_projected(kind(), protocol, task, updates, PARTIES[protocol], tmp_path):
+    for output in run_projected(kind(), protocol, task, updates, PROTOCOLS[kind.name][protocol], tmp_path):
         assert isinstance(output, VerifyOutput), output
         assert (output.accepted, output.budget, output.failed) == (expected.accepted, expected.budget, expected.failed)

@@ -35,13 +35,10 @@ from pipeline.mpc.engines.session.process_activity import ProcessActivity
 from pipeline.mpc.engines.session.rendezvous import Rendezvous
 from pipeline.mpc.engines.session.verdicts import verdicts
 from pipeline.site.settings import Settings
+from pipeline.study.fields import PROTOCOLS
 
-NODES: Mapping[str, int] = {"replicated-ring": 3, "rep4-ring": 4}
+NODES = PROTOCOLS["mp-spdz"]
 """Protocol to number of nodes."""
-
-MALICIOUS = frozenset({"rep4-ring"})
-"""Protocols under which a party that deviates can stop a run, not change its result;
-tests/integration/mpc/test_mp_spdz_deviation.py."""
 
 LARGEST_BUDGET = 1 << 61
 """Bound of the program's bit budget."""

@@ -36,9 +36,10 @@ from pipeline.mpc.engines.session.rendezvous import Rendezvous
 from pipeline.mpc.engines.session.verdicts import verdicts
 from pipeline.mpc.engines.spu.process import PartyProcess, wait_until
 from pipeline.site.settings import PROJECT, Settings
+from pipeline.study.fields import PROTOCOLS
 
 PROGRAMS = PROJECT / "mpc-programs" / "spu"
-_PARTIES = 3
+_PARTIES = PROTOCOLS["spu"]["aby3"]
 _COMPILE_SECONDS = 300.0
 _SECONDS_FOR_REPORTS = 2.0
 
