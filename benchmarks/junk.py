@@ -26,7 +26,7 @@ from pipeline.audit.rollback import refuse_forgotten
 from pipeline.domain import Kind, RoundId
 from pipeline.evidence.canonical import sha256
 from pipeline.host.files import write_atomic
-from pipeline.round import ballots, inputs, provider
+from pipeline.round import ballots, manifests, provider
 from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
 from tests.support.consortia import HOSPITALS, NODES, Site, tables_checked_once
@@ -61,7 +61,7 @@ def _steps(site: Site, play: Play, aborted: RoundId, committed: RoundId, coming:
         "prepare": lambda: play.node("prepare", coming, NODES[0]),
         "open_round": lambda: ctx().sealing_keys(),
         "commit": lambda: provider._listed(ctx()),
-        "verify": lambda: inputs.committed(ctx(), frozenset()),
+        "verify": lambda: manifests.committed(ctx(), frozenset()),
         "finalise": lambda: ballots.majority(ctx(), ballots.VOTE, frozenset()),
         "audit": audited,
     }

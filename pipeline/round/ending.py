@@ -16,8 +16,8 @@ from typing import Any
 from pipeline.domain import TRIES, Abort, HospitalName, Kind, Reason, RoundStatus
 from pipeline.errors import EngineFailed, Rejected, RoundAborted, Silent, TooFew, WardroundError
 from pipeline.evidence import signing
-from pipeline.round.inputs import committed, uncommitted
 from pipeline.round.journal import Journal
+from pipeline.round.manifests import committed, uncommitted
 from pipeline.round.study_history import lineage
 from pipeline.round.worker import RoundContext
 

@@ -11,7 +11,7 @@ from pipeline.domain import HospitalName, Sha256
 from pipeline.mpc.engines.base import Task, VerifyOutput
 from pipeline.mpc.sharing import Vector
 from pipeline.round.custody import Custody
-from pipeline.round.inputs import Inputs
+from pipeline.round.input_set import Inputs
 from pipeline.round.node_round import NodeRound
 from pipeline.round.study_history import StudyHistory
 from pipeline.study.study import Study

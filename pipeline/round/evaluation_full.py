@@ -16,7 +16,7 @@ from pipeline.mpc.engines.base import AggregateTask, Components, Task, VerifyTas
 from pipeline.mpc.sharing import Vector
 from pipeline.round.custody import Custody
 from pipeline.round.evaluation import Evaluation, Verified
-from pipeline.round.inputs import Inputs
+from pipeline.round.input_set import Inputs
 from pipeline.round.node_round import NodeRound
 from pipeline.round.parameters import rule_parameters
 from pipeline.round.study_history import StudyHistory, global_model

@@ -27,7 +27,7 @@ from pipeline.mpc.sharing import Vector, component_digest
 from pipeline.mpc.spool import spool
 from pipeline.round.custody import Custody
 from pipeline.round.evaluation import Evaluation, Verified
-from pipeline.round.inputs import Inputs, say_once
+from pipeline.round.input_set import Inputs, say_once
 from pipeline.round.journal import Journal
 from pipeline.round.node_round import NodeRound
 from pipeline.round.study_history import StudyHistory

@@ -15,8 +15,9 @@ from pipeline.mpc import rule
 from pipeline.round import ending, equivocation, strikes
 from pipeline.round.custody import rounds as rounds_held
 from pipeline.round.evaluations import evaluation
-from pipeline.round.inputs import Inputs, agree, committed, kept
+from pipeline.round.input_set import Inputs, agree, kept
 from pipeline.round.journal import Commit
+from pipeline.round.manifests import committed
 from pipeline.round.node_round import NodeRound, custody, journal
 from pipeline.round.study_history import StudyHistory, global_model, lineage
 from pipeline.round.worker import RoundContext, Worker, node_worker

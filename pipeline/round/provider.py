@@ -19,7 +19,7 @@ from pipeline.evidence import merkle
 from pipeline.evidence.canonical import digest
 from pipeline.host.files import locked, write_atomic
 from pipeline.round import ballots, equivocation, readiness
-from pipeline.round.inputs import checked_manifest, signed_manifests
+from pipeline.round.manifests import checked_manifest, signed_manifests
 from pipeline.round.worker import KeyRecord, RoundContext, Worker, provider_worker
 from pipeline.site.settings import Settings
 from pipeline.store import object_keys
@@ -207,7 +207,7 @@ def _commit_call(ctx: RoundContext, listed: Mapping[HospitalName, Sha256]) -> Ca
 def _manifest(ctx: RoundContext, hospital: HospitalName) -> Sha256 | None:
     """The digest of the hospital's one manifest, when it holds; else None.
 
-    The nodes say why there is none (`pipeline.round.inputs.absence`).
+    The nodes say why there is none (`pipeline.round.manifests.absence`).
     """
     try:
         digests = signed_manifests(ctx, hospital)

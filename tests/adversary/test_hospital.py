@@ -20,8 +20,8 @@ from pipeline.evidence.membership import membership, study_digest
 from pipeline.governance.member_actions import commit_directly
 from pipeline.ledger_types.events import StudyId
 from pipeline.mpc.sharing import held_by
-from pipeline.round import inputs as round_inputs
-from pipeline.round.inputs import Inputs
+from pipeline.round import manifests
+from pipeline.round.input_set import Inputs
 from pipeline.round.journal import Journal
 from pipeline.setup import store
 from pipeline.setup.members import MemberNames
@@ -178,7 +178,7 @@ def test_a_hospital_that_heaps_up_files_is_absent_and_nobody_else(
         lambda store, bucket, key, *rest, **more: read.append(key) or get(store, bucket, key, *rest, **more),
     )
     play.commit(round_id)
-    taken = round_inputs.committed(site.node_context(play, round_id, play.study.nodes[0]), frozenset())
+    taken = manifests.committed(site.node_context(play, round_id, play.study.nodes[0]), frozenset())
     assert list(taken.manifests) == others
     assert dict(taken.absent) == {dahlia: "crowded_place"}
     assert not [key for key in read if key.startswith(object_keys.statement(round_id, kind, dahlia).prefix)]
@@ -199,7 +199,7 @@ def test_files_that_come_after_the_set_change_nothing_about_it(site: Site) -> No
     play.commit(round_id)
     for kind in (Kind.MANIFEST, Kind.VALIDATION):
         _heap(site, HOSPITALS[0], *object_keys.statement(round_id, kind, HOSPITALS[0])[:2], 40)
-    taken = round_inputs.committed(site.node_context(play, round_id, play.study.nodes[0]), frozenset())
+    taken = manifests.committed(site.node_context(play, round_id, play.study.nodes[0]), frozenset())
     assert (list(taken.manifests), dict(taken.absent)) == (list(HOSPITALS[:3]), {})
 
 

@@ -16,7 +16,7 @@ from pipeline.evidence import signing
 from pipeline.evidence.canonical import canonical_json, sha256
 from pipeline.governance.member_actions import commit_directly
 from pipeline.host.secret import Secret
-from pipeline.round import inputs
+from pipeline.round.manifests import committed
 from pipeline.site.identity import Identity, SigningKey
 from pipeline.store import object_keys
 from pipeline.store.object_keys import KeyPrefix
@@ -107,7 +107,7 @@ def test_junk_beside_a_manifest_puts_no_hospital_out(site: Site, shared: tuple[P
         Bucket=object_keys.REPORTS, Key=object_keys.commit(round_id).key(sha256(b"a list")), Body=b"[]"
     )
     play.commit(round_id)
-    taken = inputs.committed(site.node_context(play, round_id, NORTH), frozenset())
+    taken = committed(site.node_context(play, round_id, NORTH), frozenset())
     assert (list(taken.manifests), taken.absent) == (THREE, {})
 
 
@@ -137,7 +137,7 @@ def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: 
             store._client.put_object(Bucket=bucket, Key=key, Body=written)
     ctx = site.node_context(play, round_id, NORTH)
     assert set(ctx.sealing_keys()) == set(play.study.nodes)
-    assert list(inputs.committed(ctx, frozenset()).manifests) == THREE
+    assert list(committed(ctx, frozenset()).manifests) == THREE
     assert store.get(object_keys.MODELS, model, Sha256(model.partition(".")[0]))
     site.pass_deadline(round_id)
     assert play.open("next") > round_id

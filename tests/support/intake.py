@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipeline.domain import Kind, NodeName, RoundId
-from pipeline.round import inputs
 from pipeline.round.custody import Custody
-from pipeline.round.inputs import Inputs
+from pipeline.round.input_set import Inputs, agree
 from pipeline.round.journal import Journal
+from pipeline.round.manifests import committed
 from pipeline.round.study_history import lineage
 from pipeline.store import object_keys
 from tests.support.installed import Installed
@@ -25,9 +25,9 @@ def take_in(site: Installed, play: Play, round_id: RoundId, node: NodeName) -> I
     ctx = site.node_context(play, round_id, node)
     home = ctx.worker.identity.home
     custody = Custody(home, round_id)
-    taken = inputs.committed(ctx, lineage(ctx.worker).quarantined)
+    taken = committed(ctx, lineage(ctx.worker).quarantined)
     deadline = time.monotonic() + _PATIENCE
-    return inputs.agree(ctx, taken, custody.sealing_key(), Journal(home / "journal"), deadline, custody.keep())
+    return agree(ctx, taken, custody.sealing_key(), Journal(home / "journal"), deadline, custody.keep())
 
 
 def take_in_at_all(

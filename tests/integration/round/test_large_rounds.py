@@ -23,7 +23,7 @@ from pipeline.mpc import reference_projected, rule
 from pipeline.mpc.engines.base import ProjectedTask
 from pipeline.replay.reproduce import reproduce
 from pipeline.round import evaluation_large, node
-from pipeline.round.inputs import Inputs
+from pipeline.round.input_set import Inputs
 from pipeline.round.journal import Journal
 from pipeline.round.study_history import global_model
 from pipeline.round.worker import RoundContext

@@ -18,7 +18,7 @@ from pipeline.errors import DataRejected, Refused
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.host.secret import Secret
-from pipeline.round.inputs import Inputs
+from pipeline.round.input_set import Inputs
 from pipeline.site.identity import SigningKey
 from pipeline.store import object_keys
 from tests.adversary import attack
