@@ -15,6 +15,8 @@ from pipeline.layers.network import Network
 
 def layers_among(folders: Iterable[str]) -> dict[str, type[Layer]]:
     """Every layer among the files of this package, by its name: the class in a file that is called as the file is."""
+    # Data sets and engines are found likewise, by loops of their own: programs under encryption load this package too,
+    # and their digests name its files and none that it would import.
     layers: dict[str, type[Layer]] = {}
     for file in sorted(module.name for module in pkgutil.iter_modules(folders)):
         for name, member in vars(importlib.import_module(f"{__package__}.{file}")).items():
