@@ -123,9 +123,7 @@ def test_junk_beside_a_manifest_puts_no_hospital_out(site: Site, shared: tuple[P
 )
 def test_what_is_written_over_the_evidence_changes_nothing(site: Site, written: bytes | None) -> None:
     play = site.play(f"over_{'newer' if written else 'marker'}", hospitals=THREE)
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    round_id = play.committed()
     store = site.store()
     kept = [info for info in store.list(object_keys.REPORTS, f"rounds/{round_id}/") if object_keys.holds(info.key)]
     model = object_keys.model().key(site.ledger.round(round_id).opened.previous_model)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.domain import HospitalName, Kind, NodeName, Sha256, Statement
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import to_bytes
 from pipeline.model_file import Vector
@@ -18,6 +18,8 @@ from pipeline.mpc.manifest import Manifest, Sealed
 from pipeline.round.payload import payload
 from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
+from tests.support.installed import Installed
+from tests.support.rounds import Play
 
 
 def shared_vector(ctx: RoundContext) -> Vector:
@@ -83,6 +85,13 @@ class Dealing:
                 board.post(object_keys.envelope(round_id, self.name, node), data)
         for manifest in manifests or (self.manifest(),):
             post_as(self.ctx, manifest)
+
+
+def trained(site: Installed, play: Play, round_id: RoundId, name: HospitalName) -> Dealing:
+    """What a hospital that has trained would share, for the test to change."""
+    for step in ("validate", "train"):
+        play.hospital(step, round_id, name)
+    return Dealing.honest(site.hospital_context(play, round_id, name))
 
 
 def post_as(ctx: RoundContext, manifest: Statement) -> Sha256:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import yaml
 from pipeline.audit.audit_round import AuditReport, audit
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.chain.outbox import Outbox
-from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Statement
+from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement
+from pipeline.round.journal import Journal
 from pipeline.round.worker import RoundContext, hospital_worker, node_worker
 from pipeline.setup import demonstration, ledger, members
 from pipeline.setup import store as store_setup
@@ -81,6 +82,26 @@ class Installed(ABC):
     def said(self, round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> Statement:
         """The one statement in its signer's place, whoever signed it."""
         return self.board().only(round_id, kind, signer, lambda statement: None)
+
+    def manifests(self, play: Play, round_id: RoundId) -> dict[HospitalName, Sha256]:
+        """Each hospital to the digest of the one manifest in its place."""
+        places = {name: object_keys.statement(round_id, Kind.MANIFEST, name) for name in play.study.hospitals}
+        return {name: self.board().digests(place)[0] for name, place in places.items()}
+
+    def verified(
+        self, play: Play, round_id: RoundId, accepted: Iterable[HospitalName], nodes: Iterable[NodeName] | None = None
+    ) -> None:
+        """Let these nodes, or all, have journalled that a verification accepted these hospitals and no other."""
+        revealed = {
+            "accepted": list(accepted),
+            "budget": 1,
+            "inputs": self.manifests(play, round_id),
+            "absent": {},
+            "failed": {},
+            "programs": "ab" * 32,
+        }
+        for node in play.study.nodes if nodes is None else nodes:
+            Journal(self.settings.node(node) / "journal").reveal(round_id, revealed)
 
     def outbox(self) -> Outbox:
         """The provider's own."""

@@ -75,6 +75,13 @@ class Play:
         self.aggregate(round_id)
         self.end(round_id)
 
+    def committed(self, run_id: str = "run", names: Iterable[HospitalName] | None = None) -> RoundId:
+        """A round to whose set these hospitals, or all, are committed, before its verification."""
+        round_id = self.open(run_id)
+        self.hospitals(round_id, names)
+        self.commit(round_id)
+        return round_id
+
     def round(self, run_id: str = "run") -> RoundId:
         """A whole round."""
         round_id = self.open(run_id)

@@ -172,9 +172,7 @@ class Strike:
 
     def committed(self, run: str) -> RoundId:
         """A round with what every hospital shared."""
-        round_id = self.play.open(run)
-        self.play.hospitals(round_id)
-        self.play.commit(round_id)
+        round_id = self.play.committed(run)
         assert self.play.absences == {}
         return round_id
 

@@ -37,10 +37,7 @@ _EXPIRING = {"hospitals": list(HOSPITALS[:3]), "deadlines": {"commit_seconds": 2
 def short_of_a_node(site: Site) -> tuple[Play, RoundId]:
     """A committed round that nobody has verified; its deadline passes while other tests run."""
     play = site.play("short_of_a_node", **_EXPIRING)
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
-    return play, round_id
+    return play, play.committed()
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +139,7 @@ def test_a_round_survives_kill_9_of_store_chain_and_a_party_one_after_the_other(
 )
 def test_a_component_that_a_node_signed_for_and_that_is_gone_ends_the_round_under_its_name(site: Site) -> None:
     play = site.play("gone", hospitals=list(HOSPITALS[:3]))
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    round_id = play.committed()
     ctx = site.node_context(play, round_id, NORTH)
     seen = Inventory(dict.fromkeys(play.study.hospitals, (1, 2)), {}).body()
     Journal(site.settings.node(NORTH) / "journal").say(round_id, ctx.worker.sign(Kind.INVENTORY, seen, ctx.context))
@@ -159,9 +154,7 @@ def test_a_component_that_a_node_signed_for_and_that_is_gone_ends_the_round_unde
 @pytest.mark.namespace
 def test_a_node_that_is_killed_goes_on_from_what_it_kept_of_envelopes_that_are_gone(site: Site) -> None:
     play = site.play("killed_node", hospitals=list(HOSPITALS[:3]))
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    round_id = play.committed()
     envelopes = [
         object_keys.envelope(round_id, hospital, node) for hospital in play.study.hospitals for node in play.study.nodes
     ]
@@ -196,9 +189,7 @@ def test_a_node_that_is_killed_goes_on_from_what_it_kept_of_envelopes_that_are_g
 )
 def test_an_envelope_that_is_damaged_on_the_stores_disk_is_lent_by_another_node(site: Site) -> None:
     play = site.play("damaged", hospitals=list(HOSPITALS[:3]))
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    round_id = play.committed()
     envelope = object_keys.envelope(round_id, HOSPITALS[0], NORTH)
     (digest,) = site.board().digests(envelope)
     site.damage(envelope, digest)

@@ -160,9 +160,7 @@ def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothin
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play = site.play("large_of_three", hospitals=list(HOSPITALS[:3]), **LARGE)
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    round_id = play.committed()
 
     reveal = evaluation_large.seed
 

@@ -18,7 +18,7 @@ from pipeline.layers import LAYERS
 from pipeline.study import study_diff
 from pipeline.study.study import Study
 from pipeline.study.study_file import commented
-from tests.adversary import AIMS, ATTACKERS, Attack
+from tests.adversary import AIMS, ATTACKERS, Attack, attacker
 from tests.support.commands import every
 
 FILES = rendered()
@@ -88,18 +88,21 @@ def test_the_threat_model_has_every_test_of_an_attack_under_its_attacker() -> No
     tried = attacks.numbered(TESTS)
     assert f"{len(tried)} attacks" in overview
     assert len(tried) >= 80
-    assert {file.stem.removeprefix("test_") for file in ADVERSARY.glob("test_*.py")} == set(ATTACKERS)
+    modules = {file: attacker(file) for file in sorted(ADVERSARY.glob("test_*.py"))}
+    assert set(modules.values()) == set(ATTACKERS)
     written = {each.test for each in tried.values()}
-    for attacker, section in zip(ATTACKERS, sections, strict=True):
+    for name, section in zip(ATTACKERS, sections, strict=True):
         title, *lines = section.strip().splitlines()
-        assert title == attacks.TITLES[attacker]
-        numbers = [number for number, each in tried.items() if each.attack.by == attacker]
+        assert title == attacks.TITLES[name]
+        numbers = [number for number, each in tried.items() if each.attack.by == name]
         assert [
             line.split(" | ")[0] for line in lines if line.startswith(tuple(f"| {number} " for number in numbers))
         ] == [f"| {number}" for number in numbers]
         assert {
             each.name
-            for each in ast.parse((ADVERSARY / f"test_{attacker}.py").read_text()).body
+            for module, by in modules.items()
+            if by == name
+            for each in ast.parse(module.read_text()).body
             if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")
         } <= written
 

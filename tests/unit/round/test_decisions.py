@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.chain.outbox import Outbox
 from pipeline.domain import RoundStatus
 from pipeline.errors import ContractRefused, Refused
 from pipeline.evidence import merkle
 from pipeline.governance import member_actions
-from pipeline.site.identity import Identity
 from pipeline.store import object_keys
 from tests.support.installed import HOSPITALS, NODES, Installed
 
@@ -25,10 +23,8 @@ def test_a_hospital_that_committed_directly_is_in_every_set(site: Installed) -> 
     manifest = member_actions.commit_directly("directly", round_id, elm, site.settings)
     assert member_actions.commit_directly("directly", round_id, elm, site.settings) == manifest
 
-    provider = Identity.load(site.settings.provider)
-    outbox = Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id)
     with pytest.raises(ContractRefused, match="DirectCommitsIgnored"):
-        outbox.send(site.ledger.commit_round(round_id, merkle.root([manifest])), f"ignore-{round_id}")
+        site.outbox().send(site.ledger.commit_round(round_id, merkle.root([manifest])), f"ignore-{round_id}")
     play.commit(round_id)
 
     state = site.ledger.round(round_id)

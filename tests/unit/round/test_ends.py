@@ -23,7 +23,7 @@ from pipeline.round.study_history import lineage
 from pipeline.store import object_keys
 from pipeline.views.member_status import member_status
 from tests.adversary import attack
-from tests.support.dealers import Dealing, damaged
+from tests.support.dealers import damaged, trained
 from tests.support.installed import HOSPITALS, NODES, Installed
 from tests.support.memory.site import MemorySite
 from tests.support.rounds import Play
@@ -32,31 +32,9 @@ CEDAR, DAHLIA, ELM = HOSPITALS[2:5]
 NORTH, EAST, WEST = NODES[:3]
 
 
-def committed(site: Installed, play: Play, run: str = "run") -> RoundId:
-    """A round whose inputs are on the ledger, before its verification."""
-    round_id = play.open(run)
-    play.hospitals(round_id)
-    play.commit(round_id)
-    return round_id
-
-
 def verified(site: Installed, play: Play, round_id: RoundId, *rejected: str) -> None:
     """What the nodes journal when a verification rejects these hospitals."""
-    listed = {
-        name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0]
-        for name in play.study.hospitals
-    }
-    accepted = [name for name in listed if name not in rejected]
-    for node in play.study.nodes:
-        revealed = {
-            "accepted": accepted,
-            "budget": 1,
-            "inputs": listed,
-            "absent": {},
-            "failed": {},
-            "programs": "ab" * 32,
-        }
-        Journal(site.settings.node(node) / "journal").reveal(round_id, revealed)
+    site.verified(play, round_id, [name for name in play.study.hospitals if name not in rejected])
 
 
 def fails(play: Play, step: str, round_id: RoundId, *nodes: NodeName) -> None:
@@ -77,7 +55,7 @@ def cause(site: Installed, round_id: RoundId, node: NodeName) -> dict[str, objec
 def few(site: Installed) -> tuple[Play, RoundId]:
     """A round that a majority ended because too few were accepted; west was away."""
     play = site.play("few", rule={"images_per_hospital": 6, "strikes": 2, "strike_window": 3})
-    round_id = committed(site, play)
+    round_id = play.committed()
     verified(site, play, round_id, CEDAR, DAHLIA, ELM)
     fails(play, "aggregate", round_id, NORTH, EAST)
     with pytest.raises(RoundAborted, match=r"2 nodes ended it \(too_few_accepted\)"):
@@ -118,7 +96,7 @@ def test_whom_a_majority_blames_has_a_strike_and_is_out_after_the_next(
     worker = site.node_context(play, first, NORTH).worker
     assert lineage(worker).strikes == dict.fromkeys((CEDAR, DAHLIA, ELM), (first,))
     assert lineage(worker).quarantined == frozenset()
-    second = committed(site, play, "second")
+    second = play.committed("second")
     verified(site, play, second, DAHLIA, ELM, HOSPITALS[0])
     fails(play, "aggregate", second, EAST, WEST)
     with pytest.raises(RoundAborted, match="2 nodes ended it"):
@@ -143,7 +121,7 @@ def test_a_node_signs_one_end_of_a_round(site: Installed, few: tuple[Play, Round
 
 def test_a_node_that_signed_a_result_and_an_end_is_suspended_and_the_others_end_the_round(site: Installed) -> None:
     play = site.play("both")
-    round_id = committed(site, play)
+    round_id = play.committed()
     verified(site, play, round_id, CEDAR, DAHLIA, ELM)
     fails(play, "aggregate", round_id, NORTH, EAST, WEST)
     ctx = site.node_context(play, round_id, WEST)
@@ -164,7 +142,7 @@ def test_a_node_that_signed_a_result_and_an_end_is_suspended_and_the_others_end_
 
 def test_an_engine_that_fails_at_every_try_ends_the_round_once_a_majority_says_so(site: Installed) -> None:
     play = site.play("engine")
-    round_id = committed(site, play)
+    round_id = play.committed()
     for attempt in range(TRIES):
         for node in (NORTH, EAST):
             ctx = site.node_context(play, round_id, node)
@@ -190,7 +168,7 @@ def test_an_engine_that_fails_at_every_try_ends_the_round_once_a_majority_says_s
 )
 def test_a_node_that_does_not_take_part_is_named_by_the_others(site: MemorySite) -> None:
     play = site.play("silent")
-    round_id = committed(site, play)
+    round_id = play.committed()
     site.near_deadline(round_id, 1)
     with pytest.raises(Silent, match="got no Inventory from east, west"):
         play.node("verify", round_id, NORTH)
@@ -239,9 +217,7 @@ def test_of_those_that_had_no_part_only_who_sent_other_than_it_signed_has_a_stri
     play = site.play("unusable", hospitals=list(hospitals))
     round_id = play.open()
     play.hospitals(round_id, (aster, birch))
-    play.hospital("validate", round_id, cedar)
-    play.hospital("train", round_id, cedar)
-    dealing = Dealing.honest(site.hospital_context(play, round_id, cedar))
+    dealing = trained(site, play, round_id, cedar)
     dealing.sending({node: damaged(data) for node, data in dealing.envelopes.items()}).post()
     play.commit(round_id)
     with pytest.raises(TooFew, match="2 hospitals took part, want at least 3"):

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.domain import Kind, RoundId, RoundStatus
+from pipeline.domain import RoundId, RoundStatus
 from pipeline.errors import RoundAborted, TooFew
 from pipeline.evidence import merkle
 from pipeline.round import ballots, provider
-from pipeline.round.journal import Journal
-from pipeline.store import object_keys
 from tests.support.installed import HOSPITALS, NODES, Installed
 from tests.support.rounds import Play
 
@@ -57,20 +55,8 @@ def test_a_node_s_commit_and_a_hospital_s_end_of_the_round_go_before_the_provide
     first(provider, "_listed", commits)
     assert provider.commit(play.study.name, round_id, site.settings) == ()
     assert site.ledger.status(round_id) is RoundStatus.COMMITTED
-    listed = {
-        name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0]
-        for name in play.study.hospitals
-    }
-    revealed = {
-        "accepted": list(listed)[:2],
-        "budget": 1,
-        "inputs": listed,
-        "absent": {},
-        "failed": {},
-        "programs": "ab" * 32,
-    }
+    site.verified(play, round_id, play.study.hospitals[:2], (NORTH, EAST))
     for name in (NORTH, EAST):
-        Journal(site.settings.node(name) / "journal").reveal(round_id, revealed)
         with pytest.raises(TooFew):
             play.node("aggregate", round_id, name)
     hospital = site.hospital_context(play, round_id, HOSPITALS[0]).worker

@@ -13,7 +13,6 @@ from nacl.public import PrivateKey
 
 from pipeline.audit import round_record
 from pipeline.chain.ledger import study_id
-from pipeline.chain.outbox import Outbox
 from pipeline.consent import approval
 from pipeline.datasets.records import records_folder
 from pipeline.domain import Address, Context, Kind, RoundId, RoundStatus, Sha256
@@ -334,7 +333,6 @@ def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Insta
     own = PrivateKey.generate()
     keys = [digest(site.said(round_id, Kind.SEALING_KEY, node).body) for node in play.study.nodes]
     keys[1] = digest({"public_key": bytes(own.public_key).hex()})
-    provider = Identity.load(site.settings.provider)
     study = study_id("slipped_in")
     now = site.ledger.block_time()
     call = site.ledger.open_round(
@@ -346,9 +344,7 @@ def test_a_sealing_key_that_the_provider_slipped_in_gets_no_envelope(site: Insta
         commit_deadline=now + 600,
         result_deadline=now + 900,
     )
-    Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id).send(
-        call, f"slip-{round_id}"
-    )
+    site.outbox().send(call, f"slip-{round_id}")
     play.hospital("validate", round_id, ASTER)
     play.hospital("train", round_id, ASTER)
     with pytest.raises(EvidenceRejected, match="sealing keys are not the ones that the nodes signed"):

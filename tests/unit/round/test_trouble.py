@@ -5,7 +5,7 @@ The round finishes without them, and the record that the nodes voted for names e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,11 +18,10 @@ from pipeline.errors import DataRejected, Refused
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.host.secret import Secret
-from pipeline.round.input_set import Inputs
 from pipeline.site.identity import SigningKey
 from pipeline.store import object_keys
 from tests.adversary import attack
-from tests.support.dealers import Dealing, damaged, post_as, shared_vector
+from tests.support.dealers import Dealing, damaged, post_as, shared_vector, trained
 from tests.support.installed import HOSPITALS, NODES, Installed
 from tests.support.intake import take_in_at_all
 from tests.support.rounds import Play
@@ -58,10 +57,6 @@ class Troubled:
         for name in self.play.study.hospitals:
             if name not in (*self.shared, *but):
                 self.play.hospital("share", self.round_id, name)
-
-    def agreed(self) -> Iterable[Inputs]:
-        """What each node takes in."""
-        return take_in_at_all(self.site, self.play, self.round_id).values()
 
 
 @pytest.fixture(scope="module")
@@ -177,18 +172,11 @@ def test_copied_components_put_out_the_copiers_and_not_the_copied(
 ) -> None:
     play = site.play("copies", hospitals=list(HOSPITALS))
     round_id = play.open()
-    trouble = Troubled(site, play, round_id)
     play.hospitals(round_id, (*HOSPITALS[:5], IRIS))
-    for name in (FERN, GORSE, HAZEL):
-        for step in ("validate", "train"):
-            play.hospital(step, round_id, name)
-
-    fern = trouble.dealing(FERN)
+    fern, twin, thief = (trained(site, play, round_id, name) for name in (FERN, GORSE, HAZEL))
     fern.post()
-    twin = trouble.dealing(GORSE)
     twin = Dealing(twin.ctx, fern.components, {}, fern.length)
     twin.sending({node: twin.sealed(node) for node in play.study.nodes}).post()
-    thief = trouble.dealing(HAZEL)
     of_elm = site.said(round_id, Kind.MANIFEST, ELM)
     stolen = {
         node: site.board().fetch(object_keys.envelope(round_id, ELM, node), of_elm.body["envelopes"][node]["sha256"])
@@ -198,7 +186,7 @@ def test_copied_components_put_out_the_copiers_and_not_the_copied(
     thief.post(thief.manifest(components=of_elm.body["components"]))
     play.commit(round_id)
 
-    for inputs in trouble.agreed():
+    for inputs in take_in_at_all(site, play, round_id).values():
         assert set(inputs.digests) == set(HOSPITALS[:5])
         assert inputs.absent == {
             FERN: "duplicate_component",
@@ -231,14 +219,12 @@ def spoilt_records(site: Installed) -> Iterator[None]:
 )
 def test_a_second_manifest_after_the_commit_changes_nothing_for_the_nodes(site: Installed) -> None:
     play = site.play("late")
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    round_id = play.committed()
     late = Dealing.honest(site.hospital_context(play, round_id, ELM))
     late.post()
 
     assert len(site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, ELM))) == 2
-    for inputs in Troubled(site, play, round_id).agreed():
+    for inputs in take_in_at_all(site, play, round_id).values():
         assert set(inputs.digests) == set(play.study.hospitals)
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from pipeline.chain.ledger import HospitalStatus
-from pipeline.chain.outbox import Outbox
 from pipeline.domain import Kind, NodeName, Result, RoundId, RoundStatus, Sha256
 from pipeline.errors import (
     ConflictingVote,
@@ -18,7 +17,6 @@ from pipeline.errors import (
 from pipeline.evidence import signing
 from pipeline.round.equivocation import suspended
 from pipeline.round.journal import Journal
-from pipeline.site.identity import Identity
 from pipeline.store import object_keys
 from tests.adversary import attack
 from tests.support.edits import edited, rewritten
@@ -30,15 +28,6 @@ ELM = HOSPITALS[4]
 NORTH, EAST = NODES[:2]
 
 
-def committed(site: Installed, study: str) -> tuple[Play, RoundId]:
-    """A round whose inputs are on the ledger, before its verification."""
-    play = site.play(study)
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
-    return play, round_id
-
-
 @attack(
     by="node",
     to="change",
@@ -47,11 +36,9 @@ def committed(site: Installed, study: str) -> tuple[Play, RoundId]:
     seen="its refusal, with the hospital",
 )
 def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(site: Installed) -> None:
-    play, round_id = committed(site, "other_components")
-    listed = {
-        name: site.board().digests(object_keys.statement(round_id, Kind.MANIFEST, name))[0]
-        for name in play.study.hospitals
-    }
+    play = site.play("other_components")
+    round_id = play.committed()
+    listed = site.manifests(play, round_id)
     verified = listed | {ELM: Sha256("ab" * 32)}
     for node in play.study.nodes:
         journal = Journal(site.settings.node(node) / "journal")
@@ -62,7 +49,8 @@ def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(s
 
 
 def test_who_is_revoked_after_the_commit_is_in_this_round_and_out_of_the_next(site: Installed) -> None:
-    play, round_id = committed(site, "revoked")
+    play = site.play("revoked")
+    round_id = play.committed()
     elm = site.members.hospital(ELM)
     outbox = site.outbox()
     outbox.send(site.ledger.revoke_hospitals([elm]), "revoke-elm")
@@ -95,7 +83,8 @@ def errors_of(play: Play, step: str, round_id: RoundId) -> list[BaseException]:
 @pytest.fixture(scope="module")
 def voted(site: Installed) -> tuple[Play, RoundId]:
     """A round whose nodes have all voted, before its result is sent."""
-    play, round_id = committed(site, "voted")
+    play = site.play("voted")
+    round_id = play.committed()
     play.verify(round_id)
     play.aggregate(round_id)
     return play, round_id
@@ -137,8 +126,7 @@ def test_a_node_does_not_sign_a_second_vote_that_differs(site: Installed, voted:
 def test_the_ledger_takes_no_result_that_only_a_minority_signed(site: Installed, voted: tuple[Play, RoundId]) -> None:
     _, round_id = voted
     vote = site.said(round_id, Kind.VOTE, NORTH)
-    provider = Identity.load(site.settings.provider)
-    outbox = Outbox(provider.home / "outbox", provider.key, site.services.rpc, site.ledger.chain_id)
+    outbox = site.outbox()
     for signatures in ([vote.signature], [vote.signature, vote.signature]):
         with pytest.raises(ContractRefused):
             outbox.send(
