@@ -33,15 +33,15 @@ def local_parties(tls: Sequence[Path], folders: Sequence[Path], deadline_seconds
     return [
         Party(
             index=index,
-            hosts=tuple(f"{ports.LOOPBACK}:{first + place}" for place in range(len(tls))),
-            certificate=own / "cert.pem",
-            private_key=own / "key.pem",
-            peer_certificates=tuple(each / "cert.pem" for each in tls),
+            hosts=tuple(f"{ports.LOOPBACK}:{first + offset}" for offset in range(len(tls))),
+            certificate=keys / "cert.pem",
+            private_key=keys / "key.pem",
+            peer_certificates=tuple(peer / "cert.pem" for peer in tls),
             workdir=folder / "work",
             log=folder / "party.log",
             deadline_seconds=deadline_seconds,
         )
-        for index, (own, folder) in enumerate(zip(tls, folders, strict=True))
+        for index, (keys, folder) in enumerate(zip(tls, folders, strict=True))
     ]
 
 

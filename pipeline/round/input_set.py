@@ -114,10 +114,10 @@ def kept(
     ctx: RoundContext, digests: Mapping[HospitalName, Sha256], absent: Mapping[HospitalName, str], keep: OpenedEnvelopes
 ) -> Inputs | None:
     """The input set that this node verified, from what it kept; None when a component is not here any more."""
-    found: Held = {hospital: _kept(ctx, manifest, keep) for hospital, manifest in digests.items()}
-    if any(len(parts) < len(ctx.worker.study.nodes) - 1 for parts in found.values()):
+    components: Held = {hospital: _kept(ctx, manifest, keep) for hospital, manifest in digests.items()}
+    if any(len(parts) < len(ctx.worker.study.nodes) - 1 for parts in components.values()):
         return None
-    return Inputs(digests, absent, found)
+    return Inputs(digests, absent, components)
 
 
 def _as_agreed(ctx: RoundContext, taken: Committed, absent: Mapping[HospitalName, str]) -> dict[HospitalName, Manifest]:
@@ -126,7 +126,7 @@ def _as_agreed(ctx: RoundContext, taken: Committed, absent: Mapping[HospitalName
     Raises RoundAborted when it does not hold.
     """
     me = ctx.worker.identity.name
-    found = {}
+    checked = {}
     for hospital in ctx.worker.study.hospitals:
         barred = taken.barred.get(hospital)
         if barred is not None and absent.get(hospital) != barred:
@@ -137,13 +137,13 @@ def _as_agreed(ctx: RoundContext, taken: Committed, absent: Mapping[HospitalName
             continue
         try:
             # Its author may have posted it while the nodes looked; most have checked it, so it is there now.
-            found[hospital] = taken.manifests.get(hospital) or checked_manifest(ctx, hospital, taken.listed[hospital])
+            checked[hospital] = taken.manifests.get(hospital) or checked_manifest(ctx, hospital, taken.listed[hospital])
         except (KeyError, Rejected) as error:
             raise RoundAborted(
                 f"round {ctx.round_id}: most nodes signed that the manifest of {hospital} holds, {me} does not find it"
                 f" so: {error}"
             ) from error
-    return found
+    return checked
 
 
 def _own(
@@ -164,9 +164,9 @@ def _own(
     before = _kept(ctx, digest, keep)
     if set(before) == set(indices):
         return before
-    place = object_keys.envelope(ctx.round_id, hospital, me)
+    key_prefix = object_keys.envelope(ctx.round_id, hospital, me)
     try:
-        return before | _opened(ctx, place, manifest.envelopes[me].sha256, indices, manifest, digest, key, keep)
+        return before | _opened(ctx, key_prefix, manifest.envelopes[me].sha256, indices, manifest, digest, key, keep)
     except Rejected:
         return before
 
@@ -180,7 +180,7 @@ def _kept(ctx: RoundContext, digest: Sha256, keep: OpenedEnvelopes) -> dict[int,
 
 def _opened(
     ctx: RoundContext,
-    place: KeyPrefix,
+    key_prefix: KeyPrefix,
     sealed: Sha256,
     indices: Iterable[int],
     manifest: Manifest,
@@ -192,18 +192,18 @@ def _opened(
 
     Raises Rejected when the envelope does not.
     """
-    found = dict[int, Part]()
+    parts = dict[int, Part]()
     me = NodeName(ctx.worker.identity.name)
     envelope = Envelope(ctx.context, manifest.hospital, me, tuple(indices), manifest.length)
     with keep.scratch() as file:
-        size = ctx.worker.board.save(place, sealed, file, envelope.size)
+        size = ctx.worker.board.save(key_prefix, sealed, file, envelope.size)
         for index, pieces in groupby(envelope.opened(file, size, key), key=itemgetter(0)):
             words = (piece for _, piece in pieces)
             try:
-                found[index] = keep.put(digest, index, manifest.length, words, manifest.components[index])
+                parts[index] = keep.put(digest, index, manifest.length, words, manifest.components[index])
             except EvidenceRejected:
                 continue
-    return found
+    return parts
 
 
 def _still_held(ctx: RoundContext, said: Mapping[HospitalName, Iterable[int]], held: Held) -> None:
@@ -233,15 +233,15 @@ def _borrow(
     deadline: float,
     keep: OpenedEnvelopes,
 ) -> Part:
-    place = object_keys.resealed(ctx.round_id, loan.holder, loan.needy)
+    key_prefix = object_keys.resealed(ctx.round_id, loan.holder, loan.needy)
     while time.monotonic() < deadline:
-        for sealed in ctx.worker.board.digests(place):
+        for sealed in ctx.worker.board.digests(key_prefix):
             try:
-                found = _opened(ctx, place, sealed, (loan.component,), manifest, digest, key, keep)
+                parts = _opened(ctx, key_prefix, sealed, (loan.component,), manifest, digest, key, keep)
             except Rejected:
                 continue
-            if loan.component in found:
-                return found[loan.component]
+            if loan.component in parts:
+                return parts[loan.component]
         time.sleep(0.2)
     raise RoundAborted(
         f"round {ctx.round_id}: {loan.holder} says that it holds component {loan.component} of {loan.hospital} but did"

@@ -101,12 +101,12 @@ def uncommitted(ctx: RoundContext, quarantined: frozenset[HospitalName]) -> dict
 
     The reason is what this node finds.
     """
-    found = {}
+    reasons = {}
     for hospital in ctx.worker.study.hospitals:
         reason = _bar(ctx, hospital, quarantined) or _fault(ctx, hospital)
         if reason is not None:
-            found[hospital] = reason
-    return found
+            reasons[hospital] = reason
+    return reasons
 
 
 def absence(ctx: RoundContext, hospital: HospitalName) -> str:
@@ -158,10 +158,10 @@ def _own_fault(ctx: RoundContext, hospital: HospitalName) -> str | None:
 
 
 def _listed(ctx: RoundContext) -> dict[HospitalName, Sha256]:
-    place = object_keys.commit(ctx.round_id)
-    for digest in ctx.worker.board.digests(place):
+    key_prefix = object_keys.commit(ctx.round_id)
+    for digest in ctx.worker.board.digests(key_prefix):
         try:
-            listed = ctx.worker.board.json(place, digest)
+            listed = ctx.worker.board.json(key_prefix, digest)
             if merkle.root([Sha256(value) for value in dict.fromkeys(listed.values())]) == ctx.commit_root:
                 return {HospitalName(name): Sha256(value) for name, value in listed.items()}
         except (Rejected, ValueError, TypeError):
