@@ -18,7 +18,7 @@ from plugins.console.accounts import Accounts, UnknownAccount
 from plugins.console.console_database import Action, ConsoleDatabase
 from plugins.console.limiting import RateLimits, source
 from plugins.console.page import HERE, render
-from plugins.console.pages import ROUTERS
+from plugins.console.pages import MENU, ROUTERS
 from plugins.console.people import Person
 from plugins.console.round_cache import NoSuchRound, RoundCache
 
@@ -115,6 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def equip(app: FastAPI, settings: Settings | None = None) -> None:
     """Give the application what its pages read and write."""
     app.state.index = index = RoundCache(settings)
+    app.state.menu = MENU
     app.state.accounts = Accounts()
     app.state.registry = ConsoleDatabase(index.settings.home / "console")
     app.state.limits = RateLimits()

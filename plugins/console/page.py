@@ -24,30 +24,13 @@ NOTHING = "–"
 class Link:
     """An entry of the menu."""
 
+    rank: int
+    """The menu is in order of it."""
     title: str
     path: str
     """Below the console's mount, with a leading slash."""
     roles: Sequence[Role] = tuple(Role)
 
-
-MENU = (
-    Link("Overview", "/"),
-    Link("Rounds", "/rounds"),
-    Link("Accuracy", "/accuracy"),
-    Link("Poisoning", "/poisoning"),
-    Link("Baselines", "/baselines"),
-    Link("Which model?", "/which-model"),
-    Link("Studies", "/studies"),
-    Link("My rounds", "/hospital", (Role.HOSPITAL,)),
-    Link("Check", "/hospital/check", (Role.HOSPITAL,)),
-    Link("Predict", "/hospital/predict", (Role.HOSPITAL,)),
-    Link("Start", "/start", (Role.PROVIDER,)),
-    Link("Experiments", "/experiments", (Role.PROVIDER,)),
-    Link("People", "/people", (Role.PROVIDER,)),
-    Link("Log", "/log", (Role.PROVIDER, Role.AUDITOR)),
-)
-"""Every page that a person reaches from the menu, in its order; to the profile leads the person's own name beside it.
-"""
 
 _templates = Environment(
     loader=FileSystemLoader(HERE / "templates"),
@@ -61,7 +44,7 @@ _templates = Environment(
 def render(request: Request, template: str, who: Person | None, *, status: int = 200, **content: Any) -> HTMLResponse:
     """The page `template`.html.j2 as `who` may see it."""
     root = request.scope.get("root_path", "")
-    links = [link for link in MENU if who is not None and who.role in link.roles]
+    links = [link for link in request.app.state.menu if who is not None and who.role in link.roles]
     path = request.url.path.removeprefix(root) or "/"
     page = _templates.get_template(f"{template}.html.j2").render(
         root=root, links=links, path=path, who=who, csrf_token=csrf.token(who.login) if who else "", **content

@@ -1,37 +1,17 @@
-"""One module per job; each has a `router`."""
+"""One module per job, found by its file: each has a `router` and, where the menu leads to it, a `LINK`."""
 
 from __future__ import annotations
 
-from plugins.console.pages import (
-    accuracy,
-    baselines,
-    check,
-    evidence,
-    experiments,
-    hospital,
-    log,
-    overview,
-    people,
-    poisoning,
-    predict,
-    profile,
-    register,
-    rounds,
-    start,
-    studies,
-    which_model,
-)
+import importlib
+import pkgutil
 
-ROUTERS = (
-    *(overview.router, rounds.router, studies.router, hospital.router, check.router, predict.router),
-    *(register.router, people.router, profile.router, log.router),
-    *(
-        accuracy.router,
-        poisoning.router,
-        baselines.router,
-        evidence.router,
-        which_model.router,
-        start.router,
-        experiments.router,
-    ),
+from plugins.console.page import Link
+
+_PAGES = [importlib.import_module(f"{__name__}.{page.name}") for page in pkgutil.iter_modules(__path__)]
+
+ROUTERS = tuple(page.router for page in _PAGES)
+
+MENU: tuple[Link, ...] = tuple(
+    sorted((page.LINK for page in _PAGES if hasattr(page, "LINK")), key=lambda link: link.rank)
 )
+"""What a person reaches from the menu, in its order; to the profile leads the person's own name beside it."""

@@ -11,9 +11,10 @@ from pipeline.study.study import Study
 from plugins.console import charts, paging
 from plugins.console.access import Anyone
 from plugins.console.dependencies import Rounds
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(30, "Accuracy", "/accuracy")
 
 _PAGE = 50
 

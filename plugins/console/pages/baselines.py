@@ -18,9 +18,10 @@ from plugins.console import charts
 from plugins.console.access import Anyone
 from plugins.console.charts import Chart
 from plugins.console.dependencies import Rounds
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(50, "Baselines", "/baselines")
 
 RESULTS = PROJECT / "benchmarks" / "results" / "baselines"
 

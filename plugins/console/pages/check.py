@@ -13,16 +13,18 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
 
 from pipeline.errors import Refused, WardroundError
+from pipeline.setup.accounts import Role
 from pipeline.study.study import Study
 from plugins.console import hospital_folder, studies
 from plugins.console.access import Hospital
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
-from plugins.console.page import render
+from plugins.console.page import Link, render
 from plugins.console.people import Person
 from plugins.console.round_cache import RoundCache
 
 router = APIRouter()
+LINK = Link(90, "Check", "/hospital/check", (Role.HOSPITAL,))
 
 Chosen = Annotated[str, Form(max_length=200)]
 

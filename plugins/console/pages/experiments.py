@@ -11,16 +11,18 @@ from pipeline.chain.ledger import study_id
 from pipeline.errors import Misconfigured, Refused
 from pipeline.governance import proposal
 from pipeline.governance.proposal import Proposal
+from pipeline.setup.accounts import Role
 from pipeline.site.consortium import Consortium
 from pipeline.study import study_diff
 from plugins.console import studies
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
-from plugins.console.page import render
+from plugins.console.page import Link, render
 from plugins.console.studies import StudyName
 
 router = APIRouter()
+LINK = Link(120, "Experiments", "/experiments", (Role.PROVIDER,))
 
 
 class _Asked:

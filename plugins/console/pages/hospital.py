@@ -12,12 +12,14 @@ from fastapi.responses import HTMLResponse
 from pipeline.domain import Verdict
 from pipeline.report.render import REASONS
 from pipeline.report.round_view import HospitalRow, RoundView, said_so_far
+from pipeline.setup.accounts import Role
 from plugins.console import hospital_folder, paging, studies
 from plugins.console.access import Hospital
 from plugins.console.dependencies import Rounds
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(80, "My rounds", "/hospital", (Role.HOSPITAL,))
 
 _PAGE = 50
 _MOST_UNJUDGED = 10

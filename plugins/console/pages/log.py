@@ -7,11 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
+from pipeline.setup.accounts import Role
 from plugins.console.access import Watcher
 from plugins.console.dependencies import People
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(140, "Log", "/log", (Role.PROVIDER, Role.AUDITOR))
 
 SIZE = 100
 

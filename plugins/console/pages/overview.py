@@ -10,9 +10,10 @@ from pipeline.setup import health, services
 from pipeline.site.installation import Installation
 from plugins.console.access import Anyone
 from plugins.console.dependencies import Rounds
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(10, "Overview", "/")
 
 _TITLES = {
     services.STORE: "Object store",

@@ -14,6 +14,7 @@ from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import Address, HospitalName
 from pipeline.errors import Refused
 from pipeline.governance import enrolment
+from pipeline.setup.accounts import Role
 from pipeline.site.installation import Installation
 from pipeline.store.usage import usage
 from plugins.console import hospitals, studies
@@ -22,9 +23,10 @@ from plugins.console.accounts import Account, Accounts, State
 from plugins.console.console_database import ConsoleDatabase, Registration
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Directory, People, Rounds, concerns
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(130, "People", "/people", (Role.PROVIDER,))
 
 _USAGE_SECONDS = 2.0
 

@@ -19,9 +19,10 @@ from pipeline.report.round_view import HospitalRow, RoundView
 from plugins.console import charts, paging
 from plugins.console.access import Anyone
 from plugins.console.dependencies import Rounds
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(40, "Poisoning", "/poisoning")
 
 _PAGE = 100
 _COLUMNS = (

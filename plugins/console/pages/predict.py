@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse
 from pipeline.datasets.table import Column, Table
 from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, FileRejected, Refused, WardroundError
+from pipeline.setup.accounts import Role
 from pipeline.study.study import Study
 from pipeline.views import model_card as cards
 from pipeline.views.model_card import ModelCard
@@ -23,11 +24,12 @@ from plugins.console import hospital_folder, studies, uploads
 from plugins.console.access import Hospital
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
-from plugins.console.page import render
+from plugins.console.page import Link, render
 from plugins.console.people import Person
 from plugins.console.round_cache import RoundCache
 
 router = APIRouter()
+LINK = Link(100, "Predict", "/hospital/predict", (Role.HOSPITAL,))
 
 _SHOWN = 1000
 """Answers on a page; a larger file is the command's."""

@@ -12,9 +12,10 @@ from pipeline.report.render import ENDS, REASONS, TRUST
 from plugins.console import paging
 from plugins.console.access import Anyone
 from plugins.console.dependencies import Rounds
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(20, "Rounds", "/rounds")
 
 RoundNumber = Annotated[int, Path(ge=1, lt=2**63, description="Number of the round on the ledger.")]
 

@@ -12,14 +12,16 @@ from pipeline.domain import RoundStatus
 from pipeline.errors import Misconfigured
 from pipeline.round import readiness
 from pipeline.round_steps import MOST_AT_ONCE, dag_id
+from pipeline.setup.accounts import Role
 from pipeline.site.airflow_api import STEPS, Airflow
 from plugins.console import airflow_session, studies
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(110, "Start", "/start", (Role.PROVIDER,))
 
 StudyName = Annotated[str, Form(max_length=64)]
 

@@ -32,11 +32,12 @@ from plugins.console import hospital_folder, studies
 from plugins.console.access import Anyone, Hospital
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
-from plugins.console.page import render
+from plugins.console.page import Link, render
 from plugins.console.people import Person
 from plugins.console.studies import Published, StudyName
 
 router = APIRouter()
+LINK = Link(70, "Studies", "/studies")
 
 Digest = Annotated[str, Form(pattern=r"^[0-9a-f]{64}$", description="The digest that the page showed.")]
 

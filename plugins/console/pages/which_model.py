@@ -13,9 +13,10 @@ from pipeline.report.round_view import RoundView
 from plugins.console import paging
 from plugins.console.access import Anyone
 from plugins.console.dependencies import Rounds
-from plugins.console.page import render
+from plugins.console.page import Link, render
 
 router = APIRouter()
+LINK = Link(60, "Which model?", "/which-model")
 
 Digest = Annotated[Annotated[str, Field(max_length=200)] | None, paging.OneOf, Query()]
 
