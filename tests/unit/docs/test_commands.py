@@ -72,23 +72,28 @@ def blocks() -> Iterator[tuple[Path, str]]:
                 yield from ((page, line) for line in prompted if line.strip() and not line.startswith("#"))
 
 
-def mentioned() -> Iterator[tuple[Path, str]]:
-    """Every command that stands within a sentence, in docs, docstrings, messages and pages of the console."""
+@cache
+def mentioned() -> tuple[tuple[Path, str], ...]:
+    """Every command that stands within a sentence, in docs, docstrings, messages and pages of the console.
+
+    Asked for by tests alone: to read all code takes seconds, which every worker would pay as it collects.
+    """
+    shown = []
     for path, text in texts():
         if path.suffix == ".md":
             text = _FENCE.sub("", text)
         elif path.suffix == ".j2":
             text = _VALUE.sub("VALUE", _EITHER.sub(r"\1|\2", text))
-        yield from ((path, shown) for shown in _SHOWN.findall(text))
+        shown += [(path, command) for command in _SHOWN.findall(text)]
+    return tuple(shown)
 
 
 BLOCKS = list(blocks())
-MENTIONED = list(mentioned())
 
 
 def test_there_are_commands_to_look_at() -> None:
     assert len(BLOCKS) > 20
-    assert len(MENTIONED) > 50
+    assert len(mentioned()) > 50
 
 
 @pytest.mark.parametrize("page", sorted({page for page, _ in BLOCKS}), ids=str)
@@ -97,7 +102,7 @@ def test_a_command_in_a_block_is_whole(page: Path) -> None:
 
 
 def test_a_command_in_a_sentence_has_no_word_that_is_not_there() -> None:
-    assert [f"{path}: {each}" for path, shown in MENTIONED if (each := trouble(shown, whole=False))] == []
+    assert [f"{path}: {each}" for path, shown in mentioned() if (each := trouble(shown, whole=False))] == []
 
 
 @pytest.mark.parametrize(
