@@ -1,4 +1,7 @@
-"""The console without Airflow around it: somebody is logged in already, everything behind the pages is real."""
+"""The console without Airflow around it: somebody is logged in already, everything behind the pages is real.
+
+What loads Airflow is imported where it is used, here and in the tests: every worker collects them, and one plays them.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,6 @@ from pipeline.domain import HospitalName
 from pipeline.host import ports
 from pipeline.setup.accounts import Role
 from pipeline.site.settings import Settings
-from plugins.console import access
-from plugins.console.app import create_app, equip
 from plugins.console.people import Person
 from plugins.console.round_cache import RoundCache
 
@@ -33,6 +34,8 @@ def of_hospital(name: str) -> Person:
 
 def app(settings: Settings, who: Person | None, index: RoundCache | None = None) -> FastAPI:
     """The application with `who` logged in; nobody when None. `index` holds rounds that were read elsewhere."""
+    from plugins.console.app import equip
+
     made = copy(_with_routes())
     made.state = State()
     made.middleware_stack = None
@@ -48,6 +51,8 @@ def _with_routes() -> FastAPI:
 
     All applications of the tests share them, and nothing else.
     """
+    from plugins.console import access
+    from plugins.console.app import create_app
 
     def logged_in(request: Request) -> Person:
         who: Person | None = request.app.state.logged_in
@@ -58,6 +63,13 @@ def _with_routes() -> FastAPI:
     made = create_app(Settings.load())
     made.dependency_overrides[access.current_person] = logged_in
     return made
+
+
+def form_token(login: str) -> str:
+    """What stands hidden in the forms of the pages that `login` is shown."""
+    from plugins.console import csrf
+
+    return csrf.token(login)
 
 
 def client(settings: Settings, who: Person | None, index: RoundCache | None = None) -> TestClient:

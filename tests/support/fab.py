@@ -1,6 +1,6 @@
 """Airflow's FAB auth manager on a database of a test's own, with its login pages beside the console.
 
-No Airflow process.
+No Airflow process. Airflow is imported where it is used: every worker collects the tests, and one or two play them.
 """
 
 from __future__ import annotations
@@ -8,22 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from airflow import settings as airflow_settings
-from airflow.api_fastapi import app as airflow_api
-from airflow.api_fastapi.core_api.routes.public.auth import auth_router
-from airflow.configuration import conf
-from airflow.models.base import Base
-from airflow.models.revoked_token import RevokedToken
-from airflow.providers.fab.auth_manager.models import metadata
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from pipeline.setup.accounts import Role, hospital_role, permissions
 from pipeline.site.settings import Settings
-from plugins.console.app import MOUNT, create_app
-from plugins.console.auth_manager import ConsoleFabAuthManager
 from plugins.console.console_database import ConsoleDatabase
+
+if TYPE_CHECKING:
+    from plugins.console.accounts import Accounts
+    from plugins.console.auth_manager import ConsoleFabAuthManager
 
 PASSWORD = "correct horse battery"
 
@@ -35,6 +31,11 @@ class Portal:
     """
 
     def __init__(self, settings: Settings, manager: ConsoleFabAuthManager) -> None:
+        from airflow import settings as airflow_settings
+        from airflow.api_fastapi.core_api.routes.public.auth import auth_router
+
+        from plugins.console.app import MOUNT, create_app
+
         self.settings = settings
         self.manager = manager
         self.console = create_app(settings)
@@ -51,6 +52,8 @@ class Portal:
 
     def add(self, login: str, role: str, part: Role) -> None:
         """An account as set-up makes it."""
+        from airflow import settings as airflow_settings
+
         assert self.manager.flask_app is not None
         with self.manager.flask_app.app_context():
             fab = self.manager.security_manager
@@ -73,9 +76,25 @@ class Portal:
         return client
 
 
+def accounts() -> Accounts:
+    """The accounts of the portal that is open."""
+    from plugins.console.accounts import Accounts
+
+    return Accounts()
+
+
 @contextmanager
 def portal(folder: Path, settings: Settings) -> Iterator[Portal]:
     """A portal with the accounts of set-up; Airflow's own settings of this process are put back afterwards."""
+    from airflow import settings as airflow_settings
+    from airflow.api_fastapi import app as airflow_api
+    from airflow.configuration import conf
+    from airflow.models.base import Base
+    from airflow.models.revoked_token import RevokedToken
+    from airflow.providers.fab.auth_manager.models import metadata
+
+    from plugins.console.auth_manager import ConsoleFabAuthManager
+
     connection = airflow_settings.SQL_ALCHEMY_CONN
     manager_name = conf.get("core", "auth_manager")
     airflow_settings.SQL_ALCHEMY_CONN = f"sqlite:///{folder / 'airflow.db'}"

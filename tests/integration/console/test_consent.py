@@ -23,9 +23,8 @@ from pipeline.site.identity import Identity
 from pipeline.store import object_keys
 from pipeline.store.objects import Store
 from pipeline.study.study import Study
-from plugins.console import csrf
 from tests.adversary import attack
-from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
+from tests.support.console import AUDITOR, PROVIDER, client, form_token, of_hospital
 from tests.support.consortia import HOSPITALS, Site
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil]
@@ -53,7 +52,7 @@ def changed(site: Site, name: str, **changes: object) -> tuple[Study, Sha256]:
 
 def decide(site: Site, who: str, name: str, what: str, digest: str, **more: str) -> int:
     """The status of a hospital's decision by form."""
-    form = {"csrf_token": csrf.token(f"hospital-{who}"), "digest": digest, **more}
+    form = {"csrf_token": form_token(f"hospital-{who}"), "digest": digest, **more}
     return asking(site, who).post(f"/studies/{name}/{what}", data=form).status_code
 
 
@@ -118,7 +117,7 @@ def test_a_study_that_changed_since_the_page_was_read_is_refused(town: Site, hea
     before = kept(town, BIRCH, heath)
     _, shown = study(town, heath)
     read, digest = changed(town, heath, title="Another title")
-    form = {"csrf_token": csrf.token(f"hospital-{BIRCH}"), "digest": shown}
+    form = {"csrf_token": form_token(f"hospital-{BIRCH}"), "digest": shown}
     answer = asking(town, BIRCH).post(f"/studies/{heath}/approve", data=form)
     assert answer.status_code == 409
     assert "it has changed" in answer.text
@@ -137,7 +136,7 @@ def test_a_study_that_changed_since_the_page_was_read_is_refused(town: Site, hea
 def test_nobody_decides_for_another_hospital(town: Site, heath: str) -> None:
     read, digest = changed(town, heath, title="A third title")
     before = kept(town, ASTER, heath)
-    token = csrf.token(f"hospital-{BIRCH}")
+    token = form_token(f"hospital-{BIRCH}")
     for more in ({"hospital": ASTER}, {"as": ASTER}, {"role": "Provider"}):
         assert decide(town, BIRCH, heath, "approve", digest, **more) == 422
     form = {"csrf_token": token, "digest": digest}
@@ -148,7 +147,7 @@ def test_nobody_decides_for_another_hospital(town: Site, heath: str) -> None:
     assert in_force(town, BIRCH, read, digest)
     assert decide(town, FERN, heath, "approve", digest) == 403
     for who in (PROVIDER, AUDITOR):
-        form = {"csrf_token": csrf.token(who.login), "digest": digest}
+        form = {"csrf_token": form_token(who.login), "digest": digest}
         assert client(town.settings, who).post(f"/studies/{heath}/approve", data=form).status_code == 403
     assert decide(town, ASTER, heath, "approve", digest, csrf_token=token) == 403
     assert decide(town, ASTER, heath, "withdraw", digest, csrf_token="") == 403

@@ -24,10 +24,8 @@ from pipeline.mpc.engines.mp_spdz.workdir import MEMORY
 from pipeline.report.round_view import gather, said_so_far
 from pipeline.store import object_keys
 from pipeline.views.model_card import WARNING
-from plugins.console import csrf
-from plugins.console.page import percent
 from tests.adversary import attack
-from tests.support.console import AUDITOR, PROVIDER, client, of_hospital
+from tests.support.console import AUDITOR, PROVIDER, client, form_token, of_hospital
 from tests.support.consortia import HOSPITALS, Site
 from tests.support.rounds import Play
 
@@ -46,7 +44,7 @@ def asking(site: Site, hospital: str) -> TestClient:
 
 
 def form(hospital: str, **fields: object) -> dict[str, object]:
-    return {"csrf_token": csrf.token(f"hospital-{hospital}"), **fields}
+    return {"csrf_token": form_token(f"hospital-{hospital}"), **fields}
 
 
 def left_behind(site: Site) -> object:
@@ -204,6 +202,8 @@ def test_a_study_that_does_not_name_the_hospital_is_none_of_its(town: Site, play
 def test_uploaded_rows_are_predicted_as_by_the_command_with_card_and_warning_and_nothing_is_left(
     town: Site, play: Play, finished: RoundId, command: Ask
 ) -> None:
+    from plugins.console.page import percent
+
     study = play.study.name
     before = left_behind(town)
     file = records_folder(town.settings.hospital(ASTER), "breast_cancer") / "records.csv"
@@ -232,6 +232,8 @@ def test_uploaded_rows_are_predicted_as_by_the_command_with_card_and_warning_and
 def test_a_typed_row_is_predicted_as_by_the_command_and_a_wrong_one_told_by_its_columns(
     town: Site, play: Play, finished: RoundId, command: Ask
 ) -> None:
+    from plugins.console.page import percent
+
     study = play.study.name
     pages = asking(town, ASTER)
     source = play.study.source

@@ -27,13 +27,11 @@ from pipeline.store import object_keys
 from pipeline.store.objects import Store
 from pipeline.study.study_files import load_studies
 from pipeline.views.prediction import Predictor
-from plugins.console.accounts import Accounts
 from plugins.console.hospital_folder import LONGEST_SECONDS
-from plugins.console.page import percent
 from tests.support.browser import PASSWORD, chromium
 from tests.support.console import of_hospital, served
 from tests.support.consortia import Site
-from tests.support.fab import portal
+from tests.support.fab import accounts, portal
 from tests.support.pictures import png
 from tests.support.publisher import publish
 from tests.support.rounds import Play
@@ -87,7 +85,7 @@ def member(town: Site, play: Play, patched: pytest.MonkeyPatch, tmp_path_factory
         assert sent.headers["location"] == "/wardround/registered", sent.text
         command(town, patched, "enrol", "register", "--as", NEW)
         provider = door.log_in("provider")
-        account = Accounts().find(PERSON)
+        account = accounts().find(PERSON)
         assert provider
         assert account
         csrf = {"csrf_token": token(provider.get("/wardround/people").text)}
@@ -166,6 +164,8 @@ def ask(page: Page, address: str, file: Path) -> None:
 def test_a_picture_is_answered_in_the_browser_by_the_model_that_the_ledger_has(
     town: Site, round_id: RoundId, published: Path, tmp_path: Path
 ) -> None:
+    from plugins.console.page import percent
+
     model = Sha256(town.record(round_id)["new_model"])
     predictor = Predictor.open(STUDY, NEW, town.settings)
     source = predictor.study.source

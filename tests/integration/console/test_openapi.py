@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import Case, GenerationMode
 from starlette.testclient import TestClient
 
-from plugins.console import csrf, limiting
+from plugins.console import limiting
 from tests.adversary import attack
+from tests.support.console import form_token
 from tests.support.consortia import Site
 from tests.support.fab import Portal, portal
+
+if TYPE_CHECKING:
+    from schemathesis import Case, GenerationMode
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
@@ -40,6 +42,9 @@ def door(town: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Porta
 @pytest.fixture(scope="module")
 def cases(door: Portal) -> list[Case]:
     """A few requests to each endpoint, as it describes them and otherwise."""
+    import schemathesis
+    from schemathesis import GenerationMode
+
     operations = [found.ok() for found in schemathesis.openapi.from_dict(door.console.openapi()).get_all_operations()]
     made = [case for operation in operations for mode in GenerationMode for case in examples(operation, mode)]
     assert {case.path for case in made} == set(door.console.openapi()["paths"])
@@ -57,6 +62,8 @@ def cases(door: Portal) -> list[Case]:
 def test_no_request_ends_in_a_servers_error(
     door: Portal, cases: list[Case], who: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from plugins.console import csrf
+
     monkeypatch.setattr(limiting, "REGISTRATIONS_EACH", limiting.parse("100000/hour"))
     monkeypatch.setattr(limiting, "REGISTRATIONS_ALL", limiting.parse("100000/hour"))
     client = door.log_in(who) if who else door.client()
@@ -65,7 +72,7 @@ def test_no_request_ends_in_a_servers_error(
     client.cookies.set(csrf.COOKIE, cookie)
     answers = set()
     for case in cases:
-        token = csrf.token(who) if who and case.path != "/register" else visitors_token
+        token = form_token(who) if who and case.path != "/register" else visitors_token
         answer = ask(client, case, token)
         assert answer.status_code < 500, f"{case.as_curl_command()}\n{answer.text}"
         answers.add(answer.status_code)
@@ -85,7 +92,7 @@ def examples(operation: Any, mode: GenerationMode) -> list[Case]:
         collect()
     except Exception as error:
         # An endpoint that takes nothing has no request that it does not describe.
-        if mode is GenerationMode.POSITIVE:
+        if mode.is_positive:
             raise AssertionError(f"{operation.label}: no request could be made") from error
     return made
 
@@ -96,7 +103,7 @@ def ask(client: TestClient, case: Case, token: str) -> Any:
     query = {str(name): _text(value) for name, value in (case.query or {}).items()}
     url = f"/wardround{case.formatted_path}"
     return client.request(
-        case.method, url, params=query, data={**form, csrf.FIELD: token} if case.method != "GET" else None
+        case.method, url, params=query, data={**form, "csrf_token": token} if case.method != "GET" else None
     )
 
 

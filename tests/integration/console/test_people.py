@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from fastapi.routing import APIRoute
@@ -18,10 +19,12 @@ from pipeline.governance import enrolment
 from pipeline.site import identity
 from pipeline.site.consortium import Consortium
 from plugins.console import limiting
-from plugins.console.accounts import Account, Accounts
 from tests.adversary import attack
 from tests.support.consortia import Site
-from tests.support.fab import PASSWORD, Portal, portal
+from tests.support.fab import PASSWORD, Portal, accounts, portal
+
+if TYPE_CHECKING:
+    from plugins.console.accounts import Account
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
@@ -71,7 +74,7 @@ def post(client: TestClient, path: str, page: str = "/wardround/profile", **form
 
 
 def account(login: str) -> Account:
-    found = Accounts().find(login)
+    found = accounts().find(login)
     assert found is not None, f"no account {login}"
     return found
 
@@ -193,7 +196,7 @@ def test_nobody_takes_another_hospitals_name_or_address(door: Portal, town: Site
         status, page = send(door, stolen, door.client(f"192.0.2.{number}"))
         assert status == 422, stolen
         assert 'role="alert"' in page
-    assert Accounts().find("thief@birch.org") is None
+    assert accounts().find("thief@birch.org") is None
 
 
 @attack(
@@ -362,7 +365,7 @@ def test_a_visitors_form_is_refused_without_its_own_cookie(door: Portal, town: S
     cookie = one.get("/wardround/register").headers["set-cookie"]
     assert "SameSite=strict" in cookie
     assert "HttpOnly" in cookie
-    assert Accounts().find("visitor@aster.org") is None
+    assert accounts().find("visitor@aster.org") is None
 
 
 def test_a_person_changes_their_own_data_and_password(

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import commands
 from pipeline.domain import RoundId
-from plugins.console import csrf
-from tests.support.console import AUDITOR, PROVIDER, client
+from tests.support.console import AUDITOR, PROVIDER, client, form_token
 from tests.support.consortia import Site
 from tests.support.figures import figures
 from tests.support.rounds import Play
@@ -110,7 +109,7 @@ def test_the_overview_shows_members_as_the_ledger_has_them(town: Site, finished:
 def test_an_audit_on_the_page_is_the_commands(town: Site, finished: RoundId, command: CliRunner) -> None:
     pages = client(town.settings, AUDITOR)
     assert pages.post(f"/rounds/{finished}/audit").status_code == 403
-    page = pages.post(f"/rounds/{finished}/audit", data={csrf.FIELD: csrf.token(AUDITOR.login)}).text
+    page = pages.post(f"/rounds/{finished}/audit", data={"csrf_token": form_token(AUDITOR.login)}).text
     said = json.loads(command.invoke(commands, ["audit", str(finished), "--json"]).stdout)
     assert said["passed"]
     assert f"All {len(said['checks'])} checks passed." in page

@@ -16,13 +16,16 @@ from starlette.testclient import TestClient
 from pipeline.host.ports import LOOPBACK
 from pipeline.site import identity
 from pipeline.site.installation import Installation
-from plugins.console import csrf
 from tests.support import serving
 from tests.support.archive import Archive
-from tests.support.console import AUDITOR, PROVIDER, of_hospital
+from tests.support.console import AUDITOR, PROVIDER, form_token, of_hospital
 
 NOWHERE = f"http://{LOOPBACK}:1"
-FORM = {"study": "wisconsin", "rounds": "3", csrf.FIELD: csrf.token(PROVIDER.login)}
+
+
+def form(**changes: str) -> dict[str, str]:
+    """What the page of the provider sends."""
+    return {"study": "wisconsin", "rounds": "3", "csrf_token": form_token(PROVIDER.login), **changes}
 
 
 @dataclass
@@ -73,7 +76,7 @@ def as_provider(archive: Archive) -> TestClient:
 def test_a_start_goes_to_airflow_with_the_persons_token_and_the_number_of_rounds_alone(
     archive: Archive, airflow: AirflowServer
 ) -> None:
-    answer = as_provider(archive).post("/start", data=FORM)
+    answer = as_provider(archive).post("/start", data=form())
     assert answer.status_code == 303
     assert answer.headers["location"] == "/start/runs?study=wisconsin&run=manual__1%2B00%3A00&rounds=3"
     assert airflow.asked == [
@@ -90,13 +93,13 @@ def test_a_start_goes_to_airflow_with_the_persons_token_and_the_number_of_rounds
 
 
 def test_an_explicit_token_goes_before_the_cookie_as_in_airflow(archive: Archive, airflow: AirflowServer) -> None:
-    as_provider(archive).post("/start", data=FORM, headers={"Authorization": "Bearer another.token"})
+    as_provider(archive).post("/start", data=form(), headers={"Authorization": "Bearer another.token"})
     assert airflow.asked[0][2] == "Bearer another.token"
 
 
 def test_who_airflow_refuses_starts_nothing_and_reads_why(archive: Archive, airflow: AirflowServer) -> None:
     airflow.status = 403
-    answer = as_provider(archive).post("/start", data=FORM)
+    answer = as_provider(archive).post("/start", data=form())
     assert answer.status_code == 409
     assert "this account may not do that" in answer.text
 
@@ -106,7 +109,7 @@ def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_pag
 ) -> None:
     for name in archive.of.hospitals:
         identity.create(archive.settings.hospital(name))
-    answer = as_provider(archive).post("/start", data=FORM)
+    answer = as_provider(archive).post("/start", data=form())
     assert answer.status_code == 409
     assert "0 of 5 hospitals could take part" in answer.text
     assert "run `wardround up`" in answer.text
@@ -114,38 +117,43 @@ def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_pag
 
 
 @pytest.mark.parametrize(
-    ("form", "code"),
+    ("changes", "code"),
     [
-        ({**FORM, csrf.FIELD: ""}, 403),
-        ({**FORM, csrf.FIELD: csrf.token(AUDITOR.login)}, 403),
-        ({**FORM, "study": "../../wisconsin"}, 404),
-        ({**FORM, "study": "nowhere"}, 404),
-        ({**FORM, "rounds": "0"}, 422),
-        ({**FORM, "rounds": "101"}, 422),
-        ({**FORM, "conf": '{"steps": 99}'}, 422),
-        ({**FORM, "engine": "mp-spdz"}, 422),
+        ({"csrf_token": ""}, 403),
+        ({"study": "../../wisconsin"}, 404),
+        ({"study": "nowhere"}, 404),
+        ({"rounds": "0"}, 422),
+        ({"rounds": "101"}, 422),
+        ({"conf": '{"steps": 99}'}, 422),
+        ({"engine": "mp-spdz"}, 422),
     ],
 )
 def test_a_form_that_does_not_hold_reaches_nobody(
-    archive: Archive, airflow: AirflowServer, form: dict[str, str], code: int
+    archive: Archive, airflow: AirflowServer, changes: dict[str, str], code: int
 ) -> None:
-    assert as_provider(archive).post("/start", data=form).status_code == code
+    assert as_provider(archive).post("/start", data=form(**changes)).status_code == code
+    assert airflow.asked == []
+
+
+def test_a_form_with_the_token_of_another_reaches_nobody(archive: Archive, airflow: AirflowServer) -> None:
+    sent = form(csrf_token=form_token(AUDITOR.login))
+    assert as_provider(archive).post("/start", data=sent).status_code == 403
     assert airflow.asked == []
 
 
 def test_without_a_token_of_airflows_nothing_is_sent(archive: Archive, airflow: AirflowServer) -> None:
-    assert archive.pages(PROVIDER).post("/start", data=FORM).status_code == 401
+    assert archive.pages(PROVIDER).post("/start", data=form()).status_code == 401
     assert airflow.asked == []
 
 
 @pytest.mark.parametrize("who", [AUDITOR, of_hospital("northgate")], ids=lambda who: who.role)
 def test_only_the_provider_starts_rounds_or_proposes(archive: Archive, airflow: AirflowServer, who: Any) -> None:
     pages = archive.pages(who)
-    token = {csrf.FIELD: csrf.token(who.login)}
+    token = {"csrf_token": form_token(who.login)}
     proposal = {"base": "wisconsin", "name": "new", "fields": "seed: 9", **token}
     for path in ("/start", "/experiments"):
         assert pages.get(path).status_code == 403
-    assert pages.post("/start", data={**FORM, **token}).status_code == 403
+    assert pages.post("/start", data=form(**token)).status_code == 403
     for path in ("/experiments", "/experiments/write", "/experiments/file"):
         assert pages.post(path, data=proposal).status_code == 403
     assert airflow.asked == []
@@ -154,6 +162,6 @@ def test_only_the_provider_starts_rounds_or_proposes(archive: Archive, airflow: 
 
 def test_without_airflow_the_start_says_so(archive: Archive) -> None:
     Installation.model_validate(dict.fromkeys(("store", "rpc", "airflow"), NOWHERE)).save(archive.settings.installation)
-    answer = as_provider(archive).post("/start", data=FORM)
+    answer = as_provider(archive).post("/start", data=form())
     assert answer.status_code == 503
     assert "run `wardround up`" in answer.text

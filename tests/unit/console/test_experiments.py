@@ -8,12 +8,15 @@ import pytest
 from pipeline.site.consortium import Consortium
 from pipeline.study import study_diff
 from pipeline.study.study import Study
-from plugins.console import csrf
 from tests.support.archive import Archive
-from tests.support.console import PROVIDER
+from tests.support.console import PROVIDER, form_token
 from tests.support.figures import figures
 
-NEW = {"base": "wisconsin", "name": "slower", "fields": "training: {steps: 8}", csrf.FIELD: csrf.token(PROVIDER.login)}
+
+def form(**changes: str) -> dict[str, str]:
+    """What the provider's page sends for a new study."""
+    proposal = {"base": "wisconsin", "name": "slower", "fields": "training: {steps: 8}"}
+    return {**proposal, "csrf_token": form_token(PROVIDER.login), **changes}
 
 
 @pytest.fixture
@@ -29,13 +32,13 @@ def test_a_proposal_is_a_new_study_with_a_digest_of_its_own_and_the_base_stays(a
     base = archive.settings.studies / "wisconsin.yaml"
     before = base.read_bytes()
     pages = archive.pages(PROVIDER)
-    shown = pages.post("/experiments", data=NEW)
+    shown = pages.post("/experiments", data=form())
     assert shown.status_code == 200
     assert "<del>-  steps: 12</del>" in shown.text
     assert "<ins>+  steps: 8</ins>" in shown.text
     assert written(archive) == ["wisconsin.yaml"]
-    file = pages.post("/experiments/file", data=NEW)
-    answer = pages.post("/experiments/write", data=NEW)
+    file = pages.post("/experiments/file", data=form())
+    answer = pages.post("/experiments/write", data=form())
     assert (answer.status_code, answer.headers["location"]) == (303, "/experiments/slower")
     proposed = archive.settings.studies / "slower.yaml"
     assert file.text == proposed.read_text()
@@ -76,18 +79,18 @@ def test_a_proposal_that_does_not_hold_is_refused_with_the_field_and_what_is_all
     archive: Archive, change: dict[str, str], said: str
 ) -> None:
     pages = archive.pages(PROVIDER)
-    answer = pages.post("/experiments", data={**NEW, **change})
+    answer = pages.post("/experiments", data=form(**change))
     assert answer.status_code == 422
     assert said in answer.text
     assert "<script>alert" not in answer.text
     for path in ("/experiments/write", "/experiments/file"):
-        assert pages.post(path, data={**NEW, **change}).status_code >= 400
+        assert pages.post(path, data=form(**change)).status_code >= 400
     assert written(archive) == ["wisconsin.yaml"]
 
 
 def test_a_form_from_elsewhere_writes_nothing(archive: Archive) -> None:
     for path in ("/experiments", "/experiments/write", "/experiments/file"):
-        assert archive.pages(PROVIDER).post(path, data={**NEW, csrf.FIELD: "x"}).status_code == 403
+        assert archive.pages(PROVIDER).post(path, data=form(csrf_token="x")).status_code == 403
     assert written(archive) == ["wisconsin.yaml"]
 
 

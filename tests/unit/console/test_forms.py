@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +18,6 @@ from pipeline.errors import FileRejected, Misconfigured, Refused, Unavailable
 from pipeline.setup.accounts import Role
 from pipeline.site.settings import Settings
 from plugins.console import hospital_folder, uploads
-from plugins.console.pages.predict import cells
 from plugins.console.people import Person
 from tests.adversary import attack
 from tests.support.console import client, of_hospital
@@ -29,6 +29,13 @@ COLUMNS = (
     Column.coded("sex", 0.5, 0.5, (0, 1), "refused"),
 )
 ASTER = of_hospital("aster")
+
+
+def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float]:
+    """What the page makes of a row."""
+    from plugins.console.pages import predict
+
+    return predict.cells(columns, typed)
 
 
 def test_a_typed_row_becomes_numbers_without_its_empty_cells() -> None:

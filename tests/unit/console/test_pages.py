@@ -10,10 +10,8 @@ import pytest
 from pipeline.domain import Kind, RoundId
 from pipeline.evidence import signing
 from pipeline.store import object_keys
-from plugins.console import csrf
-from plugins.console.pages import baselines
 from tests.support.archive import Archive, many
-from tests.support.console import AUDITOR, PROVIDER
+from tests.support.console import AUDITOR, PROVIDER, form_token
 from tests.support.figures import figures, read
 from tests.support.finished_rounds import key
 
@@ -183,7 +181,7 @@ def test_baselines_show_each_model_or_the_command_that_measures(
     for name in ("SVM", "Logistic regression", "Decision tree"):
         assert f"<title>{name}, each hospital alone: " in page
     assert "<title>Network, federated: " in page
-    monkeypatch.setattr(baselines, "RESULTS", tmp_path)
+    monkeypatch.setattr("plugins.console.pages.baselines.RESULTS", tmp_path)
     page = archive.pages(AUDITOR).get("/baselines").text
     assert "Nothing was measured on this machine yet." in page
     assert "dvc repro baselines@breast_cancer" in page
@@ -235,7 +233,7 @@ def test_a_node_that_voted_for_something_else_twice_or_not_at_all_is_named(own: 
 def test_an_audit_tells_what_others_wrote_over_the_evidence(own: Archive) -> None:
     stored = next(name for bucket, name in own.store.objects if name.startswith(object_keys.record(RoundId(2)).prefix))
     own.store.put(object_keys.REPORTS, stored, b"what an operator prefers")
-    page = own.pages(AUDITOR).post("/rounds/2/audit", data={csrf.FIELD: csrf.token(AUDITOR.login)}).text
+    page = own.pages(AUDITOR).post("/rounds/2/audit", data={"csrf_token": form_token(AUDITOR.login)}).text
     assert figures(page)["finding"].text.startswith(f"{object_keys.REPORTS}/{stored}: got 2 versions")
 
 

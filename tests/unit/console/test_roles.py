@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,9 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from pipeline.site.settings import PROJECT, Settings
-from plugins.console import csrf, limiting
-from plugins.console.app import create_app
+from plugins.console import limiting
 from plugins.console.people import Person
-from tests.support.console import AUDITOR, PROVIDER, app, of_hospital
+from tests.support.console import AUDITOR, PROVIDER, app, form_token, of_hospital
 
 DOCUMENT = PROJECT / "docs" / "how-to" / "use-the-console.md"
 SOMEBODY: dict[str, Person | None] = {
@@ -46,7 +46,11 @@ def rows() -> dict[tuple[str, str], tuple[str, ...]]:
     return table
 
 
+@cache
 def endpoints() -> list[tuple[str, str]]:
+    """Asked for by tests alone: the console loads Airflow, which every worker would pay as it collects."""
+    from plugins.console.app import create_app
+
     found = []
     for route in create_app(replace(Settings.load(), home=Path("/nonexistent"))).routes:
         if isinstance(route, Mount):
@@ -58,11 +62,10 @@ def endpoints() -> list[tuple[str, str]]:
 
 
 TABLE = rows()
-ENDPOINTS = endpoints()
 
 
 def test_the_table_has_no_row_without_an_endpoint() -> None:
-    assert sorted(set(TABLE) - set(ENDPOINTS)) == [], f"delete these rows of {DOCUMENT.relative_to(PROJECT)}"
+    assert sorted(set(TABLE) - set(endpoints())) == [], f"delete these rows of {DOCUMENT.relative_to(PROJECT)}"
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +80,12 @@ def consoles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FastAPI]:
 
 def answer(console: FastAPI, who: Person | None, method: str, path: str) -> str:
     """What the table calls the console's answer."""
+    from plugins.console import csrf
+
     missing = sorted(set(re.findall(r"{(\w+)(?::\w+)?}", path)) - set(VALUES))
     assert not missing, f"{method} {path}: add a value for {', '.join(missing)} to VALUES of {Path(__file__).name}"
     client = TestClient(console, raise_server_exceptions=False, follow_redirects=False)
-    form = {"csrf_token": csrf.token(who.login)} if who else {}
+    form = {"csrf_token": form_token(who.login)} if who else {}
     if who is None or path == "/register":
         cookie, form["csrf_token"] = csrf.visit()
         client.cookies.set(csrf.COOKIE, cookie)
@@ -91,28 +96,41 @@ def answer(console: FastAPI, who: Person | None, method: str, path: str) -> str:
     return "no" if response.status_code == 403 else "yes"
 
 
-@pytest.mark.parametrize(("method", "path"), ENDPOINTS, ids=lambda value: str(value))
-def test_an_endpoint_lets_in_whom_the_table_says(consoles: dict[str, FastAPI], method: str, path: str) -> None:
+def answers(consoles: dict[str, FastAPI], method: str, path: str) -> tuple[tuple[str, ...], str]:
+    """The console's answers to everybody, and the row that says so."""
     found = tuple(answer(consoles[name], who, method, path) for name, who in SOMEBODY.items())
-    row = f"| `{method} {path}` | {' | '.join(found)} | what it is for |"
-    assert (method, path) in TABLE, (
-        f"add a row to {DOCUMENT.relative_to(PROJECT)}; what the endpoint does now is\n{row}\nif that is meant"
+    return found, f"| `{method} {path}` | {' | '.join(found)} | what it is for |"
+
+
+def test_the_table_has_a_row_for_every_endpoint(consoles: dict[str, FastAPI]) -> None:
+    lacking = [answers(consoles, *endpoint)[1] for endpoint in endpoints() if endpoint not in TABLE]
+    assert lacking == [], (
+        f"add rows to {DOCUMENT.relative_to(PROJECT)}; what the endpoints do now is\n"
+        + "\n".join(lacking)
+        + "\nif that is meant"
     )
+
+
+@pytest.mark.parametrize(("method", "path"), TABLE, ids=lambda value: str(value))
+def test_an_endpoint_lets_in_whom_the_table_says(consoles: dict[str, FastAPI], method: str, path: str) -> None:
+    found, row = answers(consoles, method, path)
     assert TABLE[method, path] == found, (
         f"{DOCUMENT.relative_to(PROJECT)} says otherwise; what the endpoint does now is\n{row}"
     )
 
 
-@pytest.mark.parametrize("path", [path for method, path in ENDPOINTS if method != "GET"])
+@pytest.mark.parametrize("path", [path for method, path in TABLE if method != "GET"])
 def test_whatever_changes_something_takes_no_form_without_a_token(consoles: dict[str, FastAPI], path: str) -> None:
+    from plugins.console import csrf
+
     url = re.sub(r"{(\w+)}", lambda match: VALUES[match[1]], path)
     console = consoles["Provider"]
     console.state.limits = limiting.RateLimits()
-    for value in ("", csrf.token("somebody-else"), csrf.visit()[1], csrf.token(PROVIDER.login) + "x"):
+    for value in ("", form_token("somebody-else"), csrf.visit()[1], form_token(PROVIDER.login) + "x"):
         answer = TestClient(console, follow_redirects=False).post(url, data={"csrf_token": value})
         assert answer.status_code == 403, f"POST {path}: want `dependencies=[OwnForm]`"
         assert "not sent from a current page of yours" in answer.text
 
 
 def test_only_get_and_post_are_used() -> None:
-    assert {method for method, _ in ENDPOINTS} == {"GET", "POST"}
+    assert {method for method, _ in endpoints()} == {"GET", "POST"}

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from plugins.console.accounts import Accounts
 from plugins.console.console_database import ConsoleDatabase
 from tests.adversary import attack
 from tests.support.archive import Archive
-from tests.support.fab import PASSWORD, Portal, portal
+from tests.support.fab import PASSWORD, Portal, accounts, portal
 
 LOGIN = "auditor"
 
@@ -54,7 +53,7 @@ def is_in(client: TestClient) -> bool:
 
 
 def number() -> int:
-    account = Accounts().find(LOGIN)
+    account = accounts().find(LOGIN)
     assert account is not None
     return account.number
 
@@ -62,22 +61,22 @@ def number() -> int:
 def test_a_readmitted_persons_old_token_stays_dead(door: Portal) -> None:
     before = with_token(door)
     assert is_in(before)
-    Accounts().suspend(number())
+    accounts().suspend(number())
     assert not is_in(before)
     assert door.log_in(LOGIN) is None
-    Accounts().readmit(number())
+    accounts().readmit(number())
     assert not is_in(before)
     assert is_in(with_token(door))
 
 
 def test_another_password_ends_what_the_old_one_opened(door: Portal) -> None:
     before = with_token(door)
-    assert not Accounts().change_password(number(), "not the password", "another passphrase")
+    assert not accounts().change_password(number(), "not the password", "another passphrase")
     assert is_in(before)
-    assert Accounts().change_password(number(), PASSWORD, "another passphrase")
+    assert accounts().change_password(number(), PASSWORD, "another passphrase")
     assert not is_in(before)
     assert is_in(with_token(door, "another passphrase"))
-    assert Accounts().change_password(number(), "another passphrase", PASSWORD)
+    assert accounts().change_password(number(), "another passphrase", PASSWORD)
 
 
 def test_who_comes_in_by_the_old_password_while_it_changes_is_out_too(
@@ -93,10 +92,10 @@ def test_who_comes_in_by_the_old_password_while_it_changes_is_out_too(
         return bool(reset(account, password))
 
     monkeypatch.setattr(fab, "reset_password", late)
-    assert Accounts().change_password(number(), PASSWORD, "another passphrase")
+    assert accounts().change_password(number(), PASSWORD, "another passphrase")
     assert not is_in(came_in[0])
     monkeypatch.undo()
-    assert Accounts().change_password(number(), "another passphrase", PASSWORD)
+    assert accounts().change_password(number(), "another passphrase", PASSWORD)
 
 
 def test_a_password_stays_where_its_sessions_cannot_be_ended(
@@ -105,7 +104,7 @@ def test_a_password_stays_where_its_sessions_cannot_be_ended(
     (tmp_path / "console").write_text("no folder")
     monkeypatch.setattr(door.manager, "registry", ConsoleDatabase(tmp_path / "console"))
     with pytest.raises(FileExistsError):
-        Accounts().change_password(number(), PASSWORD, "another passphrase")
+        accounts().change_password(number(), PASSWORD, "another passphrase")
     monkeypatch.undo()
     assert door.log_in(LOGIN, "another passphrase") is None
     assert is_in(with_token(door))
