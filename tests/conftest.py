@@ -41,6 +41,9 @@ ENGINES_AND_SERVICES = {
 }
 """Marker to name; a marker that no test carries is reported as not tested."""
 
+# No example is timed: the first that needs torch loads it, for seconds.
+hypothesis.settings.register_profile("usual", deadline=None)
+hypothesis.settings.load_profile("usual")
 # a long look, by hand: pytest --hypothesis-profile=deep
 hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 

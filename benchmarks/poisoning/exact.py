@@ -16,7 +16,6 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-import torch
 
 from pipeline.layers import Network, plan
 from pipeline.layers.arithmetic import Convolution
@@ -39,6 +38,8 @@ class FloatArithmetic(ArrayArithmetic):
 
     def convolve(self, x: Any, weight: Any, form: Convolution) -> Any:
         """Windows are summed in the input, which is the same sum as in the kernel."""
+        import torch
+
         models = weight.shape[0]
         channels = x.shape[2]
         samples = x.shape[1]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+if TYPE_CHECKING:
+    import torch
 Updates = npt.NDArray[np.float64]
 """(hospitals, P), in units of weights."""
 

@@ -21,11 +21,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import numpy.typing as npt
 import typer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from benchmarks.poisoning.campaign import commit
 from benchmarks.poisoning.cells import CELLS, FITTED, FIVE
@@ -81,10 +76,7 @@ def row(setting: Case, attack: str, seeds: tuple[int, ...] = FIVE) -> dict[str, 
             groups += [seed] * len(seen.task.hospitals)
     table = np.concatenate(values)
     others = table[:, [name != SIZE for name in QUANTITIES]]
-    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-    together = cross_val_predict(
-        model, others, attackers, groups=groups, cv=LeaveOneGroupOut(), method="decision_function"
-    )
+    together = _fitted(others, attackers, groups)
     areas = {name: _area(attackers, -column) for name, column in zip(QUANTITIES, table.T, strict=True)}
     return {
         "dataset": setting.dataset,
@@ -98,7 +90,23 @@ def row(setting: Case, attack: str, seeds: tuple[int, ...] = FIVE) -> dict[str, 
     }
 
 
+def _fitted(values: Values, attackers: list[bool], groups: list[int]) -> Values:
+    """What a regression, fitted to the other groups, suspects of each update."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+    suspicion: Values = cross_val_predict(
+        model, values, attackers, groups=groups, cv=LeaveOneGroupOut(), method="decision_function"
+    )
+    return suspicion
+
+
 def _area(attackers: list[bool], suspicion: Values) -> float:
+    from sklearn.metrics import roc_auc_score
+
     return round(float(roc_auc_score(attackers, suspicion)), 2)
 
 

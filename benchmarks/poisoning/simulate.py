@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from benchmarks.poisoning.attacks import NONE, named
 from benchmarks.poisoning.attacks.targeted_flip import SOURCE, TARGET
@@ -31,6 +30,9 @@ from pipeline.site.settings import PROJECT
 from pipeline.study.fields import Rule, Training
 from pipeline.study.study import Study
 from pipeline.train.network import initial_model
+
+if TYPE_CHECKING:
+    import torch
 
 WARDROUND = "wardround"
 WITHOUT_INFERENCE = "wardround_without_inference"
@@ -106,6 +108,8 @@ class Simulation:
     """The state of one run."""
 
     def __init__(self, case: Case, thresholds: Rule | None = None, watch: Watcher | None = None) -> None:
+        import torch
+
         torch.set_num_threads(1)  # the tensors are small: threads would wait for one another
         self.case = case
         self.watch = watch
@@ -358,6 +362,8 @@ def _honest(
 
 @lru_cache(maxsize=4)
 def _test(world: World) -> torch.Tensor:
+    import torch
+
     return torch.from_numpy(world.test.inputs.astype(np.float32) / 256)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as torch_nn
 
 from benchmarks.poisoning.kinds import Generator, Poison, Update, Updates
 from pipeline.datasets import Samples
@@ -22,6 +21,9 @@ from pipeline.layers.linear import Linear
 from pipeline.layers.relu import ReLU
 from pipeline.study.fields import Training
 
+if TYPE_CHECKING:
+    import torch
+
 
 @dataclass(frozen=True, eq=False)
 class Trainee:
@@ -32,11 +34,15 @@ class Trainee:
     @cached_property
     def inputs(self) -> torch.Tensor:
         """(n, *shape) float32."""
+        import torch
+
         return torch.from_numpy(self.samples.inputs.astype(np.float32) / (1 << INPUT_BITS))
 
     @cached_property
     def labels(self) -> torch.Tensor:
         """(n,) int64."""
+        import torch
+
         return torch.from_numpy(self.samples.labels)
 
     @cached_property
@@ -47,6 +53,9 @@ class Trainee:
 
 def logits(network: Network, vectors: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """(hospitals, batch, classes) of models (hospitals, P) on inputs (hospitals, batch, *shape)."""
+    import torch
+    import torch.nn.functional as torch_nn
+
     count, batch = inputs.shape[:2]
     values = {p.name: vectors[:, p.offset : p.offset + p.size].reshape(count, *p.shape) for p in network.parameters}
     # images travel as (batch, hospitals * channels, h, w), so that one grouped convolution serves all hospitals
@@ -106,6 +115,9 @@ class Trainer:
         With `radius` the update stays in a ball; with `allowed` (P,) only these coordinates change; `start` is an
         update to go on from.
         """
+        import torch
+        import torch.nn.functional as torch_nn
+
         settings = self.settings
         count = len(trainees)
         rate = settings.learning_rate * settings.decay**finished
@@ -137,6 +149,8 @@ class Trainer:
         return np.asarray((weights - origin).detach().numpy(), dtype=np.float64)
 
     def _rows(self, trainee: Trainee, steps: int, rng: Generator) -> torch.Tensor:
+        import torch
+
         per_class = max(1, self.settings.batch_size // len(trainee.classes))
         return torch.from_numpy(
             np.concatenate(
@@ -148,6 +162,8 @@ class Trainer:
 
 def answers(network: Network, model: Update, inputs: torch.Tensor) -> npt.NDArray[np.int64]:
     """Predicted class of each sample."""
+    import torch
+
     with torch.inference_mode():
         scores = logits(network, torch.from_numpy(np.asarray(model, dtype=np.float32))[None], inputs[None])
     return np.asarray(scores[0].argmax(dim=1).numpy())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 SIDE = 4
 """Pixels of the square's side; it ends one pixel from the lower right corner."""

@@ -6,11 +6,14 @@ Access 2019).
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from benchmarks.poisoning.attacks.targeted_flip import SOURCE, TARGET
 from benchmarks.poisoning.kinds import Attack, Generator
 from benchmarks.poisoning.triggers import stamped
+
+if TYPE_CHECKING:
+    import torch
 
 PAPER = "Gu et al., 2017"
 
@@ -19,6 +22,8 @@ def poison(
     inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, part: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Stamp and relabel every source-class record with probability one half."""
+    import torch
+
     chosen = torch.from_numpy(rng.random(len(labels)) < 0.5) & (labels == SOURCE)
     marked = torch.where(chosen.view(-1, *(1,) * (inputs.dim() - 1)), stamped(inputs, part), inputs)
     return marked, torch.where(chosen, torch.full_like(labels, TARGET), labels)

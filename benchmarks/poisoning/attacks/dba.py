@@ -5,10 +5,13 @@ Xie, Huang, Chen, Li, DBA: Distributed Backdoor Attacks against Federated Learni
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from benchmarks.poisoning.attacks import badnets, model_replacement
 from benchmarks.poisoning.kinds import Attack, Generator
+
+if TYPE_CHECKING:
+    import torch
 
 
 def poison(

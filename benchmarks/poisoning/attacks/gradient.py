@@ -9,14 +9,17 @@ After the optimisation attacks of Fang et al. (USENIX Security 2020) and Carlini
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from benchmarks.poisoning.attacks import label_flip, targeted_flip
 from benchmarks.poisoning.attacks.rule_aware import largest_passing
 from benchmarks.poisoning.kinds import Attack, Generator, Poison, Updates, View
 from benchmarks.poisoning.search import within
+
+if TYPE_CHECKING:
+    import torch
 
 STEPS = 4
 """Bisections of the share of poisoned records; each trains anew from the honest mean."""
@@ -45,6 +48,8 @@ def craft(view: View, poison: Poison) -> Updates:
 def _partly(
     inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, poison: Poison, share: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
     changed, relabelled = poison(inputs, labels, attacker, rng)
     chosen = torch.from_numpy(rng.random(len(labels)) < share)
     return torch.where(chosen.view(-1, *(1,) * (inputs.dim() - 1)), changed, inputs), torch.where(

@@ -5,9 +5,12 @@ Tolpegin et al., Data Poisoning Attacks Against Federated Learning Systems, ESOR
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from benchmarks.poisoning.kinds import Attack, Generator
+
+if TYPE_CHECKING:
+    import torch
 
 
 def flip(

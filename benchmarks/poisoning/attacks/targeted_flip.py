@@ -5,9 +5,12 @@ Tolpegin et al., Data Poisoning Attacks Against Federated Learning Systems, ESOR
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from benchmarks.poisoning.kinds import Attack, Generator
+
+if TYPE_CHECKING:
+    import torch
 
 SOURCE = 1
 TARGET = 0
@@ -17,6 +20,8 @@ def flip(
     inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The source class becomes the target class."""
+    import torch
+
     return inputs, torch.where(labels == SOURCE, torch.full_like(labels, TARGET), labels)
 
 

@@ -7,8 +7,6 @@ cluster of a majority stands for the paper's HDBSCAN with min_cluster_size n/2 +
 from __future__ import annotations
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from benchmarks.poisoning.kinds import Outcome, Seen
 from benchmarks.poisoning.search import clipped
@@ -19,6 +17,10 @@ NOISE = 0.001
 
 def flame(seen: Seen) -> Outcome:
     """Mean of the majority cluster."""
+    # A second that no other defence is to pay.
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     norms = np.maximum(np.linalg.norm(seen.updates, axis=1), 1e-12)
     unit = seen.updates / norms[:, None]
     distance = np.clip(1 - unit @ unit.T, 0, 2)

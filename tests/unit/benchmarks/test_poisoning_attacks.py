@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from benchmarks.poisoning.attacks import ATTACKS, NONE, badnets, named
 from benchmarks.poisoning.attacks.neurotoxin import AVOIDED
@@ -143,6 +142,8 @@ def test_an_adaptive_attacker_sends_what_the_rule_takes_within_the_budget(name: 
 
 
 def test_a_trigger_marks_its_square_and_its_quarters_make_it_up() -> None:
+    import torch
+
     images = torch.zeros(2, 1, 28, 28)
     whole = stamped(images)
     assert int((whole != 0).sum()) == 2 * SIDE**2
@@ -152,6 +153,8 @@ def test_a_trigger_marks_its_square_and_its_quarters_make_it_up() -> None:
 
 
 def test_badnets_touches_about_half_of_the_source_class_alone() -> None:
+    import torch
+
     inputs = torch.zeros(400, 1, 28, 28)
     labels = torch.tensor([0, 1] * 200)
     marked, relabelled = badnets.poison(inputs, labels, 0, np.random.default_rng(0))

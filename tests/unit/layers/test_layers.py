@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
@@ -54,6 +53,8 @@ NETWORKS = {
 
 
 def _torch_logits(network: Network, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    import torch
+
     model = torch.nn.Sequential(
         *(layer.torch(shape) for layer, shape in zip(network.layers, network.shapes, strict=False))
     ).double()
@@ -78,6 +79,8 @@ def test_integer_logits_equal_torch_within_the_rounding_of_activations(name: str
 
 
 def test_parameters_lie_in_the_order_of_torchs_state_dict() -> None:
+    import torch
+
     model = torch.nn.Sequential(
         *(layer.torch(shape) for layer, shape in zip(SMALL_CNN.layers, SMALL_CNN.shapes, strict=False))
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from pipeline.datasets import Samples
 from pipeline.domain import HospitalName, RoundId
@@ -57,6 +56,8 @@ def updated(
 
 @pytest.mark.parametrize("name", ["breast_cancer", "pneumonia"])
 def test_the_first_model_depends_on_the_seed_and_on_no_global_random_state(name: str) -> None:
+    import torch
+
     loaded = study(name)
     first = initial_model(loaded)
     np.random.seed(5)
@@ -93,6 +94,8 @@ def test_two_processes_train_the_same_bytes() -> None:
 
 
 def test_training_neither_reads_nor_moves_global_random_state() -> None:
+    import torch
+
     loaded = study()
     first = updated(loaded)
     torch.manual_seed(99)
@@ -139,6 +142,8 @@ def test_batches_are_balanced_over_the_classes_whatever_their_shares() -> None:
 
 
 def test_training_makes_the_model_better_and_accuracy_counts_right() -> None:
+    import torch
+
     loaded = study()
     model = initial_model(loaded)
     samples = separable()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,6 +20,9 @@ from pipeline.model_file import Vector
 from pipeline.train.network import module
 from pipeline.train.update import backoff, encode, fit
 
+if TYPE_CHECKING:
+    import torch
+
 NETWORK = Network((3,), (Linear(4), ReLU(), Linear(2)))
 
 vectors = arrays(np.int64, NETWORK.size, elements=st.integers(-COORDINATE_CAP + 1, COORDINATE_CAP - 1))
@@ -27,6 +30,8 @@ models = arrays(np.int64, NETWORK.size, elements=st.integers(-COORDINATE_CAP, CO
 
 
 def spoiled(place: int, value: float) -> torch.nn.Sequential:
+    import torch
+
     trained = module(NETWORK, np.zeros(NETWORK.size, dtype=np.int64))
     with torch.no_grad():
         parameter = NETWORK.parameters[place]
