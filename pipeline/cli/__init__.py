@@ -2,57 +2,87 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from functools import cache
+from typing import Any, cast
 
 import typer
+from typer.core import TyperGroup
 
-from pipeline.cli import audit, decisions, demo, proof, runs, services
-from pipeline.cli.data import data
-from pipeline.cli.engine import engine
-from pipeline.cli.enrol import enrol
-from pipeline.cli.keys import key
-from pipeline.cli.models import models, predict
-from pipeline.cli.mpc import mpc
-from pipeline.cli.nodes import nodes
-from pipeline.cli.provider import provider
-from pipeline.cli.studies import studies
 from pipeline.errors import WardroundError
+from pipeline.host.interrupts import nothing_begun
+
+_WHERE = {
+    "up": "services:up",
+    "down": "services:down",
+    "status": "services:status",
+    "doctor": "services:doctor",
+    "run": "runs:run",
+    "demo": "demo:demo",
+    "rounds": "audit:rounds",
+    "show": "audit:show",
+    "audit": "audit:audit",
+    "predict": "models:predict",
+    "report": "proof:report",
+    "proof": "proof:proof",
+    "verify": "proof:verify",
+    "commit-directly": "decisions:commit_directly",
+    "study": "studies:studies",
+    "mpc": "mpc:mpc",
+    "engine": "engine:engine",
+    "data": "data:data",
+    "model": "models:models",
+    "release": "decisions:release",
+    "enrol": "enrol:enrol",
+    "key": "keys:key",
+    "nodes": "nodes:nodes",
+    "provider": "provider:provider",
+}
+"""A command, or a group of them, to its module here and its name in it."""
+
+
+@cache
+def _command(word: str) -> Any:
+    module, _, name = _WHERE[word].partition(":")
+    with nothing_begun():
+        found = getattr(importlib.import_module(f"pipeline.cli.{module}"), name)
+    alone = typer.Typer()
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=word)
+    else:
+        alone.command(word)(found)
+    return typer.main.get_group(alone).commands[word]
+
+
+class Commands(Mapping[str, Any]):
+    """Each command loads its module when it is asked for: what another needs takes seconds."""
+
+    def __getitem__(self, word: str) -> Any:
+        return _command(word)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_WHERE)
+
+    def __len__(self) -> int:
+        return len(_WHERE)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = cast(MutableMapping[str, Any], Commands())
+
 
 commands = typer.Typer(
-    name="wardround",
-    help="Verified federated-learning rounds for hospital consortia.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    name="wardround", cls=_Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 
-for command in (
-    services.up,
-    services.down,
-    services.status,
-    services.doctor,
-    runs.run,
-    demo.demo,
-    audit.rounds,
-    audit.show,
-    audit.audit,
-    predict,
-    proof.report,
-    proof.proof,
-    proof.verify,
-    decisions.commit_directly,
-):
-    commands.command()(command)
-commands.add_typer(studies, name="study")
-commands.add_typer(mpc, name="mpc")
-commands.add_typer(engine, name="engine")
-commands.add_typer(data, name="data")
-commands.add_typer(models, name="model")
-commands.add_typer(decisions.release, name="release")
-commands.add_typer(enrol, name="enrol")
-commands.add_typer(key, name="key")
-commands.add_typer(nodes, name="nodes")
-commands.add_typer(provider, name="provider")
+
+@commands.callback()
+def _wardround() -> None:
+    """Verified federated-learning rounds for hospital consortia."""
 
 
 def app() -> None:

@@ -16,18 +16,12 @@ from rich.table import Table
 from pipeline.audit.audit_round import AuditReport, Outcome
 from pipeline.audit.ends import End
 from pipeline.cli import sweep
+from pipeline.cli.arguments import ROUND, JsonOption, RoundNumber
 from pipeline.domain import RoundId, RoundStatus, Verdict
 from pipeline.report.render import ENDS, REASONS, TRUST
 from pipeline.report.round_view import RoundView
 from pipeline.site.settings import Settings
 from pipeline.views.observer import Observer
-
-_LAST_NUMBER = 2**64 - 1
-"""The ledger's numbers have 64 bits."""
-
-_NUMBER = typer.Argument(metavar="ROUND", min=1, max=_LAST_NUMBER, help="Number of the round on the ledger.")
-RoundNumber = Annotated[int, _NUMBER]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 STYLES = {Verdict.ACCEPTED: "green", Verdict.REJECTED: "red", Verdict.ABSENT: "yellow"}
 _SIGNS = {Outcome.PASSED: "[green]✓[/green]", Outcome.FAILED: "[red]✗[/red]", Outcome.NOT_CHECKED: "[yellow]–[/yellow]"}
@@ -71,7 +65,7 @@ def show(round_id: RoundNumber, json_: JsonOption = False) -> None:
 
 
 def audit(
-    round_id: Annotated[int | None, _NUMBER] = None,
+    round_id: Annotated[int | None, ROUND] = None,
     all_: Annotated[
         bool, typer.Option("--all", help="Audit every round of the ledger, statements read from each round's pack.")
     ] = False,

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.audit import RoundNumber
+from pipeline.cli.arguments import Actor, RoundNumber, StudyName
 from pipeline.cli.files import Files, Out, read_form, write_file
-from pipeline.cli.studies import Actor, StudyName
 from pipeline.domain import HospitalName, NodeName, RoundId
 from pipeline.governance import member_actions
 from pipeline.governance.member_actions import SignedRelease

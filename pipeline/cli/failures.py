@@ -10,14 +10,12 @@ from datetime import datetime
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.chain.ledger import study_id
 from pipeline.errors import Misconfigured, Refused, WardroundError
 from pipeline.round_steps import ROUND, dag_id
 from pipeline.setup.airflow import log_file
 from pipeline.site.airflow_api import Airflow, RunState, TaskState
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
-from pipeline.views.observer import Observer
 
 _BY_A_HOSPITAL = tuple(step.name for step in ROUND if step.to_hand_in)
 """Steps without which a hospital is absent; the round goes on."""
@@ -73,6 +71,9 @@ class Failures:
 
     def _until(self) -> str:
         """Until when the ledger waits; without a time where it does not answer."""
+        from pipeline.ledger_types.state import study_id
+        from pipeline.views.observer import Observer
+
         after = "the model before stays, and the next round can be run"
         try:
             ledger = Observer.open(self.settings).ledger

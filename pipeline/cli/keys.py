@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.arguments import Actor
 from pipeline.cli.files import Files, Out, read_form, write_file
-from pipeline.cli.studies import Actor
 from pipeline.domain import HospitalName, NodeName
 from pipeline.governance import keys
 from pipeline.governance.keys import Request, Signatures, Succession

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.cli.arguments import JsonOption
 from pipeline.datasets import PredictionBatch, table_files
 from pipeline.datasets import table as tables
 from pipeline.datasets.records import readable
@@ -34,7 +35,6 @@ Hospital = Annotated[
     str | None,
     typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are; needed where there are several."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _STANDARD_INPUT = Path("-")
 _SIGNS = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.arguments import StudyName
 from pipeline.cli.files import Files, Out, read_form, write_file
-from pipeline.cli.studies import StudyName
 from pipeline.domain import NodeName
 from pipeline.governance.nodes import SignedNodes, send_nodes, sign_nodes
 

@@ -14,7 +14,8 @@ from pipeline.audit import proof_bundle
 from pipeline.audit.proof_bundle import LARGEST_BUNDLE, Bundle
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.chain.transcript import Transcript
-from pipeline.cli.audit import JsonOption, RoundNumber, print_audit
+from pipeline.cli.arguments import JsonOption, RoundNumber
+from pipeline.cli.audit import print_audit
 from pipeline.cli.files import read_file, write_file
 from pipeline.domain import Address, RoundId
 from pipeline.errors import EvidenceRejected, Misconfigured

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from pipeline.cli.arguments import StudyName
 from pipeline.cli.failures import Failures, decisive
-from pipeline.cli.studies import StudyName
 from pipeline.errors import RoundAborted, Unavailable
 from pipeline.host.secret import Secret
 from pipeline.round import readiness

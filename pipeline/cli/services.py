@@ -10,10 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from pipeline.cli.arguments import JsonOption
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -38,9 +37,9 @@ def up(
 
 def down() -> None:
     """Stop the services and wait until they are gone."""
-    from pipeline.setup.up import down as take_down
+    from pipeline.setup.services import supervisor
 
-    take_down(Settings.load())
+    supervisor(Settings.load()).stop()
 
 
 def status(json_: JsonOption = False) -> None:

@@ -9,6 +9,7 @@ import typer
 import yaml
 from rich.console import Console
 
+from pipeline.cli.arguments import Actor, StudyName
 from pipeline.consent import approval, consent_log
 from pipeline.consent.approval import Decision
 from pipeline.domain import Sha256
@@ -21,8 +22,6 @@ from pipeline.study.study import Study
 
 studies = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Read studies and consent to them.")
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
-Actor = Annotated[str, typer.Option("--as", metavar="NAME", help="The hospital or node whose owner you are.")]
 Expected = Annotated[
     Sha256 | None,
     typer.Option("--digest", metavar="SHA256", parser=Sha256, help="What you read; another digest is refused."),

@@ -90,11 +90,6 @@ def up(settings: Settings, rpc: str | None = None) -> Installation:
     return installation
 
 
-def down(settings: Settings) -> None:
-    """Stop every service and wait until all of their processes are gone."""
-    services.supervisor(settings).stop()
-
-
 def _trouble(fetched: Future[None]) -> str | None:
     """Why not all came that publishers have."""
     try:

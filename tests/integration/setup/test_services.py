@@ -19,7 +19,7 @@ from pipeline.chain.ledger import Ledger, study_id
 from pipeline.consent import approval
 from pipeline.setup import health, services, status
 from pipeline.setup.services import CHAIN, NAMES, STORE
-from pipeline.setup.up import down, up
+from pipeline.setup.up import up
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
 from pipeline.site.installation import Installation
@@ -43,7 +43,7 @@ def settings() -> Iterator[Settings]:
             up(settings)
             yield settings
         finally:
-            down(settings)
+            services.supervisor(settings).stop()
 
 
 def secrets_of(settings: Settings) -> list[bytes]:
@@ -194,7 +194,7 @@ def test_services_whose_manager_was_killed_are_ended_before_others_start(setting
 
 
 def test_a_port_that_another_program_took_is_chosen_anew(settings: Settings) -> None:
-    down(settings)
+    services.supervisor(settings).stop()
     known = Installation.load(settings.installation)
     taken = int(known.store.rpartition(":")[2])
     with socket.socket() as other:
