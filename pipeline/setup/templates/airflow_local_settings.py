@@ -12,4 +12,8 @@ if "scheduler" in sys.argv:
 
     preload()
 elif "dag-processor" in sys.argv:
-    import numpy  # noqa: F401  all that takes long in reading a study
+    # All that takes long in reading a study, and in making its DAG.
+    import airflow.providers.standard.decorators.python
+    import airflow.providers.standard.operators.trigger_dagrun  # noqa: F401
+
+    import pipeline.study.study  # noqa: F401
