@@ -23,29 +23,27 @@ from pipeline.store import object_keys
 from pipeline.views.model_card import WARNING
 from pipeline.views.precheck import check_model
 from pipeline.views.prediction import Predictor
-from tests.support.consortia import HOSPITALS, Site
+from tests.support.installed import HOSPITALS, Installed
 from tests.support.rounds import Play
 from tests.support.thresholds import FOR_FEW_SAMPLES
-
-pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 ASTER = HOSPITALS[0]
 
 
 @pytest.fixture(scope="module")
-def play(site: Site) -> Play:
+def play(site: Installed) -> Play:
     """A study with no round yet; the first test plays one."""
     return site.play("asked", rule={**FOR_FEW_SAMPLES, "images_per_hospital": 24})
 
 
 @pytest.fixture(scope="module")
-def finished(site: Site, play: Play) -> RoundId:
+def finished(site: Installed, play: Play) -> RoundId:
     """Its first round."""
     return play.round()
 
 
 @pytest.fixture
-def wardround(site: Site, monkeypatch: pytest.MonkeyPatch) -> object:
+def wardround(site: Installed, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setenv("WARDROUND_HOME", str(site.settings.home))
     monkeypatch.setenv("WARDROUND_STUDIES", str(site.settings.studies))
 
@@ -55,7 +53,7 @@ def wardround(site: Site, monkeypatch: pytest.MonkeyPatch) -> object:
     return run
 
 
-def traces(site: Site) -> tuple[list[str], int, set[Path]]:
+def traces(site: Installed) -> tuple[list[str], int, set[Path]]:
     """All that a question could leave behind.
 
     Objects of the store, blocks, files of the installation but logs and services.
@@ -74,7 +72,7 @@ def traces(site: Site) -> tuple[list[str], int, set[Path]]:
     return keys, site.ledger.height(), files
 
 
-def saved(folder: Path, site: Site, play: Play, change: np.ndarray) -> Path:
+def saved(folder: Path, site: Installed, play: Play, change: np.ndarray) -> Path:
     digest = site.ledger.study(study_id(play.study.name)).current_model
     current = model_file.parse_model(
         site.store().get(object_keys.MODELS, object_keys.model().key(digest), digest), play.study.network.size
@@ -83,7 +81,7 @@ def saved(folder: Path, site: Site, play: Play, change: np.ndarray) -> Path:
     return folder / "mine.safetensors"
 
 
-def contrary(site: Site, play: Play) -> np.ndarray:
+def contrary(site: Installed, play: Play) -> np.ndarray:
     """A model that calls what lies nearer to one class's mean the other class."""
     own = records.read(site.settings.hospital(ASTER), play.study.source).train
     first, second = (own.inputs[own.labels == label].mean(axis=0) / 256 for label in (0, 1))
@@ -94,7 +92,7 @@ def contrary(site: Site, play: Play) -> np.ndarray:
 
 
 def test_before_the_first_round_a_model_can_be_checked_but_for_its_size_and_none_can_predict(
-    site: Site, play: Play
+    site: Installed, play: Play
 ) -> None:
     found = check_model("asked", ASTER, settings=site.settings)
     assert {finding.test: finding.passed for finding in found.findings} == {
@@ -105,7 +103,7 @@ def test_before_the_first_round_a_model_can_be_checked_but_for_its_size_and_none
 
 
 def test_the_model_that_a_hospital_would_train_is_checked_under_the_budget_and_nothing_is_left_behind(
-    site: Site, play: Play, finished: RoundId
+    site: Installed, play: Play, finished: RoundId
 ) -> None:
     before = traces(site)
     found = check_model("asked", ASTER, settings=site.settings)
@@ -117,7 +115,7 @@ def test_the_model_that_a_hospital_would_train_is_checked_under_the_budget_and_n
 
 
 def test_a_model_is_refused_for_its_size_for_changing_nothing_and_for_being_worse(
-    site: Site, play: Play, finished: RoundId, tmp_path: Path
+    site: Installed, play: Play, finished: RoundId, tmp_path: Path
 ) -> None:
     size = play.study.network.size
 
@@ -139,7 +137,7 @@ def test_a_model_is_refused_for_its_size_for_changing_nothing_and_for_being_wors
 
 
 def test_a_file_that_is_no_model_of_the_study_is_refused(
-    site: Site, play: Play, finished: RoundId, tmp_path: Path
+    site: Installed, play: Play, finished: RoundId, tmp_path: Path
 ) -> None:
     (tmp_path / "other.safetensors").write_bytes(model_bytes(np.zeros(7, np.int64)))
     with pytest.raises(EvidenceRejected, match="another study's model"):
@@ -147,7 +145,7 @@ def test_a_file_that_is_no_model_of_the_study_is_refused(
 
 
 def test_the_command_predicts_rows_with_the_card_and_the_warning(
-    site: Site, finished: RoundId, wardround: object, tmp_path: Path
+    site: Installed, finished: RoundId, wardround: object, tmp_path: Path
 ) -> None:
     assert callable(wardround)
     own = pd.read_csv(records_folder(site.settings.hospital(ASTER), "breast_cancer") / "records.csv")
@@ -168,7 +166,7 @@ def test_the_command_predicts_rows_with_the_card_and_the_warning(
 
 
 def test_one_row_comes_by_standard_input_and_a_value_beyond_the_contract_is_told_by_its_column(
-    site: Site, finished: RoundId, wardround: object
+    site: Installed, finished: RoundId, wardround: object
 ) -> None:
     assert callable(wardround)
     row = dict(
@@ -187,7 +185,7 @@ def test_one_row_comes_by_standard_input_and_a_value_beyond_the_contract_is_told
 
 
 def test_a_model_whose_bytes_are_others_or_that_the_ledger_disowns_predicts_nothing(
-    site: Site, finished: RoundId, monkeypatch: pytest.MonkeyPatch
+    site: Installed, finished: RoundId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipeline.chain.ledger import Ledger
 
