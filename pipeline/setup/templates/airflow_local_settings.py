@@ -12,7 +12,7 @@ if "scheduler" in sys.argv:
 
     preload()
 elif "dag-processor" in sys.argv:
-    # All that takes long in reading a study, and in making its DAG.
+    # All that takes long in reading the DAGs, which it does every half minute.
     import airflow.providers.standard.decorators.python
     import airflow.providers.standard.operators.trigger_dagrun  # noqa: F401
 
