@@ -50,9 +50,9 @@ except Unavailable as error:
 """
 
 
-@pytest.fixture
-def chain(tmp_path: Path) -> Iterator[Devchain]:
-    with devchain(tmp_path) as made:
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devchain]:
+    with devchain(tmp_path_factory.mktemp("ledger")) as made:
         yield made
 
 
