@@ -29,6 +29,7 @@ from pipeline.host.files import write_atomic
 from pipeline.round import ballots, manifests, provider
 from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
+from tests.support.chains import past_devchain
 from tests.support.consortia import HOSPITALS, NODES, Site, tables_checked_once
 from tests.support.rounds import Play
 
@@ -124,7 +125,7 @@ def _register(site: Site, count: int) -> None:
         batch = min(_BATCH, count - first)
         signed = [Account.create().sign_transaction({**terms, "nonce": 0, "value": 0}) for _ in range(batch)]
         sent = [("eth_sendRawTransaction", [transaction.raw_transaction.to_0x_hex()]) for transaction in signed]
-        site.past_devchain([*sent, ("anvil_mine", [hex(batch)])])
+        past_devchain(site.settings.home / "chain", [*sent, ("anvil_mine", [hex(batch)])])
 
 
 def _site(home: Path) -> tuple[Site, Play, tuple[RoundId, RoundId, RoundId]]:

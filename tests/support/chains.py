@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from pipeline.chain.ledger import Ledger, deploy, study_id
 from pipeline.chain.outbox import Outbox, Receipt
@@ -103,6 +104,28 @@ class Devchain:
     def blocks(self) -> list[str]:
         height = int(self.rpc("eth_blockNumber"), 16)
         return [self.rpc("eth_getBlockByNumber", hex(number), False)["hash"] for number in range(height + 1)]
+
+
+def anvil(chain: Path) -> int:
+    """The process of anvil behind a development chain, by the chain's folder."""
+    return int((chain / "anvil.pid").read_text())
+
+
+def past_devchain(chain: Path, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+    """Ask anvil itself, as the development chain's operator can; every call's result. `chain` is the chain's folder."""
+    command = psutil.Process(anvil(chain)).cmdline()
+    port = command[command.index("--port") + 1]
+    batch = [
+        {"jsonrpc": "2.0", "id": index, "method": name, "params": given} for index, (name, given) in enumerate(calls)
+    ]
+    answers = httpx.post(f"http://127.0.0.1:{port}", json=batch, trust_env=False, timeout=60).raise_for_status().json()
+    return [answer["result"] for answer in answers]
+
+
+def pass_deadline(chain: Path, ledger: Ledger, round_id: RoundId) -> None:
+    """Set a development chain's clock beyond the time at which anybody may abort the round, as its operator can."""
+    late = ledger.round(round_id).opened.result_deadline - ledger.block_time() + 1
+    past_devchain(chain, [("evm_increaseTime", [late])])
 
 
 @contextmanager

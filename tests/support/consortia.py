@@ -8,12 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pandas as pd
 import psutil
 import pytest
@@ -28,6 +26,7 @@ from pipeline.site.settings import Settings
 from pipeline.store.object_keys import KeyPrefix
 from pipeline.study.study import Study
 from tests.support import past_guard
+from tests.support.chains import anvil, pass_deadline
 from tests.support.installed import EVERYBODY, HOSPITALS, NODES, Installed
 
 __all__ = ["HOSPITALS", "NODES", "Site", "engine_parties", "logged", "tables_checked_once"]
@@ -101,35 +100,18 @@ class Site(Installed):
 
     def kill_anvil(self) -> None:
         """kill -9 of anvil; the development chain starts it again."""
-        psutil.Process(self._anvil()).kill()
+        psutil.Process(anvil(self.settings.home / "chain")).kill()
 
     def pass_deadline(self, round_id: RoundId) -> None:
         """Set the development chain's clock.
 
         Its operator can, beyond the time at which anybody may abort the round.
         """
-        late = self.ledger.round(round_id).opened.result_deadline - self.ledger.block_time() + 1
-        self.past_devchain([("evm_increaseTime", [late])])
-
-    def past_devchain(self, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
-        """Ask anvil itself, as the development chain's operator can; every call's result."""
-        command = psutil.Process(self._anvil()).cmdline()
-        port = command[command.index("--port") + 1]
-        batch = [
-            {"jsonrpc": "2.0", "id": index, "method": name, "params": given}
-            for index, (name, given) in enumerate(calls)
-        ]
-        answers = (
-            httpx.post(f"http://127.0.0.1:{port}", json=batch, trust_env=False, timeout=60).raise_for_status().json()
-        )
-        return [answer["result"] for answer in answers]
+        pass_deadline(self.settings.home / "chain", self.ledger, round_id)
 
     def stop(self) -> None:
         """End every process of the installation."""
         self.manager.stop()
-
-    def _anvil(self) -> int:
-        return int((self.settings.home / "chain" / "anvil.pid").read_text())
 
 
 @contextmanager
