@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -28,10 +29,14 @@ HAS_NO_BENIGN = "dahlia"
 
 @dataclass(frozen=True)
 class Course:
-    """What there was to see of three rounds: two asked for by the command, one triggered beside them."""
+    """What there was to see of three rounds: two asked for by a command, one by another that left in its middle."""
 
     said: str
     """By the command."""
+    other: str
+    """By the one that left."""
+    code: int
+    """With which it did."""
     states: list[list[str]]
     """Of the runs, whenever one changed."""
 
@@ -42,15 +47,17 @@ def course(site: Site) -> Course:
     records = records_folder(site.settings.hospital(HAS_NO_BENIGN), "breast_cancer") / "records.csv"
     before = records.read_text()
     states: list[list[str]] = []
-    with ThreadPoolExecutor(1) as pool:
-        command = pool.submit(site.wardround, "run", "small", "--rounds", "2", seconds=400)
+    with ThreadPoolExecutor(1) as pool, site.following("run", "small") as other:
         until(lambda: site.runs("small"), 60)
-        site.trigger("small")
+        command = pool.submit(site.wardround, "run", "small", "--rounds", "2", seconds=400)
         try:
             while not command.done():
                 now = sorted(site.runs("small").values())
                 if now not in states[-1:]:
                     states.append(now)
+                if "round 1 of 1: " in other.said() and other.process.returncode is None:
+                    other.process.send_signal(signal.SIGINT)
+                    other.process.wait(30)
                 if [state.status for state in site.rounds("small")[1:]] == [RoundStatus.COMMITTED]:
                     records.write_text(
                         "".join(
@@ -60,7 +67,7 @@ def course(site: Site) -> Course:
                 time.sleep(0.5)
         finally:
             records.write_text(before)
-    return Course(command.result(), states)
+        return Course(command.result(), other.said(), other.process.returncode, states)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,13 @@ def test_rounds_end_and_a_log_of_them_is_plain_text(course: Course) -> None:
     assert course.said.splitlines()[-1] == "round 2 of 2: finished"
     assert "\x1b" not in course.said
     assert "\r" not in course.said
+
+
+def test_an_interrupt_leaves_the_round_which_ends_by_itself(course: Course) -> None:
+    assert course.code == 130
+    assert "goes on without this terminal and ends by itself: `wardround rounds`" in course.other
+    assert "Traceback" not in course.other
+    assert course.states[-1] == ["success"] * 3
 
 
 def test_of_rounds_triggered_at_once_one_runs_and_the_others_wait(course: Course) -> None:

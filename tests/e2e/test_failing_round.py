@@ -1,12 +1,8 @@
-"""A round all of whose verifications fail: the terminal says what, why and where.
-
-And a terminal that is left in mid-round.
-"""
+"""A round all of whose verifications fail: the terminal says what, why and where."""
 
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,14 +55,3 @@ def test_the_terminal_says_what_failed_why_and_where(site: Site, following: Foll
     assert f"a round of {STUDY} ended without a model (verify_" in said
     assert "Traceback" not in said
     assert [state.status for state in site.rounds(STUDY)] == [RoundStatus.ABORTED]
-
-
-def test_an_interrupt_leaves_the_round_which_ends_by_itself(site: Site, following: Following) -> None:
-    until(lambda: "round 1 of 1: " in following.said(), 120)
-    following.process.send_signal(signal.SIGINT)
-    assert following.process.wait(30) == 130
-    assert "goes on without this terminal and ends by itself: `wardround rounds`" in following.said()
-    assert "Traceback" not in following.said()
-    _, run = sorted(site.runs(STUDY))
-    assert site.await_end(f"/api/v2/dags/round_{STUDY}/dagRuns/{run}") == "success"
-    assert [state.status for state in site.rounds(STUDY)] == [RoundStatus.ABORTED, RoundStatus.FINALISED]
