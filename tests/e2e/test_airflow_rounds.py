@@ -147,7 +147,7 @@ def test_a_round_is_shown_and_audited(site: Site, listed: list[dict[str, Any]]) 
     shown = site.wardround("show", number)
     assert listed[1]["model_sha256"] in shown
     assert "development chain" in shown
-    assert f"Round {number} holds" in site.wardround("audit", number)
+    assert f"Round {number} holds" in site.says("audit", number)
     assert site.json("audit", number)["passed"] is True
     site.audit_all()
 
@@ -172,14 +172,14 @@ def test_a_finished_round_lies_in_the_study_repository_and_its_model_in_the_remo
 
 
 def test_an_owner_reads_a_study_and_consents_to_its_digest(site: Site) -> None:
-    digest = site.wardround("study", "digest", "small").strip()
-    shown = site.wardround("study", "show", "small")
+    digest = site.says("study", "digest", "small").strip()
+    shown = site.says("study", "show", "small")
     assert digest in shown
     assert "birch: approved" in shown
     (site.settings.hospital("birch") / "approvals" / f"{digest}.json").unlink()
-    assert "birch: not approved" in site.wardround("study", "show", "small")
-    assert f"birch approved small with digest {digest}" in site.wardround("study", "approve", "small", "--as", "birch")
-    assert "birch: approved" in site.wardround("study", "show", "small")
+    assert "birch: not approved" in site.says("study", "show", "small")
+    assert f"birch approved small with digest {digest}" in site.says("study", "approve", "small", "--as", "birch")
+    assert "birch: approved" in site.says("study", "show", "small")
 
 
 def test_a_hospital_whose_records_fail_the_contract_is_absent_and_the_failed_expectation_named(
@@ -193,4 +193,4 @@ def test_a_hospital_whose_records_fail_the_contract_is_absent_and_the_failed_exp
     (row,) = [row for row in shown["hospitals"] if row["name"] == HAS_NO_BENIGN]
     assert (row["reason"], row["validated"]) == ("invalid_data", False)
     assert any("benign" in expectation for expectation in row["failed"])
-    assert row["failed"][0] in site.wardround("show", number)
+    assert row["failed"][0] in site.says("show", number)
