@@ -16,4 +16,4 @@ elif "dag-processor" in sys.argv:
     import airflow.providers.standard.decorators.python
     import airflow.providers.standard.operators.trigger_dagrun  # noqa: F401
 
-    import pipeline.study.study  # noqa: F401
+    import pipeline.study.study_files  # noqa: F401

@@ -26,9 +26,7 @@ NORTH, EAST, WEST = NODES[:3]
 )
 def test_a_component_that_a_node_signed_for_and_that_is_gone_ends_the_round_under_its_name(site: MemorySite) -> None:
     play = site.play("gone", hospitals=list(HOSPITALS[:3]))
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    round_id = play.committed()
     ctx = site.node_context(play, round_id, NORTH)
     seen = Inventory(dict.fromkeys(play.study.hospitals, (1, 2)), {}).body()
     Journal(site.settings.node(NORTH) / "journal").say(round_id, ctx.worker.sign(Kind.INVENTORY, seen, ctx.context))
@@ -73,9 +71,7 @@ def test_a_round_that_misses_a_node_is_aborted_by_the_next_one(
     site: MemorySite,
 ) -> None:
     play = site.play("short_of_a_node", hospitals=list(HOSPITALS[:3]))
-    round_id = play.open()
-    play.hospitals(round_id)
-    play.commit(round_id)
+    round_id = play.committed()
     site.near_deadline(round_id, 1)
     with pytest.raises(Unavailable, match="west"):
         play.nodes("verify", round_id, (NORTH, EAST))
