@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Sequence
 
+import psutil
 import pytest
 
 from pipeline.domain import RoundId, RoundStatus
-from pipeline.setup.services import STORE
+from pipeline.setup import status
+from pipeline.setup.services import NAMES, STORE
 from pipeline.setup.store import root_account
 from pipeline.site.identity import Identity
 from pipeline.site.installation import Installation
@@ -25,41 +26,45 @@ from tests.support.site import Site, sent, until
 pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
 
 
-def kill_service(name: str) -> Callable[[Site], None]:
-    def kill(site: Site) -> None:
-        os.kill(site.manager.pids()[name], signal.SIGKILL)
-
-    return kill
+_PATIENCE_SECONDS = 180
+_BEGUN = ("running", "success", "failed", "upstream_failed", "skipped")
 
 
 def kill_anvil(site: Site) -> None:
     os.kill(int((site.settings.home / "chain" / "anvil.pid").read_text()), signal.SIGKILL)
 
 
-@pytest.mark.parametrize(
-    "kills",
-    [
-        pytest.param([("train_birch", kill_anvil), ("share_birch", kill_service(STORE))], id="anvil, later MinIO"),
-        pytest.param([("train_birch", kill_service("airflow-scheduler"))], id="scheduler"),
-    ],
-)
-@pytest.mark.timeout(400)
-def test_a_round_in_which_parts_are_killed_ends(
-    site: Site, kills: Sequence[tuple[str, Callable[[Site], None]]]
-) -> None:
+def kill_every_service(site: Site) -> None:
+    """Fail unless each comes back, and nothing that a killed process started outlives it."""
+    before = site.manager.pids()
+    groups = [process for process in site.manager.processes() if os.getpgid(process.pid) in before.values()]
+    for name in NAMES:
+        os.kill(before[name], signal.SIGKILL)
+    until(lambda: all(site.manager.pids().get(name) not in (before[name], None) for name in NAMES), _PATIENCE_SECONDS)
+    until(lambda: all(row["healthy"] for row in status.report(site.settings)), _PATIENCE_SECONDS)
+    _, left = psutil.wait_procs(groups, timeout=30)
+    alive = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert alive == [], "children of a killed process outlived it"
+
+
+@pytest.mark.timeout(600)
+def test_a_round_ends_in_which_every_service_is_killed_and_later_store_and_anvil_once_more(site: Site) -> None:
     model = site.current_model("small")
     before = len(site.rounds("small"))
     run = site.trigger("small")
-    for during, kill in kills:
-        site.await_task(run, during, "running", "success")
-        kill(site)
+    site.await_task(run, "train_birch", *_BEGUN)
+    kill_every_service(site)
+    site.await_task(run, "share_birch", *_BEGUN, seconds=200)
+    os.kill(site.manager.pids()[STORE], signal.SIGKILL)
+    site.await_task(run, "verify_north", *_BEGUN, seconds=200)
+    kill_anvil(site)
     outcome = site.await_end(run, seconds=300)
     (state,) = site.rounds("small")[before:]
     assert state.status is {"success": RoundStatus.FINALISED, "failed": RoundStatus.ABORTED}[outcome]
     assert state.opened.previous_model == model
     site.audit_all()
     check_nothing_doubled(site, state.round)
-    assert until(lambda: all(row["healthy"] for row in site.json("status", ends_with=None)["services"]), 60)
+    assert until(lambda: all(row["healthy"] for row in status.report(site.settings)), 60)
 
 
 def check_nothing_doubled(site: Site, round_id: RoundId) -> None:

@@ -1,13 +1,13 @@
-"""A whole installation: set up from nothing, killed piecemeal, moved to other ports."""
+"""The services of the installation on which all rounds ran: started anew, left without their manager, stopped, moved.
+
+`test_kill.py` kills them in the middle of a round. Each test leaves the installation as the next one takes it; the last
+ones leave little of it running.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import tempfile
-import time
-from collections.abc import Iterator
+import subprocess
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,8 +17,10 @@ import pytest
 
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.consent import approval
+from pipeline.devchain.devchain import CHAIN_ID
+from pipeline.domain import RoundStatus
 from pipeline.setup import health, services, status
-from pipeline.setup.services import CHAIN, NAMES, STORE
+from pipeline.setup.services import NAMES, STORE
 from pipeline.setup.up import up
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
@@ -27,23 +29,14 @@ from pipeline.site.settings import VARIABLES, Settings
 from pipeline.store.objects import Store
 from pipeline.study.study_files import load_studies
 from tests.adversary import attack
-from tests.support.installations import settings_in
+from tests.support.site import Site
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.airflow, pytest.mark.timeout(600)]
 
-_PATIENCE_SECONDS = 180
 
-
-@pytest.fixture(scope="module")
-def settings() -> Iterator[Settings]:
-    # Not pytest's own folder: its name is too long for the process manager's socket.
-    with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
-        settings = settings_in(Path(folder))
-        try:
-            up(settings)
-            yield settings
-        finally:
-            services.supervisor(settings).stop()
+@pytest.fixture
+def settings(site: Site) -> Settings:
+    return site.settings
 
 
 def secrets_of(settings: Settings) -> list[bytes]:
@@ -59,17 +52,18 @@ def processes(settings: Settings) -> list[psutil.Process]:
     return services.supervisor(settings).processes()
 
 
-def await_health(settings: Settings) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not all(row["healthy"] for row in status.report(settings)):
-        assert time.monotonic() < deadline, status.report(settings)
-        time.sleep(0.5)
+def alive(found: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in found if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_every_service_is_healthy(settings: Settings) -> None:
-    assert [(row["service"], row["process"], row["trouble"]) for row in status.report(settings)] == [
+def test_every_service_is_healthy_and_the_machine_has_what_it_needs(site: Site) -> None:
+    assert [(row["service"], row["process"], row["trouble"]) for row in status.report(site.settings)] == [
         (name, "running", "") for name in NAMES
     ]
+    assert [(row["service"], row["process"], row["healthy"]) for row in site.json("status")["services"]] == [
+        (name, "running", True) for name in NAMES
+    ]
+    assert "engine spu: ready" in site.wardround("doctor")
 
 
 @attack(
@@ -102,14 +96,6 @@ def test_the_ledger_has_every_study_with_its_nodes_and_an_initial_model_in_the_s
     assert ledger.provider() == Identity.load(settings.provider).key.address
 
 
-def test_every_owner_has_approved_the_demonstration_s_studies(settings: Settings) -> None:
-    up(settings)  # in a checkout at work, the code and with it the digest may have changed since
-    consortium = Consortium.load(settings.consortium)
-    for name, study in load_studies(settings.studies).items():
-        for home in (*map(settings.hospital, study.hospitals), *map(settings.node, study.nodes)):
-            approval.require(Identity.load(home), name, study.digest(consortium), consortium.ledger)
-
-
 def test_no_secret_stands_in_an_argument_an_environment_or_a_log(settings: Settings) -> None:
     said = b"".join(
         path.read_bytes()
@@ -140,6 +126,13 @@ def test_up_again_changes_nothing(settings: Settings) -> None:
     assert services.supervisor(settings).pids() == running
 
 
+def test_every_owner_has_approved_the_demonstration_s_studies(settings: Settings) -> None:
+    consortium = Consortium.load(settings.consortium)
+    for name, study in load_studies(settings.studies).items():
+        for home in (*map(settings.hospital, study.hospitals), *map(settings.node, study.nodes)):
+            approval.require(Identity.load(home), name, study.digest(consortium), consortium.ledger)
+
+
 def test_where_things_lie_may_change_under_running_services_none_of_which_keeps_a_word_of_it(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -162,39 +155,37 @@ def test_other_code_starts_the_services_anew_which_keep_what_they_hold(
     up(settings)
     assert not set(services.supervisor(settings).pids().values()) & set(running.values())
     assert settings.consortium.read_bytes() == ledger
-    monkeypatch.undo()
-    up(settings)
-    await_health(settings)
+    assert all(row["healthy"] for row in status.report(settings))
 
 
-def test_every_service_killed_outright_comes_back(settings: Settings) -> None:
-    manager = services.supervisor(settings)
-    before = manager.pids()
-    groups = [process for process in processes(settings) if os.getpgid(process.pid) in before.values()]
-    for name in NAMES:
-        os.kill(before[name], signal.SIGKILL)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while any(manager.pids().get(name) in (before[name], None) for name in NAMES):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    await_health(settings)
-    _, left = psutil.wait_procs(groups, timeout=30)
-    alive = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-    assert alive == [], "children of a killed process outlived it"
-
-
-def test_services_whose_manager_was_killed_are_ended_before_others_start(settings: Settings) -> None:
-    manager = services.supervisor(settings)
-    before = set(manager.pids().values())
-    (daemon,) = [process for process in processes(settings) if "supervisor.supervisord" in process.cmdline()]
+def test_services_whose_manager_was_killed_are_ended_before_others_start_which_find_every_round_where_it_was(
+    site: Site,
+) -> None:
+    rounds = site.json("rounds")
+    digest = site.wardround("study", "digest", "small")
+    installation = Installation.load(site.settings.installation)
+    height = site.ledger.height()
+    before = processes(site.settings)
+    (daemon,) = [process for process in before if "supervisor.supervisord" in process.cmdline()]
     daemon.kill()
-    up(settings)
-    assert [pid for pid in before if psutil.pid_exists(pid)] == []
-    await_health(settings)
+    site.wardround("up")
+    assert alive(before) == []
+    assert Installation.load(site.settings.installation) == installation
+    assert site.ledger.height() == height
+    assert site.json("rounds") == rounds
+    assert site.wardround("study", "digest", "small") == digest
+    site.audit_all()
+
+
+def test_down_leaves_nothing_running(site: Site) -> None:
+    started = site.manager.processes()
+    site.wardround("down")
+    assert site.manager.processes() == site.parties() == []
+    assert alive(started) == []
+    assert {row["process"] for row in site.json("status", ends_with=1)["services"]} == {"stopped"}
 
 
 def test_a_port_that_another_program_took_is_chosen_anew(settings: Settings) -> None:
-    services.supervisor(settings).stop()
     known = Installation.load(settings.installation)
     taken = int(known.store.rpartition(":")[2])
     with socket.socket() as other:
@@ -206,10 +197,20 @@ def test_a_port_that_another_program_took_is_chosen_anew(settings: Settings) -> 
     assert (moved.rpc, moved.airflow) == (known.rpc, known.airflow)
 
 
-def test_health_names_a_chain_with_another_id(settings: Settings) -> None:
-    manager = services.supervisor(settings)
-    manager.start(services.programs(settings, Installation.load(settings.installation)))
-    manager.launch(CHAIN)
-    installation = Installation.load(settings.installation)
-    health.wait("the chain", lambda: health.chain(installation, 31337), 30)
-    assert "got chain 31337, want 1" in str(health.chain(installation, 1))
+def test_store_and_chain_that_were_stopped_hold_every_round_still(site: Site) -> None:
+    manager = services.supervisor(site.settings)
+    installation = Installation.load(site.settings.installation)
+    manager.start(services.programs(site.settings, installation))
+    for name in services.backing(installation):
+        manager.launch(name)
+    health.wait("the object store", lambda: health.store(installation), 30)
+    health.wait("the chain", lambda: health.chain(installation, CHAIN_ID), 30)
+    assert f"got chain {CHAIN_ID}, want 1" in str(health.chain(installation, 1))
+    again = Site(site.settings.home, site.settings.studies)  # the store has moved
+    git = subprocess.run(["git", "tag"], cwd=site.settings.records, capture_output=True, text=True, check=True)
+    kept = set(git.stdout.split())
+    rounds = again.ledger.rounds()
+    finalised = {f"round-{state.round}" for state in rounds if state.status is RoundStatus.FINALISED}
+    assert finalised <= kept <= {f"round-{state.round}" for state in rounds}
+    assert kept
+    again.audit_all()
