@@ -45,17 +45,14 @@ class _Issuer(NamedTuple):
     key: ec.EllipticCurvePrivateKey
 
 
-def create(folder: Path, name: str, index: int, host: str) -> Sha256:
-    """Make a node's key.pem and cert.pem in `folder` unless they are there; returns the certificate's fingerprint.
-
-    MP-SPDZ takes party i only if its certificate names `P<i>`: `index` is the node's position in the consortium's list.
-    """
+def create(folder: Path, name: str, host: str) -> Sha256:
+    """Make a node's key.pem and cert.pem in `folder` unless they are there; returns the certificate's fingerprint."""
     certificate_file = folder / "cert.pem"
     key_file = folder / "key.pem"
     if not (certificate_file.exists() and key_file.exists()):
         key = _new_key(key_file)
         builder = _builder(key, _Issuer(_name(name), key), name, timedelta(days=365 * YEARS))
-        builder = builder.add_extension(_hosts([f"P{index}", host]), critical=False)
+        builder = builder.add_extension(_hosts([host]), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         _write(certificate_file, builder, key)
     return fingerprint(certificate_file)

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.domain import Address, HospitalName, NodeName
-from pipeline.errors import Misconfigured
 from pipeline.host import ports
 from pipeline.host.files import write_atomic
 from pipeline.host.ports import LOOPBACK
@@ -52,21 +51,10 @@ class MemberNames:
 
 
 def members(studies: Mapping[str, Study]) -> MemberNames:
-    """All hospitals and nodes of the studies, nodes in the order in which every study lists them.
-
-    Raises Misconfigured.
-    """
+    """All hospitals and nodes of the studies, nodes as the largest study lists them first."""
     nodes: list[NodeName] = []
     for study in sorted(studies.values(), key=lambda study: (-len(study.nodes), study.name)):
         nodes += [name for name in study.nodes if name not in nodes]
-    for study in studies.values():
-        # A node's certificate names its place in this list, and the engine takes it for no other.
-        wrong = [name for index, name in enumerate(study.nodes) if nodes.index(name) != index]
-        if wrong:
-            raise Misconfigured(
-                f"study {study.name}: got nodes {', '.join(study.nodes)}, want the first of {', '.join(nodes)} in this"
-                " order"
-            )
     return MemberNames(tuple(sorted({name for study in studies.values() for name in study.hospitals})), tuple(nodes))
 
 
@@ -96,10 +84,10 @@ def create_actors(
     for hospital in everybody.hospitals:
         identity.create(settings.hospital(hospital), sharing=True)
         _credentials(settings.hospital(hospital), f"hospital-{hospital}")
-    for index, node in enumerate(everybody.nodes):
+    for node in everybody.nodes:
         identity.create(settings.node(node))
         _credentials(settings.node(node), f"node-{node}")
-        certificates.create(settings.node(node) / "tls", node, index, host(node))
+        certificates.create(settings.node(node) / "tls", node, host(node))
     identity.create(settings.provider)
     _credentials(settings.provider, "provider")
     settings.auditor.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ def run(
     with tempfile.TemporaryDirectory() as name:
         homes = [Path(name) / str(index) for index in range(nodes)]
         for index, home in enumerate(homes):
-            certificates.create(home, f"trial-{index}-{secrets.token_hex(4)}", index, ports.LOOPBACK)
+            certificates.create(home, f"trial-{index}-{secrets.token_hex(4)}", ports.LOOPBACK)
         parties = local_parties(homes, homes, DEADLINE_SECONDS)
         return run_together(parties, lambda party: engine.verify(protocol, task, held[party.index], party))
 

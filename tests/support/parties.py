@@ -75,8 +75,8 @@ def self_signed(folder: Path, name: str, *alternatives: str, authority: bool = F
 def make_parties(count: int, folder: Path, deadline_seconds: float = 120) -> list[Party]:
     """One party per index, each with its own certificate, pinned by all."""
     homes = [folder / f"node-{index}" for index in range(count)]
-    for index, home in enumerate(homes):
-        self_signed(home, home.name, f"P{index}")
+    for home in homes:
+        self_signed(home, home.name)
         (home / "work").mkdir()
     return local.local_parties(homes, homes, deadline_seconds)
 

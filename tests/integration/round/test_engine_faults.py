@@ -87,7 +87,7 @@ class Stranger(MpSpdz):
     """Has another certificate than the pinned one."""
 
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
-        certificate, key = self_signed(party.log.parent / "stranger", "west", f"P{_WEST}")
+        certificate, key = self_signed(party.log.parent / "stranger", "west")
         pinned = tuple(certificate if index == _WEST else path for index, path in enumerate(party.peer_certificates))
         return super().verify(
             protocol,

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from cryptography import x509
 
 from pipeline.errors import EngineFailed
 from pipeline.mpc.engines.base import Party
@@ -33,7 +35,7 @@ def engine(tmp_path: Path) -> MpSpdz:
 
 
 def party(folder: Path, nodes: int = 3, index: int = 0) -> Party:
-    made = [self_signed(folder / f"{i}", f"node-{i}", f"P{i}") for i in range(nodes)]
+    made = [self_signed(folder / f"{i}", f"node-{i}") for i in range(nodes)]
     hosts = tuple(f"127.0.0.1:{14000 + i}" for i in range(nodes))
     pinned = tuple(certificate for certificate, _ in made)
     return Party(index, hosts, *made[index], pinned, folder / "work", folder / "party.log", 5)
@@ -102,23 +104,29 @@ def test_a_certificate_that_could_sign_for_another_node_is_refused(tmp_path: Pat
         certificates.check(1, authority.read_bytes())
 
 
+def test_a_party_s_own_certificate_names_its_place_and_is_good_for_a_clock_that_is_a_day_off() -> None:
+    made = certificates.make(3)
+    certificates.check(3, made.certificate.encode())
+    certificate = x509.load_pem_x509_certificate(made.certificate.encode())
+    day = timedelta(days=1)
+    assert certificate.not_valid_before_utc < datetime.now(UTC) - day
+    assert certificate.not_valid_after_utc > datetime.now(UTC) + day
+    assert certificates.make(3).key != made.key
+
+
 def test_certificates_are_found_by_their_hash_and_the_key_is_private(tmp_path: Path) -> None:
-    own = party(tmp_path, index=1)
-    folder = tmp_path / "Player-Data"
-    folder.mkdir()
-    certificates.install(folder, 1, own.certificate, own.private_key, own.peer_certificates)
-    assert (folder / "P1.key").stat().st_mode & 0o777 == 0o600
-    assert not (folder / "P0.key").exists()
-    assert {link.resolve().name for link in folder.glob("*.0")} == {"P0.pem", "P1.pem", "P2.pem"}
+    made = [certificates.make(index) for index in range(3)]
+    told = {index: made[index].certificate for index in (0, 2)}
+    certificates.install(tmp_path, 1, made[1], told)
+    assert (tmp_path / "P1.key").stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "P0.key").exists()
+    assert {link.resolve().name for link in tmp_path.glob("*.0")} == {"P0.pem", "P1.pem", "P2.pem"}
 
 
-def test_a_node_with_another_certificate_than_the_pinned_one_does_not_start(tmp_path: Path) -> None:
-    own = party(tmp_path)
-    folder = tmp_path / "Player-Data"
-    folder.mkdir()
-    other, key = self_signed(tmp_path / "other", "node-0", "P0")
-    with pytest.raises(EngineFailed, match="not the certificate pinned"):
-        certificates.install(folder, 0, other, key, own.peer_certificates)
+def test_a_peer_that_tells_no_certificate_or_another_party_s_is_named(tmp_path: Path) -> None:
+    for told in (None, 7, ["P0"], "", "P0", certificates.make(2).certificate):
+        with pytest.raises(EngineFailed, match="certificate of party 0"):
+            certificates.install(tmp_path, 1, certificates.make(1), {0: told})
 
 
 @pytest.fixture

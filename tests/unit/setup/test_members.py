@@ -11,7 +11,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pipeline.domain import HospitalName, NodeName
-from pipeline.errors import Misconfigured
 from pipeline.setup import certificates, members
 from pipeline.site import identity
 from pipeline.site.consortium import Consortium, LedgerLocation
@@ -25,16 +24,10 @@ def names(*values: str) -> tuple[NodeName, ...]:
     return tuple(NodeName(value) for value in values)
 
 
-def test_nodes_keep_one_order_that_every_study_starts_with() -> None:
-    three = study(nodes=names("north", "east", "west"))
+def test_nodes_are_listed_once_and_a_study_may_list_them_in_an_order_of_its_own() -> None:
+    three = study(nodes=names("east", "north", "west"))
     four = study(name="pneumonia", nodes=names("north", "east", "west", "south"))
     assert members.members({"three": three, "four": four}).nodes == ("north", "east", "west", "south")
-
-
-def test_a_study_with_nodes_in_another_order_is_refused() -> None:
-    other = study(nodes=names("east", "north", "west"))
-    with pytest.raises(Misconfigured, match="in this order"):
-        members.members({"one": study(nodes=names("north", "east", "west", "south")), "other": other})
 
 
 def test_every_actor_has_its_own_keys_that_only_it_reads_and_keeps(tmp_path: Path) -> None:
@@ -56,15 +49,15 @@ def test_every_actor_has_its_own_keys_that_only_it_reads_and_keeps(tmp_path: Pat
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_the_certificate_names_the_party_s_index_and_host(tmp_path: Path) -> None:
-    fingerprint = certificates.create(tmp_path, "east", 1, "127.0.0.1")
+def test_the_certificate_names_the_node_s_host_alone(tmp_path: Path) -> None:
+    fingerprint = certificates.create(tmp_path, "east", "127.0.0.1")
     certificate = x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes())
     names_ = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names_.get_values_for_type(x509.DNSName) == ["P1"]
+    assert not names_.get_values_for_type(x509.DNSName)
     assert [str(address) for address in names_.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
     assert fingerprint == hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
-    assert certificates.create(tmp_path, "east", 1, "127.0.0.1") == fingerprint
+    assert certificates.create(tmp_path, "east", "127.0.0.1") == fingerprint
 
 
 def test_store_users_are_every_actor_with_policies_that_only_put_get_and_list(tmp_path: Path) -> None:

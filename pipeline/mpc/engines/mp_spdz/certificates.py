@@ -1,6 +1,8 @@
-"""TLS identities in the form in which MP-SPDZ looks for them.
+"""TLS identities for one computation, in the form in which MP-SPDZ looks for them.
 
-One folder, files by party number, links by subject hash.
+MP-SPDZ trusts all certificates of one folder for every party, and tells parties by the name `P<i>` alone. So a node's
+own certificate, which stands for it in whatever place a study gives it, never goes there: each party makes a key for
+this computation, whose certificate names its place, and tells it over the connection on which certificates are pinned.
 """
 
 from __future__ import annotations
@@ -8,10 +10,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 from pipeline.errors import EngineFailed
@@ -20,33 +27,59 @@ from pipeline.host.secret import Secret
 
 _PARTY_NAME = re.compile(r"P\d+", re.IGNORECASE)
 
+_LIFE = timedelta(days=2)
+"""Before and after its making: clocks of nodes differ, and no computation lasts so long."""
 
-def install(folder: Path, index: int, certificate: Path, key: Path, pinned: Sequence[Path]) -> None:
-    """Lay out every pinned certificate and this node's key.
 
-    Raises EngineFailed for one that could stand for another node.
+class PartyKey(NamedTuple):
+    """One party's key for one computation."""
+
+    certificate: str
+    """PEM."""
+    key: Secret
+
+
+def make(index: int) -> PartyKey:
+    """Return a fresh key, and a certificate that names P<index> alone."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"P{index}")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _LIFE)
+        .not_valid_after(now + _LIFE)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(f"P{index}")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    secret = Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return PartyKey(certificate.public_bytes(Encoding.PEM).decode(), secret)
+
+
+def install(folder: Path, index: int, own: PartyKey, told: Mapping[int, object]) -> None:
+    """Lay out this party's key and what the peers told.
+
+    Raises EngineFailed for a certificate that could stand for another party.
     """
-    contents = [path.read_bytes() for path in pinned]
-    if certificate.read_bytes() != contents[index]:
-        raise EngineFailed(
-            f"mp-spdz: party {index}: {certificate.name} is not the certificate pinned for this node; approve the study"
-            " with the new one"
-        )
-    for party, content in enumerate(contents):
-        check(party, content)
-        (folder / f"P{party}.pem").write_bytes(content)
-    write_secret(folder / f"P{index}.key", Secret.read(key).reveal())
+    for party, certificate in {**told, index: own.certificate}.items():
+        pem = certificate.encode() if isinstance(certificate, str) else b""
+        check(party, pem)
+        (folder / f"P{party}.pem").write_bytes(pem)
+    write_secret(folder / f"P{index}.key", own.key.reveal())
     try:
         command = ["openssl", "rehash", str(folder)]
         environment = {"PATH": os.defpath}
         subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise EngineFailed(f"mp-spdz: `openssl rehash` failed on the pinned certificates: {error}") from error
+        raise EngineFailed(f"mp-spdz: `openssl rehash` failed on the parties' certificates: {error}") from error
 
 
 def check(party: int, pem: bytes) -> None:
     """Raise EngineFailed unless the certificate names P<party>, no other party, and cannot sign for anybody else."""
-    # the engine trusts the whole folder for every party: only the name tells one pinned node from another
     try:
         certificate = x509.load_pem_x509_certificate(pem)
     except ValueError as error:
@@ -55,7 +88,7 @@ def check(party: int, pem: bytes) -> None:
     if names != {f"P{party}"}:
         raise EngineFailed(
             f"mp-spdz: the certificate of party {party} names {', '.join(sorted(names)) or 'no party'}, want P{party}"
-            " alone; list a study's nodes in the consortium's order, or make the node a certificate for its place"
+            " alone; this party deviates, or runs another version of the code"
         )
     try:
         authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca

@@ -28,6 +28,7 @@ from pipeline.mpc.engines.base import (
     VerifyTask,
 )
 from pipeline.mpc.engines.mp_spdz import certificates, durations, process, programs, shares
+from pipeline.mpc.engines.mp_spdz.certificates import PartyKey
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.mpc.engines.mp_spdz.workdir import private_folder
 from pipeline.mpc.engines.session.digests import task_digest
@@ -175,9 +176,11 @@ class MpSpdz(Engine):
             # after the peers have come, so that they learn what is wrong with this node's inputs
             content = shares.encode(vectors(), len(party.hosts), party.index)
             round_trip = rendezvous.round_trip()
+            own = certificates.make(party.index)
+            told = rendezvous.exchange("certificate", own.certificate)
             bytecode = self._compiled(protocol, task, self._profile or Profile.fitting(round_trip))
             with private_folder(party.workdir, len(content)) as folder:
-                _lay_out(folder, bytecode, content, party)
+                _lay_out(folder, bytecode, content, party, own, told)
                 # no_memory_output: the engine would write every share of the run to disk as it ends
                 # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
                 options = [
@@ -235,13 +238,13 @@ class MpSpdz(Engine):
         return self._home / f"{protocol}-party.x"
 
 
-def _lay_out(folder: Path, bytecode: Path, content: bytes, party: Party) -> None:
+def _lay_out(
+    folder: Path, bytecode: Path, content: bytes, party: Party, own: PartyKey, told: Mapping[int, object]
+) -> None:
     try:
         for name in ("Player-Data", "Persistence"):
             (folder / name).mkdir(mode=0o700)
-        certificates.install(
-            folder / "Player-Data", party.index, party.certificate, party.private_key, party.peer_certificates
-        )
+        certificates.install(folder / "Player-Data", party.index, own, told)
         (folder / "Programs").symlink_to(bytecode)
         (folder / "hosts").write_text("".join(f"{host}\n" for host in party.hosts))
         (folder / "Persistence" / f"Transactions-P{party.index}.data").write_bytes(content)

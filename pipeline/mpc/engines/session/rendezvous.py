@@ -73,6 +73,10 @@ class Rendezvous:
                         f" {value}; both nodes need the same version of the code and the same round"
                     )
 
+    def exchange(self, what: str, own: str) -> dict[int, object]:
+        """Tell every peer something of this party's own, and hear theirs, as they say it; raises EngineFailed."""
+        return {peer: self._exchange(peer, {what: own}).get(what) for peer in sorted(self._peers)}
+
     def round_trip(self) -> float:
         """Seconds of the slowest round trip between any two parties, as all of them know it; raises EngineFailed."""
         slowest = max(self._ping(peer) for peer in sorted(self._peers))
