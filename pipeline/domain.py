@@ -113,6 +113,13 @@ class Kind(StrEnum):
     WITHDRAWAL = "Withdrawal"
 
 
+class SiteFile(StrEnum):
+    """The signed files that sites hand to one another; each is an EIP-712 type of its own."""
+
+    CARD = "Card"
+    INVITATION = "Invitation"
+
+
 @dataclass(frozen=True)
 class Context:
     """What every statement and envelope is bound to, so that none can be replayed elsewhere."""

@@ -110,6 +110,10 @@ class Ledger(Calls):
         number: int = self._read("hospitals", checksum(address))
         return tuple(HospitalStatus)[number]
 
+    def present_key(self, address: Address) -> Address:
+        """The key to which the hospital of this key has moved on, or that key itself; zero for no hospital's."""
+        return Address(self._read("keyHolder", checksum(address))[1])
+
     def standings(self, state: RoundState, addresses: Iterable[Address]) -> dict[Address, HospitalStatus]:
         """Hospitals' accounts as a round takes them.
 

@@ -35,6 +35,7 @@ _WHERE = {
     "data": "data:data",
     "model": "models:models",
     "release": "decisions:release",
+    "site": "site:site",
     "enrol": "enrol:enrol",
     "key": "keys:key",
     "nodes": "nodes:nodes",

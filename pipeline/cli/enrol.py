@@ -9,9 +9,11 @@ import typer
 
 from pipeline.domain import HospitalName
 from pipeline.governance import enrolment
+from pipeline.host.files import locked
 from pipeline.site.identity import STORE_CREDENTIALS
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
+from pipeline.site.site import Site, SiteRole
 
 enrol = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Bring a hospital and its people in.")
 
@@ -80,7 +82,9 @@ def store(
     from pipeline.setup.store import account_elsewhere
 
     settings = Settings.load()
-    made = account_elsewhere(settings, Installation.load(settings.installation), enrolment.hospital_name(name))
+    site = Site(role=SiteRole.HOSPITAL, name=enrolment.hospital_name(name))
+    with locked(settings.up_lock):
+        made = account_elsewhere(settings, Installation.load(settings.installation), site)
     made.save(out)
     typer.echo(f"{out}: hand it to {name} alone, which keeps it as {STORE_CREDENTIALS} in its folder")
 

@@ -31,6 +31,7 @@ from pipeline.domain import (
     Reason,
     Release,
     Result,
+    SiteFile,
     Statement,
     Vouch,
     sha256_text,
@@ -197,6 +198,16 @@ def check_vouch(vouch: Vouch, signature: str, chain_id: int, contract: Address, 
     )
 
 
+def sign_site_file(kind: SiteFile, content: Mapping[str, Any], key: SigningKey) -> str:
+    """Sign what one site hands to another, before or beside any ledger; 65 bytes in hexadecimal."""
+    return key.sign(_site_file_message(kind, content))
+
+
+def check_site_file(kind: SiteFile, content: Mapping[str, Any], signature: str, address: Address, what: str) -> None:
+    """Raise EvidenceRejected, which names `what`, unless `address` signed this content as this kind of file."""
+    _check_signature(_site_file_message(kind, content), signature, address, what)
+
+
 def to_bytes(statement: Statement) -> bytes:
     """The canonical bytes of a statement, as stored; their SHA-256 is its digest."""
     return canonical_json(
@@ -305,6 +316,15 @@ def _change_message(change: Change, chain_id: int, contract: Address) -> Signabl
 def _vouch_message(vouch: Vouch, chain_id: int, contract: Address) -> SignableMessage:
     fields = [{"name": name, "type": "string"} for name in ("hospital", "email")]
     return _typed("Vouch", fields, {"hospital": vouch.hospital, "email": vouch.email}, chain_id, contract)
+
+
+def _site_file_message(kind: SiteFile, content: Mapping[str, Any]) -> SignableMessage:
+    # No chain and no contract: what is signed for a ledger is nothing here, and this is nothing there.
+    return encode_typed_data(
+        domain_data={"name": _DOMAIN_NAME, "version": _DOMAIN_VERSION},
+        message_types={kind.value: [{"name": "content", "type": "bytes32"}]},
+        message_data={"content": bytes.fromhex(digest(content))},
+    )
 
 
 def _typed(

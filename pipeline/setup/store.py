@@ -5,20 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.domain import HospitalName, StoreKind
+from pipeline.domain import HospitalName, NodeName, StoreKind
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import digest
-from pipeline.host.files import locked, write_atomic
+from pipeline.host.files import write_atomic
 from pipeline.setup import members
 from pipeline.setup.members import MemberNames
 from pipeline.setup.progress import note
+from pipeline.site import identity
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
+from pipeline.site.site import Site, SiteRole
 from pipeline.store import admin, policies
 from pipeline.store.admin import Administrator, Terms
 from pipeline.store.objects import Store
+from pipeline.store.policies import Policy
 from pipeline.store.usage import usage
 
 _USAGE_SECONDS = 20
@@ -43,21 +46,32 @@ def set_up(settings: Settings, installation: Installation, everybody: MemberName
     _hold_quotas(settings, installation, everybody, administrator)
 
 
-def account_elsewhere(settings: Settings, installation: Installation, hospital: HospitalName) -> StoreCredentials:
-    """Make a store account for a hospital on another machine, limited to that hospital; again, with a new secret.
+def account_elsewhere(settings: Settings, installation: Installation, site: Site) -> StoreCredentials:
+    """Make a store account for a member on another machine, limited to that member; again, with a new secret.
 
-    Raises Refused where the hospital lies on this machine or the store's root account does not, Unavailable.
+    The caller holds the installation's lock: versitygw keeps all rights in one text, which `up` reads and writes too.
+    Raises Refused where the member lies on this machine or the store's root account does not, Unavailable.
     """
-    if members.has_key(settings, hospital):
-        raise Refused(f"{hospital}: its folder lies on this machine, where `wardround up` makes its store account")
+    if identity.is_here(site.folder(settings)):
+        raise Refused(f"{site.name}: its folder lies on this machine, where `wardround up` makes its store account")
     if not _root(settings).exists():
         raise Refused(f"{_root(settings)}: got no root account, want the machine of the store's operator")
-    made = StoreCredentials.generate(f"hospital-{hospital}")
+    made = StoreCredentials.generate(site.queue)
     administrator = admin.administrator(installation.store_server, installation.store, root_account(settings))
-    # versitygw keeps all rights in one text, which `up` reads and writes too.
-    with locked(settings.up_lock):
-        administrator.admit(made, policies.hospital(hospital))
+    administrator.admit(made, _policy(site))
     return made
+
+
+def _policy(site: Site) -> Policy:
+    match site.role:
+        case SiteRole.HOSPITAL:
+            return policies.hospital(HospitalName(site.name))
+        case SiteRole.NODE:
+            return policies.node(NodeName(site.name))
+        case SiteRole.PROVIDER:
+            return policies.provider()
+        case SiteRole.AUDITOR:
+            return policies.auditor()
 
 
 def _hold_quotas(
@@ -69,9 +83,11 @@ def _hold_quotas(
     """
     marks = folder(settings, installation.store_server) / ".readers"
     before = set(marks.read_text().split()) if marks.exists() else set[str]()
-    named = Consortium.load(settings.consortium).hospitals if settings.consortium.exists() else {}
-    rights = {f"hospital-{name}": policies.hospital(HospitalName(name)) for name in {*named, *everybody.hospitals}}
-    rights |= {f"node-{name}": policies.node(name) for name in everybody.nodes}
+    named = Consortium.load(settings.consortium) if settings.consortium.exists() else None
+    hospitals = {*everybody.hospitals, *(named.hospitals if named else ())}
+    nodes = {*everybody.nodes, *(named.nodes if named else ())}
+    rights = {f"hospital-{name}": policies.hospital(name) for name in hospitals}
+    rights |= {f"node-{name}": policies.node(name) for name in nodes}
     used = usage(Store(installation.store, root_account(settings)), _USAGE_SECONDS)
     beyond = {str(share.account) for share in used.beyond(installation.quota)} & set(rights)
     for share in used.beyond(installation.quota):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Self, get_args
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from pipeline.domain import StoreKind
 from pipeline.errors import Misconfigured
@@ -15,7 +16,11 @@ from pipeline.host.documents import load, read_yaml
 from pipeline.host.files import write_atomic
 
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
+_RpcUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/rpc)?$")]
+"""A chain that lies behind the provider's front is one of its paths."""
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 SERVICES = ("store", "rpc", "airflow")
 
@@ -62,8 +67,11 @@ class Installation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     store: _Url
-    rpc: _Url
+    rpc: _RpcUrl
     airflow: _Url
+    authority: Path | None = None
+    """Certificate of the one authority under which the services of other machines are trusted; in the file from its
+    folder on. None for this machine's own authorities."""
     development_chain: bool = True
     """Whether the embedded development chain runs here, at `rpc`; else `rpc` is a node of a chain that runs elsewhere.
     """
@@ -75,6 +83,15 @@ class Installation(BaseModel):
     """Which server runs here behind the store's guard."""
     store_quota: Quota | None = None
     """None for the usual one."""
+
+    @model_validator(mode="after")
+    def _no_plain_calls_between_machines(self) -> Self:
+        if self.authority:
+            for name, url in self.urls.items():
+                parts = urlsplit(url)
+                if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+                    raise ValueError(f"{name} by https:// or on this machine, where an authority is named")
+        return self
 
     @property
     def quota(self) -> Quota:
@@ -89,7 +106,8 @@ class Installation(BaseModel):
     @classmethod
     def load(cls, path: Path) -> Installation:
         """Read installation.yaml; raises Misconfigured naming file, field, value and what is allowed."""
-        return load(path, cls, "the services' addresses")
+        found = load(path, cls, "the services' addresses")
+        return found.model_copy(update={"authority": path.parent / found.authority}) if found.authority else found
 
     @classmethod
     def is_made(cls, path: Path) -> bool:
@@ -114,4 +132,7 @@ class Installation(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write installation.yaml, whole or not at all."""
-        write_atomic(path, yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False).encode())
+        values = self.model_dump(mode="json", exclude_none=True)
+        if self.authority and self.authority.is_relative_to(path.parent):
+            values["authority"] = str(self.authority.relative_to(path.parent))
+        write_atomic(path, yaml.safe_dump(values, sort_keys=False).encode())

@@ -132,6 +132,43 @@ class Settings:
         return self.home / _INSTALLATION
 
     @property
+    def site(self) -> Path:
+        """Whose site this is; no such file where all sites lie on one machine."""
+        return self.home / "site.yaml"
+
+    @property
+    def card(self) -> Path:
+        """The site's own card."""
+        return self.home / "card.json"
+
+    @property
+    def invitation(self) -> Path:
+        """The invitation that this site joined by."""
+        return self.home / "invitation.json"
+
+    @property
+    def authority(self) -> Path:
+        """The one authority's certificate under which this site trusts the provider's services."""
+        return self.home / "authority.pem"
+
+    @property
+    def site_token(self) -> Path:
+        """Secret by which this site's worker takes work from its own queue."""
+        return self.home / "secrets" / "site-token"
+
+    def known_card(self, queue: str) -> Path:
+        """At the provider: the card of a site."""
+        return self.home / "cards" / f"{queue}.json"
+
+    def invited(self, queue: str) -> Path:
+        """At the provider: the invitation of a site."""
+        return self.home / "invitations" / f"{queue}.json"
+
+    def token_of(self, queue: str) -> Path:
+        """At the provider: a site's token; without it the site takes no work."""
+        return self.home / "secrets" / "sites" / queue
+
+    @property
     def records(self) -> Path:
         """The study repository (git and DVC) in which finished rounds are recorded."""
         return self.home / "records"

@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.cli import commands
-from pipeline.domain import Address, HospitalName, RoundId, Sha256
+from pipeline.domain import Address, HospitalName, NodeName, RoundId, Sha256
 from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence.canonical import sha256
 from pipeline.governance import enrolment
 from pipeline.setup import demonstration, ledger, members, store
 from pipeline.site.consortium import Consortium
+from pipeline.site.site import Site as MemberSite
+from pipeline.site.site import SiteRole
 from pipeline.store import object_keys
 from pipeline.store.objects import Store
 from pipeline.study.study_files import load_studies
@@ -144,7 +146,7 @@ def test_only_a_hospital_that_the_ledger_has_authorised_becomes_a_member_and_und
 
 
 def test_a_hospital_on_another_machine_gets_a_store_account_of_its_own(town: Site, member: Address) -> None:
-    made = store.account_elsewhere(town.settings, town.services, HospitalName("robin"))
+    made = store.account_elsewhere(town.settings, town.services, site("robin"))
     objects = Store(town.services.store, made)
     data = b"{}"
     own, another = (object_keys.consents("glade", name, node=False) for name in (HospitalName("robin"), NEW))
@@ -152,7 +154,24 @@ def test_a_hospital_on_another_machine_gets_a_store_account_of_its_own(town: Sit
     with pytest.raises(Refused, match="does not let hospital-robin"):
         objects.put_once(another.bucket, another.key(sha256(data)), data)
     with pytest.raises(Refused, match="`wardround up` makes its store account"):
-        store.account_elsewhere(town.settings, town.services, NEW)
+        store.account_elsewhere(town.settings, town.services, site(NEW))
+
+
+@pytest.mark.parametrize("role", [SiteRole.NODE, SiteRole.AUDITOR])
+def test_a_node_and_an_auditor_elsewhere_get_accounts_of_their_own(town: Site, role: SiteRole) -> None:
+    made = store.account_elsewhere(town.settings, town.services, site("robin", role))
+    objects = Store(town.services.store, made)
+    data = b"{}"
+    own = object_keys.consents("glade", NodeName("robin"), node=True)
+    another = object_keys.consents("glade", NodeName("north"), node=True)
+    if role is SiteRole.NODE:
+        objects.put_once(own.bucket, own.key(sha256(data)), data)
+    with pytest.raises(Refused, match=f"does not let {role}-robin"):
+        objects.put_once(another.bucket, another.key(sha256(data)), data)
+
+
+def site(name: str, role: SiteRole = SiteRole.HOSPITAL) -> MemberSite:
+    return MemberSite(role=role, name=name)
 
 
 def ask(page: Page, address: str, file: Path) -> None:
