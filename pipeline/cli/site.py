@@ -63,7 +63,7 @@ def init(
         raise Misconfigured("wardround site init: want one of --hospital NAME, --node NAME, --auditor NAME, --provider")
     settings = Settings.load()
     ((role, name),) = chosen
-    card = sites.init(Site(role=role, name=name), host, settings)
+    card = sites.init(Site.named(role, name), host, settings)
     _console.print(f"{settings.card}: the card of {card.site.queue}; its words: {card.words}")
     if role is SiteRole.PROVIDER:
         _console.print("next: `wardround up`, then `wardround site invite CARD...` with the others' cards")

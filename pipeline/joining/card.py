@@ -27,6 +27,18 @@ def host_port(text: str) -> str:
     return text
 
 
+def check_place(site: Site, host: str | None) -> None:
+    """Check name and host of a site against its role; raises ValueError."""
+    if site.role is SiteRole.PROVIDER and site.name != PROVIDER:
+        raise ValueError(f"the name {PROVIDER} for the service provider")
+    if site.role is not SiteRole.PROVIDER and site.name in object_keys.WORDS:
+        raise ValueError(f"a name that is no word of the store's paths, unlike {site.name}")
+    if (site.role in (SiteRole.NODE, SiteRole.PROVIDER)) is not (host is not None):
+        raise ValueError("a host and a port of a node and of the provider, and of nobody else (--host HOST:PORT)")
+    if site.role is SiteRole.NODE and int(str(host).rpartition(":")[2]) > _LAST_PORT + 1 - PORTS_PER_NODE:
+        raise ValueError(f"a node's first port with {PORTS_PER_NODE} from it on, so at most 65504")
+
+
 def _known_role(text: str) -> str:
     # A card is JSON: its role is a text there.
     return SiteRole(text).value
@@ -56,16 +68,9 @@ class Card(SignedFile):
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Self:
-        site = Site(role=SiteRole(self.role), name=self.name)
-        if site.role is SiteRole.PROVIDER and self.name != PROVIDER:
-            raise ValueError(f"the name {PROVIDER} for the service provider")
-        if site.role is not SiteRole.PROVIDER and self.name in object_keys.WORDS:
-            raise ValueError(f"a name that is no word of the store's paths, unlike {self.name}")
-        reachable = site.role in (SiteRole.NODE, SiteRole.PROVIDER)
-        if reachable != (self.host is not None) or reachable != (self.certificate is not None):
-            raise ValueError("host and certificate of a node and of the provider, and of nobody else")
-        if site.role is SiteRole.NODE and self.port > _LAST_PORT + 1 - PORTS_PER_NODE:
-            raise ValueError(f"a node's first port with {PORTS_PER_NODE} from it on, so at most 65504")
+        check_place(self.site, self.host)
+        if (self.certificate is None) is not (self.host is None):
+            raise ValueError("a certificate of whoever is called at a host, and of nobody else")
         return self
 
     @property
@@ -82,11 +87,6 @@ class Card(SignedFile):
     def hostname(self) -> str:
         """Without the port; empty where nobody calls the site."""
         return (self.host or "").rpartition(":")[0]
-
-    @property
-    def port(self) -> int:
-        """The first port; 0 where nobody calls the site."""
-        return int((self.host or "").rpartition(":")[2] or 0)
 
     @property
     def identity(self) -> Mapping[str, Any]:

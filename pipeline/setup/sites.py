@@ -11,7 +11,7 @@ from pipeline.domain import Address
 from pipeline.errors import Misconfigured, Refused
 from pipeline.host.files import locked, write_atomic, write_secret
 from pipeline.host.secret import Secret
-from pipeline.joining.card import Card
+from pipeline.joining.card import Card, check_place
 from pipeline.joining.invitation import Invitation, in_order
 from pipeline.joining.join import SEAL_KEY
 from pipeline.joining.roster import check_roster, consortium_of, of_role
@@ -156,10 +156,10 @@ def _refuse_another_site(site: Site, settings: Settings) -> None:
 
 
 def _refuse_another_host(site: Site, host: str | None, before: Card | None, settings: Settings) -> None:
-    reachable = site.role in (SiteRole.NODE, SiteRole.PROVIDER)
-    if reachable is not (host is not None):
-        wanted = "want `--host HOST:PORT`, where it answers" if reachable else "nobody calls it: want no `--host`"
-        raise Misconfigured(f"{site.queue}: {wanted}")
+    try:
+        check_place(site, host)
+    except ValueError as error:
+        raise Misconfigured(f"{site.queue}: got {host or 'no host'}, want {error}") from error
     if site.role is SiteRole.NODE and before is not None and before.hostname != str(host).rpartition(":")[0]:
         raise Refused(
             f"{site.queue}: got the host {host}, but its certificate is for {before.hostname}: to move there, move"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pipeline.domain import NAME_PATTERN
-from pipeline.host.documents import load
+from pipeline.errors import Misconfigured
+from pipeline.host.documents import first_problem, load
 from pipeline.host.files import write_atomic
 from pipeline.site.settings import Settings
 
@@ -43,6 +44,14 @@ class Site(BaseModel):
         if not re.fullmatch(NAME_PATTERN, name):
             raise ValueError("2 to 32 small letters, digits, hyphens and underscores, a letter first")
         return name
+
+    @classmethod
+    def named(cls, role: SiteRole, name: str) -> Self:
+        """A site as somebody names it; raises Misconfigured."""
+        try:
+            return cls(role=role, name=name)
+        except ValidationError as error:
+            raise Misconfigured(f"{role}: {first_problem(error)}") from error
 
     @property
     def queue(self) -> str:

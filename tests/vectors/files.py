@@ -10,7 +10,17 @@ from typing import Any, Protocol, cast
 
 from pipeline.errors import WardroundError
 
-FORMATS = ("canonical_bytes", "statements", "shares", "envelopes", "manifests", "records", "bundles")
+FORMATS = (
+    "canonical_bytes",
+    "statements",
+    "shares",
+    "envelopes",
+    "manifests",
+    "records",
+    "bundles",
+    "cards",
+    "invitations",
+)
 
 FOLDER = Path(__file__).parent
 

@@ -97,9 +97,13 @@ def test_only_who_is_called_has_a_host_and_a_node_s_certificate_holds_it(tmp_pat
     from pipeline.setup import sites
 
     apart = Apart(tmp_path)
-    with pytest.raises(Misconfigured, match="want no `--host`"):
+    with pytest.raises(Misconfigured, match="of nobody else"):
         sites.init(WREN, FRONT, apart.settings(WREN.queue))
-    with pytest.raises(Misconfigured, match="want `--host HOST:PORT`"):
+    with pytest.raises(Misconfigured, match="at most 65504"):
+        apart.init(NORTH, "north.example.org:65505")
+    with pytest.raises(Misconfigured, match="unlike rounds"):
+        apart.init(Site(role=SiteRole.HOSPITAL, name="rounds"))
+    with pytest.raises(Misconfigured, match=r"of a node and of the provider.*--host HOST:PORT"):
         sites.init(NORTH, None, apart.settings(NORTH.queue))
     assert not list(tmp_path.rglob("signing-key"))
     apart.init(NORTH)
