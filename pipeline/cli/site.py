@@ -90,6 +90,8 @@ def invite(
     _print_cards(list(sites.known_cards(settings).values()))
     for path in written:
         typer.echo(f"{path}: for {path.stem} alone")
+    if missing := sites.without_card(settings):
+        typer.echo(f"studies name {', '.join(missing)}, whose cards are not here yet: invite anew when they are")
     typer.echo("compare the new sites' words by telephone; each site then gives `wardround site join FILE`")
 
 

@@ -24,7 +24,7 @@ from pipeline.site.identity import SigningKey, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.site.site import Site, SiteRole
-from pipeline.study.study import Study
+from pipeline.study.study_files import StudyFiles
 
 _TLS = "tls"
 _TOKEN_BYTES = 48
@@ -139,6 +139,13 @@ def known_cards(settings: Settings) -> dict[str, Card]:
     """At the provider: the cards of all sites that are invited, by queue."""
     folder = settings.known_card("").parent
     return {path.stem: Card.kept(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json"))}
+
+
+def without_card(settings: Settings) -> list[str]:
+    """At the provider: the names of members that studies need and that have no card yet."""
+    studies = StudyFiles.read(settings.studies).all()
+    needed = {str(name) for study in studies.values() for name in (*study.hospitals, *study.nodes)}
+    return sorted(needed - {card.name for card in known_cards(settings).values()})
 
 
 def _refuse_another_site(site: Site, settings: Settings) -> None:
@@ -271,11 +278,9 @@ def _kept(card: Card, provider: Card, settings: Settings) -> bytes | None:
 
 
 def _studies(settings: Settings) -> dict[str, str]:
-    found = {}
-    for path in sorted(settings.studies.glob("*.yaml")):
-        Study.load(path)
-        found[path.stem] = path.read_text()
-    return found
+    """Text of every study's file, by name; raises InvalidStudy for one that does not hold."""
+    names = StudyFiles.read(settings.studies).all()
+    return {name: (settings.studies / f"{name}.yaml").read_text() for name in names}
 
 
 def _account(settings: Settings, site: Site) -> StoreCredentials:
