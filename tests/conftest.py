@@ -22,6 +22,7 @@ from pipeline.setup import guard
 from pipeline.setup.tools import runtime
 from pipeline.site.settings import HOME, PROJECT, VARIABLES, Settings
 from tests.support import browser
+from tests.support.machines import lab
 from tests.support.minio import StoreServer
 
 HERE = Path(__file__).parent
@@ -32,6 +33,7 @@ ENGINES_AND_SERVICES = {
     "minio": "MinIO",
     "versitygw": "versitygw",
     "namespace": "network namespaces (MinIO shut in, a machine alone)",
+    "machines": "several machines (namespaces of network, files and processes)",
     "anvil": "anvil (development chain)",
     "forge": "forge",
     "slither": "slither",
@@ -72,6 +74,8 @@ def _missing(marker: str) -> str | None:
     """
     if marker == "namespace":
         return None if guard.can_shut_in() else "want `unshare --map-root-user --net true` to end without an error"
+    if marker == "machines":
+        return lab.missing()
     if marker == "chromium":
         return None if browser.command() else "install it (Debian: apt-get install chromium)"
     problems = engine("mp-spdz", Settings.load()).problems() if marker == "mp_spdz" else ()

@@ -1,0 +1,1 @@
+"""Machines of their own for members, each in namespaces of its own: network, files, processes, name and user."""
