@@ -23,7 +23,7 @@ COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-em
 # A gigabyte that torch asks for and that only a GPU uses; without the other packages of NVIDIA it cannot be imported.
 LEAVE_OUT = --no-emit-package triton --no-emit-package nvidia-cusolver
 
-.PHONY: help setup setup-dev demo unit test test-bft bench-mpc bench-poisoning reference screenshots docs check fix lock clean distclean
+.PHONY: help setup setup-dev demo unit test test-bft test-sites bench-mpc bench-poisoning reference screenshots docs check fix lock clean distclean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-17s%s\n", $$1, $$2 }'
@@ -47,6 +47,9 @@ test: setup-dev  ## unit, integration and end-to-end tests; ends by naming the e
 test-bft: setup-dev  ## whole rounds on four validators of a real BFT chain, alone in a network namespace; builds for minutes the first time
 	@$(PY) -m pipeline.setup.tools bft
 	@unshare --map-root-user --net $(PY) -m tests.support.alone $(PY) -m pytest -m bft tests/integration/bft
+
+test-sites: setup-dev  ## a consortium's sites on machines of their own: namespaces of network, files and processes; some minutes
+	@$(PY) -m pytest tests/integration/machines tests/sites
 
 bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU and PyTorch; half an hour; writes the tables
 	@$(PY) -m benchmarks.mpc

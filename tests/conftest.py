@@ -49,7 +49,7 @@ hypothesis.settings.load_profile("usual")
 # a long look, by hand: pytest --hypothesis-profile=deep
 hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 
-_LONGEST_FIRST = ("e2e", "integration/setup", "integration/round", "integration/mpc", "")
+_LONGEST_FIRST = ("e2e", "sites", "integration/setup", "integration/round", "integration/mpc", "")
 _EXERCISES = "exercises"
 
 _outcomes: dict[str, Counter[str]] = {marker: Counter() for marker in ENGINES_AND_SERVICES}
@@ -110,7 +110,9 @@ class _ByInstallation(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePosixPath(nodeid.partition("::")[0])
-        return str(file.parent if {"adversary", "audit", "console", "e2e", "round"} & set(file.parts) else file)
+        return str(
+            file.parent if {"adversary", "audit", "console", "e2e", "round", "sites"} & set(file.parts) else file
+        )
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

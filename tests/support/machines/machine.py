@@ -108,6 +108,23 @@ class Machine:
         """Its folder, as it sees it itself."""
         return Path("/home") / self.name
 
+    @property
+    def site(self) -> Path:
+        """Its installation, as it sees it itself."""
+        return self.home / "site"
+
+    def path(self, name: str) -> Path:
+        """Where the test finds a file of its folder."""
+        return self.folder / name
+
+    def receive(self, name: str, data: bytes) -> str:
+        """Put a file into its folder, as by hand; its name there."""
+        path = self.path(name)
+        path.write_bytes(data)
+        if self._lab.has_users:
+            os.chown(path, self._user, self._user)
+        return name
+
     def address(self, network: Network) -> str:
         """Where it is."""
         return network.address(self._lab.places[self.name])
@@ -177,7 +194,8 @@ class Machine:
             "LANG": "C.UTF-8",
             "COLUMNS": "200",
             **{name: settings[name] for name in VARIABLES.values()},
-            HOME: str(self.home / "site"),
+            HOME: str(self.site),
+            VARIABLES["studies"]: str(self.site / "studies"),
             **shifted,
         }
 
@@ -215,6 +233,10 @@ class Machine:
             f"{self.name}: {' '.join(command)}: exit {done.returncode}\n{done.stdout}"
         )
         return done.stdout
+
+    def wardround(self, *arguments: str, **options: Any) -> str:
+        """Run the command here; like `run`."""
+        return self.run("wardround", *arguments, **options)
 
     def python(self, text: str, *arguments: str, **options: Any) -> str:
         """Run a Python program here; like `run`."""
