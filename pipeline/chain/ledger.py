@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from hexbytes import HexBytes
@@ -73,9 +74,9 @@ class Ledger(Calls):
         self._first_block: int | None = None
 
     @classmethod
-    def connect(cls, rpc_url: str, location: LedgerLocation) -> Ledger:
+    def connect(cls, rpc_url: str, location: LedgerLocation, authority: Path | None = None) -> Ledger:
         """Open the ledger at `location`; raises Misconfigured when the chain or the contract is another, or none."""
-        web3 = rpc.connect(rpc_url, location.chain_id)
+        web3 = rpc.connect(rpc_url, location.chain_id, authority)
         with rpc.border("reading the contract's code"):
             code = web3.eth.get_code(checksum(location.contract))
         if not code:

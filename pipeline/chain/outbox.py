@@ -87,13 +87,15 @@ class _Mined:
 class Outbox:
     """Sends the transactions of one key on one chain, from any number of processes that share `folder`."""
 
-    def __init__(self, folder: Path, key: SigningKey, rpc_url: str, chain_id: int) -> None:
+    def __init__(
+        self, folder: Path, key: SigningKey, rpc_url: str, chain_id: int, authority: Path | None = None
+    ) -> None:
         self.address = key.address
         self._key = key
         self._chain_id = chain_id
         self._folder = folder / f"{chain_id}-{key.address}"
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._web3 = rpc.connect(rpc_url, chain_id)
+        self._web3 = rpc.connect(rpc_url, chain_id, authority)
 
     def send(self, call: Call | Callable[[], Call], label: str, *, timeout: float = 120) -> Receipt:
         """Send `call` once under `label` and wait until it is mined; the same label gives the same receipt for ever.

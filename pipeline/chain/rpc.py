@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 import requests
@@ -21,13 +22,14 @@ from web3.types import RPCEndpoint, RPCResponse
 from pipeline.chain.contract import refusal
 from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable
 from pipeline.evidence.canonical import read_object
+from pipeline.host import trust
 
 _TIMEOUT_SECONDS = 30
 
 
-def connect(rpc_url: str, chain_id: int) -> Web3:
+def connect(rpc_url: str, chain_id: int, authority: Path | None = None) -> Web3:
     """A client of the chain `chain_id`; raises Misconfigured when another chain answers, Unavailable when none does."""
-    web3 = _client(rpc_url)
+    web3 = _client(rpc_url, authority)
     with border(f"chain id of {rpc_url}"):
         got = web3.eth.chain_id
     if got != chain_id:
@@ -37,10 +39,10 @@ def connect(rpc_url: str, chain_id: int) -> Web3:
     return web3
 
 
-def chain_id(rpc_url: str) -> int:
+def chain_id(rpc_url: str, authority: Path | None = None) -> int:
     """The number of the chain that answers; raises Unavailable when none does."""
     with border(f"chain id of {rpc_url}"):
-        return int(_client(rpc_url).eth.chain_id)
+        return int(_client(rpc_url, authority).eth.chain_id)
 
 
 class _Provider(HTTPProvider):
@@ -51,10 +53,10 @@ class _Provider(HTTPProvider):
         return cast(RPCResponse, read_object(raw_response))
 
 
-def _client(rpc_url: str) -> Web3:
+def _client(rpc_url: str, authority: Path | None) -> Web3:
     # web3 asks for the chain's id twice with every read; `connect` has checked it.
     cached = {RPCEndpoint("eth_chainId")}
-    options = {"timeout": _TIMEOUT_SECONDS}
+    options = {"timeout": _TIMEOUT_SECONDS, "verify": trust.checked(authority) or True}
     web3 = Web3(_Provider(rpc_url, request_kwargs=options, cache_allowed_requests=True, cacheable_requests=cached))
     # A QBFT block carries its validators and their seals where Ethereum has 32 bytes; other chains' blocks pass
     # unchanged.
@@ -82,6 +84,8 @@ def border(what: str) -> Iterator[None]:
     except EvidenceRejected as error:
         raise Unavailable(f"{what}: {error}; is this the JSON-RPC of a chain?") from error
     except (requests.RequestException, Web3Exception, OSError) as error:
+        if trouble := trust.bad_certificate(error):
+            raise Misconfigured(f"{what}: the chain's address: {trouble}") from error
         raise Unavailable(
             f"{what}: the chain did not answer ({type(error).__name__}); check that it runs (`wardround status`)"
         ) from error

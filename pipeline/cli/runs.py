@@ -41,9 +41,9 @@ def run(study: StudyName, rounds: Rounds = 1) -> None:
 
 def connect(settings: Settings) -> Airflow:
     """Log in as the service provider."""
-    return Airflow.login(
-        Installation.load(settings.installation).airflow, PROVIDER, Secret.read(password_file(settings, PROVIDER))
-    )
+    services = Installation.load(settings.installation)
+    password = Secret.read(password_file(settings, PROVIDER))
+    return Airflow.login(services.airflow, PROVIDER, password, services.authority)
 
 
 def run_rounds(settings: Settings, study: Study, rounds: int, console: Console) -> None:

@@ -90,7 +90,8 @@ def publish(store: Store, identity: Identity, study: Study) -> int:
 def publish_or_say(settings: Settings, identity: Identity, study: Study) -> str | None:
     """The same with the actor's own access; why it could not be done, or None."""
     try:
-        publish(Store(Installation.load(settings.installation).store, identity.credentials), identity, study)
+        services = Installation.load(settings.installation)
+        publish(Store(services.store, identity.credentials, services.authority), identity, study)
     except WardroundError as error:
         return str(error)
     return None

@@ -173,7 +173,8 @@ def _label(what: str, address: Address, ledger: Ledger) -> str:
 
 
 def _ledger(settings: Settings) -> Ledger:
-    return Ledger.connect(Installation.load(settings.installation).rpc, Consortium.load(settings.consortium).ledger)
+    services = Installation.load(settings.installation)
+    return Ledger.connect(services.rpc, Consortium.load(settings.consortium).ledger, services.authority)
 
 
 def _key(home: Path) -> SigningKey:
@@ -182,5 +183,6 @@ def _key(home: Path) -> SigningKey:
 
 
 def _send(home: Path, call: Call, label: str, settings: Settings, ledger: Ledger) -> None:
-    rpc = Installation.load(settings.installation).rpc
-    Outbox(home / "outbox", _key(home), rpc, ledger.chain_id).send(call, label)
+    services = Installation.load(settings.installation)
+    outbox = Outbox(home / "outbox", _key(home), services.rpc, ledger.chain_id, services.authority)
+    outbox.send(call, label)

@@ -25,14 +25,15 @@ class Owner:
     home: Path
     consortium: Consortium
     ledger: Ledger
-    rpc: str
+    services: Installation
 
     @classmethod
     def open(cls, home: Path, settings: Settings) -> Self:
         """The owner of the member whose folder is `home`; raises Misconfigured when ledger or file is another."""
         consortium = Consortium.load(settings.consortium)
-        rpc = Installation.load(settings.installation).rpc
-        return cls(settings, home, consortium, Ledger.connect(rpc, consortium.ledger), rpc)
+        services = Installation.load(settings.installation)
+        ledger = Ledger.connect(services.rpc, consortium.ledger, services.authority)
+        return cls(settings, home, consortium, ledger, services)
 
     @property
     def key(self) -> SigningKey:
@@ -41,7 +42,8 @@ class Owner:
 
     def outbox(self, key: SigningKey | None = None) -> Outbox:
         """The sender of the member's transactions, by its present key or by `key`."""
-        return Outbox(self.home / "outbox", key or self.key, self.rpc, self.ledger.chain_id)
+        signer = key or self.key
+        return Outbox(self.home / "outbox", signer, self.services.rpc, self.ledger.chain_id, self.services.authority)
 
     def between_rounds(self) -> None:
         """Raise Refused while any round runs: it is bound to the keys with which it was opened."""

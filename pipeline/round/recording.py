@@ -18,7 +18,8 @@ def record(study: str, round_id: RoundId, settings: Settings | None = None) -> N
     """
     worker = provider_worker(study, settings)
     ctx = RoundContext.join(worker, round_id, RoundStatus.FINALISED, RoundStatus.ABORTED)
-    remote = Remote(Installation.load(worker.settings.installation).store, worker.identity.credentials)
+    services = Installation.load(worker.settings.installation)
+    remote = Remote(services.store, worker.identity.credentials, services.authority)
     if ctx.state.status is RoundStatus.ABORTED:
         publish_aborted(round_id, worker.ledger, worker.board.store, worker.study, worker.settings.records, remote)
         raise RoundAborted(f"round {round_id}: aborted on the ledger; model {ctx.previous_model[:16]} stays current")

@@ -44,6 +44,6 @@ def _take(actor: Actor, step: str, home: Path, settings: Settings, study: str, r
     action(study, round_id, *name, settings)
     seconds = time.monotonic() - started
     identity = Identity.load(home)
-    BulletinBoard(Store(Installation.load(settings.installation).store, identity.credentials)).timed(
-        round_id, identity.name, step, seconds
-    )
+    services = Installation.load(settings.installation)
+    board = BulletinBoard(Store(services.store, identity.credentials, services.authority))
+    board.timed(round_id, identity.name, step, seconds)

@@ -79,8 +79,8 @@ class Worker:
             consortium=consortium,
             digest=read.digest(consortium),
             identity=identity,
-            ledger=Ledger.connect(services.rpc, consortium.ledger),
-            board=BulletinBoard(Store(services.store, identity.credentials)),
+            ledger=Ledger.connect(services.rpc, consortium.ledger, services.authority),
+            board=BulletinBoard(Store(services.store, identity.credentials, services.authority)),
         )
 
     @cached_property
@@ -127,8 +127,9 @@ class Worker:
 
     def outbox(self) -> Outbox:
         """The sender of this actor's own transactions."""
-        rpc = Installation.load(self.settings.installation).rpc
-        return Outbox(self.identity.home / "outbox", self.identity.key, rpc, self.ledger.chain_id)
+        services = Installation.load(self.settings.installation)
+        folder = self.identity.home / "outbox"
+        return Outbox(folder, self.identity.key, services.rpc, self.ledger.chain_id, services.authority)
 
     def context(self, round_id: RoundId, previous_model: Sha256) -> Context:
         """What this study's statements and envelopes of a round are bound to."""

@@ -96,7 +96,7 @@ def publish_consents(settings: Settings, installation: Installation, studies: Ma
     for study in studies.values():
         for owner in _owners(settings, study):
             if consent_log.outstanding(owner, study.name):
-                consent_log.publish(Store(installation.store, owner.credentials), owner, study)
+                consent_log.publish(Store(installation.store, owner.credentials, installation.authority), owner, study)
 
 
 def _owners(settings: Settings, study: Study) -> list[Identity]:

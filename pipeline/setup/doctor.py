@@ -154,7 +154,7 @@ def _usage(settings: Settings) -> list[Finding]:
     if not Installation.is_made(settings.installation) or not credentials.exists():
         return []
     installation = Installation.load(settings.installation)
-    used = usage(Store(installation.store, StoreCredentials.load(credentials)), _USAGE_SECONDS)
+    used = usage(Store(installation.store, StoreCredentials.load(credentials), installation.authority), _USAGE_SECONDS)
     said = "; ".join(map(str, used.shares[:_SHARES])) or used.trouble or "nothing lies in it"
     if not used.trouble and not used.complete:
         said += f"; of what could be listed in {_USAGE_SECONDS} s"

@@ -6,10 +6,12 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from pathlib import Path
 
 import httpx
 
 from pipeline.errors import Unavailable
+from pipeline.host import trust
 from pipeline.host.secret import Secret
 from pipeline.setup import servers
 from pipeline.setup.services import AIRFLOW, CHAIN, STORE
@@ -22,7 +24,7 @@ _TIMEOUT = 3.0
 
 def store(installation: Installation) -> str | None:
     """None when the store takes requests, else what is wrong."""
-    return _trouble(lambda: _get(f"{installation.store}{servers.HEALTH}"))
+    return _trouble(lambda: _get(f"{installation.store}{servers.HEALTH}", installation.authority))
 
 
 def chain(installation: Installation, chain_id: int | None) -> str | None:
@@ -33,7 +35,7 @@ def chain(installation: Installation, chain_id: int | None) -> str | None:
             installation.rpc,
             json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []},
             timeout=_TIMEOUT,
-            verify=_trusted(),
+            verify=_trusted(installation.authority),
         )
         answer.raise_for_status()
         answered = int(answer.json()["result"], 16)
@@ -46,7 +48,9 @@ def chain(installation: Installation, chain_id: int | None) -> str | None:
 def airflow(installation: Installation) -> Mapping[str, str | None]:
     """For each of Airflow's processes None when it is healthy, else what is wrong."""
     try:
-        answer = httpx.get(f"{installation.airflow}/api/v2/monitor/health", timeout=_TIMEOUT, verify=_trusted())
+        answer = httpx.get(
+            f"{installation.airflow}/api/v2/monitor/health", timeout=_TIMEOUT, verify=_trusted(installation.authority)
+        )
         answer.raise_for_status()
         parts = answer.json()
     except (httpx.HTTPError, ValueError) as error:
@@ -69,7 +73,8 @@ def airflow(installation: Installation) -> Mapping[str, str | None]:
 def dags(installation: Installation, user: str, password: Secret, wanted: Iterable[str]) -> str | None:
     """None when Airflow has parsed all `wanted` DAGs without an error, else what is wrong."""
     try:
-        with httpx.Client(base_url=installation.airflow, timeout=_TIMEOUT) as client:
+        trusted = _trusted(installation.authority)
+        with httpx.Client(base_url=installation.airflow, timeout=_TIMEOUT, verify=trusted) as client:
             token = client.post("/auth/token", json={"username": user, "password": password.text()})
             token.raise_for_status()
             client.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
@@ -107,17 +112,17 @@ def wait(what: str, check: Callable[[], str | None], seconds: float) -> None:
         time.sleep(0.5)
 
 
-def _get(url: str) -> None:
-    httpx.get(url, timeout=_TIMEOUT, verify=_trusted()).raise_for_status()
+def _get(url: str, authority: Path | None) -> None:
+    httpx.get(url, timeout=_TIMEOUT, verify=_trusted(authority)).raise_for_status()
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
-    """The machine's certificates, read once.
+def _trusted(authority: Path | None) -> ssl.SSLContext:
+    """The certificates that count, read once.
 
     Httpx would read them anew for every request, which takes longer than the answer.
     """
-    return ssl.create_default_context()
+    return trust.context(authority)
 
 
 def _trouble(ask: Callable[[], None]) -> str | None:

@@ -29,7 +29,7 @@ def deploy(settings: Settings, installation: Installation, unset: LedgerLocation
     """
     if settings.consortium.exists() and (location := Consortium.load(settings.consortium).ledger) != unset:
         return location
-    chain_id = rpc.chain_id(installation.rpc)
+    chain_id = rpc.chain_id(installation.rpc, installation.authority)
     contract = chain.deploy(_outbox(Identity.load(settings.provider), installation, chain_id))
     return LedgerLocation(chain_id=chain_id, contract=contract, development=installation.development_chain)
 
@@ -47,7 +47,7 @@ def enrol(settings: Settings, installation: Installation, consortium: Consortium
 
     One that was revoked stays revoked.
     """
-    ledger = Ledger.connect(installation.rpc, consortium.ledger)
+    ledger = Ledger.connect(installation.rpc, consortium.ledger, installation.authority)
     waiting: list[Address] = []
     for name in consortium.hospitals:
         address = consortium.hospital(name)
@@ -71,11 +71,11 @@ def register_studies(
 
     Returns the names of the new ones.
     """
-    ledger = Ledger.connect(installation.rpc, consortium.ledger)
+    ledger = Ledger.connect(installation.rpc, consortium.ledger, installation.authority)
     provider = Identity.load(settings.provider)
     new = [study for name, study in studies.items() if not ledger.has_study(chain.study_id(name))]
     for study in new:
-        model = _publish_initial_model(Store(installation.store, provider.credentials), study)
+        model = _publish_initial_model(Store(installation.store, provider.credentials, installation.authority), study)
         nodes = [Address(consortium.node(name).address) for name in study.nodes]
         call = ledger.register_study(chain.study_id(study.name), nodes, model)
         _outbox(provider, installation, ledger.chain_id).send(call, f"register-study-{study.name}")
@@ -91,4 +91,4 @@ def _publish_initial_model(store: Store, study: Study) -> Sha256:
 
 
 def _outbox(actor: Identity, installation: Installation, chain_id: int) -> Outbox:
-    return Outbox(actor.home / "outbox", actor.key, installation.rpc, chain_id)
+    return Outbox(actor.home / "outbox", actor.key, installation.rpc, chain_id, installation.authority)

@@ -36,7 +36,7 @@ def set_up(settings: Settings, installation: Installation, everybody: MemberName
     users = members.store_users(settings, everybody)
     wanted = digest({"terms": vars(terms), "users": {user.access_key.text(): policy for user, policy in users}})
     stamp = folder(settings, installation.store_server) / ".set-up"
-    administrator = admin.administrator(installation.store_server, installation.store, root_account(settings))
+    administrator = _administrator(settings, installation)
     if not (stamp.exists() and stamp.read_text() == wanted):
         administrator.make_buckets(terms)
         for user, policy in users:
@@ -57,8 +57,7 @@ def account_elsewhere(settings: Settings, installation: Installation, site: Site
     if not _root(settings).exists():
         raise Refused(f"{_root(settings)}: got no root account, want the machine of the store's operator")
     made = StoreCredentials.generate(site.queue)
-    administrator = admin.administrator(installation.store_server, installation.store, root_account(settings))
-    administrator.admit(made, _policy(site))
+    _administrator(settings, installation).admit(made, _policy(site))
     return made
 
 
@@ -88,7 +87,7 @@ def _hold_quotas(
     nodes = {*everybody.nodes, *(named.nodes if named else ())}
     rights = {f"hospital-{name}": policies.hospital(name) for name in hospitals}
     rights |= {f"node-{name}": policies.node(name) for name in nodes}
-    used = usage(Store(installation.store, root_account(settings)), _USAGE_SECONDS)
+    used = usage(Store(installation.store, root_account(settings), installation.authority), _USAGE_SECONDS)
     beyond = {str(share.account) for share in used.beyond(installation.quota)} & set(rights)
     for share in used.beyond(installation.quota):
         note(
@@ -100,6 +99,11 @@ def _hold_quotas(
     for account in sorted(beyond | before & set(rights)):
         administrator.allow(account, policies.reading(rights[account]) if account in beyond else rights[account])
     write_atomic(marks, "\n".join(sorted(beyond)).encode())
+
+
+def _administrator(settings: Settings, installation: Installation) -> Administrator:
+    root = root_account(settings)
+    return admin.administrator(installation.store_server, installation.store, root, installation.authority)
 
 
 def folder(settings: Settings, kind: StoreKind) -> Path:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from pipeline import errors, round_steps
 from pipeline.errors import Misconfigured, Refused, Unavailable
+from pipeline.host import trust
 from pipeline.host.secret import Secret
 
 STEPS = ("number", *round_steps.NAMES, "next_round")
@@ -70,16 +72,18 @@ class Airflow:
     Raises Unavailable when Airflow does not answer, Refused without the right, Misconfigured otherwise.
     """
 
-    def __init__(self, url: str, token: Secret) -> None:
-        self._client = httpx.Client(base_url=url, timeout=30, headers={"Authorization": f"Bearer {token.text()}"})
+    def __init__(self, url: str, token: Secret, authority: Path | None = None) -> None:
+        said = {"Authorization": f"Bearer {token.text()}"}
+        self._client = httpx.Client(base_url=url, timeout=30, headers=said, verify=trust.context(authority))
 
     @classmethod
-    def login(cls, url: str, user: str, password: Secret) -> Airflow:
+    def login(cls, url: str, user: str, password: Secret, authority: Path | None = None) -> Airflow:
         """A session of a user's own."""
         with _border("/auth/token"):
-            answer = httpx.post(f"{url}/auth/token", json={"username": user, "password": password.text()}, timeout=30)
+            account = {"username": user, "password": password.text()}
+            answer = httpx.post(f"{url}/auth/token", json=account, timeout=30, verify=trust.context(authority))
             answer.raise_for_status()
-            return cls(url, Secret(str(answer.json()["access_token"]).encode()))
+            return cls(url, Secret(str(answer.json()["access_token"]).encode()), authority)
 
     def trigger(self, dag: str, rounds: int) -> str:
         """Start a run for so many rounds, one after the other; the first run's id."""
@@ -142,6 +146,8 @@ def _border(path: str) -> Iterator[None]:
             ) from error
         raise Misconfigured(f"Airflow {path}: got HTTP {status}: {text}") from error
     except httpx.HTTPError as error:
+        if trouble := trust.bad_certificate(error):
+            raise Misconfigured(f"Airflow {path}: {trouble}") from error
         raise Unavailable(
             f"Airflow {path}: got {type(error).__name__}; run `wardround up`, `wardround status` says what is down"
         ) from error

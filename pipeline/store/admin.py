@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -28,6 +29,7 @@ from minio.versioningconfig import VersioningConfig
 from pipeline.domain import StoreKind
 from pipeline.errors import Misconfigured, Unavailable
 from pipeline.evidence.canonical import read_json
+from pipeline.host import trust
 from pipeline.site.identity import StoreCredentials
 from pipeline.store.object_keys import DVC, MAILBOX, MODELS, REPORTS
 from pipeline.store.policies import Policy
@@ -63,14 +65,16 @@ class Terms:
 class Administrator(ABC):
     """The store's root account; used at set-up only, never by a round."""
 
-    def __init__(self, endpoint: str, root: StoreCredentials) -> None:
+    def __init__(self, endpoint: str, root: StoreCredentials, authority: Path | None = None) -> None:
         parts = urlsplit(endpoint)
         self._endpoint = endpoint
         self._root = root
         self._connection: Mapping[str, Any] = {
             "secure": parts.scheme == "https",
             "region": _REGION,
-            "http_client": urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=30), retries=_RETRIES),
+            "http_client": urllib3.PoolManager(
+                timeout=urllib3.Timeout(connect=3, read=30), retries=_RETRIES, ssl_context=trust.context(authority)
+            ),
         }
         self._client: Any = Minio(
             parts.netloc, access_key=root.access_key.text(), secret_key=root.secret_key.text(), **self._connection
@@ -125,6 +129,8 @@ class Administrator(ABC):
         try:
             yield
         except (MinioAdminException, MinioException, urllib3.exceptions.HTTPError) as error:
+            if trouble := trust.bad_certificate(error):
+                raise Misconfigured(f"{self._endpoint}: {what}: {trouble}") from None
             # A client's message may hold the account's keys.
             code = error.code if isinstance(error, S3Error) else type(error).__name__
             if code in {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"}:
@@ -256,6 +262,8 @@ def _within(bucket: str, policy: Policy) -> Iterator[dict[str, Any]]:
             yield statement | {"Resource": resources}
 
 
-def administrator(kind: StoreKind, endpoint: str, root: StoreCredentials) -> Administrator:
+def administrator(
+    kind: StoreKind, endpoint: str, root: StoreCredentials, authority: Path | None = None
+) -> Administrator:
     """The root account of this server."""
-    return (_Minio if kind == "minio" else _Versitygw)(endpoint, root)
+    return (_Minio if kind == "minio" else _Versitygw)(endpoint, root, authority)

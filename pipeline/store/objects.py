@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
 
@@ -30,6 +31,7 @@ from urllib3.exceptions import HTTPError
 from pipeline.domain import ObjectRef, Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured, ObjectMissing, Refused, Unavailable
 from pipeline.evidence.canonical import sha256 as sha256_of
+from pipeline.host import trust
 from pipeline.site.identity import StoreCredentials
 from pipeline.store import object_keys
 
@@ -74,7 +76,7 @@ class ObjectInfo:
 class Store:
     """One actor's access to the object store; the store's own policy limits what it may do."""
 
-    def __init__(self, endpoint: str, credentials: StoreCredentials) -> None:
+    def __init__(self, endpoint: str, credentials: StoreCredentials, authority: Path | None = None) -> None:
         self.endpoint = endpoint
         self._actor = credentials.actor
         with _ONE_AT_A_TIME:
@@ -82,6 +84,7 @@ class Store:
                 "s3",
                 endpoint_url=endpoint,
                 region_name="us-east-1",
+                verify=trust.checked(authority),
                 aws_access_key_id=credentials.access_key.text(),
                 aws_secret_access_key=credentials.secret_key.text(),
                 config=Config(
@@ -333,6 +336,8 @@ class Store:
                 f"{name}: the store answered {code or status} ({error.operation_name}); try again"
             ) from error
         except (BotoCoreError, HTTPClientError) as error:
+            if trouble := trust.bad_certificate(error):
+                raise Misconfigured(f"{self.endpoint}: {trouble}") from error
             raise Unavailable(
                 f"{self.endpoint}: got {type(error).__name__} for {name}; is the store up? `wardround status` tells"
             ) from error

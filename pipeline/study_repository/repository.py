@@ -39,6 +39,19 @@ class Remote:
 
     endpoint: str
     credentials: StoreCredentials
+    authority: Path | None = None
+    """See `pipeline.host.trust`."""
+
+    @property
+    def access(self) -> Mapping[str, str]:
+        """What DVC has to know of it."""
+        trusted = {"ssl_verify": str(self.authority)} if self.authority else {}
+        return {
+            "endpointurl": self.endpoint,
+            "access_key_id": self.credentials.access_key.text(),
+            "secret_access_key": self.credentials.secret_key.text(),
+            **trusted,
+        }
 
 
 @dataclass(frozen=True)
@@ -139,12 +152,7 @@ def _track(records: Path, models: Mapping[Sha256, bytes], remote: Remote) -> dic
         paths = [scratch / "models" / f"{digest}.safetensors" for digest in models]
         for path, data in zip(paths, models.values(), strict=True):
             write_atomic(path, data)
-        access = {
-            "url": f"s3://{object_keys.DVC}",
-            "endpointurl": remote.endpoint,
-            "access_key_id": remote.credentials.access_key.text(),
-            "secret_access_key": remote.credentials.secret_key.text(),
-        }
+        access = {"url": f"s3://{object_keys.DVC}", **remote.access}
         settings = {"core": {"remote": "store"}, "remote": {"store": access}, "cache": {"dir": str(dvc / "cache")}}
         try:
             with Repo(str(scratch), config=settings) as repo:
@@ -164,12 +172,8 @@ def _track(records: Path, models: Mapping[Sha256, bytes], remote: Remote) -> dic
 
 def _configure(records: Path, remote: Remote) -> None:
     """Give whoever works in the repository on this machine access to the remote."""
-    access = (
-        "['remote \"store\"']\n"
-        f"    endpointurl = {remote.endpoint}\n"
-        f"    access_key_id = {remote.credentials.access_key.text()}\n"
-        f"    secret_access_key = {remote.credentials.secret_key.text()}\n"
-    ).encode()
+    lines = [f"    {name} = {value}\n" for name, value in remote.access.items()]
+    access = "".join(["['remote \"store\"']\n", *lines]).encode()
     path = records / ".dvc" / "config.local"
     if not path.exists() or path.read_bytes() != access:
         write_secret(path, access)

@@ -35,8 +35,14 @@ class Observer:
         """Connect with the auditor's credentials; raises Misconfigured or Unavailable saying what to start."""
         installation = Installation.load(settings.installation)
         return cls(
-            ledger=Ledger.connect(installation.rpc, Consortium.load(settings.consortium).ledger),
-            store=Store(installation.store, StoreCredentials.load(settings.auditor / STORE_CREDENTIALS)),
+            ledger=Ledger.connect(
+                installation.rpc, Consortium.load(settings.consortium).ledger, installation.authority
+            ),
+            store=Store(
+                installation.store,
+                StoreCredentials.load(settings.auditor / STORE_CREDENTIALS),
+                installation.authority,
+            ),
             names={study_id(name): name for name in study_names(settings.studies)},
         )
 

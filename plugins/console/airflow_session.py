@@ -23,4 +23,5 @@ def of(request: Request, settings: Settings) -> Airflow:
     token = bearer if scheme.lower() == "bearer" and bearer else request.cookies.get(_COOKIE)
     if not token:
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, "Not logged in at Airflow; log in and send the form again.")
-    return Airflow(Installation.load(settings.installation).airflow, Secret(token.encode()))
+    services = Installation.load(settings.installation)
+    return Airflow(services.airflow, Secret(token.encode()), services.authority)

@@ -70,7 +70,7 @@ class Chain:
     def reached(self) -> Iterator[None]:
         """Whoever asks for a chain gets this one, as long as the context lasts."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rpc, "_client", lambda url: Web3(ChainProvider(self)))
+            patch.setattr(rpc, "_client", lambda *_: Web3(ChainProvider(self)))
             yield
 
     @property
