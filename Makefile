@@ -86,7 +86,7 @@ fix: setup-dev  ## format, and mend what ruff can mend by itself
 lock:  ## pin the newest dependencies that pyproject.toml and requirements/*.in allow
 	@$(COMPILE) $(LEAVE_OUT) pyproject.toml -o requirements/main.txt
 	@$(COMPILE) --group dev -c requirements/main.txt -o requirements/dev/main.txt
-	@for name in spu guard dev/slither dev/docs; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in spu guard postgres dev/slither dev/docs; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(COMPILE) --no-deps -c requirements/main.txt requirements/deploy.in -o requirements/deploy.txt
 
 clean:  ## stop the services; remove the installation with its keys and records, and caches of tools

@@ -7,7 +7,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from configparser import ConfigParser
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -18,12 +19,22 @@ from urllib.parse import urlsplit
 from pipeline.errors import Misconfigured
 from pipeline.host.files import write_atomic, write_secret
 from pipeline.host.secret import Secret
+from pipeline.setup import postgres
 from pipeline.setup.accounts import ADDED, DENIED, RIGHTS, Role, hospital_role
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SECRETS = ("airflow-fernet-key", "airflow-jwt", "airflow-session")
+_SECRETS = {"airflow-fernet-key": 32, "airflow-jwt": 64, "airflow-session": 32}
+"""Name to bytes; HS512, by which Airflow signs its tokens, wants 64."""
+
+_EDGE_EXECUTOR = "airflow.providers.edge3.executors.EdgeExecutor"
+
+_MIGRATING = ("apache-airflow", "apache-airflow-providers-fab", "apache-airflow-providers-edge3")
+"""Packages whose versions change the database."""
+
+_SAME_ON_WORKERS = ("core", "logging", "scheduler", "edge")
+"""Sections of airflow.cfg that hold for a worker elsewhere too: a task's heartbeats are counted at both ends."""
 
 PROVIDER = "provider"
 AUDITOR = "auditor"
@@ -62,36 +73,60 @@ def log_file(settings: Settings, dag: str, run: str, task: str, attempt: int) ->
     return home(settings) / "logs" / f"dag_id={dag}" / f"run_id={run}" / f"task_id={task}" / f"attempt={attempt}.log"
 
 
-def configure(settings: Settings, installation: Installation) -> None:
-    """Write airflow.cfg and what Airflow reads beside it; secrets stay in files of their own."""
+def configure(settings: Settings, installation: Installation, public: str | None = None) -> None:
+    """Write airflow.cfg and what Airflow reads beside it; secrets stay in files of their own.
+
+    `public` is the address of the front where other sites reach it: their Edge workers take the tasks then, and
+    PostgreSQL holds the database. Without one this machine takes them all.
+    """
     folder = home(settings)
     make_secrets(settings)
     url = urlsplit(installation.airflow)
+    if public:
+        database = {"executor": _EDGE_EXECUTOR, "from_command": "_cmd", "database": _cat(postgres.url_file(settings))}
+    else:
+        database = {
+            "executor": "LocalExecutor",
+            "from_command": "",
+            "database": f"sqlite:///{folder / 'airflow.db'}",
+        }
     values = {
-        "dags": PROJECT / "dags",
-        "plugins": PROJECT / "plugins",
-        "database": folder / "airflow.db",
-        "logs": folder / "logs",
+        **_folders(settings),
+        **database,
+        "edge": bool(public),
         "api": installation.airflow,
+        "public": public or installation.airflow,
         "host": url.hostname,
         "port": url.port,
-        **{name.replace("-", "_"): f"cat {shlex.quote(str(settings.home / 'secrets' / name))}" for name in _SECRETS},
+        **{name.replace("-", "_"): _cat(settings.home / "secrets" / name) for name in _SECRETS},
     }
-    # Airflow expands %(...)s in its configuration, so a percent sign of ours is doubled.
-    escaped = {key: str(value).replace("%", "%%") for key, value in values.items()}
-    text = Template((_TEMPLATES / "airflow.cfg").read_text()).substitute(escaped)
-    write_atomic(folder / "airflow.cfg", text.encode(), mode=0o600)
+    write_atomic(folder / "airflow.cfg", _configuration(values).encode(), mode=0o600)
     write_atomic(
         folder / "config" / "airflow_local_settings.py", (_TEMPLATES / "airflow_local_settings.py").read_bytes()
     )
 
 
+def _folders(settings: Settings) -> Mapping[str, object]:
+    return {"dags": PROJECT / "dags", "plugins": PROJECT / "plugins", "logs": home(settings) / "logs"}
+
+
+def _cat(path: Path) -> str:
+    """A command by which Airflow reads a secret, so that it stands in no configuration and no environment."""
+    return f"cat {shlex.quote(str(path))}"
+
+
+def _configuration(values: Mapping[str, object]) -> str:
+    # Airflow expands %(...)s in its configuration, so a percent sign of ours is doubled.
+    escaped = {key: str(value).replace("%", "%%") for key, value in values.items()}
+    return Template((_TEMPLATES / "airflow.cfg").read_text()).substitute(escaped)
+
+
 def make_secrets(settings: Settings) -> None:
     """Generate the keys of Airflow's database, sessions and tokens; keeps those that are there."""
-    for name in _SECRETS:
+    for name, size in _SECRETS.items():
         path = settings.home / "secrets" / name
         if not path.exists():
-            write_secret(path, Secret.generate().token().encode())
+            write_secret(path, Secret.generate(size).token().encode())
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
@@ -108,6 +143,50 @@ def environment(settings: Settings) -> Mapping[str, str]:
     }
 
 
+def worker_environment(settings: Settings, installation: Installation, queue: str) -> Mapping[str, str]:
+    """What the Edge worker of one site needs, which has no airflow.cfg; no secrets.
+
+    It calls the provider's front, under its own path and by its own token, and trusts the installation's authority
+    alone. What else is set is as on the provider's machine.
+    """
+    values = dict.fromkeys(Template((_TEMPLATES / "airflow.cfg").read_text()).get_identifiers(), "")
+    written = ConfigParser(interpolation=None)
+    written.read_string(_configuration({**values, **_folders(settings)}))
+    same = {(section, key): value for section in _SAME_ON_WORKERS for key, value in written[section].items() if value}
+    own = {
+        ("core", "executor"): _EDGE_EXECUTOR,
+        ("core", "execution_api_server_url"): f"{installation.airflow}/execution/",
+        ("core", "fernet_key"): "",
+        ("database", "sql_alchemy_conn"): f"sqlite:///{home(settings) / 'unused.db'}",
+        ("api_auth", "jwt_secret_cmd"): _cat(site_token(settings)),
+        ("edge", "api_url"): f"{installation.airflow}/sites/{queue}/edge_worker/v1/rpcapi",
+    }
+    trusted = {}
+    if installation.authority:
+        own |= {("api", "ssl_ca_file"): str(installation.authority), ("api", "client_use_public_certs"): "False"}
+        # What the worker itself calls by; the folder is one that holds no certificate.
+        trusted = {"SSL_CERT_FILE": str(installation.authority), "SSL_CERT_DIR": os.devnull}
+    named = {f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in {**same, **own}.items()}
+    return {**environment(settings), **named, **trusted}
+
+
+def worker_command(queue: str, slots: int) -> Sequence[str]:
+    """An Edge worker that serves one queue under that name, with so many tasks at once."""
+    return (sys.executable, "-m", "airflow", "edge", "worker", "-q", queue, "-H", queue, "-c", str(slots))
+
+
+def _database(settings: Settings) -> str:
+    """Which database it is: a new one has a new password."""
+    if postgres.folder(settings).exists():
+        return sha256(Secret.read(postgres.url_file(settings)).reveal()).hexdigest()
+    return "SQLite"
+
+
+def site_token(settings: Settings) -> Path:
+    """Where a site keeps the token by which its worker is known."""
+    return settings.home / "secrets" / "site-token"
+
+
 def prepare(settings: Settings, logins: Iterable[User]) -> None:
     """Migrate the database and make the users, unless that is done for this version; about 15 s the first time."""
     logins = tuple(logins)
@@ -115,13 +194,12 @@ def prepare(settings: Settings, logins: Iterable[User]) -> None:
         user.name: Secret.generate(18).token() for user in logins if not password_file(settings, user.name).exists()
     }
     wanted = sha256(
-        repr(
-            (version("apache-airflow"), version("apache-airflow-providers-fab"), DENIED, ADDED, RIGHTS, logins)
-        ).encode()
+        repr((*(version(name) for name in _MIGRATING), _database(settings), DENIED, ADDED, RIGHTS, logins)).encode()
     ).hexdigest()
     home(settings).mkdir(exist_ok=True)
     stamp = home(settings) / "prepared"
-    if not fresh and stamp.exists() and stamp.read_text() == wanted and (home(settings) / "airflow.db").exists():
+    there = postgres.folder(settings).exists() or (home(settings) / "airflow.db").exists()
+    if not fresh and stamp.exists() and stamp.read_text() == wanted and there:
         return
     passwords = {
         user.name: fresh.get(user.name) or Secret.read(password_file(settings, user.name)).text() for user in logins

