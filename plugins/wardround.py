@@ -1,4 +1,4 @@
-"""Mounts the console in Airflow's API server, and its entry in the UI's menu."""
+"""Mounts the console in Airflow's API server, its entry in the UI's menu, and the check of what sites ask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ class Wardround(AirflowPlugin):
     name = "wardround"
 
     if "api-server" in sys.argv:
+        from airflow.configuration import conf
+
         from plugins.console.app import MOUNT, create_app
+        from plugins.site_check.middleware import SiteCheck
 
         fastapi_apps = [{"app": create_app(), "url_prefix": MOUNT, "name": "Wardround console"}]
         external_views = [{"name": "Wardround", "href": f"{MOUNT}/", "destination": "nav", "url_route": "wardround"}]
+        if conf.getboolean("edge", "api_enabled", fallback=False):
+            fastapi_root_middlewares = [{"name": "Wardround's check of sites", "middleware": SiteCheck}]
