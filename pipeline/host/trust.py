@@ -9,6 +9,8 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from urllib3.util.ssl_match_hostname import CertificateError
+
 from pipeline.errors import Misconfigured
 
 
@@ -38,6 +40,8 @@ def checked(authority: Path | None) -> str | None:
 def bad_certificate(error: BaseException) -> str | None:
     """What is wrong with a service's certificate, and what to do; None when `error` is no refusal of one."""
     for each in _causes(error):
+        if isinstance(each, CertificateError):
+            return f"its certificate does not hold: {each}; {_OTHERS_ADVICE}"
         if isinstance(each, ssl.SSLCertVerificationError):
             return (
                 f"its certificate does not hold: {each.verify_message}; {_ADVICE.get(each.verify_code, _OTHERS_ADVICE)}"

@@ -42,7 +42,13 @@ LOCKED = (MODELS, REPORTS)
 _REGION = "us-east-1"
 
 _RETRIES = urllib3.Retry(
-    8, backoff_factor=0.1, backoff_max=5, status_forcelist=[503], allowed_methods=None, respect_retry_after_header=False
+    8,
+    other=0,  # a certificate that does not hold
+    backoff_factor=0.1,
+    backoff_max=5,
+    status_forcelist=[503],
+    allowed_methods=None,
+    respect_retry_after_header=False,
 )
 """MinIO calls itself ready and then, for a moment, asks to come again in a minute. All that set-up asks for may be
 asked twice."""

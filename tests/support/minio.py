@@ -56,7 +56,7 @@ class StoreServer:
         binary = runtime.store_server(Settings.load(), self.kind)
         runtime.guard_environment(Settings.load())
         guard = servers.in_front(self.kind, runtime.caddy_path(), inner)
-        listens = {LISTENS: "127.0.0.1", "GUARD_ADDRESS": self.endpoint}
+        listens = {LISTENS: "127.0.0.1", "GUARD_ADDRESS": f"http://:{self._ports}"}
         self._processes = [
             _started(servers.behind(self.kind, binary, inner, self.folder, self._secrets)),
             _started(Launch(guard.command, {**guard.environment, **listens})),

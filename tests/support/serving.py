@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,20 +27,22 @@ R = TypeVar("R", bound=Responder)
 
 
 @contextmanager
-def serving(make: Callable[[int], R]) -> Iterator[R]:
-    """The responder that `make` gives for a port, answering there until the end of the block."""
+def serving(make: Callable[[int], R], tls: ssl.SSLContext | None = None) -> Iterator[R]:
+    """The responder that `make` gives for a port, answering there until the end of the block, over TLS if asked to."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             responder.answer(self)
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_PUT = do_GET  # noqa: N815
 
         def log_message(self, *arguments: object) -> None:
             pass
 
     server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     responder = make(server.server_port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 
+from pipeline.host.files import write_secret
 from pipeline.setup import airflow
 from pipeline.setup.accounts import RIGHTS
+from pipeline.site.installation import Installation
 from tests.support.installations import INSTALLATION, settings_in
 
 
@@ -55,3 +57,90 @@ def test_every_user_has_the_least_role_for_the_work() -> None:
         "auditor": ("Auditor", "Viewer"),
         "hospital-elm": ("Hospital elm", "Viewer"),
     }
+
+
+FRONT = "https://provider.example:8443"
+
+
+def elsewhere(home: Path) -> Installation:
+    return Installation(store=FRONT, rpc=f"{FRONT}/rpc", airflow=FRONT, authority=home / "authority.pem")
+
+
+def test_for_sites_elsewhere_edge_workers_take_the_tasks_and_postgresql_keeps_the_database(tmp_path: Path) -> None:
+    airflow.configure(settings_in(tmp_path), INSTALLATION, FRONT)
+    found = configuration(tmp_path)
+    assert found["core"]["executor"].endswith("EdgeExecutor")
+    assert found["database"]["sql_alchemy_conn_cmd"] == f"cat {tmp_path / 'secrets' / 'airflow-database'}"
+    assert "sql_alchemy_conn" not in found["database"]
+    assert (found["edge"]["api_enabled"], found["api"]["base_url"], found["api"]["host"]) == (
+        "True",
+        FRONT,
+        "127.0.0.1",
+    )
+    assert found["core"]["execution_api_server_url"] == "http://127.0.0.1:20003/execution/"
+
+
+def test_all_else_is_as_on_one_machine(tmp_path: Path) -> None:
+    airflow.configure(settings_in(tmp_path), INSTALLATION)
+    one = configuration(tmp_path)
+    airflow.configure(settings_in(tmp_path), INSTALLATION, FRONT)
+    many = configuration(tmp_path)
+    differ = {
+        (section, key)
+        for section in {*one.sections(), *many.sections()}
+        for key in {*one[section], *many[section]}
+        if one[section].get(key) != many[section].get(key)
+    }
+    assert differ == {
+        ("core", "executor"),
+        ("database", "sql_alchemy_conn"),
+        ("database", "sql_alchemy_conn_cmd"),
+        ("api", "base_url"),
+        ("edge", "api_enabled"),
+    }
+
+
+def test_a_worker_elsewhere_counts_heartbeats_as_the_provider_does(tmp_path: Path) -> None:
+    airflow.configure(settings_in(tmp_path), INSTALLATION, FRONT)
+    provider = configuration(tmp_path)
+    worker = airflow.worker_environment(settings_in(tmp_path), elsewhere(tmp_path), "hospital-wren")
+    for section in ("scheduler", "edge", "logging"):
+        for key, value in provider[section].items():
+            if key != "api_enabled":
+                assert worker[f"AIRFLOW__{section}__{key}".upper()] == value
+    assert worker["AIRFLOW__EDGE__HEARTBEAT_INTERVAL"] == "5"
+    assert worker["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] == "60"
+
+
+def test_a_worker_calls_the_front_by_its_own_token_and_trusts_one_authority(tmp_path: Path) -> None:
+    worker = airflow.worker_environment(settings_in(tmp_path), elsewhere(tmp_path), "hospital-wren")
+    assert worker["AIRFLOW__EDGE__API_URL"] == f"{FRONT}/sites/hospital-wren/edge_worker/v1/rpcapi"
+    assert worker["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == f"{FRONT}/execution/"
+    assert worker["AIRFLOW__API_AUTH__JWT_SECRET_CMD"] == f"cat {tmp_path / 'secrets' / 'site-token'}"
+    authority = str(tmp_path / "authority.pem")
+    assert (worker["SSL_CERT_FILE"], worker["AIRFLOW__API__SSL_CA_FILE"]) == (authority, authority)
+    assert (worker["SSL_CERT_DIR"], worker["AIRFLOW__API__CLIENT_USE_PUBLIC_CERTS"]) == ("/dev/null", "False")
+    # None of the provider's: neither its database nor its keys.
+    assert worker["AIRFLOW__CORE__FERNET_KEY"] == ""
+    assert not [name for name in worker if name.endswith("_CMD") and "JWT" not in name]
+
+
+def test_a_worker_without_an_authority_of_its_own_trusts_its_machines(tmp_path: Path) -> None:
+    services = elsewhere(tmp_path).model_copy(update={"authority": None})
+    worker = airflow.worker_environment(settings_in(tmp_path), services, "node-north")
+    assert not [name for name in worker if "SSL" in name or "CERT" in name]
+
+
+def test_a_workers_environment_holds_no_secret(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    airflow.make_secrets(settings)
+    write_secret(airflow.site_token(settings), b"the token itself")
+    told = repr(airflow.worker_environment(settings, elsewhere(tmp_path), "hospital-wren"))
+    values = [file.read_text() for file in (tmp_path / "secrets").iterdir()]
+    assert len(values) == 4
+    assert not [value for value in values if value in told]
+
+
+def test_tokens_are_signed_by_as_many_bytes_as_the_algorithm_wants(tmp_path: Path) -> None:
+    airflow.make_secrets(settings_in(tmp_path))
+    assert len((tmp_path / "secrets" / "airflow-jwt").read_bytes()) >= 64
