@@ -158,7 +158,7 @@ def worker_environment(settings: Settings, installation: Installation, queue: st
         ("core", "execution_api_server_url"): f"{installation.airflow}/execution/",
         ("core", "fernet_key"): "",
         ("database", "sql_alchemy_conn"): f"sqlite:///{home(settings) / 'unused.db'}",
-        ("api_auth", "jwt_secret_cmd"): _cat(site_token(settings)),
+        ("api_auth", "jwt_secret_cmd"): _cat(settings.site_token),
         ("edge", "api_url"): f"{installation.airflow}/sites/{queue}/edge_worker/v1/rpcapi",
     }
     trusted = {}
@@ -180,11 +180,6 @@ def _database(settings: Settings) -> str:
     if postgres.folder(settings).exists():
         return sha256(Secret.read(postgres.url_file(settings)).reveal()).hexdigest()
     return "SQLite"
-
-
-def site_token(settings: Settings) -> Path:
-    """Where a site keeps the token by which its worker is known."""
-    return settings.home / "secrets" / "site-token"
 
 
 def prepare(settings: Settings, logins: Iterable[User]) -> None:

@@ -245,7 +245,8 @@ def _revoked(queue: str, settings: Settings) -> Path:
 
 def _followed(previous: Address, successor: Address, settings: Settings) -> bool:
     location = Consortium.load(settings.consortium).ledger
-    ledger = Ledger.connect(Installation.load(settings.installation).rpc, location)
+    services = Installation.load(settings.installation)
+    ledger = Ledger.connect(services.rpc, location, services.authority)
     return ledger.present_key(previous) == successor
 
 

@@ -97,10 +97,6 @@ class Settings:
         """A node's private folder."""
         return self.home / "nodes" / name
 
-    def site_token(self, queue: str) -> Path:
-        """At the provider, the token of the site that serves this queue; without the file nobody is that site."""
-        return self.home / "secrets" / "sites" / queue
-
     def certificate(self, node: str) -> Path:
         """A node's public TLS certificate, PEM, as everybody holds it."""
         return self.home / "certificates" / f"{node}.pem"
@@ -169,7 +165,7 @@ class Settings:
         return self.home / "invitations" / f"{queue}.json"
 
     def token_of(self, queue: str) -> Path:
-        """At the provider: a site's token; without it the site takes no work."""
+        """At the provider: the token of the site that serves this queue; without the file nobody is that site."""
         return self.home / "secrets" / "sites" / queue
 
     @property

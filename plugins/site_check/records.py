@@ -15,7 +15,7 @@ from plugins.site_check.execution import Task
 
 def token(queue: str) -> Secret | None:
     """The secret of the site of this queue; its file is removed when the site is revoked."""
-    path = Settings.load().site_token(queue)
+    path = Settings.load().token_of(queue)
     return Secret.read(path) if path.exists() else None
 
 

@@ -72,12 +72,12 @@ class Hub:
     def admit(self, queue: str) -> Secret:
         """Make a site's token."""
         made = site_token()
-        write_secret(self.settings.site_token(queue), made.reveal())
+        write_secret(self.settings.token_of(queue), made.reveal())
         return made
 
     def revoke(self, queue: str) -> None:
         """Take it back."""
-        self.settings.site_token(queue).unlink()
+        self.settings.token_of(queue).unlink()
 
     def airflow(self) -> Airflow:
         """Airflow's public API, as the provider asks it from elsewhere."""
@@ -133,7 +133,7 @@ class Hub:
     def worker(self, home: Path, queue: str, token: Secret) -> Iterator[subprocess.Popen[bytes]]:
         """The Edge worker of a site, on a machine of its own."""
         settings = settings_in(home)
-        write_secret(airflow.site_token(settings), token.reveal())
+        write_secret(settings.site_token, token.reveal())
         shutil.copy(self.authority, home / "authority.pem")
         services = Installation(
             store=self.public, rpc=f"{self.public}{front.RPC}", airflow=self.public, authority=home / "authority.pem"

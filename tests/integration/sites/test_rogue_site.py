@@ -282,7 +282,7 @@ def test_an_honest_site_does_its_work_meanwhile(rogue: Rogue, wren: Secret) -> N
     seen="refused calls, by name",
 )
 def test_a_revoked_token_opens_nothing(rogue: Rogue) -> None:
-    assert not rogue.hub.settings.site_token(ELM).exists()
+    assert not rogue.hub.settings.token_of(ELM).exists()
     for method, rest, said in (
         ("POST", f"worker/{ELM}", state([ELM])),
         ("POST", f"jobs/fetch/{ELM}", work([ELM])),

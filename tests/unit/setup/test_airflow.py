@@ -134,7 +134,7 @@ def test_a_worker_without_an_authority_of_its_own_trusts_its_machines(tmp_path: 
 def test_a_workers_environment_holds_no_secret(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     airflow.make_secrets(settings)
-    write_secret(airflow.site_token(settings), b"the token itself")
+    write_secret(settings.site_token, b"the token itself")
     told = repr(airflow.worker_environment(settings, elsewhere(tmp_path), "hospital-wren"))
     values = [file.read_text() for file in (tmp_path / "secrets").iterdir()]
     assert len(values) == 4
