@@ -48,12 +48,12 @@ _WHERE = {
 def _command(word: str) -> Any:
     module, _, name = _WHERE[word].partition(":")
     with nothing_begun():
-        found = getattr(importlib.import_module(f"pipeline.cli.{module}"), name)
+        loaded = getattr(importlib.import_module(f"pipeline.cli.{module}"), name)
     alone = typer.Typer()
-    if isinstance(found, typer.Typer):
-        alone.add_typer(found, name=word)
+    if isinstance(loaded, typer.Typer):
+        alone.add_typer(loaded, name=word)
     else:
-        alone.command(word)(found)
+        alone.command(word)(loaded)
     return typer.main.get_group(alone).commands[word]
 
 

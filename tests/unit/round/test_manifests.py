@@ -1,6 +1,6 @@
 """What nodes take in of manifests that are replayed, shown to some, committed twice, late, or that accuse another.
 
-`tests/adversary/test_hospital.py` has what a hospital does to them through a real store.
+`tests/adversary/test_hospital_manifests.py` has what a hospital does to them through a real store.
 """
 
 from __future__ import annotations
