@@ -67,7 +67,7 @@ def agree(
     nodes = worker.study.nodes
     hospitals = worker.study.hospitals
     held: Held = {
-        hospital: _own(ctx, hospital, manifest, taken.listed[hospital], key, keep)
+        hospital: _own_components(ctx, hospital, manifest, taken.listed[hospital], key, keep)
         for hospital, manifest in taken.manifests.items()
     }
     seen = Inventory({hospital: tuple(parts) for hospital, parts in held.items()}, {**taken.barred, **taken.absent})
@@ -146,7 +146,7 @@ def _as_agreed(ctx: RoundContext, taken: Committed, absent: Mapping[HospitalName
     return checked
 
 
-def _own(
+def _own_components(
     ctx: RoundContext,
     hospital: HospitalName,
     manifest: Manifest,
@@ -156,7 +156,7 @@ def _own(
 ) -> dict[int, Part]:
     """A node's own components that fit the manifest.
 
-    What it kept before a restart, else what its envelope holds, if that is right.
+    Those that it kept before a restart; where one is missing, also those of its envelope, if that is right.
     """
     me = NodeName(ctx.worker.identity.name)
     nodes = ctx.worker.study.nodes
@@ -188,9 +188,9 @@ def _opened(
     key: PrivateKey,
     keep: OpenedEnvelopes,
 ) -> dict[int, Part]:
-    """Of an envelope's components those that fit the manifest, opened piece by piece.
+    """Those of an envelope's components that fit the manifest, opened piece by piece.
 
-    Raises Rejected when the envelope does not.
+    Raises Rejected when the envelope itself does not open.
     """
     parts = dict[int, Part]()
     me = NodeName(ctx.worker.identity.name)

@@ -89,18 +89,15 @@ def checked_manifest(ctx: RoundContext, hospital: HospitalName, digest: Sha256) 
 
 
 def signed_manifests(ctx: RoundContext, hospital: HospitalName) -> tuple[Sha256, ...]:
-    """Digests of the manifests that a hospital signed in this round, whether they hold or not: no other's junk.
+    """Digests of the manifests that a hospital signed in this round, whether they hold or not.
 
-    Raises Crowded.
+    Nothing that others wrote there counts. Raises Crowded.
     """
     return tuple(ctx.worker.board.held(ctx.round_id, Kind.MANIFEST, hospital, ctx.check))
 
 
 def uncommitted(ctx: RoundContext, quarantined: frozenset[HospitalName]) -> dict[HospitalName, str]:
-    """Which hospitals had no update that could be committed in a round that has no commit, and why.
-
-    The reason is what this node finds.
-    """
+    """Which hospitals had no update to commit, and why as this node sees it, in a round without a commit."""
     reasons = {}
     for hospital in ctx.worker.study.hospitals:
         reason = _bar(ctx, hospital, quarantined) or _fault(ctx, hospital)
