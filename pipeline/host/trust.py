@@ -32,7 +32,7 @@ def checked(authority: Path | None) -> str | None:
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(
             f"{authority}: got {error.strerror or error}, want the certificate of the provider's authority; join again"
-            " with the provider's invitation (`wardround site join`)"
+            " with the provider's invitation"
         ) from error
     return str(authority)
 
