@@ -28,6 +28,8 @@ LARGEST_LOG = 4 << 20
 
 _LARGEST = 64 << 10
 _LEEWAY_SECONDS = 10
+_LEAST_SECRET = 64
+"""Bytes, as the algorithm of Airflow's tokens wants; a shorter file was cut off."""
 
 _QUEUE = rf"provider|(?:hospital|node)-{NAME_PATTERN}"
 _PATH = re.compile(rf"/sites/(?P<queue>{_QUEUE})/edge_worker/v1/(?P<rest>[A-Za-z0-9/_.~:+-]+)")
@@ -71,7 +73,7 @@ class Job:
     """In a mapped task, else -1."""
 
 
-class Provider(Protocol):
+class Records(Protocol):
     """What the check asks where it runs; everything is asked anew for each call."""
 
     def token(self, queue: str) -> Secret | None:
@@ -81,18 +83,18 @@ class Provider(Protocol):
         """The queues in which a job stands, by its task instance's id; empty when it is unknown."""
 
 
-def granted(call: Call, provider: Provider) -> Granted:
+def granted(call: Call, records: Records) -> Granted:
     """The call that Airflow gets; raises Refused."""
     path = _PATH.fullmatch(_ascii(call.path))
     if path is None:
         raise Refused("this path is none of a site's; want /sites/QUEUE/edge_worker/v1/..., as Airflow's worker asks")
     queue = path["queue"]
     rest = path["rest"]
-    _authenticate(call, queue, rest, provider)
+    _authenticate(call, queue, rest, records)
     for method, form, check in _FORMS:
         found = re.fullmatch(form, rest)
         if found and method == call.method:
-            return check(call, _Asked(queue, rest, found.groupdict()), provider)
+            return check(call, _Asked(queue, rest, found.groupdict()), records)
     raise Refused(f"{call.method} {rest}: got no call that a site may make")
 
 
@@ -107,22 +109,22 @@ class _Asked:
         if self.parts["worker"] != self.queue:
             raise Refused(f"{self.queue} asks in the name of worker {self.parts['worker']}: want its own, {self.queue}")
 
-    def job(self, uuid: object, provider: Provider) -> None:
+    def job(self, uuid: object, records: Records) -> None:
         """Refuse a job of another queue; without the id of its task instance, where any that it may mean is."""
         if uuid is not None and not (isinstance(uuid, str) and _UUID.fullmatch(uuid)):
             raise Refused("task_instance_id: want a UUID in its usual form, or none")
         parts = self.parts
         job = Job(parts["dag"], parts["task"], parts["run"], int(parts["attempt"]), int(parts["place"]))
-        known = provider.queues(job)
+        known = records.queues(job)
         meant = known if uuid is None else {uuid: known.get(uuid)}
         if not meant or set(meant.values()) != {self.queue}:
             raise Refused(f"{parts['task']} of {parts['run']}: no job in the queue {self.queue}")
 
 
-def _authenticate(call: Call, queue: str, rest: str, provider: Provider) -> None:
+def _authenticate(call: Call, queue: str, rest: str, records: Records) -> None:
     if len(call.authorizations) != 1 or not _TOKEN.fullmatch(token := _ascii(call.authorizations[0])):
         raise Refused("want one Authorization header, with a token as Airflow's worker signs it")
-    secret = provider.token(queue)
+    secret = records.token(queue)
     if secret is None or len(secret.reveal()) < _LEAST_SECRET:
         raise Refused(f"{queue}: no such site, or its token was revoked; ask the provider for a new invitation")
     try:
@@ -142,45 +144,37 @@ def _authenticate(call: Call, queue: str, rest: str, provider: Provider) -> None
         raise Refused(f"{queue}: got a token for another call")
 
 
-_LEAST_SECRET = 64
-
-
-def _worker_state(call: Call, asked: _Asked, provider: Provider) -> Granted:
+def _as_a_worker(call: Call, asked: _Asked, records: Records) -> Granted:
     asked.worker()
     return Granted(asked.rest, _no_query(call), _of_one_queue(call, asked))
 
 
-def _fetch(call: Call, asked: _Asked, provider: Provider) -> Granted:
-    asked.worker()
-    return Granted(asked.rest, _no_query(call), _of_one_queue(call, asked))
-
-
-def _job_state(call: Call, asked: _Asked, provider: Provider) -> Granted:
+def _job_state(call: Call, asked: _Asked, records: Records) -> Granted:
     said = _said(call, _LARGEST, {"task_instance_id"}) if call.body else {}
-    asked.job(said.get("task_instance_id"), provider)
+    asked.job(said.get("task_instance_id"), records)
     return Granted(asked.rest, _no_query(call), json.dumps(said).encode() if said else b"")
 
 
-def _log_path(call: Call, asked: _Asked, provider: Provider) -> Granted:
+def _log_path(call: Call, asked: _Asked, records: Records) -> Granted:
     if call.body:
         raise Refused(f"{asked.rest}: got a body, want none")
     name, equals, uuid = _ascii(call.query).partition("=")
     if call.query and (name, equals) != ("task_instance_id", "="):
         raise Refused(f"{asked.rest}: got a query that is none of a worker's")
-    asked.job(uuid if call.query else None, provider)
+    asked.job(uuid if call.query else None, records)
     return Granted(asked.rest, call.query)
 
 
-def _log_push(call: Call, asked: _Asked, provider: Provider) -> Granted:
+def _log_push(call: Call, asked: _Asked, records: Records) -> Granted:
     said = _said(call, LARGEST_LOG, {"log_chunk_time", "log_chunk_data", "task_instance_id"})
-    asked.job(said.get("task_instance_id"), provider)
+    asked.job(said.get("task_instance_id"), records)
     return Granted(asked.rest, _no_query(call), json.dumps(said).encode())
 
 
-_FORMS: tuple[tuple[str, str, Callable[[Call, _Asked, Provider], Granted]], ...] = (
-    ("POST", rf"worker/(?P<worker>{_ID})", _worker_state),
-    ("PATCH", rf"worker/(?P<worker>{_ID})", _worker_state),
-    ("POST", rf"jobs/fetch/(?P<worker>{_ID})", _fetch),
+_FORMS: tuple[tuple[str, str, Callable[[Call, _Asked, Records], Granted]], ...] = (
+    ("POST", rf"worker/(?P<worker>{_ID})", _as_a_worker),
+    ("PATCH", rf"worker/(?P<worker>{_ID})", _as_a_worker),
+    ("POST", rf"jobs/fetch/(?P<worker>{_ID})", _as_a_worker),
     # As the worker reports: it never queues, removes or defers what it has.
     ("PATCH", rf"jobs/state/{_JOB}/(?:running|success|failed)", _job_state),
     ("GET", rf"logs/logfile_path/{_JOB}", _log_path),

@@ -29,7 +29,7 @@ def secret() -> Secret:
     return Secret(Secret.generate(64).token().encode())
 
 
-class Provider:
+class Memory:
     """Two sites, and a job of each in one round."""
 
     def __init__(self) -> None:
@@ -48,8 +48,8 @@ class Provider:
 
 
 @pytest.fixture
-def provider() -> Provider:
-    return Provider()
+def records() -> Memory:
+    return Memory()
 
 
 def signed(key: Secret, rest: str, algorithm: str = "HS512", **claims: object) -> bytes:
@@ -59,11 +59,11 @@ def signed(key: Secret, rest: str, algorithm: str = "HS512", **claims: object) -
     return jwt.encode(kept, key.text(), algorithm=algorithm).encode()
 
 
-def call(provider: Provider, method: str, rest: str, said: object = None, *, query: str = "", site: str = WREN) -> Call:
+def call(records: Memory, method: str, rest: str, said: object = None, *, query: str = "", site: str = WREN) -> Call:
     """What the worker of a site sends, as aiohttp writes its path."""
     path = yarl.URL(f"https://host/sites/{site}/edge_worker/v1/{rest}").raw_path.encode()
     body = b"" if said is None else json.dumps(said).encode()
-    return Call(method, path, query.encode(), (signed(provider.tokens[site], rest),), body)
+    return Call(method, path, query.encode(), (signed(records.tokens[site], rest),), body)
 
 
 HONEST = {
@@ -80,8 +80,8 @@ HONEST = {
 
 
 @pytest.mark.parametrize(("method", "rest", "said", "query"), HONEST.values(), ids=HONEST)
-def test_a_site_does_its_own_work(provider: Provider, method: str, rest: str, said: object, query: str) -> None:
-    granted = edge.granted(call(provider, method, rest, said, query=query), provider)
+def test_a_site_does_its_own_work(records: Memory, method: str, rest: str, said: object, query: str) -> None:
+    granted = edge.granted(call(records, method, rest, said, query=query), records)
     assert (granted.rest, granted.query) == (rest, query.encode())
     assert (json.loads(granted.body) if granted.body else None) == said
 
@@ -112,10 +112,10 @@ BODIES = [None, {}, STATE, FETCH, {**STATE, "queues": [ELM]}, {**FETCH, "queues"
 
 @pytest.mark.parametrize(("method", "rest"), everywhere())
 @pytest.mark.parametrize("query", ["", f"task_instance_id={OWN}", f"task_instance_id={FOREIGN}"])
-def test_no_route_serves_another_sites_work(provider: Provider, method: str, rest: str, query: str) -> None:
+def test_no_route_serves_another_sites_work(records: Memory, method: str, rest: str, query: str) -> None:
     for said in BODIES:
         with pytest.raises(Refused):
-            edge.granted(call(provider, method, rest, said, query=query), provider)
+            edge.granted(call(records, method, rest, said, query=query), records)
 
 
 def test_a_route_that_a_new_version_adds_is_looked_at() -> None:
@@ -123,15 +123,15 @@ def test_a_route_that_a_new_version_adds_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "post", "PATCH "])
-def test_no_other_method_registers_a_worker(provider: Provider, method: str) -> None:
+def test_no_other_method_registers_a_worker(records: Memory, method: str) -> None:
     with pytest.raises(Refused, match="no call that a site may make"):
-        edge.granted(call(provider, method, f"worker/{WREN}", STATE), provider)
+        edge.granted(call(records, method, f"worker/{WREN}", STATE), records)
 
 
 @pytest.mark.parametrize("state", ["queued", "removed", "restarting", "deferred", "up_for_retry", "skipped", "SUCCESS"])
-def test_a_site_reports_no_state_that_only_airflow_gives(provider: Provider, state: str) -> None:
+def test_a_site_reports_no_state_that_only_airflow_gives(records: Memory, state: str) -> None:
     with pytest.raises(Refused, match="no call that a site may make"):
-        edge.granted(call(provider, "PATCH", f"jobs/state/{KEY}/{state}", {"task_instance_id": OWN}), provider)
+        edge.granted(call(records, "PATCH", f"jobs/state/{KEY}/{state}", {"task_instance_id": OWN}), records)
 
 
 @pytest.mark.parametrize(
@@ -139,61 +139,61 @@ def test_a_site_reports_no_state_that_only_airflow_gives(provider: Provider, sta
 )
 @pytest.mark.parametrize(("method", "rest", "said"), [HONEST[name][:3] for name in ("registers", "asks for work")])
 def test_a_site_asks_for_its_own_queue_alone(
-    provider: Provider, method: str, rest: str, said: dict[str, object], queues: object
+    records: Memory, method: str, rest: str, said: dict[str, object], queues: object
 ) -> None:
     for body in ({**said, "queues": queues}, {name: value for name, value in said.items() if name != "queues"}):
         with pytest.raises(Refused, match="want exactly"):
-            edge.granted(call(provider, method, rest, body), provider)
+            edge.granted(call(records, method, rest, body), records)
 
 
-def test_a_site_joins_no_team(provider: Provider) -> None:
+def test_a_site_joins_no_team(records: Memory) -> None:
     with pytest.raises(Refused, match="no team"):
-        edge.granted(call(provider, "POST", f"jobs/fetch/{WREN}", {**FETCH, "team_name": "red"}), provider)
+        edge.granted(call(records, "POST", f"jobs/fetch/{WREN}", {**FETCH, "team_name": "red"}), records)
 
 
-def test_of_two_fields_of_one_name_airflow_reads_the_one_that_was_checked(provider: Provider) -> None:
+def test_of_two_fields_of_one_name_airflow_reads_the_one_that_was_checked(records: Memory) -> None:
     rest = f"jobs/fetch/{WREN}"
     twice = f'{{"queues": [], "free_concurrency": 1, "queues": ["{WREN}"]}}'.encode()
-    honest = call(provider, "POST", rest)
-    granted = edge.granted(Call("POST", honest.path, b"", honest.authorizations, twice), provider)
+    honest = call(records, "POST", rest)
+    granted = edge.granted(Call("POST", honest.path, b"", honest.authorizations, twice), records)
     assert granted.body == json.dumps({"queues": [WREN], "free_concurrency": 1}).encode()
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"null", b'"x"', b"{", b"\xff", b'{"queues": NaN}', b"[" * 5000, b" " * 70_000 + b"{}"]
 )
-def test_a_body_that_is_no_object_is_refused(provider: Provider, body: bytes) -> None:
-    honest = call(provider, "POST", f"jobs/fetch/{WREN}")
+def test_a_body_that_is_no_object_is_refused(records: Memory, body: bytes) -> None:
+    honest = call(records, "POST", f"jobs/fetch/{WREN}")
     with pytest.raises(Refused):
-        edge.granted(Call("POST", honest.path, b"", honest.authorizations, body), provider)
+        edge.granted(Call("POST", honest.path, b"", honest.authorizations, body), records)
 
 
 @pytest.mark.parametrize(
     "uuid", [FOREIGN, OWN.upper(), f"{{{OWN}}}", f"urn:uuid:{OWN}", OWN.replace("-", ""), "", 1, []]
 )
-def test_a_job_is_known_by_its_own_task_instance_alone(provider: Provider, uuid: object) -> None:
+def test_a_job_is_known_by_its_own_task_instance_alone(records: Memory, uuid: object) -> None:
     with pytest.raises(Refused):
-        edge.granted(call(provider, "POST", f"logs/push/{KEY}", {**LOG, "task_instance_id": uuid}), provider)
+        edge.granted(call(records, "POST", f"logs/push/{KEY}", {**LOG, "task_instance_id": uuid}), records)
 
 
-def test_a_log_path_is_not_asked_for_by_anothers_task_instance(provider: Provider) -> None:
+def test_a_log_path_is_not_asked_for_by_anothers_task_instance(records: Memory) -> None:
     for query in (f"task_instance_id={FOREIGN}", f"task_instance_id={OWN}&task_instance_id={FOREIGN}", "a=b", "x"):
         with pytest.raises(Refused):
-            edge.granted(call(provider, "GET", f"logs/logfile_path/{KEY}", query=query), provider)
+            edge.granted(call(records, "GET", f"logs/logfile_path/{KEY}", query=query), records)
 
 
-def test_a_job_of_which_another_site_has_a_part_needs_its_task_instance(provider: Provider) -> None:
+def test_a_job_of_which_another_site_has_a_part_needs_its_task_instance(records: Memory) -> None:
     rest = f"jobs/state/round_small/mixed/{RUN}/1/-1/failed"
-    assert edge.granted(call(provider, "PATCH", rest, {"task_instance_id": OWN}), provider).rest == rest
+    assert edge.granted(call(records, "PATCH", rest, {"task_instance_id": OWN}), records).rest == rest
     for said in (None, {"task_instance_id": None}, {"task_instance_id": FOREIGN}):
         with pytest.raises(Refused, match="no job in the queue"):
-            edge.granted(call(provider, "PATCH", rest, said), provider)
+            edge.granted(call(records, "PATCH", rest, said), records)
 
 
-def test_a_job_that_is_unknown_is_refused_like_anothers(provider: Provider) -> None:
+def test_a_job_that_is_unknown_is_refused_like_anothers(records: Memory) -> None:
     for rest in (f"jobs/state/{KEY.replace('/1/', '/2/')}/failed", f"jobs/state/{FOREIGN_KEY}/failed"):
         with pytest.raises(Refused, match="no job in the queue hospital-wren"):
-            edge.granted(call(provider, "PATCH", rest), provider)
+            edge.granted(call(records, "PATCH", rest), records)
 
 
 REST = f"worker/{WREN}"
@@ -222,57 +222,57 @@ WRONG_CLAIMS = {
 
 
 @pytest.mark.parametrize("authorizations", WRONG_TOKENS.values(), ids=WRONG_TOKENS)
-def test_who_has_no_token_of_the_site_is_refused(provider: Provider, authorizations: tuple[bytes, ...]) -> None:
-    honest = call(provider, "POST", REST, STATE)
+def test_who_has_no_token_of_the_site_is_refused(records: Memory, authorizations: tuple[bytes, ...]) -> None:
+    honest = call(records, "POST", REST, STATE)
     with pytest.raises(Refused):
-        edge.granted(Call("POST", honest.path, b"", authorizations, honest.body), provider)
+        edge.granted(Call("POST", honest.path, b"", authorizations, honest.body), records)
 
 
 @pytest.mark.parametrize("claims", WRONG_CLAIMS.values(), ids=WRONG_CLAIMS)
-def test_a_token_that_says_something_else_is_refused(provider: Provider, claims: dict[str, object]) -> None:
-    honest = call(provider, "POST", REST, STATE)
-    made = signed(provider.tokens[WREN], REST, **claims)  # type: ignore[arg-type]
+def test_a_token_that_says_something_else_is_refused(records: Memory, claims: dict[str, object]) -> None:
+    honest = call(records, "POST", REST, STATE)
+    made = signed(records.tokens[WREN], REST, **claims)  # type: ignore[arg-type]
     with pytest.raises(Refused):
-        edge.granted(Call("POST", honest.path, b"", (made,), honest.body), provider)
+        edge.granted(Call("POST", honest.path, b"", (made,), honest.body), records)
 
 
-def test_a_clock_that_is_wrong_is_called_so(provider: Provider) -> None:
-    honest = call(provider, "POST", REST, STATE)
+def test_a_clock_that_is_wrong_is_called_so(records: Memory) -> None:
+    honest = call(records, "POST", REST, STATE)
     for claims in ({"exp": int(time.time()) - 960}, {"nbf": int(time.time()) + 960, "exp": int(time.time()) + 990}):
-        made = signed(provider.tokens[WREN], REST, **claims)  # type: ignore[arg-type]
+        made = signed(records.tokens[WREN], REST, **claims)  # type: ignore[arg-type]
         with pytest.raises(Refused, match="clock"):
-            edge.granted(Call("POST", honest.path, b"", (made,), honest.body), provider)
+            edge.granted(Call("POST", honest.path, b"", (made,), honest.body), records)
 
 
-def test_two_tokens_are_refused_even_when_one_fits(provider: Provider) -> None:
-    honest = call(provider, "POST", REST, STATE)
+def test_two_tokens_are_refused_even_when_one_fits(records: Memory) -> None:
+    honest = call(records, "POST", REST, STATE)
     for both in ((*honest.authorizations, b"x.y.z"), (b"x.y.z", *honest.authorizations), honest.authorizations * 2):
         with pytest.raises(Refused, match="one Authorization header"):
-            edge.granted(Call("POST", honest.path, b"", both, honest.body), provider)
+            edge.granted(Call("POST", honest.path, b"", both, honest.body), records)
 
 
-def test_anothers_token_does_not_open_a_site_nor_ones_own_anothers(provider: Provider) -> None:
+def test_anothers_token_does_not_open_a_site_nor_ones_own_anothers(records: Memory) -> None:
     for site, key in ((WREN, ELM), (ELM, WREN)):
-        honest = call(provider, "POST", f"worker/{site}", {**STATE, "queues": [site]}, site=site)
-        stolen = (signed(provider.tokens[key], f"worker/{site}"),)
+        honest = call(records, "POST", f"worker/{site}", {**STATE, "queues": [site]}, site=site)
+        stolen = (signed(records.tokens[key], f"worker/{site}"),)
         with pytest.raises(Refused, match="no token of this site"):
-            edge.granted(Call("POST", honest.path, b"", stolen, honest.body), provider)
+            edge.granted(Call("POST", honest.path, b"", stolen, honest.body), records)
 
 
-def test_a_revoked_site_is_refused_and_nobody_else(provider: Provider) -> None:
-    mine = call(provider, "POST", REST, STATE)
-    elms = call(provider, "POST", f"worker/{ELM}", {**STATE, "queues": [ELM]}, site=ELM)
-    del provider.tokens[WREN]
+def test_a_revoked_site_is_refused_and_nobody_else(records: Memory) -> None:
+    mine = call(records, "POST", REST, STATE)
+    elms = call(records, "POST", f"worker/{ELM}", {**STATE, "queues": [ELM]}, site=ELM)
+    del records.tokens[WREN]
     with pytest.raises(Refused, match="revoked"):
-        edge.granted(mine, provider)
-    assert isinstance(edge.granted(elms, provider), Granted)
+        edge.granted(mine, records)
+    assert isinstance(edge.granted(elms, records), Granted)
 
 
 @pytest.mark.parametrize("short", [b"", b"x" * 63])
-def test_a_token_file_that_was_cut_off_opens_nothing(provider: Provider, short: bytes) -> None:
-    provider.tokens[WREN] = Secret(short or b"x")
+def test_a_token_file_that_was_cut_off_opens_nothing(records: Memory, short: bytes) -> None:
+    records.tokens[WREN] = Secret(short or b"x")
     with pytest.raises(Refused, match="no such site"):
-        edge.granted(call(provider, "POST", REST, STATE), provider)
+        edge.granted(call(records, "POST", REST, STATE), records)
 
 
 PATHS = {
@@ -300,23 +300,23 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_a_path_in_another_spelling_is_refused(provider: Provider, path: str) -> None:
+def test_a_path_in_another_spelling_is_refused(records: Memory, path: str) -> None:
     for rest in (REST, path.partition("/v1/")[2] or REST):
-        token = signed(provider.tokens[WREN], rest)
+        token = signed(records.tokens[WREN], rest)
         with pytest.raises(Refused):
-            edge.granted(Call("POST", path.encode(), b"", (token,), json.dumps(STATE).encode()), provider)
+            edge.granted(Call("POST", path.encode(), b"", (token,), json.dumps(STATE).encode()), records)
 
 
 @pytest.mark.parametrize("number", ["01", "+1", "1.0", "-2", "--1", "1_0", "9999999999", "x", "٣"])
-def test_a_number_in_another_spelling_is_refused(provider: Provider, number: str) -> None:
+def test_a_number_in_another_spelling_is_refused(records: Memory, number: str) -> None:
     for key in (f"round_small/train_wren/{RUN}/{number}/-1", f"round_small/train_wren/{RUN}/1/{number}"):
         with pytest.raises(Refused):
-            edge.granted(call(provider, "PATCH", f"jobs/state/{key}/failed", {"task_instance_id": OWN}), provider)
+            edge.granted(call(records, "PATCH", f"jobs/state/{key}/failed", {"task_instance_id": OWN}), records)
 
 
 def test_a_site_of_whatever_name_does_its_work() -> None:
     for queue in ("provider", "node-north", "hospital-long-beach", "hospital-a_1"):
-        provider = Provider()
-        provider.tokens[queue] = secret()
+        records = Memory()
+        records.tokens[queue] = secret()
         said = {**STATE, "queues": [queue]}
-        assert edge.granted(call(provider, "POST", f"worker/{queue}", said, site=queue), provider)
+        assert edge.granted(call(records, "POST", f"worker/{queue}", said, site=queue), records)
