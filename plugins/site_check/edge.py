@@ -42,7 +42,7 @@ _JOB = rf"(?P<dag>{_ID})/(?P<task>{_ID})/(?P<run>{_ID})/(?P<attempt>{_NUMBER})/(
 
 
 @dataclass(frozen=True)
-class Call:
+class WorkerCall:
     """One request as it came: raw path without its query, every Authorization header."""
 
     method: str
@@ -73,7 +73,7 @@ class Job:
     """In a mapped task, else -1."""
 
 
-class Records(Protocol):
+class SiteRecords(Protocol):
     """What the check asks where it runs; everything is asked anew for each call."""
 
     def token(self, queue: str) -> Secret | None:
@@ -83,7 +83,7 @@ class Records(Protocol):
         """The queues in which a job stands, by its task instance's id; empty when it is unknown."""
 
 
-def granted(call: Call, records: Records) -> Granted:
+def granted(call: WorkerCall, records: SiteRecords) -> Granted:
     """The call that Airflow gets; raises Refused."""
     path = _PATH.fullmatch(_ascii(call.path))
     if path is None:
@@ -109,7 +109,7 @@ class _Asked:
         if self.parts["worker"] != self.queue:
             raise Refused(f"{self.queue} asks in the name of worker {self.parts['worker']}: want its own, {self.queue}")
 
-    def job(self, uuid: object, records: Records) -> None:
+    def job(self, uuid: object, records: SiteRecords) -> None:
         """Refuse a job of another queue; without the id of its task instance, where any that it may mean is."""
         if uuid is not None and not (isinstance(uuid, str) and _UUID.fullmatch(uuid)):
             raise Refused("task_instance_id: want a UUID in its usual form, or none")
@@ -121,7 +121,7 @@ class _Asked:
             raise Refused(f"{parts['task']} of {parts['run']}: no job in the queue {self.queue}")
 
 
-def _authenticate(call: Call, queue: str, rest: str, records: Records) -> None:
+def _authenticate(call: WorkerCall, queue: str, rest: str, records: SiteRecords) -> None:
     if len(call.authorizations) != 1 or not _TOKEN.fullmatch(token := _ascii(call.authorizations[0])):
         raise Refused("want one Authorization header, with a token as Airflow's worker signs it")
     secret = records.token(queue)
@@ -144,18 +144,18 @@ def _authenticate(call: Call, queue: str, rest: str, records: Records) -> None:
         raise Refused(f"{queue}: got a token for another call")
 
 
-def _as_a_worker(call: Call, asked: _Asked, records: Records) -> Granted:
+def _as_a_worker(call: WorkerCall, asked: _Asked, records: SiteRecords) -> Granted:
     asked.worker()
     return Granted(asked.rest, _no_query(call), _of_one_queue(call, asked))
 
 
-def _job_state(call: Call, asked: _Asked, records: Records) -> Granted:
+def _job_state(call: WorkerCall, asked: _Asked, records: SiteRecords) -> Granted:
     said = _said(call, _LARGEST, {"task_instance_id"}) if call.body else {}
     asked.job(said.get("task_instance_id"), records)
     return Granted(asked.rest, _no_query(call), json.dumps(said).encode() if said else b"")
 
 
-def _log_path(call: Call, asked: _Asked, records: Records) -> Granted:
+def _log_path(call: WorkerCall, asked: _Asked, records: SiteRecords) -> Granted:
     if call.body:
         raise Refused(f"{asked.rest}: got a body, want none")
     name, equals, uuid = _ascii(call.query).partition("=")
@@ -165,13 +165,13 @@ def _log_path(call: Call, asked: _Asked, records: Records) -> Granted:
     return Granted(asked.rest, call.query)
 
 
-def _log_push(call: Call, asked: _Asked, records: Records) -> Granted:
+def _log_push(call: WorkerCall, asked: _Asked, records: SiteRecords) -> Granted:
     said = _said(call, LARGEST_LOG, {"log_chunk_time", "log_chunk_data", "task_instance_id"})
     asked.job(said.get("task_instance_id"), records)
     return Granted(asked.rest, _no_query(call), json.dumps(said).encode())
 
 
-_FORMS: tuple[tuple[str, str, Callable[[Call, _Asked, Records], Granted]], ...] = (
+_FORMS: tuple[tuple[str, str, Callable[[WorkerCall, _Asked, SiteRecords], Granted]], ...] = (
     ("POST", rf"worker/(?P<worker>{_ID})", _as_a_worker),
     ("PATCH", rf"worker/(?P<worker>{_ID})", _as_a_worker),
     ("POST", rf"jobs/fetch/(?P<worker>{_ID})", _as_a_worker),
@@ -182,7 +182,7 @@ _FORMS: tuple[tuple[str, str, Callable[[Call, _Asked, Records], Granted]], ...] 
 )
 
 
-def _of_one_queue(call: Call, asked: _Asked) -> bytes:
+def _of_one_queue(call: WorkerCall, asked: _Asked) -> bytes:
     """The body, which names the site's queue and no other; none at all would mean every queue."""
     said = _said(call, _LARGEST)
     if said.get("queues") != [asked.queue] or said.get("team_name") is not None:
@@ -190,7 +190,7 @@ def _of_one_queue(call: Call, asked: _Asked) -> bytes:
     return json.dumps(said).encode()
 
 
-def _said(call: Call, largest: int, fields: set[str] | None = None) -> dict[str, Any]:
+def _said(call: WorkerCall, largest: int, fields: set[str] | None = None) -> dict[str, Any]:
     try:
         said = read_object(call.body, largest)
     except EvidenceRejected as error:
@@ -200,7 +200,7 @@ def _said(call: Call, largest: int, fields: set[str] | None = None) -> dict[str,
     return said
 
 
-def _no_query(call: Call) -> bytes:
+def _no_query(call: WorkerCall) -> bytes:
     if call.query:
         raise Refused("got a query, want none")
     return b""

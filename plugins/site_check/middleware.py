@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 
 from pipeline.errors import Refused, WardroundError
 from plugins.site_check import edge, execution, records
-from plugins.site_check.edge import Call, Granted
+from plugins.site_check.edge import Granted, WorkerCall
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -71,7 +71,7 @@ async def _checked(scope: Scope, receive: Receive) -> Granted | None:
         return None
     if not path.startswith(edge.PREFIX):
         raise Refused("Airflow's Edge API is for nobody but this installation's sites, below /sites/QUEUE/")
-    call = Call(
+    call = WorkerCall(
         scope["method"], scope.get("raw_path") or b"", scope["query_string"], authorizations, await _body(receive)
     )
     return await run_sync(partial(edge.granted, call, records))

@@ -11,7 +11,7 @@ import yarl
 from pipeline.errors import Refused
 from pipeline.host.secret import Secret
 from plugins.site_check import edge
-from plugins.site_check.edge import Call, Granted, Job
+from plugins.site_check.edge import Granted, Job, WorkerCall
 
 WREN = "hospital-wren"
 ELM = "hospital-elm"
@@ -59,11 +59,13 @@ def signed(key: Secret, rest: str, algorithm: str = "HS512", **claims: object) -
     return jwt.encode(kept, key.text(), algorithm=algorithm).encode()
 
 
-def call(records: Memory, method: str, rest: str, said: object = None, *, query: str = "", site: str = WREN) -> Call:
+def call(
+    records: Memory, method: str, rest: str, said: object = None, *, query: str = "", site: str = WREN
+) -> WorkerCall:
     """What the worker of a site sends, as aiohttp writes its path."""
     path = yarl.URL(f"https://host/sites/{site}/edge_worker/v1/{rest}").raw_path.encode()
     body = b"" if said is None else json.dumps(said).encode()
-    return Call(method, path, query.encode(), (signed(records.tokens[site], rest),), body)
+    return WorkerCall(method, path, query.encode(), (signed(records.tokens[site], rest),), body)
 
 
 HONEST = {
@@ -155,7 +157,7 @@ def test_of_two_fields_of_one_name_airflow_reads_the_one_that_was_checked(record
     rest = f"jobs/fetch/{WREN}"
     twice = f'{{"queues": [], "free_concurrency": 1, "queues": ["{WREN}"]}}'.encode()
     honest = call(records, "POST", rest)
-    granted = edge.granted(Call("POST", honest.path, b"", honest.authorizations, twice), records)
+    granted = edge.granted(WorkerCall("POST", honest.path, b"", honest.authorizations, twice), records)
     assert granted.body == json.dumps({"queues": [WREN], "free_concurrency": 1}).encode()
 
 
@@ -165,7 +167,7 @@ def test_of_two_fields_of_one_name_airflow_reads_the_one_that_was_checked(record
 def test_a_body_that_is_no_object_is_refused(records: Memory, body: bytes) -> None:
     honest = call(records, "POST", f"jobs/fetch/{WREN}")
     with pytest.raises(Refused):
-        edge.granted(Call("POST", honest.path, b"", honest.authorizations, body), records)
+        edge.granted(WorkerCall("POST", honest.path, b"", honest.authorizations, body), records)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ WRONG_CLAIMS = {
 def test_who_has_no_token_of_the_site_is_refused(records: Memory, authorizations: tuple[bytes, ...]) -> None:
     honest = call(records, "POST", REST, STATE)
     with pytest.raises(Refused):
-        edge.granted(Call("POST", honest.path, b"", authorizations, honest.body), records)
+        edge.granted(WorkerCall("POST", honest.path, b"", authorizations, honest.body), records)
 
 
 @pytest.mark.parametrize("claims", WRONG_CLAIMS.values(), ids=WRONG_CLAIMS)
@@ -233,7 +235,7 @@ def test_a_token_that_says_something_else_is_refused(records: Memory, claims: di
     honest = call(records, "POST", REST, STATE)
     made = signed(records.tokens[WREN], REST, **claims)  # type: ignore[arg-type]
     with pytest.raises(Refused):
-        edge.granted(Call("POST", honest.path, b"", (made,), honest.body), records)
+        edge.granted(WorkerCall("POST", honest.path, b"", (made,), honest.body), records)
 
 
 def test_a_clock_that_is_wrong_is_called_so(records: Memory) -> None:
@@ -241,14 +243,14 @@ def test_a_clock_that_is_wrong_is_called_so(records: Memory) -> None:
     for claims in ({"exp": int(time.time()) - 960}, {"nbf": int(time.time()) + 960, "exp": int(time.time()) + 990}):
         made = signed(records.tokens[WREN], REST, **claims)  # type: ignore[arg-type]
         with pytest.raises(Refused, match="clock"):
-            edge.granted(Call("POST", honest.path, b"", (made,), honest.body), records)
+            edge.granted(WorkerCall("POST", honest.path, b"", (made,), honest.body), records)
 
 
 def test_two_tokens_are_refused_even_when_one_fits(records: Memory) -> None:
     honest = call(records, "POST", REST, STATE)
     for both in ((*honest.authorizations, b"x.y.z"), (b"x.y.z", *honest.authorizations), honest.authorizations * 2):
         with pytest.raises(Refused, match="one Authorization header"):
-            edge.granted(Call("POST", honest.path, b"", both, honest.body), records)
+            edge.granted(WorkerCall("POST", honest.path, b"", both, honest.body), records)
 
 
 def test_anothers_token_does_not_open_a_site_nor_ones_own_anothers(records: Memory) -> None:
@@ -256,7 +258,7 @@ def test_anothers_token_does_not_open_a_site_nor_ones_own_anothers(records: Memo
         honest = call(records, "POST", f"worker/{site}", {**STATE, "queues": [site]}, site=site)
         stolen = (signed(records.tokens[key], f"worker/{site}"),)
         with pytest.raises(Refused, match="no token of this site"):
-            edge.granted(Call("POST", honest.path, b"", stolen, honest.body), records)
+            edge.granted(WorkerCall("POST", honest.path, b"", stolen, honest.body), records)
 
 
 def test_a_revoked_site_is_refused_and_nobody_else(records: Memory) -> None:
@@ -304,7 +306,7 @@ def test_a_path_in_another_spelling_is_refused(records: Memory, path: str) -> No
     for rest in (REST, path.partition("/v1/")[2] or REST):
         token = signed(records.tokens[WREN], rest)
         with pytest.raises(Refused):
-            edge.granted(Call("POST", path.encode(), b"", (token,), json.dumps(STATE).encode()), records)
+            edge.granted(WorkerCall("POST", path.encode(), b"", (token,), json.dumps(STATE).encode()), records)
 
 
 @pytest.mark.parametrize("number", ["01", "+1", "1.0", "-2", "--1", "1_0", "9999999999", "x", "٣"])
