@@ -23,6 +23,9 @@ from pipeline.site.settings import Settings
 USER = "airflow"
 """The one role, and the name of its database."""
 
+STOP_SIGNAL = "INT"
+"""Ends the server at once and in order; by TERM it would wait for its clients."""
+
 _NOT_ROOT = ("unshare", "--map-user=1000", "--map-group=1000")
 """Runs a command as another user in its own eyes, who owns what root owns and may nothing that root may."""
 

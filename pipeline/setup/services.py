@@ -13,7 +13,7 @@ from pipeline.evidence.canonical import digest, sha256
 from pipeline.host import ports
 from pipeline.host.files import write_secret
 from pipeline.host.ports import LOOPBACK
-from pipeline.setup import airflow, servers, store
+from pipeline.setup import airflow, front, postgres, servers, store
 from pipeline.setup.supervisor import Program, Supervisor
 from pipeline.setup.tools import runtime
 from pipeline.site.installation import SERVICES, Installation
@@ -23,6 +23,10 @@ STORE = "store"
 CHAIN = "chain"
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dags")
 NAMES = (STORE, CHAIN, *AIRFLOW)
+DATABASE = "database"
+FRONT = "front"
+WORKER = "worker"
+"""What sites on machines of their own have beside."""
 
 _CODE = "WARDROUND_CODE"
 """Environment variable with the digest of the code that a service loaded at its start."""
@@ -94,9 +98,7 @@ def _loaded_code() -> Sha256:
 def programs(settings: Settings, installation: Installation) -> list[Program]:
     """What the process manager runs; secrets are in files that only the services read."""
     python = sys.executable
-    # The rest stands in the installation: an environment would keep what was right when the service started. The code
-    # is what they loaded then: other code is another configuration, for which `Supervisor.start` starts them anew.
-    ours = {HOME: str(settings.home), _CODE: _loaded_code()}
+    ours = _ours(settings)
     kind = installation.store_server
     launch = servers.behind_guard(
         kind,
@@ -132,6 +134,33 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
         for name, command in _AIRFLOW_COMMANDS.items()
     ]
     return [object_store, *([chain] if installation.development_chain else []), *flows]
+
+
+def worker(settings: Settings, installation: Installation, queue: str, slots: int) -> Program:
+    """The Edge worker of a site, which takes so many tasks of its queue at once."""
+    environment = {**_ours(settings), **airflow.worker_environment(settings, installation, queue)}
+    # Time to say that it goes: one that did not is let in again after five heartbeats only.
+    return Program(WORKER, airflow.worker_command(queue, slots), airflow.home(settings), environment, stop_seconds=20)
+
+
+def database(settings: Settings) -> Program:
+    """PostgreSQL, which ends at once by SIGINT and would wait for its clients by SIGTERM."""
+    command = postgres.command(settings)
+    return Program(
+        DATABASE, command, PROJECT, postgres.environment(), stop_seconds=30, stop_signal=postgres.STOP_SIGNAL
+    )
+
+
+def before_all(settings: Settings, installation: Installation, address: str, certificate: Path) -> Program:
+    """The front at `address`, HOST:PORT of this machine; `certificate` is the folder of cert.pem and key.pem."""
+    launch = front.launch(runtime.caddy_path(), address, certificate, installation)
+    return Program(FRONT, launch.command, PROJECT, launch.environment)
+
+
+def _ours(settings: Settings) -> dict[str, str]:
+    # The rest stands in the installation: an environment would keep what was right when the service started. The code
+    # is what they loaded then: other code is another configuration, for which `Supervisor.start` starts them anew.
+    return {HOME: str(settings.home), _CODE: _loaded_code()}
 
 
 def backing(installation: Installation) -> tuple[str, ...]:

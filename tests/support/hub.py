@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ import sqlalchemy
 from pipeline.host import ports, trust
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
-from pipeline.setup import airflow, certificates, front, postgres
+from pipeline.setup import airflow, certificates, front, postgres, services
+from pipeline.setup.supervisor import Program
 from pipeline.setup.tools import runtime
 from pipeline.site.airflow_api import Airflow
 from pipeline.site.installation import Installation
-from pipeline.site.settings import HOME
 from tests.support.installations import settings_in
 
 DAG = """
@@ -56,7 +57,7 @@ class Hub:
         self.installation = Installation(store=loopback[0], rpc=loopback[1], airflow=loopback[2])
         self.public = f"https://localhost:{first + 3}"
         self.tls = home / "tls"
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._running: list[tuple[Program, subprocess.Popen[bytes]]] = []
         self._dags = home / "dags"
         (home / "logs").mkdir(parents=True)
 
@@ -96,35 +97,34 @@ class Hub:
         (self._dags / "errands.py").write_text(DAG)
         runtime.guard_environment(self.settings)
         postgres.prepare(self.settings)
-        self.run("postgres", postgres.command(self.settings), postgres.environment())
+        self.run(services.database(self.settings))
         until(lambda: postgres.trouble(self.settings) is None, 60, "PostgreSQL")
         airflow.configure(self.settings, self.installation, self.public)
         airflow.prepare(self.settings, airflow.users([]))
         certificates.create_authority(self.tls, "provider")
         certificates.create_server(self.tls, ["localhost"])
         address = self.public.removeprefix("https://").replace("localhost", "127.0.0.1")
-        before = front.launch(runtime.caddy_path(), address, self.tls, self.installation)
-        self.run("front", before.command, before.environment)
-        for name, command in {"api": "api-server", "scheduler": "scheduler", "dags": "dag-processor"}.items():
-            more = ("--skip-serve-logs",) if name == "scheduler" else ()
-            command_line = (str(runtime.PROJECT / ".venv" / "bin" / "python"), "-m", "airflow", command, *more)
-            self.run(name, command_line, self._environment())
+        self.run(services.before_all(self.settings, self.installation, address, self.tls))
+        for program in services.programs(self.settings, self.installation):
+            if program.name in services.AIRFLOW:
+                self.run(program)
         until(lambda: self._known("errands"), 240, "Airflow")
 
-    def run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """A process of this machine, or of another one's."""
-        log = (self.settings.home / "logs" / f"{name}.log").open("ab")
+    def run(self, program: Program) -> subprocess.Popen[bytes]:
+        """A program of this machine, or of another one's, as the process manager would start it."""
+        log = (self.settings.home / "logs" / f"{program.name}.log").open("ab")
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
-        process = subprocess.Popen(command, env={**inherited, **environment}, stdout=log, stderr=log, cwd="/")
-        self._processes.append(process)
+        tests_own = {"AIRFLOW__CORE__DAGS_FOLDER": str(self._dags)}
+        environment = {**inherited, **program.environment, **tests_own}
+        process = subprocess.Popen(program.command, env=environment, stdout=log, stderr=log, cwd=program.folder)
+        self._running.append((program, process))
         return process
 
     def stop(self) -> None:
-        for process in reversed(self._processes):
-            process.send_signal(2 if "postgres" in str(process.args) else 15)
-        for process in self._processes:
+        for program, process in reversed(self._running):
+            process.send_signal(signal.Signals[f"SIG{program.stop_signal}"])
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=program.stop_seconds)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -134,23 +134,16 @@ class Hub:
         """The Edge worker of a site, on a machine of its own."""
         settings = settings_in(home)
         write_secret(settings.site_token, token.reveal())
-        shutil.copy(self.authority, home / "authority.pem")
-        services = Installation(
-            store=self.public, rpc=f"{self.public}{front.RPC}", airflow=self.public, authority=home / "authority.pem"
+        shutil.copy(self.authority, settings.authority)
+        reached = Installation(
+            store=self.public, rpc=f"{self.public}{front.RPC}", airflow=self.public, authority=settings.authority
         )
-        (home / "airflow").mkdir()
-        environment = {**airflow.worker_environment(settings, services, queue), **self._test_dags(), HOME: str(home)}
-        process = self.run(queue, airflow.worker_command(queue, 1), environment)
+        airflow.home(settings).mkdir()
+        process = self.run(services.worker(settings, reached, queue, 1))
         try:
             yield process
         finally:
             process.terminate()
-
-    def _environment(self) -> Mapping[str, str]:
-        return {**airflow.environment(self.settings), **self._test_dags(), HOME: str(self.settings.home)}
-
-    def _test_dags(self) -> Mapping[str, str]:
-        return {"AIRFLOW__CORE__DAGS_FOLDER": str(self._dags)}
 
     def _known(self, dag: str) -> bool:
         try:

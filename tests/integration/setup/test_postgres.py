@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import sqlalchemy
 
 from pipeline.errors import Misconfigured
 from pipeline.host.secret import Secret
-from pipeline.setup import postgres
+from pipeline.setup import postgres, services
 from pipeline.setup.tools import runtime
 from pipeline.site.settings import Settings
 from tests.support.hub import until
@@ -20,12 +21,13 @@ from tests.support.installations import settings_in
 
 @contextmanager
 def running(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(postgres.command(settings), env={**os.environ, **postgres.environment()})
+    program = services.database(settings)
+    process = subprocess.Popen(program.command, env={**os.environ, **program.environment})
     try:
         until(lambda: postgres.trouble(settings) is None, 60, "PostgreSQL")
         yield process
     finally:
-        process.send_signal(2)
+        process.send_signal(signal.Signals[f"SIG{program.stop_signal}"])
         assert process.wait(timeout=60) == 0
 
 

@@ -66,3 +66,10 @@ def test_a_path_too_long_for_a_socket_is_refused_with_a_remedy(tmp_path: Path) -
 def test_nothing_runs_where_nothing_was_started(tmp_path: Path) -> None:
     assert Supervisor(tmp_path).states() == {}
     assert not Supervisor(tmp_path).running()
+
+
+def test_a_service_that_waits_for_its_clients_by_the_usual_signal_is_ended_by_its_own(tmp_path: Path) -> None:
+    usual = Program("usual", ["run"], tmp_path)
+    patient = Program("patient", ["run"], tmp_path, stop_signal="INT")
+    sections = parsed(Supervisor(tmp_path).configuration([usual, patient]))
+    assert [sections[f"program:{name}"]["stopsignal"] for name in ("usual", "patient")] == ["TERM", "INT"]
