@@ -129,6 +129,12 @@ def make_secrets(settings: Settings) -> None:
             write_secret(path, Secret.generate(size).token().encode())
 
 
+def make_site_token(settings: Settings, queue: str) -> None:
+    """Generate the token of the site of a queue, as the provider keeps it; keeps the one that is there."""
+    if not settings.token_of(queue).exists():
+        write_secret(settings.token_of(queue), Secret.generate(_SECRETS["airflow-jwt"]).token().encode())
+
+
 def environment(settings: Settings) -> Mapping[str, str]:
     """What Airflow's processes need beside airflow.cfg; no secrets."""
     return {

@@ -31,17 +31,19 @@ def _dangling(compose: dict[str, Any]) -> Iterator[str]:
     services = compose["services"]
     for name, service in services.items():
         for kind in ("secrets", "networks"):
-            unknown = set(service.get(kind, ())) - set(compose.get(kind, {}))
+            # A secret may be mounted under another name than its own.
+            named = {item["source"] if isinstance(item, dict) else item for item in service.get(kind, ())}
+            unknown = named - set(compose.get(kind, {}))
             yield from (f"services.{name}.{kind}: {item} is not defined" for item in sorted(unknown))
         yield from (
             f"services.{name}.depends_on: no service {item}"
             for item in sorted(set(service.get("depends_on", ())) - set(services))
         )
         sources = {volume.partition(":")[0] for volume in service.get("volumes", ())}
-        named = {source for source in sources if not source.startswith((".", "/"))}
+        volumes = {source for source in sources if not source.startswith((".", "/"))}
         yield from (
             f"services.{name}.volumes: {item} is not defined"
-            for item in sorted(named - set(compose.get("volumes", {})))
+            for item in sorted(volumes - set(compose.get("volumes", {})))
         )
 
 

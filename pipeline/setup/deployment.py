@@ -36,6 +36,8 @@ def prepare(settings: Settings) -> None:
     demonstration.configure_hospitals(settings, here.hospitals)
     airflow.make_secrets(settings)
     services.store_environment(settings, "minio")
+    for queue in (airflow.PROVIDER, *(f"hospital-{name}" for name in here.hospitals), *map(_host, here.nodes)):
+        airflow.make_site_token(settings, queue)
     password = settings.home / "secrets" / "postgres-password"
     if not password.exists():
         write_secret(password, Secret.generate(24).token().encode())

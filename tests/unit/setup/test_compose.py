@@ -48,7 +48,8 @@ def test_a_worker_serves_its_own_queue_and_reaches_no_database(name: str) -> Non
     service = SERVICES[name]
     assert command[command.index("-q") + 1] == name
     assert "database" not in service["networks"]
-    assert service["secrets"] == ["airflow-jwt"]
+    assert service["secrets"] == [{"source": f"site-{name}", "target": "site-token"}]
+    assert f"/sites/{name}/" in service["environment"]["AIRFLOW__EDGE__API_URL"]
     assert ("parties" in service["networks"]) == name.startswith("node-")
 
 
