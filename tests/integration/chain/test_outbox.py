@@ -303,7 +303,7 @@ def test_a_chain_that_hangs_in_the_middle_of_a_send_takes_it_once_when_it_goes_o
             supervisor.send_signal(signal.SIGSTOP)
             with monkeypatch.context() as impatient:
                 impatient.setattr(rpc, "_TIMEOUT_SECONDS", 1)
-                self._web3 = rpc._client(fresh_chain.url)
+                self._web3 = rpc._client(fresh_chain.url, None)
             # Long enough for many copies of the same bytes to lie in the socket when the chain goes on.
             waking.append(threading.Timer(4, supervisor.send_signal, (signal.SIGCONT,)))
             waking[0].start()

@@ -76,7 +76,7 @@ def crafted(name: str, seen: View) -> Updates:
 
 def test_sign_flip_reverses_five_times_the_attackers_own_update() -> None:
     seen = view()
-    assert np.allclose(crafted("sign_flip", seen), -5 * seen.own)
+    assert np.allclose(crafted("sign_flip", seen), -5 * seen.trained)
 
 
 @pytest.mark.parametrize(("name", "factor"), [("ipm_0.5", -0.5), ("ipm_100", -100)])
@@ -114,8 +114,8 @@ def test_fangs_trim_lies_outside_the_honest_range_against_the_mean() -> None:
 
 def test_model_replacement_scales_by_hospitals_over_attackers() -> None:
     seen = view()
-    assert np.allclose(crafted("model_replacement", seen), seen.own * 10 / 3)
-    assert np.allclose(crafted("dba", seen), seen.own * 10 / 3)
+    assert np.allclose(crafted("model_replacement", seen), seen.trained * 10 / 3)
+    assert np.allclose(crafted("dba", seen), seen.trained * 10 / 3)
 
 
 def test_neurotoxin_leaves_the_coordinates_alone_that_moved_most() -> None:
