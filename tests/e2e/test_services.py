@@ -189,6 +189,8 @@ def test_a_port_that_another_program_took_is_chosen_anew(settings: Settings) -> 
     known = Installation.load(settings.installation)
     taken = int(known.store.rpartition(":")[2])
     with socket.socket() as other:
+        # The store's own last connections may still linger on its port.
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", taken))
         other.listen()
         moved, names = services.addresses(settings, running=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.chain.ledger import study_id
-from pipeline.errors import Misconfigured, Refused
+from pipeline.errors import InvalidStudy, Misconfigured, Refused
 from pipeline.governance import proposal
 from pipeline.governance.proposal import Proposal
 from pipeline.setup.accounts import Role
@@ -62,16 +62,16 @@ def preview(request: Request, who: Provider, index: Rounds, asked: Asked) -> HTM
 
 @router.post("/experiments/file", dependencies=[OwnForm])
 def download(who: Provider, index: Rounds, asked: Asked) -> Response:
-    """The proposal's file."""
-    made = _made(index, asked)
+    """The proposal's file; 422 for one that does not hold."""
+    made = _holding(index, asked)
     headers = {"Content-Disposition": f'attachment; filename="{made.study.name}.yaml"'}
     return Response(made.text, media_type="application/yaml; charset=utf-8", headers=headers)
 
 
 @router.post("/experiments/write", dependencies=[OwnForm])
 def write(request: Request, who: Provider, index: Rounds, asked: Asked) -> Response:
-    """Put the proposal where studies lie; it runs nothing before its members approve it."""
-    proposal.write(_made(index, asked), index.settings)
+    """Put the proposal where studies lie, where it runs nothing before its members approve it; 422 unless it holds."""
+    proposal.write(_holding(index, asked), index.settings)
     return RedirectResponse(f"{request.scope.get('root_path', '')}/experiments/{asked.name}", 303)
 
 
@@ -88,6 +88,14 @@ def proposed(request: Request, who: Provider, index: Rounds, name: StudyName) ->
 
 def _made(index: Rounds, asked: _Asked) -> Proposal:
     return proposal.propose(asked.base, asked.name, asked.fields, index.settings)
+
+
+def _holding(index: Rounds, asked: _Asked) -> Proposal:
+    """As from a page that showed the proposal: what does not hold was sent by other means."""
+    try:
+        return _made(index, asked)
+    except InvalidStudy as error:
+        raise HTTPException(422, str(error)) from None
 
 
 def _form(request: Request, who: Provider, index: Rounds, asked: dict[str, str], trouble: str | None) -> HTMLResponse:
