@@ -13,4 +13,8 @@ ROUND = typer.Argument(metavar="ROUND", min=1, max=_LAST_NUMBER, help="Number of
 RoundNumber = Annotated[int, ROUND]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
 Actor = Annotated[str, typer.Option("--as", metavar="NAME", help="The hospital or node whose owner you are.")]
+OwnActor = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="The hospital or node whose owner you are; by default this site's own."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from pipeline.cli.arguments import JsonOption
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
+from pipeline.site.site import Site, SiteRole
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -25,18 +26,25 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Set up what is missing and start the services of this machine."""
-    from pipeline.setup import airflow
+    """Set up what is missing and start the services of this machine, which are those of its site's role."""
+    from pipeline.setup import airflow, services
     from pipeline.setup.up import up as bring_up
 
     settings = Settings.wanted()
     installation = bring_up(settings, rpc)
-    password = airflow.password_file(settings, airflow.PROVIDER)
-    _console.print(f"Airflow  {installation.airflow}  user [bold]{airflow.PROVIDER}[/bold], password in {password}")
+    site = Site.load(settings)
+    if site is None or site.role is SiteRole.PROVIDER:
+        address = installation.airflow if site is None else services.public(settings)
+        password = airflow.password_file(settings, airflow.PROVIDER)
+        _console.print(f"Airflow  {address}  user [bold]{airflow.PROVIDER}[/bold], password in {password}")
+    elif site.works:
+        _console.print(f"the worker of {site.queue} asks {installation.airflow} for its steps")
+    else:
+        _console.print(f"nothing runs at an auditor's site: `wardround audit` reads {installation.store}")
 
 
 def down() -> None:
-    """Stop the services and wait until they are gone."""
+    """Stop the services of this machine and wait until they are gone."""
     from pipeline.setup.services import supervisor
 
     supervisor(Settings.load()).stop()

@@ -9,7 +9,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from pipeline.cli.arguments import Actor, StudyName
+from pipeline.cli.arguments import OwnActor, StudyName
 from pipeline.consent import approval, consent_log
 from pipeline.consent.approval import Decision
 from pipeline.domain import Sha256
@@ -17,6 +17,7 @@ from pipeline.errors import Misconfigured, NotApproved
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
 from pipeline.site.settings import Settings
+from pipeline.site.site import Site
 from pipeline.study import study_diff
 from pipeline.study.study import Study
 
@@ -58,33 +59,36 @@ def digest(study: StudyName) -> None:
 
 
 @studies.command()
-def approve(study: StudyName, name: Actor, digest: Expected = None) -> None:
+def approve(study: StudyName, name: OwnActor = None, digest: Expected = None) -> None:
     """Consent to the study's present digest as the owner of a hospital or node, and publish the signed consent."""
     owner, read, consortium, settings = _owner(study, name)
     before = approval.last_consent(owner, study, consortium.ledger)
     signed = approval.approve(owner, read, consortium, digest)
-    typer.echo(f"{name} approved {study} with digest {signed}")
+    typer.echo(f"{owner.name} approved {study} with digest {signed}")
     _print_changes(before, read, consortium)
     _publish(settings, owner, read)
 
 
 @studies.command()
-def withdraw(study: StudyName, name: Actor, digest: Expected = None) -> None:
+def withdraw(study: StudyName, name: OwnActor = None, digest: Expected = None) -> None:
     """Take back consent to the study's present digest: its worker is absent from the next step on.
 
     Publishes the signed withdrawal.
     """
     owner, read, consortium, settings = _owner(study, name)
     signed = approval.withdraw(owner, read, consortium, digest)
-    typer.echo(f"{name} withdrew its consent to {study} with digest {signed}")
+    typer.echo(f"{owner.name} withdrew its consent to {study} with digest {signed}")
     _publish(settings, owner, read)
 
 
-def _owner(study: str, name: str) -> tuple[Identity, Study, Consortium, Settings]:
+def _owner(study: str, name: str | None) -> tuple[Identity, Study, Consortium, Settings]:
     settings = Settings.load()
     read = Study.load(settings.studies / f"{study}.yaml")
+    site = Site.load(settings)
+    if name is None and site is not None:
+        name = site.name
     if name not in (*read.hospitals, *read.nodes):
-        raise Misconfigured(f"--as: got {name!r}, want one of {', '.join((*read.hospitals, *read.nodes))}")
+        raise Misconfigured(f"--as: got {name or 'nobody'}, want one of {', '.join((*read.hospitals, *read.nodes))}")
     return _actor(settings, name), read, Consortium.load(settings.consortium), settings
 
 

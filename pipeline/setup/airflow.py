@@ -68,6 +68,14 @@ def home(settings: Settings) -> Path:
     return settings.home / "airflow"
 
 
+def worker_home(settings: Settings) -> Path:
+    """AIRFLOW_HOME of this site's worker.
+
+    Not the installation's: the provider's API writes there what its own worker reads out of its log and sends.
+    """
+    return settings.home / "worker"
+
+
 def log_file(settings: Settings, dag: str, run: str, task: str, attempt: int) -> Path:
     """Where Airflow keeps what a task's try has said."""
     return home(settings) / "logs" / f"dag_id={dag}" / f"run_id={run}" / f"task_id={task}" / f"attempt={attempt}.log"
@@ -91,7 +99,7 @@ def configure(settings: Settings, installation: Installation, public: str | None
             "database": f"sqlite:///{folder / 'airflow.db'}",
         }
     values = {
-        **_folders(settings),
+        **_folders(home(settings)),
         **database,
         "edge": bool(public),
         "api": installation.airflow,
@@ -101,13 +109,40 @@ def configure(settings: Settings, installation: Installation, public: str | None
         **{name.replace("-", "_"): _cat(settings.home / "secrets" / name) for name in _SECRETS},
     }
     write_atomic(folder / "airflow.cfg", _configuration(values).encode(), mode=0o600)
+    _write_local_settings(folder)
+
+
+def configure_worker(settings: Settings, running: bool) -> None:
+    """Write what the site's Edge worker reads beside its environment; forget one that is no longer `running`."""
+    _write_local_settings(worker_home(settings))
+    if not running:
+        # After a restart of the machine its number may be another process's, for which the worker would not start.
+        _worker_pid(settings).unlink(missing_ok=True)
+
+
+def worker_trouble(settings: Settings, pid: int | None) -> str | None:
+    """None when the worker's process was let in by the provider, else what is wrong; `pid` is None where none runs."""
+    if pid is None:
+        return "the worker does not run"
+    path = _worker_pid(settings)
+    # Written once the provider has answered.
+    if path.exists() and path.read_text().strip() == str(pid):
+        return None
+    return f"the provider has not let the worker in yet; {settings.home / 'logs' / 'worker.log'} says why"
+
+
+def _worker_pid(settings: Settings) -> Path:
+    return worker_home(settings) / "airflow-edge-worker.pid"
+
+
+def _write_local_settings(folder: Path) -> None:
     write_atomic(
         folder / "config" / "airflow_local_settings.py", (_TEMPLATES / "airflow_local_settings.py").read_bytes()
     )
 
 
-def _folders(settings: Settings) -> Mapping[str, object]:
-    return {"dags": PROJECT / "dags", "plugins": PROJECT / "plugins", "logs": home(settings) / "logs"}
+def _folders(folder: Path) -> Mapping[str, object]:
+    return {"dags": PROJECT / "dags", "plugins": PROJECT / "plugins", "logs": folder / "logs"}
 
 
 def _cat(path: Path) -> str:
@@ -137,8 +172,12 @@ def make_site_token(settings: Settings, queue: str) -> None:
 
 def environment(settings: Settings) -> Mapping[str, str]:
     """What Airflow's processes need beside airflow.cfg; no secrets."""
+    return _environment(home(settings))
+
+
+def _environment(folder: Path) -> Mapping[str, str]:
     return {
-        "AIRFLOW_HOME": str(home(settings)),
+        "AIRFLOW_HOME": str(folder),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": str(PROJECT),
         "SPT_NOENV": "1",  # process titles would overwrite the environment, by which the process manager knows its own
@@ -157,13 +196,13 @@ def worker_environment(settings: Settings, installation: Installation, queue: st
     """
     values = dict.fromkeys(Template((_TEMPLATES / "airflow.cfg").read_text()).get_identifiers(), "")
     written = ConfigParser(interpolation=None)
-    written.read_string(_configuration({**values, **_folders(settings)}))
+    written.read_string(_configuration({**values, **_folders(worker_home(settings))}))
     same = {(section, key): value for section in _SAME_ON_WORKERS for key, value in written[section].items() if value}
     own = {
         ("core", "executor"): _EDGE_EXECUTOR,
         ("core", "execution_api_server_url"): f"{installation.airflow}/execution/",
         ("core", "fernet_key"): "",
-        ("database", "sql_alchemy_conn"): f"sqlite:///{home(settings) / 'unused.db'}",
+        ("database", "sql_alchemy_conn"): f"sqlite:///{worker_home(settings) / 'unused.db'}",
         ("api_auth", "jwt_secret_cmd"): _cat(settings.site_token),
         ("edge", "api_url"): f"{installation.airflow}/sites/{queue}/edge_worker/v1/rpcapi",
     }
@@ -173,7 +212,7 @@ def worker_environment(settings: Settings, installation: Installation, queue: st
         # What the worker itself calls by; the folder is one that holds no certificate.
         trusted = {"SSL_CERT_FILE": str(installation.authority), "SSL_CERT_DIR": os.devnull}
     named = {f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in {**same, **own}.items()}
-    return {**environment(settings), **named, **trusted}
+    return {**_environment(worker_home(settings)), **named, **trusted}
 
 
 def worker_command(queue: str, slots: int) -> Sequence[str]:

@@ -33,6 +33,8 @@ SERVER_DAYS = 800
 RENEWAL_DAYS = 90
 """A server's certificate with less to live is made anew."""
 
+TLS = "tls"
+"""In a private folder of a node or the provider: what it proves by who it is."""
 AUTHORITY = "authority.pem"
 _AUTHORITY_KEY = "authority-key.pem"
 _CLOCK_DIFFERENCE = timedelta(minutes=5)

@@ -27,6 +27,11 @@ def store(installation: Installation) -> str | None:
     return _trouble(lambda: _get(f"{installation.store}{servers.HEALTH}", installation.authority))
 
 
+def front(public: str, authority: Path) -> str | None:
+    """None when the provider's front lets through to the store as sites call it, else what is wrong."""
+    return _trouble(lambda: _get(f"{public}{servers.HEALTH}", authority))
+
+
 def chain(installation: Installation, chain_id: int | None) -> str | None:
     """None when the chain answers with its stored id (any id before the first set-up), else what is wrong."""
 

@@ -8,7 +8,7 @@ from pipeline.chain import ledger as chain
 from pipeline.chain import rpc
 from pipeline.chain.ledger import HospitalStatus, Ledger
 from pipeline.chain.outbox import Outbox
-from pipeline.domain import Address, Sha256
+from pipeline.domain import Address, HospitalName, Sha256
 from pipeline.evidence.canonical import digest, sha256
 from pipeline.model_file import model_bytes
 from pipeline.setup.members import has_key
@@ -47,21 +47,32 @@ def enrol(settings: Settings, installation: Installation, consortium: Consortium
 
     One that was revoked stays revoked.
     """
+    register_hospitals(settings, installation, consortium)
+    authorise_hospitals(settings, installation, consortium)
+
+
+def register_hospitals(settings: Settings, installation: Installation, consortium: Consortium) -> None:
+    """Put the account of every hospital of this machine on the ledger that is not there yet."""
     ledger = Ledger.connect(installation.rpc, consortium.ledger, installation.authority)
-    waiting: list[Address] = []
     for name in consortium.hospitals:
-        address = consortium.hospital(name)
-        status = ledger.hospital(address)
-        if status is HospitalStatus.UNKNOWN and has_key(settings, name):
+        if has_key(settings, name) and ledger.hospital(consortium.hospital(name)) is HospitalStatus.UNKNOWN:
             _outbox(Identity.load(settings.hospital(name)), installation, ledger.chain_id).send(
                 ledger.register_hospital(), "register-hospital"
             )
-            status = HospitalStatus.REGISTERED
-        if status is HospitalStatus.REGISTERED:
-            waiting.append(address)
+
+
+def authorise_hospitals(settings: Settings, installation: Installation, consortium: Consortium) -> list[HospitalName]:
+    """Let every hospital of the members' file that registered itself take part, as the provider.
+
+    Returns the names of those that did not.
+    """
+    ledger = Ledger.connect(installation.rpc, consortium.ledger, installation.authority)
+    status = {name: ledger.hospital(consortium.hospital(name)) for name in consortium.hospitals}
+    waiting = [consortium.hospital(name) for name in status if status[name] is HospitalStatus.REGISTERED]
     if waiting:
         provider = _outbox(Identity.load(settings.provider), installation, ledger.chain_id)
         provider.send(ledger.authorise_hospitals(waiting), f"authorise-hospitals-{digest(waiting)[:16]}")
+    return [name for name in status if status[name] is HospitalStatus.UNKNOWN]
 
 
 def register_studies(

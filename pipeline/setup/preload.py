@@ -1,4 +1,4 @@
-"""Heavy imports, and what is read once a process, paid in the scheduler, whose forked workers inherit them."""
+"""Heavy imports, and what is read once a process, paid by who forks tasks: the scheduler, or a site's worker."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The services of an installation on one machine: object store, development chain, Airflow."""
+"""The services of an installation: what runs at each kind of site, and at all of them on one machine."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
@@ -13,20 +14,26 @@ from pipeline.evidence.canonical import digest, sha256
 from pipeline.host import ports
 from pipeline.host.files import write_secret
 from pipeline.host.ports import LOOPBACK
-from pipeline.setup import airflow, front, postgres, servers, store
+from pipeline.joining.card import Card
+from pipeline.setup import airflow, certificates, front, postgres, servers, store
 from pipeline.setup.supervisor import Program, Supervisor
 from pipeline.setup.tools import runtime
 from pipeline.site.installation import SERVICES, Installation
 from pipeline.site.settings import HOME, PROJECT, Settings
+from pipeline.site.site import Site, SiteRole
 
 STORE = "store"
 CHAIN = "chain"
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dags")
 NAMES = (STORE, CHAIN, *AIRFLOW)
+"""Of an installation of all sites on one machine; and what members of other machines reach at the provider's."""
 DATABASE = "database"
 FRONT = "front"
 WORKER = "worker"
 """What sites on machines of their own have beside."""
+
+_SLOTS = {SiteRole.HOSPITAL: 1, SiteRole.NODE: 1, SiteRole.PROVIDER: 4}
+"""How many steps a site's worker takes at once; the provider's wait for others' in several studies."""
 
 _CODE = "WARDROUND_CODE"
 """Environment variable with the digest of the code that a service loaded at its start."""
@@ -95,10 +102,44 @@ def _loaded_code() -> Sha256:
     return digest({str(file.relative_to(PROJECT)): sha256(file.read_bytes()) for file in files})
 
 
+def names(site: Site | None) -> tuple[str, ...]:
+    """What runs at a site; at None, where all sites lie on one machine. The chain may run elsewhere."""
+    match site and site.role:
+        case None:
+            return NAMES
+        case SiteRole.PROVIDER:
+            return (DATABASE, *NAMES, FRONT, WORKER)
+        case SiteRole.AUDITOR:
+            return ()
+        case _:
+            return (WORKER,)
+
+
 def programs(settings: Settings, installation: Installation) -> list[Program]:
     """What the process manager runs; secrets are in files that only the services read."""
-    python = sys.executable
-    ours = _ours(settings)
+    site = Site.load(settings)
+    runs_elsewhere = () if installation.development_chain else (CHAIN,)
+    made: dict[str, Callable[[], Program]] = {
+        DATABASE: lambda: database(settings),
+        STORE: lambda: _store(settings, installation),
+        CHAIN: lambda: _chain(settings, installation),
+        **{name: lambda name=name: _airflow(settings, name) for name in AIRFLOW},  # type: ignore[misc]
+        FRONT: lambda: before_all(
+            settings, installation, _front_address(settings), settings.provider / certificates.TLS
+        ),
+    }
+    if site is not None:
+        made[WORKER] = lambda: worker(settings, installation, site.queue, _SLOTS[site.role])
+    return [made[name]() for name in names(site) if name not in runs_elsewhere]
+
+
+def _ours(settings: Settings) -> Mapping[str, str]:
+    # The rest stands in the installation: an environment would keep what was right when the service started. The code
+    # is what they loaded then: other code is another configuration, for which `Supervisor.start` starts them anew.
+    return {HOME: str(settings.home), _CODE: _loaded_code()}
+
+
+def _store(settings: Settings, installation: Installation) -> Program:
     kind = installation.store_server
     launch = servers.behind_guard(
         kind,
@@ -108,39 +149,26 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
         store.folder(settings, kind),
         store_environment(settings, kind),
     )
-    object_store = Program(STORE, launch.command, PROJECT, launch.environment)
-    chain = Program(
-        CHAIN,
-        [
-            python,
-            "-m",
-            "pipeline.devchain.devchain",
-            "--port",
-            str(_port(installation.rpc)),
-            "--home",
-            str(settings.home / "chain"),
-        ],
-        PROJECT,
-        ours,
-    )
-    flows = [
-        Program(
-            name,
-            [python, "-m", "airflow", *command],
-            airflow.home(settings),
-            {**ours, **airflow.environment(settings)},
-            stop_seconds=6,
-        )
-        for name, command in _AIRFLOW_COMMANDS.items()
-    ]
-    return [object_store, *([chain] if installation.development_chain else []), *flows]
+    return Program(STORE, launch.command, PROJECT, launch.environment)
+
+
+def _chain(settings: Settings, installation: Installation) -> Program:
+    given = ["--port", str(_port(installation.rpc)), "--home", str(settings.home / "chain")]
+    return Program(CHAIN, [sys.executable, "-m", "pipeline.devchain.devchain", *given], PROJECT, _ours(settings))
+
+
+def _airflow(settings: Settings, name: str) -> Program:
+    command = [sys.executable, "-m", "airflow", *_AIRFLOW_COMMANDS[name]]
+    environment = {**_ours(settings), **airflow.environment(settings)}
+    return Program(name, command, airflow.home(settings), environment, stop_seconds=6)
 
 
 def worker(settings: Settings, installation: Installation, queue: str, slots: int) -> Program:
     """The Edge worker of a site, which takes so many tasks of its queue at once."""
+    command = airflow.worker_command(queue, slots)
     environment = {**_ours(settings), **airflow.worker_environment(settings, installation, queue)}
     # Time to say that it goes: one that did not is let in again after five heartbeats only.
-    return Program(WORKER, airflow.worker_command(queue, slots), airflow.home(settings), environment, stop_seconds=20)
+    return Program(WORKER, command, airflow.worker_home(settings), environment, stop_seconds=20)
 
 
 def database(settings: Settings) -> Program:
@@ -157,10 +185,14 @@ def before_all(settings: Settings, installation: Installation, address: str, cer
     return Program(FRONT, launch.command, PROJECT, launch.environment)
 
 
-def _ours(settings: Settings) -> dict[str, str]:
-    # The rest stands in the installation: an environment would keep what was right when the service started. The code
-    # is what they loaded then: other code is another configuration, for which `Supervisor.start` starts them anew.
-    return {HOME: str(settings.home), _CODE: _loaded_code()}
+def _front_address(settings: Settings) -> str:
+    # On all interfaces: behind a router, and where a machine's own name is loopback's, its address is another one.
+    return f"0.0.0.0:{_port(public(settings))}"
+
+
+def public(settings: Settings) -> str:
+    """Where sites reach the provider, as its own card says: https://HOST:PORT."""
+    return f"https://{Card.kept(settings.card.read_bytes(), str(settings.card)).host}"
 
 
 def backing(installation: Installation) -> tuple[str, ...]:

@@ -17,16 +17,15 @@ from pipeline.joining.join import SEAL_KEY
 from pipeline.joining.roster import check_roster, consortium_of, of_role
 from pipeline.joining.sealed import Access, seal_key
 from pipeline.joining.site_file import refuse_from_the_future
-from pipeline.setup import certificates, store
+from pipeline.setup import airflow, certificates, store
 from pipeline.site import identity
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import SigningKey, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
-from pipeline.site.site import Site, SiteRole
+from pipeline.site.site import PROVIDER, Site, SiteRole
 from pipeline.study.study_files import StudyFiles
 
-_TLS = "tls"
 _TOKEN_BYTES = 48
 
 
@@ -59,6 +58,16 @@ def init(site: Site, host: str | None, settings: Settings) -> Card:
             return before
         write_atomic(settings.card, card.data)
         return card
+
+
+def prepare_provider(settings: Settings) -> bool:
+    """Make the token of the provider's own worker, and its server's certificate anew when that nears its end.
+
+    The caller holds the installation's lock. Returns whether the certificate is another one.
+    """
+    airflow.make_site_token(settings, PROVIDER)
+    write_secret(settings.site_token, Secret.read(settings.token_of(PROVIDER)).reveal())
+    return certificates.create_server(settings.provider / certificates.TLS, [_provider_card(settings).hostname])
 
 
 def invite(
@@ -170,13 +179,13 @@ def _refuse_another_host(site: Site, host: str | None, before: Card | None, sett
     if site.role is SiteRole.NODE and before is not None and before.hostname != str(host).rpartition(":")[0]:
         raise Refused(
             f"{site.queue}: got the host {host}, but its certificate is for {before.hostname}: to move there, move"
-            f" {site.folder(settings) / _TLS} and {settings.card} away first; all owners then approve their studies"
-            " again, whose digests hold certificates"
+            f" {site.folder(settings) / certificates.TLS} and {settings.card} away first; all owners then approve their"
+            " studies again, whose digests hold certificates"
         )
 
 
 def _certificate(site: Site, folder: Path, host: str | None) -> str | None:
-    tls = folder / _TLS
+    tls = folder / certificates.TLS
     hostname = str(host).rpartition(":")[0]
     match site.role:
         case SiteRole.NODE:

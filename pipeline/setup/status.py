@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypedDict
 
-from pipeline.setup import health, services
-from pipeline.setup.services import AIRFLOW, CHAIN, NAMES, STORE
+from pipeline.setup import airflow, certificates, health, postgres, services
+from pipeline.setup.services import AIRFLOW, CHAIN, DATABASE, FRONT, NAMES, STORE, WORKER
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
+from pipeline.site.site import Site
 
 
 class ServiceRow(TypedDict):
@@ -15,36 +17,60 @@ class ServiceRow(TypedDict):
 
     service: str
     process: str
-    """The process manager's word: running, stopped, starting, backoff, fatal."""
+    """The process manager's word: running, stopped, starting, backoff, fatal; or elsewhere."""
     address: str
     healthy: bool
     trouble: str
 
 
 def report(settings: Settings) -> list[ServiceRow]:
-    """Every service with its state; all are stopped where nothing was set up yet."""
+    """Every service of this site, and at a member's those of the provider that it calls.
+
+    All are stopped where nothing was set up yet.
+    """
+    site = Site.load(settings)
+    here = services.names(site)
+    shown = list(dict.fromkeys([*here, *NAMES]))
     if not Installation.is_made(settings.installation):
         return [
             ServiceRow(service=name, process="absent", address="", healthy=False, trouble="run `wardround up`")
-            for name in NAMES
+            for name in shown
         ]
     installation = Installation.load(settings.installation)
+    elsewhere = set(shown) - set(here) | (set() if installation.development_chain else {CHAIN})
     states = services.supervisor(settings).states()
-    troubles = (
-        health.every(installation, health.stored_chain_id(settings))
-        if states
-        else dict.fromkeys(NAMES, "stopped; run `wardround up`")
-    )
+    troubles: dict[str, str | None] = dict.fromkeys(here, "stopped; run `wardround up`")
+    if states or elsewhere:
+        troubles |= {
+            name: trouble
+            for name, trouble in health.every(installation, health.stored_chain_id(settings)).items()
+            if states or name in elsewhere
+        }
+    if states:
+        troubles |= _site_troubles(settings, here)
     addresses = {STORE: installation.store, CHAIN: installation.rpc, AIRFLOW[0]: installation.airflow}
+    if FRONT in here:
+        addresses[FRONT] = services.public(settings)
     return [
         ServiceRow(
             service=name,
-            process="elsewhere"
-            if name == CHAIN and not installation.development_chain
-            else states.get(name, "stopped").lower(),
+            process="elsewhere" if name in elsewhere else states.get(name, "stopped").lower(),
             address=addresses.get(name, ""),
             healthy=troubles[name] is None,
             trouble=troubles[name] or "",
         )
-        for name in NAMES
+        for name in shown
     ]
+
+
+def _site_troubles(settings: Settings, here: tuple[str, ...]) -> Mapping[str, str | None]:
+    """Of what runs only where members have sites of their own."""
+    troubles: dict[str, str | None] = {}
+    if DATABASE in here:
+        troubles[DATABASE] = postgres.trouble(settings)
+    if FRONT in here:
+        authority = settings.provider / certificates.TLS / certificates.AUTHORITY
+        troubles[FRONT] = health.front(services.public(settings), authority)
+    if WORKER in here:
+        troubles[WORKER] = airflow.worker_trouble(settings, services.supervisor(settings).pids().get(WORKER))
+    return troubles

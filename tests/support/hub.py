@@ -138,7 +138,7 @@ class Hub:
         reached = Installation(
             store=self.public, rpc=f"{self.public}{front.RPC}", airflow=self.public, authority=settings.authority
         )
-        airflow.home(settings).mkdir()
+        airflow.worker_home(settings).mkdir()
         process = self.run(services.worker(settings, reached, queue, 1))
         try:
             yield process

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import sys
 
-if "scheduler" in sys.argv:
+from airflow.configuration import conf
+
+# A site's worker forks its tasks itself, and the scheduler none then.
+if "edge" in sys.argv or ("scheduler" in sys.argv and conf.get("core", "executor") == "LocalExecutor"):
     from pipeline.setup.preload import preload
 
     preload()

@@ -11,11 +11,12 @@ from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import Address, HospitalName
 from pipeline.errors import Refused, WardroundError
 from pipeline.evidence.canonical import sha256
-from pipeline.governance import enrolment, keys
+from pipeline.governance import keys
 from pipeline.joining.join import examine, join
-from pipeline.setup import sites
+from pipeline.setup import ledger, sites
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
+from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.site.site import PROVIDER, Site, SiteRole
 from pipeline.store import object_keys
@@ -106,11 +107,21 @@ def test_an_invitation_made_again_keeps_the_account_and_a_renewed_one_closes_the
     fresh.write_bytes(kept)
 
 
+def test_a_hospital_that_registered_itself_is_authorised_and_one_that_did_not_is_named(
+    town: Everybody, robin: Settings
+) -> None:
+    known = Consortium.load(town.settings.consortium)
+    assert ledger.authorise_hospitals(town.settings, town.services, known) == ["robin"]
+    own = Consortium.load(robin.consortium)
+    ledger.register_hospitals(robin, Installation.load(robin.installation), own)
+    assert ledger.authorise_hospitals(town.settings, town.services, known) == []
+    assert town.ledger.hospital(own.hospital(HospitalName("robin"))) is HospitalStatus.AUTHORISED
+
+
 def test_a_key_that_moved_on_on_the_ledger_is_invited_and_a_stranger_s_is_not(
     town: Everybody, robin: Settings, tmp_path: Path
 ) -> None:
-    address = enrolment.register(HospitalName("robin"), robin)
-    assert enrolment.authorise(address, town.settings)
+    address = Consortium.load(robin.consortium).hospital(HospitalName("robin"))
     successor = keys.rotate_hospital_key(HospitalName("robin"), robin).next
     assert town.ledger.hospital(address) is HospitalStatus.RETIRED
     stranger = Settings(tmp_path / "home", robin.data, robin.cache, robin.mp_spdz, tmp_path / "studies")

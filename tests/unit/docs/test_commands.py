@@ -113,7 +113,7 @@ def test_a_command_in_a_sentence_has_no_word_that_is_not_there() -> None:
         ("wardround show 3 4", "'4'"),
         ("wardround show 3 --jason", "--jason"),
         ("wardround study", "a command of study"),
-        ("wardround study approve sepsis", "--as"),
+        ("wardround commit-directly sepsis 3", "--as"),
         ("wardround study approve sepsis --as", "a value for --as"),
         ("wardround up && make demmo", "demmo"),
         ("dvc rebro", "rebro"),

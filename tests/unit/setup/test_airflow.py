@@ -106,7 +106,7 @@ def test_a_worker_elsewhere_counts_heartbeats_as_the_provider_does(tmp_path: Pat
     worker = airflow.worker_environment(settings_in(tmp_path), elsewhere(tmp_path), "hospital-wren")
     for section in ("scheduler", "edge", "logging"):
         for key, value in provider[section].items():
-            if key != "api_enabled":
+            if key not in ("api_enabled", "base_log_folder"):
                 assert worker[f"AIRFLOW__{section}__{key}".upper()] == value
     assert worker["AIRFLOW__EDGE__HEARTBEAT_INTERVAL"] == "5"
     assert worker["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] == "60"
@@ -129,6 +129,30 @@ def test_a_worker_without_an_authority_of_its_own_trusts_its_machines(tmp_path: 
     services = elsewhere(tmp_path).model_copy(update={"authority": None})
     worker = airflow.worker_environment(settings_in(tmp_path), services, "node-north")
     assert not [name for name in worker if "SSL" in name or "CERT" in name]
+
+
+def test_a_worker_writes_its_logs_where_the_provider_s_own_api_does_not(tmp_path: Path) -> None:
+    airflow.configure(settings_in(tmp_path), INSTALLATION, FRONT)
+    worker = airflow.worker_environment(settings_in(tmp_path), INSTALLATION, "provider")
+    logs = Path(worker["AIRFLOW__LOGGING__BASE_LOG_FOLDER"])
+    assert logs.is_relative_to(worker["AIRFLOW_HOME"])
+    assert logs != Path(configuration(tmp_path)["logging"]["base_log_folder"])
+
+
+def test_a_worker_answers_once_the_provider_has_let_its_very_process_in(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    airflow.configure_worker(settings, running=False)
+    assert (airflow.worker_home(settings) / "config" / "airflow_local_settings.py").exists()
+    assert airflow.worker_trouble(settings, None) == "the worker does not run"
+    assert "has not let the worker in" in str(airflow.worker_trouble(settings, 17))
+    written = airflow.worker_home(settings) / "airflow-edge-worker.pid"
+    written.write_text("17\n")
+    assert airflow.worker_trouble(settings, 17) is None
+    assert airflow.worker_trouble(settings, 18) is not None
+    airflow.configure_worker(settings, running=True)
+    assert written.exists()
+    airflow.configure_worker(settings, running=False)
+    assert not written.exists()
 
 
 def test_a_workers_environment_holds_no_secret(tmp_path: Path) -> None:
