@@ -28,8 +28,8 @@ LEAVE_OUT = --no-emit-package triton --no-emit-package nvidia-cusolver
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-17s%s\n", $$1, $$2 }'
 
-setup:  ## all that rounds need: environments, MinIO, development chain; minutes the first time, a second when nothing is missing
-	$(SET_UP) runtime
+setup:  ## all that rounds need: environments, MinIO, development chain; minutes the first time; SITE=hospital: for that site alone
+	$(SET_UP) $(or $(SITE),runtime)
 
 setup-dev:  ## that, and all that tests and checks need; they call it themselves
 	$(SET_UP) development

@@ -14,6 +14,7 @@ from pipeline.setup.tools import runtime, toolchains
 from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
+from pipeline.site.site import Site, SiteRole
 from pipeline.store.objects import Store
 from pipeline.store.usage import usage
 from pipeline.study.study_files import load_studies
@@ -40,15 +41,20 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look for everything that set-up, services and studies need, where this installation's workers look for it."""
+    """Look for everything that set-up, services and studies need, where this installation's workers look for it.
+
+    At a site that is what its role needs.
+    """
+    site = Site.load(settings)
+    serves = site is None or site.role is SiteRole.PROVIDER
+    computes = site is None or site.role is SiteRole.NODE
     return [
         _python(),
         *_folders(settings),
-        *_tools(settings),
-        *_engines(settings),
+        *(_tools(settings) if serves else []),
+        *(_engines(settings) if computes else []),
         _disk(settings),
-        _ports(),
-        *_usage(settings),
+        *([_ports(), *_usage(settings)] if serves else []),
     ]
 
 
@@ -80,6 +86,9 @@ def _tools(settings: Settings) -> list[Finding]:
     go = toolchains.own_go()
     node = toolchains.own_node()
     modules = PROJECT / "node_modules" / ".wardround"
+    chain = (
+        not Installation.is_made(settings.installation) or Installation.load(settings.installation).development_chain
+    )
     return [
         *_object_store(settings),
         Finding(
@@ -97,7 +106,7 @@ def _tools(settings: Settings) -> list[Finding]:
         Finding(
             "npm packages",
             modules.exists(),
-            True,
+            chain and Site.load(settings) is None,
             "as in package-lock.json" if modules.exists() else "not installed; run `make setup`",
         ),
     ]

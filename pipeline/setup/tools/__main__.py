@@ -1,6 +1,7 @@
 """Install at the same time what is missing of a set of tools.
 
-`python -m pipeline.setup.tools [runtime | development | bft | docs]`.
+`python -m pipeline.setup.tools [runtime | hospital | node | provider | auditor | development | bft | docs]`: `runtime`
+is for all sites on one machine, and a site's own set for a machine of that one site.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pipeline.site.settings import Settings
 
 _HEARTBEAT_SECONDS = 20
 
+_PYTHON: Mapping[str, Callable[[Settings], object]] = {"Python environment": runtime.python_environment}
+
 # The longest first.
 SETS: Mapping[str, Mapping[str, Callable[[Settings], object]]] = {
     "runtime": {
@@ -25,6 +28,16 @@ SETS: Mapping[str, Mapping[str, Callable[[Settings], object]]] = {
         "SPU environment": runtime.spu_environment,
         "npm packages": runtime.npm_packages,
     },
+    "hospital": _PYTHON,
+    "node": {**_PYTHON, "SPU environment": runtime.spu_environment},
+    # The development chain's packages come with `wardround up`, where the ledger is to stand on one, and PostgreSQL
+    # where the machine has none.
+    "provider": {
+        "object store": runtime.usual_store_server,
+        "store's guard": runtime.guard_environment,
+        **_PYTHON,
+    },
+    "auditor": _PYTHON,
     "development": {
         "MinIO": lambda settings: runtime.store_server(settings, "minio"),
         "versitygw": lambda settings: runtime.store_server(settings, "versitygw"),

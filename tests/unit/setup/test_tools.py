@@ -9,7 +9,9 @@ import pytest
 
 from pipeline.errors import Misconfigured
 from pipeline.setup.tools import work
+from pipeline.setup.tools.__main__ import SETS
 from pipeline.site.settings import PROJECT
+from pipeline.site.site import SiteRole
 
 
 def test_set_up_needs_the_standard_library_only() -> None:
@@ -19,6 +21,24 @@ def test_set_up_needs_the_standard_library_only() -> None:
     )
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= {"pipeline", "__main__", "sitecustomize"}
+
+
+@pytest.mark.parametrize(
+    ("site", "wanted"),
+    [
+        ("hospital", {"Python environment"}),
+        ("auditor", {"Python environment"}),
+        ("node", {"Python environment", "SPU environment"}),
+        ("provider", {"Python environment", "object store", "store's guard"}),
+    ],
+)
+def test_a_site_installs_what_its_role_needs_and_nothing_else(site: str, wanted: set[str]) -> None:
+    assert set(SETS[site]) == wanted
+    assert wanted <= set(SETS["runtime"])
+
+
+def test_there_is_a_set_of_tools_for_every_kind_of_site() -> None:
+    assert {role.value for role in SiteRole} <= set(SETS)
 
 
 def test_a_folder_is_fresh_only_after_its_block_ended_well(tmp_path: Path) -> None:
