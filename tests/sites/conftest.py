@@ -1,4 +1,7 @@
-"""One consortium on machines of its own for all tests here: made, invited and joined by commands and by hand."""
+"""One consortium on machines of its own for all tests here: made, invited and joined by commands and by hand.
+
+The provider's Airflow starts once.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,36 @@ import pytest
 import yaml
 
 from pipeline.site.settings import PROJECT
+from pipeline.study.fields import Rule
 from tests.support.machines.machine import Machine
 from tests.support.machines.members import PROVIDER, machines
 
-HOSPITALS = ("aster", "birch")
-NODES = ("north", "east")
+HOSPITALS = ("aster", "birch", "cedar")
+NODES = ("north", "east", "west")
 AUDITOR = "owl"
-LATE = "cedar"
+LATE = "dahlia"
 """A hospital whose site is made when the others have joined already."""
 
 STUDY: Mapping[str, Any] = yaml.safe_load((PROJECT / "studies" / "breast_cancer.yaml").read_text())
 """Has more members than there are machines: they come later, or never."""
+
+THRESHOLDS = [name for name in Rule.model_fields if name.endswith("_percent")]
+
+ROUND_STUDY: Mapping[str, Any] = {
+    "title": "Breast cancer, a few steps of a small model",
+    "dataset": "breast_cancer",
+    "hospitals": list(HOSPITALS),
+    "nodes": list(NODES),
+    "engine": "spu",
+    "protocol": "aby3",
+    "model": [{"Linear": {"out_features": 2}}],
+    "training": {"steps": 4},
+    "rule": {"images_per_hospital": 8, **dict.fromkeys(THRESHOLDS, 100)},
+    "partition": {"alpha": 2.0, "per_class": 20},
+    "deadlines": {"commit_seconds": 240, "result_seconds": 480},
+    "seed": 4,
+}
+"""Whose members all have machines, and whose rule accepts whoever hands in: three are needed for a model."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +104,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         for name in (PROVIDER, *first):
             together.init(name)
         together.provider.run("mkdir", "site/studies")
-        together.provider.receive("site/studies/breast_cancer.yaml", yaml.safe_dump(dict(STUDY)).encode())
-        together.provider.run("env", f"--chdir={PROJECT}", "python", "-m", "tests.support.machines.provider")
+        for name, study in {"breast_cancer": STUDY, "small": ROUND_STUDY}.items():
+            together.provider.receive(f"site/studies/{name}.yaml", yaml.safe_dump(dict(study)).encode())
+        together.said[PROVIDER, "up"] = together.provider.wardround("up", seconds=600)
         together.invite(*first)
         for name in first:
             together.join(name)

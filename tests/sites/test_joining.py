@@ -12,7 +12,13 @@ from tests.sites.conftest import LATE, NODES, STUDY, Sites
 from tests.support.machines.members import PROVIDER
 
 # All sites are made before the first test.
-pytestmark = [pytest.mark.machines, pytest.mark.store, pytest.mark.anvil, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.machines,
+    pytest.mark.store,
+    pytest.mark.anvil,
+    pytest.mark.airflow,
+    pytest.mark.timeout(900),
+]
 
 _WORDS = re.compile(r"(?:[a-z]{3,8} ){11}[a-z]{3,8}")
 
@@ -82,7 +88,8 @@ def test_no_member_listens_or_runs_anything_before_it_is_up(sites: Sites) -> Non
     for machine in sites.members.values():
         seen = machine.look()
         assert (dict(seen.processes), seen.listening, seen.connected) == ({}, set(), set())
-    assert {host for host, _ in sites.provider.look().listening} <= {"127.0.0.1"}
+    listens = {(host, port) for host, port in sites.provider.look().listening if host != "127.0.0.1"}
+    assert listens == {("0.0.0.0", 8443)}  # noqa: S104
 
 
 def test_an_invitation_of_another_member_is_refused(sites: Sites) -> None:
