@@ -49,7 +49,7 @@ test-bft: setup-dev  ## whole rounds on four validators of a real BFT chain, alo
 	@unshare --map-root-user --net $(PY) -m tests.support.alone $(PY) -m pytest -m bft tests/integration/bft
 
 test-sites: setup-dev  ## a consortium's sites on machines of their own: namespaces of network, files and processes; some minutes
-	@$(PY) -m pytest tests/integration/machines tests/sites
+	@$(PY) -m pytest -m machines tests/integration/machines tests/sites
 
 bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU and PyTorch; half an hour; writes the tables
 	@$(PY) -m benchmarks.mpc

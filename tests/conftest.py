@@ -39,9 +39,13 @@ ENGINES_AND_SERVICES = {
     "slither": "slither",
     "airflow": "Airflow",
     "chromium": "Chromium",
+    "sites": "sites of a consortium, each on a machine of its own",
     "bft": "BFT chain of four validators",
 }
 """Marker to name; a marker that no test carries is reported as not tested."""
+
+_OPT_IN = {"bft": "make test-bft", "sites": "make test-sites"}
+"""Marker of tests that run when asked for, to the command that does."""
 
 # No example is timed: the first that needs torch loads it, for seconds.
 hypothesis.settings.register_profile("usual", deadline=None)
@@ -151,7 +155,7 @@ def _said(marker: str, outcomes: Counter[str]) -> str:
     if outcomes["skipped"] and (reason := _missing(marker)):
         return f"not here, {outcomes['skipped']} tests skipped ({reason})"
     if not outcomes["passed"] + outcomes["failed"]:
-        return "not tested: opt-in, run `make test-bft`" if marker == "bft" else "not tested"
+        return f"not tested: opt-in, run `{_OPT_IN[marker]}`" if marker in _OPT_IN else "not tested"
     counts = [f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if outcomes[outcome]]
     return f"tested ({', '.join(counts)})"
 

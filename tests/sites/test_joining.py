@@ -13,6 +13,7 @@ from tests.support.machines.members import PROVIDER
 
 # All sites are made before the first test.
 pytestmark = [
+    pytest.mark.sites,
     pytest.mark.machines,
     pytest.mark.store,
     pytest.mark.anvil,

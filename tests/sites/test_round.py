@@ -15,6 +15,7 @@ from tests.support.machines.machine import Seen
 from tests.support.machines.members import PROVIDER
 
 pytestmark = [
+    pytest.mark.sites,
     pytest.mark.machines,
     pytest.mark.store,
     pytest.mark.anvil,
