@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from importlib.metadata import version
 from time import time
@@ -95,9 +96,9 @@ class SignedFile(BaseModel):
         signing.check_site_file(self.KIND, self._content, self.signature, self.signer, what)
 
     @property
+    @abstractmethod
     def signer(self) -> Address:
         """Whose signature it must bear."""
-        raise NotImplementedError
 
     @property
     def data(self) -> bytes:

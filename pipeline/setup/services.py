@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
@@ -123,7 +124,7 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
         DATABASE: lambda: database(settings),
         STORE: lambda: _store(settings, installation),
         CHAIN: lambda: _chain(settings, installation),
-        **{name: lambda name=name: _airflow(settings, name) for name in AIRFLOW},  # type: ignore[misc]
+        **{name: partial(_airflow, settings, name) for name in AIRFLOW},
         FRONT: lambda: before_all(
             settings, installation, _front_address(settings), settings.provider / certificates.TLS
         ),

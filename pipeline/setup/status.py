@@ -26,16 +26,16 @@ class ServiceRow(TypedDict):
 def report(settings: Settings) -> list[ServiceRow]:
     """Every service of this site, and at a member's those of the provider that it calls.
 
-    All are stopped where nothing was set up yet.
+    Where nothing was set up yet, what will run here, all absent; at an auditor's, where nothing runs, what it calls.
     """
     site = Site.load(settings)
     here = services.names(site)
-    shown = list(dict.fromkeys([*here, *NAMES]))
     if not Installation.is_made(settings.installation):
         return [
             ServiceRow(service=name, process="absent", address="", healthy=False, trouble="run `wardround up`")
-            for name in shown
+            for name in here or NAMES
         ]
+    shown = list(dict.fromkeys([*here, *NAMES]))
     installation = Installation.load(settings.installation)
     elsewhere = set(shown) - set(here) | (set() if installation.development_chain else {CHAIN})
     states = services.supervisor(settings).states()

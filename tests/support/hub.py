@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import sqlalchemy
 
+from pipeline.errors import WardroundError
 from pipeline.host import ports, trust
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
@@ -148,7 +149,7 @@ class Hub:
     def _known(self, dag: str) -> bool:
         try:
             self.airflow().series(dag, "x")
-        except Exception:
+        except WardroundError:  # it does not answer, or does not know the person yet
             return False
         return True
 

@@ -125,6 +125,21 @@ class Installed(ABC):
         assert finalised is not None
         return self.board().json(object_keys.record(round_id), finalised.record)
 
+    def traces(self) -> tuple[list[str], int, set[Path]]:
+        """All that a question could leave behind: objects of the store, blocks, files of the actors."""
+        keys = [
+            info.key
+            for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS, object_keys.DVC)
+            for info in self.store().history(bucket, "")
+        ]
+        files = {
+            path
+            for folder in ("hospitals", "nodes", "provider")
+            for path in (self.settings.home / folder).rglob("*")
+            if path.is_file()
+        }
+        return keys, self.ledger.height(), files
+
     def transactions(self, study: str) -> list[tuple[str, int]]:
         """What the ledger holds of a study, by kind and round, in order."""
         kinds = ("opened", "committed", "finalised", "aborted")

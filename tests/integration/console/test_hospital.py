@@ -22,7 +22,6 @@ from pipeline.datasets.table import Table
 from pipeline.domain import RoundId
 from pipeline.mpc.engines.mp_spdz.workdir import MEMORY
 from pipeline.report.round_view import gather, said_so_far
-from pipeline.store import object_keys
 from pipeline.views.model_card import WARNING
 from tests.adversary import attack
 from tests.support.console import AUDITOR, PROVIDER, client, form_token, of_hospital
@@ -48,23 +47,9 @@ def form(hospital: str, **fields: object) -> dict[str, object]:
 
 
 def left_behind(site: Site) -> object:
-    """All that a question could leave.
-
-    Objects of the store, blocks, files of the actors, uploads in memory and on disk.
-    """
-    keys = [
-        info.key
-        for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS, object_keys.DVC)
-        for info in site.store().history(bucket, "")
-    ]
-    files = {
-        path
-        for folder in ("hospitals", "nodes", "provider")
-        for path in (site.settings.home / folder).rglob("*")
-        if path.is_file()
-    }
+    """All that a question could leave, with uploads in memory and on disk."""
     uploads = {path for folder in (MEMORY, Path(tempfile.gettempdir())) for path in folder.glob("wardround-upload-*")}
-    return keys, site.ledger.height(), files, uploads
+    return site.traces(), uploads
 
 
 @pytest.fixture

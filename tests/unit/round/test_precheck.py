@@ -53,25 +53,6 @@ def wardround(site: Installed, monkeypatch: pytest.MonkeyPatch) -> object:
     return run
 
 
-def traces(site: Installed) -> tuple[list[str], int, set[Path]]:
-    """All that a question could leave behind.
-
-    Objects of the store, blocks, files of the installation but logs and services.
-    """
-    keys = [
-        info.key
-        for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS, object_keys.DVC)
-        for info in site.store().history(bucket, "")
-    ]
-    files = {
-        path
-        for folder in ("hospitals", "nodes", "provider")
-        for path in (site.settings.home / folder).rglob("*")
-        if path.is_file()
-    }
-    return keys, site.ledger.height(), files
-
-
 def saved(folder: Path, site: Installed, play: Play, change: np.ndarray) -> Path:
     digest = site.ledger.study(study_id(play.study.name)).current_model
     current = model_file.parse_model(
@@ -105,13 +86,13 @@ def test_before_the_first_round_a_model_can_be_checked_but_for_its_size_and_none
 def test_the_model_that_a_hospital_would_train_is_checked_under_the_budget_and_nothing_is_left_behind(
     site: Installed, play: Play, finished: RoundId
 ) -> None:
-    before = traces(site)
+    before = site.traces()
     found = check_model("asked", ASTER, settings=site.settings)
     assert found.passed
     assert found.round == finished + 1
     assert {finding.test: finding.passed for finding in found.findings}["size"] is True
     Predictor.open("asked", ASTER, site.settings)
-    assert traces(site) == before
+    assert site.traces() == before
 
 
 def test_a_model_is_refused_for_its_size_for_changing_nothing_and_for_being_worse(

@@ -110,4 +110,5 @@ def test_before_anything_was_set_up_every_service_is_absent(tmp_path: Path, site
         site.save(settings)
     rows = status.report(settings)
     assert {row["process"] for row in rows} == {"absent"}
+    assert [row["service"] for row in rows] == list(services.names(site) or services.NAMES)
     assert {*services.names(site)} <= {row["service"] for row in rows}
