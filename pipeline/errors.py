@@ -20,6 +20,7 @@ WardroundError
 ├── RoundAborted               the round cannot end with a model; the previous one stays
 │   └── TooFew                 too few hospitals took part or were accepted: every node signs the round's end
 ├── EngineFailed               the encrypted computation ended without an output; tried again while the round lasts
+│   └── PeerGaveUp             a party that is needed has signed the round's end: no further try can succeed
 └── Unavailable                a service or a peer did not answer; a retry may cure it
     └── Silent                 nodes that a round waits for said nothing in time, by name
 
@@ -161,6 +162,10 @@ class TooFew(RoundAborted):
 
 class EngineFailed(WardroundError):
     """The encrypted computation ended without an output."""
+
+
+class PeerGaveUp(EngineFailed):
+    """A party that is needed has signed the round's end, so no further try can succeed."""
 
 
 class Unavailable(WardroundError):

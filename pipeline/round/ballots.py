@@ -6,7 +6,7 @@ How both are read, and which a majority of all nodes signed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -46,22 +46,28 @@ END = Ballot(Kind.ABORT, signing.check_abort)
 BALLOTS: tuple[Ballot[Result] | Ballot[Abort], ...] = (VOTE, END)
 
 
+def signed(
+    ctx: RoundContext, ballot: Ballot[Decided], nodes: Iterable[NodeName]
+) -> Mapping[NodeName, tuple[Decided, str]]:
+    """What each of `nodes` signed (so far), with the signature; none for one that signed two different decisions."""
+    decisions = dict[NodeName, tuple[Decided, str]]()
+    for node in nodes:
+        check = ballot.check(ctx, node)
+        try:
+            statement = ctx.worker.board.only(ctx.round_id, ballot.kind, node, check)
+            decisions[node] = (check(statement), statement.signature)
+        except Rejected:
+            continue
+    return decisions
+
+
 def majority(ctx: RoundContext, ballot: Ballot[Decided], barred: Set[NodeName]) -> tuple[Decided, list[str]] | None:
     """What a majority of all nodes signed, with the signatures of those not `barred`; None when there is nothing (yet).
 
     A node that signed two different decisions of one kind counts for neither.
     """
     nodes = ctx.worker.study.nodes
-    decisions = dict[NodeName, tuple[Decided, str]]()
-    for node in nodes:
-        if node in barred:
-            continue
-        check = ballot.check(ctx, node)
-        try:
-            signed = ctx.worker.board.only(ctx.round_id, ballot.kind, node, check)
-            decisions[node] = (check(signed), signed.signature)
-        except Rejected:
-            continue
+    decisions = signed(ctx, ballot, [node for node in nodes if node not in barred])
     for decision, signers in Counter(decision for decision, _ in decisions.values()).most_common(1):
         if signers > len(nodes) // 2:
             return decision, [signature for cast, signature in decisions.values() if cast == decision]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.domain import TRIES, Abort, HospitalName, Kind, Reason, RoundStatus
-from pipeline.errors import EngineFailed, Rejected, RoundAborted, Silent, TooFew, WardroundError
+from pipeline.errors import EngineFailed, PeerGaveUp, Rejected, RoundAborted, Silent, TooFew, WardroundError
 from pipeline.evidence import signing
 from pipeline.round.journal import Journal
 from pipeline.round.manifests import committed, uncommitted
@@ -47,7 +47,7 @@ def watched(ctx: RoundContext, journal: Journal, stage: str) -> Iterator[None]:
         journal.note_trouble(round_id, _trouble(stage, error) | {"tried": tried})
         if isinstance(error, TooFew):
             _sign(ctx, journal, Reason(error.reason), error.blamed)
-        elif tried >= TRIES:
+        elif tried >= TRIES or isinstance(error, PeerGaveUp):
             _sign(ctx, journal, Reason.ENGINE_FAILED, ())
         raise
 

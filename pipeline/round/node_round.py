@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pipeline.domain import NodeName, RoundId
 from pipeline.mpc.engines import Engine, engine
 from pipeline.mpc.engines.base import Party
+from pipeline.round import ballots
 from pipeline.round.custody import Custody
 from pipeline.round.journal import Journal
 from pipeline.round.worker import RoundContext, Worker
@@ -76,7 +77,14 @@ class NodeRound:
             workdir=home / "work",
             log=log,
             deadline_seconds=max(1.0, self.deadline - time.monotonic()),
+            gave_up=self._gave_up,
         )
+
+    def _gave_up(self) -> str | None:
+        """Another node that has signed the round's end, since it computes no more in this round."""
+        name = self.worker.identity.name
+        signed = ballots.signed(self.ctx, ballots.END, [node for node in self.worker.study.nodes if node != name])
+        return f"{', '.join(signed)} signed the end of round {self.ctx.round_id}" if signed else None
 
 
 def _host(base: str, round_id: RoundId, stage: str) -> str:

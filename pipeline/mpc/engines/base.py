@@ -6,7 +6,7 @@ The other nodes run theirs at the same time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -150,6 +150,8 @@ class Party:
     """Wall seconds after which the run is killed."""
     patience_seconds: float = 30.0
     """Seconds without a sign of life after which a peer is given up."""
+    gave_up: Callable[[], str | None] = lambda: None
+    """Who of the peers will not come any more and how that is known, asked while this party waits for them."""
 
     def peer_name(self, index: int) -> str:
         """A party as messages name it."""

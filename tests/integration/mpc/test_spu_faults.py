@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from pipeline.domain import HospitalName
-from pipeline.errors import EngineFailed
+from pipeline.errors import EngineFailed, PeerGaveUp
 from pipeline.mpc.engines.base import AggregateTask, Party, VerifyTask
 from pipeline.mpc.engines.spu import engine as spu
 from pipeline.mpc.engines.spu.engine import Spu
@@ -136,6 +136,21 @@ def test_a_peer_that_never_comes_is_named(
     parties = make_parties(3, tmp_path, deadline_seconds=10)
     messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, parties[:2])))
     assert any(f"node 2 ({parties[2].hosts[2]}): did not come by the deadline" in message for message in messages)
+
+
+@pytest.mark.parametrize("missing", [0, 2])
+def test_nobody_waits_for_a_peer_that_gave_up(
+    missing: int, small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
+) -> None:
+    task, payloads = small_round
+    parties = [
+        replace(party, gave_up=lambda: "that node signed the end")
+        for party in make_parties(3, tmp_path, deadline_seconds=3600)
+        if party.index != missing
+    ]
+    outcomes = list(outcomes_of(Spu(), "aby3", task, payloads, parties))
+    assert [type(outcome) for outcome in outcomes] == [PeerGaveUp, PeerGaveUp]
+    assert all("that node signed the end; this computation cannot take place" in said for said in _messages(outcomes))
 
 
 @pytest.mark.parametrize("foreign", [0, 2])

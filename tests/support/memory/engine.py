@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from pipeline.domain import EngineStats, HospitalName, Sha256
-from pipeline.errors import EngineFailed
+from pipeline.errors import EngineFailed, PeerGaveUp
 from pipeline.evidence.canonical import sha256
 from pipeline.mpc import reference, reference_projected
 from pipeline.mpc.engines.base import (
@@ -105,6 +105,9 @@ def _together(components: Components, party: Party, compute: Callable[[dict[Hosp
         if len(meeting.brought) == len(party.hosts):
             meeting.answer = compute(_joined(meeting.brought.values()))
             _changed.notify_all()
+        elif reason := party.gave_up():
+            del meeting.brought[party.index]
+            raise PeerGaveUp(reason)
         elif not _changed.wait_for(lambda: meeting.answer is not None, party.deadline_seconds):
             missing = sorted(set(range(len(party.hosts))) - meeting.brought.keys())
             del meeting.brought[party.index]

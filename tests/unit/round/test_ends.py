@@ -13,7 +13,7 @@ from rich.console import Console
 from pipeline.chain.ledger import StudyId, study_id
 from pipeline.cli.audit import print_round
 from pipeline.domain import TRIES, Address, Kind, NodeName, Reason, Result, RoundId, RoundStatus, Sha256, Statement
-from pipeline.errors import ConflictingVote, EngineFailed, EvidenceRejected, RoundAborted, Silent, TooFew
+from pipeline.errors import ConflictingVote, EngineFailed, EvidenceRejected, PeerGaveUp, RoundAborted, Silent, TooFew
 from pipeline.evidence import signing
 from pipeline.report.round_view import gather
 from pipeline.round import ballots, ending, provider
@@ -157,6 +157,23 @@ def test_an_engine_that_fails_at_every_try_ends_the_round_once_a_majority_says_s
     assert decided.blamed == ()
     following = play.open("next")
     assert site.ledger.status(following) is RoundStatus.OPEN
+
+
+def test_nobody_waits_for_a_node_that_has_signed_the_round_s_end(site: MemorySite) -> None:
+    play = site.play("given-up")
+    round_id = play.committed()
+    play.verify(round_id)
+    ctx = site.node_context(play, round_id, NORTH)
+    for _ in range(TRIES):
+        with (
+            pytest.raises(EngineFailed),
+            ending.watched(ctx, Journal(site.settings.node(NORTH) / "journal"), "aggregate"),
+        ):
+            raise EngineFailed("a party died")
+    with pytest.raises(PeerGaveUp, match=f"north signed the end of round {round_id}"):
+        play.node("aggregate", round_id, EAST)
+    with pytest.raises(RoundAborted, match=r"2 nodes ended it \(engine_failed\)"):
+        provider.finalise("given-up", round_id, site.settings)
 
 
 @attack(

@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 
-from pipeline.errors import EngineFailed
+from pipeline.errors import EngineFailed, PeerGaveUp
 from pipeline.mpc.engines.base import Party
 from pipeline.mpc.engines.session.framing import receive, send
 
@@ -14,6 +14,7 @@ PEER_SECONDS = 5.0
 """Patience with a peer in the middle of a message."""
 
 _RETRY_SECONDS = 0.1
+_ASK_SECONDS = 2.0
 
 
 class Handshake:
@@ -22,11 +23,12 @@ class Handshake:
     def __init__(self, party: Party) -> None:
         self.party = party
         self.met: dict[int, ssl.SSLSocket] = {}
+        self._ask_at = 0.0
 
     def make(self, deadline: float) -> None:
         """Meet every peer by `deadline` (time.monotonic).
 
-        Raises EngineFailed naming the peer that is missing or foreign.
+        Raises EngineFailed naming the peer that is missing or foreign, PeerGaveUp for one that will not come.
         """
         host, port = _address(self.party.hosts[self.party.index])
         try:
@@ -51,6 +53,7 @@ class Handshake:
             except OSError:
                 if time.monotonic() + _RETRY_SECONDS > deadline:
                     raise EngineFailed(f"{name}: did not come by the deadline; see that its node is running") from None
+                self._ask()
                 time.sleep(_RETRY_SECONDS)
                 continue
             try:
@@ -76,10 +79,13 @@ class Handshake:
         context = self._context(ssl.PROTOCOL_TLS_SERVER, None)
         refused = ""
         while missing := [peer for peer in range(self.party.index + 1, len(self.party.hosts)) if peer not in self.met]:
-            listener.settimeout(remaining(deadline))
+            listener.settimeout(min(_ASK_SECONDS, remaining(deadline)))
             try:
                 plain, _ = listener.accept()
             except TimeoutError:
+                if time.monotonic() < deadline:
+                    self._ask()
+                    continue
                 names = ", ".join(map(self.party.peer_name, missing))
                 raise EngineFailed(
                     f"{names}: did not come by the deadline{refused}; see that its node is running"
@@ -97,6 +103,14 @@ class Handshake:
                 # Whoever is not pinned must not be able to stop a round by calling.
                 refused = ", while a caller without its pinned certificate was refused"
                 plain.close()
+
+    def _ask(self) -> None:
+        """Raise PeerGaveUp once a peer is known not to come; waiting for it until the deadline helps nobody."""
+        if time.monotonic() < self._ask_at:
+            return
+        self._ask_at = time.monotonic() + _ASK_SECONDS
+        if reason := self.party.gave_up():
+            raise PeerGaveUp(f"{reason}; this computation cannot take place")
 
     def _context(self, protocol: int, peer: int | None) -> ssl.SSLContext:
         context = ssl.SSLContext(protocol)
