@@ -12,6 +12,7 @@ from pipeline.evidence.canonical import canonical_json
 from pipeline.host import program
 from pipeline.host.files import write_atomic
 from pipeline.ingest.validate import run
+from pipeline.ingest.versioning import version
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 
@@ -22,7 +23,9 @@ def main(
     out: Annotated[Path, typer.Option(help="JSON file of what leaves the hospital")],
 ) -> None:
     """Check a hospital's records against the study's data contract; exits 1 naming the expectations that fail."""
-    validation = run(Settings.load().hospital(hospital), Study.load(study))
+    home = Settings.load().hospital(hospital)
+    checked = Study.load(study)
+    validation = run(home, checked, version(home, checked.dataset))
     write_atomic(out, canonical_json(validation.body()) + b"\n")
     if not validation.passed:
         raise DataRejected(hospital, validation.failed)

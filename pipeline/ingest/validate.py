@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline.datasets.records import records_folder, shielded
 from pipeline.host.files import write_secret
 from pipeline.ingest.data_contract import expectations
-from pipeline.ingest.versioning import version
 from pipeline.study.study import Study
 
 if TYPE_CHECKING:
@@ -63,17 +62,21 @@ class Validation:
         }
 
 
-def run(home: Path, study: Study) -> Validation:
-    """Validate a hospital's records and write the full data docs to its own docs/.
+def run(home: Path, study: Study, dataset_version: str) -> Validation:
+    """Validate a hospital's records, as they now are, and write the full data docs to its own docs/.
 
     Raises DataRejected when they are unreadable.
     """
-    dataset_version = version(home, study.dataset)
     frame = shielded(home.name, "records are readable", lambda: study.source.frame(records_folder(home, study.dataset)))
     page, outcome = shielded(home.name, "records can be checked", lambda: check(frame, study))
     # As private as the records themselves: failed expectations quote their values.
-    write_secret(home / "docs" / f"{study.name}-{dataset_version}.html", page)
+    write_secret(data_docs(home, study, dataset_version), page)
     return Validation(dataset_version, coarse(len(frame)), outcome)
+
+
+def data_docs(home: Path, study: Study, dataset_version: str) -> Path:
+    """Where the full data docs of a version of the records lie."""
+    return home / "docs" / f"{study.name}-{dataset_version}.html"
 
 
 def coarse(count: int) -> str:

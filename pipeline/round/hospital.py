@@ -14,7 +14,7 @@ from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import from_bytes, to_bytes
 from pipeline.host.files import locked, write_secret
-from pipeline.ingest import validate as ingest
+from pipeline.ingest.passed import run_once
 from pipeline.model_file import Vector
 from pipeline.mpc import sharing
 from pipeline.mpc.envelope import Envelope
@@ -34,7 +34,7 @@ def validate(study: str, round_id: RoundId, name: HospitalName, settings: Settin
     Raises DataRejected naming the failed expectations.
     """
     ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
-    validation = ingest.run(ctx.worker.identity.home, ctx.worker.study)
+    validation = run_once(ctx.worker.identity.home, ctx.worker.study, ctx.worker.digest)
     statement = ctx.worker.sign(Kind.VALIDATION, validation.body(), ctx.context)
     digest = ctx.worker.board.say(round_id, statement)
     if not validation.passed:

@@ -19,7 +19,10 @@ from pipeline.datasets import DATASETS, Records
 from pipeline.datasets.base import RECORDS
 from pipeline.datasets.records import records_folder
 from pipeline.errors import DataRejected
+from pipeline.evidence.canonical import sha256
 from pipeline.ingest import validate
+from pipeline.ingest.passed import run_once
+from pipeline.ingest.validate import Validation
 from pipeline.ingest.versioning import version
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
@@ -61,6 +64,11 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
+
+
+def checked(home: Path, study: Study) -> Validation:
+    """What the stage says of the records in their present version."""
+    return validate.run(home, study, version(home, study.dataset))
 
 
 def dvc(home: Path, *arguments: str) -> str:
@@ -161,21 +169,65 @@ def test_missing_records_are_refused(prepare: str, home: Path, study: Study) -> 
     if prepare == "missing":
         folder.rmdir()
     with pytest.raises(DataRejected, match=r"aster: .*data/records/breast_cancer has a DVC version"):
-        validate.run(home, study)
+        checked(home, study)
 
 
 def test_good_records_pass_and_what_leaves_is_coarse(home: Path, study: Study) -> None:
-    validation = validate.run(home, study)
+    validation = checked(home, study)
     assert validation.passed
     assert validation.body().keys() == {"dataset_version", "rows", "expectations", "passed"}
     assert validation.rows == "100-199"
     assert validation.dataset_version == version(home, "breast_cancer")
-    assert validate.run(home, study) == validation
+    assert checked(home, study) == validation
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A line for each time that Great Expectations is asked."""
+    asked = []
+    check = validate.check
+
+    def counted(frame: pd.DataFrame, study: Study) -> tuple[bytes, dict[str, bool]]:
+        asked.append(study.name)
+        return check(frame, study)
+
+    monkeypatch.setattr(validate, "check", counted)
+    return asked
+
+
+def test_records_that_passed_are_checked_again_once_they_or_the_study_are_others(
+    home: Path, study: Study, checks: list[str]
+) -> None:
+    first = run_once(home, study, sha256(b"study"))
+    assert first.passed
+    assert run_once(home, study, sha256(b"study")) == first
+    assert len(checks) == 1
+    assert run_once(home, study, sha256(b"another version")) == first
+    assert len(checks) == 2
+    plant(home, "mean radius", NUMBER)
+    assert not run_once(home, study, sha256(b"another version")).passed
+    assert not run_once(home, study, sha256(b"another version")).passed
+    assert len(checks) == 4
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[", '{"study": 1}', None])
+def test_what_was_kept_of_a_check_counts_whole_or_not_at_all(
+    damage: str | None, home: Path, study: Study, checks: list[str]
+) -> None:
+    first = run_once(home, study, sha256(b"study"))
+    (kept,) = (home / "docs").glob("*.passed")
+    assert kept.stat().st_mode & 0o077 == 0
+    if damage is None:
+        kept.write_text(kept.read_text().replace("true", "false", 1))
+    else:
+        kept.write_text(damage)
+    assert run_once(home, study, sha256(b"study")) == first
+    assert len(checks) == 2
 
 
 def test_a_data_set_of_images_passes_too(home: Path) -> None:
     study = Study.load(PROJECT / "studies" / "pneumonia.yaml")
-    assert validate.run(home, study).failed == ()
+    assert checked(home, study).failed == ()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +253,7 @@ def test_a_canary_among_the_records_stays_at_the_hospital(
 ) -> None:
     plant(home, column, value)
     with caplog.at_level(logging.DEBUG):
-        validation = validate.run(home, study)
+        validation = checked(home, study)
     assert (failed in validation.failed) == bool(failed)
     seen = json.dumps(validation.body()) + repr(validation) + caplog.text + "".join(capfd.readouterr())
     assert CANARY not in seen
@@ -216,7 +268,7 @@ def test_a_canary_among_the_records_stays_at_the_hospital(
 
 def test_full_data_docs_are_kept_at_the_hospital_for_its_own_eyes(home: Path, study: Study, temporary: Path) -> None:
     plant(home, "mean radius", NUMBER)
-    validation = validate.run(home, study)
+    validation = checked(home, study)
     (page,) = (home / "docs").iterdir()
     assert page.name == f"breast_cancer-{validation.dataset_version}.html"
     assert page.stat().st_mode & 0o077 == 0
@@ -229,7 +281,7 @@ def test_an_unreadable_table_is_refused_without_quoting_it(
 ) -> None:
     (records_folder(home, "breast_cancer") / RECORDS).write_text(f'record_id,split\n1,2\n"{CANARY}')
     with caplog.at_level(logging.DEBUG), pytest.raises(DataRejected) as caught:
-        validate.run(home, study)
+        checked(home, study)
     assert "records are readable" in str(caught.value)
     assert CANARY not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
@@ -249,7 +301,7 @@ def command(home: Path, out: Path) -> subprocess.CompletedProcess[str]:
 def test_the_command_writes_what_leaves_the_hospital(home: Path, study: Study, tmp_path: Path) -> None:
     done = command(home, tmp_path / "validation.json")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert json.loads((tmp_path / "validation.json").read_text()) == validate.run(home, study).body()
+    assert json.loads((tmp_path / "validation.json").read_text()) == checked(home, study).body()
 
 
 def test_the_command_fails_with_the_failed_expectations_named(home: Path, tmp_path: Path) -> None:
