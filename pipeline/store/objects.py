@@ -11,13 +11,14 @@ import base64
 import hashlib
 import io
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -62,6 +63,31 @@ def _session() -> boto3.Session:
     return session
 
 
+@lru_cache(maxsize=64)
+def _client(endpoint: str, access_key: str, secret_key: str, authority: str | None) -> Any:
+    """One for each account: its making costs more than a dozen requests."""
+    return _session().client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        verify=authority,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        config=Config(
+            connect_timeout=3,
+            read_timeout=30,
+            max_pool_connections=32,
+            response_checksum_validation="when_required",  # every read is hashed here anyway
+            retries={"mode": "standard", "total_max_attempts": 4},
+            s3={"addressing_style": "path"},
+        ),
+    )
+
+
+# A connection that parent and child both held would give one the other's answers.
+os.register_at_fork(after_in_child=_client.cache_clear)
+
+
 @dataclass(frozen=True)
 class ObjectInfo:
     """One stored version as the store lists it; `deleted` marks a delete marker, which has no bytes."""
@@ -80,20 +106,8 @@ class Store:
         self.endpoint = endpoint
         self._actor = credentials.actor
         with _ONE_AT_A_TIME:
-            self._client: Any = _session().client(
-                "s3",
-                endpoint_url=endpoint,
-                region_name="us-east-1",
-                verify=trust.checked(authority),
-                aws_access_key_id=credentials.access_key.text(),
-                aws_secret_access_key=credentials.secret_key.text(),
-                config=Config(
-                    connect_timeout=3,
-                    read_timeout=30,
-                    response_checksum_validation="when_required",  # every read is hashed here anyway
-                    retries={"mode": "standard", "total_max_attempts": 4},
-                    s3={"addressing_style": "path"},
-                ),
+            self._client: Any = _client(
+                endpoint, credentials.access_key.text(), credentials.secret_key.text(), trust.checked(authority)
             )
 
     def put_once(self, bucket: str, key: str, data: bytes) -> ObjectRef:

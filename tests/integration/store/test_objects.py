@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,6 +42,25 @@ def test_what_is_put_comes_back(server: StoreServer) -> None:
     ref = put(store, b"a report")
     assert store.read(ref) == store.get(ref.bucket, ref.key, ref.sha256) == b"a report"
     assert (ref.size, ref.sha256) == (8, sha256(b"a report"))
+
+
+def test_a_process_and_its_forked_children_read_at_the_same_time(server: StoreServer) -> None:
+    """Each on connections of its own, though accounts share theirs within a process."""
+    store = server.as_root()
+    refs = [put(store, bytes([number]) * 200_000) for number in range(8)]
+
+    def read_all() -> None:
+        again = server.as_root()
+        for ref in refs * 5:
+            assert sha256(again.read(ref)) == ref.sha256
+
+    children = [multiprocessing.get_context("fork").Process(target=read_all) for _ in range(3)]
+    for child in children:
+        child.start()
+    read_all()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0, 0]
 
 
 def test_an_object_is_read_into_a_file_with_the_same_checks(server: StoreServer) -> None:
