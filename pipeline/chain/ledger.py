@@ -69,8 +69,8 @@ class Ledger(Calls):
         self.chain_id = location.chain_id
         self.development = location.development
         self._web3 = web3
-        self._logs = Logs(web3, self.contract)
         self._contract = web3.eth.contract(address=checksum(location.contract), abi=contract.abi())
+        self._logs = Logs(web3, self._contract)
         self._first_block: int | None = None
 
     @classmethod
