@@ -37,7 +37,8 @@ The comments of the bundled files and the console have their words there too.
 _OWN_DATA = """Hospitals with data of their own write `table` or `images` in place of `dataset`.
 
 - A table is `records.csv` or `records.parquet`, with the columns `record_id`, `label` and those of the study.
-- Pictures are a folder of PNG or DICOM files with `labels.csv`, whose columns are `file` and `label`.
+- Pictures are a folder of PNG, JPEG, TIFF, BMP, WebP or DICOM files with `labels.csv`.
+  Its columns are `file` and `label`.
 - A column `split` (`train` or `test`) may be in either. Without it, a fourth is kept for testing,
   by a hash of the record's name.
 """

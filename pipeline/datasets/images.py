@@ -1,8 +1,9 @@
-"""Grey images of one size: an index as CSV and the pixels beside it, image i belonging to record i."""
+"""Images of one size: an index as CSV and the pixels beside it, image i belonging to record i."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import numpy.typing as npt
 
 from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split
-from pipeline.datasets.picture_files import NoPicture, Picture, picture
+from pipeline.datasets.picture import NoPicture, Pixels, levels
+from pipeline.datasets.picture_files import KINDS, picture
 from pipeline.errors import FileRejected
 
 if TYPE_CHECKING:
@@ -20,11 +22,29 @@ if TYPE_CHECKING:
 IMAGES = "images.npz"
 """The pixels: one array `images` (n, height, width) uint8."""
 
+LABELS = "labels.csv"
+"""In a hospital's own folder, columns `file`, relative to it, `label`, and `split` where the hospital decides it."""
+
 _MIDDLE_GREY = 128
 
 
+@dataclass(frozen=True)
+class FittedPicture:
+    """A picture as the model takes it, (channels, height, width), and what is known of the whole one."""
+
+    pixels: Pixels
+    measures: Mapping[str, float]
+    digest: bytes
+
+
 class Images(Dataset):
-    """A data set of 8-bit grey images; a pixel p in 0..255 is encoded as p - 128, half a unit either side of zero."""
+    """A data set of 8-bit images, grey or in colour.
+
+    A level p in 0..255 is encoded as p - 128, half a unit either side of zero.
+    """
+
+    bits: int | None = None
+    """Those of a grey value that are used in PNG and TIFF files of 16 bits, where the study says so."""
 
     @property
     def bounds(self) -> Mapping[str, tuple[float, float]]:
@@ -66,7 +86,7 @@ class Images(Dataset):
 
         index = self._index(folder)
         images = self._pixels(folder)
-        pixels = pd.DataFrame(_levels(images), index=pd.RangeIndex(2, len(images) + 2))
+        pixels = pd.DataFrame(levels(images), index=pd.RangeIndex(2, len(images) + 2))
         sized = pixels.assign(height=images.shape[1], width=images.shape[2])
         return pd.concat([index, sized], axis=1).rename_axis(index=str(index.index.name))
 
@@ -75,57 +95,67 @@ class Images(Dataset):
         return self._split(self._index(folder), self._pixels(folder))
 
     def questions(self, path: Path) -> PredictionBatch:
-        """A picture, or a folder of them, fitted to the model's size; raises FileRejected."""
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        """A picture, or a folder of them, fitted to the model's size; raises FileRejected.
+
+        In a hospital's own folder its labels are no picture, and are not asked.
+        """
+        import pandas as pd
+
+        files = [path]
+        names = [path.name]
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file() and file != path / LABELS)
+            names = [file.relative_to(path).as_posix() for file in files]
         pictures = []
         for number, file in enumerate(files, start=1):
             try:
-                pictures.append(picture(file))
+                pictures.append(self._picture(file))
             except NoPicture as error:
-                raise FileRejected(f"picture {number} of {len(files)} {error}; want PNG or DICOM") from None
+                raise FileRejected(f"picture {number} of {len(files)} {error}; {self.wanted}") from None
             self._check_size(pictures[-1], f"picture {number} of {len(files)}")
         if not pictures:
-            raise FileRejected(f"{path.name}: got an empty folder, want PNG or DICOM files")
-        import pandas as pd
-
-        numbers = pd.RangeIndex(1, len(files) + 1)
-        index = pd.DataFrame({"record_id": [file.name for file in files]}, index=numbers).rename_axis(index="picture")
+            raise FileRejected(f"{path.name}: got a folder without pictures; {self.wanted}")
+        index = pd.DataFrame({"record_id": names}, index=pd.RangeIndex(1, len(files) + 1)).rename_axis(index="picture")
         return PredictionBatch(
-            index["record_id"].to_numpy(np.str_), self._fitted(pictures), self._measured(index, pictures)
+            index["record_id"].to_numpy(np.str_), self._stacked(pictures), self._measured(index, pictures)
         )
 
-    def _check_size(self, one: Picture, which: str) -> None:
+    @property
+    def wanted(self) -> str:
+        """What a file has to be, for messages."""
+        colour = "in grey" if self.shape[0] == 1 else "in colour or grey"
+        return f"want one picture {colour} in each file, as {KINDS}"
+
+    def _picture(self, file: Path) -> FittedPicture:
+        """Raises NoPicture."""
+        whole = picture(file, self.bits)
+        if whole.channels > self.shape[0]:
+            raise NoPicture("is in colour, and the study takes grey pictures")
+        return FittedPicture(whole.fitted(*self.shape), whole.measures, whole.digest)
+
+    def _check_size(self, one: FittedPicture, which: str) -> None:
         # Before the contract, which would say it in a sentence for each side.
-        height, width = one.pixels.shape
+        width = one.measures["width"]
+        height = one.measures["height"]
         (narrowest, widest) = self.bounds["width"]
         (lowest, highest) = self.bounds["height"]
         if not (narrowest <= width <= widest and lowest <= height <= highest):
             most = "" if (narrowest, lowest) == (widest, highest) else f" to {widest:g} x {highest:g}"
             raise FileRejected(
-                f"{which} has {width} x {height} pixels (width x height), want {narrowest:g} x {lowest:g}{most}"
+                f"{which} has {width:g} x {height:g} pixels (width x height), want {narrowest:g} x {lowest:g}{most}"
             )
 
-    def _measured(self, index: pd.DataFrame, pictures: Sequence[Picture]) -> pd.DataFrame:
+    def _measured(self, index: pd.DataFrame, pictures: Sequence[FittedPicture]) -> pd.DataFrame:
         """The index with what the contract asks of each picture."""
         import pandas as pd
 
-        rows = [
-            {
-                **{name: values[0] for name, values in _levels(picture.pixels[None]).items()},
-                "height": picture.pixels.shape[0],
-                "width": picture.pixels.shape[1],
-                "channels": picture.channels,
-                "frames": picture.frames,
-            }
-            for picture in pictures
-        ]
-        return pd.concat([index, pd.DataFrame(rows, index=index.index)], axis=1)
-
-    def _fitted(self, pictures: Sequence[Picture]) -> npt.NDArray[np.uint8]:
-        _, height, width = self.shape
-        return np.array([picture.fitted(height, width) for picture in pictures], dtype=np.uint8).reshape(
-            -1, height, width
+        measures = pd.DataFrame(
+            [one.measures for one in pictures], index=index.index, columns=list(self.bounds), dtype=np.float64
         )
+        return pd.concat([index, measures], axis=1)
+
+    def _stacked(self, pictures: Sequence[FittedPicture]) -> Pixels:
+        return np.array([one.pixels for one in pictures], dtype=np.uint8).reshape(-1, *self.shape)
 
     def _index(self, folder: Path) -> pd.DataFrame:
         return table_files.read(folder / RECORDS, ("record_id", "split", "label"))
@@ -136,11 +166,3 @@ class Images(Dataset):
         if images.ndim != 3 or not len(images):
             raise ValueError("images takes (n, height, width)")
         return images
-
-
-def _levels(images: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:
-    """Grey levels of each image (n, height, width)."""
-    flat = images.reshape(len(images), -1).astype(np.float64)
-    darkest = flat.min(axis=1)
-    brightest = flat.max(axis=1)
-    return {"darkest": darkest, "brightest": brightest, "contrast": brightest - darkest}

@@ -1,6 +1,6 @@
 """A hospital's own pictures.
 
-A folder of PNG or DICOM files as devices drop them, and one CSV file that gives each its label.
+A folder of files as devices and archives drop them, and one CSV file that gives each its label.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ import numpy as np
 
 from pipeline.datasets import table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
-from pipeline.datasets.images import Images
-from pipeline.datasets.picture_files import NoPicture, Picture, picture
+from pipeline.datasets.images import LABELS, FittedPicture, Images
+from pipeline.datasets.picture import NoPicture
 from pipeline.errors import FileRejected, Misconfigured
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LABELS = "labels.csv"
-"""Columns `file`, relative to the folder, `label`, and `split` where the hospital decides it."""
 
 _TEXTS = ("file", "label", "split")
 _LARGEST_SIDE = 16384
@@ -30,63 +27,68 @@ _SHOWN = 3
 
 
 class OwnImages(Images):
-    """Grey pictures of the model's size or larger, cut to its proportions about the middle and averaged down."""
+    """Pictures of the model's size or larger, cut to its proportions about the middle and averaged down."""
 
     source = "the hospitals themselves"
     input_range = (-128, 127)
 
-    def __init__(self, name: str, size: tuple[int, int], classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, size: tuple[int, int], classes: tuple[str, ...], channels: int = 1, bits: int | None = None
+    ) -> None:
         self.name = name
         self.title = name
         self.classes = classes
-        self.shape = (1, *size)
+        self.shape = (channels, *size)
+        self.bits = bits
 
     @property
     def bounds(self) -> Mapping[str, tuple[float, float]]:
-        """At least the model's size, one channel, one frame, and some contrast, since a blank picture is none."""
+        """At least the model's size, and some contrast, since a blank picture is none."""
         _, height, width = self.shape
         return {
             **super().bounds,
             "height": (height, _LARGEST_SIDE),
             "width": (width, _LARGEST_SIDE),
-            "channels": (1, 1),
-            "frames": (1, 1),
         }
 
     def frame(self, folder: Path) -> pd.DataFrame:
-        """The labels with each picture's size and grey levels.
+        """The labels with each picture's size and levels.
 
-        Raises FileRejected naming the rows whose picture cannot be read.
+        Raises FileRejected naming the rows whose picture cannot be read, or is in another row too and must not be.
         """
         index = self._listed(folder)
-        return self._measured(index, self._pictures(folder, index))
+        pictures = self._pictures(folder, index)
+        _refuse_contradictions(index, pictures)
+        return self._measured(index, pictures)
 
     def read(self, folder: Path) -> Split:
         """The pictures, fitted and encoded."""
         index = self._listed(folder)
-        return self._split(index, self._fitted(self._pictures(folder, index)))
+        return self._split(index, self._stacked(self._pictures(folder, index)))
 
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
         folder = own_folder(self.name, folders, LABELS)
         index = self._listed(folder)
         everything = Records(
-            index["record_id"].to_numpy(np.str_), self._fitted(self._pictures(folder, index)), self._labels(index)
+            index["record_id"].to_numpy(np.str_), self._stacked(self._pictures(folder, index)), self._labels(index)
         )
         train, test = (everything[np.flatnonzero((index["split"] == split).to_numpy())] for split in SPLITS)
         return train, test
 
     def write(self, folder: Path, train: Records, test: Records) -> None:
-        """One PNG file per record, and the labels."""
+        """One PNG file per record, in the folders that they came from, and the labels."""
         import pandas as pd
         from PIL import Image
 
-        folder.mkdir(parents=True, exist_ok=True)
         rows = []
         for split, records in zip(SPLITS, (train, test), strict=True):
             for identity, pixels, label in zip(records.ids, records.values, records.labels, strict=True):
-                file = f"{Path(str(identity)).stem}.png"
-                Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(folder / file)
+                # The whole name, since `a.dcm` and `a.png` are two pictures.
+                file = f"{identity}.png"
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                image = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
+                Image.fromarray(np.ascontiguousarray(image)).save(folder / file)
                 rows.append({"file": file, "split": split, "label": self.classes[label]})
         pd.DataFrame(rows).to_csv(folder / LABELS, index=False)
 
@@ -96,28 +98,27 @@ class OwnImages(Images):
         return sum(file.is_file() and str(file.relative_to(folder)) not in listed for file in folder.rglob("*"))
 
     def _listed(self, folder: Path) -> pd.DataFrame:
+        """The rows of the labels, each file under one name however it is spelt: `./x.png` is `x.png`."""
         index = table_files.read(folder / LABELS if (folder / LABELS).exists() else _absent(folder), _TEXTS)
         wanted = [column for column in _TEXTS if column in index.columns]
         if "file" not in wanted or "label" not in wanted:
             raise FileRejected(
                 f"{LABELS}: got no column file or none named label, want both, and `split` where you decide it"
             )
+        index = index.assign(file=index["file"].map(lambda name: _plain(folder, name)))
         return with_split(index, "file").rename(columns={"file": "record_id"})
 
-    def _pictures(self, folder: Path, index: pd.DataFrame) -> list[Picture]:
+    def _pictures(self, folder: Path, index: pd.DataFrame) -> list[FittedPicture]:
         pictures = []
         wrong = []
         for row, name in index["record_id"].items():
             try:
-                pictures.append(_read(folder, name))
+                pictures.append(self._picture(_file(folder, name)))
             except NoPicture as error:
                 wrong.append(f"row {row} {error}")
         if wrong:
             more = f", and {len(wrong) - _SHOWN} more rows" if len(wrong) > _SHOWN else ""
-            raise FileRejected(
-                f"{LABELS}: the file of {'; that of '.join(wrong[:_SHOWN])}{more}; want a PNG or DICOM file in the"
-                " folder"
-            )
+            raise FileRejected(f"{LABELS}: the file of {'; that of '.join(wrong[:_SHOWN])}{more}; {self.wanted}")
         return pictures
 
 
@@ -140,7 +141,16 @@ def _absent(folder: Path) -> Path:
     raise FileRejected(f"{folder.name}: got no {LABELS}, want one with the columns file and label")
 
 
-def _read(folder: Path, name: object) -> Picture:
+def _plain(folder: Path, name: object) -> object:
+    """A file's one name: relative to the folder, without `.`, `..` and links; as it is where it lies elsewhere."""
+    if not isinstance(name, str) or not name:
+        return name
+    root = folder.resolve()
+    file = (root / name).resolve()
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else name
+
+
+def _file(folder: Path, name: object) -> Path:
     if not isinstance(name, str) or not name:
         raise NoPicture("has no name")
     file = (folder / name).resolve()
@@ -148,4 +158,19 @@ def _read(folder: Path, name: object) -> Picture:
         raise NoPicture("lies outside the folder")
     if not file.is_file():
         raise NoPicture("is not there")
-    return picture(file)
+    return file
+
+
+def _refuse_contradictions(index: pd.DataFrame, pictures: Sequence[FittedPicture]) -> None:
+    """Raise FileRejected for one picture under two labels, or both in training and test."""
+    first: dict[bytes, tuple[int, str, str]] = {}
+    wrong = []
+    for row, label, split, one in zip(index.index, index["label"], index["split"], pictures, strict=True):
+        earlier, its_label, its_split = first.setdefault(one.digest, (row, label, split))
+        if label != its_label:
+            wrong.append(f"rows {earlier} and {row} show the same pixels under two labels")
+        elif split != its_split:
+            wrong.append(f"rows {earlier} and {row} show the same pixels in training and in test")
+    if wrong:
+        more = f", and {len(wrong) - _SHOWN} more rows" if len(wrong) > _SHOWN else ""
+        raise FileRejected(f"{LABELS}: {'; '.join(wrong[:_SHOWN])}{more}; keep one row of each picture")

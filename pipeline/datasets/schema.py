@@ -87,13 +87,18 @@ class TableSchema(_Model):
 
 
 class ImagesSchema(_Model):
-    """A folder of PNG or DICOM files and labels.csv; `size` is [height, width] of the model's input."""
+    """A folder of pictures and labels.csv; `size` is [height, width] of the model's input."""
 
     size: tuple[_Side, _Side]
     """Height and width of the model's input; other pictures are cut to these proportions and scaled."""
     classes: _Classes
     """What the column `label` of labels.csv may say, in the order of the model's outputs."""
+    channels: Literal[1, 3] = 1
+    """1: grey pictures, and one in colour is refused. 3: pictures in colour, among which grey ones may be."""
+    bits: Annotated[int, Field(ge=9, le=16)] | None = None
+    """Bits of a grey value in PNG and TIFF files of 16 bits: 12 means that 4095 is white. Without it they are refused.
+    """
 
     def dataset(self, name: str) -> OwnImages:
         """The data set of that name."""
-        return OwnImages(name, self.size, self.classes)
+        return OwnImages(name, self.size, self.classes, self.channels, self.bits)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
+from pipeline.datasets.picture_files import KINDS
 from pipeline.datasets.table import Column, Table
 from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, FileRejected, Refused, WardroundError
@@ -156,6 +157,7 @@ def _page(
         more=max(0, len(answers) - _SHOWN),
         made_by=answered["card"]["model"] if answered else None,
         trouble=trouble,
+        kinds=KINDS,
         most_files=uploads.MOST_FILES,
         most_mebibytes=uploads.MOST_BYTES >> 20,
     )

@@ -176,7 +176,7 @@ def site(name: str, role: SiteRole = SiteRole.HOSPITAL) -> MemberSite:
 
 def ask(page: Page, address: str, file: Path) -> None:
     page.goto(f"{address}/hospital/predict?study={STUDY}")
-    page.get_by_label("PNG or DICOM files").set_input_files(file)
+    page.get_by_label("Pictures (PNG, JPEG, TIFF, BMP, WebP or DICOM)").set_input_files(file)
     page.get_by_role("button", name="Predict these pictures").click()
 
 
@@ -204,7 +204,10 @@ def test_a_picture_is_answered_in_the_browser_by_the_model_that_the_ledger_has(
         expect(page.get_by_text("This is no medical device")).to_be_visible()
         expect(page.get_by_role("definition").get_by_text(model)).to_be_visible()
         for file, sentence in (
-            (Path(__file__), "picture 1 of 1 is neither a PNG nor a DICOM file; want PNG or DICOM"),
+            (
+                Path(__file__),
+                "picture 1 of 1 is no PNG, JPEG, TIFF, BMP, WebP or DICOM file; want one picture in grey in each file",
+            ),
             (
                 png(tmp_path / "wide.png", np.zeros((28, 64), np.uint8)),
                 "picture 1 of 1 has 64 x 28 pixels (width x height), want 28 x 28",

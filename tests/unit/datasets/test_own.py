@@ -176,16 +176,102 @@ def lungs(folder: Path, count: int = 6) -> Path:
     return folder
 
 
-def test_a_folder_of_png_and_dicom_files_is_measured_and_fitted_to_the_model(tmp_path: Path) -> None:
+def test_a_folder_of_pictures_is_measured_and_fitted_to_the_model(tmp_path: Path) -> None:
     folder = lungs(tmp_path / "lungs")
     frame = IMAGES.frame(folder)
     assert set(frame.columns) == {"record_id", "split", *IMAGES.bounds, "label"}
-    assert (frame[["height", "width", "channels", "frames"]] == [12, 10, 1, 1]).all().all()
+    assert (frame[["height", "width"]] == [12, 10]).all().all()
+    assert set(frame[list(IMAGES.bounds)].dtypes.astype(str)) == {"float64"}
     split = IMAGES.read(folder)
     assert (len(split.train) + len(split.test), split.train.inputs.shape[1:]) == (6, (1, 8, 8))
     assert split.train.inputs.min() >= -128
     png(folder / "not-yet.png", np.zeros((9, 9), np.uint8))
     assert IMAGES.unlisted(folder) == 1
+
+
+COLOURED = ImagesSchema(size=(8, 8), classes=("normal", "pneumonia"), channels=3).dataset("lungs")
+
+
+def listed(folder: Path, rows: list[tuple[str, str]], split: list[str] | None = None) -> Path:
+    frame = pd.DataFrame(rows, columns=["file", "label"])
+    (frame if split is None else frame.assign(split=split)).to_csv(folder / LABELS, index=False)
+    return folder
+
+
+def test_a_study_in_colour_takes_three_channels_and_grey_pictures_among_them(tmp_path: Path) -> None:
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    colours = np.stack([grey, 255 - grey, grey + 100], axis=-1)
+    png(tmp_path / "a.png", colours)
+    png(tmp_path / "b.png", grey)
+    listed(tmp_path, [("a.png", "normal"), ("b.png", "pneumonia")], ["train", "test"])
+    assert COLOURED.shape == (3, 8, 8)
+    split = COLOURED.read(tmp_path)
+    np.testing.assert_array_equal(split.train.inputs[0], np.moveaxis(colours.astype(np.int16), -1, 0) - 128)
+    np.testing.assert_array_equal(split.test.inputs[0], np.repeat(grey[None].astype(np.int16) - 128, 3, axis=0))
+    with pytest.raises(FileRejected, match=r"the file of row 2 is in colour, and the study takes grey pictures; want"):
+        IMAGES.frame(tmp_path)
+    with pytest.raises(FileRejected, match="picture 1 of 2 is in colour, and the study takes grey pictures"):
+        IMAGES.questions(tmp_path)
+
+
+def test_a_study_says_how_many_bits_of_sixteen_are_used_for_every_picture(tmp_path: Path) -> None:
+    png(tmp_path / "a.png", np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8))
+    png(tmp_path / "b.png", np.arange(0, 2048, 32, dtype=np.uint16).reshape(8, 8))
+    listed(tmp_path, [("a.png", "normal"), ("b.png", "pneumonia")], ["train", "train"])
+    twelve = ImagesSchema(size=(8, 8), classes=("normal", "pneumonia"), bits=12).dataset("lungs")
+    bright, dark = twelve.read(tmp_path).train.inputs
+    assert (bright.max(), dark.max()) == (123, -2)  # 4032 and 2016 of 4095, about middle grey
+    assert len(np.unique(bright)) == 64
+    with pytest.raises(FileRejected, match="row 2 has grey values of 16 bits, and the study does not say how many"):
+        IMAGES.frame(tmp_path)
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (8, 8)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("spelt", ["./x.png", "monday/../x.png", "link.png"])
+def test_one_file_under_two_names_is_one_record(spelt: str, tmp_path: Path) -> None:
+    png(tmp_path / "x.png", noise(1))
+    (tmp_path / "monday").mkdir()
+    (tmp_path / "link.png").symlink_to("x.png")
+    listed(tmp_path, [("x.png", "normal"), (spelt, "normal")])
+    assert IMAGES.frame(tmp_path)["record_id"].tolist() == ["x.png", "x.png"]  # which the contract refuses
+    listed(tmp_path, [("x.png", "normal"), (spelt, "pneumonia")])
+    with pytest.raises(
+        FileRejected, match=r"labels\.csv: rows 2 and 3 show the same pixels under two labels; keep one"
+    ):
+        IMAGES.frame(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "split", "says"),
+    [
+        (
+            ["normal", "pneumonia"],
+            ["train", "train"],
+            "rows 2 and 3 show the same pixels under two labels; keep one row",
+        ),
+        (
+            ["normal", "normal"],
+            ["train", "test"],
+            "rows 2 and 3 show the same pixels in training and in test; keep one",
+        ),
+        (["normal", "normal"], ["train", "train"], None),
+    ],
+)
+def test_equal_pixels_have_one_label_and_are_on_one_side_of_the_split(
+    labels: list[str], split: list[str], says: str | None, tmp_path: Path
+) -> None:
+    """Whatever the files are: here one picture as PNG and as DICOM."""
+    png(tmp_path / "a.png", noise(1))
+    dicom(tmp_path / "IM1", noise(1).astype(np.uint16), WindowCenter=128, WindowWidth=256)
+    listed(tmp_path, list(zip(["a.png", "IM1"], labels, strict=True)), split)
+    if says is None:
+        assert len(IMAGES.frame(tmp_path)) == 2
+        return
+    with pytest.raises(FileRejected, match=says):
+        IMAGES.frame(tmp_path)
 
 
 def spoil_file(folder: Path) -> None:
@@ -213,7 +299,8 @@ def lose_everything(folder: Path) -> None:
     [
         (
             spoil_file,
-            r"labels\.csv: the file of row 2 is neither a PNG nor a DICOM file; want a PNG or DICOM file in the folder",
+            r"labels\.csv: the file of row 2 is no PNG, JPEG, TIFF, BMP, WebP or DICOM file; want one picture in grey"
+            r" in each file, as PNG, JPEG, TIFF, BMP, WebP or DICOM",
         ),
         (lose_file, r"labels\.csv: the file of row 3 is not there"),
         (point_outside, r"labels\.csv: the file of row 4 lies outside the folder"),
@@ -257,12 +344,29 @@ def test_own_data_are_dealt_out_for_a_demonstration_from_a_folder_of_their_name(
             dataset.load([tmp_path / "elsewhere"])
 
 
+def test_pictures_of_one_name_in_two_folders_are_dealt_out_as_two(tmp_path: Path) -> None:
+    folder = tmp_path / "lungs"
+    for patient, seed in (("pat1", 1), ("pat2", 2)):
+        (folder / patient).mkdir(parents=True)
+        grey = noise(seed)
+        png(folder / patient / "v0.png", np.stack([grey, 255 - grey, grey // 2], axis=-1))
+    listed(folder, [("pat1/v0.png", "normal"), ("pat2/v0.png", "pneumonia")], ["train", "train"])
+    train, test = COLOURED.load([tmp_path])
+    COLOURED.write(tmp_path / "aster", train, test)
+    again = COLOURED.read(tmp_path / "aster").train
+    np.testing.assert_array_equal(again.inputs, COLOURED.encode(train.values))
+    assert again.labels.tolist() == [0, 1]
+
+
 def test_a_picture_or_a_folder_of_them_is_read_to_be_predicted(tmp_path: Path) -> None:
     folder = lungs(tmp_path / "lungs")
-    (folder / LABELS).unlink()
-    found = IMAGES.questions(folder)
-    assert (len(found), IMAGES.encode(found.values).shape) == (6, (6, 1, 8, 8))
+    batch = IMAGES.questions(folder)
+    assert batch.ids.tolist() == ["0.png", "2.png", "4.png", "monday/IM1", "monday/IM3", "monday/IM5"]
+    assert IMAGES.encode(batch.values).shape == (6, 1, 8, 8)
     assert IMAGES.questions(folder / "0.png").ids.tolist() == ["0.png"]
     (folder / "letter.txt").write_text(CANARY)
-    with pytest.raises(FileRejected, match="picture 4 of 7 is neither a PNG nor a DICOM file"):
+    with pytest.raises(FileRejected, match="picture 4 of 7 is no PNG, JPEG, TIFF, BMP, WebP or DICOM file; want one"):
         IMAGES.questions(folder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileRejected, match="empty: got a folder without pictures; want one picture in grey in each"):
+        IMAGES.questions(tmp_path / "empty")

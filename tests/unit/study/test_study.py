@@ -184,13 +184,13 @@ def test_a_file_that_is_no_mapping_is_refused(content: str, got: str, tmp_path: 
 
 
 def bounds(schema: Any, where: str = "") -> Iterator[tuple[str, bool]]:
-    """Every number of a study's schema, and whether it has a bound on both sides."""
+    """Every number of a study's schema, and whether it has a largest value."""
     if isinstance(schema, list):
         for item in schema:
             yield from bounds(item, where)
     if isinstance(schema, dict):
         if schema.get("type") in ("integer", "number"):
-            yield where, {"maximum", "exclusiveMaximum"} & schema.keys() != set()
+            yield where, {"maximum", "exclusiveMaximum", "enum"} & schema.keys() != set()
         for key, item in schema.items():
             yield from bounds(item, f"{where}.{key}")
 
