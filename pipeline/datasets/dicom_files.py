@@ -40,13 +40,14 @@ _TAGS = (
 _GREY_LEVELS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 """Where enhanced objects keep slope, intercept and window."""
 
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 
 DECODERS = {
     "1.2.840.10008.1.2": "",  # uncompressed: three orders of bytes, and deflated as a whole
     "1.2.840.10008.1.2.1": "",
-    "1.2.840.10008.1.2.2": "",
+    _BIG_ENDIAN: "",
     "1.2.840.10008.1.2.1.99": "",
     "1.2.840.10008.1.2.5": "pydicom",  # RLE
     _JPEG_BASELINE: "gdcm",
@@ -118,6 +119,8 @@ def _decoded(dicom: FileDataset, **options: Any) -> npt.NDArray[Any]:
     syntax = _transfer_syntax(dicom)
     if syntax not in DECODERS:
         raise NoPicture("is a DICOM file whose compression this machine cannot read: export it uncompressed")
+    if syntax == _BIG_ENDIAN and int(dicom.BitsAllocated) > 16:
+        raise NoPicture("has pixels of 32 bits in big-endian order, which readers take in two ways: export it again")
     if DECODERS[syntax] == "gdcm":
         import gdcm
 
@@ -136,7 +139,7 @@ def _transfer_syntax(dicom: FileDataset) -> str:
     implicit, little = dicom.original_encoding
     if implicit:
         return "1.2.840.10008.1.2"
-    return "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
+    return "1.2.840.10008.1.2.1" if little else _BIG_ENDIAN
 
 
 def _palette(dicom: FileDataset) -> Pixels:
