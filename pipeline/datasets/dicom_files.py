@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets import gdcm_process
+from pipeline.datasets.gdcm_process import JPEG_BASELINE, JPEG_EXTENDED, PIXEL_TAGS
 from pipeline.datasets.picture import NoPicture, Picture, Pixels
 
 if TYPE_CHECKING:
@@ -27,8 +29,7 @@ _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 # No name, no birth date, no number of a patient: those elements are not even read.
 _TAGS = (
-    *("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns"),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration", "PixelData"),
+    *PIXEL_TAGS,
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
@@ -41,8 +42,6 @@ _GREY_LEVELS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 """Where enhanced objects keep slope, intercept and window."""
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-_JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 
 DECODERS = {
     "1.2.840.10008.1.2": "",  # uncompressed: three orders of bytes, and deflated as a whole
@@ -50,8 +49,8 @@ DECODERS = {
     _BIG_ENDIAN: "",
     "1.2.840.10008.1.2.1.99": "",
     "1.2.840.10008.1.2.5": "pydicom",  # RLE
-    _JPEG_BASELINE: "gdcm",
-    _JPEG_EXTENDED: "gdcm",
+    JPEG_BASELINE: "pillow",
+    JPEG_EXTENDED: "gdcm",  # also of 12 bits
     "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG lossless
     "1.2.840.10008.1.2.4.70": "gdcm",  # the same, in the form that archives use most
     "1.2.840.10008.1.2.4.80": "gdcm",  # JPEG-LS, without and with a loss
@@ -111,7 +110,7 @@ def _take_grey_levels(dicom: FileDataset) -> None:
                 dicom.update(groups[0][name][0])
 
 
-def _decoded(dicom: FileDataset, **options: Any) -> npt.NDArray[Any]:
+def _decoded(dicom: FileDataset, *, correct_unused_bits: bool = True) -> npt.NDArray[Any]:
     """The stored values (height, width), or colours (height, width, 3)."""
     from pydicom.pixels.utils import pixel_array
     from pydicom.uid import UID
@@ -122,13 +121,9 @@ def _decoded(dicom: FileDataset, **options: Any) -> npt.NDArray[Any]:
     if syntax == _BIG_ENDIAN and int(dicom.BitsAllocated) > 16:
         raise NoPicture("has pixels of 32 bits in big-endian order, which readers take in two ways: export it again")
     if DECODERS[syntax] == "gdcm":
-        import gdcm
-
-        gdcm.Trace.WarningOff()
-        gdcm.Trace.ErrorOff()
-    # pydicom keeps GDCM from JPEG of 12 bits by this name. The stream says its bits itself, and GDCM reads them.
-    dicom.file_meta.TransferSyntaxUID = UID(_JPEG_BASELINE if syntax == _JPEG_EXTENDED else syntax)
-    return pixel_array(dicom, decoding_plugin=DECODERS[syntax], **options)
+        return gdcm_process.decoded(Path(str(dicom.filename)), correct_unused_bits=correct_unused_bits)
+    dicom.file_meta.TransferSyntaxUID = UID(syntax)
+    return pixel_array(dicom, decoding_plugin=DECODERS[syntax], correct_unused_bits=correct_unused_bits)
 
 
 def _transfer_syntax(dicom: FileDataset) -> str:

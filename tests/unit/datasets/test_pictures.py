@@ -413,3 +413,36 @@ def test_a_picture_of_one_colour_has_no_contrast() -> None:
     assert Picture.of(red).measures == {"darkest": 0, "brightest": 255, "contrast": 0, "height": 4, "width": 4}
     red[0, 0, 1] = 30
     assert Picture.of(red).measures["contrast"] == 30
+
+
+def test_a_decoder_that_ends_or_never_ends_costs_one_file_and_not_the_process_that_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+    import signal
+
+    import psutil
+
+    from pipeline.datasets import gdcm_process
+
+    path = compressed(tmp_path / "a", dicom(tmp_path / "b", SMOOTH), "JPEGLosslessProcess14_1")
+    whole = picture(path).pixels
+    (child,) = (one for one in psutil.Process().children() if gdcm_process.__name__ in one.cmdline())
+    os.kill(child.pid, signal.SIGSTOP)
+    with monkeypatch.context() as patch:
+        patch.setattr(gdcm_process, "_SECONDS", 0.1)
+        with pytest.raises(NoPicture, match="is a damaged DICOM file"):
+            picture(path)
+    assert not child.is_running()
+    np.testing.assert_array_equal(picture(path).pixels, whole)
+    (child,) = (one for one in psutil.Process().children() if gdcm_process.__name__ in one.cmdline())
+    child.kill()
+    child.wait()
+    np.testing.assert_array_equal(picture(path).pixels, whole)
+
+
+def test_a_compressed_file_that_was_cut_is_refused(tmp_path: Path) -> None:
+    whole = compressed(tmp_path / "a", dicom(tmp_path / "b", SMOOTH), "JPEG2000Lossless").read_bytes()
+    (tmp_path / "a").write_bytes(whole[:-40])
+    with pytest.raises(NoPicture, match=r"is a damaged DICOM file|is a DICOM file without pixels"):
+        picture(tmp_path / "a")
