@@ -120,8 +120,13 @@ class Dataset(ABC):
         return {}
 
     @property
+    def categories(self) -> Mapping[str, tuple[str, ...]]:
+        """The data contract: the only words of each column of `frame` that holds words."""
+        return {}
+
+    @property
     def optional(self) -> frozenset[str]:
-        """The data contract: number columns in which a cell may be empty, even all of them."""
+        """The data contract: columns in which a cell may be empty, even all of them."""
         return frozenset()
 
     @abstractmethod
@@ -149,6 +154,10 @@ class Dataset(ABC):
 
         Foreign exceptions pass, call it through `records.shielded`.
         """
+
+    def notes(self, folder: Path) -> Sequence[str]:
+        """Sentences on how a folder of records is read, for its own hospital's eyes; foreign exceptions pass."""
+        return ()
 
     @abstractmethod
     def questions(self, path: Path) -> PredictionBatch:

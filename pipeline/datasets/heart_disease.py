@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.datasets import publishers
 from pipeline.datasets.base import Records
-from pipeline.datasets.table import Column, Table
+from pipeline.datasets.table import Column, Table, width
 from pipeline.errors import Misconfigured
 
 _FILES: Mapping[str, str] = {
@@ -55,7 +55,7 @@ class HeartDisease(Table):
 
     name = "heart_disease"
     title = "Heart disease of four hospitals"
-    shape = (len(_COLUMNS) + sum(column.empty == "flagged" for column in _COLUMNS),)
+    shape = (width(_COLUMNS),)
     classes = ("healthy", "heart disease")
     input_range = (-1024, 1024)
     source = "UCI 45, CC BY 4.0; Janosi, Steinbrunn, Pfisterer, Detrano"

@@ -10,11 +10,11 @@ import numpy as np
 from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Records
 from pipeline.datasets.own_images import own_folder
-from pipeline.datasets.table import Column, Table
+from pipeline.datasets.table import Column, Table, width
 
 
 class OwnTable(Table):
-    """Number columns, encoded by the public constants that the study gives or implies."""
+    """The study's columns, encoded by the public constants that it gives or implies."""
 
     source = "the hospitals themselves"
     input_range = (-1024, 1024)
@@ -24,7 +24,7 @@ class OwnTable(Table):
         self.title = name
         self.classes = classes
         self._columns = columns
-        self.shape = (len(columns) + sum(column.empty == "flagged" for column in columns),)
+        self.shape = (width(columns),)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -34,6 +34,6 @@ class OwnTable(Table):
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
         frame = self.frame(own_folder(self.name, folders, RECORDS, table_files.PARQUET))
-        everything = Records(frame["record_id"].to_numpy(np.str_), self._numbers(frame), self._labels(frame))
+        everything = Records(frame["record_id"].to_numpy(np.str_), self._values(frame), self._labels(frame))
         train, test = (everything[np.flatnonzero((frame["split"] == split).to_numpy())] for split in SPLITS)
         return train, test

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.own_table import OwnTable
@@ -19,6 +19,16 @@ _Classes = Annotated[tuple[_Text, ...], Field(min_length=2, max_length=100)]
 _Number = Annotated[float, Field(ge=-1e15, le=1e15)]  # doubles beyond it are not exact to a unit
 _Side = Annotated[int, Field(ge=4, le=1024)]
 
+
+def _word(value: Any) -> Any:
+    """A number as the word that it is written as; YAML takes yes, no, true and false for something else."""
+    if isinstance(value, bool):
+        raise ValueError("words: write yes, no, true and false in quotes")
+    return f"{value:.15g}" if isinstance(value, int | float) else value
+
+
+_Word = Annotated[_Text, BeforeValidator(_word)]
+
 _RESERVED = frozenset({"record_id", "split", "label"})
 
 
@@ -27,7 +37,7 @@ class _Model(BaseModel):
 
 
 class ColumnSchema(_Model):
-    """A number column: `[lowest, highest]`, or fields of these names; a code stands for a category."""
+    """A column: `[lowest, highest]` for numbers, or fields of these names. Booleans are the numbers 0 and 1."""
 
     lowest: Annotated[_Number, Field(json_schema_extra={"default": "the lowest code"})]
     """Lowest value that the data contract allows."""
@@ -39,8 +49,14 @@ class ColumnSchema(_Model):
     """What a value is then divided by."""
     codes: Annotated[tuple[_Number, ...], Field(max_length=1000)] = ()
     """The only values allowed, where numbers stand for categories."""
+    categories: Annotated[tuple[_Word, ...], Field(max_length=100)] = ()
+    """The only words allowed, where words do. Each is an input of the model, 1 or 0. They take no range."""
+    days_since: _Text | None = None
+    """A column of dates that is no input. This column has dates too, and its value is the days between the two."""
     empty: Literal["refused", "mean", "flagged"] = "refused"
     """What an empty cell is: refused, the mean, or the mean with a further input that flags it."""
+    missing: Annotated[tuple[_Word, ...], Field(max_length=20)] = ()
+    """Words and numbers that stand for an empty cell, beside those of the table."""
 
     @model_validator(mode="before")
     @classmethod
@@ -53,6 +69,8 @@ class ColumnSchema(_Model):
         if not isinstance(value, Mapping):
             raise ValueError("a column takes [lowest, highest] or a mapping")
         fields = dict(value)
+        if "categories" in fields:
+            return _of_words(fields)
         codes = fields.get("codes")
         if isinstance(codes, list | tuple) and codes and all(isinstance(code, int | float) for code in codes):
             fields = {"lowest": min(codes), "highest": max(codes)} | fields
@@ -64,6 +82,23 @@ class ColumnSchema(_Model):
             fields = {"mean": (lowest + highest) / 2, "deviation": (highest - lowest) / 4} | fields
         return fields
 
+    @field_validator("categories")
+    @classmethod
+    def _distinct(cls, categories: tuple[str, ...]) -> tuple[str, ...]:
+        if len(categories) == 1 or len(set(categories)) != len(categories):
+            raise ValueError("two categories or more, each once")
+        return categories
+
+
+def _of_words(fields: dict[str, Any]) -> dict[str, Any]:
+    if taken := fields.keys() & {"lowest", "highest", "mean", "deviation", "codes", "days_since"}:
+        raise ValueError(f"categories without {' and '.join(sorted(taken))}")
+    words = fields["categories"]
+    if not isinstance(words, list | tuple) or not words:
+        raise ValueError("categories takes a list of words, such as [M, F]")
+    # A value is a word's place among them.
+    return {"lowest": 0, "highest": len(words) - 1, "mean": 0, "deviation": 1} | fields
+
 
 class TableSchema(_Model):
     """records.csv or records.parquet: record_id, these columns, label, and `split` where the hospital decides it."""
@@ -72,17 +107,25 @@ class TableSchema(_Model):
     """Name of a column to what it may hold; these are the model's inputs, in this order."""
     classes: _Classes
     """What the column `label` may say, in the order of the model's outputs."""
+    missing: Annotated[tuple[_Word, ...], Field(max_length=20)] = ()
+    """Words and numbers that stand for an empty cell in any column, such as NA or -9."""
 
     @field_validator("columns")
     @classmethod
     def _names(cls, columns: Mapping[str, ColumnSchema]) -> Mapping[str, ColumnSchema]:
         if taken := _RESERVED & columns.keys():
             raise ValueError(f"{', '.join(sorted(taken))} is there by itself, and no input of the model")
+        for name, column in columns.items():
+            if column.days_since in columns.keys() | _RESERVED:
+                raise ValueError(f"{name}: days_since names a column of dates that is no input")
         return columns
 
     def dataset(self, name: str) -> OwnTable:
         """The data set of that name."""
-        columns = tuple(Column(name=column, **dict(spec)) for column, spec in self.columns.items())
+        columns = tuple(
+            Column(name=column, **dict(spec) | {"missing": (*self.missing, *spec.missing)})
+            for column, spec in self.columns.items()
+        )
         return OwnTable(name, columns, self.classes)
 
 

@@ -1,9 +1,9 @@
-"""Tables of numbers: one CSV file, each column standardised by public constants."""
+"""Tables: numbers, standardised by public constants, categories, one input each, and days between dates."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split, with_split
+from pipeline.datasets.days import SOME_DAY, date_after, days
 from pipeline.domain import INPUT_BITS
 from pipeline.errors import FileRejected
 
@@ -26,7 +27,10 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Column:
-    """A number column: public mean and standard deviation for encoding, and the range that the data contract allows."""
+    """A column: public mean and standard deviation for encoding, and the range that the data contract allows.
+
+    Of one with `categories` a value is the place of its word among them.
+    """
 
     name: str
     mean: float
@@ -37,7 +41,18 @@ class Column:
     """The only values allowed, where numbers stand for categories."""
     empty: Literal["refused", "mean", "flagged"] = "refused"
     """What an empty cell is: against the contract, encoded as the mean, or that with one more input of the model that
-    says so."""
+    says so. Of categories the mean is none of them."""
+    categories: tuple[str, ...] = ()
+    """The only words allowed, where words are the values: each is an input of its own, 1 or 0."""
+    days_since: str | None = None
+    """The column of dates from which the days to the dates of this one count."""
+    missing: tuple[str, ...] = ()
+    """Words and numbers that stand for an empty cell."""
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs of the model it is, its flag not counted."""
+        return len(self.categories) or 1
 
     @classmethod
     def coded(
@@ -52,10 +67,16 @@ class Column:
         return cls(name, mean, deviation, min(codes), max(codes), codes, empty)
 
 
-class Table(Dataset):
-    """A data set of number columns.
+def width(columns: Sequence[Column]) -> int:
+    """How many inputs of the model these columns are, with their flags."""
+    return sum(column.inputs + (column.empty == "flagged") for column in columns)
 
-    Inputs are standard scores clipped to `input_range`, then the flags of empty cells.
+
+class Table(Dataset):
+    """A data set of columns.
+
+    Inputs are standard scores clipped to `input_range`, or 1 for a category and 0 for its others, column by column;
+    then the flags of empty cells.
     """
 
     @property
@@ -65,13 +86,18 @@ class Table(Dataset):
 
     @property
     def bounds(self) -> Mapping[str, tuple[float, float]]:
-        """The range of each column."""
-        return {column.name: (column.lowest, column.highest) for column in self.columns}
+        """The range of each column of numbers."""
+        return {column.name: (column.lowest, column.highest) for column in self.columns if not column.categories}
 
     @property
     def codes(self) -> Mapping[str, tuple[float, ...]]:
-        """The codes of each column of categories."""
+        """The codes of each column of numbers that stand for categories."""
         return {column.name: column.codes for column in self.columns if column.codes}
+
+    @property
+    def categories(self) -> Mapping[str, tuple[str, ...]]:
+        """The words of each column of categories."""
+        return {column.name: column.categories for column in self.columns if column.categories}
 
     @property
     def optional(self) -> frozenset[str]:
@@ -79,7 +105,7 @@ class Table(Dataset):
         return frozenset(column.name for column in self.columns if column.empty != "refused")
 
     def encode(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-        """Standard scores with 8 fractional bits, clipped, zero where empty, then flags of 0 or 1.0.
+        """Standard scores with 8 fractional bits, clipped, zero where empty, or 1.0 for a category; then flags.
 
         Raises ValueError on another NaN.
         """
@@ -88,11 +114,17 @@ class Table(Dataset):
         refused = [column.empty == "refused" for column in self.columns]
         if empty[:, refused].any():
             raise ValueError("an empty cell in a column that takes none")
-        mean = np.array([column.mean for column in self.columns])
-        deviation = np.array([column.deviation for column in self.columns])
-        scores = np.where(empty, 0, np.rint((numbers - mean) / deviation * (1 << INPUT_BITS)))
+        inputs = [self._inputs(column, numbers[:, [place]]) for place, column in enumerate(self.columns)]
         flags = empty[:, [column.empty == "flagged" for column in self.columns]].astype(np.int16) << INPUT_BITS
-        return np.concatenate([np.clip(scores, *self.input_range).astype(np.int16), flags], axis=1)
+        return np.concatenate([*inputs, flags], axis=1)
+
+    def _inputs(self, column: Column, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
+        """One column (n, 1) as its inputs (n, `column.inputs`)."""
+        if column.categories:
+            is_word: npt.NDArray[np.int16] = (numbers == np.arange(column.inputs)).astype(np.int16)
+            return is_word << INPUT_BITS
+        scores = np.rint((numbers - column.mean) / column.deviation * (1 << INPUT_BITS))
+        return np.clip(np.where(np.isnan(numbers), 0, scores), *self.input_range).astype(np.int16)
 
     def write(self, folder: Path, train: Records, test: Records) -> None:
         """One CSV file of all records."""
@@ -100,7 +132,7 @@ class Table(Dataset):
 
         parts = []
         for split, records in zip(SPLITS, (train, test), strict=True):
-            part = pd.DataFrame(records.values, columns=[column.name for column in self.columns])
+            part = self._cells(records.values)
             part.insert(0, "record_id", records.ids)
             part.insert(1, "split", split)
             part["label"] = [self.classes[label] for label in records.labels]
@@ -109,24 +141,29 @@ class Table(Dataset):
         pd.concat(parts).to_csv(folder / RECORDS, index=False)
 
     def frame(self, folder: Path) -> pd.DataFrame:
-        """The table as it is, with a column `split`."""
-        frame = table_files.read(folder, _TEXTS)
+        """The table as it is, with a column `split`, and days in the place of dates."""
+        frame = self._table(folder)
         return with_split(frame, "record_id") if "record_id" in frame else frame
 
     def read(self, folder: Path) -> Split:
         """The table, encoded."""
         frame = self.frame(folder)
-        return self._split(frame, self._numbers(frame))
+        return self._split(frame, self._values(frame))
+
+    def notes(self, folder: Path) -> Sequence[str]:
+        """How a CSV file is written, where that is not the usual form."""
+        written = table_files.form(folder, self._texts, self._missing)
+        return [written] if written else []
 
     def questions(self, path: Path) -> PredictionBatch:
-        """A table with the number columns; `record_id` names the rows where it is there, other columns are not read."""
-        json = path.suffix == ".json"
-        return self.questions_of(
-            table_files.from_json(path.read_text(), path.name) if json else table_files.read(path, _TEXTS)
-        )
+        """A table with the study's columns; `record_id` names the rows where it is there, others are not read."""
+        if path.suffix == ".json":
+            return self.questions_of(table_files.from_json(path.read_text(), path.name))
+        return self.questions_of(table_files.read(path, self._texts, self._missing))
 
     def questions_of(self, frame: pd.DataFrame) -> PredictionBatch:
         """Rows to predict; raises FileRejected naming a column that is missing."""
+        frame = self._with_days(table_files.typed(frame, self._texts, self._missing))
         names = [column.name for column in self.columns]
         where = str(frame.index.name)
         missing = [name for name in names if name not in frame and name not in self.optional]
@@ -141,15 +178,64 @@ class Table(Dataset):
             if "record_id" in frame
             else [f"{where.split()[0]} {row}" for row in frame.index]
         )
-        cells = table_files.typed(frame.reindex(columns=names), ())
-        return PredictionBatch(np.array(ids, dtype=np.str_), cells.apply(_as_numbers).to_numpy(np.float64), cells)
+        cells = frame.reindex(columns=names)
+        # What is no number is refused by the contract on `cells`; among the values it only has to have a place.
+        return PredictionBatch(np.array(ids, dtype=np.str_), self._numbers(cells).to_numpy(np.float64), cells)
 
-    def _numbers(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-        return frame[[column.name for column in self.columns]].to_numpy(np.float64)
+    @property
+    def _texts(self) -> Sequence[str]:
+        """The columns that are read as text."""
+        dates = [name for column in self.columns if column.days_since for name in (column.name, column.days_since)]
+        return [*_TEXTS, *self.categories, *dates]
 
+    @property
+    def _missing(self) -> Mapping[str, Sequence[str]]:
+        words = {column.days_since: column.missing for column in self.columns if column.days_since}
+        return words | {column.name: column.missing for column in self.columns}
 
-def _as_numbers(cells: pd.Series[Any]) -> pd.Series[float]:
-    # What is no number is refused by the contract on `frame`; here it only has to have a place.
-    import pandas as pd
+    def _table(self, folder: Path) -> pd.DataFrame:
+        return self._with_days(table_files.read(folder, self._texts, self._missing))
 
-    return pd.to_numeric(cells, errors="coerce")
+    def _with_days(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Days in the place of dates, without the dates since which they count."""
+        counted = {column.name: column.days_since for column in self.columns if column.days_since}
+        for column, since in counted.items():
+            if column in frame and since not in frame:
+                where = str(frame.index.name).removeprefix("row of ")
+                raise FileRejected(f"{where}: got no column {since}; want it beside {column}, whose days count from it")
+        return frame.assign(
+            **{column: days(frame, column, since) for column, since in counted.items() if column in frame}
+        ).drop(columns=list(counted.values()), errors="ignore")
+
+    def _cells(self, values: npt.NDArray[Any]) -> pd.DataFrame:
+        """Values (n, columns) as they stand in a table."""
+        import pandas as pd
+
+        frame = pd.DataFrame(values, columns=[column.name for column in self.columns])
+        for column in self.columns:
+            if column.categories:
+                frame[column.name] = frame[column.name].map(dict(enumerate(column.categories)))
+            elif column.days_since:
+                frame[column.name] = frame[column.name].map(date_after, na_action="ignore")
+                frame[column.days_since] = SOME_DAY
+        return frame
+
+    def _numbers(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The columns in their order as numbers, a category as its place among its column's; NaN for anything else."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                column.name: frame[column.name].map({word: place for place, word in enumerate(column.categories)})
+                if column.categories
+                else pd.to_numeric(frame[column.name], errors="coerce")
+                for column in self.columns
+            }
+        ).astype("float64")
+
+    def _values(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """Of records that keep the contract; raises ValueError on a cell that is neither empty nor a value."""
+        numbers = self._numbers(frame)
+        if (numbers.isna() & frame[list(numbers.columns)].notna()).any(axis=None):
+            raise ValueError("a cell that is no value of its column")
+        return numbers.to_numpy(np.float64)

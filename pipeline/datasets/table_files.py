@@ -5,12 +5,12 @@ What is wrong is said by file and row, never by a value.
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pipeline.datasets import cells, csv_files
 from pipeline.datasets.base import RECORDS
 from pipeline.errors import EvidenceRejected, FileRejected
 from pipeline.evidence.canonical import read_json
@@ -20,24 +20,33 @@ if TYPE_CHECKING:
 
 PARQUET = "records.parquet"
 
-_HEADER_ROWS = 2
-"""Rows of a CSV file count from 1 and the header is the first, as a spreadsheet shows them."""
+_Words = Mapping[str, Sequence[str]]
+
+_NO_WORDS: _Words = MappingProxyType({})
 
 
-def read(path: Path, texts: Sequence[str]) -> pd.DataFrame:
+def read(path: Path, texts: Sequence[str], empty: _Words = _NO_WORDS) -> pd.DataFrame:
     """The table of a folder or file, its index the row numbers.
 
-    The columns `texts` as text, the others as numbers where they are.
+    The columns `texts` as text, the others as numbers where they are. `empty` are the words of a column that stand for
+    an empty cell.
     """
     file = _file(path)
-    frame = _parquet(file) if file.suffix == ".parquet" else _csv(file, texts)
+    frame = _parquet(file) if file.suffix == ".parquet" else csv_files.read(file, texts, empty)[0]
     if frame.columns.has_duplicates:
         raise FileRejected(f"{file.name}: got two columns of one name, want every name once")
-    return typed(frame, texts).rename_axis(index=f"row of {file.name}")
+    return typed(frame, texts, empty).rename_axis(index=f"row of {file.name}")
+
+
+def form(path: Path, texts: Sequence[str], empty: _Words = _NO_WORDS) -> str | None:
+    """A sentence on how the file is written that `read` takes; None where that is the usual form."""
+    file = _file(path)
+    written = None if file.suffix == ".parquet" else csv_files.read(file, texts, empty)[1].sentence
+    return f"{file.name} is read with {written}." if written else None
 
 
 def from_json(text: str, where: str) -> pd.DataFrame:
-    """One object, or a list of objects, of column name to value; the index counts from 1."""
+    """One object, or a list of objects, of column name to value, not typed yet; the index counts from 1."""
     import pandas as pd
 
     try:
@@ -48,26 +57,20 @@ def from_json(text: str, where: str) -> pd.DataFrame:
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise FileRejected(f"{where}: got no JSON object of column name to value, nor a list of them") from None
     frame = pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1))
-    return typed(frame, ()).rename_axis(index=f"row of {where}")
+    return frame.rename_axis(index=f"row of {where}")
 
 
-def typed(frame: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
-    """Numbers as float64 whatever their width, text columns as text.
+def typed(frame: pd.DataFrame, texts: Sequence[str], empty: _Words = _NO_WORDS) -> pd.DataFrame:
+    """The columns `texts` as text, the others as float64 where all their cells are numbers.
 
     A column that holds anything else stays what it is.
     """
-    import pandas as pd
-
-    changed = {}
-    for column in frame.columns:
-        values = frame[column]
-        if column in texts:
-            changed[column] = values.where(values.isna(), values.astype(str))
-        elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            changed[column] = values.astype("float64")
-        elif values.isna().all():
-            changed[column] = pd.Series(float("nan"), index=values.index)
-    return frame.assign(**changed)
+    return frame.assign(
+        **{
+            column: (cells.texts if column in texts else cells.numbers)(frame[column], empty.get(column, ()))
+            for column in frame.columns
+        }
+    )
 
 
 def _file(path: Path) -> Path:
@@ -94,48 +97,3 @@ def _parquet(file: Path) -> pd.DataFrame:
             f"{file.name}: got a file that cannot be read as Parquet; write it again or use {RECORDS}"
         ) from None
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis="index")
-
-
-def _csv(file: Path, texts: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                file,
-                dtype=dict.fromkeys(texts, str),
-                encoding="utf-8-sig",
-                index_col=False,
-                # Only an empty cell is empty: a "NA" or "null" in a column of numbers is a word and said to be one.
-                keep_default_na=False,
-                na_values=[""],
-                skip_blank_lines=False,
-            )
-    except pd.errors.EmptyDataError:
-        raise FileRejected(f"{file.name}: got an empty file, want a first row of column names") from None
-    except pd.errors.ParserWarning:
-        raise FileRejected(
-            f"{file.name}: got more cells in the rows than names in the first row, want as many"
-        ) from None
-    except pd.errors.ParserError as error:
-        raise FileRejected(f"{file.name}{_parse_fault(str(error))}") from None
-    except UnicodeDecodeError as error:
-        raise FileRejected(
-            f"{file.name}: got bytes that are no UTF-8 (at byte {error.start}); save it as CSV in UTF-8"
-        ) from None
-    if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
-        raise FileRejected(
-            f"{file.name}: got columns separated by semicolons, want commas, and a point in decimal numbers"
-        )
-    frame.index = pd.RangeIndex(_HEADER_ROWS, len(frame) + _HEADER_ROWS)
-    return frame.dropna(how="all")
-
-
-def _parse_fault(message: str) -> str:
-    # pandas counts cells and quotes none; anything else that it says stays behind.
-    match = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
-    if match:
-        wanted, line, got = match.groups()
-        return f", row {line}: got {got} cells, want {wanted}, as the first row names them"
-    return ": got an unclosed quotation mark, want every cell closed"

@@ -24,7 +24,7 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
 
     dataset = study.source
     floor = study.data_contract.min_per_class
-    columns = ["record_id", "split", *dataset.bounds, "label"]
+    columns = ["record_id", "split", *dataset.bounds, *dataset.categories, "label"]
     yield "columns are the data set's", gxe.ExpectTableColumnsToMatchSet(column_set=columns, exact_match=True)
     for column in ("record_id", "split", "label"):
         yield f"{column} has no empty cell", gxe.ExpectColumnValuesToNotBeNull(column=column)
@@ -49,7 +49,7 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
 
 
 def cells(dataset: Dataset) -> Iterator[tuple[str, Expectation]]:
-    """Name and expectation of the number columns alone: what a record to predict must keep too."""
+    """Name and expectation of the columns of values alone: what a record to predict must keep too."""
     import great_expectations.expectations as gxe
 
     for column, (lowest, highest) in dataset.bounds.items():
@@ -66,4 +66,11 @@ def cells(dataset: Dataset) -> Iterator[tuple[str, Expectation]]:
         yield (
             f"{column} is within {lowest:g} to {highest:g}",
             gxe.ExpectColumnValuesToBeBetween(column=column, min_value=lowest, max_value=highest),
+        )
+    for column, words in dataset.categories.items():
+        if column not in dataset.optional:
+            yield f"{column} has no empty cell", gxe.ExpectColumnValuesToNotBeNull(column=column)
+        yield (
+            f"{column} is {' or '.join(words)}",
+            gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(words)),
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.datasets.base import SPLITS, Dataset
+from pipeline.datasets.cells import are_dates
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.records import shielded
 from pipeline.ingest.data_contract import cells, expectations
@@ -58,13 +59,13 @@ def inspect(path: Path, study: Study) -> Inspection:
     notes = shielded(
         path.name,
         "records can be described",
-        lambda: (*_skew(frame), *_empty(frame, dataset), *_waiting(path, dataset)),
+        lambda: (*dataset.notes(path), *_skew(frame), *_empty(frame, dataset), *_waiting(path, dataset)),
     )
     return Inspection(len(frame), len(named), failures, notes)
 
 
 def cell_failures(frame: pd.DataFrame, dataset: Dataset) -> Mapping[str, str]:
-    """Like `Inspection.failures`, of the number columns alone: for records to predict."""
+    """Like `Inspection.failures`, of the columns of values alone: for records to predict."""
     return _failures(frame, dict(cells(dataset)))
 
 
@@ -101,6 +102,11 @@ def _sentence(name: str, result: ExpectationValidationResult | None, frame: pd.D
                 f"{value:g}" if isinstance(value, float) else str(value) for value in wanted["value_set"]
             )
             return f"{column} is none of {allowed} in {rows}; another coding or spelling?"
+        case "expect_column_values_to_be_in_type_list" if are_dates(frame[column]):
+            return (
+                f"{column} holds dates, and the study wants numbers; days since another column are such, which its line"
+                " `days_since` names."
+            )
         case "expect_column_values_to_be_in_type_list":
             return f"{column} holds no number in {rows}; a word, a unit or a decimal comma? Leave unknown cells empty."
         case "expect_column_values_to_be_between":
@@ -128,7 +134,9 @@ def _wrong(kind: str, result: ExpectationValidationResult, frame: pd.DataFrame, 
     if column is None:
         return [False] * len(frame)
     cells = frame[column]
-    numbers = pd.to_numeric(cells, errors="coerce")
+    # pandas would take a date for the nanoseconds since 1970.
+    comparable = pd.Series(index=cells.index, dtype=object) if are_dates(cells) else cells
+    numbers = pd.to_numeric(comparable, errors="coerce")
     match kind:
         case "expect_column_values_to_be_in_type_list":
             return cells.notna() & numbers.isna()
@@ -181,7 +189,7 @@ def _skew(frame: pd.DataFrame) -> list[str]:
 def _empty(frame: pd.DataFrame, dataset: Dataset) -> list[str]:
     columns = [
         column
-        for column in dataset.bounds
+        for column in (*dataset.bounds, *dataset.categories)
         if column in dataset.optional and column in frame and frame[column].isna().all()
     ]
     return [f"No record has {', '.join(columns)}: allowed, and the model is told so."] if columns else []

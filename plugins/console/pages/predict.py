@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
+from pipeline.datasets.days import SOME_DAY, date_after
 from pipeline.datasets.picture_files import KINDS
 from pipeline.datasets.table import Column, Table
 from pipeline.domain import Sha256
@@ -34,7 +35,7 @@ LINK = Link(100, "Predict", "/hospital/predict", (Role.HOSPITAL,))
 
 _SHOWN = 1000
 """Answers on a page; a larger file is the command's."""
-_LONGEST_CELL = 40
+_LONGEST_CELL = 60
 
 
 Chosen = Annotated[str, Form(max_length=40, description="Name of a study.")]
@@ -91,30 +92,36 @@ def _files(request: Request, who: Person, index: RoundCache, study: Study, given
     return _page(request, who, index, study, answered=answered)
 
 
-def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float]:
-    """The row that was typed, column to value, without its empty cells.
+def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float | str]:
+    """The row that was typed, column to value, without its empty cells; days as two dates.
 
     Raises FileRejected naming each column that is wrong, never with a value.
     """
     if len(typed) != len(columns):
         raise FileRejected(f"got {len(typed)} cells, want one for each of {len(columns)} columns; open the page again")
-    values = {}
+    values: dict[str, float | str] = {}
     wrong = []
     for column, text in zip(columns, typed, strict=True):
         if not text and column.empty == "refused":
             wrong.append(f"{column.name} is empty; every row needs a value there.")
+        elif text and column.categories:
+            values[column.name] = text
         elif text:
             try:
-                value = float(text)
-            except ValueError:
-                value = math.nan
-            if math.isfinite(value):
-                values[column.name] = value
-            else:
+                values |= _number(column, float(text))
+            except (ValueError, OverflowError):
                 wrong.append(f"{column.name} is no number; write one with a point, such as 1.5.")
     if wrong:
         raise FileRejected(" ".join(wrong))
     return values
+
+
+def _number(column: Column, value: float) -> dict[str, float | str]:
+    if not math.isfinite(value):
+        raise ValueError("no finite number")
+    if column.days_since:
+        return {column.name: date_after(value).isoformat(), column.days_since: SOME_DAY.isoformat()}
+    return {column.name: value}
 
 
 def _of_a_form(message: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from starlette.datastructures import UploadFile
 
+from pipeline.datasets.own_table import OwnTable
 from pipeline.datasets.table import Column
+from pipeline.datasets.table_files import from_json
 from pipeline.domain import HospitalName
 from pipeline.errors import FileRejected, Misconfigured, Refused, Unavailable
 from pipeline.setup.accounts import Role
@@ -31,7 +34,7 @@ COLUMNS = (
 ASTER = of_hospital("aster")
 
 
-def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float]:
+def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float | str]:
     """What the page makes of a row."""
     from plugins.console.pages import predict
 
@@ -40,6 +43,19 @@ def cells(columns: Sequence[Column], typed: Sequence[str]) -> dict[str, float]:
 
 def test_a_typed_row_becomes_numbers_without_its_empty_cells() -> None:
     assert cells(COLUMNS, ["61.5", "", "1"]) == {"age": 61.5, "sex": 1.0}
+
+
+def test_a_typed_row_of_words_and_days_is_what_the_study_s_table_reads() -> None:
+    columns = (
+        Column("sex", 0, 1, 0, 1, categories=("M", "F")),
+        Column("stay", 10, 5, 0, 60, days_since="admitted"),
+        Column("wait", 10, 5, 0, 60, days_since="admitted", empty="mean"),
+    )
+    dataset = OwnTable("wards", columns, ("a", "b"))
+    asked = dataset.questions_of(from_json(json.dumps(cells(columns, ["F", "2.5", ""])), "a form"))
+    assert dataset.encode(asked.values).tolist() == [[0, 256, -384, 0]]
+    with pytest.raises(FileRejected, match="stay is no number"):
+        cells(columns, ["M", "1e9", ""])
 
 
 def test_a_row_of_another_data_set_is_refused() -> None:

@@ -95,10 +95,14 @@ def test_the_hospital_s_own_split_is_kept(tmp_path: Path) -> None:
         ),
         (b"record_id,age,label\np1,60,septic,CANARY-4711\n", r"records\.csv.*got (4|more) cells"),
         (b'record_id,age\np1,"CANARY-4711', r"records\.csv: got an unclosed quotation mark"),
-        (b"record_id,age\np1,CANARY-4711\xff\xfe\n", r"records\.csv: got bytes that are no UTF-8 \(at byte \d+\)"),
         (
-            b"record_id;age;label\np1;CANARY-4711;septic\n",
-            r"records\.csv: got columns separated by semicolons, want commas",
+            b"record_id,age\np1,60\np2,CANARY-4711\x81\n",
+            r"records\.csv, row 3: got letters that are neither UTF-8 nor Windows-1252; save it",
+        ),
+        ("record_id,age\np1,CANARY-4711\n".encode("utf-16"), r"records\.csv: got UTF-16, .*save it as CSV in UTF-8"),
+        (
+            b"record_id;age;label\np1;4711,5;septic\np2;4711.5;CANARY-4711\n",
+            r"records\.csv: got a decimal comma in row 2 and a point in row 3; want one of them",
         ),
     ],
 )

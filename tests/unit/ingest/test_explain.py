@@ -101,6 +101,36 @@ def test_every_kind_of_failure_is_one_sentence_with_its_rows_and_what_is_allowed
     assert CANARY not in caplog.text
 
 
+def test_words_and_dates_are_explained_and_how_a_file_is_read_is_said(tmp_path: Path) -> None:
+    table = {
+        "columns": {"age": [0, 120], "sex": {"categories": ["M", "F"], "empty": "mean"}, "seen": [0, 1]},
+        "classes": ["recovered", "septic"],
+    }
+    (tmp_path / "wards.yaml").write_text(
+        yaml.safe_dump(STUDY | {"table": table, "data_contract": {"min_per_class": 1}})
+    )
+    study = Study.load(tmp_path / "wards.yaml")
+    frame = rows(40).drop(columns="lactate")
+    frame["sex"] = ["W" if row == 7 else "MF"[row % 2] for row in range(40)]
+    frame["seen"] = pd.Timestamp("2026-11-29")
+    frame.astype({"age": int, "seen": "datetime64[us]"}).to_parquet(tmp_path / "records.parquet")
+    assert set(inspect(tmp_path / "records.parquet", study).failures.values()) == {
+        "sex is none of M, F in row 8 of records.parquet; another coding or spelling?",
+        (
+            "seen holds dates, and the study wants numbers; days since another column are such, which its line"
+            " `days_since` names."
+        ),
+        "seen can be compared with 0 to 1 once every cell holds a number.",
+    }
+    frame.assign(seen=0.5, sex=None).to_csv(tmp_path / "records.csv", index=False, sep=";", decimal=",")
+    found = inspect(tmp_path / "records.csv", study)
+    assert found.failures == {}
+    assert found.notes == (
+        "records.csv is read with semicolons between the cells, a comma in decimal numbers.",
+        "No record has sex: allowed, and the model is told so.",
+    )
+
+
 def test_a_missing_column_and_too_few_records_are_said(study: Study, tmp_path: Path) -> None:
     frame = rows()
     kept = frame[(frame["label"] == "recovered") | (frame["split"] == "test")].drop(columns="sex")
