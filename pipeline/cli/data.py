@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pipeline.datasets.records import records_folder
 from pipeline.errors import Misconfigured
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
@@ -59,17 +60,32 @@ def check(
 
 
 @data.command()
+def freeze(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")],
+    hospital: Annotated[str, typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are.")],
+) -> None:
+    """Ask your own database by your own query, and keep what it returns, as each round does before it trains."""
+    from pipeline.ingest.freeze import freeze as freeze_records
+
+    read = _named(study, hospital)
+    home = Settings.load().hospital(hospital)
+    frozen = freeze_records(home, read.source)
+    if frozen is None:
+        wanted = (read.table and read.table.query) or "a study whose table has `query`, and its file"
+        raise Misconfigured(f"{study}: got no query, want {wanted} in {records_folder(home, read.dataset)}")
+    rows = "1 row" if frozen.rows == 1 else f"{frozen.rows} rows"
+    typer.echo(f"{rows} of {frozen.query.name} kept in {frozen.file}")
+
+
+@data.command()
 def docs(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")],
     hospital: Annotated[str, typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are.")],
     print_: Annotated[bool, typer.Option("--print", help="Only print where the page lies.")] = False,
 ) -> None:
     """Open the newest full data docs of your own records in a browser; they quote records, and stay on this machine."""
-    settings = Settings.load()
-    read = Study.load(settings.studies / f"{study}.yaml")
-    if hospital not in read.hospitals:
-        raise Misconfigured(f"--as: got {hospital!r}, want one of {', '.join(read.hospitals)}")
-    folder = settings.hospital(hospital) / "docs"
+    _named(study, hospital)
+    folder = Settings.load().hospital(hospital) / "docs"
     newest = max(folder.glob(f"{study}-*.html"), key=lambda file: file.stat().st_mtime_ns, default=None)
     if newest is None:
         raise Misconfigured(
@@ -78,3 +94,11 @@ def docs(
     typer.echo(newest)
     if not print_:
         typer.launch(newest.as_uri())
+
+
+def _named(study: str, hospital: str) -> Study:
+    """The study, if it names the hospital."""
+    read = Study.load(Settings.load().studies / f"{study}.yaml")
+    if hospital not in read.hospitals:
+        raise Misconfigured(f"--as: got {hospital!r}, want one of {', '.join(read.hospitals)}")
+    return read

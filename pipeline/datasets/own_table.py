@@ -19,10 +19,14 @@ class OwnTable(Table):
     source = "the hospitals themselves"
     input_range = (-1024, 1024)
 
-    def __init__(self, name: str, columns: tuple[Column, ...], classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, columns: tuple[Column, ...], classes: tuple[str, ...], query: str | None = None
+    ) -> None:
         self.name = name
         self.title = name
         self.classes = classes
+        self.query = query
+        """Name of the file of SQL in a hospital's folder of records that fills records.parquet, where it has one."""
         self._columns = columns
         self.shape = (width(columns),)
 

@@ -29,6 +29,8 @@ def _word(value: Any) -> Any:
 
 _Word = Annotated[_Text, BeforeValidator(_word)]
 
+_QueryFile = Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.sql$")]
+
 _RESERVED = frozenset({"record_id", "split", "label"})
 
 
@@ -109,6 +111,9 @@ class TableSchema(_Model):
     """What the column `label` may say, in the order of the model's outputs."""
     missing: Annotated[tuple[_Word, ...], Field(max_length=20)] = ()
     """Words and numbers that stand for an empty cell in any column, such as NA or -9."""
+    query: _QueryFile | None = None
+    """Name of a file of SQL, each hospital's own and in its folder of records: what it returns is the table of a round.
+    A hospital without such a file keeps a table."""
 
     @field_validator("columns")
     @classmethod
@@ -126,7 +131,7 @@ class TableSchema(_Model):
             Column(name=column, **dict(spec) | {"missing": (*self.missing, *spec.missing)})
             for column, spec in self.columns.items()
         )
-        return OwnTable(name, columns, self.classes)
+        return OwnTable(name, columns, self.classes, self.query)
 
 
 class ImagesSchema(_Model):

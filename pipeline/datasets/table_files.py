@@ -81,7 +81,8 @@ def _file(path: Path) -> Path:
     files = [path / name for name in (RECORDS, PARQUET) if (path / name).is_file()]
     if len(files) != 1:
         what = "neither" if not files else "both"
-        raise FileRejected(f"{path.name}: got {what} of {RECORDS} and {PARQUET}, want one of them")
+        hint = "; `wardround data freeze` asks the query for it" if not files and any(path.glob("*.sql")) else ""
+        raise FileRejected(f"{path.name}: got {what} of {RECORDS} and {PARQUET}, want one of them{hint}")
     return files[0]
 
 

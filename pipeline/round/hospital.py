@@ -14,6 +14,7 @@ from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import from_bytes, to_bytes
 from pipeline.host.files import locked, write_secret
+from pipeline.ingest.freeze import freeze
 from pipeline.ingest.passed import run_once
 from pipeline.model_file import Vector
 from pipeline.mpc import sharing
@@ -31,9 +32,10 @@ from pipeline.train import network
 def validate(study: str, round_id: RoundId, name: HospitalName, settings: Settings | None = None) -> Sha256:
     """Check the records against the data contract and publish pass or fail.
 
-    Raises DataRejected naming the failed expectations.
+    Where a query makes them, it is asked now. Raises DataRejected naming the failed expectations.
     """
     ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
+    freeze(ctx.worker.identity.home, ctx.worker.study.source)
     validation = run_once(ctx.worker.identity.home, ctx.worker.study, ctx.worker.digest)
     statement = ctx.worker.sign(Kind.VALIDATION, validation.body(), ctx.context)
     digest = ctx.worker.board.say(round_id, statement)
