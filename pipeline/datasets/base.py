@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.patients import PATIENT, Patients, SecretSource, check, hashed
+from pipeline.host.secret import Secret
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -22,21 +25,26 @@ RECORDS = "records.csv"
 """A hospital's table of records: record_id, split, the data set's own columns, label."""
 
 TEST_EVERY = 4
-"""Where a table has no column `split`, one record of so many, by a hash of its id, is for testing."""
+"""Where a table has no column `split`, one patient of so many, by a hash of the id, is for testing."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Encoded records: `inputs` (n, *shape) int16 with 8 fractional bits, `labels` (n,) int64 in 0..classes-1."""
+    """Encoded records.
+
+    `inputs` (n, *shape) int16 with 8 fractional bits, `labels` (n,) int64 in 0..classes-1, `patients` (n,) keyed hashes
+    or None where each record is its own patient's.
+    """
 
     inputs: npt.NDArray[np.int16]
     labels: npt.NDArray[np.int64]
+    patients: Patients | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> Samples:
-        return Samples(self.inputs[rows], self.labels[rows])
+        return Samples(self.inputs[rows], self.labels[rows], None if self.patients is None else self.patients[rows])
 
     def __repr__(self) -> str:
         return f"Samples({len(self)} records)"
@@ -46,18 +54,25 @@ class Samples:
 class Records:
     """Records as published.
 
-    `ids` (n,) text, `values` (n, ...) in the publisher's units, `labels` (n,) int64 in 0..classes-1.
+    `ids` (n,) text, `values` (n, ...) in the publisher's units, `labels` (n,) int64 in 0..classes-1, `patients` (n,)
+    text or None.
     """
 
     ids: npt.NDArray[np.str_]
     values: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
+    patients: npt.NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> Records:
-        return Records(self.ids[rows], self.values[rows], self.labels[rows])
+        return Records(
+            self.ids[rows],
+            self.values[rows],
+            self.labels[rows],
+            None if self.patients is None else self.patients[rows],
+        )
 
     def __repr__(self) -> str:
         return f"Records({len(self)} records)"
@@ -149,10 +164,11 @@ class Dataset(ABC):
         """
 
     @abstractmethod
-    def read(self, folder: Path) -> Split:
+    def read(self, folder: Path, secret: SecretSource = Secret.generate) -> Split:
         """Encoded records of a folder that keeps the contract.
 
-        Foreign exceptions pass, call it through `records.shielded`.
+        Patients are hashed under `secret`, or under one that nobody keeps. Foreign exceptions pass, call it through
+        `records.shielded`.
         """
 
     def notes(self, folder: Path) -> Sequence[str]:
@@ -167,8 +183,8 @@ class Dataset(ABC):
         """Published records, encoded."""
         return Samples(self.encode(records.values), records.labels)
 
-    def _split(self, frame: pd.DataFrame, values: npt.NDArray[Any]) -> Split:
-        samples = Samples(self.encode(values), self._labels(frame))
+    def _split(self, frame: pd.DataFrame, values: npt.NDArray[Any], secret: SecretSource = Secret.generate) -> Split:
+        samples = Samples(self.encode(values), self._labels(frame), hashed(frame, secret))
         train, test = (np.flatnonzero((frame["split"] == split).to_numpy()) for split in SPLITS)
         return Split(samples[train], samples[test])
 
@@ -177,12 +193,20 @@ class Dataset(ABC):
 
 
 def with_split(frame: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The table with a column `split`, by a hash of the column `key` where it has none.
+    """The table with a column `split`, by a hash of the patient, or of the column `key`, where it has none.
 
-    A record stays where it is when others come.
+    A patient stays where they are when others come, but for the only one of a class in the test part, which holds one
+    of each class that has two. Raises FileRejected where the table says no patient of a record, or divides one.
     """
+    check(frame)
     if "split" in frame:
         return frame
-    digests = [hashlib.sha256(str(value).encode()).digest() for value in frame[key]]
-    parts = [SPLITS[1] if digest[0] % TEST_EVERY == 0 else SPLITS[0] for digest in digests]
-    return frame.assign(split=parts)
+    who = frame[PATIENT if PATIENT in frame else key].astype(str)
+    digests = {one: hashlib.sha256(one.encode()).digest() for one in who.unique()}
+    # Those for testing come first.
+    ranks = {one: (digest[0] % TEST_EVERY, digest) for one, digest in digests.items()}
+    tested = {one for one, (rest, _) in ranks.items() if rest == 0}
+    for _, of_class in who.groupby(frame["label"]) if "label" in frame else ():
+        if of_class.nunique() > 1:
+            tested.add(min(of_class, key=ranks.__getitem__))
+    return frame.assign(split=[SPLITS[1] if one in tested else SPLITS[0] for one in who])

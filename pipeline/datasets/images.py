@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split
+from pipeline.datasets.patients import SecretSource
 from pipeline.datasets.picture import NoPicture, Pixels, levels
 from pipeline.datasets.picture_files import KINDS, picture
 from pipeline.errors import FileRejected
+from pipeline.host.secret import Secret
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,9 +92,9 @@ class Images(Dataset):
         sized = pixels.assign(height=images.shape[1], width=images.shape[2])
         return pd.concat([index, sized], axis=1).rename_axis(index=str(index.index.name))
 
-    def read(self, folder: Path) -> Split:
+    def read(self, folder: Path, secret: SecretSource = Secret.generate) -> Split:
         """The images, encoded."""
-        return self._split(self._index(folder), self._pixels(folder))
+        return self._split(self._index(folder), self._pixels(folder), secret)
 
     def questions(self, path: Path) -> PredictionBatch:
         """A picture, or a folder of them, fitted to the model's size; raises FileRejected.

@@ -14,13 +14,15 @@ import numpy as np
 from pipeline.datasets import table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
 from pipeline.datasets.images import LABELS, FittedPicture, Images
+from pipeline.datasets.patients import PATIENT, SecretSource, unknown, without
 from pipeline.datasets.picture import NoPicture
 from pipeline.errors import FileRejected, Misconfigured
+from pipeline.host.secret import Secret
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TEXTS = ("file", "label", "split")
+_TEXTS = ("file", PATIENT, "label", "split")
 _LARGEST_SIDE = 16384
 _SHOWN = 3
 """Rows that a message names."""
@@ -59,19 +61,22 @@ class OwnImages(Images):
         index = self._listed(folder)
         pictures = self._pictures(folder, index)
         _refuse_contradictions(index, pictures)
-        return self._measured(index, pictures)
+        return self._measured(without(index), pictures)
 
-    def read(self, folder: Path) -> Split:
+    def read(self, folder: Path, secret: SecretSource = Secret.generate) -> Split:
         """The pictures, fitted and encoded."""
         index = self._listed(folder)
-        return self._split(index, self._stacked(self._pictures(folder, index)))
+        return self._split(index, self._stacked(self._pictures(folder, index)), secret)
 
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
         folder = own_folder(self.name, folders, LABELS)
         index = self._listed(folder)
         everything = Records(
-            index["record_id"].to_numpy(np.str_), self._stacked(self._pictures(folder, index)), self._labels(index)
+            index["record_id"].to_numpy(np.str_),
+            self._stacked(self._pictures(folder, index)),
+            self._labels(index),
+            index[PATIENT].to_numpy(np.str_) if PATIENT in index else None,
         )
         train, test = (everything[np.flatnonzero((index["split"] == split).to_numpy())] for split in SPLITS)
         return train, test
@@ -90,7 +95,14 @@ class OwnImages(Images):
                 image = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
                 Image.fromarray(np.ascontiguousarray(image)).save(folder / file)
                 rows.append({"file": file, "split": split, "label": self.classes[label]})
-        pd.DataFrame(rows).to_csv(folder / LABELS, index=False)
+        table = pd.DataFrame(rows)
+        if train.patients is not None and test.patients is not None:
+            table.insert(1, PATIENT, [*train.patients, *test.patients])
+        table.to_csv(folder / LABELS, index=False)
+
+    def notes(self, folder: Path) -> Sequence[str]:
+        """That nobody knows whose pictures they are, where that is so."""
+        return unknown(self._listed(folder))
 
     def unlisted(self, folder: Path) -> int:
         """How many files of the folder have no label yet: they take no part."""

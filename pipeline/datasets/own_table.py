@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Records
 from pipeline.datasets.own_images import own_folder
+from pipeline.datasets.patients import PATIENT, unknown
 from pipeline.datasets.table import Column, Table, width
 
 
@@ -37,7 +38,12 @@ class OwnTable(Table):
 
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
-        frame = self.frame(own_folder(self.name, folders, RECORDS, table_files.PARQUET))
-        everything = Records(frame["record_id"].to_numpy(np.str_), self._values(frame), self._labels(frame))
+        frame = self._table(own_folder(self.name, folders, RECORDS, table_files.PARQUET))
+        patients = frame[PATIENT].to_numpy(np.str_) if PATIENT in frame else None
+        everything = Records(frame["record_id"].to_numpy(np.str_), self._values(frame), self._labels(frame), patients)
         train, test = (everything[np.flatnonzero((frame["split"] == split).to_numpy())] for split in SPLITS)
         return train, test
+
+    def notes(self, folder: Path) -> Sequence[str]:
+        """How the file is written, and that nobody knows whose records they are, where that is so."""
+        return [*super().notes(folder), *unknown(self._table(folder))]

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pipeline.datasets.base import Dataset, Split
 from pipeline.errors import DataRejected, FileRejected, WardroundError
+from pipeline.site.identity import sharing_secret
 
 T = TypeVar("T")
 
@@ -25,7 +26,8 @@ def kept(home: Path, dataset: str) -> bool:
 
 def read(home: Path, dataset: Dataset) -> Split:
     """A hospital's encoded records; raises DataRejected, without any value, when they cannot be read."""
-    return shielded(home.name, "records are readable", lambda: dataset.read(records_folder(home, dataset.name)))
+    folder = records_folder(home, dataset.name)
+    return shielded(home.name, "records are readable", lambda: dataset.read(folder, lambda: sharing_secret(home)))
 
 
 def readable(what: str, action: Callable[[], T]) -> T:

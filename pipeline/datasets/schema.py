@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.own_table import OwnTable
+from pipeline.datasets.patients import PATIENT
 from pipeline.datasets.table import Column
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -31,7 +32,7 @@ _Word = Annotated[_Text, BeforeValidator(_word)]
 
 _QueryFile = Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.sql$")]
 
-_RESERVED = frozenset({"record_id", "split", "label"})
+_RESERVED = frozenset({"record_id", PATIENT, "split", "label"})
 
 
 class _Model(BaseModel):
@@ -103,7 +104,10 @@ def _of_words(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 class TableSchema(_Model):
-    """records.csv or records.parquet: record_id, these columns, label, and `split` where the hospital decides it."""
+    """records.csv or records.parquet: record_id, these columns, label.
+
+    `patient` tells whose record it is, and `split` stands where the hospital decides it.
+    """
 
     columns: Annotated[Mapping[_Text, ColumnSchema], Field(min_length=1, max_length=1000)]
     """Name of a column to what it may hold; these are the model's inputs, in this order."""

@@ -14,13 +14,15 @@ import numpy.typing as npt
 from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split, with_split
 from pipeline.datasets.days import SOME_DAY, date_after, days
+from pipeline.datasets.patients import PATIENT, SecretSource, without
 from pipeline.domain import INPUT_BITS
 from pipeline.errors import FileRejected
+from pipeline.host.secret import Secret
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TEXTS = ("record_id", "split", "label")
+_TEXTS = ("record_id", PATIENT, "split", "label")
 _SHOWN = 5
 """Columns that a message names."""
 
@@ -135,6 +137,8 @@ class Table(Dataset):
             part = self._cells(records.values)
             part.insert(0, "record_id", records.ids)
             part.insert(1, "split", split)
+            if records.patients is not None:
+                part.insert(2, PATIENT, records.patients)
             part["label"] = [self.classes[label] for label in records.labels]
             parts.append(part)
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,13 +146,12 @@ class Table(Dataset):
 
     def frame(self, folder: Path) -> pd.DataFrame:
         """The table as it is, with a column `split`, and days in the place of dates."""
-        frame = self._table(folder)
-        return with_split(frame, "record_id") if "record_id" in frame else frame
+        return without(self._table(folder))
 
-    def read(self, folder: Path) -> Split:
+    def read(self, folder: Path, secret: SecretSource = Secret.generate) -> Split:
         """The table, encoded."""
-        frame = self.frame(folder)
-        return self._split(frame, self._values(frame))
+        frame = self._table(folder)
+        return self._split(frame, self._values(frame), secret)
 
     def notes(self, folder: Path) -> Sequence[str]:
         """How a CSV file is written, where that is not the usual form."""
@@ -194,7 +197,8 @@ class Table(Dataset):
         return words | {column.name: column.missing for column in self.columns}
 
     def _table(self, folder: Path) -> pd.DataFrame:
-        return self._with_days(table_files.read(folder, self._texts, self._missing))
+        frame = self._with_days(table_files.read(folder, self._texts, self._missing))
+        return with_split(frame, "record_id") if "record_id" in frame else frame
 
     def _with_days(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Days in the place of dates, without the dates since which they count."""

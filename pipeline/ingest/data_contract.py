@@ -42,10 +42,12 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
                 min_value=floor, row_condition=(Column("split") == SPLITS[0]) & (Column("label") == label)
             ),
         )
-    yield (
-        "test has at least 1 record",
-        gxe.ExpectTableRowCountToBeBetween(min_value=1, row_condition=Column("split") == SPLITS[1]),
-    )
+        yield (
+            f"test has at least 1 record of {label}",
+            gxe.ExpectTableRowCountToBeBetween(
+                min_value=1, row_condition=(Column("split") == SPLITS[1]) & (Column("label") == label)
+            ),
+        )
 
 
 def cells(dataset: Dataset) -> Iterator[tuple[str, Expectation]]:

@@ -20,6 +20,9 @@ STORE_CREDENTIALS = "store-credentials.json"
 """In an actor's private folder: its access to the object store."""
 
 
+_SHARING = "sharing-secret"
+
+
 class SigningKey:
     """A secp256k1 key; prints its address only."""
 
@@ -93,8 +96,16 @@ class Identity:
 
     @property
     def sharing_secret(self) -> Secret:
-        """A hospital's own secret: derives its components and draws its validation samples."""
-        return Secret.read(self.home / "sharing-secret")
+        """See the function of this name."""
+        return sharing_secret(self.home)
+
+
+def sharing_secret(home: Path) -> Secret:
+    """The own secret of a hospital's folder: derives its components, draws its validation samples, hashes patients.
+
+    Raises Misconfigured where it is not there.
+    """
+    return Secret.read(home / _SHARING)
 
 
 _NEXT_KEY = "signing-key.next"
@@ -139,7 +150,7 @@ def create(home: Path, *, sharing: bool = False) -> SigningKey:
     """Make an actor's folder with a fresh key (and a sharing secret for a hospital); keeps what is there."""
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
-    for name in ("signing-key", "sharing-secret") if sharing else ("signing-key",):
+    for name in ("signing-key", _SHARING) if sharing else ("signing-key",):
         if not (home / name).exists():
             write_secret(home / name, Secret.generate().reveal())
     return SigningKey(Secret.read(home / "signing-key"))

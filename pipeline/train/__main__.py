@@ -20,8 +20,8 @@ from pipeline.domain import HospitalName, RoundId, Verdict
 from pipeline.errors import Misconfigured
 from pipeline.host import program
 from pipeline.host.files import write_atomic
-from pipeline.host.secret import Secret
 from pipeline.model_file import model_bytes, parse_model
+from pipeline.site.identity import sharing_secret
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from pipeline.train.misbehaviour import configured
@@ -104,7 +104,7 @@ def _member(study: Study, hospital: str) -> HospitalName:
 def _training(home: Path, study: Study) -> tuple[Samples, Samples]:
     """Records to train on, without the validation pool, and test records."""
     records = read(home, study.source)
-    rows, _ = split(records.train, Secret.read(home / "sharing-secret"))
+    rows, _ = split(records.train, sharing_secret(home))
     return records.train[rows], records.test
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ class Behaviour:
 
     def labelled(self, samples: Samples, classes: int) -> Samples:
         """The samples as this hospital labels them."""
-        return Samples(samples.inputs, (samples.labels + 1) % classes) if self.flips_labels else samples
+        return replace(samples, labels=(samples.labels + 1) % classes) if self.flips_labels else samples
 
 
 def _reverse(update: Vector) -> Vector:

@@ -58,6 +58,10 @@ def keep_one_of(label: str) -> Spoil:
     return spoil
 
 
+def keep_for_testing(label: str) -> Spoil:
+    return lambda frame: frame[(frame["split"] == "train") | (frame["label"] == label)]
+
+
 CASES: dict[str, tuple[Study, Spoil]] = {
     "columns are the data set's": (IMAGES, lambda frame: frame.assign(patient_name=CANARY)),
     "record_id has no empty cell": (IMAGES, cell("record_id", None)),
@@ -68,7 +72,10 @@ CASES: dict[str, tuple[Study, Spoil]] = {
     "label is normal or pneumonia": (IMAGES, cell("label", CANARY)),
     "train has at least 10 records of normal": (IMAGES, keep_one_of("normal")),
     "train has at least 10 records of pneumonia": (IMAGES, keep_one_of("pneumonia")),
-    "test has at least 1 record": (IMAGES, lambda frame: frame[frame["split"] == "train"]),
+    "test has at least 1 record of normal": (IMAGES, keep_for_testing("pneumonia")),
+    "test has at least 1 record of pneumonia": (IMAGES, keep_for_testing("normal")),
+    "test has at least 1 record of malignant": (TABLE, keep_for_testing("benign")),
+    "test has at least 1 record of benign": (TABLE, keep_for_testing("malignant")),
     "label is malignant or benign": (TABLE, cell("label", CANARY)),
     "train has at least 10 records of malignant": (TABLE, keep_one_of("malignant")),
     "train has at least 10 records of benign": (TABLE, keep_one_of("benign")),
@@ -132,6 +139,8 @@ def test_a_missing_column_fails_what_is_said_about_it() -> None:
         "label is normal or pneumonia",
         "train has at least 10 records of normal",
         "train has at least 10 records of pneumonia",
+        "test has at least 1 record of normal",
+        "test has at least 1 record of pneumonia",
     }
 
 

@@ -122,11 +122,19 @@ def test_words_and_dates_are_explained_and_how_a_file_is_read_is_said(tmp_path: 
         ),
         "seen can be compared with 0 to 1 once every cell holds a number.",
     }
+    frame.assign(seen=0.5, sex=None, patient=1).drop(columns="split").to_csv(tmp_path / "records.csv", index=False)
+    assert set(inspect(tmp_path / "records.csv", study).notes) == {
+        "No record has sex: allowed, and the model is told so."
+    }
     frame.assign(seen=0.5, sex=None).to_csv(tmp_path / "records.csv", index=False, sep=";", decimal=",")
     found = inspect(tmp_path / "records.csv", study)
     assert found.failures == {}
     assert found.notes == (
         "records.csv is read with semicolons between the cells, a comma in decimal numbers.",
+        (
+            "records.csv has no column patient: nobody can know whether records of one patient are trained on and"
+            " tested on, and the accuracy may be too good."
+        ),
         "No record has sex: allowed, and the model is told so.",
     )
 
@@ -151,7 +159,7 @@ def test_the_command_says_that_good_records_would_pass_and_what_is_worth_knowing
     frame.to_csv(tmp_path / "records.csv", index=False)
     done = wardround("data", "check", str(tmp_path), "--study", "sepsis")
     assert done.exit_code == 0, done.output
-    assert "400 records would pass: 18 of 18 expectations of sepsis hold." in done.stdout
+    assert "400 records would pass: 19 of 19 expectations of sepsis hold." in done.stdout
     assert "97% of the training records are recovered: honest data, and allowed" in done.stdout
     assert "No record has lactate: allowed, and the model is told so." in done.stdout
     found = json.loads(wardround("data", "check", str(tmp_path / "records.csv"), "--study", "sepsis", "--json").stdout)
@@ -197,7 +205,13 @@ def test_pictures_are_checked_for_size_colour_and_contrast_and_unlabelled_ones_a
     assert "height lies outside 8 to 16384 in row 2 of labels.csv; another unit, or a typing error?" in sentences
     assert "contrast lies outside 1 to 255 in row 3 of labels.csv; another unit, or a typing error?" in sentences
     assert not any("row 4" in sentence for sentence in sentences)  # grey in three equal channels
-    assert found.notes == ("1 files have no label yet and take no part.",)
+    assert found.notes == (
+        (
+            "labels.csv has no column patient: nobody can know whether records of one patient are trained on and tested"
+            " on, and the accuracy may be too good."
+        ),
+        "1 files have no label yet and take no part.",
+    )
     png(folder / "2.png", rng.integers(0, 255, (9, 9, 3), dtype=np.uint8))
     with pytest.raises(DataRejected, match=r"labels\.csv: the file of row 4 is in colour, and the study takes grey"):
         inspect(folder, Study.load(tmp_path / "lungs.yaml"))

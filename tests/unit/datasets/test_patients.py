@@ -1,0 +1,214 @@
+"""Records of one patient stay together: in the split, in the validation pool, in a draw and in a batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.datasets import DATASETS, Dataset, Samples
+from pipeline.datasets.base import SPLITS, with_split
+from pipeline.datasets.own_images import LABELS
+from pipeline.datasets.pool import POOL_SHARE, draw, split
+from pipeline.datasets.records import read, records_folder
+from pipeline.datasets.schema import ImagesSchema, TableSchema
+from pipeline.domain import HospitalName, RoundId, Sha256
+from pipeline.errors import DataRejected, FileRejected, Misconfigured
+from pipeline.host.files import write_secret
+from pipeline.host.secret import Secret
+from pipeline.train.loop import _drawn, _weights
+from tests.support.pictures import CANARY, png
+
+ASTER = HospitalName("aster")
+MINE = Secret(b"m" * 32)
+STUDY = Sha256("5" * 64)
+CLASSES = ("recovered", "septic")
+TABLE = TableSchema.model_validate({"columns": {"age": [0, 120]}, "classes": CLASSES}).dataset("sepsis")
+IMAGES = ImagesSchema(size=(8, 8), classes=CLASSES).dataset("lungs")
+
+
+def stays(seed: int, patients: int = 60) -> pd.DataFrame:
+    """One to eight records a patient, some of them with both labels; an age tells whose a record is."""
+    rng = np.random.default_rng(seed)
+    whose = np.repeat(np.arange(patients), rng.integers(1, 9, patients))
+    count = len(whose)
+    return pd.DataFrame(
+        {
+            "record_id": [f"r{row}" for row in range(count)],
+            "patient": [f"{CANARY}-{one}" for one in whose],
+            "age": whose,
+            "label": np.where(rng.random(count) < 0.9, np.array(CLASSES)[whose % 2], CLASSES[0]),
+        }
+    ).sample(frac=1, random_state=seed)
+
+
+def table(folder: Path, frame: pd.DataFrame) -> Dataset:
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(folder / "records.csv", index=False)
+    return TABLE
+
+
+def pictures(folder: Path, frame: pd.DataFrame) -> Dataset:
+    """The same records as pictures whose brightest grey says whose they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for record, age in zip(frame["record_id"], frame["age"], strict=True):
+        png(folder / f"{record}.png", np.pad(np.full((8, 7), int(age) * 2 + 1, np.uint8), ((0, 0), (0, 1))))
+    frame.assign(file=frame["record_id"] + ".png").drop(columns=["record_id", "age"]).to_csv(
+        folder / LABELS, index=False
+    )
+    return IMAGES
+
+
+def whose(samples: Samples) -> np.ndarray:
+    """What tells a patient's records from others' among their inputs."""
+    return samples.inputs.reshape(len(samples), -1)[:, 0]
+
+
+@pytest.mark.parametrize("lay_out", [table, pictures])
+def test_no_patient_is_on_both_sides_of_a_division_and_what_is_kept_is_a_keyed_hash(
+    lay_out: object, tmp_path: Path
+) -> None:
+    home = tmp_path / "aster"
+    dataset = {table: table, pictures: pictures}[lay_out](  # type: ignore[index]
+        records_folder(home, "sepsis" if lay_out is table else "lungs"), stays(1)
+    )
+    with pytest.raises(Misconfigured, match="sharing-secret: got no file"):
+        read(home, dataset)
+    write_secret(home / "sharing-secret", MINE.reveal())
+    parts = read(home, dataset)
+    trained, pool = split(parts.train, MINE)
+    sides = [set(whose(part)) for part in (parts.train[trained], parts.train[pool], parts.test)]
+    assert all(sides)
+    assert sum(map(len, sides)) == len(set.union(*sides))
+    for part in (parts.train[trained], parts.train[pool], parts.test):
+        assert set(part.labels) == {0, 1}
+    assert parts.train.patients is not None
+    assert len(set(parts.train.patients)) == len(set(whose(parts.train)))
+    assert CANARY.encode() not in parts.train.patients.tobytes()
+    write_secret(home / "sharing-secret", b"o" * 32)
+    others = read(home, dataset).train.patients
+    assert others is not None
+    assert not set(parts.train.patients) & set(others)
+    frame = dataset.frame(records_folder(home, dataset.name))
+    assert "patient" not in frame
+    assert CANARY not in frame.to_csv()
+
+
+@given(seed=st.integers(0, 200))
+def test_the_pool_takes_whole_patients_and_about_its_share_of_each_class(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(30), rng.integers(1, 6, 30))
+    labels = rng.integers(0, 2, len(patients))
+    samples = Samples(
+        rng.integers(-9, 9, (len(patients), 3), dtype=np.int16), labels, np.array([f"{one}" for one in patients], "S64")
+    )
+    trained, pool = split(samples, MINE)
+    assert sorted([*trained, *pool]) == list(range(len(patients)))
+    assert not set(patients[trained]) & set(patients[pool])
+    room = np.bincount(labels) // POOL_SHARE - np.bincount(labels[pool], minlength=2)
+    assert (room >= 0).all()
+    # Nobody is left who would still fit in.
+    for one in set(patients[trained]):
+        assert (np.bincount(labels[patients == one], minlength=2) > room).any()
+
+
+def test_a_patient_stays_where_they_are_when_their_further_records_come() -> None:
+    rng = np.random.default_rng(2)
+    patients = np.array([f"{row % 40}" for row in range(80)], "S64")
+    samples = Samples(rng.integers(-9, 9, (80, 3), dtype=np.int16), np.arange(80) % 2, patients)
+    more = Samples(
+        np.concatenate([samples.inputs, samples.inputs + 1]),
+        np.concatenate([samples.labels] * 2),
+        np.concatenate([patients] * 2),
+    )
+    before = set(patients[split(samples, MINE)[1]])
+    assert set(np.concatenate([patients] * 2)[split(more, MINE)[1]]) == before
+
+
+def test_a_class_of_two_large_patients_has_one_in_the_pool() -> None:
+    labels = np.array([0] * 12 + [1] * 12)
+    patients = np.array(["a"] * 7 + ["b"] * 5 + [f"c{row}" for row in range(12)], "S64")
+    samples = Samples(np.arange(24, dtype=np.int16)[:, None], labels, patients)
+    _, pool = split(samples, MINE)
+    assert patients[pool][labels[pool] == 0].tolist() == [b"b"] * 5
+    alone = Samples(samples.inputs, labels, np.where(labels == 0, b"a", patients))
+    assert not (labels[split(alone, MINE)[1]] == 0).any()
+
+
+def test_a_draw_has_one_record_of_each_patient_before_a_second_of_anybody() -> None:
+    patients = np.array([f"{row // 8}" for row in range(96)], "S64")
+    pool = Samples(np.arange(96, dtype=np.int16)[:, None], np.arange(96) // 8 % 2, patients)
+    drawn = draw(pool, 12, MINE, STUDY, RoundId(1), ASTER)
+    assert sorted(drawn.inputs.reshape(-1) // 8) == list(range(12))
+
+
+def test_a_patient_with_many_records_has_the_chances_of_one_with_one() -> None:
+    patients = np.array(["many"] * 98 + ["one", "other"], "S64")
+    samples = Samples(np.zeros((100, 1), np.int16), np.zeros(100, np.int64), patients)
+    rows = torch.arange(100)
+    drawn = _drawn(rows, _weights(samples), 3000, torch.Generator().manual_seed(1)).numpy()
+    shares = [(patients[drawn] == name).mean() for name in (b"many", b"one", b"other")]
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.04)
+
+
+def test_the_test_part_has_somebody_of_each_class_that_has_two_patients() -> None:
+    for seed in range(40):
+        frame = pd.DataFrame(
+            {"record_id": [f"{seed}-{row}" for row in range(44)], "label": ["a"] * 40 + ["b"] * 3 + ["c"]}
+        )
+        frame = with_split(frame, "record_id")
+        assert set(frame["label"][frame["split"] == SPLITS[1]]) >= {"a", "b"}
+        assert "a" in set(frame["label"][frame["split"] == SPLITS[0]])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (
+            lambda frame: frame.assign(patient=[None, " ", *frame["patient"][2:]]),
+            r"records\.csv: got no patient in rows 2, 3; want one in every row, or no column patient",
+        ),
+        (
+            lambda frame: frame.assign(patient=CANARY, split=["train", "test", *["train"] * (len(frame) - 2)]),
+            r"records\.csv: got patients with records in train and in test, in rows 2, 3, 4, 5, 6 and \d+ more; want",
+        ),
+    ],
+)
+def test_a_record_of_nobody_and_a_divided_patient_are_refused_by_row(spoil: object, says: str, tmp_path: Path) -> None:
+    table(tmp_path, spoil(stays(1)))  # type: ignore[operator]
+    with pytest.raises(FileRejected, match=says) as caught:
+        TABLE.frame(tmp_path)
+    assert CANARY not in str(caught.value)
+
+
+def test_patients_are_dealt_with_their_records(tmp_path: Path) -> None:
+    for lay_out in (table, pictures):
+        dataset = lay_out(tmp_path / ("sepsis" if lay_out is table else "lungs"), stays(3, 20))
+        train, test = dataset.load([tmp_path])
+        dataset.write(tmp_path / "aster", train, test)
+        again = dataset.read(tmp_path / "aster", lambda: MINE)
+        assert again.train.patients is not None
+        assert len(set(again.train.patients)) == len(set(whose(again.train)))
+
+
+def test_a_bundled_table_takes_patients_too(tmp_path: Path) -> None:
+    dataset = DATASETS["breast_cancer"]
+    train, test = dataset.load([])
+    dataset.write(tmp_path, train[np.arange(40)], test[np.arange(10)])
+    frame = pd.read_csv(tmp_path / "records.csv")
+    frame.assign(patient=frame["record_id"]).to_csv(tmp_path / "records.csv", index=False)
+    assert dataset.read(tmp_path).train.patients is not None
+
+
+def test_the_border_lets_no_patient_through(tmp_path: Path) -> None:
+    home = tmp_path / "aster"
+    write_secret(home / "sharing-secret", MINE.reveal())
+    table(records_folder(home, "sepsis"), stays(1).assign(age=CANARY))
+    with pytest.raises(DataRejected) as caught:
+        read(home, TABLE)
+    assert CANARY not in str(caught.value)
