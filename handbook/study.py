@@ -39,10 +39,10 @@ _OWN_DATA = """Hospitals with data of their own write `table` or `images` in pla
 - A table is `records.csv` or `records.parquet`, with the columns `record_id`, `label` and those of the study.
 - Pictures are a folder of PNG, JPEG, TIFF, BMP, WebP or DICOM files with `labels.csv`.
   Its columns are `file` and `label`.
-- A column `patient` may be in either, and says whose record each is. All of a patient's records are then trained on, or shared as
-  validation samples, or tested on. Without it nobody can know, and `wardround data check` says so.
-- A column `split` (`train` or `test`) may be in either. Without it, a fourth of the patients, else of the records, is kept for testing,
-  by a hash of the name, and somebody of each class.
+- A column `patient` may be in either, and says whose record each is. All of a patient's records are then
+  trained on, or shared as validation samples, or tested on. Without it nobody can know, and the check says so.
+- A column `split` (`train` or `test`) may be in either. Without it, a fourth of the patients, else of the records,
+  is kept for testing, by a hash of the name, and somebody of each class.
 """
 
 _WORDS = {

@@ -151,7 +151,7 @@ def add_lasting_secrets(site: Site, play: Play, search: Search) -> None:
 
 @pytest.fixture
 def planted_rows(site: Site) -> Iterator[Search]:
-    """A canary in a column and an id of Aster's table, and a record of Fern's that breaks the data contract."""
+    """A canary in a column, an id and a patient of Aster's table, and a record of Fern's that breaks the contract."""
     search = Search()
     kept = {}
     for name, cell in ((ASTER, "17.907177117"), (FERN, "-907.177117")):
@@ -159,10 +159,16 @@ def planted_rows(site: Site) -> Iterator[Search]:
         kept[path] = path.read_text()
         header, record, *others = kept[path].splitlines()
         canary = f"canary-of-{name}"
-        path.write_text("\n".join([header, ",".join([canary, "train", cell, *record.split(",")[3:]]), *others]) + "\n")
+        patient = f"patient-canary-{name}"
+        rows = [",".join([canary, "train", cell, *record.split(",")[3:]]), *others]
+        # Every patient has two records.
+        split = [row.split(",")[1] for row in rows]
+        whose = [f"{patient}-{part}-{split[:place].count(part) // 2}" for place, part in enumerate(split)]
+        path.write_text("\n".join([f"patient,{header}", *map(",".join, zip(whose, rows, strict=True))]) + "\n")
         search.add(f"value of {name}", cell[:9].encode(), *own(site, name))
         search.add(f"value of {name} as a double", np.float64(cell).tobytes(), *own(site, name))
         search.add(f"record id of {name}", canary.encode(), *own(site, name))
+        search.add(f"patients of {name}", patient.encode(), site.settings.hospital(name) / "data")
     yield search
     for path, text in kept.items():
         path.write_text(text)
@@ -184,6 +190,7 @@ def test_no_value_or_id_of_a_table_and_no_secret_of_a_round_is_found_away_from_i
 
     assert site.record(round_id)["absent"] == {FERN: "invalid_data"}
     the_owner_has_it(site, "breast_cancer", b"canary-of-aster")
+    the_owner_has_it(site, "breast_cancer", b"patient-canary-aster")
     raised = "".join("".join(traceback.format_exception(error)) for error in play.absences.values())
     assert isinstance(play.absences[FERN], DataRejected)
     assert hits(site, planted_rows, raised, *capfd.readouterr()) == []
