@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ def numbers(cells: pd.Series[Any], empty: Sequence[str]) -> pd.Series[Any]:
     elif kind not in {"integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"}:
         return cells
     as_floats = cells.astype("float64")
-    return as_floats.mask(as_floats.isin(_numbers_of(empty)))
+    return as_floats.mask(as_floats.isin(_as_numbers(empty)))
 
 
 def texts(cells: pd.Series[Any], empty: Sequence[str] = ()) -> pd.Series[Any]:
@@ -69,11 +70,9 @@ def _without_blanks(cells: pd.Series[Any], empty: Sequence[str]) -> pd.Series[An
     return bare.mask(bare.isin(["", *empty]))
 
 
-def _numbers_of(words: Sequence[str]) -> list[float]:
-    found = []
+def _as_numbers(words: Sequence[str]) -> list[float]:
+    values = []
     for word in words:
-        try:
-            found.append(float(word))
-        except ValueError:
-            continue
-    return found
+        with contextlib.suppress(ValueError):
+            values.append(float(word))
+    return values

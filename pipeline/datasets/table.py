@@ -116,7 +116,7 @@ class Table(Dataset):
         refused = [column.empty == "refused" for column in self.columns]
         if empty[:, refused].any():
             raise ValueError("an empty cell in a column that takes none")
-        inputs = [self._inputs(column, numbers[:, [place]]) for place, column in enumerate(self.columns)]
+        inputs = [self._inputs(column, numbers[:, [index]]) for index, column in enumerate(self.columns)]
         flags = empty[:, [column.empty == "flagged" for column in self.columns]].astype(np.int16) << INPUT_BITS
         return np.concatenate([*inputs, flags], axis=1)
 
@@ -230,7 +230,7 @@ class Table(Dataset):
 
         return pd.DataFrame(
             {
-                column.name: frame[column.name].map({word: place for place, word in enumerate(column.categories)})
+                column.name: frame[column.name].map({word: index for index, word in enumerate(column.categories)})
                 if column.categories
                 else pd.to_numeric(frame[column.name], errors="coerce")
                 for column in self.columns

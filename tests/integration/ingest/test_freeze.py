@@ -126,6 +126,7 @@ def hospital(folder: Path, address: str, query: str = QUERY) -> Path:
     records.mkdir(parents=True, exist_ok=True)
     (records / "sepsis.sql").write_text(query)
     write_secret(home / DATABASE_URL, f"{address}\n".encode())
+    write_secret(home / "sharing-secret", b"m" * 32)
     return home
 
 
@@ -134,10 +135,13 @@ def test_an_omop_database_is_the_records_of_a_round(database: str, study: Study,
     frozen = freeze(home, study.source)
     assert frozen is not None
     assert (frozen.rows, frozen.file.stat().st_mode & 0o077) == (STAYS, 0)
-    found = inspect(frozen.file.parent, study)
-    assert (found.failures, found.rows) == ({}, STAYS)
+    inspection = inspect(frozen.file.parent, study)
+    assert (inspection.failures, inspection.rows) == ({}, STAYS)
     split = read(home, study.source)
     assert split.train.inputs.shape[1] == 5
+    assert split.train.patients is not None
+    assert split.test.patients is not None
+    assert len({*split.train.patients, *split.test.patients}) == STAYS // 2
     first = pd.read_parquet(frozen.file).set_index("record_id").sort_index()
     assert first.loc[2, ["sex", "label"]].tolist() == ["F", "recovered"]
     assert float(first.loc[2, "lactate"]) == 2.5

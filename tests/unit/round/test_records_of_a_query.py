@@ -48,15 +48,15 @@ STUDY = {
 }
 
 
-def stays(place: int) -> pd.DataFrame:
+def stays(seed: int) -> pd.DataFrame:
     """Two stays of each patient; lactate tells most of the outcome."""
-    rng = np.random.default_rng(place)
+    rng = np.random.default_rng(seed)
     septic = np.repeat(rng.random(STAYS // 2) < 0.5, 2)
     age = rng.integers(20 * 365, 90 * 365, STAYS)
     return pd.DataFrame(
         {
             "stay": np.arange(STAYS),
-            "patient": [f"{PATIENT}-{place}-{row // 2}" for row in range(STAYS)],
+            "patient": [f"{PATIENT}-{seed}-{row // 2}" for row in range(STAYS)],
             "sex": rng.choice(["M", "F"], STAYS),
             "seen": "2026-11-29",
             "born": [str((pd.Timestamp("2026-11-29") - pd.Timedelta(days=int(days))).date()) for days in age],
@@ -71,12 +71,12 @@ def stays(place: int) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def play(site: Installed) -> Iterator[Play]:
     play = site.play("stays", **{"dataset": "stays", **STUDY})
-    for place, name in enumerate(SIX):
+    for seed, name in enumerate(SIX):
         home = site.settings.hospital(name)
         folder = records_folder(home, "stays")
         folder.mkdir(parents=True)
         (folder / "stays.sql").write_text(QUERY)
-        rows = stays(place)
+        rows = stays(seed)
         if name == FERN:
             rows.loc[3, "sex"] = WORD
         address = f"sqlite:///{site.settings.home.parent / f'{PASSWORD}-{name}.sqlite'}"
