@@ -11,6 +11,7 @@ pragma solidity 0.8.37;
 ///  - a study has at most one round that is OPEN or COMMITTED;
 ///  - a study's current model changes only in `finaliseRound`, by signatures of a majority of ALL of its nodes;
 ///  - each finalised round starts from the model of the one before it, so that a study's rounds form one chain back to its initial model;
+///  - a study that continues another one starts from the model of one of its finalised rounds, and has a majority of ALL of its nodes;
 ///  - a study's nodes and their keys change, and a hospital leaves quarantine, only by signatures of a majority of ALL of its
 ///    present nodes, and never while a round is open: the provider has no part in it;
 ///  - a hospital that committed directly is under the commit root, or the round ends without a model;
@@ -115,6 +116,9 @@ interface ILedger {
     /// @notice A study was registered with its initial model.
     event StudyRegistered(bytes32 indexed studyId, bytes32 initialModel);
 
+    /// @notice The study's initial model is the one with which this round of another study ended.
+    event StudyContinues(bytes32 indexed studyId, uint64 indexed round);
+
     /// @notice A study's nodes (bit `i` of a signers bitmap is `nodes[i]`) from this epoch on; `threshold` of them decide.
     event NodesSet(bytes32 indexed studyId, uint32 indexed epoch, address[] nodes, uint8 threshold);
 
@@ -198,7 +202,7 @@ interface ILedger {
     /// @notice The study has a round that has neither ended nor been aborted.
     error RoundStillOpen(bytes32 studyId, uint64 round);
 
-    /// @notice The round was to start from another model than the study's current one.
+    /// @notice A round was to start from another model than the study's current one, or a study from another than its round's.
     error StalePreviousModel(bytes32 got);
 
     /// @notice Deadlines must lie in the future, the result's 10 seconds after the commit's or later.
@@ -237,7 +241,7 @@ interface ILedger {
     /// @notice A node's signature stands twice.
     error DuplicateSigner(address signer);
 
-    /// @notice Fewer nodes signed than a majority of all.
+    /// @notice Fewer nodes signed, or go on in a study that continues theirs, than a majority of all.
     error NoMajority(bytes32 studyId, uint256 got, uint256 wanted);
 
     /// @notice The two decisions are the same, or signed by different accounts, or not about this round.
@@ -265,6 +269,11 @@ interface ILedger {
     /// @notice Register a study, once, with 3 to 16 different nodes; the threshold is a majority of all of them.
     ///         Provider only. Reverts with `NotProvider`, `StudyAlreadyRegistered`, `InvalidNodeCount`, `InvalidNode`, `ZeroDigest`.
     function registerStudy(bytes32 studyId, address[] calldata nodes, bytes32 initialModel) external;
+
+    /// @notice The same for a study that starts from `model`, with which `round` of another study was finalised. A majority of all present
+    ///         nodes of that other study, none of them suspended, are among `nodes`: what others decided is theirs to go on from.
+    ///         Reverts also with `WrongStatus`, `StalePreviousModel`, `NoMajority`.
+    function continueRound(bytes32 studyId, address[] calldata nodes, uint64 round, bytes32 model) external;
 
     /// @notice Give a study other nodes. Anybody may send it: what counts are signatures of at least `threshold` different present
     ///         nodes over `NodeSet(bytes32 studyId,uint32 change,address[] nodes)`; `change` is one more than the number of changes
@@ -377,6 +386,9 @@ interface ILedger {
             uint64 currentRound,
             uint64 openRoundId
         );
+
+    /// @notice The round of another study whose model is this study's initial one; 0 for a study that continues none.
+    function parentRound(bytes32 studyId) external view returns (uint64);
 
     /// @notice Whether `account` is a node of the study, and whether it is suspended.
     function isNode(bytes32 studyId, address account) external view returns (bool node, bool suspended);

@@ -28,6 +28,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         uint8 nodeCount;
         uint32 epoch;
         uint32 changes;
+        uint40 continued; // the round of another study whose model is the initial one; 0: none
         address[] nodes;
     }
 
@@ -112,14 +113,18 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
 
     /// @inheritdoc ILedger
     function registerStudy(bytes32 studyId, address[] calldata nodes, bytes32 initialModel) external onlyOwner {
-        Study storage study = _studies[studyId];
-        if (study.head.number != 0) revert StudyAlreadyRegistered(studyId);
-        if (studyId == 0 || initialModel == 0) revert ZeroDigest();
-        _studyIds.push(studyId);
-        study.head = Head(msg.sender, 0, 0, SafeCast.toUint16(_studyIds.length));
-        study.initialModel = initialModel;
-        emit StudyRegistered(studyId, initialModel);
-        _setNodes(studyId, study, nodes);
+        _register(studyId, nodes, initialModel);
+    }
+
+    /// @inheritdoc ILedger
+    function continueRound(bytes32 studyId, address[] calldata nodes, uint64 round, bytes32 model) external onlyOwner {
+        RoundSlot slot = _rounds[round];
+        if (slot.status() != RoundStatus.FINALISED) revert WrongStatus(round, slot.status(), RoundStatus.FINALISED);
+        if (!slot.hasAnchor(RoundSlots.ending(model))) revert StalePreviousModel(model);
+        _requireMajorityStays(slot.study(), nodes);
+        _studies[studyId].continued = uint40(round); // no larger number was ever opened
+        _register(studyId, nodes, model);
+        emit StudyContinues(studyId, round);
     }
 
     /// @inheritdoc ILedger
@@ -328,6 +333,11 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     }
 
     /// @inheritdoc ILedger
+    function parentRound(bytes32 studyId) external view returns (uint64) {
+        return _studies[studyId].continued;
+    }
+
+    /// @inheritdoc ILedger
     function isNode(bytes32 studyId, address account) external view returns (bool node, bool suspended) {
         Seat memory seat = _seats[_studies[studyId].head.number][account];
         return (seat.number != 0, seat.suspended);
@@ -416,6 +426,29 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     }
 
     // ------------------------------------------------------------------ studies
+
+    function _register(bytes32 studyId, address[] calldata nodes, bytes32 initialModel) private {
+        Study storage study = _studies[studyId];
+        if (study.head.number != 0) revert StudyAlreadyRegistered(studyId);
+        if (studyId == 0 || initialModel == 0) revert ZeroDigest();
+        _studyIds.push(studyId);
+        study.head = Head(msg.sender, 0, 0, SafeCast.toUint16(_studyIds.length));
+        study.initialModel = initialModel;
+        emit StudyRegistered(studyId, initialModel);
+        _setNodes(studyId, study, nodes);
+    }
+
+    /// @dev `nodes` hold a majority of all present nodes of the study of this number; each counts once, or `_setNodes` reverts.
+    function _requireMajorityStays(uint16 number, address[] calldata nodes) private view {
+        uint256 stay = 0;
+        for (uint256 i = 0; i < nodes.length; ++i) {
+            Seat memory seat = _seats[number][nodes[i]];
+            if (seat.number != 0 && !seat.suspended) ++stay;
+        }
+        bytes32 studyId = _studyId(number);
+        uint256 threshold = _threshold(_studies[studyId]);
+        if (stay < threshold) revert NoMajority(studyId, stay, threshold);
+    }
 
     function _setNodes(bytes32 studyId, Study storage study, address[] calldata nodes) private {
         if (nodes.length < _MIN_NODES || nodes.length > _MAX_NODES) revert InvalidNodeCount(nodes.length);

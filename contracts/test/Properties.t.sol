@@ -299,5 +299,7 @@ contract GasTest is Base {
         address[] memory next = nodes(4);
         ledger.changeNodes(STUDY, next, signatures(nodeSetHash(2, next), 2));
         vm.snapshotGasLastCall("changeNodes to four");
+        ledger.continueRound(keccak256("next"), next, 2, RECORD);
+        vm.snapshotGasLastCall("continueRound by four");
     }
 }

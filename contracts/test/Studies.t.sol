@@ -73,6 +73,99 @@ contract StudiesTest is Base {
     }
 }
 
+contract ContinuesTest is Base {
+    bytes32 private constant _NEXT = keccak256("next");
+
+    function _finalised() private {
+        finalise(1, committed(1, INITIAL), MODEL);
+    }
+
+    function _others(uint256 stay) private pure returns (address[] memory next) {
+        next = nodes(3);
+        for (uint256 i = stay; i < 3; ++i) {
+            next[i] = vm.addr(77 + i);
+        }
+    }
+
+    function test_a_study_continues_a_finalised_round() public {
+        _finalised();
+        vm.expectEmit(address(ledger));
+        emit ILedger.StudyRegistered(_NEXT, MODEL);
+        vm.expectEmit(address(ledger));
+        emit ILedger.NodesSet(_NEXT, 1, _others(2), 2);
+        vm.expectEmit(address(ledger));
+        emit ILedger.StudyContinues(_NEXT, 1);
+        ledger.continueRound(_NEXT, _others(2), 1, MODEL);
+        (,,,, bytes32 initial, uint64 current,) = ledger.studies(_NEXT);
+        equal(initial, MODEL);
+        equal(current, 0);
+        equal(ledger.parentRound(_NEXT), 1);
+        equal(ledger.parentRound(STUDY), 0);
+        uint32 end = uint32(block.timestamp + 1200);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.StalePreviousModel.selector, INITIAL));
+        ledger.openRound(2, _NEXT, DIGEST, INITIAL, KEYS, commitDeadline(), end);
+        ledger.openRound(2, _NEXT, DIGEST, MODEL, KEYS, commitDeadline(), end);
+    }
+
+    function test_an_earlier_round_is_continued_while_the_study_goes_on() public {
+        _finalised();
+        finalise(2, committed(2, MODEL), RECORD);
+        open(3, RECORD);
+        ledger.continueRound(_NEXT, nodes(4), 1, MODEL);
+        equal(ledger.parentRound(_NEXT), 1);
+    }
+
+    function test_no_study_continues_a_round_without_a_model() public {
+        ILedger.Terms memory terms = committed(1, INITIAL);
+        vm.expectRevert(
+            abi.encodeWithSelector(ILedger.WrongStatus.selector, 1, ILedger.RoundStatus.COMMITTED, ILedger.RoundStatus.FINALISED)
+        );
+        ledger.continueRound(_NEXT, nodes(3), 1, INITIAL);
+        vm.warp(terms.resultDeadline + 1);
+        ledger.abortRound(1, terms, ROOT);
+        vm.expectRevert(
+            abi.encodeWithSelector(ILedger.WrongStatus.selector, 1, ILedger.RoundStatus.ABORTED, ILedger.RoundStatus.FINALISED)
+        );
+        ledger.continueRound(_NEXT, nodes(3), 1, INITIAL);
+        vm.expectRevert(
+            abi.encodeWithSelector(ILedger.WrongStatus.selector, 2, ILedger.RoundStatus.NONE, ILedger.RoundStatus.FINALISED)
+        );
+        ledger.continueRound(_NEXT, nodes(3), 2, INITIAL);
+    }
+
+    function testFuzz_no_study_continues_another_model_than_the_rounds(bytes32 model) public {
+        vm.assume(model != MODEL);
+        _finalised();
+        vm.expectRevert(abi.encodeWithSelector(ILedger.StalePreviousModel.selector, model));
+        ledger.continueRound(_NEXT, nodes(3), 1, model);
+    }
+
+    function test_a_majority_of_the_present_nodes_stays() public {
+        _finalised();
+        vm.expectRevert(abi.encodeWithSelector(ILedger.NoMajority.selector, STUDY, 1, 2));
+        ledger.continueRound(_NEXT, _others(1), 1, MODEL);
+        address[] memory twice = _others(1);
+        twice[1] = twice[0];
+        vm.expectRevert(abi.encodeWithSelector(ILedger.InvalidNode.selector, twice[0]));
+        ledger.continueRound(_NEXT, twice, 1, MODEL);
+        // Who took over since decides: a majority of those that left let them.
+        address[] memory next = _others(1);
+        ledger.changeNodes(STUDY, next, signatures(nodeSetHash(1, next), 2));
+        vm.expectRevert(abi.encodeWithSelector(ILedger.NoMajority.selector, STUDY, 1, 2));
+        ledger.continueRound(_NEXT, nodes(3), 1, MODEL);
+        ledger.continueRound(_NEXT, next, 1, MODEL);
+    }
+
+    function test_only_the_provider_continues_a_study_and_each_once() public {
+        _finalised();
+        vm.expectRevert(abi.encodeWithSelector(ILedger.NotProvider.selector, stranger));
+        vm.prank(stranger);
+        ledger.continueRound(_NEXT, nodes(3), 1, MODEL);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.StudyAlreadyRegistered.selector, STUDY));
+        ledger.continueRound(STUDY, nodes(3), 1, MODEL);
+    }
+}
+
 contract ChangesTest is Base {
     function _next() private pure returns (address[] memory next) {
         next = nodes(4);
@@ -374,6 +467,16 @@ contract EquivocationTest is Base {
         ledger.rotateNodeKey(STUDY, vm.addr(NODE_KEY), vm.addr(77), others);
         (bool node, bool suspended) = ledger.isNode(STUDY, vm.addr(77));
         require(node && !suspended, "the new key is suspended");
+    }
+
+    function test_it_is_none_of_the_majority_that_goes_on_in_another_study() public {
+        _report(NODE_KEY, NODE_KEY);
+        finaliseByOthers();
+        address[] memory next = nodes(3);
+        next[2] = vm.addr(77);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.NoMajority.selector, STUDY, 1, 2));
+        ledger.continueRound(keccak256("next"), next, 1, MODEL);
+        ledger.continueRound(keccak256("next"), nodes(3), 1, MODEL);
     }
 
     function test_two_nodes_do_not_equivocate_for_each_other() public {

@@ -5,8 +5,9 @@ What the rounds have in common is read from the ledger once, and each round's ev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, cached_property, lru_cache
+from itertools import islice
 
 from pipeline.audit.audit_round import AuditReport, audit
 from pipeline.audit.interfaces import HistoryReader, ObjectStore
@@ -56,6 +57,7 @@ class _Remembered:
         # The contract's state moves on while an audit runs; within one audit it must not.
         self.study = cache(ledger.study)
         self.registration = cache(ledger.registration)
+        self.parent_round = cache(ledger.parent_round)
         self.hospital = cache(ledger.hospital)
         self.first_account = cache(ledger.first_account)
         # A round's own, each asked once.
@@ -67,6 +69,14 @@ class _Remembered:
     @cached_property
     def states(self) -> dict[RoundId, RoundState]:
         return {state.round: state for state in self._ledger.rounds()}
+
+    def _earlier(self, state: RoundState) -> Iterator[RoundState]:
+        """The rounds of its study's line before `state`, newest first."""
+        states, index = self._in_study[state.round]
+        yield from reversed(states[:index])
+        if (continued := self.parent_round(state.study)) is not None:
+            yield self.states[continued]
+            yield from self._earlier(self.states[continued])
 
     @cached_property
     def _in_study(self) -> dict[RoundId, tuple[list[RoundState], int]]:
@@ -85,21 +95,16 @@ class _Remembered:
         return tuple(self.states.values())
 
     def before(self, state: RoundState, count: int) -> Sequence[RoundState]:
-        states, index = self._in_study[state.round]
-        finalised: list[RoundState] = []
-        while index and len(finalised) < count:
-            index -= 1
-            if states[index].finalised:
-                finalised.append(states[index])
-        return finalised[::-1]
+        finalised = (one for one in self._earlier(state) if one.finalised)
+        return list(islice(finalised, count))[::-1]
 
     def judged(self, state: RoundState, count: int) -> Sequence[RoundState]:
-        states, index = self._in_study[state.round]
         judged: list[RoundState] = []
-        while index and not (len(judged) >= count and any(one.finalised for one in judged)):
-            index -= 1
-            if states[index].judged:
-                judged.append(states[index])
+        for one in self._earlier(state):
+            if len(judged) >= count and any(earlier.finalised for earlier in judged):
+                break
+            if one.judged:
+                judged.append(one)
         return judged[::-1]
 
     def after(self, state: RoundState) -> RoundState | None:

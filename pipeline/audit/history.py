@@ -66,6 +66,8 @@ def _start(evidence: HistoryEvidence) -> str:
     if last is not None and last.result is not None:
         want = last.result.new_model
         source = f"round {last.round}"
+        if last.study != evidence.state.study:
+            source += _continued(evidence, last)
     else:
         want = evidence.ledger.registration(evidence.state.study).initial_model
         source = "the study's registration"
@@ -78,6 +80,23 @@ def _start(evidence: HistoryEvidence) -> str:
             " which it started from"
         )
     return f"starts from model {start[:16]} of {source}"
+
+
+def _continued(evidence: HistoryEvidence, last: RoundState) -> str:
+    """Check that the study continues this very round of another one, and was registered with the model of it."""
+    continued = evidence.ledger.parent_round(evidence.state.study)
+    if last.round != continued:
+        raise EvidenceRejected(
+            f"round {evidence.round}: its study continues round {continued}, which ended without a model, want a"
+            " finalised one"
+        )
+    registered = evidence.ledger.registration(evidence.state.study).initial_model
+    if last.result is None or registered != last.result.new_model:
+        raise EvidenceRejected(
+            f"round {evidence.round}: its study continues round {last.round}, but was registered with another model,"
+            f" {registered}"
+        )
+    return " of another study, which this one continues"
 
 
 def _goes_on(evidence: HistoryEvidence, model: Sha256) -> str:
@@ -105,8 +124,11 @@ def _carried(evidence: HistoryEvidence) -> tuple[Struck, set[HospitalName], set[
     """Strikes and quarantine when the round was opened, and whom the nodes released since the record before."""
     record = evidence.record
     before = evidence.record_before
-    struck: Struck = {name: set(rounds) for name, rounds in before.strikes.items()} if before else {}
-    out = set(before.quarantined) if before else set[HospitalName]()
+    # Who is no hospital of the study any more has neither strikes nor quarantine.
+    struck: Struck = {
+        name: set(rounds) for name, rounds in (before.strikes if before else {}).items() if name in record.verdicts
+    }
+    out = set(before.quarantined if before else ()) & set(record.verdicts)
     freed = set[HospitalName]()
     seen = 0
     blaming = [state for state in evidence.ledger.judged(evidence.state, 0) if state.decided]

@@ -51,10 +51,13 @@ class HistoryReader(RoundReader, Protocol):
         """Every round in the order of opening."""
 
     def before(self, state: RoundState, count: int) -> Sequence[RoundState]:
-        """The `count` rounds of its study that were finalised last before `state` was opened, oldest first."""
+        """The `count` rounds of its study's line that were finalised last before `state` was opened, oldest first.
+
+        The line of a study goes on, before its own rounds, with the round that it continues and those before that one.
+        """
 
     def judged(self, state: RoundState, count: int) -> Sequence[RoundState]:
-        """The `count` rounds of its study that judged hospitals last before `state`, and all since the last model.
+        """The `count` rounds of its study's line that judged hospitals last before `state`, and all since a model.
 
         Oldest first.
         """
@@ -67,6 +70,9 @@ class HistoryReader(RoundReader, Protocol):
 
     def registration(self, study: StudyId) -> StudyRegisteredEvent:
         """How a study was registered."""
+
+    def parent_round(self, study: StudyId) -> RoundId | None:
+        """The round of another study whose model this one started from; None for a first model of its own."""
 
     def released(self, study: StudyId, last: RoundState | None, until: int | None = None) -> Sequence[Address]:
         """Hospitals that a majority released from quarantine.

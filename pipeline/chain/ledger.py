@@ -174,6 +174,11 @@ class Ledger(Calls):
                     return event
         raise EvidenceRejected(f"study {study}: got none of that id on the ledger; the provider registers it first")
 
+    def parent_round(self, study: StudyId) -> RoundId | None:
+        """The round of another study whose model this one started from; None for a first model of its own."""
+        number: int = self._read("parentRound", word(study))
+        return RoundId(number) if number else None
+
     def nodes(self, state: RoundState) -> Members:
         """The nodes that decide, or decided, about a round: those of its opening."""
         members: Members | None = None
@@ -203,7 +208,7 @@ class Ledger(Calls):
         if last is not None:
             start = last.finalised.location.block if last.finalised else last.opened.location.block
         releases = self._logs.find("HospitalReleased", (word(study),), start, "latest" if until is None else until)
-        after = last.round if last else 0
+        after = last.round if last and last.study == study else 0
         return tuple(
             event.hospital for event in releases if isinstance(event, ReleasedEvent) and event.after_round == after
         )
@@ -235,18 +240,36 @@ class Ledger(Calls):
         states = assemble(self._logs.find(ROUND_EVENTS, (), self._start()))
         return tuple(state for state in states if study in (None, state.study))
 
+    def line(self, study: StudyId) -> tuple[RoundState, ...]:
+        """The rounds of a study, and before them those of the studies that it continues, in the order of opening.
+
+        Of these up to the round whose model the next study started from.
+        """
+        every = self.rounds()
+        states: list[RoundState] = []
+        current: StudyId | None = study
+        last: RoundId | None = None
+        while current is not None:
+            own = [state for state in every if state.study == current]
+            if last is not None:
+                own = own[: [state.round for state in own].index(last) + 1]
+            states = own + states
+            last = self.parent_round(current)
+            current = next((state.study for state in every if state.round == last), None)
+        return tuple(states)
+
     def opened(self, first: int) -> tuple[RoundId, ...]:
         """Numbers of the rounds that were opened in block `first` or later, in that order."""
         openings = self._logs.find("RoundOpened", (), max(first, self._start()))
         return tuple(event.round for event in openings if isinstance(event, OpenedEvent))
 
     def before(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
-        """The `count` rounds of its study that were finalised last before `state` was opened, oldest first."""
+        """The `count` rounds of its study's line that were finalised last before `state` was opened, oldest first."""
         finalised = (number for number in self._earlier(state) if self.status(number) is RoundStatus.FINALISED)
         return tuple(map(self.round, islice(finalised, count)))[::-1]
 
     def judged(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
-        """The `count` rounds of its study that judged hospitals last before `state`, and all since the last model.
+        """The `count` rounds of its study's line that judged hospitals last before `state`, and all since a model.
 
         Oldest first.
         """
@@ -342,7 +365,7 @@ class Ledger(Calls):
         return first in (self._read("keyHolder", checksum(one))[0] for one in event.hospitals)
 
     def _earlier(self, state: RoundState) -> Iterator[RoundId]:
-        """The rounds of its study that were opened before `state`, newest first."""
+        """The rounds of its study that were opened before `state`, newest first, then those that it continues."""
         start = self._start()
         last = state.opened.location.block
         width = _FIRST_WINDOW
@@ -355,6 +378,9 @@ class Ledger(Calls):
                 reached = reached or opened.round == state.round
             last = first - 1
             width = _WIDER * width
+        if (continued := self.parent_round(state.study)) is not None:
+            yield continued
+            yield from self._earlier(self.round(continued))
 
     def _openings(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent]:
         """Where rounds of a study were opened, in the blocks from `first` to `last`."""

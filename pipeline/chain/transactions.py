@@ -58,6 +58,14 @@ class Calls:
         """The provider registers a study once, with 3 to 16 nodes."""
         return self._call("registerStudy", word(study), [checksum(node) for node in nodes], word(initial_model))
 
+    def continue_round(
+        self, study: StudyId, nodes: Sequence[Address], continued: RoundId, initial_model: Sha256
+    ) -> Call:
+        """The same for a study that starts from the model with which the round `continued` of another one ended."""
+        return self._call(
+            "continueRound", word(study), [checksum(node) for node in nodes], continued, word(initial_model)
+        )
+
     def change_nodes(self, study: StudyId, nodes: Sequence[Address], signatures: Sequence[str]) -> Call:
         """Anybody gives a study the nodes that a majority of the present ones signed."""
         return self._call("changeNodes", word(study), [checksum(node) for node in nodes], _all(signatures))

@@ -300,6 +300,7 @@ class DictLedger:
         self.releases: list[tuple[RoundId, Address]] = []
         self.moved: dict[Address, Address] = {}
         self.initial: Sha256 | None = None
+        self.continues: RoundId | None = None
         self.block = 10
 
     def open(self, round_id: RoundId, previous: Sha256, sealing_keys: Sequence[Sha256]) -> None:
@@ -363,6 +364,9 @@ class DictLedger:
     def registration(self, study: str) -> StudyRegisteredEvent:
         assert self.initial is not None
         return StudyRegisteredEvent(self.id, self.initial, TxLocation("0x00", 2, 0))
+
+    def parent_round(self, study: str) -> RoundId | None:
+        return self.continues
 
     def released(self, study: str, last: RoundState | None, until: int | None = None) -> tuple[Address, ...]:
         return tuple(hospital for after, hospital in self.releases if last is not None and after == last.round)

@@ -58,6 +58,7 @@ class Study:
     provider: str
     initial: bytes
     nodes: list[str]
+    continued: int = 0
     suspended: set[str] = field(default_factory=set)
     changes: int = 0
     last_round: int = 0
@@ -140,6 +141,19 @@ class Contract:
         self.studies_[study_id] = study = Study(self.sender, initial, list(nodes))
         yield "StudyRegistered", (study_id, initial)
         yield "NodesSet", (study_id, 1, nodes, study.threshold)
+
+    def continueRound(self, study_id: bytes, nodes: Sequence[str], number: int, model: bytes) -> Iterator[Emitted]:
+        self._only_owner()
+        found = self._in(number, FINALISED)
+        if found.new_model != model:
+            raise RevertError("StalePreviousModel", model)
+        before = self.studies_[found.study]
+        stay = sum(node in set(before.nodes) - before.suspended for node in nodes)
+        if stay < before.threshold:
+            raise RevertError("NoMajority", found.study, stay, before.threshold)
+        yield from self.registerStudy(study_id, nodes, model)
+        self.studies_[study_id].continued = number
+        yield "StudyContinues", (study_id, number)
 
     def releaseHospital(self, study_id: bytes, hospital: str, signatures: Sequence[Signature]) -> Iterator[Emitted]:
         study = self._idle(study_id)
@@ -296,6 +310,9 @@ class Contract:
             return [], 0, 0, 0, bytes(32), 0, 0
         running = study.last_round if self._runs(study) else 0
         return study.nodes, study.threshold, 1, study.changes, study.initial, self._current(study), running
+
+    def parentRound(self, study_id: bytes) -> int:
+        return self.studies_[study_id].continued if study_id in self.studies_ else 0
 
     def isNode(self, study_id: bytes, account: str) -> tuple[bool, bool]:
         study = self.studies_.get(study_id)

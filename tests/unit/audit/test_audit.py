@@ -15,7 +15,7 @@ from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.audit.round_record import RoundRecord
 from pipeline.audit.statement_archive import SUFFIX
-from pipeline.chain.ledger import HospitalStatus
+from pipeline.chain.ledger import HospitalStatus, study_id
 from pipeline.domain import Abort, Address, HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import canonical_json, sha256
@@ -474,6 +474,34 @@ def test_a_round_that_starts_elsewhere_than_the_one_before_it_ended_breaks_the_l
     world.maker.finish(RoundId(5))
     assert "round 5: starts from another model" in str(world.audit(5).first_problem)
     assert "round 5: starts from another model" in str(world.audit(4).first_problem)
+
+
+def _continuing(world: World, continues: int, initial: Sha256 | None = None) -> AuditReport:
+    """The audit of round 4 where rounds 1 and 2 are another study's, of which the ledger has it continue one."""
+    for number in (RoundId(1), RoundId(2)):
+        state = world.ledger.states[number]
+        world.ledger.states[number] = replace(state, opened=replace(state.opened, study=study_id("the one before")))
+    last = world.ledger.states[RoundId(2)].result
+    assert last is not None
+    world.ledger.continues = RoundId(continues)
+    world.ledger.initial = initial or last.new_model
+    return world.audit(4)
+
+
+def test_the_first_model_of_a_study_that_continues_another_is_its_rounds(world: World) -> None:
+    report = _continuing(world, 2)
+    assert report.passed
+    detail = next(check.detail for check in report.checks if check.name == "lineage")
+    assert "of round 2 of another study, which this one continues" in detail
+
+
+def test_a_study_that_continues_another_round_than_it_starts_from_breaks_the_lineage(world: World) -> None:
+    assert "its study continues round 3, which ended without a model" in str(_continuing(world, 3).first_problem)
+
+
+def test_a_study_that_was_registered_with_another_model_than_its_rounds_breaks_the_lineage(world: World) -> None:
+    problem = _continuing(world, 2, sha256(b"another model")).first_problem
+    assert "its study continues round 2, but was registered with another model" in str(problem)
 
 
 def test_a_model_that_is_no_single_tensor_is_refused(world: World) -> None:
