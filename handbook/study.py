@@ -18,7 +18,7 @@ from pipeline.datasets import DATASETS
 from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema
 from pipeline.layers import LAYERS
 from pipeline.study import study_diff
-from pipeline.study.fields import PROTOCOLS, group
+from pipeline.study.fields import PROTOCOLS, Continues, group
 from pipeline.study.study import Study
 
 _INTRODUCTION = """# Study
@@ -62,6 +62,7 @@ def page() -> str:
         if group_model := group(field):
             sections.append(f"## `{name}`\n\n{group_model.__doc__}\n\n{_table(group_model, f'study.{name}.')}")
     sections += [
+        f"## `continues`\n\n{Continues.__doc__}\n\n{_table(Continues, 'study.continues.')}",
         f"## Data of the hospitals' own\n\n{_OWN_DATA}",
         *(
             f"### `{name}`\n\n{model.__doc__}\n\n{_table(model)}"

@@ -12,7 +12,7 @@ from pipeline.domain import HospitalName, Kind, NodeName, Reason, RoundId, Round
 from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
 from pipeline.evidence import signing
 from pipeline.mpc import rule
-from pipeline.round import ending, equivocation, strikes
+from pipeline.round import continuation, ending, equivocation, strikes
 from pipeline.round.custody import rounds as rounds_held
 from pipeline.round.evaluations import evaluation
 from pipeline.round.input_set import Inputs, agree, kept
@@ -41,7 +41,9 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     _destroy_ended(worker)
     held = custody(worker, round_id)
     body = {"public_key": bytes(held.make_sealing_key().public_key).hex(), **evaluation(worker.study).key_fields(held)}
-    context = worker.context(round_id, worker.ledger.study(worker.study_id).current_model)
+    state = worker.ledger.study(worker.study_id)
+    continuation.require_first_model(worker.study, state)
+    context = worker.context(round_id, state.current_model)
     statement = journal(worker).say(round_id, worker.sign(Kind.SEALING_KEY, body, context))
     return worker.board.say(round_id, statement)
 

@@ -21,7 +21,7 @@ from pipeline.study.study import Study
 
 @dataclass(frozen=True)
 class StudyHistory:
-    """The public state of a study before a round."""
+    """The public state of a study before a round, and of those that it continues before it."""
 
     finished: int
     """Rounds that ended in a model."""
@@ -36,7 +36,8 @@ class StudyHistory:
 
     def verdicts(self, hospital: HospitalName) -> tuple[bool, ...]:
         """Whether the hospital was accepted in each remembered round in which it took part, oldest first."""
-        past = [Verdict(record["verdicts"][hospital]) for record in self.records]
+        # A hospital that joined since stands in no earlier record.
+        past = [Verdict(record["verdicts"].get(hospital, Verdict.ABSENT)) for record in self.records]
         return tuple(verdict is Verdict.ACCEPTED for verdict in past if verdict is not Verdict.ABSENT)
 
 
@@ -45,7 +46,7 @@ def lineage(worker: Worker, until: RoundId | None = None) -> StudyHistory:
 
     Raises EvidenceRejected when a record is not the one that the ledger anchors.
     """
-    rounds = takewhile(lambda state: state.round != until, worker.ledger.rounds(worker.study_id))
+    rounds = takewhile(lambda state: state.round != until, worker.ledger.line(worker.study_id))
     states = [state for state in rounds if state.judged]
     finished = [state for state in states if state.finalised]
     ended = [state.finalised for state in finished[-REMEMBERED:] if state.finalised]
@@ -77,8 +78,11 @@ def carried(
     """Strikes and quarantine with which the study's next round starts.
 
     They are those in the record of the last model, and what the nodes decided since: whom they blame for aborted
-    rounds, whom they released. `judged` are the study's rounds that judged hospitals, oldest first.
+    rounds, whom they released. `judged` are the rounds of the study's line that judged hospitals, oldest first. Who is
+    no hospital of the study any more has neither.
     """
+    struck = {name: rounds for name, rounds in struck.items() if name in study.hospitals}
+    quarantined = tuple(name for name in quarantined if name in study.hospitals)
     last = next((state for state in reversed(judged) if state.finalised), None)
     aborted = judged[judged.index(last) + 1 :] if last else judged
     if not aborted and not quarantined:

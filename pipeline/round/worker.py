@@ -35,6 +35,7 @@ from pipeline.errors import EvidenceRejected, Misconfigured, Refused
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import digest, joint_digest
 from pipeline.ledger_types.events import StudyId
+from pipeline.round import continuation
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
 from pipeline.site.installation import Installation
@@ -63,7 +64,7 @@ class Worker:
         settings = settings or Settings.load()
         worker = cls.visit(study, home, settings)
         approval.require(worker.identity, worker.study.name, worker.digest, worker.consortium.ledger)
-        worker.check_members()
+        worker.check_registration()
         return worker
 
     @classmethod
@@ -88,8 +89,8 @@ class Worker:
         """The study's name on the ledger."""
         return study_id(self.study.name)
 
-    def check_members(self) -> None:
-        """Raise Refused unless the ledger's nodes for this study are those of the approved study."""
+    def check_registration(self) -> None:
+        """Raise Refused unless the ledger's nodes for this study, and what it continues, are the approved study's."""
         on_ledger = self.ledger.study(self.study_id).nodes
         approved = tuple(self.node_address(name) for name in self.study.nodes)
         if on_ledger != approved:
@@ -98,6 +99,7 @@ class Worker:
                 f" {self.identity.name} name {', '.join(approved)}: name the ledger's, or let a majority of them sign"
                 " others (`wardround nodes sign`)"
             )
+        continuation.require_agreed(self.study, self.ledger, self.settings.studies)
 
     def node_address(self, name: NodeName) -> Address:
         """A node's signing address."""
@@ -282,5 +284,5 @@ def provider_worker(study: str, settings: Settings | None = None) -> Worker:
     """The service provider's worker; it approves by registering the study, and holds no data key."""
     settings = settings or Settings.load()
     worker = Worker.visit(study, settings.provider, settings)
-    worker.check_members()
+    worker.check_registration()
     return worker

@@ -8,9 +8,10 @@ from pipeline.chain import ledger as chain
 from pipeline.chain import rpc
 from pipeline.chain.ledger import HospitalStatus, Ledger
 from pipeline.chain.outbox import Outbox
-from pipeline.domain import Address, HospitalName, Sha256
+from pipeline.domain import Address, HospitalName, RoundId, Sha256
 from pipeline.evidence.canonical import digest, sha256
 from pipeline.model_file import model_bytes
+from pipeline.round import continuation
 from pipeline.setup.members import has_key
 from pipeline.site.consortium import Consortium, LedgerLocation
 from pipeline.site.identity import Identity
@@ -78,17 +79,24 @@ def authorise_hospitals(settings: Settings, installation: Installation, consorti
 def register_studies(
     settings: Settings, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]
 ) -> list[str]:
-    """Put the initial model of each new study into the store and register both on the ledger.
+    """Put the initial model of each new study into the store, unless it is another study's, and both on the ledger.
 
-    Returns the names of the new ones.
+    Returns the names of the new ones. Raises Refused, or InvalidStudy, for one that cannot continue what it names.
     """
     ledger = Ledger.connect(installation.rpc, consortium.ledger, installation.authority)
     provider = Identity.load(settings.provider)
     new = [study for name, study in studies.items() if not ledger.has_study(chain.study_id(name))]
     for study in new:
-        model = _publish_initial_model(Store(installation.store, provider.credentials, installation.authority), study)
         nodes = [Address(consortium.node(name).address) for name in study.nodes]
-        call = ledger.register_study(chain.study_id(study.name), nodes, model)
+        identifier = chain.study_id(study.name)
+        if study.continues is None:
+            store = Store(installation.store, provider.credentials, installation.authority)
+            call = ledger.register_study(identifier, nodes, _publish_initial_model(store, study))
+        else:
+            continuation.predecessor(study, settings.studies)
+            continued = RoundId(study.continues.round)
+            model = continuation.continued_model(study.continues.study, continued, ledger)
+            call = ledger.continue_round(identifier, nodes, continued, model)
         _outbox(provider, installation, ledger.chain_id).send(call, f"register-study-{study.name}")
     return [study.name for study in new]
 

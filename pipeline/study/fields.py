@@ -138,6 +138,16 @@ class Rule(StudyModel):
     thresholds."""
 
 
+class Continues(StudyModel):
+    """The model that the first round starts from, where it is another study's."""
+
+    study: Annotated[Name, Field(title="Continues the model of study")]
+    """The study that made the model, with the same layers and classes. Its file lies beside this one."""
+    round: Annotated[int, Field(title="Continues the model of round", ge=1, lt=1 << 40)]
+    """The round of that study that ended with the model. Budget, strikes, quarantine and the count of rounds go on from
+    it."""
+
+
 class Deadlines(StudyModel):
     """When a round ends, in seconds of block time from its opening."""
 

@@ -21,6 +21,7 @@ from pipeline.site.consortium import Consortium
 from pipeline.study.checks import check
 from pipeline.study.code_digest import code_digest
 from pipeline.study.fields import (
+    Continues,
     DataContract,
     Deadlines,
     HospitalField,
@@ -92,6 +93,12 @@ class Study(StudyModel):
     """full: the whole rule under encryption and a trimmed mean, up to 100,000 parameters. large, for more: size and
     direction are checked on random projections and the mean is plain. There is no peer validation then, hence none of
     the rule's lines on samples and percentages (docs/adr/0007-large-models.md)."""
+    continues: Annotated[
+        Continues | None,
+        Field(title="Continues another study's model", examples=[{"study": "breast_cancer", "round": 7}]),
+    ] = None
+    """The study, and the round of it, whose model the first round starts from. Without this line it starts from a model
+    that the seed draws."""
     training: Training = Training()
     rule: Rule = Rule()
     data_contract: DataContract = DataContract()

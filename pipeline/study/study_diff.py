@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from annotated_types import Unit
 from pydantic import BaseModel
 
-from pipeline.study.fields import group
+from pipeline.study.fields import Continues, group
 from pipeline.study.modes import MODES
 from pipeline.study.study import Study
 
@@ -36,6 +36,7 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Field]]:
 
 FIELDS: Mapping[str, Field] = {
     **dict(_fields(Study, "study.")),
+    **dict(_fields(Continues, "study.continues.")),
     "ledger.chain_id": Field("Chain id of the ledger"),
     "ledger.contract": Field("Contract of the ledger"),
     "ledger.development": Field("The ledger is a development chain"),

@@ -56,7 +56,8 @@ def commented(text: str, name: str) -> str:
         if field in blocks:
             lines += ["", *_comment(meaning), *(_inside(blocks[field], group_model) if group_model else blocks[field])]
         elif info.examples:
-            lines += ["", *_comment(meaning), "# " + yaml.safe_dump({field: info.examples[0]}).strip()]
+            example = yaml.safe_dump({field: info.examples[0]}, sort_keys=False)
+            lines += ["", *_comment(meaning), *(f"# {line}" for line in example.splitlines())]
     return "\n".join(lines) + "\n"
 
 

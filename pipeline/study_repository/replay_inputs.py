@@ -17,7 +17,7 @@ class ReplayInputs:
 
     record: RoundRecord
     finished: int
-    """Rounds of the study that ended in a model before this one."""
+    """Rounds that ended in a model before this one, of the study and of those that it continues."""
     verdicts: Mapping[HospitalName, tuple[Verdict, ...]]
     """What remembered rounds decided about each hospital that took part in them, oldest first."""
 
@@ -55,16 +55,15 @@ def read_inputs(records: Path, round_id: RoundId) -> ReplayInputs:
     for path in (records / "rounds").glob("*/record.json"):
         if path.parent.name.isdecimal() and int(path.parent.name) != round_id:
             earlier = _read(records, RoundId(int(path.parent.name)))
-            if earlier.study == record.study:
-                record_by_model[earlier.new_model] = earlier
+            record_by_model[earlier.new_model] = earlier
     past: list[RoundRecord] = []
     current = record
-    # Only a study's first round has no budget in force.
+    # Only the first round of a study that continues none has no budget in force.
     while current.budget is not None:
         before = record_by_model.pop(current.previous_model, None)
         if before is None:
             raise Misconfigured(
-                f"{records}: got no record of the round of {record.study} that made model {current.previous_model}, on"
+                f"{records}: got no record of the round that made model {current.previous_model}, on"
                 f" which round {current.round} stands; check out the tag of round {round_id}, or run the record task of"
                 " the round before"
             )

@@ -104,7 +104,8 @@ def _node(
 def _quarantined(
     consortium: Consortium, ledger: Ledger, study: Study, rounds: Sequence[RoundView]
 ) -> frozenset[HospitalName]:
-    newest = next((view.record for view in rounds if view.study == study.name and view.record), None)
-    judged = [state for state in ledger.rounds(study_id(study.name)) if state.judged]
+    judged = [state for state in ledger.line(study_id(study.name)) if state.judged]
+    last = next((state.round for state in reversed(judged) if state.finalised), None)
+    newest = next((view.record for view in rounds if view.round == last), None)
     struck, held = (newest.strikes, newest.quarantined) if newest else ({}, ())
     return frozenset(carried(ledger, consortium, study, judged, struck, held)[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,18 +18,23 @@ RECORDS = Path("records")
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Rounds 2, 5 and 9 of one study and round 3 of another, as the study repository holds them."""
+    """Rounds 2, 5 and 9 of one study, 11 of one that continues its round 5, and 3 of another, as they are recorded."""
     monkeypatch.chdir(tmp_path)
-    for number, (name, rounds) in enumerate({"wisconsin": (2, 5, 9), "other": (3,)}.items()):
+    after: dict[int, RoundMaker] = {}
+    for number, (name, rounds) in enumerate({"wisconsin": (2, 5, 9), "other": (3,), "next": (11,)}.items()):
         of = study(name=name)
         store = DictStore()
         maker = RoundMaker(of, consortium(of), store.put, DictLedger(of, consortium(of)))
         maker.start(model(100 + number))
+        if name == "next":
+            maker.current = after[5].current
+            maker.budget = after[5].budget
         for round_id in rounds:
             absent = ["hillside"] if round_id == 5 else []
             result = maker.finish(
                 RoundId(round_id), rejected=["southmoor"], absent=absent, new_model=model(10 * number + round_id)
             )
+            after[round_id] = replace(maker)
             folder = RECORDS / "rounds" / str(round_id)
             folder.mkdir(parents=True)
             place = object_keys.record(RoundId(round_id))
@@ -55,6 +61,13 @@ def test_a_later_round_counts_the_studys_own_finished_rounds(records: Path) -> N
     )
 
 
+def test_a_study_that_continues_another_counts_the_rounds_up_to_the_one_whose_model_it_took(records: Path) -> None:
+    found = read_inputs(records, RoundId(11))
+    assert found.finished == 2
+    assert found.verdicts[HospitalName("hillside")] == (Verdict.ACCEPTED,)
+    assert f"--budget {found.record.budget}" in " ".join(found.training(records, HospitalName("southmoor")))
+
+
 def test_the_nodes_are_told_the_record_and_the_model_before_it(records: Path) -> None:
     found = read_inputs(records, RoundId(5))
     assert found.verification(records)[1] == "records/rounds/5/record.json"
@@ -62,7 +75,7 @@ def test_the_nodes_are_told_the_record_and_the_model_before_it(records: Path) ->
 
 
 def test_a_round_that_was_not_recorded_is_named_with_those_that_were(records: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"rounds/4/record\.json.*2, 3, 5, 9"):
+    with pytest.raises(Misconfigured, match=r"rounds/4/record\.json.*2, 3, 5, 9, 11"):
         read_inputs(records, RoundId(4))
 
 
