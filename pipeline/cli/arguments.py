@@ -11,6 +11,12 @@ _LAST_NUMBER = 2**64 - 1
 
 ROUND = typer.Argument(metavar="ROUND", min=1, max=_LAST_NUMBER, help="Number of the round on the ledger.")
 RoundNumber = Annotated[int, ROUND]
+BeforeRound = Annotated[
+    int,
+    typer.Option(
+        "--before", metavar="ROUND", min=1, max=_LAST_NUMBER, help="The version starts from the model that it had."
+    ),
+]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
 Actor = Annotated[str, typer.Option("--as", metavar="NAME", help="The hospital or node whose owner you are.")]
 OwnActor = Annotated[

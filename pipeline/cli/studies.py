@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 import yaml
 from rich.console import Console
 
-from pipeline.cli.arguments import OwnActor, StudyName
+from pipeline.cli.arguments import BeforeRound, OwnActor, StudyName
 from pipeline.consent import approval, consent_log
-from pipeline.consent.approval import Decision
-from pipeline.domain import Sha256
+from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.errors import Misconfigured, NotApproved
+from pipeline.governance import proposal, versions
+from pipeline.governance.versions import Wanted
+from pipeline.round import continuation
+from pipeline.round.worker import Worker
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
 from pipeline.site.settings import Settings
-from pipeline.site.site import Site
+from pipeline.site.site import Site, SiteRole
 from pipeline.study import study_diff
 from pipeline.study.study import Study
+from pipeline.study.study_diff import Change
 
 studies = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Read studies and consent to them.")
 
 Expected = Annotated[
     Sha256 | None,
     typer.Option("--digest", metavar="SHA256", parser=Sha256, help="What you read; another digest is refused."),
+]
+NewName = Annotated[str, typer.Argument(metavar="NAME", help="Name that the new version is to have.")]
+Joins = Annotated[
+    list[str] | None, typer.Option("--with", metavar="HOSPITAL", help="A hospital that joins; may be given again.")
+]
+Leaves = Annotated[
+    list[str] | None, typer.Option("--without", metavar="HOSPITAL", help="A hospital that leaves; may be given again.")
+]
+Fields = Annotated[
+    str, typer.Option("--fields", metavar="YAML", help="Other fields that change, such as `training: {steps: 8}`.")
+]
+AsMember = Annotated[
+    str | None, typer.Option("--as", metavar="NAME", help="Who proposes; by default this site, or the provider.")
 ]
 
 
@@ -46,7 +65,7 @@ def show(study: StudyName) -> None:
             console.print(f"  {name}: approved")
         except NotApproved:
             console.print(f"  {name}: [bold]not approved[/bold]")
-            _print_changes(approval.last_consent(_actor(settings, name), study, consortium.ledger), read, consortium)
+            _print_changes(_before(_actor(settings, name), read, consortium, settings), read, consortium)
         except Misconfigured:
             console.print(f"  {name}: not on this machine")
 
@@ -62,11 +81,38 @@ def digest(study: StudyName) -> None:
 def approve(study: StudyName, name: OwnActor = None, digest: Expected = None) -> None:
     """Consent to the study's present digest as the owner of a hospital or node, and publish the signed consent."""
     owner, read, consortium, settings = _owner(study, name)
-    before = approval.last_consent(owner, study, consortium.ledger)
+    before = _before(owner, read, consortium, settings)
     signed = approval.approve(owner, read, consortium, digest)
     typer.echo(f"{owner.name} approved {study} with digest {signed}")
     _print_changes(before, read, consortium)
     _publish(settings, owner, read)
+
+
+@studies.command("continue")
+def continue_(
+    study: StudyName,
+    name: NewName,
+    joins: Joins = None,
+    leaves: Leaves = None,
+    fields: Fields = "",
+    home: AsMember = None,
+) -> None:
+    """Propose a version of a study under a new name that goes on from its newest model, with what it changes."""
+    _propose(study, name, Wanted(fields, _hospitals(joins), _hospitals(leaves)), home)
+
+
+@studies.command()
+def rewind(
+    study: StudyName,
+    name: NewName,
+    before: BeforeRound,
+    joins: Joins = None,
+    leaves: Leaves = None,
+    fields: Fields = "",
+    home: AsMember = None,
+) -> None:
+    """Propose a version of a study under a new name that goes on from an earlier model, with what it changes."""
+    _propose(study, name, Wanted(fields, _hospitals(joins), _hospitals(leaves)), home, RoundId(before))
 
 
 @studies.command()
@@ -81,6 +127,30 @@ def withdraw(study: StudyName, name: OwnActor = None, digest: Expected = None) -
     _publish(settings, owner, read)
 
 
+def _propose(study: str, name: str, wanted: Wanted, member: str | None, before: RoundId | None = None) -> None:
+    settings = Settings.load()
+    site = Site.load(settings)
+    member = member or (site.name if site is not None and site.role in (SiteRole.HOSPITAL, SiteRole.NODE) else None)
+    home = _home(settings, member) if member else settings.provider
+    worker = Worker.visit(study, home, settings)
+    made = versions.next_version(study, name, wanted, settings, worker.ledger, worker.board.store, before)
+    path = proposal.write(made.proposal, settings)
+    continued = made.continues
+    typer.echo(f"{path}: {name} goes on from the model of round {continued.round} of {continued.study}")
+    _print(made.changes)
+    for hospital, rounds in made.within.items():
+        numbers = f"rounds {', '.join(map(str, rounds))}" if rounds else "no round"
+        typer.echo(f"    {hospital} leaves; that model has what it learned from {hospital} in {numbers}")
+    typer.echo(
+        f"nothing runs yet: hand the file to everybody, let the provider give `wardround up`, and all owners approve"
+        f" digest {made.proposal.digest}"
+    )
+
+
+def _hospitals(names: list[str] | None) -> tuple[HospitalName, ...]:
+    return tuple(map(HospitalName, names or ()))
+
+
 def _owner(study: str, name: str | None) -> tuple[Identity, Study, Consortium, Settings]:
     settings = Settings.load()
     read = Study.load(settings.studies / f"{study}.yaml")
@@ -92,11 +162,24 @@ def _owner(study: str, name: str | None) -> tuple[Identity, Study, Consortium, S
     return _actor(settings, name), read, Consortium.load(settings.consortium), settings
 
 
-def _print_changes(before: Decision | None, study: Study, consortium: Consortium) -> None:
-    """What differs from the version that an owner approved last."""
-    if before is None or before.terms is None:
-        return
-    for change in study_diff.changes(before.terms, study.terms(consortium)):
+def _before(owner: Identity, study: Study, consortium: Consortium, settings: Settings) -> Mapping[str, Any] | None:
+    """The terms that an owner approved last, or those of the study that this one continues; None for neither."""
+    names = (study.name, study.continues.study) if study.continues else (study.name,)
+    for name in names:
+        if (last := approval.last_consent(owner, name, consortium.ledger)) is not None:
+            return last.terms
+    continued = continuation.predecessor(study, settings.studies)
+    return continued.terms(consortium) if continued else None
+
+
+def _print_changes(before: Mapping[str, Any] | None, study: Study, consortium: Consortium) -> None:
+    """What differs from the version before, for an owner."""
+    if before is not None:
+        _print(study_diff.changes(before, study.terms(consortium)))
+
+
+def _print(changes: Iterable[Change]) -> None:
+    for change in changes:
         old, new = (value if value is not None else study_diff.NOTHING for value in (change.before, change.after))
         typer.echo(f"    changed: {change.label}: {_short(old)} -> {_short(new)}")
 
@@ -112,5 +195,8 @@ def _publish(settings: Settings, owner: Identity, study: Study) -> None:
 
 
 def _actor(settings: Settings, name: str) -> Identity:
-    home = settings.hospital(name) if settings.hospital(name).exists() else settings.node(name)
-    return Identity.load(home)
+    return Identity.load(_home(settings, name))
+
+
+def _home(settings: Settings, name: str) -> Path:
+    return settings.hospital(name) if settings.hospital(name).exists() else settings.node(name)

@@ -8,14 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import yaml
+
 from pipeline.chain.ledger import study_id
 from pipeline.domain import Address, NodeName, NodeSet
 from pipeline.errors import Refused
 from pipeline.evidence import signing
+from pipeline.governance import proposal
 from pipeline.governance.majority import AddressText, OwnerFile, about_one, majority_signatures, require_next
 from pipeline.governance.owner import Owner
+from pipeline.host.files import write_atomic
+from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
+
+
+def replace_node(study: str, leaving: NodeName, joining: NodeName, settings: Settings | None = None) -> tuple[str, ...]:
+    """Name a node in another one's place in this machine's study file; the nodes as they are then.
+
+    Given again, it changes nothing. Raises InvalidStudy, Refused when the study names neither.
+    """
+    settings = settings or Settings.load()
+    path = settings.studies / f"{study}.yaml"
+    nodes = Study.load(path).nodes
+    if joining in nodes and leaving not in nodes:
+        return nodes
+    if leaving not in nodes:
+        raise Refused(f"{leaving}: got a node that leaves, want one of study {study}'s: {', '.join(nodes)}")
+    Consortium.load(settings.consortium).node(joining)
+    text = path.read_text()
+    root = yaml.compose(text)
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
+        if key.value == "nodes":
+            for item in value.value:
+                if item.value == leaving:
+                    text = text[: item.start_mark.index] + joining + text[item.end_mark.index :]
+    proposal.loaded(path.name, text)
+    write_atomic(path, text.encode())
+    return Study.load(path).nodes
 
 
 class SignedNodes(OwnerFile):

@@ -35,8 +35,8 @@ class Proposal:
     """What it fixes, against what the other study fixes; unified."""
 
 
-def propose(base: str, name: str, override: str, settings: Settings) -> Proposal:
-    """Study `base` under a new name with the fields of `override` (YAML).
+def propose(base: str, name: str, changes: Mapping[str, Any], settings: Settings) -> Proposal:
+    """Study `base` under a new name with these fields changed.
 
     Raises InvalidStudy, Refused for a taken name.
     """
@@ -48,23 +48,27 @@ def propose(base: str, name: str, override: str, settings: Settings) -> Proposal
             f"study {name}: its file is there already; a proposal takes a name of its own, so that the approved study"
             " stays as it is"
         )
+    before = base_study(base, settings)
     source = settings.studies / f"{base}.yaml"
-    if not re.fullmatch(NAME_PATTERN, base):
-        raise InvalidStudy("the proposal", "base", base, "the name of a study that is there")
-    before = Study.load(source)
-    changes = _mapping(override)
     if "name" in changes:
         raise InvalidStudy(file, "name", changes["name"], "no such line: the name is asked for apart")
     content = _merged(
         {key: value for key, value in read_fields(source.read_bytes(), base).items() if key != "name"}, changes
     )
     plain = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    after = _loaded(file, plain)
+    after = loaded(file, plain)
     text = f"# Proposed as an experiment on study {base}.\n\n" + commented(plain, name)
     diff = _diff(before, after)
     if before.model_dump(exclude={"name"}) == after.model_dump(exclude={"name"}):
         raise InvalidStudy(file, "fields", "no change", f"at least one field that differs from {base}")
     return Proposal(after, after.digest(Consortium.load(settings.consortium)), text, diff)
+
+
+def base_study(name: str, settings: Settings) -> Study:
+    """The study that a proposal starts from; raises InvalidStudy."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InvalidStudy("the proposal", "base", name, "the name of a study that is there")
+    return Study.load(settings.studies / f"{name}.yaml")
 
 
 def write(proposal: Proposal, settings: Settings) -> Path:
@@ -87,7 +91,8 @@ def write(proposal: Proposal, settings: Settings) -> Path:
     return path
 
 
-def _mapping(text: str) -> Mapping[str, Any]:
+def fields(text: str) -> Mapping[str, Any]:
+    """The fields that a text in YAML changes; raises InvalidStudy."""
     if len(text) > _LONGEST_OVERRIDE:
         raise InvalidStudy("the proposal", "fields", f"{len(text)} characters", f"at most {_LONGEST_OVERRIDE}")
     try:
@@ -106,7 +111,8 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _loaded(file: str, text: str) -> Study:
+def loaded(file: str, text: str) -> Study:
+    """The study of a file that is not written yet; raises InvalidStudy."""
     with tempfile.TemporaryDirectory(prefix="wardround-proposal-") as folder:
         path = Path(folder) / file
         path.write_text(text)

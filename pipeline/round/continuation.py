@@ -13,7 +13,6 @@ from pipeline.domain import RoundId, Sha256
 from pipeline.errors import InvalidStudy, Refused
 from pipeline.evidence.canonical import sha256
 from pipeline.model_file import model_bytes
-from pipeline.study import study_diff
 from pipeline.study.study import Study
 from pipeline.train.network import initial_model
 
@@ -75,7 +74,8 @@ def require_first_model(study: Study, state: StudyState) -> None:
 
 
 def _layers(study: Study) -> str:
-    return f"{', '.join(study_diff.layers(study.model))} on samples of {study.network.input_shape}"
+    layers = [{name: dict(arguments) for name, arguments in item.items()} for item in study.model]
+    return f"{layers} on samples of {study.network.input_shape}"
 
 
 def _round(number: RoundId | None) -> str:

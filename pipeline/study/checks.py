@@ -34,6 +34,8 @@ def check(study: Study, file: str) -> None:
 
     if study.name != Path(file).stem:
         refuse("name", study.name, f"the file's own name, {Path(file).stem}")
+    if study.continues is not None and study.continues.study == study.name:
+        refuse("continues.study", study.name, "another study; an edit of its own file goes on from its own model")
     own_data = [field for field in ("table", "images") if getattr(study, field)]
     if len(own_data) > 1:
         refuse("images", "a table too", "one kind of data in a study")

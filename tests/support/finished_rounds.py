@@ -337,6 +337,9 @@ class DictLedger:
     def rounds(self, study: None = None) -> tuple[RoundState, ...]:
         return tuple(self.states.values())
 
+    def line(self, study: str) -> tuple[RoundState, ...]:
+        return tuple(self.states.values())
+
     def before(self, state: RoundState, count: int) -> tuple[RoundState, ...]:
         states = list(self.states.values())
         earlier = [other for other in states[: states.index(state)] if other.finalised]

@@ -1,16 +1,22 @@
-"""Propose an experiment: a study with some fields changed, under a new name, for its members to approve."""
+"""Propose an experiment: a study with some fields changed, under a new name, for its members to approve.
+
+It starts from a first model of its own, from the newest one of the study, or from an earlier one.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.chain.ledger import study_id
+from pipeline.domain import RoundId
 from pipeline.errors import InvalidStudy, Misconfigured, Refused
-from pipeline.governance import proposal
+from pipeline.governance import proposal, versions
 from pipeline.governance.proposal import Proposal
+from pipeline.governance.versions import NextVersion, Wanted
 from pipeline.setup.accounts import Role
 from pipeline.site.consortium import Consortium
 from pipeline.study import study_diff
@@ -25,6 +31,14 @@ router = APIRouter()
 LINK = Link(120, "Experiments", "/experiments", (Role.PROVIDER,))
 
 
+class FirstModel(StrEnum):
+    """Which model an experiment's first round starts from."""
+
+    SEED = "seed"
+    NEWEST = "newest"
+    BEFORE = "before"
+
+
 class _Asked:
     """The form's fields; what is made of them is made anew each time, so that nobody can slip in another text."""
 
@@ -33,12 +47,16 @@ class _Asked:
         request: Request,
         base: Annotated[str, Form(max_length=64)],
         name: Annotated[str, Form(max_length=64)],
-        fields: Annotated[str, Form(max_length=20_000)],
+        fields: Annotated[str, Form(max_length=20_000)] = "",
+        start: Annotated[FirstModel, Form()] = FirstModel.SEED,
+        before: Annotated[int | None, Form(ge=1, lt=1 << 40)] = None,
     ) -> None:
         concerns(request, f"{name} from {base}")
         self.base = base
         self.name = name.strip()
         self.fields = fields
+        self.start = start
+        self.before = before
 
 
 Asked = Annotated[_Asked, Depends()]
@@ -47,17 +65,20 @@ Asked = Annotated[_Asked, Depends()]
 @router.get("/experiments")
 def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
     """The form, and what each study fixes now."""
-    return _form(request, who, index, {"base": "", "name": "", "fields": ""}, None)
+    return _form(
+        request, who, index, {"base": "", "name": "", "fields": "", "start": FirstModel.SEED, "before": None}, None
+    )
 
 
 @router.post("/experiments", dependencies=[OwnForm])
 def preview(request: Request, who: Provider, index: Rounds, asked: Asked) -> HTMLResponse:
     """The new study with its digest and what it changes; an error goes beside the form."""
     try:
-        made = _made(index, asked)
+        version = _version(index, asked)
+        made = version.proposal if version else _made(index, asked)
     except (Misconfigured, Refused) as error:
         return _form(request, who, index, vars(asked), str(error))
-    return render(request, "experiment", who, made=made, asked=asked, folder=index.settings.studies)
+    return render(request, "experiment", who, made=made, version=version, asked=asked, folder=index.settings.studies)
 
 
 @router.post("/experiments/file", dependencies=[OwnForm])
@@ -86,8 +107,27 @@ def proposed(request: Request, who: Provider, index: Rounds, name: StudyName) ->
     )
 
 
+def _version(index: Rounds, asked: _Asked) -> NextVersion | None:
+    """The experiment where it continues a model; raises Refused where none is named."""
+    if asked.start is FirstModel.SEED:
+        return None
+    before = None
+    if asked.start is FirstModel.BEFORE:
+        if asked.before is None:
+            raise Refused(
+                "the round: got none, want the number of the round whose first model the experiment starts from"
+            )
+        before = RoundId(asked.before)
+    observer = index.observer
+    return versions.next_version(
+        asked.base, asked.name, Wanted(asked.fields), index.settings, observer.ledger, observer.store, before
+    )
+
+
 def _made(index: Rounds, asked: _Asked) -> Proposal:
-    return proposal.propose(asked.base, asked.name, asked.fields, index.settings)
+    if version := _version(index, asked):
+        return version.proposal
+    return proposal.propose(asked.base, asked.name, proposal.fields(asked.fields), index.settings)
 
 
 def _holding(index: Rounds, asked: _Asked) -> Proposal:
@@ -98,7 +138,7 @@ def _holding(index: Rounds, asked: _Asked) -> Proposal:
         raise HTTPException(422, str(error)) from None
 
 
-def _form(request: Request, who: Provider, index: Rounds, asked: dict[str, str], trouble: str | None) -> HTMLResponse:
+def _form(request: Request, who: Provider, index: Rounds, asked: dict[str, Any], trouble: str | None) -> HTMLResponse:
     files = {
         study.name: (index.settings.studies / f"{study.name}.yaml").read_text()
         for study in studies.readable(index.settings)

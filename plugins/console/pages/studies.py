@@ -21,6 +21,7 @@ from pipeline.errors import NotApproved
 from pipeline.evidence.canonical import canonical_json
 from pipeline.evidence.membership import study_digest
 from pipeline.report.render import TRUST
+from pipeline.round import continuation
 from pipeline.setup.accounts import Role
 from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
@@ -128,6 +129,7 @@ def one(
     positions = published.positions(study, members)
     registered = index.observer.ledger.has_study(study_id(name))
     rounds = [view for view in index.all().rounds if view.study == name and view.model]
+    before = continuation.predecessor(study, index.settings.studies)
     return render(
         request,
         "study",
@@ -145,6 +147,7 @@ def one(
         model=index.observer.ledger.study(study_id(name)).current_model if registered else None,
         rounds=rounds,
         positions=positions,
+        since=study_diff.changes(before.terms(members), text) if before else (),
         differences=_differences(positions, digest, text),
         own_position=_own_position(index.settings, who, study, members, positions, digest, text)
         if who.role is Role.HOSPITAL

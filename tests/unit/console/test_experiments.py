@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.domain import RoundId
 from pipeline.site.consortium import Consortium
 from pipeline.study import study_diff
 from pipeline.study.study import Study
@@ -101,3 +102,42 @@ def test_the_form_says_what_every_field_of_a_study_means(archive: Archive) -> No
         for path, field in study_diff.of_study().items()
         if f"<code>{path}</code>" not in page or field.meaning not in page
     ] == []
+
+
+def finish(archive: Archive, *rounds: int) -> None:
+    for number in rounds:
+        archive.maker.finish(RoundId(number))
+
+
+def test_an_experiment_goes_on_from_the_newest_model_of_a_study(archive: Archive) -> None:
+    finish(archive, 1, 2)
+    pages = archive.pages(PROVIDER)
+    asked = form(start="newest", before="", fields="hospitals: [northgate, southmoor, hillside]")
+    shown = pages.post("/experiments", data=asked)
+    newest = 2
+    assert f">round {newest}</a> of wisconsin ended" in shown.text
+    assert "Continues the model of round" in shown.text
+    assert "leaves. The model has what it learned from" in shown.text
+    assert pages.post("/experiments/write", data=asked).status_code == 303
+    study = Study.load(archive.settings.studies / "slower.yaml")
+    assert study.continues is not None
+    assert (study.continues.study, study.continues.round) == ("wisconsin", newest)
+    page = pages.get("/studies/slower").text
+    assert "What changed since wisconsin, which it continues" in page
+    assert f">round {newest}</a> of" in page
+
+
+def test_an_experiment_goes_on_from_the_model_before_a_round(archive: Archive) -> None:
+    finish(archive, 1, 2)
+    pages = archive.pages(PROVIDER)
+    shown = pages.post("/experiments", data=form(start="before", before="2"))
+    assert ">round 1</a> of wisconsin ended" in shown.text
+    for before, why in (
+        ("1", "the model that the seed draws"),
+        ("", "The round: got none"),
+        ("999", "999"),
+    ):
+        refused = pages.post("/experiments", data=form(start="before", before=before))
+        assert refused.status_code == 422
+        assert why.lower() in unescape(refused.text).lower()
+    assert written(archive) == ["wisconsin.yaml"]

@@ -234,10 +234,10 @@ def test_a_round_without_a_model_is_continued_by_nobody(site: MemorySite, before
 def test_a_model_of_another_architecture_is_continued_by_nobody(site: MemorySite, before: Before) -> None:
     wider = [{"Linear": {"out_features": 2}}, {"ReLU": {}}, {"Linear": {"out_features": 2}}]
     study = written(site, "wider", continues=before.continuing(), model=wider)
-    with pytest.raises(InvalidStudy, match="want the layers and shapes of before: Linear"):
+    with pytest.raises(InvalidStudy, match=r"want the layers and shapes of before: .*Linear"):
         register(site, study)
     play = registered_past_setup(site, study, before.last, before.model(site, before.last))
-    with pytest.raises(InvalidStudy, match="want the layers and shapes of before: Linear"):
+    with pytest.raises(InvalidStudy, match=r"want the layers and shapes of before: .*Linear"):
         play.node("prepare", RoundId(902), NORTH)
 
 
