@@ -80,14 +80,16 @@ def sign_nodes(study: str, signer: NodeName, settings: Settings | None = None) -
     return SignedNodes(study=study, change=change.change, nodes=nodes, signer=signer, signature=signature)
 
 
-def send_nodes(signed: Sequence[SignedNodes], sender: NodeName, settings: Settings | None = None) -> str:
+def send_nodes(signed: Sequence[SignedNodes], sender: NodeName | None, settings: Settings | None = None) -> str:
     """Give a study the nodes that a majority of its present ones signed; the study's name.
+
+    By a transaction of a node, or of the provider, whose word adds nothing to theirs.
 
     Raises Refused when they are fewer, or while a round of the study runs.
     """
     settings = settings or Settings.load()
     study, number, nodes = about_one([(one.study, one.change, tuple(one.nodes)) for one in signed])
-    owner = Owner.open(settings.node(sender), settings)
+    owner = Owner.open(settings.node(sender) if sender else settings.provider, settings)
     state = owner.ledger.study(study_id(study))
     if nodes == state.nodes:
         return study  # sent before
