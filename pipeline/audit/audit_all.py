@@ -94,6 +94,9 @@ class _Remembered:
     def rounds(self) -> Sequence[RoundState]:
         return tuple(self.states.values())
 
+    def line(self, study: StudyId) -> Sequence[RoundState]:
+        return self._ledger.line(study)
+
     def before(self, state: RoundState, count: int) -> Sequence[RoundState]:
         finalised = (one for one in self._earlier(state) if one.finalised)
         return list(islice(finalised, count))[::-1]

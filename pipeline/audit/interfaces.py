@@ -50,6 +50,9 @@ class HistoryReader(RoundReader, Protocol):
     def rounds(self) -> Sequence[RoundState]:
         """Every round in the order of opening."""
 
+    def line(self, study: StudyId) -> Sequence[RoundState]:
+        """The rounds of a study, and before them those of the studies that it continues, in the order of opening."""
+
     def before(self, state: RoundState, count: int) -> Sequence[RoundState]:
         """The `count` rounds of its study's line that were finalised last before `state` was opened, oldest first.
 

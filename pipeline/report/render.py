@@ -98,7 +98,7 @@ class RoundReport:
 def render(view: RoundView, history: Sequence[RoundSummary], title: str) -> RoundReport:
     """The report of a finished round.
 
-    `history` holds the study's rounds up to this one, oldest first, `title` the study's.
+    `history` holds the rounds of the study's line up to this one, oldest first, `title` the study's.
     """
     course = pictures.course([*(item for item in history if item.round != view.round), summary(view)], view.round)
     return RoundReport(

@@ -50,8 +50,8 @@ def publish(
             f"round {round_id}: the ledger says {state.status}, want {RoundStatus.FINALISED}; there is nothing to"
             " record"
         )
-    rounds = [other for other in ledger.rounds() if other.study == state.study and other.round <= round_id]
-    round_views = views(rounds, ledger, store)
+    line = ledger.line(state.study)
+    round_views = views(line[: [one.round for one in line].index(round_id) + 1], ledger, store)
     mine = next(view for view in round_views if view.round == round_id)
     if mine.trouble is not None:
         raise EvidenceRejected(mine.trouble)

@@ -69,8 +69,10 @@ class Observer:
         title = study.title if study else mine.study or "a study unknown here"
         if mine.record is None:
             return render.render_aborted(mine, study.hospitals if study else (), title)
-        states = [state for state in self.ledger.rounds(self.ledger.round(round_id).study) if state.round <= round_id]
-        history = [summary(view) for view in views(states, self.ledger, self.store, self.names)]
+        state = self.ledger.round(round_id)
+        line = self.ledger.line(state.study)
+        before = line[: [one.round for one in line].index(round_id) + 1]
+        history = [summary(view) for view in views(before, self.ledger, self.store, self.names)]
         return render.render(mine, history, title).html.decode()
 
     def audit(self, round_id: RoundId) -> AuditReport:

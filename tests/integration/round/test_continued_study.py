@@ -43,6 +43,8 @@ def test_a_version_with_another_hospital_and_node_goes_on_from_the_model_and_is_
 
     assert site.record(round_id)["previous_model"] == site.record(first)["new_model"]
     assert site.record(round_id)["budget"] == site.record(first)["next_budget"]
+    report = (site.settings.records / "rounds" / str(round_id) / "report.html").read_text()
+    assert site.record(first)["new_model"] in report.partition("<h2>Lineage</h2>")[2]
     site.audits(first)
     site.audits(round_id)
     assert _played_again(site, round_id) == {
