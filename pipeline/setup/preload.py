@@ -1,4 +1,7 @@
-"""Heavy imports, and what is read once a process, paid by who forks tasks: the scheduler, or a site's worker."""
+"""Heavy imports, and what is read once a process, paid by who forks tasks: the scheduler, or a site's worker.
+
+A worker forks the steps of one actor, and loads what these import: no node trains, and no hospital writes a report.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,30 @@ import importlib
 import logging
 import os
 import signal
+import sys
+from collections.abc import Iterable
 
-from pipeline.round_steps import ROUND
+import grimp
+
+from pipeline.round_steps import ROUND, Actor
 from pipeline.site.identity import StoreCredentials
 from pipeline.store.objects import Store
 from pipeline.study.code_digest import closure, code_digest
+
+_TASKS = (
+    "airflow.sdk.definitions.decorators",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.operators.trigger_dagrun",
+)
+"""What every task's process needs, whatever its step."""
 
 HEAVY = (
     "torch",
     "torch._dynamo",  # torch.optim loads it, with sympy, at a process's first step
     "numpy",
     "pandas",
-    "sklearn.ensemble",
     "great_expectations",
     "web3",
     "boto3",
@@ -42,27 +57,24 @@ HEAVY = (
     "safetensors.numpy",
     "jinja2",
     "nacl.public",
-    "airflow.sdk.definitions.decorators",
-    "airflow.sdk.execution_time.supervisor",
-    "airflow.sdk.execution_time.task_runner",
-    "airflow.providers.standard.decorators.python",
-    "airflow.providers.standard.operators.trigger_dagrun",
 )
+"""Others' modules that take long; for the actors whose steps import the package, however far away."""
+
+_WITH = {"dulwich": "dvc", "configobj": "dvc", "networkx": "dvc", "s3fs": "dvc"}
+"""Package to the one that loads it."""
 
 _PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger(__name__)
 
 
-def preload() -> None:
-    """Import what tasks need and let workers end with the scheduler.
+def preload(actors: Iterable[Actor] = Actor) -> None:
+    """Import what these actors' tasks need and let workers end with the scheduler.
 
     An import that fails is left to the task that needs it.
     """
-    ours = closure(
-        ["pipeline.round.steps", "pipeline.study.study_files", *(step.function.partition(":")[0] for step in ROUND)]
-    )
-    for name in (*HEAVY, *sorted(ours)):
+    steps = steps_of(actors)
+    for name in (*heavy(steps), *_TASKS, *sorted(closure([*steps, "pipeline.study.study_files"]))):
         try:
             importlib.import_module(name)
         except Exception:  # a task that needs the module reports the error where a person looks
@@ -75,9 +87,29 @@ def preload() -> None:
     os.register_at_fork(after_in_child=_end_with_parent)
 
 
+def steps_of(actors: Iterable[Actor]) -> set[str]:
+    """The modules in which these actors' steps begin."""
+    taken = set(actors)
+    return {"pipeline.round.steps", *(step.function.partition(":")[0] for step in ROUND if step.actor in taken)}
+
+
+def heavy(modules: Iterable[str]) -> list[str]:
+    """Others' modules to load for ours: those whose package they import, however far away, as they run."""
+    graph = grimp.build_graph(
+        "pipeline", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
+    )
+    imported = set().union(*(graph.find_upstream_modules(module) for module in modules))
+    return [name for name in HEAVY if _package(name) in imported]
+
+
+def _package(name: str) -> str:
+    package = name.partition(".")[0]
+    return _WITH.get(package, package)
+
+
 def _one_thread() -> None:
-    torch = importlib.import_module("torch")
-    torch.set_num_threads(1)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
 
 
 def _end_with_parent() -> None:

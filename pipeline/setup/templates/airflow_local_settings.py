@@ -9,8 +9,14 @@ import sys
 
 from airflow.configuration import conf
 
-# A site's worker forks its tasks itself, and the scheduler none then.
-if "edge" in sys.argv or ("scheduler" in sys.argv and conf.get("core", "executor") == "LocalExecutor"):
+if "edge" in sys.argv:
+    # A site's worker forks its tasks itself, and the scheduler none then.
+    from pipeline.round_steps import Actor
+    from pipeline.setup.preload import preload
+
+    queue = sys.argv[sys.argv.index("-q") + 1]
+    preload([Actor(queue.partition("-")[0])])
+elif "scheduler" in sys.argv and conf.get("core", "executor") == "LocalExecutor":
     from pipeline.setup.preload import preload
 
     preload()
