@@ -34,6 +34,18 @@ def provider_step(study: str, step: str, round_id: Any, **options: Any) -> Any:
     return take(round_id)
 
 
+def end_overdue(study: str, round_id: Any) -> Any:
+    """The task that fails what hospitals' sites do not take in time."""
+
+    @task(task_id="end_overdue", queue="provider", owner="provider")
+    def end_overdue(round_number: int | None, airflow_run: str) -> None:
+        from pipeline.setup import overdue
+
+        _reporting(lambda: overdue.end_overdue(study, _given(round_number), airflow_run))
+
+    return end_overdue(round_id, "{{ run_id }}")
+
+
 def node_step(study: str, node: str, step: str, round_id: Any, **options: Any) -> Any:
     """A step of one node, in the queue that only its own worker serves."""
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param, TaskGroup, get_parsing_context
-from round_tasks import NextRound, hospital_step, node_step, number, provider_step
+from round_tasks import NextRound, end_overdue, hospital_step, node_step, number, provider_step
 
 from pipeline.domain import TRIES
 from pipeline.round_steps import MOST_AT_ONCE, NAMES, ROUND, Actor, RoundStep, Start, dag_id
@@ -71,6 +71,8 @@ def round_dag(study: Study) -> DAG:
                 for before in step.after:
                     earlier = tasks[before]
                     (earlier[actor] if step.start is Start.OWN else list(earlier.values())) >> task
+        overdue = end_overdue(study.name, round_id)
+        tasks["open_round"]["provider"] >> overdue >> list(tasks[NAMES[-1]].values())
         following = NextRound(
             task_id="next_round",
             queue="provider",

@@ -13,10 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from pipeline.cli.arguments import StudyName
 from pipeline.cli.failures import Failures, decisive
 from pipeline.errors import RoundAborted, Unavailable
-from pipeline.host.secret import Secret
 from pipeline.round import readiness
 from pipeline.round_steps import dag_id
-from pipeline.setup.airflow import PROVIDER, password_file
+from pipeline.setup.airflow import log_in
 from pipeline.site.airflow_api import STEPS, Airflow, RunState, TaskState
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
@@ -39,13 +38,6 @@ def run(study: StudyName, rounds: Rounds = 1) -> None:
     )
 
 
-def connect(settings: Settings) -> Airflow:
-    """Log in as the service provider."""
-    services = Installation.load(settings.installation)
-    password = Secret.read(password_file(settings, PROVIDER))
-    return Airflow.login(services.airflow, PROVIDER, password, services.authority)
-
-
 def run_rounds(settings: Settings, study: Study, rounds: int, console: Console) -> None:
     """Trigger rounds of a study and wait for their end.
 
@@ -54,7 +46,7 @@ def run_rounds(settings: Settings, study: Study, rounds: int, console: Console) 
     Whoever interrupts it leaves the rounds running, is told how to go on, and gets the exit code that shells give it.
     """
     readiness.require(study, settings)
-    airflow = connect(settings)
+    airflow = log_in(settings)
     first = airflow.trigger(dag_id(study.name), rounds)
     try:
         _follow(settings, study, airflow, first, rounds, console)

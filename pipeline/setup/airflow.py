@@ -21,6 +21,7 @@ from pipeline.host.files import write_atomic, write_secret
 from pipeline.host.secret import Secret
 from pipeline.setup import postgres
 from pipeline.setup.accounts import ADDED, DENIED, RIGHTS, Role, hospital_role
+from pipeline.site.airflow_api import Airflow
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
 
@@ -33,8 +34,13 @@ _EDGE_EXECUTOR = "airflow.providers.edge3.executors.EdgeExecutor"
 _MIGRATING = ("apache-airflow", "apache-airflow-providers-fab", "apache-airflow-providers-edge3")
 """Packages whose versions change the database."""
 
-_SAME_ON_WORKERS = ("core", "logging", "scheduler", "edge")
+_SAME_ON_WORKERS = ("core", "logging", "scheduler", "edge", "workers")
 """Sections of airflow.cfg that hold for a worker elsewhere too: a task's heartbeats are counted at both ends."""
+
+_AT_ONCE_HERE = 8
+"""Tasks that run at the same time where all run on one machine."""
+_WAITING_FOR_SITES = 1000
+"""The same where each site takes its own: one that is away keeps a few waiting, and takes nobody's place."""
 
 PROVIDER = "provider"
 AUDITOR = "auditor"
@@ -61,6 +67,12 @@ def users(hospitals: Iterable[str]) -> tuple[User, ...]:
 def password_file(settings: Settings, user: str) -> Path:
     """Where a user's generated password lies."""
     return settings.home / "secrets" / f"airflow-password-{user}"
+
+
+def log_in(settings: Settings) -> Airflow:
+    """Airflow with the service provider's rights; raises Unavailable."""
+    services = Installation.load(settings.installation)
+    return Airflow.login(services.airflow, PROVIDER, Secret.read(password_file(settings, PROVIDER)), services.authority)
 
 
 def home(settings: Settings) -> Path:
@@ -102,6 +114,7 @@ def configure(settings: Settings, installation: Installation, public: str | None
         **_folders(home(settings)),
         **database,
         "edge": bool(public),
+        "parallelism": _WAITING_FOR_SITES if public else _AT_ONCE_HERE,
         "api": installation.airflow,
         "public": public or installation.airflow,
         "host": url.hostname,

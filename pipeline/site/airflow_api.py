@@ -15,7 +15,7 @@ from pipeline.errors import Misconfigured, Refused, Unavailable
 from pipeline.host import trust
 from pipeline.host.secret import Secret
 
-STEPS = ("number", *round_steps.NAMES, "next_round")
+STEPS = ("number", *round_steps.NAMES, "end_overdue", "next_round")
 """Of a round, in their order, between Airflow's own; a task is called after its step and, where several actors take it,
 its actor."""
 
@@ -36,6 +36,8 @@ class TaskState:
     state: str | None
     attempt: int = 0
     """Of the present or last try, from 1; 0 before the first."""
+    started: bool = True
+    """Whether a worker has taken it."""
 
     @property
     def done(self) -> bool:
@@ -105,7 +107,14 @@ class Airflow:
     def tasks(self, dag: str, run: str) -> tuple[TaskState, ...]:
         """The run's tasks."""
         answer = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": 500})
-        return tuple(TaskState(item["task_id"], item["state"], item["try_number"]) for item in answer["task_instances"])
+        return tuple(
+            TaskState(item["task_id"], item["state"], item["try_number"], item["start_date"] is not None)
+            for item in answer["task_instances"]
+        )
+
+    def fail(self, dag: str, run: str, task: str) -> None:
+        """Say that a task has failed, so that what waits for its end goes on; whoever works on it is stopped."""
+        self._ask("PATCH", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}", json={"new_state": "failed"})
 
     def cause(self, dag: str, run: str, task: TaskState) -> str:
         """Why a task's last try failed, in the words of the error that ended it.

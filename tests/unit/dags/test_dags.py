@@ -144,7 +144,7 @@ def test_every_step_of_the_table_is_there_and_waits_for_earlier_ones() -> None:
 
 def test_a_round_has_a_task_for_each_step_of_each_actor(shipped: dict[str, Any]) -> None:
     for name, study in shipped_studies().items():
-        wanted = ["number", "open_round", "commit", "finalise", "record", "next_round"]
+        wanted = ["number", "open_round", "commit", "end_overdue", "finalise", "record", "next_round"]
         for step in ("validate", "train", "share", "confirm"):
             wanted += each(step, study.hospitals)
         for step in ("prepare", "verify", "aggregate", "retire"):
@@ -162,7 +162,7 @@ def test_every_actor_s_tasks_wait_in_its_own_queue(tasks: dict[str, dict[str, An
         assert sorted(own) == sorted(f"{step}_{node}" for step in ("prepare", "verify", "aggregate", "retire"))
     assert all(task["queue"].endswith(task["owner"]) for task in tasks.values())
     provider = [name for name in queues if queues[name] == "provider"]
-    assert sorted(provider) == ["commit", "finalise", "next_round", "number", "open_round", "record"]
+    assert sorted(provider) == ["commit", "end_overdue", "finalise", "next_round", "number", "open_round", "record"]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,11 @@ def test_every_actor_s_tasks_wait_in_its_own_queue(tasks: dict[str, dict[str, An
         ("finalise", ["number", *each("aggregate", BREAST_CANCER.nodes)]),
         ("confirm_elm", ["finalise", "number"]),
         ("retire_north", ["finalise", "number"]),
-        ("record", ["number", *each("confirm", BREAST_CANCER.hospitals), *each("retire", BREAST_CANCER.nodes)]),
+        ("end_overdue", ["number", "open_round"]),
+        (
+            "record",
+            ["end_overdue", "number", *each("confirm", BREAST_CANCER.hospitals), *each("retire", BREAST_CANCER.nodes)],
+        ),
         ("next_round", ["record"]),
     ],
 )

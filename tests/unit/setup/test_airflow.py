@@ -93,6 +93,8 @@ def test_all_else_is_as_on_one_machine(tmp_path: Path) -> None:
     }
     assert differ == {
         ("core", "executor"),
+        ("core", "parallelism"),
+        ("core", "max_active_tasks_per_dag"),
         ("database", "sql_alchemy_conn"),
         ("database", "sql_alchemy_conn_cmd"),
         ("api", "base_url"),
