@@ -6,17 +6,20 @@ A git and DVC repository of its own, with a local cache and no remote unless the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.datasets.records import records_folder, shielded
 from pipeline.host.documents import read_yaml
-from pipeline.host.files import locked
+from pipeline.host.files import locked, write_atomic
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+
+_DVC_IGNORED = b"/config.local\n/tmp\n/cache\n"
+_DVC_CONFIG = b"[core]\n    analytics = false\n    check_update = false\n"
 
 
 def version(home: Path, dataset: str) -> str:
@@ -48,7 +51,7 @@ def _repository(data: Path, hospital: str) -> Iterator[Repo]:
     logging.getLogger("dvc").setLevel(
         logging.ERROR
     )  # its advice names git commands and paths, nobody reads it in a task
-    if not (data / ".dvc").is_dir():
+    if not (data / ".dvc" / "config").exists():
         _initialise(data, hospital)
     with closing(Repo(str(data), config=_config(data))) as repository:
         yield repository
@@ -58,15 +61,20 @@ def _initialise(data: Path, hospital: str) -> None:
     from dulwich.repo import Repo as GitRepository
     from dvc.repo import Repo
 
-    with closing(GitRepository.init(str(data))) as git:
+    with closing(GitRepository(str(data)) if (data / ".git").exists() else GitRepository.init(str(data))) as git:
         identity = git.get_config()
         identity.set((b"user",), b"name", hospital.encode())
         identity.set((b"user",), b"email", f"{hospital}@wardround.invalid".encode())
         identity.write_to_path()
-    with closing(Repo.init(str(data))) as repository:
-        with repository.config.edit() as config:
-            config["core"] |= {"analytics": False, "check_update": False}
-        begun = [data / ".dvc" / "config", data / ".dvc" / ".gitignore", data / ".dvcignore"]
+    # What DVC would begin it with; its own beginning takes no settings, and wants to write under /var/tmp.
+    begun = {
+        data / ".dvcignore": b"",
+        data / ".dvc" / ".gitignore": _DVC_IGNORED,
+        data / ".dvc" / "config": _DVC_CONFIG,
+    }
+    for path, text in begun.items():
+        write_atomic(path, text)
+    with closing(Repo(str(data), config=_config(data))) as repository:
         _commit(repository, begun, "Begin the history of the records")
 
 
@@ -76,6 +84,6 @@ def _config(data: Path) -> dict[str, Any]:
     return {"core": {"site_cache_dir": str(data / ".dvc" / "tmp" / "site")}}
 
 
-def _commit(repository: Repo, paths: list[Path], message: str) -> None:
+def _commit(repository: Repo, paths: Iterable[Path], message: str) -> None:
     repository.scm.add([str(path) for path in paths if path.exists()])
     repository.scm.commit(message)

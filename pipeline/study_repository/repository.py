@@ -153,7 +153,9 @@ def _track(records: Path, models: Mapping[Sha256, bytes], remote: Remote) -> dic
         for path, data in zip(paths, models.values(), strict=True):
             write_atomic(path, data)
         access = {"url": f"s3://{object_keys.DVC}", **remote.access}
-        settings = {"core": {"remote": "store"}, "remote": {"store": access}, "cache": {"dir": str(dvc / "cache")}}
+        # DVC keeps its index under /var/tmp by default.
+        core = {"remote": "store", "site_cache_dir": str(dvc / "tmp" / "site")}
+        settings = {"core": core, "remote": {"store": access}, "cache": {"dir": str(dvc / "cache")}}
         try:
             with Repo(str(scratch), config=settings) as repo:
                 repo.add([str(path) for path in paths])
