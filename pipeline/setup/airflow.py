@@ -19,11 +19,12 @@ from urllib.parse import urlsplit
 from pipeline.errors import Misconfigured
 from pipeline.host.files import write_atomic, write_secret
 from pipeline.host.secret import Secret
-from pipeline.setup import postgres
+from pipeline.setup import admission, postgres
 from pipeline.setup.accounts import ADDED, DENIED, RIGHTS, Role, hospital_role
 from pipeline.site.airflow_api import Airflow
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
+from pipeline.site.site import Site
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECRETS = {"airflow-fernet-key": 32, "airflow-jwt": 64, "airflow-session": 32}
@@ -141,6 +142,11 @@ def worker_trouble(settings: Settings, pid: int | None) -> str | None:
     # Written once the provider has answered.
     if path.exists() and path.read_text().strip() == str(pid):
         return None
+    site = Site.load(settings)
+    if site is not None and (
+        refusal := admission.refusal(settings, Installation.load(settings.installation), site.queue)
+    ):
+        return refusal
     return f"the provider has not let the worker in yet; {settings.home / 'logs' / 'worker.log'} says why"
 
 
@@ -217,7 +223,8 @@ def worker_environment(settings: Settings, installation: Installation, queue: st
         ("core", "fernet_key"): "",
         ("database", "sql_alchemy_conn"): f"sqlite:///{worker_home(settings) / 'unused.db'}",
         ("api_auth", "jwt_secret_cmd"): _cat(settings.site_token),
-        ("edge", "api_url"): f"{installation.airflow}/sites/{queue}/edge_worker/v1/rpcapi",
+        ("api_auth", "jwt_leeway"): str(admission.VALID_SECONDS),
+        ("edge", "api_url"): f"{admission.edge_api(installation, queue)}/rpcapi",
     }
     trusted = {}
     if installation.authority:

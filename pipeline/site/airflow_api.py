@@ -121,6 +121,9 @@ class Airflow:
 
         Of an error that Wardround did not foresee, only its type.
         """
+        if not task.started:
+            whose = f"the site of {task.actor}" if task.actor else "the provider's site"
+            return f"{whose} did not take it in time: is it up, and does it reach the provider?"
         answer = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task.task}/logs/{task.attempt}")
         raised = [
             line["error_detail"][0] for line in answer["content"] if isinstance(line, dict) and line.get("error_detail")

@@ -165,6 +165,12 @@ def _log_path(call: WorkerCall, asked: _Asked, records: SiteRecords) -> Granted:
     return Granted(asked.rest, call.query)
 
 
+def _health(call: WorkerCall, asked: _Asked, records: SiteRecords) -> Granted:
+    if call.body:
+        raise Refused(f"{asked.rest}: got a body, want none")
+    return Granted(asked.rest, _no_query(call))
+
+
 def _log_push(call: WorkerCall, asked: _Asked, records: SiteRecords) -> Granted:
     said = _said(call, LARGEST_LOG, {"log_chunk_time", "log_chunk_data", "task_instance_id"})
     asked.job(said.get("task_instance_id"), records)
@@ -178,6 +184,8 @@ _FORMS: tuple[tuple[str, str, Callable[[WorkerCall, _Asked, SiteRecords], Grante
     # As the worker reports: it never queues, removes or defers what it has.
     ("PATCH", rf"jobs/state/{_JOB}/(?:running|success|failed)", _job_state),
     ("GET", rf"logs/logfile_path/{_JOB}", _log_path),
+    # By which a site learns why it would be refused.
+    ("GET", "health", _health),
     ("POST", rf"logs/push/{_JOB}", _log_push),
 )
 

@@ -12,9 +12,15 @@ from airflow.configuration import conf
 if "edge" in sys.argv:
     # A site's worker forks its tasks itself, and the scheduler none then.
     from pipeline.round_steps import Actor
+    from pipeline.setup import admission
     from pipeline.setup.preload import preload
+    from pipeline.site.settings import Settings
 
     queue = sys.argv[sys.argv.index("-q") + 1]
+    settings = Settings.load()
+    if settings.site.exists():
+        # Whoever is refused would load it all, and end.
+        admission.wait(settings, queue)
     preload([Actor(queue.partition("-")[0])])
 elif "scheduler" in sys.argv and conf.get("core", "executor") == "LocalExecutor":
     from pipeline.setup.preload import preload

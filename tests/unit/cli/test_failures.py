@@ -111,6 +111,11 @@ def test_an_error_that_nobody_foresaw_may_quote_a_record_and_is_not_repeated(tmp
         assert "an unforeseen" in text
 
 
+def test_a_task_that_no_worker_took_names_the_site_that_is_away(tmp_path: Path) -> None:
+    text, _ = said(tmp_path, {}, [TaskState("validate_elm", "failed", 1, started=False)])
+    assert "validate_elm failed, so elm is absent: the site of elm did not take it in time" in text
+
+
 def test_a_task_whose_process_was_killed_has_no_word(tmp_path: Path) -> None:
     text, _ = said(tmp_path, {"verify_north": None}, [TaskState("verify_north", "failed", 1)])
     assert "verify_north failed: its process ended without a word" in text

@@ -78,6 +78,7 @@ HONEST = {
     "asks where to log": ("GET", f"logs/logfile_path/{KEY}", None, f"task_instance_id={OWN}"),
     "asks where to log, as before UUIDs": ("GET", f"logs/logfile_path/{KEY}", None, ""),
     "logs": ("POST", f"logs/push/{KEY}", LOG, ""),
+    "asks whether it is let in": ("GET", "health", None, ""),
 }
 
 
@@ -90,7 +91,6 @@ def test_a_site_does_its_own_work(records: Memory, method: str, rest: str, said:
 
 def everywhere() -> list[tuple[str, str]]:
     """Every route of the Edge API, as it declares them, in another's name and with another's job."""
-    from airflow.providers.edge3.worker_api.routes.health import health_router
     from airflow.providers.edge3.worker_api.routes.jobs import jobs_router
     from airflow.providers.edge3.worker_api.routes.logs import logs_router
     from airflow.providers.edge3.worker_api.routes.worker import worker_router
@@ -104,7 +104,7 @@ def everywhere() -> list[tuple[str, str]]:
         "map_index": "-1",
         "state": "success",
     }
-    routers = (health_router, jobs_router, logs_router, worker_router)
+    routers = (jobs_router, logs_router, worker_router)
     routes = [(route.path.lstrip("/").format(**parts), route.methods) for router in routers for route in router.routes]
     return [(method, rest) for rest, methods in routes for method in methods]
 
@@ -121,7 +121,7 @@ def test_no_route_serves_another_sites_work(records: Memory, method: str, rest: 
 
 
 def test_a_route_that_a_new_version_adds_is_looked_at() -> None:
-    assert len(everywhere()) == 8
+    assert len(everywhere()) == 7
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "post", "PATCH "])

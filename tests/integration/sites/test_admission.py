@@ -1,0 +1,118 @@
+"""A site's worker asks before its start whether the provider would let it in, and its log says why not."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.errors import Refused
+from pipeline.host.files import write_secret
+from pipeline.host.secret import Secret
+from pipeline.setup import admission
+from pipeline.site.installation import Installation
+from pipeline.site.settings import Settings
+from plugins.site_check import edge
+from plugins.site_check.edge import Job, WorkerCall
+from tests.support.installations import settings_in
+from tests.support.serving import reply, serving
+
+WREN = "hospital-wren"
+
+
+class Provider:
+    """The provider's check of calls, with nothing behind it."""
+
+    def __init__(self, port: int) -> None:
+        self.left = threading.Event()
+        self.url = f"http://127.0.0.1:{port}"
+        self.tokens: dict[str, Secret] = {}
+        self.asked = 0
+
+    def token(self, queue: str) -> Secret | None:
+        return self.tokens.get(queue)
+
+    def queues(self, job: Job) -> Mapping[str, str]:
+        return {}
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        self.asked += 1
+        token = handler.headers["Authorization"].encode()
+        call = WorkerCall(handler.command, handler.path.encode(), b"", (token,))
+        try:
+            granted = edge.granted(call, self)
+        except Refused as error:
+            reply(handler, json.dumps({"detail": str(error)}).encode(), 403)
+        else:
+            reply(handler, granted.rest.encode())
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with serving(Provider) as responder:
+        yield responder
+
+
+@pytest.fixture
+def site(tmp_path: Path, provider: Provider) -> tuple[Settings, Installation]:
+    settings = settings_in(tmp_path)
+    token = Secret.generate(64).token().encode()
+    write_secret(settings.site_token, token)
+    provider.tokens[WREN] = Secret(token)
+    installation = Installation(store=provider.url, rpc=provider.url, airflow=provider.url)
+    installation.save(settings.installation)
+    return settings, installation
+
+
+def test_a_site_is_let_in_by_its_own_token(site: tuple[Settings, Installation]) -> None:
+    assert admission.refusal(*site, WREN) is None
+
+
+def test_a_site_whose_token_was_revoked_is_told_so(provider: Provider, site: tuple[Settings, Installation]) -> None:
+    provider.tokens.clear()
+    assert "its token was revoked; ask the provider for a new invitation" in str(admission.refusal(*site, WREN))
+
+
+@pytest.mark.parametrize(("minutes", "how"), [(16, "16 min ahead of"), (-16, "16 min behind")])
+def test_a_wrong_clock_is_called_so_and_by_how_much(
+    site: tuple[Settings, Installation], monkeypatch: pytest.MonkeyPatch, minutes: int, how: str
+) -> None:
+    # Of the site alone: the provider runs in this process, too.
+    monkeypatch.setattr(admission, "time", SimpleNamespace(time=lambda: time.time() + 60 * minutes))
+    said = str(admission.refusal(*site, WREN))
+    assert "set the clock that is wrong" in said
+    assert f"this machine's clock is {how} the provider's" in said
+
+
+def test_a_provider_that_is_away_is_called_so(site: tuple[Settings, Installation]) -> None:
+    settings, installation = site
+    away = installation.model_copy(update={"airflow": "http://127.0.0.1:9"})
+    assert "the provider did not answer (ConnectError)" in str(admission.refusal(settings, away, WREN))
+
+
+def test_a_worker_waits_until_it_is_let_in_and_says_each_reason_once(
+    provider: Provider,
+    site: tuple[Settings, Installation],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tokens = dict(provider.tokens)
+    provider.tokens.clear()
+
+    def sleep(_: float) -> None:
+        if provider.asked == 3:
+            provider.tokens.update(tokens)
+
+    monkeypatch.setattr(admission, "time", SimpleNamespace(time=time.time, sleep=sleep))
+    admission.wait(site[0], WREN)
+    assert provider.asked == 4
+    assert [record.message for record in caplog.records if record.name == admission.__name__] == [
+        "the provider does not let the worker in: hospital-wren: no such site, or its token was revoked; ask the"
+        " provider for a new invitation"
+    ]
