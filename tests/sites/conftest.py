@@ -6,6 +6,7 @@ The provider's Airflow starts once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +18,16 @@ from pipeline.study.fields import Rule
 from tests.support.machines.machine import Machine
 from tests.support.machines.members import PROVIDER, machines
 
-HOSPITALS = ("aster", "birch", "cedar")
+HOSPITALS = ("aster", "birch", "cedar", "dahlia")
 NODES = ("north", "east", "west")
 AUDITOR = "owl"
-LATE = "dahlia"
+LATE = "elm"
 """A hospital whose site is made when the others have joined already."""
+
+AT_HOSPITALS = tuple(f"hospital-{name}" for name in HOSPITALS)
+AT_NODES = tuple(f"node-{name}" for name in NODES)
+WORKING = (*AT_HOSPITALS, *AT_NODES)
+AT_AUDITOR = f"auditor-{AUDITOR}"
 
 STUDY: Mapping[str, Any] = yaml.safe_load((PROJECT / "studies" / "breast_cancer.yaml").read_text())
 """Has more members than there are machines: they come later, or never."""
@@ -111,3 +117,19 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         for name in first:
             together.join(name)
         yield together
+
+
+@pytest.fixture(scope="session")
+def up(sites: Sites) -> Sites:
+    """All sites are up, and owners have approved."""
+    for name in AT_HOSPITALS:
+        module = ("python", "-m", "tests.support.machines.records", "small")
+        sites.machines[name].run("env", f"--chdir={PROJECT}", *module)
+    with ThreadPoolExecutor(3) as pool:
+        started = {name: pool.submit(sites.machines[name].wardround, "up", seconds=400) for name in WORKING}
+        sites.said.update({(name, "up"): command.result() for name, command in started.items()})
+    # Whoever registered itself meanwhile takes part from now on, and studies whose nodes are known stand on the ledger.
+    sites.said[PROVIDER, "second up"] = sites.provider.wardround("up", seconds=400)
+    for name in WORKING:
+        sites.said[name, "approve"] = sites.machines[name].wardround("study", "approve", "small")
+    return sites

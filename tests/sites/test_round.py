@@ -1,15 +1,16 @@
-"""A whole round between machines: members are up, owners approve, the provider runs, the auditor audits."""
+"""A whole study between machines: members are up, owners approve, three rounds run, the auditor audits and verifies."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
 
-from pipeline.site.settings import PROJECT
-from tests.sites.conftest import AUDITOR, HOSPITALS, NODES, Sites
+from tests.sites.conftest import AT_AUDITOR, AT_HOSPITALS, AT_NODES, HOSPITALS, WORKING, Sites
+from tests.sites.table import SiteRow, write
 from tests.support.machines.lab import PARTIES, SITES
 from tests.support.machines.machine import Seen
 from tests.support.machines.members import PROVIDER
@@ -24,50 +25,42 @@ pytestmark = [
     pytest.mark.timeout(1800),
 ]
 
-AT_HOSPITALS = tuple(f"hospital-{name}" for name in HOSPITALS)
-AT_NODES = tuple(f"node-{name}" for name in NODES)
-WORKING = (*AT_HOSPITALS, *AT_NODES)
-AT_AUDITOR = f"auditor-{AUDITOR}"
+ROUNDS = 3
+_LOOK_SECONDS = 3.0
+"""Between two looks at the machines, which take as long as a step on a machine of two cores."""
 
 
 @dataclass
-class Round:
-    """One round, and what was seen at the machines while it ran."""
+class Rounds:
+    """The study's rounds, and what was seen at the machines while the first one ran."""
 
     sites: Sites
-    said: str = ""
-    seen: dict[str, list[Seen]] = field(default_factory=lambda: {name: [] for name in WORKING})
+    said: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    seen: dict[str, list[Seen]] = field(default_factory=lambda: {name: [] for name in (PROVIDER, *WORKING, AT_AUDITOR)})
 
     def everything(self, names: Sequence[str]) -> list[Seen]:
         return [seen for name in names for seen in self.seen[name]]
 
-
-@pytest.fixture(scope="module")
-def up(sites: Sites) -> Sites:
-    """All sites are up, and owners have approved."""
-    for name in AT_HOSPITALS:
-        module = ("python", "-m", "tests.support.machines.records", "small")
-        sites.machines[name].run("env", f"--chdir={PROJECT}", *module)
-    with ThreadPoolExecutor(3) as pool:
-        started = {name: pool.submit(sites.machines[name].wardround, "up", seconds=400) for name in WORKING}
-        sites.said.update({(name, "up"): command.result() for name, command in started.items()})
-    # Whoever registered itself meanwhile takes part from now on, and studies whose nodes are known stand on the ledger.
-    sites.said[PROVIDER, "second up"] = sites.provider.wardround("up", seconds=400)
-    for name in WORKING:
-        sites.said[name, "approve"] = sites.machines[name].wardround("study", "approve", "small")
-    return sites
+    def play(self, looks: bool) -> None:
+        """One round, as the provider asks for it."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            command = pool.submit(self.sites.provider.wardround, "run", "small", seconds=1200, ends_with=None)
+            while looks and not command.done():
+                for name, seen in self.seen.items():
+                    seen.append(self.sites.machines[name].look())
+                time.sleep(_LOOK_SECONDS)
+            self.said.append(command.result())
+        self.seconds.append(time.monotonic() - began)
 
 
 @pytest.fixture(scope="module")
-def played(up: Sites) -> Round:
-    """One round, as the provider asked for it."""
-    made = Round(up)
-    with ThreadPoolExecutor(1) as pool:
-        command = pool.submit(up.provider.wardround, "run", "small", seconds=1200)
-        while not command.done():
-            for name in WORKING:
-                made.seen[name].append(up.machines[name].look())
-        made.said = command.result()
+def played(up: Sites) -> Rounds:
+    """The study's rounds; machines are looked at in the first, so that the others' seconds are their own."""
+    made = Rounds(up)
+    for number in range(ROUNDS):
+        made.play(looks=number == 0)
     return made
 
 
@@ -91,20 +84,21 @@ def test_nothing_runs_at_an_auditor_s_site(up: Sites) -> None:
     assert not up.machines[AT_AUDITOR].look().processes
 
 
-def test_a_round_of_all_sites_ends_with_a_model(played: Round) -> None:
-    said = played.sites.provider.wardround("show", "1")
-    assert "Round 1 of small: finalised" in said, f"{played.said}\n{said}"
-    assert said.count("accepted") >= len(HOSPITALS)
+def test_each_round_of_all_sites_ends_with_a_model(played: Rounds) -> None:
+    for number in range(1, ROUNDS + 1):
+        said = played.sites.provider.wardround("show", str(number))
+        assert f"Round {number} of small: finalised" in said, f"{played.said[number - 1]}\n{said}"
+        assert said.count("accepted") == len(HOSPITALS)
 
 
-def test_no_hospital_listens_and_it_calls_the_provider_s_one_port_alone(played: Round) -> None:
+def test_no_hospital_listens_and_it_calls_the_provider_s_one_port_alone(played: Rounds) -> None:
     provider = (played.sites.provider.address(SITES), 8443)
     seen = played.everything(AT_HOSPITALS)
     assert not {socket for each in seen for socket in each.listening}
     assert {socket for each in seen for socket in each.connected} == {provider}
 
 
-def test_a_node_listens_to_the_other_nodes_alone_and_calls_nobody_beside_them_but_the_provider(played: Round) -> None:
+def test_a_node_listens_to_the_other_nodes_alone_and_calls_nobody_beside_them_but_the_provider(played: Rounds) -> None:
     provider = (played.sites.provider.address(SITES), 8443)
     for name in AT_NODES:
         ends = {socket for each in played.seen[name] for socket in each.connected}
@@ -113,12 +107,32 @@ def test_a_node_listens_to_the_other_nodes_alone_and_calls_nobody_beside_them_bu
         assert others, name
 
 
-def test_the_auditor_audits_it_at_its_own_site(played: Round) -> None:
-    said = played.sites.machines[AT_AUDITOR].wardround("audit", "--all")
-    assert "1 of 1 rounds hold" in said
+def test_the_auditor_audits_and_verifies_a_proof_bundle_at_its_own_site(played: Rounds) -> None:
+    auditor = played.sites.machines[AT_AUDITOR]
+    assert f"{ROUNDS} of {ROUNDS} rounds hold" in auditor.wardround("audit", "--all")
+    auditor.wardround("proof", str(ROUNDS), "--out", "round.zip")
+    # It asks nobody, and could: the link is down.
+    auditor.links[SITES.name].down()
+    try:
+        said = auditor.wardround("verify", "round.zip", "--nodes", "site/consortium.yaml")
+    finally:
+        auditor.links[SITES.name].up()
+    assert f"Proof of round {ROUNDS}" in said
 
 
-def test_a_site_that_goes_down_leaves_nothing_running(played: Round) -> None:
+def test_what_ran_where_is_written_down(played: Rounds) -> None:
+    machines = played.sites.machines
+    names = {machine.address(network): name for name, machine in machines.items() for network in (SITES, PARTIES)}
+    names["0.0.0.0"] = "everywhere"  # noqa: S104
+    rows = [SiteRow.of(name, seen, names) for name, seen in played.seen.items()]
+    print(write(rows, played.seconds).read_text())
+    of_site = {row.site: row for row in rows}
+    assert not of_site[AT_AUDITOR].programs
+    for name in WORKING:
+        assert {"Airflow's Edge worker", "process manager"} <= set(of_site[name].programs)
+
+
+def test_a_site_that_goes_down_leaves_nothing_running(played: Rounds) -> None:
     birch = played.sites.machines["hospital-birch"]
     birch.wardround("down")
     assert not birch.look().processes

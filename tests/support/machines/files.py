@@ -23,8 +23,9 @@ _PASS = 0o001
 def shell(own: Mapping[Path, Path], lab: Path) -> Sequence[str]:
     """Lines for root of a new mount namespace; `own` says what lies where, `lab` has all members' folders."""
     tools = _tools()
-    # What is ours first: a checkout may lie below /tmp, too.
-    kept = [*own.items(), *((tool, tool) for tool in tools)]
+    # What is ours first, a checkout may lie below /tmp, too; but last what lies within what is to be read only.
+    within = [item for item in own.items() if any(tool in item[1].parents for tool in tools)]
+    kept = [*(item for item in own.items() if item not in within), *((tool, tool) for tool in tools), *within]
     empty = {
         Path("/home"),
         Path("/run"),

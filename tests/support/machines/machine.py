@@ -29,6 +29,9 @@ from tests.support.machines.link import Link
 
 _FIRST_USER = 20_000
 
+_COMPILED = ("spu", "mp-spdz")
+"""Folders of the cache into which a node's engine compiles; all else there is to be read only."""
+
 _FAKETIME = Path(libfaketime.__file__).with_name("vendor") / "libfaketime/src/libfaketime.so.1"
 
 
@@ -90,7 +93,7 @@ class Machine:
         self._user = _FIRST_USER + place
         self.folder = lab.folder / name / "home"
         """Its folder, as the test sees it."""
-        for folder in (self.folder, self._tmp):
+        for folder in (self.folder, self._tmp, *map(self._compiled, _COMPILED)):
             folder.mkdir(parents=True, mode=0o700)
             if lab.has_users:
                 os.chown(folder, self._user, self._user)
@@ -137,12 +140,16 @@ class Machine:
     def _tmp(self) -> Path:
         return self._lab.folder / self.name / "tmp"
 
+    def _compiled(self, name: str) -> Path:
+        return self._lab.folder / self.name / "compiled" / name
+
     def switch_on(self) -> None:
         """Start it on what its folder holds."""
         own = {
             **{self._etc / name: Path("/etc") / name for name in ("hosts", "resolv.conf", "passwd", "group")},
             self._tmp: Path("/tmp"),  # noqa: S108
             self.folder: self.home,
+            **{self._compiled(name): Settings.load().cache / name for name in _COMPILED},
         }
         prepared = [f"hostname {self.name}", *files.shell(own, self._lab.folder)]
         script = "\n".join([*prepared, f"exec {shlex.join(self._become)} sh -c {shlex.quote(STAND)}"])

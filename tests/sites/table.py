@@ -1,0 +1,98 @@
+"""What ran at each site while a round ran, and how long rounds took: a table that the documentation can show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.site.settings import PROJECT
+from tests.support.machines.machine import Seen
+
+FOLDER = PROJECT / "build" / "sites"
+
+_MIB = 1 << 20
+_PROGRAMS = {
+    "airflow edge worker": "Airflow's Edge worker",
+    "airflow edge": "Airflow's Edge worker",
+    "airflow worker": "a step",
+    "airflow task supervisor": "a step",
+    "airflow scheduler": "Airflow's scheduler",
+    "airflow dag-processor": "Airflow's DAG processor",
+    "airflow api_server": "Airflow's API",
+    "airflow api-server": "Airflow's API",
+    "supervisor.supervisord": "process manager",
+    "party.py": "party of the engine",
+    "party.x": "party of the engine",
+    "postgres": "PostgreSQL",
+    "caddy": "Caddy",
+    "minio": "MinIO",
+    "devchain": "development chain",
+    "anvil": "development chain",
+}
+"""Part of a command line to what it is; the first that fits."""
+
+
+@dataclass(frozen=True)
+class SiteRow:
+    """One site, over all times at which it was looked at."""
+
+    site: str
+    programs: Mapping[str, int]
+    """Program to the most processes of it at once."""
+    listening: Sequence[str]
+    """Beyond loopback."""
+    connected: Sequence[str]
+    """The other ends, by machine."""
+    memory: int
+    """The most bytes at once of all its processes; what several map counts once."""
+
+    @classmethod
+    def of(cls, site: str, seen: Sequence[Seen], names: Mapping[str, str]) -> SiteRow:
+        """What was seen at a site; `names` says whose an address is."""
+        programs: dict[str, int] = {}
+        for moment in seen:
+            now: dict[str, int] = {}
+            for command in moment.processes.values():
+                now[_program(command)] = now.get(_program(command), 0) + 1
+            programs = {name: max(programs.get(name, 0), now.get(name, 0)) for name in {*programs, *now}}
+        listening = {socket for moment in seen for socket in moment.listening if not socket[0].startswith("127.")}
+        connected = {socket for moment in seen for socket in moment.connected}
+        ports = {f"{names.get(host, host)}:{port}" for host, port in listening}
+        return cls(
+            site,
+            dict(sorted(programs.items())),
+            sorted(ports),
+            sorted({names.get(host, host) for host, _ in connected}),
+            max((moment.memory for moment in seen), default=0),
+        )
+
+
+def write(rows: Sequence[SiteRow], seconds: Sequence[float]) -> Path:
+    """Write JSON and Markdown; the Markdown's path."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    told: dict[str, Any] = {"rounds": list(seconds), "sites": [vars(row) for row in rows]}
+    (FOLDER / "study.json").write_text(json.dumps(told, indent=2) + "\n")
+    lines = [
+        "| Site | Processes, most at once | Listens at | Is connected with | Memory, most |",
+        "|---|---|---|---|---|",
+        *(_line(row) for row in rows),
+        "",
+        f"Seconds of the rounds, from the command to its end: {', '.join(f'{value:.0f}' for value in seconds)}.",
+    ]
+    path = FOLDER / "study.md"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _line(row: SiteRow) -> str:
+    programs = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in row.programs.items())
+    cells = (row.site, programs or "none", ", ".join(row.listening) or "nothing", ", ".join(row.connected) or "nobody")
+    return f"| {' | '.join(cells)} | {row.memory / _MIB:,.0f} MiB |"
+
+
+def _program(command: Sequence[str]) -> str:
+    text = " ".join(command)
+    return next((name for part, name in _PROGRAMS.items() if part in text), Path(command[0]).name if command else "?")
