@@ -16,7 +16,7 @@ from pipeline.errors import RoundAborted, Unavailable
 from pipeline.round import readiness
 from pipeline.round_steps import dag_id
 from pipeline.setup.airflow import log_in
-from pipeline.site.airflow_api import STEPS, Airflow, RunState, TaskState
+from pipeline.site.airflow_api import Airflow, RunState, TaskState, at_work
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
@@ -144,13 +144,12 @@ class _Display:
         bar = self._bars[index]
         if state.state != "queued":
             self._progress.start_task(bar)
-        working = [step for step in STEPS if any(task.step == step and task.state == "running" for task in tasks)]
         words = {
             "queued": "queued (a study runs one round at a time)",
             "success": "finished",
             "failed": "ended without a model",
         }
-        what = words.get(state.state) or (working[-1] if working else None)
+        what = words.get(state.state) or at_work(tasks)
         title = f"{self.title(index)}: {what}" if what else self.title(index)
         total = max(1, len(tasks))
         done = total if state.ended else min(total - 1, sum(task.done for task in tasks))

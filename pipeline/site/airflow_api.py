@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from pipeline.errors import Misconfigured, Refused, Unavailable
 from pipeline.host import trust
 from pipeline.host.secret import Secret
 
-STEPS = ("number", *round_steps.NAMES, "end_overdue", "next_round")
+_BESIDE = "end_overdue"
+"""Stays with a round from its opening to its end."""
+STEPS = ("number", _BESIDE, *round_steps.NAMES, "next_round")
 """Of a round, in their order, between Airflow's own; a task is called after its step and, where several actors take it,
 its actor."""
 
@@ -53,6 +55,12 @@ class TaskState:
     def actor(self) -> str:
         """Whose task it is where several actors take its step; else empty."""
         return self.task.removeprefix(self.step).removeprefix("_")
+
+
+def at_work(tasks: Iterable[TaskState]) -> str | None:
+    """The step that a run is at, the last of those that somebody takes; None between two."""
+    running = {task.step for task in tasks if task.state == "running"} - {_BESIDE}
+    return next((step for step in reversed(STEPS) if step in running), None)
 
 
 @dataclass(frozen=True)

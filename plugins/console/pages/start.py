@@ -13,7 +13,7 @@ from pipeline.errors import Misconfigured
 from pipeline.round import readiness
 from pipeline.round_steps import MOST_AT_ONCE, dag_id
 from pipeline.setup.accounts import Role
-from pipeline.site.airflow_api import STEPS, Airflow
+from pipeline.site.airflow_api import Airflow, at_work
 from plugins.console import airflow_session, studies
 from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
@@ -87,6 +87,4 @@ def runs(
 
 def _working(session: Airflow, dag: str, run: str) -> str:
     """The step that a run is at, by its own name."""
-    tasks = session.tasks(dag, run)
-    working = [step for step in STEPS if any(task.step == step and task.state == "running" for task in tasks)]
-    return working[-1] if working else ""
+    return at_work(session.tasks(dag, run)) or ""

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.cli.failures import Failures, cannot_end_with_a_model, decisive
 from pipeline.errors import Refused
-from pipeline.site.airflow_api import Airflow, RunState, TaskState
+from pipeline.site.airflow_api import Airflow, RunState, TaskState, at_work
 from tests.support.installations import settings_in, study
 
 NODES = ("north", "east", "west")
@@ -109,6 +109,12 @@ def test_an_error_that_nobody_foresaw_may_quote_a_record_and_is_not_repeated(tmp
         text, _ = said(tmp_path, {"train_elm": raised}, [TaskState("train_elm", "failed", 1)])
         assert "age" not in text
         assert "an unforeseen" in text
+
+
+def test_a_round_is_at_the_last_step_that_somebody_takes_and_not_at_what_stays_beside_it() -> None:
+    running = ("end_overdue", "validate_elm", "share_birch")
+    assert at_work([TaskState(name, "running", 1) for name in running]) == "share"
+    assert at_work([TaskState("end_overdue", "running", 1), TaskState("train_elm", "queued", 1)]) is None
 
 
 def test_a_task_that_no_worker_took_names_the_site_that_is_away(tmp_path: Path) -> None:
