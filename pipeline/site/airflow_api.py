@@ -116,7 +116,8 @@ class Airflow:
         """The run's tasks."""
         answer = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": 500})
         return tuple(
-            TaskState(item["task_id"], item["state"], item["try_number"], item["start_date"] is not None)
+            # A time of its start is given also to a task that was failed in its queue.
+            TaskState(item["task_id"], item["state"], item["try_number"], bool(item["hostname"]))
             for item in answer["task_instances"]
         )
 
