@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import jwt
 
-from pipeline.errors import WardroundError
+from pipeline.errors import Misconfigured, Refused, Unavailable, WardroundError
 from pipeline.host import trust
 from pipeline.host.secret import Secret
 from pipeline.site.installation import Installation
@@ -32,10 +32,29 @@ _LOG = logging.getLogger(__name__)
 
 
 def refusal(settings: Settings, installation: Installation, queue: str) -> str | None:
-    """None when the provider would let the worker of `queue` in, else what keeps it out and what to do."""
+    """None when the provider would let the worker of `queue` in, else what it says and what to do.
+
+    Raises Unavailable when it does not answer, Misconfigured when its certificate does not hold.
+    """
     return _refusal(
         edge_api(installation, queue), Secret.read(settings.site_token), trust.context(installation.authority)
     )
+
+
+def require(settings: Settings, installation: Installation, queue: str, seconds: float) -> None:
+    """Raise Refused unless the provider would let the worker in, Unavailable when it has not answered for so long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            refused = refusal(settings, installation, queue)
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_SHORTEST_WAIT)
+            continue
+        if refused is not None:
+            raise Refused(refused)
+        return
 
 
 def wait(settings: Settings, queue: str) -> None:
@@ -69,10 +88,12 @@ def _refusal(url: str, secret: Secret, trusted: ssl.SSLContext) -> str | None:
         answer = httpx.get(f"{url}/{ASKED}", headers={"Authorization": token}, timeout=_TIMEOUT_SECONDS, verify=trusted)
     except httpx.HTTPError as error:
         if bad := trust.bad_certificate(error):
-            return f"{url}: {bad}"
-        return f"{url}: the provider did not answer ({type(error).__name__})"
+            raise Misconfigured(f"{url}: {bad}") from error
+        raise Unavailable(f"{url}: the provider did not answer ({type(error).__name__}); is it up?") from error
     if answer.is_success:
         return None
+    if answer.is_server_error:
+        raise Unavailable(f"{url}: the provider answered HTTP {answer.status_code}; is all of it up?")
     return f"{_detail(answer)}{_clocks(answer, now)}"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from string import Template
 from urllib.parse import urlsplit
 
-from pipeline.errors import Misconfigured
+from pipeline.errors import Misconfigured, WardroundError
 from pipeline.host.files import write_atomic, write_secret
 from pipeline.host.secret import Secret
 from pipeline.setup import admission, postgres
@@ -143,10 +143,12 @@ def worker_trouble(settings: Settings, pid: int | None) -> str | None:
     if path.exists() and path.read_text().strip() == str(pid):
         return None
     site = Site.load(settings)
-    if site is not None and (
-        refusal := admission.refusal(settings, Installation.load(settings.installation), site.queue)
-    ):
-        return refusal
+    if site is not None:
+        try:
+            if refused := admission.refusal(settings, Installation.load(settings.installation), site.queue):
+                return refused
+        except WardroundError as error:
+            return str(error)
     return f"the provider has not let the worker in yet; {settings.home / 'logs' / 'worker.log'} says why"
 
 

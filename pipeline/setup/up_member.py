@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.consent import approval, consent_log
 from pipeline.errors import Misconfigured
-from pipeline.setup import airflow, health, ledger, up_steps
+from pipeline.setup import admission, airflow, health, ledger, up_steps
 from pipeline.setup.progress import note, step
 from pipeline.setup.services import WORKER
 from pipeline.site.consortium import Consortium
@@ -35,6 +35,8 @@ def up(site: Site, settings: Settings) -> Installation:
 
 
 def _work(site: Site, settings: Settings, installation: Installation) -> None:
+    with step("the provider's Airflow"):
+        admission.require(settings, installation, site.queue, up_steps.START_SECONDS)
     studies = _own(site, load_studies(settings.studies))
     manager = up_steps.manager_of(settings)
     airflow.configure_worker(settings, running=WORKER in up_steps.running(manager))

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.errors import Refused
+from pipeline.errors import Refused, Unavailable
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
 from pipeline.setup import admission
@@ -93,7 +93,15 @@ def test_a_wrong_clock_is_called_so_and_by_how_much(
 def test_a_provider_that_is_away_is_called_so(site: tuple[Settings, Installation]) -> None:
     settings, installation = site
     away = installation.model_copy(update={"airflow": "http://127.0.0.1:9"})
-    assert "the provider did not answer (ConnectError)" in str(admission.refusal(settings, away, WREN))
+    with pytest.raises(Unavailable, match=r"the provider did not answer \(ConnectError\)"):
+        admission.require(settings, away, WREN, seconds=0)
+
+
+def test_a_refusal_is_not_waited_out(provider: Provider, site: tuple[Settings, Installation]) -> None:
+    admission.require(*site, WREN, seconds=0)
+    provider.tokens.clear()
+    with pytest.raises(Refused, match="its token was revoked"):
+        admission.require(*site, WREN, seconds=600)
 
 
 def test_a_worker_waits_until_it_is_let_in_and_says_each_reason_once(
