@@ -49,8 +49,11 @@ def _tasks(study: Study, step: RoundStep, round_id: Any, groups: Mapping[str, Ta
     return tasks
 
 
-def round_dag(study: Study) -> DAG:
-    """The DAG of one study: a group of tasks per hospital, a task per node and step."""
+def round_dag(study: Study, sites_apart: bool) -> DAG:
+    """The DAG of one study: a group of tasks per hospital, a task per node and step.
+
+    Where sites are apart, one of them may be away, and a task of the provider's sees to it that nobody waits for it.
+    """
     with DAG(
         dag_id=dag_id(study.name),
         description=study.title,
@@ -71,8 +74,9 @@ def round_dag(study: Study) -> DAG:
                 for before in step.after:
                     earlier = tasks[before]
                     (earlier[actor] if step.start is Start.OWN else list(earlier.values())) >> task
-        overdue = end_overdue(study.name, round_id)
-        tasks["open_round"]["provider"] >> overdue >> list(tasks[NAMES[-1]].values())
+        if sites_apart:
+            overdue = end_overdue(study.name, round_id)
+            tasks["open_round"]["provider"] >> overdue >> list(tasks[NAMES[-1]].values())
         following = NextRound(
             task_id="next_round",
             queue="provider",
@@ -84,9 +88,11 @@ def round_dag(study: Study) -> DAG:
     return dag
 
 
+_settings = Settings.load()
+
 # A task's process is told its DAG, and reads no other study.
 _wanted = (get_parsing_context().dag_id or dag_id("*")).removeprefix(dag_id(""))
 
 # A wrong study file is `invalid_studies.py`'s to report; it takes no other study's DAG away.
-for _study in StudyFiles.read(Settings.load().studies, _wanted).studies.values():
-    globals()[dag_id(_study.name)] = round_dag(_study)
+for _study in StudyFiles.read(_settings.studies, _wanted).studies.values():
+    globals()[dag_id(_study.name)] = round_dag(_study, sites_apart=_settings.site.exists())

@@ -68,21 +68,22 @@ print("READ" + json.dumps({
 """
 
 
-def airflow_reads(program: str, home: Path, studies: Path) -> subprocess.CompletedProcess[str]:
+def airflow_reads(program: str, home: Path, studies: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a fresh interpreter, as Airflow's DAG processor would."""
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(home),
         "WARDROUND_STUDIES": str(studies),
         "PYTHONPATH": str(PROJECT),
+        **more,
     }
     return subprocess.run(
         [sys.executable, "-c", program], env=environment, cwd=PROJECT, capture_output=True, text=True, check=False
     )
 
 
-def parsed(home: Path, studies: Path) -> dict[str, Any]:
-    done = airflow_reads(READ, home, studies)
+def parsed(home: Path, studies: Path, **more: str) -> dict[str, Any]:
+    done = airflow_reads(READ, home, studies, **more)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.rpartition("READ")[2])
     return found
@@ -96,6 +97,17 @@ def shipped_studies() -> dict[str, Study]:
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return parsed(tmp_path_factory.mktemp("airflow"), PROJECT / "studies")
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The same tasks where hospitals have sites of their own."""
+    home = tmp_path_factory.mktemp("site")
+    (home / "site.yaml").touch()
+    found: dict[str, dict[str, Any]] = parsed(home, PROJECT / "studies", WARDROUND_HOME=str(home))["dags"][
+        "round_breast_cancer"
+    ]["tasks"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +156,7 @@ def test_every_step_of_the_table_is_there_and_waits_for_earlier_ones() -> None:
 
 def test_a_round_has_a_task_for_each_step_of_each_actor(shipped: dict[str, Any]) -> None:
     for name, study in shipped_studies().items():
-        wanted = ["number", "open_round", "commit", "end_overdue", "finalise", "record", "next_round"]
+        wanted = ["number", "open_round", "commit", "finalise", "record", "next_round"]
         for step in ("validate", "train", "share", "confirm"):
             wanted += each(step, study.hospitals)
         for step in ("prepare", "verify", "aggregate", "retire"):
@@ -162,7 +174,7 @@ def test_every_actor_s_tasks_wait_in_its_own_queue(tasks: dict[str, dict[str, An
         assert sorted(own) == sorted(f"{step}_{node}" for step in ("prepare", "verify", "aggregate", "retire"))
     assert all(task["queue"].endswith(task["owner"]) for task in tasks.values())
     provider = [name for name in queues if queues[name] == "provider"]
-    assert sorted(provider) == ["commit", "end_overdue", "finalise", "next_round", "number", "open_round", "record"]
+    assert sorted(provider) == ["commit", "finalise", "next_round", "number", "open_round", "record"]
 
 
 @pytest.mark.parametrize(
@@ -180,16 +192,26 @@ def test_every_actor_s_tasks_wait_in_its_own_queue(tasks: dict[str, dict[str, An
         ("finalise", ["number", *each("aggregate", BREAST_CANCER.nodes)]),
         ("confirm_elm", ["finalise", "number"]),
         ("retire_north", ["finalise", "number"]),
-        ("end_overdue", ["number", "open_round"]),
         (
             "record",
-            ["end_overdue", "number", *each("confirm", BREAST_CANCER.hospitals), *each("retire", BREAST_CANCER.nodes)],
+            ["number", *each("confirm", BREAST_CANCER.hospitals), *each("retire", BREAST_CANCER.nodes)],
         ),
         ("next_round", ["record"]),
     ],
 )
 def test_a_task_waits_for_what_it_reads(tasks: dict[str, dict[str, Any]], task: str, upstream: list[str]) -> None:
     assert tasks[task]["upstream"] == sorted(upstream)
+
+
+def test_where_sites_are_apart_the_provider_ends_what_they_do_not_take(
+    tasks: dict[str, dict[str, Any]], apart: dict[str, dict[str, Any]]
+) -> None:
+    assert apart.keys() - tasks.keys() == {"end_overdue"}
+    assert apart["end_overdue"]["queue"] == "provider"
+    assert apart["end_overdue"]["upstream"] == ["number", "open_round"]
+    assert apart["record"]["upstream"] == sorted(["end_overdue", *tasks["record"]["upstream"]])
+    others = apart.keys() - {"end_overdue", "record"}
+    assert {name: apart[name] for name in others} == {name: tasks[name] for name in others}
 
 
 def test_a_round_goes_on_without_a_hospital_and_is_ended_on_the_ledger_without_a_node(
