@@ -54,7 +54,7 @@ def test_a_study_in_colour_goes_from_jpeg_files_to_a_prediction_of_three_classes
             {"Flatten": {}},
             {"Linear": {"out_features": 3}},
         ],
-        training={"steps": 80, "batch_size": 24, "learning_rate": 0.05},
+        training={"steps": 40, "batch_size": 24, "learning_rate": 0.05},
     )
     assert play.study.network.parameters[0].shape == (6, 3, 3, 3)
     round_id = play.round()
