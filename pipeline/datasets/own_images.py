@@ -16,6 +16,7 @@ from pipeline.datasets.base import SPLITS, Records, Split, with_split
 from pipeline.datasets.images import LABELS, FittedPicture, Images
 from pipeline.datasets.patients import PATIENT, SecretSource, unknown, without
 from pipeline.datasets.picture import NoPicture
+from pipeline.datasets.picture_files import patient
 from pipeline.errors import FileRejected, Misconfigured
 from pipeline.host.secret import Secret
 
@@ -102,7 +103,7 @@ class OwnImages(Images):
 
     def notes(self, folder: Path) -> Sequence[str]:
         """That nobody knows whose pictures they are, where that is so."""
-        return unknown(self._listed(folder))
+        return unknown(self._listed(folder), " and not every picture is a DICOM file that names its own patient")
 
     def unlisted(self, folder: Path) -> int:
         """How many files of the folder have no label yet: they take no part."""
@@ -117,7 +118,7 @@ class OwnImages(Images):
             raise FileRejected(
                 f"{LABELS}: got no column file or none named label, want both, and `split` where you decide it"
             )
-        index = index.assign(file=index["file"].map(lambda name: _plain(folder, name)))
+        index = _with_patients(folder, index.assign(file=index["file"].map(lambda name: _plain(folder, name))))
         return with_split(index, "file").rename(columns={"file": "record_id"})
 
     def _pictures(self, folder: Path, index: pd.DataFrame) -> list[FittedPicture]:
@@ -160,6 +161,25 @@ def _plain(folder: Path, name: object) -> object:
     root = folder.resolve()
     file = (root / name).resolve()
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else name
+
+
+def _with_patients(folder: Path, index: pd.DataFrame) -> pd.DataFrame:
+    """The labels with their column `patient`: the hospital's, else by the pictures' own headers where all name one.
+
+    One number in all of them is what a de-identification left there, and names nobody.
+    """
+    if PATIENT in index:
+        return index
+    named: list[str] = []
+    for name in index["file"]:
+        try:
+            number = patient(_file(folder, name))
+        except NoPicture:  # whoever reads the pixels says so
+            return index
+        if number is None:
+            return index
+        named.append(number)
+    return index.assign(**{PATIENT: named}) if len(set(named)) > 1 else index
 
 
 def _file(folder: Path, name: object) -> Path:

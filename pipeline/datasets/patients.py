@@ -48,14 +48,14 @@ def without(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns=PATIENT, errors="ignore")
 
 
-def unknown(frame: pd.DataFrame) -> list[str]:
-    """The note that a table does not say whose records they are."""
+def unknown(frame: pd.DataFrame, beside: str = "") -> list[str]:
+    """The note that a table does not say whose records they are; `beside` is what else might have."""
     if PATIENT in frame:
         return []
     where = str(frame.index.name).removeprefix("row of ")
     return [
-        f"{where} has no column {PATIENT}: nobody can know whether records of one patient are trained on and tested on,"
-        " and the accuracy may be too good."
+        f"{where} has no column {PATIENT}{beside}: nobody can know whether records of one patient are trained on and"
+        " tested on, and the accuracy may be too good."
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from pipeline.datasets import DATASETS, Dataset, Samples
 from pipeline.datasets.base import SPLITS, with_split
@@ -22,7 +23,7 @@ from pipeline.errors import DataRejected, FileRejected, Misconfigured
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
 from pipeline.train.loop import _drawn, _weights
-from tests.support.pictures import CANARY, png
+from tests.support.pictures import CANARY, dicom, png
 
 ASTER = HospitalName("aster")
 MINE = Secret(b"m" * 32)
@@ -67,17 +68,31 @@ def pictures(folder: Path, frame: pd.DataFrame) -> Dataset:
     return IMAGES
 
 
+def scans(folder: Path, frame: pd.DataFrame) -> Dataset:
+    """The same pictures as DICOM files whose headers alone say whose they are."""
+    pictures(folder, frame)
+    window = {"WindowCenter": 127.5, "WindowWidth": 255, "VOILUTFunction": "LINEAR_EXACT"}
+    for file, patient in zip(
+        frame["record_id"].map(lambda record: folder / f"{record}.png"), frame["patient"], strict=True
+    ):
+        with Image.open(file) as image:
+            dicom(file, np.asarray(image), PatientID=patient, **window)
+    labels = pd.read_csv(folder / LABELS)
+    labels.drop(columns="patient").to_csv(folder / LABELS, index=False)
+    return IMAGES
+
+
 def whose(samples: Samples) -> np.ndarray:
     """What tells a patient's records from others' among their inputs."""
     return samples.inputs.reshape(len(samples), -1)[:, 0]
 
 
-@pytest.mark.parametrize("lay_out", [table, pictures])
+@pytest.mark.parametrize("lay_out", [table, pictures, scans])
 def test_no_patient_is_on_both_sides_of_a_division_and_what_is_kept_is_a_keyed_hash(
     lay_out: object, tmp_path: Path
 ) -> None:
     home = tmp_path / "aster"
-    dataset = {table: table, pictures: pictures}[lay_out](  # type: ignore[index]
+    dataset = {table: table, pictures: pictures, scans: scans}[lay_out](  # type: ignore[index]
         records_folder(home, "sepsis" if lay_out is table else "lungs"), stays(1)
     )
     with pytest.raises(Misconfigured, match="sharing-secret: got no file"):
@@ -187,6 +202,38 @@ def test_a_record_of_nobody_and_a_divided_patient_are_refused_by_row(spoil: obje
     with pytest.raises(FileRejected, match=says) as caught:
         TABLE.frame(tmp_path)
     assert CANARY not in str(caught.value)
+
+
+NOBODY_KNOWS = (
+    "labels.csv has no column patient and not every picture is a DICOM file that names its own patient: nobody can know"
+    " whether records of one patient are trained on and tested on, and the accuracy may be too good."
+)
+
+
+@pytest.mark.parametrize("spoil", ["one without", "all the same", "another kind"])
+def test_headers_count_when_all_pictures_name_patients_and_not_all_the_same(spoil: str, tmp_path: Path) -> None:
+    frame = stays(4, 12)
+    if spoil == "all the same":
+        frame["patient"] = CANARY
+    scans(tmp_path, frame)
+    file = tmp_path / f"{frame['record_id'].iloc[0]}.png"
+    if spoil == "one without":
+        dicom(file, np.eye(8, dtype=np.uint8) * 200, PatientID="")
+    if spoil == "another kind":
+        png(file, np.eye(8, dtype=np.uint8) * 200)
+    assert IMAGES.read(tmp_path).train.patients is None
+    assert IMAGES.notes(tmp_path) == [NOBODY_KNOWS]
+
+
+def test_the_column_of_the_labels_goes_before_the_headers(tmp_path: Path) -> None:
+    frame = stays(4, 12)
+    scans(tmp_path, frame)
+    assert IMAGES.notes(tmp_path) == []
+    labels = pd.read_csv(tmp_path / LABELS)
+    labels.assign(patient=range(len(labels))).to_csv(tmp_path / LABELS, index=False)
+    patients = IMAGES.read(tmp_path).train.patients
+    assert patients is not None
+    assert len(set(patients)) == len(patients)
 
 
 def test_patients_are_dealt_with_their_records(tmp_path: Path) -> None:

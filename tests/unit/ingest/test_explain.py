@@ -207,8 +207,8 @@ def test_pictures_are_checked_for_size_colour_and_contrast_and_unlabelled_ones_a
     assert not any("row 4" in sentence for sentence in sentences)  # grey in three equal channels
     assert found.notes == (
         (
-            "labels.csv has no column patient: nobody can know whether records of one patient are trained on and tested"
-            " on, and the accuracy may be too good."
+            "labels.csv has no column patient and not every picture is a DICOM file that names its own patient: nobody"
+            " can know whether records of one patient are trained on and tested on, and the accuracy may be too good."
         ),
         "1 files have no label yet and take no part.",
     )
