@@ -123,7 +123,7 @@ def test_the_auditor_audits_and_verifies_a_proof_bundle_at_its_own_site(played: 
 def test_what_ran_where_is_written_down(played: Rounds) -> None:
     machines = played.sites.machines
     names = {machine.address(network): name for name, machine in machines.items() for network in (SITES, PARTIES)}
-    names["0.0.0.0"] = "everywhere"  # noqa: S104
+    names |= dict.fromkeys(("0.0.0.0", "::"), "everywhere")  # noqa: S104
     rows = [SiteRow.of(name, seen, names) for name, seen in played.seen.items()]
     print(write(rows, played.seconds).read_text())
     of_site = {row.site: row for row in rows}
