@@ -21,7 +21,7 @@ from tests.support.machines.members import PROVIDER, machines
 HOSPITALS = ("aster", "birch", "cedar", "dahlia")
 NODES = ("north", "east", "west")
 AUDITOR = "owl"
-LATE = "elm"
+LATE = "fern"
 """A hospital whose site is made when the others have joined already."""
 
 AT_HOSPITALS = tuple(f"hospital-{name}" for name in HOSPITALS)

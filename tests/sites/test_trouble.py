@@ -30,6 +30,13 @@ pytestmark = [
 
 _ROUND_SECONDS = 900
 
+_PROCESS_MANAGER = """
+import sys
+from pipeline.setup.services import STORE, supervisor
+from pipeline.site.settings import Settings
+supervisor(Settings.load())._call(sys.argv[1], STORE)
+"""
+
 
 def last(sites: Sites) -> int:
     """The number of the last round."""
@@ -152,14 +159,13 @@ def test_a_node_that_is_cut_off_while_it_verifies_comes_back_or_the_round_is_abo
 
 
 def test_a_store_that_is_gone_for_two_minutes_costs_a_round_at_most(up: Sites) -> None:
-    control = ("python", "-m", "supervisor.supervisorctl", "-c", "site/supervisor/supervisord.conf")
     validating = reached(up, "Received job: dag_id=round_small task_id=validate_")
 
     def take_away() -> None:
         until(validating)
-        up.provider.run(*control, "stop", "store")
+        up.provider.python(_PROCESS_MANAGER, "stopProcess")
         time.sleep(120)
-        up.provider.run(*control, "start", "store")
+        up.provider.python(_PROCESS_MANAGER, "startProcess")
 
     said, shown = play(up, take_away)
     if "aborted" in shown:
