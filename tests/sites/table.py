@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ _PROGRAMS = {
     "airflow edge worker": "Airflow's Edge worker",
     "airflow edge": "Airflow's Edge worker",
     "airflow worker": "a step",
-    "airflow task supervisor": "a step",
+    "airflow supervisor": "a step",
     "airflow scheduler": "Airflow's scheduler",
     "airflow dag-processor": "Airflow's DAG processor",
     "airflow api_server": "Airflow's API",
@@ -50,16 +50,17 @@ class SiteRow:
     """The most bytes at once of all its processes; what several map counts once."""
 
     @classmethod
-    def of(cls, site: str, seen: Sequence[Seen], names: Mapping[str, str]) -> SiteRow:
-        """What was seen at a site; `names` says whose an address is."""
+    def of(cls, site: str, seen: Sequence[Seen], names: Mapping[str, str], ends: Set[tuple[str, int]]) -> SiteRow:
+        """What was seen at a site, and the other ends of connections beside; `names` says whose an address is."""
         programs: dict[str, int] = {}
         for moment in seen:
             now: dict[str, int] = {}
-            for command in moment.processes.values():
+            # One that has just ended has no command any more.
+            for command in filter(None, moment.processes.values()):
                 now[_program(command)] = now.get(_program(command), 0) + 1
             programs = {name: max(programs.get(name, 0), now.get(name, 0)) for name in {*programs, *now}}
         listening = {socket for moment in seen for socket in moment.listening if not socket[0].startswith("127.")}
-        connected = {socket for moment in seen for socket in moment.connected}
+        connected = {*ends, *(socket for moment in seen for socket in moment.connected)}
         ports = {f"{names.get(host, host)}:{port}" for host, port in listening}
         return cls(
             site,
@@ -95,4 +96,4 @@ def _line(row: SiteRow) -> str:
 
 def _program(command: Sequence[str]) -> str:
     text = " ".join(command)
-    return next((name for part, name in _PROGRAMS.items() if part in text), Path(command[0]).name if command else "?")
+    return next((name for part, name in _PROGRAMS.items() if part in text), Path(command[0]).name)

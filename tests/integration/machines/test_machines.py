@@ -208,6 +208,18 @@ def test_connections_are_seen_from_within(members: Mapping[str, Machine], server
     assert {host for host, _ in members[PROVIDER].look().connected} == {wren.address(SITES)}
     holder.kill()
     _until(lambda: not wren.look().connected)
+
+
+def test_a_connection_that_has_ended_is_known_to_whoever_watched(
+    members: Mapping[str, Machine], servers: Mapping[str, Service]
+) -> None:
+    wren = members["hospital-wren"]
+    with wren.watched() as ends:
+        holder = wren.start("brief", "python", "-c", HOLD, PROVIDER, str(PORT))
+        _until(lambda: "holds" in holder.said())
+        time.sleep(3)
+        holder.kill()
+    assert ends == {(members[PROVIDER].address(SITES), PORT)}
     assert servers["hospital-wren"].process.is_running()
 
 

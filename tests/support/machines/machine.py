@@ -13,7 +13,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,9 +24,11 @@ import libfaketime
 import psutil
 
 from pipeline.site.settings import HOME, PROJECT, VARIABLES, Settings
-from tests.support.machines import files
+from tests.support.machines import files, look
 from tests.support.machines.lab import MAKE, MORTAL, NAMESPACES, STAND, Lab, Namespaces, Network
 from tests.support.machines.link import Link
+
+_LOOK = ("env", f"--chdir={PROJECT}", sys.executable, "-m", look.__name__)
 
 _FIRST_USER = 20_000
 
@@ -256,11 +259,21 @@ class Machine:
             starter = subprocess.Popen(self.command(*command), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         return Service(starter, log)
 
+    @contextmanager
+    def watched(self) -> Iterator[set[tuple[str, int]]]:
+        """The other ends of all connections that stand here meanwhile, known at the end of the block."""
+        command = self._lab.command(*self._entering, *MORTAL, *_LOOK, look.UNTIL_CLOSED)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        ends: set[tuple[str, int]] = set()
+        try:
+            yield ends
+        finally:
+            said, _ = process.communicate()
+            ends |= {(host, port) for host, port in json.loads(said)}
+
     def look(self) -> Seen:
         """What runs here now."""
-        said = json.loads(
-            self.as_root("env", f"--chdir={PROJECT}", sys.executable, "-m", "tests.support.machines.look")
-        )
+        said = json.loads(self.as_root(*_LOOK))
         return Seen(
             {int(number): command for number, command in said["processes"].items()},
             said["memory"],
