@@ -30,8 +30,8 @@ from pipeline.setup.partition import TEST_SHARE, deal
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from pipeline.train.baselines import Score, classical, score_classical, score_network
+from pipeline.train.initial import initial_model
 from pipeline.train.misbehaviour import Behaviour
-from pipeline.train.network import initial_model
 from pipeline.train.stage import run
 
 RESULTS = Path(__file__).parent / "results" / "baselines"

@@ -29,7 +29,7 @@ from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 from pipeline.site.settings import PROJECT
 from pipeline.study.fields import Rule, Training
 from pipeline.study.study import Study
-from pipeline.train.network import initial_model
+from pipeline.train.initial import initial_model
 
 if TYPE_CHECKING:
     import torch

@@ -23,8 +23,8 @@ from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateTask, VerifyTask
 from pipeline.round.parameters import rule_parameters
 from pipeline.study.study import Study
+from pipeline.train.initial import initial_model
 from pipeline.train.misbehaviour import HONEST, Behaviour
-from pipeline.train.network import initial_model
 from pipeline.train.stage import everybodys
 
 _NO_DIGEST = Sha256("0" * 64)

@@ -14,7 +14,7 @@ from pipeline.errors import InvalidStudy, Refused
 from pipeline.evidence.canonical import sha256
 from pipeline.model_file import model_bytes
 from pipeline.study.study import Study
-from pipeline.train.network import initial_model
+from pipeline.train.initial import initial_model
 
 
 def predecessor(study: Study, folder: Path) -> Study | None:

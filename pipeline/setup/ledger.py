@@ -20,7 +20,7 @@ from pipeline.site.settings import Settings
 from pipeline.store import object_keys
 from pipeline.store.objects import Store
 from pipeline.study.study import Study
-from pipeline.train.network import initial_model
+from pipeline.train.initial import initial_model
 
 
 def deploy(settings: Settings, installation: Installation, unset: LedgerLocation | None = None) -> LedgerLocation:

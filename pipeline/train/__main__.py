@@ -24,8 +24,8 @@ from pipeline.model_file import model_bytes, parse_model
 from pipeline.site.identity import sharing_secret
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
+from pipeline.train.initial import initial_model
 from pipeline.train.misbehaviour import configured
-from pipeline.train.network import initial_model
 from pipeline.train.stage import run
 from pipeline.train.undefended import UndefendedMember
 from pipeline.train.undefended import undefended as averaged

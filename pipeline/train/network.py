@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,26 +10,11 @@ import numpy.typing as npt
 from pipeline.domain import INPUT_BITS, UPDATE_BITS
 from pipeline.layers import Network
 from pipeline.model_file import Vector
-from pipeline.study.study import Study
 
 if TYPE_CHECKING:
     import torch
 
     from pipeline.datasets import Samples
-
-
-def initial_model(study: Study) -> Vector:
-    """The model of round 0: weights uniform in +-1/sqrt(fan-in) from Philox words of the study's seed, biases zero."""
-    network = study.network
-    words = np.random.Philox(key=study.seed).random_raw(network.size)
-    uniform = (words >> np.uint64(11)).astype(np.float64) / (1 << 52) - 1.0  # in [-1, 1), exact
-    vector = np.zeros(network.size, dtype=np.int64)
-    for parameter in network.parameters:
-        if len(parameter.shape) > 1:
-            coordinates = slice(parameter.offset, parameter.offset + parameter.size)
-            bound = (1 << UPDATE_BITS) / math.sqrt(math.prod(parameter.shape[1:]))
-            vector[coordinates] = np.rint(uniform[coordinates] * bound).astype(np.int64)
-    return vector
 
 
 def module(network: Network, vector: Vector) -> torch.nn.Sequential:

@@ -14,8 +14,9 @@ from pipeline.datasets import Samples
 from pipeline.domain import MODEL_CAP, HospitalName, RoundId
 from pipeline.model_file import Vector
 from pipeline.study.study import Study
+from pipeline.train.initial import initial_model
 from pipeline.train.misbehaviour import HONEST, Behaviour
-from pipeline.train.network import accuracy, initial_model
+from pipeline.train.network import accuracy
 from pipeline.train.stage import everybodys
 
 

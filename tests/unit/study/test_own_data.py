@@ -23,7 +23,8 @@ from pipeline.mpc.engines.base import AggregateTask, VerifyTask
 from pipeline.round.parameters import rule_parameters
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
-from pipeline.train.network import accuracy, initial_model
+from pipeline.train.initial import initial_model
+from pipeline.train.network import accuracy
 from pipeline.train.stage import run
 
 PAGE = PROJECT / "docs" / "tutorials" / "bring-your-own-data.md"

@@ -21,8 +21,8 @@ from pipeline.setup.partition import deal
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 from pipeline.train.__main__ import app
+from pipeline.train.initial import initial_model
 from pipeline.train.misbehaviour import BEHAVIOURS
-from pipeline.train.network import initial_model
 from pipeline.train.stage import run
 
 FILE = PROJECT / "studies" / "breast_cancer.yaml"

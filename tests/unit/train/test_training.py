@@ -16,9 +16,10 @@ from pipeline.errors import Misconfigured, UpdateRejected
 from pipeline.model_file import Vector
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
+from pipeline.train.initial import initial_model
 from pipeline.train.loop import seed
 from pipeline.train.misbehaviour import BEHAVIOURS, HONEST, Behaviour, behaviour, configured
-from pipeline.train.network import accuracy, initial_model, module
+from pipeline.train.network import accuracy, module
 from pipeline.train.stage import run
 from pipeline.train.undefended import UndefendedMember, undefended
 

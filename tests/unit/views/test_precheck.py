@@ -13,7 +13,7 @@ from pipeline.round.parameters import rule_parameters
 from pipeline.setup.partition import deal
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
-from pipeline.train.network import initial_model
+from pipeline.train.initial import initial_model
 from pipeline.train.stage import run
 from pipeline.views.precheck import Precheck, findings
 
