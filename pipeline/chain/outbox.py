@@ -8,6 +8,7 @@ attempt, if the ledger's state still asks for one, takes another label.
 Files, per chain and key (mode 600, never changed once written):
   <nonce>.<label>.tx.json        the signed bytes, their hash, the call, the chain's genesis
   <nonce>.<label>.receipt.json   block, block hash, gas, the refusal if it reverted
+  restored                       the folder came back from a backup: the key's later transactions are missed once
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from pipeline.site.identity import SigningKey
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,119}")
 _ALREADY_THERE = ("already imported", "already known", "known transaction")
+_RESTORED = "restored"
 _RESEND_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 0.5
 
@@ -84,6 +86,12 @@ class _Mined:
     refused: Mapping[str, Any] | None
 
 
+def mark_restored(folder: Path) -> None:
+    """Note in all outboxes of an actor's `folder` that they came back from a backup, which may be old."""
+    for outbox in folder.glob("*/"):
+        write_secret(outbox / _RESTORED, b"")
+
+
 class Outbox:
     """Sends the transactions of one key on one chain, from any number of processes that share `folder`."""
 
@@ -128,6 +136,7 @@ class Outbox:
         signed = self._sign(call if isinstance(call, Call) else call(), label, self._next_nonce(slots))
         # From here on the transaction may be mined, whatever happens to this process.
         write_secret(self._file(signed.nonce, label, "tx"), json.dumps(asdict(signed)).encode())
+        (self._folder / _RESTORED).unlink(missing_ok=True)
         self._send_unsettled([_Slot(signed.nonce, label, settled=False)])
         return signed
 
@@ -151,6 +160,8 @@ class Outbox:
         with rpc.border("transaction count"):
             mined = int(self._web3.eth.get_transaction_count(self._web3.to_checksum_address(self.address)))
         nonce = slots[-1].nonce + 1 if slots else mined
+        if mined > nonce and (self._folder / _RESTORED).exists():
+            return mined
         if mined > nonce:
             raise Refused(
                 f"{self.address}: got {mined} transactions on the chain, but the outbox knows {nonce}; the key was used"

@@ -19,6 +19,8 @@ _WHERE = {
     "down": "services:down",
     "status": "services:status",
     "doctor": "services:doctor",
+    "backup": "backup:backup",
+    "restore": "backup:restore",
     "run": "runs:run",
     "demo": "demo:demo",
     "rounds": "audit:rounds",

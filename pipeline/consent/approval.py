@@ -152,6 +152,16 @@ def statements(identity: Identity, study: str) -> list[tuple[Path, bytes]]:
     return [(path, path.read_bytes()) for path in sorted(files, key=lambda path: int(path.stem))]
 
 
+def take_back(identity: Identity, decision: Decision, data: bytes) -> bool:
+    """Put a published decision into the actor's folder again, where none of its number lies; whether it did."""
+    path = _decisions(identity, decision.study) / f"{decision.number}.json"
+    with _journal(identity, decision.study):
+        if path.exists():
+            return False
+        write_atomic(path, data)
+    return True
+
+
 def _decide(
     identity: Identity, kind: Kind, study: str, digest: Sha256, ledger: LedgerLocation, more: Mapping[str, Any]
 ) -> bytes:

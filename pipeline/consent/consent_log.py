@@ -87,6 +87,27 @@ def publish(store: Store, identity: Identity, study: Study) -> int:
     return count
 
 
+def recover(store: Store, identity: Identity, study: Study, consortium: Consortium) -> int:
+    """Fetch decisions that the actor published and has no more, as after a restoration; how many there were.
+
+    The next one then has a number of its own. None becomes a consent in force. Raises Unavailable.
+    """
+    key_prefix = _key_prefix(study, identity.name)
+    count = 0
+    for item in newest(store.first(key_prefix.bucket, key_prefix.prefix, _MOST_DECISIONS)):
+        try:
+            digest = sha256_text(object_keys.key_digest(item.key), "the key's end")
+            data = store.get(key_prefix.bucket, item.key, digest, max_bytes=_MOST_BYTES)
+            statement = signing.from_bytes(data)
+            about = sha256_text(statement.body.get("digest"), f"{identity.name}'s digest")
+            decision = approval.read(statement, about, consortium.ledger, identity.key.address)
+        except EvidenceRejected:
+            continue
+        if decision.study == study.name and approval.take_back(identity, decision, data):
+            count += 1
+    return count
+
+
 def publish_or_say(settings: Settings, identity: Identity, study: Study) -> str | None:
     """The same with the actor's own access; why it could not be done, or None."""
     try:

@@ -20,7 +20,7 @@ from pipeline.model_file import Vector
 from pipeline.mpc import sharing
 from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.manifest import Manifest, Sealed
-from pipeline.round import training
+from pipeline.round import restored, training
 from pipeline.round.payload import payload
 from pipeline.round.study_history import global_model, lineage
 from pipeline.round.worker import RoundContext, hospital_worker
@@ -150,4 +150,7 @@ def _folder(home: Path, round_id: RoundId) -> Path:
 def _join(
     study: str, round_id: RoundId, name: HospitalName, settings: Settings | None, status: RoundStatus
 ) -> RoundContext:
-    return RoundContext.join(hospital_worker(study, name, settings), round_id, status)
+    worker = hospital_worker(study, name, settings)
+    if status is RoundStatus.OPEN:
+        restored.refuse_earlier(worker.identity.home, worker.ledger, round_id)
+    return RoundContext.join(worker, round_id, status)

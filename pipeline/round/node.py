@@ -12,7 +12,7 @@ from pipeline.domain import HospitalName, Kind, NodeName, Reason, RoundId, Round
 from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
 from pipeline.evidence import signing
 from pipeline.mpc import rule
-from pipeline.round import continuation, ending, equivocation, strikes
+from pipeline.round import continuation, ending, equivocation, restored, strikes
 from pipeline.round.custody import rounds as rounds_held
 from pipeline.round.evaluations import evaluation
 from pipeline.round.input_set import Inputs, agree, kept
@@ -38,6 +38,7 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     # No round opens without every node's key: one honest node suffices to keep a study off a chain that was rolled
     # back. Rounds of other studies do not count here, or their nodes could stop this one.
     refuse_forgotten(worker.ledger, worker.board.store, worker.study_id, round_id)
+    restored.refuse_earlier(worker.identity.home, worker.ledger, round_id)
     _destroy_ended(worker)
     held = custody(worker, round_id)
     body = {"public_key": bytes(held.make_sealing_key().public_key).hex(), **evaluation(worker.study).key_fields(held)}
@@ -84,7 +85,8 @@ def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
         )
     custody(worker, round_id).destroy()
     ctx = RoundContext(worker, round_id, worker.ledger.round(round_id))
-    ending.say_cause(ctx, journal(worker))
+    if round_id > restored.last_refused(worker.identity.home, worker.ledger):
+        ending.say_cause(ctx, journal(worker))
     # Whatever the study has become since: what they signed is about this round.
     equivocation.report(ctx)
 
@@ -205,4 +207,6 @@ def _destroy_ended(worker: Worker) -> None:
 
 
 def _join(study: str, round_id: RoundId, name: NodeName, settings: Settings | None) -> NodeRound:
-    return NodeRound(RoundContext.join(node_worker(study, name, settings), round_id, RoundStatus.COMMITTED))
+    worker = node_worker(study, name, settings)
+    restored.refuse_earlier(worker.identity.home, worker.ledger, round_id)
+    return NodeRound(RoundContext.join(worker, round_id, RoundStatus.COMMITTED))

@@ -68,6 +68,7 @@ def binaries(settings: Settings) -> Path:
 def prepare(settings: Settings) -> None:
     """Make the database and its password unless they are there; some 5 s the first time; raises Misconfigured."""
     if folder(settings).exists() and url_file(settings).exists():
+        _correct_address(settings)
         return
     commands = binaries(settings)
     password = Secret.generate(24).token()
@@ -77,9 +78,20 @@ def prepare(settings: Settings) -> None:
         single = [commands / "postgres", "--single", "-D", place / "data", "postgres"]
         _run(single, says=f"create database {USER}\n")
         # The address first: without the database it is made anew, a database without its password is lost.
-        address = f"postgresql+psycopg2://{USER}:{password}@/{USER}?host={quote(str(folder(settings)))}"
+        address = f"postgresql+psycopg2://{USER}:{password}@/{USER}?{_socket(settings)}"
         write_secret(url_file(settings), address.encode())
         (place / "data").rename(folder(settings))
+
+
+def _socket(settings: Settings) -> str:
+    return f"host={quote(str(folder(settings)))}"
+
+
+def _correct_address(settings: Settings) -> None:
+    """The database's folder may have moved, with the socket in it."""
+    before, _, said = Secret.read(url_file(settings)).text().partition("?")
+    if said != _socket(settings):
+        write_secret(url_file(settings), f"{before}?{_socket(settings)}".encode())
 
 
 def command(settings: Settings) -> Sequence[str]:

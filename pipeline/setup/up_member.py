@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.chain.ledger import Ledger
 from pipeline.consent import approval, consent_log
-from pipeline.errors import Misconfigured
+from pipeline.errors import Misconfigured, NotApproved
+from pipeline.round import restored
 from pipeline.setup import admission, airflow, health, ledger, up_steps
 from pipeline.setup.progress import note, step
 from pipeline.setup.services import WORKER
@@ -47,8 +49,11 @@ def _work(site: Site, settings: Settings, installation: Installation) -> None:
         # Of this machine's hospitals, so at a node of none.
         ledger.register_hospitals(settings, installation, consortium)
         owner = Identity.load(site.folder(settings))
+        store = Store(installation.store, owner.credentials, installation.authority)
+        if restored.waits(owner.home):
+            _take_up(owner, store, installation, consortium, studies)
         for study in studies.values():
-            consent_log.publish(Store(installation.store, owner.credentials, installation.authority), owner, study)
+            consent_log.publish(store, owner, study)
     if site.role is SiteRole.NODE:
         up_steps.programs_ready(settings, studies)
     up_steps.worker_ready(settings, manager)
@@ -56,7 +61,7 @@ def _work(site: Site, settings: Settings, installation: Installation) -> None:
     for study in studies.values():
         if lacking := up_steps.unknown(study, consortium):
             note(f"study {study.name} waits for the cards of {', '.join(lacking)}")
-        elif approval.given(owner, study.name, study.digest(consortium), consortium.ledger) is None:
+        elif _waits_for_owner(owner, study, consortium):
             note(
                 f"study {study.name} waits for its owner: read it with `wardround study show {study.name}`, then"
                 f" `wardround study approve {study.name}`"
@@ -65,6 +70,26 @@ def _work(site: Site, settings: Settings, installation: Installation) -> None:
 
 def _own(site: Site, studies: Mapping[str, Study]) -> Mapping[str, Study]:
     return {name: study for name, study in studies.items() if site.name in (*study.hospitals, *study.nodes)}
+
+
+def _take_up(
+    owner: Identity, store: Store, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]
+) -> None:
+    """What a site that was restored asks before anything else: where rounds stand, and what its owner decided since."""
+    connected = Ledger.connect(installation.rpc, consortium.ledger, installation.authority)
+    last = restored.last_refused(owner.home, connected)
+    since = sum(consent_log.recover(store, owner, study, consortium) for study in studies.values())
+    note(f"restored from a backup: takes part after round {last}; {since} of its owner's decisions came from the store")
+
+
+def _waits_for_owner(owner: Identity, study: Study, consortium: Consortium) -> bool:
+    """Whether the owner has not decided, or a consent is not in force that he never took back."""
+    digest = study.digest(consortium)
+    try:
+        approval.require(owner, study.name, digest, consortium.ledger)
+    except NotApproved:
+        return approval.given(owner, study.name, digest, consortium.ledger) is not False
+    return False
 
 
 def _reach(settings: Settings, installation: Installation) -> None:
