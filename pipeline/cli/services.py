@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from pipeline.cli.arguments import JsonOption
+from pipeline.errors import Misconfigured, Unavailable
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.site.site import Site, SiteRole
+
+if TYPE_CHECKING:
+    from pipeline.setup.heard import SiteHeard
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -51,9 +58,9 @@ def down() -> None:
 
 
 def status(json_: JsonOption = False) -> None:
-    """Show which services run and whether they answer, and where engines and data lie.
+    """Show which services run and whether they answer, and where engines and data lie; at the provider also every site.
 
-    Exit code 1 unless all answer.
+    Exit code 1 unless all services answer.
     """
     from pipeline.setup.folders import folder_settings
     from pipeline.setup.status import report
@@ -61,10 +68,14 @@ def status(json_: JsonOption = False) -> None:
     settings = Settings.load()
     rows = report(settings)
     folders = folder_settings(settings) if Installation.is_made(settings.installation) else []
+    sites = _sites(settings)
     if json_:
-        typer.echo(
-            json.dumps({"services": rows, "folders": {folder.variable: folder.where for folder in folders}}, indent=2)
-        )
+        shown = {
+            "services": rows,
+            "folders": {folder.variable: folder.where for folder in folders},
+            **({} if sites is None else {"sites": [asdict(one) for one in sites]}),
+        }
+        typer.echo(json.dumps(shown, indent=2))
     else:
         table = Table("service", "process", "address", "health", box=SIMPLE_HEAD, padding=0)
         for row in rows:
@@ -83,7 +94,32 @@ def status(json_: JsonOption = False) -> None:
             for folder in folders:
                 table.add_row(folder.variable, folder.where or "nowhere", folder.why)
             _console.print(table)
+        if sites is not None:
+            _console.print(_sites_table(sites, time.time()))
     raise typer.Exit(0 if all(row["healthy"] for row in rows) else 1)
+
+
+def _sites(settings: Settings) -> list[SiteHeard] | None:
+    """What the provider heard of every site; None elsewhere, and while its database does not answer."""
+    from pipeline.setup import heard
+
+    site = Site.load(settings)
+    if site is None or site.role is not SiteRole.PROVIDER or not settings.card.exists():
+        return None
+    try:
+        return heard.all_sites(settings)
+    except (Misconfigured, Unavailable):
+        return None
+
+
+def _sites_table(sites: list[SiteHeard], now: float) -> Table:
+    table = Table("site", "worker", "last heard", "steps", "version", "engines", "clock", box=SIMPLE_HEAD, padding=0)
+    for one in sites:
+        clock = "" if one.clock is None else f"{one.clock:+.1f} s"
+        state = f"[red]{escape(one.state)}[/red]" if one.silent(now) else escape(one.state)
+        said = (escape(one.version or ""), escape(one.engine or ""))
+        table.add_row(one.queue, state, one.last(now), str(one.jobs), *said, clock)
+    return table
 
 
 def doctor() -> None:

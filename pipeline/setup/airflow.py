@@ -21,6 +21,7 @@ from pipeline.host.files import write_atomic, write_secret
 from pipeline.host.secret import Secret
 from pipeline.setup import admission, postgres
 from pipeline.setup.accounts import ADDED, DENIED, RIGHTS, Role, hospital_role
+from pipeline.site import worker_report
 from pipeline.site.airflow_api import Airflow
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
@@ -227,6 +228,7 @@ def worker_environment(settings: Settings, installation: Installation, queue: st
         ("api_auth", "jwt_secret_cmd"): _cat(settings.site_token),
         ("api_auth", "jwt_leeway"): str(admission.VALID_SECONDS),
         ("edge", "api_url"): f"{admission.edge_api(installation, queue)}/rpcapi",
+        ("edge", "extended_system_info_function"): worker_report.FUNCTION,
     }
     trusted = {}
     if installation.authority:

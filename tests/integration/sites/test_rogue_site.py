@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import jwt
 import pytest
 
 from pipeline.host.secret import Secret
+from pipeline.setup import heard
 from tests.adversary import attack
 from tests.support.hub import Hub, site_token, until
 
@@ -63,8 +65,6 @@ class Rogue:
 
 
 def sysinfo() -> dict[str, object]:
-    from importlib.metadata import version
-
     return {
         "airflow_version": version("apache-airflow"),
         "edge_provider_version": version("apache-airflow-providers-edge3"),
@@ -272,6 +272,12 @@ def test_an_honest_site_does_its_work_meanwhile(rogue: Rogue, wren: Secret) -> N
         assert refused(rogue.asks("PATCH", f"worker/{ELM}", state([ELM])))
         before = _last_seen(rogue)
         until(lambda: _last_seen(rogue) > before, 60, "a heartbeat of wren")
+        elm, ours, seen = heard.of_queues([ELM, "provider", WREN], rogue.hub.settings)
+        assert (seen.state, seen.version, seen.silent(time.time())) == ("idle", version("wardround"), False)
+        assert seen.clock is not None
+        assert abs(seen.clock) < 10
+        assert (elm.version, elm.clock) == (None, None), "its worker said nothing of the kind"
+        assert ours.last(time.time()) == "never"
 
 
 @attack(
