@@ -38,6 +38,7 @@ _WHERE = {
     "model": "models:models",
     "release": "decisions:release",
     "site": "site:site",
+    "notices": "notices:notices",
     "enrol": "enrol:enrol",
     "key": "keys:key",
     "nodes": "nodes:nodes",

@@ -16,7 +16,7 @@ from pipeline.host import ports
 from pipeline.host.files import write_secret
 from pipeline.host.ports import LOOPBACK
 from pipeline.joining.card import Card
-from pipeline.setup import airflow, certificates, front, postgres, servers, store
+from pipeline.setup import airflow, certificates, front, notices, postgres, servers, store
 from pipeline.setup.supervisor import Program, Supervisor
 from pipeline.setup.tools import runtime
 from pipeline.site.installation import SERVICES, Installation
@@ -32,6 +32,8 @@ DATABASE = "database"
 FRONT = "front"
 WORKER = "worker"
 """What sites on machines of their own have beside."""
+WATCH = "watch"
+"""Sends notices, where somebody wants some."""
 
 _SLOTS = {SiteRole.HOSPITAL: 1, SiteRole.NODE: 1, SiteRole.PROVIDER: 4}
 """How many steps a site's worker takes at once; the provider's wait for others' in several studies."""
@@ -129,9 +131,15 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
             settings, installation, _front_address(settings), settings.provider / certificates.TLS
         ),
     }
+    made[WATCH] = lambda: watch(settings)
     if site is not None:
         made[WORKER] = lambda: worker(settings, installation, site.queue, _SLOTS[site.role])
-    return [made[name]() for name in names(site) if name not in runs_elsewhere]
+    return [made[name]() for name in (*names(site), *watching(settings)) if name not in runs_elsewhere]
+
+
+def watching(settings: Settings) -> tuple[str, ...]:
+    """The watch, where the site has an address for notices."""
+    return (WATCH,) if notices.addresses_file(settings).exists() else ()
 
 
 def _ours(settings: Settings) -> Mapping[str, str]:
@@ -170,6 +178,11 @@ def worker(settings: Settings, installation: Installation, queue: str, slots: in
     environment = {**_ours(settings), **airflow.worker_environment(settings, installation, queue)}
     # Time to say that it goes: one that did not is let in again after five heartbeats only.
     return Program(WORKER, command, airflow.worker_home(settings), environment, stop_seconds=20)
+
+
+def watch(settings: Settings) -> Program:
+    """Looks about once a minute, and sends notices."""
+    return Program(WATCH, [sys.executable, "-m", "pipeline.setup.watch"], PROJECT, _ours(settings))
 
 
 def database(settings: Settings) -> Program:

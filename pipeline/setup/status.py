@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from pipeline.setup import airflow, certificates, health, postgres, services
-from pipeline.setup.services import AIRFLOW, CHAIN, DATABASE, FRONT, NAMES, STORE, WORKER
+from pipeline.setup.services import AIRFLOW, CHAIN, DATABASE, FRONT, NAMES, STORE, WATCH, WORKER
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.site.site import Site
@@ -29,11 +29,11 @@ def report(settings: Settings) -> list[ServiceRow]:
     Where nothing was set up yet, what will run here, all absent; at an auditor's, where nothing runs, what it calls.
     """
     site = Site.load(settings)
-    here = services.names(site)
+    here = (*services.names(site), *services.watching(settings))
     if not Installation.is_made(settings.installation):
         return [
             ServiceRow(service=name, process="absent", address="", healthy=False, trouble="run `wardround up`")
-            for name in here or NAMES
+            for name in services.names(site) or NAMES
         ]
     shown = list(dict.fromkeys([*here, *NAMES]))
     installation = Installation.load(settings.installation)
@@ -71,6 +71,9 @@ def _site_troubles(settings: Settings, here: tuple[str, ...]) -> Mapping[str, st
     if FRONT in here:
         authority = settings.provider / certificates.TLS / certificates.AUTHORITY
         troubles[FRONT] = health.front(services.public(settings), authority)
+    pids = services.supervisor(settings).pids()
     if WORKER in here:
-        troubles[WORKER] = airflow.worker_trouble(settings, services.supervisor(settings).pids().get(WORKER))
+        troubles[WORKER] = airflow.worker_trouble(settings, pids.get(WORKER))
+    if WATCH in here:
+        troubles[WATCH] = None if WATCH in pids else "the watch does not run; run `wardround up`"
     return troubles

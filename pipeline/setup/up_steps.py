@@ -55,10 +55,10 @@ def write_folders(settings: Settings) -> Installation:
 
 
 def start(settings: Settings, installation: Installation, manager: Supervisor, names: Iterable[str]) -> None:
-    """Start the process manager unless it runs with this very configuration, and these of its services."""
+    """Start the process manager unless it runs with this very configuration, these of its services, and the watch."""
     if manager.start(services.programs(settings, installation)):
         note("the code or the services' settings are others than at their start, so they start anew")
-    for name in names:
+    for name in (*names, *services.watching(settings)):
         manager.launch(name)
 
 
