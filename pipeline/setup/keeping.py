@@ -100,7 +100,13 @@ PARTS = (
         (),
         "a hospital may have the records elsewhere, and the versions nowhere",
     ),
-    FolderPart("the hospital's settings", _HOSPITAL, ("hospital.yaml",), (), "somebody wrote them"),
+    FolderPart(
+        "the hospital's settings, and the address of its database",
+        _HOSPITAL,
+        ("hospital.yaml", "database-url"),
+        (),
+        "somebody wrote them",
+    ),
     FolderPart("numbers given to runs", _PROVIDER, ("rounds.json",), (), "a rerun keeps its round"),
     FolderPart(
         "members' cards and invitations", _PROVIDER, (), ("cards", "invitations"), "tell a changed key from a known one"
