@@ -41,6 +41,7 @@ _OWN_DATA = """Hospitals with data of their own write `table` or `images` in pla
   Its columns are `file` and `label`.
 - A column `patient` may be in either, and says whose record each is. All of a patient's records are then
   trained on, or shared as validation samples, or tested on. Without it nobody can know, and the check says so.
+  For pictures without it, the `PatientID` of DICOM files says so, if all of them have one.
 - A column `split` (`train` or `test`) may be in either. Without it, a fourth of the patients, else of the records,
   is kept for testing, by a hash of the name, and somebody of each class.
 """

@@ -1,6 +1,6 @@
 """A DICOM file, read by pydicom with GDCM's decoders, as a device would show it.
 
-Nothing is read but what its pixels need, and apart from them the patient's number: which pictures belong together.
+Nothing is read here but what its pixels need.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ HEAD = _PREAMBLE + 4
 # Groups 2 and 8 come first; the latter is big-endian in files of old.
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
-# No name, no birth date, no number of a patient: with the pixels those elements are not even read.
+# No name, no birth date, no number of a patient: those elements are not even read here.
+# `dicom_patients` reads the number where a hospital has it nowhere else.
 _TAGS = (
     *PIXEL_TAGS,
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
@@ -80,20 +81,6 @@ def read(path: Path) -> Picture:
         raise
     except Exception:  # pydicom and GDCM raise what they like on a damaged file, and quote elements
         raise NoPicture("is a damaged DICOM file") from None
-
-
-def patient(path: Path) -> str | None:
-    """The patient's number in a file's header, None where it has none; for this hospital's own eyes."""
-    import pydicom
-
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = pydicom.dcmread(path, specific_tags=["PatientID"], stop_before_pixels=True, force=True)
-            return str(header.get("PatientID") or "").strip() or None
-    except Exception:  # as in `read`, which refuses the file in words
-        return None
 
 
 def _pixels(dicom: FileDataset) -> Pixels:

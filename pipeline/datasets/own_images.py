@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from pipeline.datasets import table_files
+from pipeline.datasets import dicom_patients, table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
 from pipeline.datasets.images import LABELS, FittedPicture, Images
-from pipeline.datasets.patients import PATIENT, SecretSource, unknown, without
+from pipeline.datasets.patients import PATIENT, SecretSource, groups, without
 from pipeline.datasets.picture import NoPicture
-from pipeline.datasets.picture_files import patient
 from pipeline.errors import FileRejected, Misconfigured
 from pipeline.host.secret import Secret
 
@@ -77,7 +77,7 @@ class OwnImages(Images):
             index["record_id"].to_numpy(np.str_),
             self._stacked(self._pictures(folder, index)),
             self._labels(index),
-            index[PATIENT].to_numpy(np.str_) if PATIENT in index else None,
+            _numbered(index),
         )
         train, test = (everything[np.flatnonzero((index["split"] == split).to_numpy())] for split in SPLITS)
         return train, test
@@ -102,15 +102,23 @@ class OwnImages(Images):
         table.to_csv(folder / LABELS, index=False)
 
     def notes(self, folder: Path) -> Sequence[str]:
-        """That nobody knows whose pictures they are, where that is so."""
-        return unknown(self._listed(folder), " and not every picture is a DICOM file that names its own patient")
+        """Whose pictures they are, where no column says so."""
+        labels = self._labelled(folder)
+        return dicom_patients.notes(labels, _files(folder, labels))
 
     def unlisted(self, folder: Path) -> int:
         """How many files of the folder have no label yet: they take no part."""
-        listed = {LABELS, *self._listed(folder)["record_id"]}
+        listed = {LABELS, *self._labelled(folder)["file"]}
         return sum(file.is_file() and str(file.relative_to(folder)) not in listed for file in folder.rglob("*"))
 
     def _listed(self, folder: Path) -> pd.DataFrame:
+        """The rows of the labels with their split, and whose pictures they are where labels or DICOM files say so."""
+        labels = self._labelled(folder)
+        if PATIENT not in labels and (whose := dicom_patients.column(_files(folder, labels))):
+            labels = labels.assign(**{PATIENT: whose})
+        return with_split(labels, "file").rename(columns={"file": "record_id"})
+
+    def _labelled(self, folder: Path) -> pd.DataFrame:
         """The rows of the labels, each file under one name however it is spelt: `./x.png` is `x.png`."""
         index = table_files.read(folder / LABELS if (folder / LABELS).exists() else _absent(folder), _TEXTS)
         wanted = [column for column in _TEXTS if column in index.columns]
@@ -118,8 +126,7 @@ class OwnImages(Images):
             raise FileRejected(
                 f"{LABELS}: got no column file or none named label, want both, and `split` where you decide it"
             )
-        index = _with_patients(folder, index.assign(file=index["file"].map(lambda name: _plain(folder, name))))
-        return with_split(index, "file").rename(columns={"file": "record_id"})
+        return index.assign(file=index["file"].map(lambda name: _plain(folder, name)))
 
     def _pictures(self, folder: Path, index: pd.DataFrame) -> list[FittedPicture]:
         pictures = []
@@ -163,25 +170,6 @@ def _plain(folder: Path, name: object) -> object:
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else name
 
 
-def _with_patients(folder: Path, index: pd.DataFrame) -> pd.DataFrame:
-    """The labels with their column `patient`: the hospital's, else by the pictures' own headers where all name one.
-
-    One number in all of them is what a de-identification left there, and names nobody.
-    """
-    if PATIENT in index:
-        return index
-    named: list[str] = []
-    for name in index["file"]:
-        try:
-            number = patient(_file(folder, name))
-        except NoPicture:  # whoever reads the pixels says so
-            return index
-        if number is None:
-            return index
-        named.append(number)
-    return index.assign(**{PATIENT: named}) if len(set(named)) > 1 else index
-
-
 def _file(folder: Path, name: object) -> Path:
     if not isinstance(name, str) or not name:
         raise NoPicture("has no name")
@@ -191,6 +179,22 @@ def _file(folder: Path, name: object) -> Path:
     if not file.is_file():
         raise NoPicture("is not there")
     return file
+
+
+def _files(folder: Path, labels: pd.DataFrame) -> list[Path | None]:
+    """The files of the labels; None for one that is not there."""
+    files: list[Path | None] = []
+    for name in labels["file"]:
+        try:
+            files.append(_file(folder, name))
+        except NoPicture:
+            files.append(None)
+    return files
+
+
+def _numbered(index: pd.DataFrame) -> npt.NDArray[np.str_] | None:
+    """Whose pictures are dealt out, by numbers: what a DICOM file says of a patient is written nowhere."""
+    return groups(index[PATIENT].to_numpy(np.str_), len(index)).astype(np.str_) if PATIENT in index else None
 
 
 def _refuse_contradictions(index: pd.DataFrame, pictures: Sequence[FittedPicture]) -> None:

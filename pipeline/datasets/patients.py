@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PATIENT = "patient"
-"""The column, beside those of a data set. Without it every record counts as a patient of its own."""
+"""The column, beside those of a data set. Without it every record counts as a patient of its own; for pictures their
+DICOM files may fill it."""
 
 SecretSource: TypeAlias = Callable[[], Secret]
 """Where a hospital's own secret comes from; asked only where there are patients."""

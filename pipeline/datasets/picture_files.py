@@ -16,19 +16,10 @@ def picture(path: Path, bits: int | None = None) -> Picture:
 
     `bits` are those of a grey value that the study says to be used in PNG and TIFF files of 16 bits.
     """
-    head = _head(path)
+    with path.open("rb") as file:
+        head = file.read(dicom_files.HEAD)
     if dicom_files.is_dicom(head):
         return dicom_files.read(path)
     if kind := raster_files.kind(head):
         return raster_files.read(path, kind, bits)
     raise NoPicture(f"is no {KINDS} file")
-
-
-def patient(path: Path) -> str | None:
-    """The number of the patient in a file's header; None where there is none, as in all files but DICOM."""
-    return dicom_files.patient(path) if dicom_files.is_dicom(_head(path)) else None
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(dicom_files.HEAD)

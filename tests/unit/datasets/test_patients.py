@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,129 @@ def test_no_patient_is_on_both_sides_of_a_division_and_what_is_kept_is_a_keyed_h
     assert CANARY not in frame.to_csv()
 
 
+def headed(folder: Path, whose: Sequence[tuple[str, str]]) -> Path:
+    """A DICOM file for each number and issuer of a patient, and labels without patients."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for row, (number, issuer) in enumerate(whose):
+        pixels = np.random.default_rng(row).integers(0, 4096, (8, 8)).astype(np.uint16)
+        names.append(dicom(folder / f"IM{row}", pixels, PatientID=number, IssuerOfPatientID=issuer).name)
+    labels = [CLASSES[row % 2] for row in range(len(names))]
+    pd.DataFrame({"file": names, "label": labels}).to_csv(folder / LABELS, index=False)
+    return folder
+
+
+def test_dicom_files_say_whose_they_are_where_the_labels_do_not(tmp_path: Path) -> None:
+    home = tmp_path / "aster"
+    numbers = [f"{CANARY}-{row // 4}" for row in range(80)]
+    folder = headed(records_folder(home, "lungs"), [(number, "north") for number in numbers])
+    with pytest.raises(Misconfigured, match="sharing-secret: got no file"):
+        read(home, IMAGES)
+    write_secret(home / "sharing-secret", MINE.reveal())
+    parts = read(home, IMAGES)
+    assert parts.train.patients is not None
+    assert parts.test.patients is not None
+    _, counts = np.unique(np.concatenate([parts.train.patients, parts.test.patients]), return_counts=True)
+    assert counts.tolist() == [4] * 20
+    assert not set(parts.train.patients) & set(parts.test.patients)
+    assert CANARY.encode() not in parts.train.patients.tobytes()
+    assert CANARY not in IMAGES.frame(folder).to_csv()
+    assert IMAGES.notes(folder) == [
+        "labels.csv has no column patient: the PatientID of the DICOM files says whose they are."
+    ]
+    train, test = IMAGES.load([home / "data" / "records"])
+    IMAGES.write(tmp_path / "birch", train, test)
+    dealt = pd.read_csv(tmp_path / "birch" / LABELS)
+    assert sorted(dealt["patient"].value_counts()) == [4] * 20
+    assert CANARY not in dealt.to_csv()
+
+
+@pytest.mark.parametrize(
+    ("issuers", "patients"), [(("north", "east"), 8), (("north", ""), 4), (("", ""), 4)], ids=["two", "one", "none"]
+)
+def test_one_number_of_two_issuers_is_two_patients_where_all_files_name_their_issuer(
+    issuers: tuple[str, str], patients: int, tmp_path: Path
+) -> None:
+    folder = headed(tmp_path / "lungs", [(f"{row // 2}", issuers[row % 2]) for row in range(8)])
+    parts = IMAGES.read(folder, lambda: MINE)
+    assert len({*parts.train.patients, *parts.test.patients}) == patients  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (
+            lambda folder: dicom(folder / "IM1", np.eye(8, dtype=np.uint16), PatientID=""),
+            "labels.csv has no column patient, and 1 of 8 files have no PatientID as DICOM files have: nobody can know",
+        ),
+        (
+            lambda folder: png(folder / "IM1", np.eye(8, dtype=np.uint8)),
+            "labels.csv has no column patient, and 1 of 8 files have no PatientID as DICOM files have: nobody can know",
+        ),
+        (
+            lambda folder: [
+                dicom(folder / f"IM{row}", np.eye(8, dtype=np.uint16), IssuerOfPatientID="north" * (row % 2))
+                for row in range(8)
+            ],
+            "labels.csv has no column patient, and all DICOM files have the same PatientID, as software leaves it that"
+            " takes names away: nobody can know",
+        ),
+        (
+            lambda folder: [png(folder / f"IM{row}", np.eye(8, dtype=np.uint8)) for row in range(8)],
+            "labels.csv has no column patient and not every picture is a DICOM file that names its own patient: nobody",
+        ),
+    ],
+    ids=["empty", "mixed", "all the same", "no DICOM"],
+)
+def test_files_that_do_not_all_say_whose_they_are_say_nothing(
+    spoil: Callable[[Path], object], says: str, tmp_path: Path
+) -> None:
+    folder = headed(tmp_path / "lungs", [(f"{CANARY}-{row // 2}", "") for row in range(8)])
+    spoil(folder)
+    (note,) = IMAGES.notes(folder)
+    assert note.startswith(says)
+    assert CANARY not in note
+    assert IMAGES.read(folder).train.patients is None
+
+
+def test_a_damaged_and_an_absent_file_say_nothing_and_are_refused_for_their_pixels(tmp_path: Path) -> None:
+    folder = headed(tmp_path / "lungs", [(f"{CANARY}-{row // 2}", "") for row in range(8)])
+    (folder / "IM1").unlink()
+    (folder / "IM2").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 9)
+    (note,) = IMAGES.notes(folder)
+    assert note.startswith("labels.csv has no column patient, and 2 of 8 files have no PatientID as DICOM files have")
+    with pytest.raises(FileRejected, match=r"the file of row 3 is not there; that of row 4 is a"):
+        IMAGES.frame(folder)
+
+
+def test_a_split_that_divides_a_patient_of_dicom_files_is_refused_by_row(tmp_path: Path) -> None:
+    folder = headed(tmp_path / "lungs", [(f"{CANARY}-{row // 4}", "") for row in range(8)])
+    labels = pd.read_csv(folder / LABELS).assign(split=["train"] * 7 + ["test"])
+    labels.to_csv(folder / LABELS, index=False)
+    with pytest.raises(FileRejected, match=r"got patients with records in train and in test, in rows 6, 7, 8, 9") as no:
+        IMAGES.frame(folder)
+    assert CANARY not in str(no.value)
+
+
+def test_of_a_patient_no_element_is_read_but_number_and_issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pydicom
+
+    kept = []
+    original = pydicom.dcmread
+
+    def spy(*arguments: object, **options: object) -> object:
+        kept.append(original(*arguments, **options))
+        return kept[-1]
+
+    folder = headed(tmp_path / "lungs", [("1", "north"), ("2", "north")])
+    monkeypatch.setattr(pydicom, "dcmread", spy)
+    IMAGES.notes(folder)
+    assert len(kept) == 2
+    for header in kept:
+        assert {element.keyword for element in header} <= {"PatientID", "IssuerOfPatientID"}  # type: ignore[attr-defined]
+        assert CANARY not in str(header)
+
+
 @given(seed=st.integers(0, 200))
 def test_the_pool_takes_whole_patients_and_about_its_share_of_each_class(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -204,33 +328,15 @@ def test_a_record_of_nobody_and_a_divided_patient_are_refused_by_row(spoil: obje
     assert CANARY not in str(caught.value)
 
 
-NOBODY_KNOWS = (
-    "labels.csv has no column patient and not every picture is a DICOM file that names its own patient: nobody can know"
-    " whether records of one patient are trained on and tested on, and the accuracy may be too good."
-)
-
-
-@pytest.mark.parametrize("spoil", ["one without", "all the same", "another kind"])
-def test_headers_count_when_all_pictures_name_patients_and_not_all_the_same(spoil: str, tmp_path: Path) -> None:
-    frame = stays(4, 12)
-    if spoil == "all the same":
-        frame["patient"] = CANARY
-    scans(tmp_path, frame)
-    file = tmp_path / f"{frame['record_id'].iloc[0]}.png"
-    if spoil == "one without":
-        dicom(file, np.eye(8, dtype=np.uint8) * 200, PatientID="")
-    if spoil == "another kind":
-        png(file, np.eye(8, dtype=np.uint8) * 200)
-    assert IMAGES.read(tmp_path).train.patients is None
-    assert IMAGES.notes(tmp_path) == [NOBODY_KNOWS]
-
-
 def test_the_column_of_the_labels_goes_before_the_headers(tmp_path: Path) -> None:
     frame = stays(4, 12)
     scans(tmp_path, frame)
-    assert IMAGES.notes(tmp_path) == []
+    assert IMAGES.notes(tmp_path) == [
+        "labels.csv has no column patient: the PatientID of the DICOM files says whose they are."
+    ]
     labels = pd.read_csv(tmp_path / LABELS)
     labels.assign(patient=range(len(labels))).to_csv(tmp_path / LABELS, index=False)
+    assert IMAGES.notes(tmp_path) == []
     patients = IMAGES.read(tmp_path).train.patients
     assert patients is not None
     assert len(set(patients)) == len(patients)

@@ -18,7 +18,7 @@ from pipeline.domain import Kind, RoundId
 from pipeline.errors import DataRejected
 from pipeline.host.files import write_secret
 from pipeline.ingest.freeze import DATABASE_URL
-from pipeline.store import object_keys
+from tests.support.canaries import files_with, stored
 from tests.support.installed import HOSPITALS, Installed
 from tests.support.rounds import Play
 
@@ -144,19 +144,12 @@ def test_no_address_patient_or_word_of_a_database_is_found_away_from_its_owner(
     assert isinstance(play.absences[FERN], DataRejected)
     said = ["".join(traceback.format_exception(error)) for error in play.absences.values()]
     said += [*capfd.readouterr(), caplog.text]
-    store = site.store()
-    objects = [
-        store.get(bucket, info.key, info.key.rpartition("/")[2].partition(".")[0], version_id=info.version_id)
-        for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS)
-        for info in store.history(bucket, "")
-    ]
+    objects = stored(site)
     assert len(objects) > 50
     everywhere = [text.encode() for text in said] + objects
     for needle in (PASSWORD, PATIENT, WORD):
         assert not any(needle.encode() in data for data in everywhere), needle
-        files = [
-            path for path in site.settings.home.rglob("*") if path.is_file() and needle.encode() in path.read_bytes()
-        ]
+        files = files_with(site, needle)
         assert files
         assert all(_may_have(site, path, needle) for path in files), needle
 

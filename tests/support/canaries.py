@@ -1,0 +1,23 @@
+"""Where a planted word is looked for after a round: among all that the store ever held, and all files of everybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.store import object_keys
+from tests.support.installed import Installed
+
+
+def stored(site: Installed) -> list[bytes]:
+    """Every version of every object that rounds leave in the store."""
+    store = site.store()
+    return [
+        store.get(bucket, info.key, info.key.rpartition("/")[2].partition(".")[0], version_id=info.version_id)
+        for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS)
+        for info in store.history(bucket, "")
+    ]
+
+
+def files_with(site: Installed, needle: str) -> list[Path]:
+    """The files of the installation that hold the word."""
+    return [path for path in site.settings.home.rglob("*") if path.is_file() and needle.encode() in path.read_bytes()]
