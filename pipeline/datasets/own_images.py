@@ -5,6 +5,7 @@ A folder of files as devices and archives drop them, and one CSV file that gives
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from pipeline.datasets import dicom_patients, table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
 from pipeline.datasets.images import LABELS, FittedPicture, Images
 from pipeline.datasets.patients import PATIENT, SecretSource, groups, without
-from pipeline.datasets.picture import NoPicture
+from pipeline.datasets.picture import NoPicture, Pixels
 from pipeline.errors import FileRejected, Misconfigured
 from pipeline.host.secret import Secret
 
@@ -105,6 +106,12 @@ class OwnImages(Images):
         """Whose pictures they are, where no column says so."""
         labels = self._labelled(folder)
         return dicom_patients.notes(labels, _files(folder, labels))
+
+    def pixels(self, folder: Path, most: int) -> Pixels:
+        """Of at most so many pictures from all along the labels, (n, channels, height, width), in levels."""
+        index = self._labelled(folder).rename(columns={"file": "record_id"})
+        step = max(1, math.ceil(len(index) / most))
+        return self._stacked(self._pictures(folder, index.iloc[::step]))
 
     def unlisted(self, folder: Path) -> int:
         """How many files of the folder have no label yet: they take no part."""

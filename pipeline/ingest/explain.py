@@ -15,6 +15,7 @@ from pipeline.datasets.cells import are_dates
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.records import shielded
 from pipeline.ingest.data_contract import cells, expectations
+from pipeline.ingest.input_scale import scale_notes
 from pipeline.ingest.validate import evaluate
 from pipeline.study.study import Study
 
@@ -59,7 +60,13 @@ def inspect(path: Path, study: Study) -> Inspection:
     notes = shielded(
         path.name,
         "records can be described",
-        lambda: (*dataset.notes(path), *_skew(frame), *_empty(frame, dataset), *_waiting(path, dataset)),
+        lambda: (
+            *dataset.notes(path),
+            *_skew(frame),
+            *_empty(frame, dataset),
+            *scale_notes(frame, path, dataset),
+            *_waiting(path, dataset),
+        ),
     )
     return Inspection(len(frame), len(named), failures, notes)
 

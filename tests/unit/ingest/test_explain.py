@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,12 @@ def test_words_and_dates_are_explained_and_how_a_file_is_read_is_said(tmp_path: 
         ),
         "seen can be compared with 0 to 1 once every cell holds a number.",
     }
-    frame.assign(seen=0.5, sex=None, patient=1).drop(columns="split").to_csv(tmp_path / "records.csv", index=False)
+    halves = [row % 3 / 2 for row in range(40)]
+    frame.assign(seen=halves, sex=None, patient=1).drop(columns="split").to_csv(tmp_path / "records.csv", index=False)
     assert set(inspect(tmp_path / "records.csv", study).notes) == {
         "No record has sex: allowed, and the model is told so."
     }
-    frame.assign(seen=0.5, sex=None).to_csv(tmp_path / "records.csv", index=False, sep=";", decimal=",")
+    frame.assign(seen=halves, sex=None).to_csv(tmp_path / "records.csv", index=False, sep=";", decimal=",")
     found = inspect(tmp_path / "records.csv", study)
     assert found.failures == {}
     assert found.notes == (
@@ -215,6 +217,78 @@ def test_pictures_are_checked_for_size_colour_and_contrast_and_unlabelled_ones_a
     png(folder / "2.png", rng.integers(0, 255, (9, 9, 3), dtype=np.uint8))
     with pytest.raises(DataRejected, match=r"labels\.csv: the file of row 4 is in colour, and the study takes grey"):
         inspect(folder, Study.load(tmp_path / "lungs.yaml"))
+
+
+def scaled(folder: Path, lactate: dict[str, Any], values: Any) -> list[str]:
+    """What is said of the scale of a column."""
+    table = {"columns": {"age": [0, 120], "lactate": lactate}, "classes": ["recovered", "septic"]}
+    (folder / "scaled.yaml").write_text(yaml.safe_dump(STUDY | {"table": table}))
+    frame = rows(len(values)).drop(columns="sex").assign(lactate=values)
+    frame.to_csv(folder / "records.csv", index=False)
+    notes = inspect(folder / "records.csv", Study.load(folder / "scaled.yaml")).notes
+    return [note for note in notes if note.startswith("lactate")]
+
+
+_WIDE = {"lowest": 0, "highest": 1000}
+_LACTATE = np.linspace(2.01 - 1.43, 2.01 + 1.43, 200)  # with a deviation of 0.83
+
+
+@pytest.mark.parametrize(
+    ("lactate", "values", "says"),
+    [
+        (_WIDE | {"mean": 2, "deviation": 20}, _LACTATE, "varies by less than a tenth of a unit on the study's scale"),
+        (_WIDE | {"mean": 2, "deviation": 0.01}, _LACTATE, "varies by more than ten units on the study's scale"),
+        (_WIDE | {"mean": 10, "deviation": 4}, _LACTATE, "varies by less than a fifth of its distance from the study"),
+    ],
+)
+def test_an_input_off_the_scale_is_named_with_rough_figures_and_constants_that_fit(
+    lactate: dict[str, Any], values: Any, says: str, tmp_path: Path
+) -> None:
+    (note,) = scaled(tmp_path, lactate, values)
+    assert note.startswith(f"lactate {says}")
+    assert "Here it is about 2 with a deviation of about 0.8" in note
+    fits = re.search(r"`(mean: .*, deviation: .*)` in the study would fit", note)
+    assert fits
+    assert scaled(tmp_path, _WIDE | yaml.safe_load(f"{{{fits[1]}}}"), values) == []
+
+
+def test_of_few_values_and_of_one_value_no_figure_is_said(tmp_path: Path) -> None:
+    optional = {"lowest": 0, "highest": 1000, "empty": "mean"}
+    few = [1.5 if row < 9 else None for row in range(60)]
+    assert scaled(tmp_path, optional, few) == []
+    same = scaled(tmp_path, optional, [4.711] * 60)
+    assert same == ["lactate is the same in all records: no model learns from it here."]
+    # A value beyond the range is for the contract to refuse.
+    assert "about 2 with" in scaled(tmp_path, optional, [*_LACTATE, 4711])[0]
+    coded = {"codes": [0, 1], "mean": 0, "deviation": 1}
+    assert scaled(tmp_path, coded, [int(row == 0) for row in range(400)]) == []
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_that_use_few_levels_are_said_by_their_channel(channels: int, tmp_path: Path) -> None:
+    images = {
+        "images": {"size": [8, 8], "classes": ["normal", "pneumonia"], "channels": channels},
+        "model": [{"Flatten": {}}, {"Linear": {"out_features": 2}}],
+    }
+    (tmp_path / "lungs.yaml").write_text(
+        yaml.safe_dump({key: value for key, value in STUDY.items() if key != "table"} | images)
+    )
+    folder = tmp_path / "lungs"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    names = []
+    for number in range(12):
+        dark = rng.normal(60, 12, (8, 8)).clip(0, 255).astype(np.uint8)
+        wide = rng.integers(0, 256, (8, 8)).astype(np.uint8)
+        pixels = dark if channels == 1 else np.stack([wide, dark, wide], axis=-1)
+        names.append(png(folder / f"{number}.png", pixels).name)
+    pd.DataFrame({"file": names, "label": "normal"}).to_csv(folder / "labels.csv", index=False)
+    (note,) = [note for note in inspect(folder, Study.load(tmp_path / "lungs.yaml")).notes if "hard to learn" in note]
+    name = "grey" if channels == 1 else "green"
+    assert note.startswith(
+        f"{name} varies by less than a tenth of a unit, and is hard to learn from. Here it is about 60"
+    )
+    assert "of 255 with a deviation of about 10" in note
 
 
 def test_rows_to_predict_keep_the_contract_of_their_cells_alone() -> None:

@@ -10,25 +10,32 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from pipeline.datasets import records
 from pipeline.datasets.pool import draw, split
 from pipeline.datasets.records import records_folder
-from pipeline.domain import RoundId, Sha256
+from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.errors import InvalidStudy
 from pipeline.host.secret import Secret
 from pipeline.ingest.explain import inspect
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateTask, VerifyTask
+from pipeline.replay.plain_rounds import PlainMember, play_plain
 from pipeline.round.parameters import rule_parameters
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 from pipeline.train.initial import initial_model
+from pipeline.train.misbehaviour import BEHAVIOURS, HONEST
 from pipeline.train.network import accuracy
 from pipeline.train.stage import run
 
 PAGE = PROJECT / "docs" / "tutorials" / "bring-your-own-data.md"
 (LINES,) = re.findall(r"```yaml\n(table:.*?)```", PAGE.read_text(), re.S)
+FIVE = tuple(map(HospitalName, ("aster", "birch", "cedar", "dahlia", "elm")))
+ELM = FIVE[-1]
 OTHERS = {
     "title": "Sepsis",
     "hospitals": ["aster", "birch", "cedar"],
@@ -44,15 +51,24 @@ def written(folder: Path, lines: str = LINES, **others: Any) -> Path:
     return file
 
 
-def patients(seed: int, count: int = 90) -> pd.DataFrame:
+def patients(
+    seed: int,
+    count: int = 90,
+    lactate: tuple[float, float] = (4.2, 1.3),
+    spread: float = 0.3,
+    rate: tuple[float, float] = (110, 80),
+) -> pd.DataFrame:
+    """Medians of lactate and means of the heart rate are those of septic patients, then of the others."""
     rng = np.random.default_rng(seed)
     septic = rng.random(count) < 0.4
     return pd.DataFrame(
         {
             "record_id": [f"p{row}" for row in range(count)],
-            "age": rng.integers(20, 95, count),
-            "lactate": np.clip(rng.normal(np.where(septic, 14, 3), 2), 0, 30).round(1),
-            "heart_rate": np.where(rng.random(count) < 0.1, np.nan, rng.integers(55, 160, count)),
+            "age": np.clip(rng.normal(np.where(septic, 68, 60), 15), 18, 100).round(),
+            "lactate": np.clip(rng.lognormal(np.log(np.where(septic, *lactate)), spread), 0.4, 20).round(1),
+            "heart_rate": np.where(
+                rng.random(count) < 0.08, np.nan, np.clip(rng.normal(np.where(septic, *rate), 16), 35, 200).round()
+            ),
             "sex": rng.integers(0, 2, count),
             "label": np.where(septic, "septic", "recovered"),
         }
@@ -90,6 +106,60 @@ def test_own_data_and_own_model_take_at_most_eight_lines_and_a_round_of_them_lea
     assert sum(correct for correct, _ in counts) > 0.9 * sum(tested for _, tested in counts)
 
 
+def usual_patients(seed: int, count: int = 900) -> pd.DataFrame:
+    """Of whom a logistic regression tells five in six: lactate lies between 1 and 4 nearly always."""
+    return patients(seed, count, lactate=(2.6, 1.4), spread=0.38, rate=(103, 85))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_page_s_lines_learn_from_usual_patients_as_well_as_a_regression_on_all_of_them(
+    seed: int, tmp_path: Path
+) -> None:
+    """900 records at five hospitals, one of which flips its labels."""
+    study = Study.load(written(tmp_path, hospitals=list(FIVE)))
+    frame = usual_patients(seed)
+    members = {}
+    parts = []
+    for index, name in enumerate(FIVE):
+        folder = records_folder(tmp_path / name, study.dataset)
+        folder.mkdir(parents=True)
+        frame.iloc[index :: len(FIVE)].to_csv(folder / "records.csv", index=False)
+        inspection = inspect(folder, study)
+        assert inspection.failures == {}
+        assert not any("hard to learn" in note for note in inspection.notes)
+        parts.append(study.source.read(folder).train)
+        behaviour = BEHAVIOURS["label_flip"] if name == ELM else HONEST
+        members[name] = PlainMember.of(parts[-1], Secret(bytes([index + 1]) * 32), behaviour)
+    # As many others that the figure of either is exact to half a point.
+    (tmp_path / "others").mkdir()
+    usual_patients(1000 + seed, 6000).to_csv(tmp_path / "others" / "records.csv", index=False)
+    others = study.source.read(tmp_path / "others").train
+    pooled = make_pipeline(StandardScaler(), LogisticRegression())
+    pooled.fit(np.concatenate([part.inputs for part in parts]), np.concatenate([part.labels for part in parts]))
+    best = pooled.score(others.inputs, others.labels)
+    assert best > 0.83
+    played = play_plain(study, members, [RoundId(number) for number in range(1, 9)])
+    correct, tested = accuracy(played[-1].model, study.network, others)
+    assert correct / tested > best - 0.02
+    for finished in played[3:]:
+        assert finished.accepted == {name: name != ELM for name in FIVE}
+
+
+def test_constants_from_the_range_alone_are_warned_of_and_others_named_that_fit(tmp_path: Path) -> None:
+    lines = LINES.replace(", mean: 2, deviation: 1}", "}")
+    assert lines != LINES
+    usual_patients(1).to_csv(tmp_path / "records.csv", index=False)
+    (note,) = [
+        note for note in inspect(tmp_path, Study.load(written(tmp_path, lines))).notes if "hard to learn" in note
+    ]
+    assert re.fullmatch(
+        r"lactate varies by less than a fifth of its distance from the study's mean, and is hard to learn from\. Here"
+        r" it is about 2 with a deviation of about (0\.9|1); `mean: 2, deviation: \1` in the study would fit, if others"
+        r" see the same\.",
+        note,
+    )
+
+
 def test_several_studies_may_share_data_under_a_name_that_no_package_has(tmp_path: Path) -> None:
     assert Study.load(written(tmp_path, dataset="icu")).source.name == "icu"
     with pytest.raises(
@@ -101,7 +171,11 @@ def test_several_studies_may_share_data_under_a_name_that_no_package_has(tmp_pat
 @pytest.mark.parametrize(
     ("lines", "field", "wanted"),
     [
-        (LINES.replace("[0, 30]", "[30, 0]"), r"table\.columns\.lactate", "the lowest value lies below the highest"),
+        (
+            LINES.replace("lowest: 0, highest: 30", "lowest: 30, highest: 0"),
+            r"table\.columns\.lactate",
+            "the lowest value lies below the highest",
+        ),
         (LINES.replace("[recovered, septic]", "[recovered, septic, dead]"), "model", "3, one per class of sepsis"),
         (LINES.replace("[recovered, septic]", "[no, yes]"), r"table\.classes\.0", "valid string"),
         (LINES + "images: {size: [8, 8], classes: [a, b]}\n", "images", "one kind of data in a study"),
