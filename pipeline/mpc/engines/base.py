@@ -130,6 +130,10 @@ class AggregateOutput:
     stats: EngineStats
 
 
+def nobody() -> None:
+    """Nobody gave up, as far as anybody knows."""
+
+
 @dataclass(frozen=True)
 class Party:
     """One node's place in a computation."""
@@ -150,7 +154,7 @@ class Party:
     """Wall seconds after which the run is killed."""
     patience_seconds: float = 30.0
     """Seconds without a sign of life after which a peer is given up."""
-    gave_up: Callable[[], str | None] = lambda: None
+    gave_up: Callable[[], str | None] = nobody
     """Who of the peers will not come any more and how that is known, asked while this party waits for them."""
 
     def peer_name(self, index: int) -> str:
