@@ -48,7 +48,11 @@ class AirflowServer:
         if self.status != 200:
             return {"detail": "Forbidden"}
         if "taskInstances" in path:
-            return {"task_instances": [{"task_id": "train_northgate", "state": "running", "try_number": 1}]}
+            return {
+                "task_instances": [
+                    {"task_id": "train_northgate", "state": "running", "try_number": 1, "hostname": "here"}
+                ]
+            }
         return {"dag_run_id": "manual__1+00:00", "dag_runs": [{"dag_run_id": "manual__1+00:00", "state": "running"}]}
 
 

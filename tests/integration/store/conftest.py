@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.store import objects
 from tests.support.minio import StoreServer
 
 _EACH = [pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in ("minio", "versitygw")]
@@ -26,3 +27,11 @@ def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store
     server = StoreServer(tmp_path / "store", request.param)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def own_clients() -> Iterator[None]:
+    """What a test has the client of an account do, no other test's client of that account does."""
+    objects._client.cache_clear()
+    yield
+    objects._client.cache_clear()

@@ -325,6 +325,7 @@ def test_minio_by_itself_takes_from_anybody_what_an_account_may_write_and_versit
     assert target.written() == (server.kind == "minio" and may)
 
 
+@pytest.mark.usefixtures("own_clients")
 @pytest.mark.parametrize(
     "header",
     ["X-Amz-Meta-Snowball-Auto-Extract", "x-amz-meta-minio-snowball-prefix", "X-Minio-Source-Replication-Request"],
@@ -347,6 +348,7 @@ def test_even_a_true_signature_brings_no_archive_and_no_replication_through(
         store.put_once("mailbox", f"rounds/8/hospitals/elm/to/east/{HELLO}.bin", b"hello")
 
 
+@pytest.mark.usefixtures("own_clients")
 @pytest.mark.parametrize("named", ["authorization", "keep-alive, x-amz-content-sha256", "close, x-amz-date"])
 def test_even_a_true_signature_has_no_header_dropped_between_guard_and_server(
     server: StoreServer, accounts: dict[str, StoreCredentials], named: str

@@ -78,6 +78,7 @@ def test_an_object_is_read_into_a_file_with_the_same_checks(server: StoreServer)
     assert file.getvalue() == b"a long report"
 
 
+@pytest.mark.usefixtures("own_clients")
 def test_a_listing_goes_on_behind_a_folder_in_which_too_much_lies(
     server: StoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
