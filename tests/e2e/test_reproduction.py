@@ -15,7 +15,7 @@ from pipeline.audit.round_record import RoundRecord
 from pipeline.evidence.canonical import sha256
 from tests.support.site import Site
 
-pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(600)]
 
 
 def test_a_finished_round_is_reproduced_to_the_very_model_that_the_chain_holds(site: Site) -> None:

@@ -17,7 +17,7 @@ from pipeline.study.study import Study
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.rounds import Play
 
-pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu]
+pytestmark = [pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(600)]
 
 
 def test_a_version_with_another_hospital_and_node_goes_on_from_the_model_and_is_played_again(
