@@ -8,7 +8,7 @@ bound to what stands before them, and each to its place.
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from nacl import bindings, pwhash
 from nacl.exceptions import CryptoError
@@ -16,6 +16,9 @@ from nacl.utils import random
 
 from pipeline.errors import EvidenceRejected, Misconfigured
 from pipeline.host.secret import Secret
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 SHORTEST = 12
 """Characters of a passphrase: whoever has the file may try as long as he likes."""
@@ -45,9 +48,9 @@ class SealingWriter(io.RawIOBase):
         """As a file says it."""
         return True
 
-    def write(self, data: object) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         """Take the bytes; they leave in pieces."""
-        given = bytes(data)  # type: ignore[call-overload]
+        given = bytes(data)
         self._waiting += given
         # One piece stays: the last one is marked.
         while len(self._waiting) > _PIECE:
@@ -92,9 +95,9 @@ class OpeningReader(io.RawIOBase):
         """As a file says it."""
         return True
 
-    def readinto(self, buffer: object) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         """Give the next bytes; 0 only where the stream ended as it was written."""
-        view = memoryview(buffer)  # type: ignore[arg-type]
+        view = memoryview(buffer)
         while not self._open and not self._ended:
             self._pull()
         count = min(len(view), len(self._open))

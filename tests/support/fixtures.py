@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipeline.host import sealed_stream
 from pipeline.ledger_types.events import StudyId
 from tests.support.chains import Actors, Devchain, devchain
 from tests.support.consortia import Site, logged, tables_checked_once
@@ -47,3 +48,11 @@ def checked_once() -> Iterator[None]:
     """Great Expectations is asked once about a table."""
     with tables_checked_once():
         yield
+
+
+@pytest.fixture
+def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cheapest key that Argon2id makes."""
+    for name in ("OPSLIMIT", "MEMLIMIT"):
+        least = getattr(sealed_stream.pwhash.argon2id, f"{name}_MIN")
+        monkeypatch.setattr(sealed_stream.pwhash.argon2id, f"{name}_MODERATE", least)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,10 +38,12 @@ def roomy(_: Path) -> tuple[int, int]:
     return 100 * GIB, 50 * GIB
 
 
-def look(settings: Settings, receiver: Receiver, now: float = NOW, disk: object = roomy) -> None:
+def look(
+    settings: Settings, receiver: Receiver, now: float = NOW, disk: Callable[[Path], tuple[int, int]] = roomy
+) -> None:
     """A look of a process that has just started."""
     write_secret(notices.addresses_file(settings), receiver.address.reveal())
-    Watch(settings, disk).look(now)  # type: ignore[arg-type]
+    Watch(settings, disk).look(now)
 
 
 def test_what_a_round_ended_with_is_told_once_and_what_was_before_the_first_look_never(

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fixtures import checked_once
+from tests.support.fixtures import cheap_passphrases, checked_once
 from tests.support.memory.site import MemorySite
 
-__all__ = ["checked_once"]
+__all__ = ["cheap_passphrases", "checked_once"]
 
 
 @pytest.fixture(scope="session")

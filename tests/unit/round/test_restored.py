@@ -12,7 +12,6 @@ from pipeline.chain import outbox
 from pipeline.consent import approval, consent_log
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus
 from pipeline.errors import NotApproved, Refused
-from pipeline.host import sealed_stream
 from pipeline.host.secret import Secret
 from pipeline.round import restored, steps
 from pipeline.round.journal import Journal
@@ -30,12 +29,7 @@ ASTER = Site(role=SiteRole.HOSPITAL, name="aster")
 COMMON = ("consortium.yaml", "installation.yaml", "certificates", "studies")
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cheapest key that Argon2id makes."""
-    for name in ("OPSLIMIT", "MEMLIMIT"):
-        least = getattr(sealed_stream.pwhash.argon2id, f"{name}_MIN")
-        monkeypatch.setattr(sealed_stream.pwhash.argon2id, f"{name}_MODERATE", least)
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 
 
 @pytest.fixture

@@ -28,12 +28,7 @@ PASSPHRASE = Secret(b"correct horse battery")
 PROVIDERS = Site(role=SiteRole.PROVIDER, name=PROVIDER)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cheapest key that Argon2id makes."""
-    for name in ("OPSLIMIT", "MEMLIMIT"):
-        least = getattr(sealed_stream.pwhash.argon2id, f"{name}_MIN")
-        monkeypatch.setattr(sealed_stream.pwhash.argon2id, f"{name}_MODERATE", least)
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 
 
 @pytest.fixture
