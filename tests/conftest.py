@@ -17,6 +17,7 @@ import pytest
 import pytest_socket
 from xdist.scheduler import LoadScopeScheduling
 
+from pipeline.host import ports
 from pipeline.mpc.engines import engine
 from pipeline.setup import guard
 from pipeline.setup.tools import runtime
@@ -55,6 +56,8 @@ hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 
 _LONGEST_FIRST = ("e2e", "sites", "integration/setup", "integration/round", "integration/mpc", "")
 _EXERCISES = "exercises"
+_WORKER = "PYTEST_XDIST_WORKER"
+_PORTS = range(8_000, ports.RANGE.start)
 
 _outcomes: dict[str, Counter[str]] = {marker: Counter() for marker in ENGINES_AND_SERVICES}
 _seconds: Counter[str] = Counter()
@@ -65,6 +68,16 @@ def pytest_configure() -> None:
     usual = Settings.load()
     lie = {VARIABLES[name]: usual.environment[VARIABLES[name]] for name in usual.folders.keys() - {"studies"}}
     os.environ.update({**lie, HOME: str(PROJECT / "build" / "no-installation")})
+    ports.RANGE = _ports(os.environ.get(_WORKER, "gw0"), int(os.environ.get(f"{_WORKER}_COUNT", "1")))
+
+
+def _ports(worker: str, workers: int) -> range:
+    """A worker's own ports, which no other worker and no installation chooses.
+
+    A node listens for the length of a computation alone: in between its port looks free to whoever starts something.
+    """
+    size = len(_PORTS) // workers
+    return _PORTS[size * int(worker.removeprefix("gw")) :][:size]
 
 
 _usual_store = cache(runtime.usual_store)

@@ -10,7 +10,7 @@ from pipeline.errors import Misconfigured
 
 LOOPBACK = "127.0.0.1"
 
-_FIRST, _LAST = 20_000, 32_000
+RANGE = range(20_000, 32_000)
 """Below the range from which Linux takes the ports of outgoing connections."""
 
 
@@ -31,9 +31,9 @@ def choose(count: int = 1, avoid: Collection[int] = ()) -> int:
     Raises Misconfigured when there is no such gap.
     """
     for _ in range(1_000):
-        first = _FIRST + secrets.randbelow(_LAST - _FIRST - count)
+        first = RANGE.start + secrets.randbelow(len(RANGE) - count)
         if all(port not in avoid and is_free(port) for port in range(first, first + count)):
             return first
     raise Misconfigured(
-        f"got no {count} adjoining free ports between {_FIRST} and {_LAST}; stop programs that listen there"
+        f"got no {count} adjoining free ports between {RANGE.start} and {RANGE.stop}; stop programs that listen there"
     )

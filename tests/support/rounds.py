@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from pipeline.domain import HospitalName, NodeName, RoundId
 from pipeline.errors import Unavailable, WardroundError
@@ -106,10 +106,14 @@ class Play:
         self.each(lambda name: self.node(step, round_id, name), names)
 
     def each(self, action: Callable[[NodeName], object], names: Iterable[NodeName] | None = None) -> None:
-        """Do something for every node, or for these, at the same time; raises the first error."""
+        """Do something for every node, or for these, at the same time; raises the first error.
+
+        The first in time: what the other nodes say of it later, that a peer did not come, hides the cause.
+        """
         chosen = tuple(self.study.nodes if names is None else names)
         with ThreadPoolExecutor(len(chosen)) as threads:
-            list(threads.map(action, chosen))
+            for done in as_completed([threads.submit(action, name) for name in chosen]):
+                done.result()
 
     def _patiently(self, step: Callable[[], None]) -> None:
         """As Airflow does: only an unavailable service or peer is worth a retry."""

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pipeline.domain import HospitalName, NodeName
 from pipeline.setup import certificates, members
 from pipeline.site import identity
-from pipeline.site.consortium import Consortium, LedgerLocation
+from pipeline.site.consortium import PORTS_PER_NODE, Consortium, LedgerLocation
 from pipeline.store.policies import Policy
 from tests.support.installations import INSTALLATION, settings_in, study
 
@@ -104,13 +104,14 @@ def test_a_new_node_s_ports_are_apart_from_all_others(tmp_path: Path, monkeypatc
     everybody = members.members({"study": study()})
     members.create_actors(settings, everybody)
     monkeypatch.setattr("pipeline.host.ports.is_free", lambda port: True)
+    monkeypatch.setattr("pipeline.host.ports.RANGE", range(20_000, 32_000))
     address = members.on_this_machine(settings, INSTALLATION)
     consortium = members.publish(settings, everybody, LEDGER, address)
     later = members.on_this_machine(settings, INSTALLATION)
     hosts = [*(node.host for node in consortium.nodes.values()), *(later(NodeName("new")) for _ in range(100))]
     firsts = sorted([20_001, *(int(host.rpartition(":")[2]) for host in hosts)])
-    assert all(after - before >= 20 or before == 20_001 for before, after in pairwise(firsts))
-    assert not {20_001, 20_002, 20_003} & {first + offset for first in firsts[1:] for offset in range(20)}
+    assert all(after - before >= PORTS_PER_NODE or before == 20_001 for before, after in pairwise(firsts))
+    assert not {20_001, 20_002, 20_003} & {first + offset for first in firsts[1:] for offset in range(PORTS_PER_NODE)}
 
 
 def test_a_hospital_whose_key_is_elsewhere_stays_a_member_and_set_up_makes_nothing_in_its_place(tmp_path: Path) -> None:
