@@ -32,12 +32,12 @@ class SpuArithmetic(ArrayArithmetic):
 
     def maximum(self, candidates: Sequence[Any], bound: int) -> Any:
         """By halving, each half's comparisons at once."""
-        found = jnp.stack(candidates)
-        while len(found) > 1:
-            half = len(found) // 2
-            larger = _in_blocks(jnp.maximum, found[:half], found[half : 2 * half])
-            found = jnp.concatenate([larger, found[2 * half :]])
-        return found[0]
+        left_over = jnp.stack(candidates)
+        while len(left_over) > 1:
+            half = len(left_over) // 2
+            larger = _in_blocks(jnp.maximum, left_over[:half], left_over[half : 2 * half])
+            left_over = jnp.concatenate([larger, left_over[2 * half :]])
+        return left_over[0]
 
     def narrow(self, x: Any, bits: int, rectify: bool, bound: int) -> Any:
         """In blocks of values."""

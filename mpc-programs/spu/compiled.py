@@ -16,9 +16,9 @@ def executable(task: Mapping[str, Any], cached: Path) -> libspu.Executable:
     with locked(cached.with_suffix(".lock")):
         if not cached.exists():
             write_secret(cached, _compile(task))
-    found = libspu.Executable()
-    found.ParseFromString(cached.read_bytes())
-    return found
+    loaded = libspu.Executable()
+    loaded.ParseFromString(cached.read_bytes())
+    return loaded
 
 
 def _compile(task: Mapping[str, Any]) -> bytes:
@@ -32,16 +32,16 @@ def _compile(task: Mapping[str, Any]) -> bytes:
     visibility = [libspu.Visibility.VIS_SECRET] * len(task["secret"]) + [libspu.Visibility.VIS_PUBLIC] * len(
         task["public"]
     )
-    found, _ = frontend.compile(
+    compiled, _ = frontend.compile(
         frontend.Kind.JAX,
         _program(task),
         [np.zeros(array["shape"], np.int64) for array in inputs],
         {},
         [array["name"] for array in inputs],
         visibility,
-        lambda outputs: [f"output{place}" for place in range(len(outputs))],
+        lambda outputs: [f"output{index}" for index in range(len(outputs))],
     )
-    serialised: bytes = found.SerializeToString()
+    serialised: bytes = compiled.SerializeToString()
     return serialised
 
 

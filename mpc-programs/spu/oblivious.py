@@ -44,6 +44,6 @@ def _sort(wires: list[Any], wanted: frozenset[int] | None) -> list[Any]:
         high = jnp.stack([wires[b] for _, b in layer])
         smaller = jnp.where(high < low, high, low)
         larger = low + high - smaller
-        for place, (a, b) in enumerate(layer):
-            wires[a], wires[b] = smaller[place], larger[place]
+        for index, (a, b) in enumerate(layer):
+            wires[a], wires[b] = smaller[index], larger[index]
     return wires

@@ -38,17 +38,17 @@ def program(
     network: Network, samples: int, input_range: tuple[int, int], first_round: bool, names_condition: bool
 ) -> Callable[..., Any]:
     """The function that SPU evaluates, for one network and kind of round."""
-    found_of = quantities(network, samples, input_range, first_round)
+    quantities_of = quantities(network, samples, input_range, first_round)
 
     def verify(updates: Any, inputs: Any, labels: Any, previous: Any, thresholds: Any) -> Any:
-        found = found_of(updates, inputs, labels, previous, thresholds)
-        opened, accepted = verdicts([found.size, found.direction, found.peers], names_condition)
-        return opened, reveal(next_budget(found.norms, accepted, thresholds[0], len(updates), rule.NORM_CAP))
+        computed = quantities_of(updates, inputs, labels, previous, thresholds)
+        opened, accepted = verdicts([computed.size, computed.direction, computed.peers], names_condition)
+        return opened, reveal(next_budget(computed.norms, accepted, thresholds[0], len(updates), rule.NORM_CAP))
 
     return verify
 
 
-class Found(NamedTuple):
+class Quantities(NamedTuple):
     """What is computed of a round, all of it secret."""
 
     in_range: Any
@@ -63,10 +63,12 @@ class Found(NamedTuple):
     """(models, owners, classes): right answers."""
 
 
-def quantities(network: Network, samples: int, input_range: tuple[int, int], first_round: bool) -> Callable[..., Found]:
+def quantities(
+    network: Network, samples: int, input_range: tuple[int, int], first_round: bool
+) -> Callable[..., Quantities]:
     """The function that computes them."""
 
-    def found(updates: Any, inputs: Any, labels: Any, previous: Any, thresholds: Any) -> Found:
+    def computed(updates: Any, inputs: Any, labels: Any, previous: Any, thresholds: Any) -> Quantities:
         in_range = all_true(within(updates, 1 - rule.COORDINATE_CAP, rule.COORDINATE_CAP - 1))
         updates = jnp.where(in_range[:, None], updates, 0)
         norms = _squared_norms(updates)  # < 2^36 per coordinate, 2^53 for 100,000
@@ -80,9 +82,11 @@ def quantities(network: Network, samples: int, input_range: tuple[int, int], fir
         valid = _valid(inputs, labels, *input_range)
         counts = _counts(network, models, inputs, labels, max(map(abs, input_range)))
         counts = jnp.where(valid[:, None], counts, rule.counts_of_invalid_owner(samples, network.classes))
-        return Found(in_range, valid, size_ok, direction_ok, _peers(counts, samples, thresholds[1:]), norms, counts)
+        return Quantities(
+            in_range, valid, size_ok, direction_ok, _peers(counts, samples, thresholds[1:]), norms, counts
+        )
 
-    return found
+    return computed
 
 
 def verdicts(conditions: Sequence[Any], names_condition: bool) -> tuple[Any, Any]:
@@ -94,7 +98,7 @@ def verdicts(conditions: Sequence[Any], names_condition: bool) -> tuple[Any, Any
     if not names_condition:
         accepted = reveal(held[-1].astype(jnp.int64))
         return accepted, accepted
-    opened = reveal(sum(each.astype(jnp.int64) for each in held))
+    opened = reveal(sum(condition.astype(jnp.int64) for condition in held))
     return opened, (opened == len(held)).astype(jnp.int64)
 
 
@@ -138,7 +142,7 @@ def _counts(network: Network, models: Any, inputs: Any, labels: Any, largest_inp
     batch = inputs.reshape(1, hospitals * samples, *network.input_shape)
     block = max(_EVALUATIONS_AT_ONCE // len(models), 1)
     blocks = [batch[:, start : start + block] for start in range(0, hospitals * samples, block)]
-    logits = jnp.concatenate([steps.logits(arithmetic, each, parameters) for each in blocks], axis=1)
+    logits = jnp.concatenate([steps.logits(arithmetic, block_samples, parameters) for block_samples in blocks], axis=1)
     expected = jnp.broadcast_to(labels.reshape(1, hospitals * samples, classes), logits.shape)
     # The first maximum: a later class must be strictly higher; its label follows it.
     best, correct = logits[..., 0], expected[..., 0]
@@ -163,9 +167,12 @@ def _peers(counts: Any, samples: int, thresholds: Any) -> Any:
 
 
 def _near(sums: Any, answers: int, below_global: Any, below_peers: Any) -> Any:
-    globally, own = sums[0], sums[1:]
-    median = sorted_wire(list(own), rule.lower_median(len(own)))
-    return (100 * own >= 100 * globally - below_global * answers) & (100 * own >= 100 * median - below_peers * answers)
+    globally = sums[0]
+    models = sums[1:]
+    median = sorted_wire(list(models), rule.lower_median(len(models)))
+    return (100 * models >= 100 * globally - below_global * answers) & (
+        100 * models >= 100 * median - below_peers * answers
+    )
 
 
 def next_budget(norms: Any, accepted: Any, budget: Any, hospitals: int, largest: int) -> Any:

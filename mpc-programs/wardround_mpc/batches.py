@@ -43,8 +43,8 @@ class View:
     def is_row_major(self):
         """Whether the elements lie in memory in the order of the axes."""
         return all(
-            length == 1 or own == plain
-            for length, own, plain in zip(self.shape, self.strides, _row_major(self.shape), strict=True)
+            length == 1 or stride == plain
+            for length, stride, plain in zip(self.shape, self.strides, _row_major(self.shape), strict=True)
         )
 
     def axes(self, order):
@@ -59,7 +59,7 @@ class View:
         return replace(self, shape=tuple(shape), strides=tuple(strides))
 
     def part(self, axis, start, count, step=1):
-        """Every step-th place of one axis."""
+        """Every step-th index of one axis."""
         shape, strides = list(self.shape), list(self.strides)
         offset = self.offset + start * strides[axis]
         shape[axis], strides[axis] = count, strides[axis] * step
@@ -123,11 +123,11 @@ class SecretArithmetic:
         rows, columns = form.output_shape[1:]
         samples = x.shape[1]
         # channels innermost: the order in which the next convolution reads
-        found = View.of(sint.Array(models * samples * rows * columns * out), (models, samples, rows, columns, out))
+        images = View.of(sint.Array(models * samples * rows * columns * out), (models, samples, rows, columns, out))
         results, arguments = [], []
         for model in range(models):
             for channel in range(out):
-                results.append((found.part(0, model, 1).part(4, channel, 1), sint(size=samples * rows * columns)))
+                results.append((images.part(0, model, 1).part(4, channel, 1), sint(size=samples * rows * columns)))
                 kernel = kernels.part(0, model, 1).part(1, channel, 1).vector()
                 arguments += [results[-1][1], inputs[model % len(inputs)], kernel, rows, columns, height, width]
                 arguments += [
@@ -141,15 +141,15 @@ class SecretArithmetic:
                     samples,
                 ]
         conv2ds(*arguments)
-        for place, result in results:
-            place.assign(result)
-        return found.axes((0, 1, 4, 2, 3))
+        for channel, result in results:
+            channel.assign(result)
+        return images.axes((0, 1, 4, 2, 3))
 
     def multiply(self, x, weight):
         """One matrix product per model."""
         models, outputs, features = weight.shape
         samples = x.shape[1]
-        found = sint.Array(models * samples * outputs)
+        outcome = sint.Array(models * samples * outputs)
         x, weight = _row_major_view(x), _row_major_view(weight)
         products = []
         for model in range(models):
@@ -161,8 +161,8 @@ class SecretArithmetic:
             )
             products.append(left.direct_mul_trans(right))
         # stored when all are there: a store between two products would keep them apart
-        found.assign_vector(concatenated(products))
-        return View.of(found, (models, samples, outputs))
+        outcome.assign_vector(concatenated(products))
+        return View.of(outcome, (models, samples, outputs))
 
     def add_bias(self, x, bias, factor):
         """Repeated over samples and, in an image, over rows and columns."""
@@ -174,15 +174,15 @@ class SecretArithmetic:
     def maximum(self, candidates, bound):
         """Pairs of neighbours compared at once, then the winners; the odd one out waits."""
         shape = candidates[0].shape
-        found = [candidate.vector() for candidate in candidates]
-        while len(found) > 1:
-            pairs = len(found) // 2
-            left, right = concatenated(found[0 : 2 * pairs : 2]), concatenated(found[1 : 2 * pairs : 2])
+        left_over = [candidate.vector() for candidate in candidates]
+        while len(left_over) > 1:
+            pairs = len(left_over) // 2
+            left, right = concatenated(left_over[0 : 2 * pairs : 2]), concatenated(left_over[1 : 2 * pairs : 2])
             gap = right - left
             # negative: the left one is larger
             larger = right - secret_bits.negative(gap, 2 * bound) * gap
-            found = [*parts(larger, pairs, left.size // pairs), *found[2 * pairs :]]
-        return View.holding(found[0], shape)
+            left_over = [*parts(larger, pairs, left.size // pairs), *left_over[2 * pairs :]]
+        return View.holding(left_over[0], shape)
 
     def windows(self, x, size, shape):
         """Strided views."""
@@ -210,15 +210,15 @@ class SecretArithmetic:
 
 def narrowed(stages):
     """A chain that asks for what a plan's stages want narrowed; what it returns are the logits."""
-    found = None
+    narrowed_values = None
     while True:
         try:
-            x, step = stages.send(found)
+            x, step = stages.send(narrowed_values)
         except StopIteration as end:
             return end.value
         order = _memory_order(x)
         (values,) = yield [Floor(x.axes(order).vector(), step.narrowing, step.rectify, step.bound)]
-        found = _in_order(values, x, order)
+        narrowed_values = _in_order(values, x, order)
 
 
 def _elementwise(function, first, *others):

@@ -52,9 +52,9 @@ def narrow(x, bits, rectify, bound):
         return sint(0, size=x.size) if rectify else -negative(x, bound)
     if not bits:
         return x - negative(x, bound) * x if rectify else x
-    found = guess(x, bits, width(bound))
-    floor = found - top_bit(x - found * (1 << bits), bits + 1)
-    return floor - negative(found - 1, left(bits, bound)) * floor if rectify else floor
+    guessed = guess(x, bits, width(bound))
+    floor = guessed - top_bit(x - guessed * (1 << bits), bits + 1)
+    return floor - negative(guessed - 1, left(bits, bound)) * floor if rectify else floor
 
 
 def left(bits, bound):
@@ -67,9 +67,9 @@ def guess(x, bits, k):
     # The engine's truncation carries the bits above exactly (option -E 64 of the run: no gap is large enough for its
     # shortcut) but not the ones below: it gives the floor or one more, by chance (replicated-ring: of x - 1, hence x +
     # 1). The remainder's sign tells which.
-    found = sint(size=x.size)
-    trunc_pr(found, x + 1 if Program.prog.use_split() == 3 else x, k, bits)
-    return found
+    truncated = sint(size=x.size)
+    trunc_pr(truncated, x + 1 if Program.prog.use_split() == 3 else x, k, bits)
+    return truncated
 
 
 def _top_bit(x, k, group):

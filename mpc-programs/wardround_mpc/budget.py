@@ -13,7 +13,8 @@ def following(updates, accepted, before):
     opened = cint.Array(n)
     opened.assign_vector(accepted)
     bits = [opened[j] for j in range(n)]
-    count, earlier = sum(bits), []
+    count = sum(bits)
+    earlier = []
     for by, first in enumerate(updates.first, start=1):
         turned = cint.Array(n)
         for j in range(n):
@@ -21,7 +22,7 @@ def following(updates, accepted, before):
         earlier.append(first * turned.get_vector())
     ranks = tally(earlier) if earlier else [1]
     # the lower median of an even or odd count, without a division
-    wanted = [regint(2 * place == count - 1) + regint(2 * place == count - 2) for place in range(n)]
-    chosen = sum(rank * cint(at).expand_to_vector(n) for rank, at in zip(ranks, wanted, strict=True))
+    wanted = [regint(2 * rank == count - 1) + regint(2 * rank == count - 2) for rank in range(n)]
+    chosen = sum(rank * cint(mark).expand_to_vector(n) for rank, mark in zip(ranks, wanted, strict=True))
     nobody = cint(regint(count) == 0)
     return (chosen * accepted * updates.budgets).sum() + nobody * before

@@ -24,21 +24,23 @@ def check(arrays):
     blocks = -(-total // BLOCK)
     opened = cint.Array(blocks * BLOCK)
     opened.assign_vector(cint(0, size=BLOCK), (blocks - 1) * BLOCK)
-    place, at_once = 0, []
+    offset = 0
+    at_once = []
     for array in arrays:
         if array.length <= LONGEST:
-            at_once.append((place, array.get_vector()))
+            at_once.append((offset, array.get_vector()))
         else:
 
-            def step(start, size, array=array, place=place):
-                opened.assign_vector(_masked(array.get_vector(start, size)), place + start)
+            def step(start, size, array=array, offset=offset):
+                opened.assign_vector(_masked(array.get_vector(start, size)), offset + start)
 
             chunked(array.length, step)
-        place += array.length
+        offset += array.length
     if at_once:
-        masked, start = _masked(sint.concat([values for _, values in at_once])), 0
-        for place, values in at_once:
-            opened.assign_vector(masked.get_vector(start, values.size), place)
+        masked = _masked(sint.concat([values for _, values in at_once]))
+        start = 0
+        for offset, values in at_once:
+            opened.assign_vector(masked.get_vector(start, values.size), offset)
             start += values.size
     if Program.prog.use_split() == 3:
         # drawn when every node has its sums
@@ -54,7 +56,7 @@ def _masked(values):
     return (values + sint.get_random(size=values.size)).reveal()
 
 
-def _hashed(opened, blocks, drawn, place):
+def _hashed(opened, blocks, drawn, offset):
     """One word for all, under keys of 32 bits from `drawn`: two differ with one word with odds of 2^-31."""
     # halves times keys of 32 bits: no two keys make the product of a difference equal in Z_2^64
     sums = [cint.Array(BLOCK) for _ in range(2)]
@@ -64,10 +66,10 @@ def _hashed(opened, blocks, drawn, place):
     @for_range(blocks)
     def _(block):
         for array, half in zip(sums, _halves(opened.get_vector(block * BLOCK, BLOCK)), strict=True):
-            array.assign_vector(array.get_vector() + drawn[place + block] * half)
+            array.assign_vector(array.get_vector() + drawn[offset + block] * half)
 
     words = [half for array in sums for half in _halves(array.get_vector())]
-    keys = [drawn.get_vector(place + blocks + each * BLOCK, BLOCK) for each in range(HASHES)]
+    keys = [drawn.get_vector(offset + blocks + hash_index * BLOCK, BLOCK) for hash_index in range(HASHES)]
     return sum(_total(key * word) for key, word in zip(keys, words, strict=True))
 
 
@@ -86,11 +88,11 @@ def _halves(words):
 
 def _compare(hashes):
     """Every node enters its own hashes; what is opened is whether they differ."""
-    own = cint.Array(len(hashes))
-    for place, found in enumerate(hashes):
-        own[place] = found
-    entered = [sint(personal(party, own.get_vector())) for party in range(3)]
+    words = cint.Array(len(hashes))
+    for index, word in enumerate(hashes):
+        words[index] = word
+    entered = [sint(personal(party, words.get_vector())) for party in range(3)]
     for first, second in ((0, 1), (1, 2)):
         gaps = (entered[first] - entered[second]).reveal()
-        for place in range(len(hashes)):
-            runtime_error_if(regint(gaps[place] != 0), f"components differ between parties {first} and {second}")
+        for index in range(len(hashes)):
+            runtime_error_if(regint(gaps[index] != 0), f"components differ between parties {first} and {second}")

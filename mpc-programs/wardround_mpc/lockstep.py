@@ -39,8 +39,8 @@ def together(joint, *chains):
     """
     waiting = {chain: _next(chain, None) for chain in chains}
     while waiting := {chain: asked for chain, asked in waiting.items() if asked is not None}:
-        found = iter(_answers([request for asked in waiting.values() for request in asked], joint))
-        waiting = {chain: _next(chain, [next(found) for _ in asked]) for chain, asked in waiting.items()}
+        answers = iter(_answers([request for asked in waiting.values() for request in asked], joint))
+        waiting = {chain: _next(chain, [next(answers) for _ in asked]) for chain, asked in waiting.items()}
 
 
 def alone(chain, joint=False):
@@ -53,16 +53,17 @@ def alone(chain, joint=False):
             return end.value
 
 
-def _next(chain, found):
+def _next(chain, answers):
     try:
-        return chain.send(found)
+        return chain.send(answers)
     except StopIteration:
         return None
 
 
 def _answers(requests, joint):
     guesses = [
-        bits.guess(each.x, each.bits, bits.width(each.bound)) if _is_guessed(each) else None for each in requests
+        bits.guess(request.x, request.bits, bits.width(request.bound)) if _is_guessed(request) else None
+        for request in requests
     ]
     looked_up = []
     for request, guess in zip(requests, guesses, strict=True):
@@ -101,13 +102,13 @@ def _signs(asked, joint):
     widest = max(k for _, k in asked)
     if joint:
         asked = [(x * (1 << (widest - k)), widest) for x, k in asked]
-    found = [None] * len(asked)
+    signs = [None] * len(asked)
     for width in sorted({k for _, k in asked}):
-        places = [place for place, (_, k) in enumerate(asked) if k == width]
-        whole = bits.top_bit(sint.concat([asked[place][0] for place in places]), width, 2 if joint else bits.GROUP)
+        indices = [index for index, (_, k) in enumerate(asked) if k == width]
+        whole = bits.top_bit(sint.concat([asked[index][0] for index in indices]), width, 2 if joint else bits.GROUP)
         start = 0
-        for place in places:
-            size = asked[place][0].size
-            found[place] = whole.get_vector(start, size)
+        for index in indices:
+            size = asked[index][0].size
+            signs[index] = whole.get_vector(start, size)
             start += size
-    return found
+    return signs

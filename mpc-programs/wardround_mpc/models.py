@@ -48,8 +48,8 @@ class Models:
             yield []
         valid = parts(self.updates.valid, self.n, 1)
         # the global model's counts stand for those of an update that is out
-        weights = [self.updates.size * each.expand_to_vector(self.n) for each in valid]
-        self.counts = [self._column(owner, *each) for owner, each in enumerate(zip(valid, weights, strict=True))]
+        weights = [self.updates.size * owner_valid.expand_to_vector(self.n) for owner_valid in valid]
+        self.counts = [self._column(owner, valid[owner], weights[owner]) for owner in range(self.n)]
         sums = yield from self._middle_sums()
         yield from self._near(*parts(sums, 1 + self.classes, self.n + 1))
         while self.updates.direction is None:
@@ -67,22 +67,24 @@ class Models:
 
     def _weights(self, group):
         """By parameter the values of so many models; the first model is the global one itself."""
-        parameters, inputs, total = {}, self.inputs, self.task.network.size
-        for each in self.task.network.parameters:
-            size = math.prod(each.shape)
+        parameters = {}
+        inputs = self.inputs
+        total = self.task.network.size
+        for parameter in self.task.network.parameters:
+            size = math.prod(parameter.shape)
             weights = sint.Array(self.at_once * size)
 
             @for_range(self.at_once)
-            def _(place, each=each, size=size, weights=weights):
-                m = group * self.at_once + place
-                weights.assign_vector(inputs.model.get_vector(each.offset, size), place * size)
+            def _(index, parameter=parameter, size=size, weights=weights):
+                m = group * self.at_once + index
+                weights.assign_vector(inputs.model.get_vector(parameter.offset, size), index * size)
 
                 @for_range(m > 0)
                 def _(_):
-                    own = inputs.updates.get_vector((m - 1) * total + each.offset, size)
-                    weights.assign_vector(weights.get_vector(place * size, size) + own, place * size)
+                    update = inputs.updates.get_vector((m - 1) * total + parameter.offset, size)
+                    weights.assign_vector(weights.get_vector(index * size, size) + update, index * size)
 
-            parameters[each.name] = View.of(weights, (self.at_once, *each.shape))
+            parameters[parameter.name] = View.of(weights, (self.at_once, *parameter.shape))
         return parameters
 
     def _answer(self, group, parameters, start, count):
@@ -94,39 +96,41 @@ class Models:
         # a label is one-hot (an owner's whose is not is replaced below)
         first, *others = (right.part(2, c, 1).vector() for c in range(self.classes))
         hits = [first]
-        for place, (logit, other) in enumerate(zip(rest, others, strict=True), start=1):
+        for c, (logit, other) in enumerate(zip(rest, others, strict=True), start=1):
             (larger,) = yield [Sign(best - logit, 2 * self.task.plan.logit_bound)]
             hits = [(1 - larger) * hit for hit in hits] + [larger * other]
-            if place < self.classes - 1:
+            if c < self.classes - 1:
                 best = best + larger * (logit - best)
         for c, hit in enumerate(hits):
-            for place, own in enumerate(parts(hit, self.at_once, count)):
-                self.correct[c].assign_vector(own, (group * self.at_once + place) * self.samples + start)
+            for model, marks in enumerate(parts(hit, self.at_once, count)):
+                self.correct[c].assign_vector(marks, (group * self.at_once + model) * self.samples + start)
 
     def _column(self, owner, valid, weight):
         """One owner's counts."""
         n, v = self.n, self.task.samples
         instead, counts = rule.counts_of_invalid_owner(v, self.classes), []
         for marks in self.correct:
-            found = View.of(marks, (n + 1, n, v)).part(1, owner, 1)
-            found = sum(found.part(2, place, 1).vector() for place in range(v))
-            globally, own = found.get_vector(0, 1), found.get_vector(1, n)
-            own = own - globally.expand_to_vector(n)
+            samples = View.of(marks, (n + 1, n, v)).part(1, owner, 1)
+            right = sum(samples.part(2, sample, 1).vector() for sample in range(v))
+            globally = right.get_vector(0, 1)
+            gained = right.get_vector(1, n) - globally.expand_to_vector(n)
             globally = valid * (globally - instead) + instead
-            counts.append(concatenated([globally, globally.expand_to_vector(n) + weight * own]))
+            counts.append(concatenated([globally, globally.expand_to_vector(n) + weight * gained]))
         return concatenated([sum(counts), *counts])
 
     def _middle_sums(self):
         """Of each model over the owners, without those at both ends."""
         pairs, ordered = [(i, j) for i in range(self.n) for j in range(i + 1, self.n)], {}
         if pairs:
-            (found,) = yield [
+            (signs,) = yield [
                 Sign(concatenated([self.counts[i] - self.counts[j] - 1 for i, j in pairs]), self.task.samples + 1)
             ]
-            ordered = dict(zip(pairs, parts(found, len(pairs), self.counts[0].size), strict=True))
+            ordered = dict(zip(pairs, parts(signs, len(pairs), self.counts[0].size), strict=True))
         trimmed = rule.owners_trimmed(self.n)
         ranks = [tally(bits) if bits else [1] for bits in every_pair(ordered, self.n)]
-        return sum(sum(rank[trimmed : self.n - trimmed]) * own for rank, own in zip(ranks, self.counts, strict=True))
+        return sum(
+            sum(rank[trimmed : self.n - trimmed]) * of_owner for rank, of_owner in zip(ranks, self.counts, strict=True)
+        )
 
     def _near(self, overall, *of_class):
         """Ask of every two models whether one is so much worse, over all classes and by the class answered worst."""
@@ -137,20 +141,25 @@ class Models:
             globally, median = (
                 (percent * cint(total)).expand_to_vector(n) for percent in self.inputs.percentages[below]
             )
-            own = [100 * each.get_vector(1, n) for each in sums]
-            first = [100 * each.get_vector(0, 1).expand_to_vector(n) for each in sums]
-            asked += [mine - theirs + globally for mine in own for theirs in first]
-            asked += [mine - rotated(theirs, by) + median for by in range(1, n) for mine in own for theirs in own]
-        (found,) = yield [Sign(concatenated(asked), 200 * n * v)]
-        found = [1 - each for each in parts(found, len(asked), n)]
-        self.peers = every([*self._reached(found[:n], 1), *self._reached(found[n:], self.classes)])
+            every_model = [100 * of_models.get_vector(1, n) for of_models in sums]
+            first = [100 * of_models.get_vector(0, 1).expand_to_vector(n) for of_models in sums]
+            asked += [mine - theirs + globally for mine in every_model for theirs in first]
+            asked += [
+                mine - rotated(theirs, by) + median
+                for by in range(1, n)
+                for mine in every_model
+                for theirs in every_model
+            ]
+        (worse,) = yield [Sign(concatenated(asked), 200 * n * v)]
+        near = [1 - bits for bits in parts(worse, len(asked), n)]
+        self.peers = every([*self._reached(near[:n], 1), *self._reached(near[n:], self.classes)])
 
     def _reached(self, bits, kinds):
         """Whether the global and the median model are.
 
         Each kind of answers reaches some kind of the other's, so the worst the worst.
         """
-        rows = [some(bits[place : place + kinds]) for place in range(0, len(bits), kinds)]
-        reached = [every(rows[place : place + kinds]) for place in range(0, len(rows), kinds)]
+        rows = [some(bits[start : start + kinds]) for start in range(0, len(bits), kinds)]
+        reached = [every(rows[start : start + kinds]) for start in range(0, len(rows), kinds)]
         # the lower median: as many of all, itself among them
         return reached[0], at_least(rule.lower_median(self.n), reached[1:])

@@ -19,16 +19,17 @@ class Source:
 
     def read(self, count):
         """The next `count` values."""
-        found, start = sint.Array(count), self.location
+        array = sint.Array(count)
+        start = self.location
 
         def step(offset, size):
             _, [values] = sint.read_from_file(start + offset, size=size)
-            found.assign_vector(values, offset)
+            array.assign_vector(values, offset)
 
         chunked(count, step)
         self.location += count
-        self.arrays.append(found)
-        return found
+        self.arrays.append(array)
+        return array
 
 
 def chunked(count, step, longest=LONGEST):

@@ -41,7 +41,7 @@ def concatenated(vectors):
 
 def parts(vector, count, size):
     """`count` vectors of `size` each."""
-    return [vector.get_vector(place * size, size) for place in range(count)]
+    return [vector.get_vector(part * size, size) for part in range(count)]
 
 
 def rotated(vector, by):
@@ -73,7 +73,8 @@ def tally(bits):
         both[0, j] = right[j] - sum(both[i, j] for i in range(1, len(left)))
     both[0, 0] = 1 - sum(both.values())
     return [
-        sum(found for (i, j), found in both.items() if i + j == count) for count in range(len(left) + len(right) - 1)
+        sum(product for (i, j), product in both.items() if i + j == count)
+        for count in range(len(left) + len(right) - 1)
     ]
 
 

@@ -21,7 +21,7 @@ MORE = 9 << (rule.DIRECTION_BITS - 2)
 
 
 class Updates:
-    """What is found of each of n updates; a vector of n unless a line says otherwise."""
+    """What is computed of each of n updates; a vector of n unless a line says otherwise."""
 
     in_range = None
     valid = None
@@ -49,16 +49,16 @@ class Updates:
         """The chain."""
         n, size = self.n, self.parameters
         if self.task.fits_one_step:
-            own = [self.inputs.update(j, size) for j in range(n)]
-            self.norms = concatenated(self._inner_products([(each, each) for each in own]))
-            found, *more = yield [self._compared_norms(), *self._compared_values(own)]
+            updates = [self.inputs.update(j, size) for j in range(n)]
+            self.norms = concatenated(self._inner_products([(update, update) for update in updates]))
+            compared, *more = yield [self._compared_norms(), *self._compared_values(updates)]
             bad, of_pairs = self._outside(more[:-1]), parts(more[-1], len(self.pairs) + n, size)
         else:
             rows = [matrix(self.inputs.updates, j * size, 1, size) for j in range(n)]
             self.norms = concatenated([row.direct_mul_trans(row) for row in rows])
-            (found,) = yield [self._compared_norms()]
+            (compared,) = yield [self._compared_norms()]
             bad = [
-                [self._count_outside(*each) for each in kind]
+                [self._count_outside(*limits) for limits in kind]
                 for kind in (self.inputs.of_updates, self.inputs.of_samples)
             ]
         bad = concatenated([sum(kind) for kind in bad])
@@ -66,21 +66,21 @@ class Updates:
         # a number may be found outside on both sides, where a difference wraps
         (none,) = yield [Sign(bad - 1, 2 * numbers)]
         self.in_range, self.valid = parts(none, 2, n)
-        self.size = self._size(parts(found, 3 * (n - 1) + 4, n))
+        self.size = self._size(parts(compared, 3 * (n - 1) + 4, n))
         if self.task.fits_one_step:
-            median = self._median(own, of_pairs)
-            *products, square = self._inner_products([(each, median) for each in [*own, median]])
+            median = self._median(updates, of_pairs)
+            *products, square = self._inner_products([(vector, median) for vector in [*updates, median]])
             products = concatenated(products)
         else:
             products, square = self._median_products()
         asked = concatenated([products, self.norms, MORE * self.norms, square])
-        (found,) = yield [Floor(asked, rule.DIRECTION_BITS, False, MORE * rule.NORM_CAP)]
-        p, s, self.budgets = parts(found, 3, n)
-        q = found.get_vector(3 * n, 1)
+        (floors,) = yield [Floor(asked, rule.DIRECTION_BITS, False, MORE * rule.NORM_CAP)]
+        p, s, self.budgets = parts(floors, 3, n)
+        q = floors.get_vector(3 * n, 1)
         self.products, self.median_square = p, q
         excess = rule.DIRECTION_LEFT * p * p - rule.DIRECTION_RIGHT * s * q.expand_to_vector(n)
-        (found,) = yield [Sign(concatenated([p, -excess]), ANY)]
-        against, beyond = parts(found, 2, n)
+        (signs,) = yield [Sign(concatenated([p, -excess]), ANY)]
+        against, beyond = parts(signs, 2, n)
         self.direction = 1 - against * beyond
 
     def _compared_norms(self):
@@ -97,7 +97,7 @@ class Updates:
         asked += [limit - norms, rule.VANISHING * norms - limit, rule.NORM_CAP - norms, norms - 1]
         return Sign(concatenated(asked), ANY)
 
-    def _compared_values(self, own):
+    def _compared_values(self, updates):
         """Both sides of every range.
 
         Also of two updates' coordinates whether the first is not larger, and of each whether it is negative.
@@ -106,44 +106,49 @@ class Updates:
         for array, _, lowest, highest, _ in self.inputs.of_updates + self.inputs.of_samples:
             values = array.get_vector()
             asked += [Sign(values - lowest, RING), Sign(highest - values, RING)]
-        gaps = [own[i] - own[j] - 1 for i, j in self.pairs]
-        return [*asked, Sign(concatenated(gaps + own), 2 * rule.COORDINATE_CAP)]
+        gaps = [updates[i] - updates[j] - 1 for i, j in self.pairs]
+        return [*asked, Sign(concatenated(gaps + updates), 2 * rule.COORDINATE_CAP)]
 
     def _outside(self, marks):
-        """Per range and hospital the numbers found below, and those found above."""
+        """Per range and hospital the numbers below, and those above."""
         marks = iter(marks)
         return [
-            [concatenated([own.sum() for own in parts(next(marks) + next(marks), self.n, per)]) for _, per, *_ in kind]
+            [
+                concatenated([hospital.sum() for hospital in parts(next(marks) + next(marks), self.n, per)])
+                for _, per, *_ in kind
+            ]
             for kind in (self.inputs.of_updates, self.inputs.of_samples)
         ]
 
     def _count_outside(self, array, per, low, high, bits):
         """Per hospital, of its `per` values, where they do not fit one step; as many hospitals at once as do."""
-        found, at_once = sint.Array(self.n), self.task.hospitals_at_once(per)
-        found.assign_all(0)
+        counts = sint.Array(self.n)
+        at_once = self.task.hospitals_at_once(per)
+        counts.assign_all(0)
 
         @for_range(self.n // at_once)
         def _(group):
             def step(start, size):
                 marks = outside(array.get_vector(group * (at_once * per) + start, size), low, high, bits)
                 if at_once == 1:
-                    found[group] += marks.sum()
+                    counts[group] += marks.sum()
                 else:
-                    found.assign_vector(
-                        concatenated([own.sum() for own in parts(marks, at_once, per)]), group * at_once
+                    counts.assign_vector(
+                        concatenated([hospital.sum() for hospital in parts(marks, at_once, per)]), group * at_once
                     )
 
             chunked(at_once * per, step)
 
-        return found.get_vector()
+        return counts.get_vector()
 
     def _size(self, compared):
         n, middle = self.n, self.middle
         smaller, vanishing, self.first = (compared[kind * (n - 1) : (kind + 1) * (n - 1)] for kind in range(3))
         over, under, beyond_cap, zero = compared[3 * (n - 1) :]
         # in force is the budget, or in a study's first round a multiple of the median norm
-        known = self.inputs.known
-        given, free = known.expand_to_vector(n), (1 - known).expand_to_vector(n)
+        has_budget = self.inputs.has_budget
+        given = has_budget.expand_to_vector(n)
+        free = (1 - has_budget).expand_to_vector(n)
         in_budget, tiny = given * (1 - over), 1 - given * (1 - under)
         # an update out of range counts as one of norm 0; the median is as large as some number where so many norms are
         turned = [rotated(self.in_range, by) for by in range(1, n)]
@@ -156,17 +161,20 @@ class Updates:
 
     def _inner_products(self, pairs):
         """Of pairs of updates, one round for all."""
-        size, found = self.parameters, [sint(size=1) for _ in pairs]
+        size = self.parameters
+        products = [sint(size=1) for _ in pairs]
         geometry = (1, 1, 1, size, 1, size, 1, 1, 1, 0, 0, 1)
-        conv2ds(*(each for result, pair in zip(found, pairs, strict=True) for each in (result, *pair, *geometry)))
-        return found
+        conv2ds(
+            *(argument for result, pair in zip(products, pairs, strict=True) for argument in (result, *pair, *geometry))
+        )
+        return products
 
-    def _median(self, own, of_pairs):
+    def _median(self, updates, of_pairs):
         """The lower median of each coordinate, an update that is out counting as one of zeros."""
-        each_ok = parts(self.size, self.n, 1)
-        kept = [ok.expand_to_vector(self.parameters) for ok in each_ok]
-        both = {(i, j): (each_ok[i] * each_ok[j]).expand_to_vector(self.parameters) for i, j in self.pairs}
-        values = [ok * each for ok, each in zip(kept, own, strict=True)]
+        accepted = parts(self.size, self.n, 1)
+        kept = [ok.expand_to_vector(self.parameters) for ok in accepted]
+        both = {(i, j): (accepted[i] * accepted[j]).expand_to_vector(self.parameters) for i, j in self.pairs}
+        values = [ok * update for ok, update in zip(kept, updates, strict=True)]
         negatives = of_pairs[len(self.pairs) :]
         below = [ok * negative for ok, negative in zip(kept, negatives, strict=True)]
         # zeros that stand for an update come before those of one that is in, so that ties have an order
@@ -175,7 +183,7 @@ class Updates:
             for (i, j), not_larger in zip(self.pairs, of_pairs, strict=False)
         }
         chosen = [tally(bits)[self.middle] if bits else 1 for bits in every_pair(before, self.n)]
-        return sum(at * each for at, each in zip(chosen, values, strict=True))
+        return sum(mark * value for mark, value in zip(chosen, values, strict=True))
 
     def _median_products(self):
         """Inner products with the median of updates, and the median's own, where they do not fit one step."""
