@@ -17,6 +17,7 @@ from pipeline.audit.audit_round import AuditReport, Outcome
 from pipeline.audit.ends import End
 from pipeline.cli import sweep
 from pipeline.cli.arguments import ROUND, JsonOption, RoundNumber
+from pipeline.cli.measures import print_measures
 from pipeline.domain import RoundId, RoundStatus, Verdict
 from pipeline.report.render import ENDS, REASONS, TRUST
 from pipeline.report.round_view import RoundView
@@ -175,6 +176,8 @@ def print_round(view: RoundView, console: Console) -> None:
         console.print(table)
         if view.accuracy is not None:
             console.print(f"  accuracy     {view.accuracy:.1%} of {view.tested} test records of all hospitals")
+        if view.measures:
+            print_measures(view.measures, console)
         console.print(f"  model        {view.model}")
     if view.tx:
         console.print(

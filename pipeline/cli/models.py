@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.cli.arguments import JsonOption
+from pipeline.cli.measures import print_measures
 from pipeline.datasets import PredictionBatch, table_files
 from pipeline.datasets import table as tables
 from pipeline.datasets.records import readable
@@ -145,3 +146,5 @@ def _print_card(card: ModelCard) -> None:
         f"  model     {card.model}, of round {card.round}, after {card.rounds} rounds; the {chain} vouches for it"
     )
     _console.print(f"  accuracy  {accuracy}; {by_hospital}")
+    if card.measures:
+        print_measures(card.measures, _console)

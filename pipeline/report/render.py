@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.audit.round_record import RoundRecord
@@ -22,6 +23,9 @@ from pipeline.report.round_view import HospitalRow, RoundView
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+"""Pages, and what the console's pages show alike."""
 
 _COLUMNS = (
     "round",
@@ -163,6 +167,7 @@ def metrics(view: RoundView) -> dict[str, Any]:
     return {
         "round": view.round,
         "accuracy": None if view.accuracy is None else round(view.accuracy, 4),
+        "measures": view.measures.to_json() if view.measures else None,
         "accepted": view.counted(Verdict.ACCEPTED),
         "rejected": view.counted(Verdict.REJECTED),
         "absent": view.counted(Verdict.ABSENT),
@@ -237,10 +242,10 @@ def _moment(seconds: int) -> str:
 
 
 def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     return Environment(
-        loader=PackageLoader("pipeline.report"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,

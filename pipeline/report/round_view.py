@@ -15,6 +15,8 @@ from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Kind, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
 from pipeline.ledger_types.state import RoundState
+from pipeline.measures.confusion import Confusion, pooled, told
+from pipeline.measures.estimates import Measures, measures
 from pipeline.report.stage_timings import stage_seconds
 
 _MOST_RECORDS = 10**9
@@ -38,6 +40,13 @@ class HospitalRow:
     """Expectations that its records failed."""
     correct: int | None
     tested: int | None
+    confusion: Confusion | None
+    """Of its test records, where the study asks for it and each class has enough."""
+
+    @property
+    def measures(self) -> Measures | None:
+        """What the new model is worth on the hospital's own test records."""
+        return None if self.confusion is None else measures(self.confusion)
 
     @property
     def accuracy(self) -> float | None:
@@ -89,6 +98,12 @@ class RoundView:
         """Share of all hospitals' test records that the new model gets right."""
         return self.correct / self.tested if self.tested else None
 
+    @property
+    def measures(self) -> Measures | None:
+        """What the new model is worth on the test records of the hospitals that told their confusion matrix."""
+        matrix = pooled(row.confusion for row in self.hospitals)
+        return None if matrix is None else measures(matrix)
+
     def counted(self, verdict: Verdict) -> int:
         """How many hospitals have this verdict."""
         return sum(row.verdict is verdict for row in self.hospitals)
@@ -110,6 +125,7 @@ class RoundView:
             "trouble": self.trouble,
             "correct": self.correct,
             "tested": self.tested,
+            "measures": _measured(self.measures),
             "block": self.block,
             "time": self.time,
             "chain": {"id": self.chain_id, "contract": self.contract, "development": self.development},
@@ -137,6 +153,8 @@ class RoundView:
                     "correct": row.correct,
                     "tested": row.tested,
                     "accuracy": row.accuracy,
+                    "confusion": row.confusion.to_json() if row.confusion else None,
+                    "measures": _measured(row.measures),
                 }
                 for row in self.hospitals
             ],
@@ -242,9 +260,8 @@ def _row(
     model: Sha256 | None,
 ) -> HospitalRow:
     validation = _said(objects, Kind.VALIDATION, name, address, context)
-    correct, tested = (
-        _counts(_said(objects, Kind.CONFIRMATION, name, address, context), model) if model else (None, None)
-    )
+    confirmation = _said(objects, Kind.CONFIRMATION, name, address, context) if model else {}
+    correct, tested = _counts(confirmation, model) if model else (None, None)
     passed = validation.get("passed")
     return HospitalRow(
         name=name,
@@ -256,7 +273,12 @@ def _row(
         failed=_failed(validation.get("expectations")),
         correct=correct,
         tested=tested,
+        confusion=None if correct is None or tested is None else told(confirmation.get("confusion"), correct, tested),
     )
+
+
+def _measured(of_matrix: Measures | None) -> dict[str, Any] | None:
+    return None if of_matrix is None else of_matrix.to_json()
 
 
 # A hospital signs what it likes: what it said enters a report only in the form that a report expects.

@@ -16,6 +16,7 @@ from pipeline.evidence.signing import from_bytes, to_bytes
 from pipeline.host.files import locked, write_secret
 from pipeline.ingest.freeze import freeze
 from pipeline.ingest.passed import run_once
+from pipeline.measures.confusion import Confusion
 from pipeline.model_file import Vector
 from pipeline.mpc import sharing
 from pipeline.mpc.envelope import Envelope
@@ -88,9 +89,12 @@ def confirm(study: str, round_id: RoundId, name: HospitalName, settings: Setting
         raise EvidenceRejected(f"round {round_id}: the ledger does not vouch for model {digest[:16]}; do not use it")
     model = global_model(worker, digest)
     test = records.read(worker.identity.home, worker.study.source).test
-    correct, tested = network.accuracy(model, worker.study.network, test)
-    statement = worker.sign(Kind.CONFIRMATION, {"model": digest, "correct": correct, "tested": tested}, ctx.context)
-    return worker.board.say(round_id, statement)
+    answers = network.answers(model, worker.study.network, test)
+    matrix = Confusion.count(test.labels, answers, worker.study.source.classes)
+    body: dict[str, object] = {"model": digest, "correct": matrix.correct, "tested": matrix.tested}
+    if worker.study.measures == "confusion" and matrix.may_be_told:
+        body["confusion"] = matrix.to_json()
+    return worker.board.say(round_id, worker.sign(Kind.CONFIRMATION, body, ctx.context))
 
 
 def _deal(ctx: RoundContext, folder: Path) -> None:

@@ -116,6 +116,12 @@ class Study(StudyModel):
     ] = None
     """When rounds start by themselves: five fields of cron, or a name such as @daily. Without this line, by hand. It
     changes no result."""
+    measures: Annotated[
+        Literal["accuracy", "confusion"], Field(title="What hospitals tell of the model", examples=["accuracy"])
+    ] = "confusion"
+    """What a hospital publishes of the new model on its own test records. accuracy: how many are right. confusion: also
+    how many of each class got which answer, from which sensitivity and specificity follow; a hospital with fewer than 5
+    test records of a class keeps that to itself."""
     target_accuracy: Annotated[
         float | None, Field(title="Accuracy shown as the goal; decides nothing", gt=0, le=1, examples=[0.9])
     ] = None

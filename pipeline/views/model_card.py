@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.domain import HospitalName, RoundId, Sha256
+from pipeline.measures.estimates import Measures
 from pipeline.report.round_view import RoundView
 from pipeline.study.study import Study
 
@@ -34,6 +35,8 @@ class ModelCard:
     """Over the test records of the hospitals that confirmed it."""
     hospitals: Mapping[HospitalName, tuple[int, int] | None]
     """Correct answers and tested records of each, as it signed them; None where it did not."""
+    measures: Measures | None
+    """From the confusion matrices of the hospitals that told theirs."""
     transaction: str | None
     development: bool
     """Whether the ledger is a development chain, which its one operator can rewrite."""
@@ -45,7 +48,8 @@ class ModelCard:
             name: None if tally is None else {"correct": tally[0], "tested": tally[1]}
             for name, tally in self.hospitals.items()
         }
-        return vars(self) | {"classes": list(self.classes), "hospitals": counts}
+        of_classes = self.measures.to_json() if self.measures else None
+        return vars(self) | {"classes": list(self.classes), "hospitals": counts, "measures": of_classes}
 
 
 def card(study: Study, view: RoundView, digest: Sha256, rounds: int) -> ModelCard:
@@ -64,6 +68,7 @@ def card(study: Study, view: RoundView, digest: Sha256, rounds: int) -> ModelCar
             row.name: None if row.correct is None or row.tested is None else (row.correct, row.tested)
             for row in view.hospitals
         },
+        measures=view.measures,
         transaction=view.tx,
         development=view.development,
     )

@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.report.render import TEMPLATES
 from pipeline.setup.accounts import Role
 from plugins.console import csrf
 from plugins.console.people import Person
@@ -33,7 +34,7 @@ class Link:
 
 
 _templates = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
+    loader=FileSystemLoader([HERE / "templates", TEMPLATES]),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

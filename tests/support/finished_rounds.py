@@ -41,6 +41,7 @@ from pipeline.ledger_types.events import (
     StudyRegisteredEvent,
     TxLocation,
 )
+from pipeline.measures.confusion import Confusion
 from pipeline.model_file import model_bytes
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import SigningKey
@@ -52,6 +53,7 @@ from pipeline.study.study import Study
 CONTRACT = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 STUDY_DIGEST = sha256(b"the approved study")
 ABSENT_REASON = "invalid_data"
+CLASSES = ("benign", "malignant")
 
 
 @cache
@@ -176,7 +178,11 @@ class RoundMaker:
         self.ledger.finalise(record.result, sent)
         for index, name in enumerate(self.of.hospitals):
             if name not in unconfirmed:
-                body = {"model": new, "correct": 20 + index + min(int(round_id), 9), "tested": 34 + index}
+                right = 20 + index + min(int(round_id), 9)
+                wrong = 14 - min(int(round_id), 9)
+                body = {"model": new, "correct": right, "tested": right + wrong}
+                matrix = Confusion(CLASSES, ((10, wrong), (0, right - 10)))
+                body["confusion"] = matrix.to_json()
                 self.say(round_id, Kind.CONFIRMATION, name, body)
         self.current = new
         self.budget = record.next_budget

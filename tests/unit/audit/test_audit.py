@@ -198,6 +198,20 @@ def test_junk_beside_a_statement_spoils_nothing(world: World, kind: Kind, signer
     assert place.key(sha256(b"announced")) in finding
 
 
+def test_a_confusion_matrix_that_is_none_of_the_tested_records_is_refused(world: World) -> None:
+    prefix = object_keys.statement(LAST, Kind.CONFIRMATION, HospitalName("westbrook"))
+    for stored in [one for one in world.store.objects if one[0] == prefix.bucket and one[1].startswith(prefix.prefix)]:
+        del world.store.objects[stored]
+    state = world.ledger.states[LAST]
+    assert state.result is not None
+    matrix = {"classes": ["benign", "malignant"], "counts": [[20, 0], [0, 20]]}
+    world.maker.current = state.opened.previous_model
+    body = {"model": state.result.new_model, "correct": 39, "tested": 40, "confusion": matrix}
+    world.maker.say(LAST, Kind.CONFIRMATION, "westbrook", body)
+    problem = str(world.audit().first_problem)
+    assert "westbrook: got a confusion matrix that is none of 39 correct of 40" in problem
+
+
 @pytest.mark.parametrize(
     "what", ["model", "record", "commit list", "manifest", "validation", "vote", "input set", "sealing key"]
 )

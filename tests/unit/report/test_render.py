@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from html.parser import HTMLParser
 
 import pytest
@@ -138,6 +139,15 @@ def test_a_confirmation_of_another_model_counts_for_nothing(maker: RoundMaker) -
     assert view(maker, 3).hospitals[0].tested is None
 
 
+def _confirm(maker: RoundMaker, hospital: str, body: Mapping[str, object]) -> None:
+    """Have a hospital say this of the third round's model."""
+    ledger, _ = parts(maker)
+    state = ledger.states[RoundId(3)]
+    maker.current = state.opened.previous_model
+    assert state.result is not None
+    maker.say(RoundId(3), Kind.CONFIRMATION, hospital, {"model": state.result.new_model, **body})
+
+
 @pytest.mark.parametrize(
     ("stage", "seconds"),
     [("$\\frac{", "1.0"), ("train", "nan"), ("train", "-1"), ("train", "1e300"), ("train", ["5"]), ("<script>", "1")],
@@ -159,14 +169,31 @@ def test_a_timing_of_another_form_is_left_out_and_harms_nothing(maker: RoundMake
     ],
 )
 def test_a_confirmation_of_another_form_counts_for_nothing(maker: RoundMaker, body: dict[str, object]) -> None:
-    ledger, _ = parts(maker)
-    opened = ledger.states[RoundId(3)].opened
-    maker.current = opened.previous_model
-    result = ledger.states[RoundId(3)].result
-    assert result is not None
-    maker.say(RoundId(3), Kind.CONFIRMATION, "eastfield", {"model": result.new_model, **body})
+    _confirm(maker, "eastfield", body)
     assert view(maker, 3).hospitals[1].tested is None
     assert view(maker, 3).tested == 34 + 36 + 37 + 38
+
+
+def test_the_matrices_of_those_that_told_theirs_add_up_and_have_intervals(maker: RoundMaker) -> None:
+    shown = view(maker, 3).to_json()
+    rows = [row["confusion"] for row in shown["hospitals"]]
+    assert rows[0] == {"classes": ["benign", "malignant"], "counts": [[10, 11], [0, 13]]}
+    assert rows[1] is None
+    assert shown["measures"]["classes"]["benign"]["sensitivity"]["value"] == round(40 / 84, 4)
+    assert shown["measures"]["classes"]["malignant"]["sensitivity"]["value"] == 1.0
+    assert metrics(view(maker, 3))["measures"] == shown["measures"]
+    assert shown["measures"]["balanced_accuracy"]["low"] < shown["measures"]["balanced_accuracy"]["value"]
+
+
+def test_a_matrix_that_is_none_of_the_hospital_s_records_counts_for_nothing(maker: RoundMaker) -> None:
+    said: dict[str, object] = {
+        "correct": 9,
+        "tested": 9,
+        "confusion": {"classes": ["a", "b"], "counts": [[9, 0], [0, 1]]},
+    }
+    _confirm(maker, "eastfield", said)
+    row = view(maker, 3).hospitals[1]
+    assert (row.correct, row.tested, row.confusion) == (9, 9, None)
 
 
 def test_the_csv_has_one_line_per_hospital(maker: RoundMaker) -> None:

@@ -1,0 +1,1 @@
+"""What a confirmed model is worth, measured as clinicians do, from counts that hospitals sign."""
