@@ -16,7 +16,7 @@ FIND_PYTHON = for fits in '== (3, 11)' '> (3, 11)'; do \
 	echo "found no Python since 3.11; install one (Debian: apt-get install python3 python3-venv; else: uv python install 3.11), or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1
 
 # Set-up of the set of tools that is named after it.
-SET_UP = @python="$$($(FIND_PYTHON))"; echo "set-up with $$python"; "$$python" -m pipeline.setup.tools
+SET_UP = @python="$$($(FIND_PYTHON))"; echo "set-up with $$python"; "$$python" -m pipeline.tools
 
 COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command 'make lock' --upgrade
@@ -45,7 +45,7 @@ test: setup-dev  ## unit, integration and end-to-end tests; ends by naming the e
 	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder tests
 
 test-bft: setup-dev  ## whole rounds on four validators of a real BFT chain, alone in a network namespace; builds for minutes the first time
-	@$(PY) -m pipeline.setup.tools bft
+	@$(PY) -m pipeline.tools bft
 	@unshare --map-root-user --net $(PY) -m tests.support.alone $(PY) -m pytest -m bft tests/integration/bft
 
 test-sites: setup-dev  ## a consortium's sites on machines of their own: namespaces of network, files and processes; some minutes

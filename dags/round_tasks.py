@@ -39,7 +39,7 @@ def end_overdue(study: str, round_id: Any) -> Any:
 
     @task(task_id="end_overdue", queue="provider", owner="provider")
     def end_overdue(round_number: int | None, airflow_run: str) -> None:
-        from pipeline.setup import overdue
+        from pipeline.airflow import overdue
 
         _reporting(lambda: overdue.end_overdue(study, _given(round_number), airflow_run))
 

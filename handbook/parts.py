@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from handbook.markdown import table
-from pipeline.setup.keeping import PARTS
+from pipeline.backup.keeping import PARTS
 
 _BLOCK = re.compile(r"(?<=<!-- parts: made by `python -m handbook` -->\n).*?(?=<!-- end of parts -->)", re.DOTALL)
 

@@ -17,11 +17,10 @@ import pytest
 import pytest_socket
 from xdist.scheduler import LoadScopeScheduling
 
-from pipeline.host import ports
+from pipeline.host import namespace, ports
 from pipeline.mpc.engines import engine
-from pipeline.setup import guard
-from pipeline.setup.tools import runtime
 from pipeline.site.settings import HOME, PROJECT, VARIABLES, Settings
+from pipeline.tools import runtime
 from tests.support import browser
 from tests.support.machines import lab
 from tests.support.minio import StoreServer
@@ -90,7 +89,7 @@ def _missing(marker: str) -> str | None:
     MP-SPDZ, a browser and namespaces may be missing, set-up brings all else.
     """
     if marker == "namespace":
-        return None if guard.can_shut_in() else "want `unshare --map-root-user --net true` to end without an error"
+        return None if namespace.can_shut_in() else "want `unshare --map-root-user --net true` to end without an error"
     if marker == "machines":
         return lab.missing()
     if marker == "chromium":

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from pipeline.backup import backup as backups
 from pipeline.errors import Misconfigured
 from pipeline.host.secret import Secret
-from pipeline.setup import backup as backups
 from pipeline.site.settings import Settings
 from pipeline.site.site import SiteRole
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.airflow.airflow import PROVIDER, password_file
 from pipeline.cli.audit import print_round
 from pipeline.cli.runs import Rounds, run_rounds
 from pipeline.domain import RoundId
@@ -17,7 +18,6 @@ from pipeline.mpc.engines import engine
 from pipeline.replay.comparison import without_verification
 from pipeline.report.round_view import RoundView
 from pipeline.round import readiness
-from pipeline.setup.airflow import PROVIDER, password_file
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study

@@ -40,7 +40,8 @@ def install(
 
     Check its digest, try both protocols, and let this installation go by it.
     """
-    from pipeline.setup import engine_install, programs
+    from pipeline.setup.engine import install as engine_install
+    from pipeline.setup.engine import programs
     from pipeline.setup.progress import CONSOLE, note, step
     from pipeline.study.study_files import load_studies
 

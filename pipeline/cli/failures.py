@@ -10,9 +10,9 @@ from datetime import datetime
 from rich.console import Console
 from rich.markup import escape
 
+from pipeline.airflow.airflow import log_file
 from pipeline.errors import Misconfigured, Refused, WardroundError
 from pipeline.round_steps import ROUND, dag_id
-from pipeline.setup.airflow import log_file
 from pipeline.site.airflow_api import Airflow, RunState, TaskState
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study

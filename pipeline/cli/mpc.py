@@ -26,7 +26,7 @@ def _group() -> None:
 @mpc.command()
 def bench() -> None:
     """Measure the way to the other nodes, and what a small verification costs between parties of this machine."""
-    from pipeline.setup.mpc_bench import HOSPITALS, SAMPLES, measure, round_trips
+    from pipeline.setup.engine.bench import HOSPITALS, SAMPLES, measure, round_trips
 
     settings = Settings.load()
     console = Console(highlight=False, soft_wrap=True)

@@ -10,9 +10,9 @@ import typer
 
 from pipeline.errors import Misconfigured, Unavailable
 from pipeline.host.secret import Secret
-from pipeline.setup import notices as notice_addresses
-from pipeline.setup.notices import Notice
 from pipeline.site.settings import Settings
+from pipeline.watch import notices as notice_addresses
+from pipeline.watch.notices import Notice
 
 notices = typer.Typer(
     no_args_is_help=True,

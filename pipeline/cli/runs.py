@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from pipeline.airflow.airflow import log_in
 from pipeline.cli.arguments import StudyName
 from pipeline.cli.failures import Failures, decisive
 from pipeline.errors import RoundAborted, Unavailable
 from pipeline.round import readiness
 from pipeline.round_steps import dag_id
-from pipeline.setup.airflow import log_in
 from pipeline.site.airflow_api import Airflow, RunState, TaskState, at_work
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings

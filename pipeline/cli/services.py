@@ -20,7 +20,7 @@ from pipeline.site.settings import Settings
 from pipeline.site.site import Site, SiteRole
 
 if TYPE_CHECKING:
-    from pipeline.setup.heard import SiteHeard
+    from pipeline.airflow.heard import SiteHeard
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -34,7 +34,8 @@ def up(
     ] = None,
 ) -> None:
     """Set up what is missing and start the services of this machine, which are those of its site's role."""
-    from pipeline.setup import airflow, services
+    from pipeline.airflow import airflow
+    from pipeline.services import services
     from pipeline.setup.up import up as bring_up
 
     settings = Settings.wanted()
@@ -52,7 +53,7 @@ def up(
 
 def down() -> None:
     """Stop the services of this machine and wait until they are gone."""
-    from pipeline.setup.services import supervisor
+    from pipeline.services.services import supervisor
 
     supervisor(Settings.load()).stop()
 
@@ -62,8 +63,8 @@ def status(json_: JsonOption = False) -> None:
 
     Exit code 1 unless all services answer.
     """
+    from pipeline.services.status import report
     from pipeline.setup.folders import folder_settings
-    from pipeline.setup.status import report
 
     settings = Settings.load()
     rows = report(settings)
@@ -101,7 +102,7 @@ def status(json_: JsonOption = False) -> None:
 
 def _sites(settings: Settings) -> list[SiteHeard] | None:
     """What the provider heard of every site; None elsewhere, and while its database does not answer."""
-    from pipeline.setup import heard
+    from pipeline.airflow import heard
 
     site = Site.load(settings)
     if site is None or site.role is not SiteRole.PROVIDER or not settings.card.exists():

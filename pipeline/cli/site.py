@@ -82,12 +82,13 @@ def invite(
     ] = False,
 ) -> None:
     """Take sites' cards, as the provider, and write an invitation for every member."""
+    from pipeline.joining.roster import known_cards
     from pipeline.setup import sites
 
     given = [(str(path), read_file(path, Card.LARGEST)) for path in cards or ()]
     settings = Settings.load()
     written = sites.invite(given, settings, renew=renew)
-    _print_cards(list(sites.known_cards(settings).values()))
+    _print_cards(list(known_cards(settings).values()))
     for path in written:
         typer.echo(f"{path}: for {path.stem} alone")
     if missing := sites.without_card(settings):

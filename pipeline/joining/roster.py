@@ -10,7 +10,14 @@ from pipeline.joining.card import Card
 from pipeline.joining.certificate_check import certificate_fingerprint, check_certificate
 from pipeline.joining.sealed import check_seal_key
 from pipeline.site.consortium import Consortium, LedgerLocation, Node
+from pipeline.site.settings import Settings
 from pipeline.site.site import SiteRole
+
+
+def known_cards(settings: Settings) -> dict[str, Card]:
+    """At the provider: the cards of all sites that are invited, by queue."""
+    folder = settings.known_card("").parent
+    return {path.stem: Card.kept(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json"))}
 
 
 def check_roster(cards: Sequence[Card], now: float) -> None:

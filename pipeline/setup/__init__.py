@@ -1,1 +1,1 @@
-"""Set-up of an installation on one machine, and the services that run it."""
+"""Set-up of an installation, from nothing or from any interrupted state, at each kind of site."""

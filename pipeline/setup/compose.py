@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from jsonschema.validators import validator_for
 
-from pipeline.setup.tools.development import compose_schema
 from pipeline.site.settings import Settings
+from pipeline.tools.development import compose_schema
 
 
 def problems(compose: dict[str, Any], schema: dict[str, Any]) -> list[str]:

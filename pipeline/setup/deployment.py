@@ -11,10 +11,12 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
+from pipeline.airflow import airflow
 from pipeline.domain import NodeName
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
-from pipeline.setup import airflow, besu, demonstration, health, ledger, members, services, store
+from pipeline.services import health, services
+from pipeline.setup import besu, demonstration, ledger, members, store
 from pipeline.site.consortium import LedgerLocation
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings

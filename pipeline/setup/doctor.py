@@ -7,10 +7,10 @@ import sys
 from dataclasses import dataclass
 
 from pipeline.errors import Misconfigured
-from pipeline.host import ports
+from pipeline.host import namespace, ports
 from pipeline.mpc.engines import ENGINES, engine
-from pipeline.setup import folders, guard, services
-from pipeline.setup.tools import runtime, toolchains
+from pipeline.services import services
+from pipeline.setup import folders
 from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
@@ -18,6 +18,7 @@ from pipeline.site.site import Site, SiteRole
 from pipeline.store.objects import Store
 from pipeline.store.usage import usage
 from pipeline.study.study_files import load_studies
+from pipeline.tools import runtime, toolchains
 
 _DISK_BYTES = 8 * 2**30
 """Go's caches take 2.2 GB, the environments 5.4 GB, which they share with uv's cache where that lies on the same file
@@ -128,7 +129,7 @@ def _object_store(settings: Settings) -> list[Finding]:
             " the old ones"
         )
         return [*findings, Finding("what versitygw lacks", True, False, detail)]
-    shut_in = guard.can_shut_in()
+    shut_in = namespace.can_shut_in()
     detail = (
         "allowed, so MinIO is reached through its guard alone"
         if shut_in

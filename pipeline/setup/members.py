@@ -12,8 +12,7 @@ from pipeline.host import ports
 from pipeline.host.files import write_atomic
 from pipeline.host.ports import LOOPBACK
 from pipeline.host.secret import Secret
-from pipeline.setup import certificates
-from pipeline.site import identity
+from pipeline.site import certificates, identity
 from pipeline.site.consortium import PORTS_PER_NODE, Consortium, LedgerLocation, Node
 from pipeline.site.identity import STORE_CREDENTIALS, SigningKey, StoreCredentials
 from pipeline.site.installation import Installation

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import time
 
+from pipeline.airflow import airflow
 from pipeline.chain.ledger import Ledger
 from pipeline.domain import Address
 from pipeline.errors import Misconfigured, Refused
@@ -14,11 +15,11 @@ from pipeline.host.secret import Secret
 from pipeline.joining.card import Card, check_place
 from pipeline.joining.invitation import Invitation, in_order
 from pipeline.joining.join import SEAL_KEY
-from pipeline.joining.roster import check_roster, consortium_of, of_role
+from pipeline.joining.roster import check_roster, consortium_of, known_cards, of_role
 from pipeline.joining.sealed import Access, seal_key
 from pipeline.joining.site_file import refuse_from_the_future
-from pipeline.setup import airflow, certificates, store
-from pipeline.site import identity
+from pipeline.setup import store
+from pipeline.site import certificates, identity
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import SigningKey, StoreCredentials
 from pipeline.site.installation import Installation
@@ -142,12 +143,6 @@ def revoke(queue: str, settings: Settings, close: Callable[[Settings, Site], obj
         former.parent.mkdir(exist_ok=True)
         settings.known_card(queue).rename(former)
     return known[queue].site
-
-
-def known_cards(settings: Settings) -> dict[str, Card]:
-    """At the provider: the cards of all sites that are invited, by queue."""
-    folder = settings.known_card("").parent
-    return {path.stem: Card.kept(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json"))}
 
 
 def without_card(settings: Settings) -> list[str]:

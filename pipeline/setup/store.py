@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
-from pipeline.domain import HospitalName, NodeName, StoreKind
+from pipeline.domain import HospitalName, NodeName
 from pipeline.errors import Refused
 from pipeline.evidence.canonical import digest
 from pipeline.host.files import write_atomic
+from pipeline.services import servers
 from pipeline.setup import members
 from pipeline.setup.members import MemberNames
 from pipeline.setup.progress import note
@@ -35,7 +35,7 @@ def set_up(settings: Settings, installation: Installation, everybody: MemberName
     terms = Terms()
     users = members.store_users(settings, everybody)
     wanted = digest({"terms": vars(terms), "users": {user.access_key.text(): policy for user, policy in users}})
-    stamp = folder(settings, installation.store_server) / ".set-up"
+    stamp = servers.objects_folder(settings, installation.store_server) / ".set-up"
     administrator = _administrator(settings, installation)
     if not (stamp.exists() and stamp.read_text() == wanted):
         administrator.make_buckets(terms)
@@ -54,8 +54,8 @@ def account_elsewhere(settings: Settings, installation: Installation, site: Site
     """
     if identity.is_here(site.folder(settings)):
         raise Refused(f"{site.name}: its folder lies on this machine, where `wardround up` makes its store account")
-    if not _root(settings).exists():
-        raise Refused(f"{_root(settings)}: got no root account, want the machine of the store's operator")
+    if not servers.root_file(settings).exists():
+        raise Refused(f"{servers.root_file(settings)}: got no root account, want the machine of the store's operator")
     made = StoreCredentials.generate(site.queue)
     _administrator(settings, installation).admit(made, _policy(site))
     return made
@@ -80,14 +80,14 @@ def _hold_quotas(
 
     A quota of the server's own would be one for a bucket, which one member could fill for all.
     """
-    marks = folder(settings, installation.store_server) / ".readers"
+    marks = servers.objects_folder(settings, installation.store_server) / ".readers"
     before = set(marks.read_text().split()) if marks.exists() else set[str]()
     named = Consortium.load(settings.consortium) if settings.consortium.exists() else None
     hospitals = {*everybody.hospitals, *(named.hospitals if named else ())}
     nodes = {*everybody.nodes, *(named.nodes if named else ())}
     rights = {f"hospital-{name}": policies.hospital(name) for name in hospitals}
     rights |= {f"node-{name}": policies.node(name) for name in nodes}
-    used = usage(Store(installation.store, root_account(settings), installation.authority), _USAGE_SECONDS)
+    used = usage(Store(installation.store, servers.root_account(settings), installation.authority), _USAGE_SECONDS)
     beyond = {str(share.account) for share in used.beyond(installation.quota)} & set(rights)
     for share in used.beyond(installation.quota):
         note(
@@ -102,22 +102,5 @@ def _hold_quotas(
 
 
 def _administrator(settings: Settings, installation: Installation) -> Administrator:
-    root = root_account(settings)
+    root = servers.root_account(settings)
     return admin.administrator(installation.store_server, installation.store, root, installation.authority)
-
-
-def folder(settings: Settings, kind: StoreKind) -> Path:
-    """Where the server keeps its objects."""
-    return settings.home / kind
-
-
-def root_account(settings: Settings) -> StoreCredentials:
-    """The store's root credentials, made at the first start; used by set-up only."""
-    path = _root(settings)
-    if not path.exists():
-        StoreCredentials.generate("root").save(path)
-    return StoreCredentials.load(path)
-
-
-def _root(settings: Settings) -> Path:
-    return settings.home / "secrets" / "store-root"

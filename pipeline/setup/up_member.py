@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.airflow import admission, airflow
 from pipeline.chain.ledger import Ledger
 from pipeline.consent import approval, consent_log
 from pipeline.errors import Misconfigured, NotApproved
 from pipeline.round import restored
-from pipeline.setup import admission, airflow, health, ledger, up_steps
+from pipeline.services import health
+from pipeline.services.services import WORKER
+from pipeline.setup import ledger, up_steps
 from pipeline.setup.progress import note, step
-from pipeline.setup.services import WORKER
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
 from pipeline.site.installation import Installation

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeline.setup import airflow, certificates, health, ledger, members, postgres, services, sites, up_steps
+from pipeline.airflow import airflow, postgres
+from pipeline.services import health, services
+from pipeline.services.services import AIRFLOW, DATABASE, FRONT, WORKER
+from pipeline.services.supervisor import Supervisor
+from pipeline.setup import ledger, members, sites, up_steps
 from pipeline.setup.members import MemberNames
 from pipeline.setup.progress import note, step
-from pipeline.setup.services import AIRFLOW, DATABASE, FRONT, WORKER
-from pipeline.setup.supervisor import Supervisor
+from pipeline.site import certificates
 from pipeline.site.consortium import Consortium
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings

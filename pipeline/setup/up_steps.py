@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 
+from pipeline.airflow import airflow
 from pipeline.errors import Misconfigured
 from pipeline.host.secret import Secret
 from pipeline.round_steps import dag_id
-from pipeline.setup import airflow, folders, health, ledger, programs, services, store
+from pipeline.services import health, services
+from pipeline.services.supervisor import Supervisor
+from pipeline.setup import folders, ledger, store
+from pipeline.setup.engine import programs
 from pipeline.setup.members import MemberNames
 from pipeline.setup.progress import note, step
-from pipeline.setup.supervisor import Supervisor
-from pipeline.setup.tools import runtime
 from pipeline.site.consortium import Consortium, LedgerLocation
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
+from pipeline.tools import runtime
 
 START_SECONDS = 180
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+from pipeline.airflow import airflow
 from pipeline.errors import Unavailable
-from pipeline.setup import airflow, demonstration, ledger, members, services, up_steps
+from pipeline.services import services
+from pipeline.services.services import AIRFLOW
+from pipeline.services.supervisor import Supervisor
+from pipeline.setup import demonstration, ledger, members, up_steps
 from pipeline.setup.members import MemberNames
 from pipeline.setup.progress import note, step, transfers
-from pipeline.setup.services import AIRFLOW
-from pipeline.setup.supervisor import Supervisor
 from pipeline.site.consortium import Consortium
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings

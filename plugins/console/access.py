@@ -8,7 +8,7 @@ from typing import Annotated
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, HTTPException, Request, status
 
-from pipeline.setup.accounts import Role
+from pipeline.airflow.accounts import Role
 from plugins.console.people import Person, person
 
 

@@ -15,9 +15,9 @@ from airflow import settings as airflow_settings
 from airflow.api_fastapi.app import get_auth_manager
 from sqlalchemy.exc import IntegrityError
 
+from pipeline.airflow.accounts import Role, hospital_role, permissions
 from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured, Refused
-from pipeline.setup.accounts import Role, hospital_role, permissions
 from plugins.console.auth_manager import ConsoleFabAuthManager
 from plugins.console.people import Person, person
 

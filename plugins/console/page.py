@@ -12,8 +12,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.airflow.accounts import Role
 from pipeline.report.render import TEMPLATES
-from pipeline.setup.accounts import Role
 from plugins.console import csrf
 from plugins.console.people import Person
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.airflow.accounts import HOSPITAL_PREFIX, Role
 from pipeline.domain import HospitalName
-from pipeline.setup.accounts import HOSPITAL_PREFIX, Role
 
 
 @dataclass(frozen=True)

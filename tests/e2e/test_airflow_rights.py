@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from pipeline.airflow import airflow
 from pipeline.domain import HospitalName
 from pipeline.governance import enrolment
 from pipeline.host.secret import Secret
-from pipeline.setup import airflow
 from pipeline.site.installation import Installation
 from tests.adversary import attack
 from tests.support.site import Site

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from pipeline.airflow.airflow import AUDITOR, PROVIDER, password_file
 from pipeline.domain import RoundStatus
 from pipeline.host.secret import Secret
-from pipeline.setup.airflow import AUDITOR, PROVIDER, password_file
 from tests.support.browser import PASSWORD, chromium, log_in, register
 from tests.support.site import Site
 

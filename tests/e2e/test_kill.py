@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from pipeline.domain import RoundId, RoundStatus
-from pipeline.setup import status
-from pipeline.setup.services import NAMES, STORE
-from pipeline.setup.store import root_account
+from pipeline.services import status
+from pipeline.services.servers import root_account
+from pipeline.services.services import NAMES, STORE
 from pipeline.site.identity import Identity
 from pipeline.site.installation import Installation
 from pipeline.store.objects import Store

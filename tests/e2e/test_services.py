@@ -19,8 +19,8 @@ from pipeline.chain.ledger import Ledger, study_id
 from pipeline.consent import approval
 from pipeline.devchain.devchain import CHAIN_ID
 from pipeline.domain import RoundStatus
-from pipeline.setup import health, services, status
-from pipeline.setup.services import NAMES, STORE
+from pipeline.services import health, services, status
+from pipeline.services.services import NAMES, STORE
 from pipeline.setup.up import up
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity

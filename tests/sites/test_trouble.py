@@ -32,7 +32,7 @@ _ROUND_SECONDS = 900
 
 _PROCESS_MANAGER = """
 import sys
-from pipeline.setup.services import STORE, supervisor
+from pipeline.services.services import STORE, supervisor
 from pipeline.site.settings import Settings
 supervisor(Settings.load())._call(sys.argv[1], STORE)
 """

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 
-from pipeline.setup.guard import raise_loopback
+from pipeline.host.namespace import raise_loopback
 
 
 def interfaces() -> list[str]:

@@ -19,8 +19,8 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import Web3Exception
 
 from pipeline.host.files import write_secret
-from pipeline.setup.tools.development import bft_validator
 from pipeline.site.settings import Settings
+from pipeline.tools.development import bft_validator
 from tests.support.alone import interfaces
 
 CHAIN_ID = 20260

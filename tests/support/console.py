@@ -17,9 +17,9 @@ from fastapi import FastAPI, HTTPException, Request
 from starlette.datastructures import State
 from starlette.testclient import TestClient
 
+from pipeline.airflow.accounts import Role
 from pipeline.domain import HospitalName
 from pipeline.host import ports
-from pipeline.setup.accounts import Role
 from pipeline.site.settings import Settings
 from plugins.console.people import Person
 from plugins.console.round_cache import RoundCache

@@ -19,12 +19,13 @@ import pytest
 from pipeline.chain.ledger import Ledger
 from pipeline.domain import RoundId, Sha256, StoreKind
 from pipeline.ingest import validate
-from pipeline.setup import demonstration, health, ledger, members, services, store
-from pipeline.setup.services import STORE
-from pipeline.setup.tools import runtime
+from pipeline.services import health, services
+from pipeline.services.services import STORE
+from pipeline.setup import demonstration, ledger, members, store
 from pipeline.site.settings import Settings
 from pipeline.store.object_keys import KeyPrefix
 from pipeline.study.study import Study
+from pipeline.tools import runtime
 from tests.support import past_guard
 from tests.support.chains import anvil, pass_deadline
 from tests.support.installed import EVERYBODY, HOSPITALS, NODES, Installed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from pipeline.setup.accounts import Role, hospital_role, permissions
+from pipeline.airflow.accounts import Role, hospital_role, permissions
 from pipeline.site.settings import Settings
 from plugins.console.console_database import ConsoleDatabase
 

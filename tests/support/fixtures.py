@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.host import sealed_stream
+from pipeline.backup import sealed_stream
 from pipeline.ledger_types.events import StudyId
 from tests.support.chains import Actors, Devchain, devchain
 from tests.support.consortia import Site, logged, tables_checked_once

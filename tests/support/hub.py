@@ -15,15 +15,17 @@ from typing import Any
 import httpx
 import sqlalchemy
 
+from pipeline.airflow import airflow, postgres
 from pipeline.errors import WardroundError
 from pipeline.host import ports, trust
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
-from pipeline.setup import airflow, certificates, front, postgres, services
-from pipeline.setup.supervisor import Program
-from pipeline.setup.tools import runtime
+from pipeline.services import front, services
+from pipeline.services.supervisor import Program
+from pipeline.site import certificates
 from pipeline.site.airflow_api import Airflow
 from pipeline.site.installation import Installation
+from pipeline.tools import runtime
 from tests.support.installations import settings_in
 
 DAG = """

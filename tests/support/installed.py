@@ -15,8 +15,8 @@ from pipeline.chain.outbox import Outbox
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256, Statement
 from pipeline.round.journal import Journal
 from pipeline.round.worker import RoundContext, hospital_worker, node_worker
+from pipeline.services import servers
 from pipeline.setup import demonstration, ledger, members
-from pipeline.setup import store as store_setup
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
 from pipeline.site.installation import Installation
@@ -72,7 +72,7 @@ class Installed(ABC):
 
     def store(self, home: Path | None = None) -> Store:
         """The store as the actor of a folder sees it; without one as its operator does."""
-        credentials = Identity.load(home).credentials if home else store_setup.root_account(self.settings)
+        credentials = Identity.load(home).credentials if home else servers.root_account(self.settings)
         return Store(self.services.store, credentials)
 
     def board(self, home: Path | None = None) -> BulletinBoard:

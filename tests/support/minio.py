@@ -13,16 +13,16 @@ import httpx
 
 from pipeline.domain import StoreKind
 from pipeline.host import ports
-from pipeline.setup import servers
-from pipeline.setup.guard import LISTENS
-from pipeline.setup.servers import Launch
-from pipeline.setup.tools import runtime
+from pipeline.services import servers
+from pipeline.services.guard import LISTENS
+from pipeline.services.servers import Launch
 from pipeline.site.identity import StoreCredentials
 from pipeline.site.settings import Settings
 from pipeline.store import admin
 from pipeline.store.admin import Terms
 from pipeline.store.objects import Store
 from pipeline.store.policies import Policy
+from pipeline.tools import runtime
 
 ROOT = StoreCredentials.generate("root")
 TERMS = Terms(retention_days=1, mailbox_days=1)

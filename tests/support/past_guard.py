@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.setup.servers import SHUT_IN_ADDRESS
+from pipeline.services.servers import SHUT_IN_ADDRESS
 from pipeline.site.identity import StoreCredentials
 from pipeline.site.settings import PROJECT
 from pipeline.store.objects import Store

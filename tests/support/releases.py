@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipeline.host.ports import LOOPBACK
 from pipeline.mpc.engines.mp_spdz.engine import NODES
-from pipeline.setup.engine_install import EngineRelease
+from pipeline.setup.engine.install import EngineRelease
 from tests.support.serving import serving
 
 TOP = "mp-spdz-0.4.2"

@@ -16,9 +16,9 @@ from pathlib import Path
 from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page
 
+from pipeline.airflow.airflow import AUDITOR, PROVIDER, password_file
 from pipeline.datasets.records import records_folder
 from pipeline.host.secret import Secret
-from pipeline.setup.airflow import AUDITOR, PROVIDER, password_file
 from pipeline.site.settings import PROJECT
 from plugins.console.app import create_app
 from plugins.console.hospital_folder import LONGEST_SECONDS

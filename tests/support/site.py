@@ -19,13 +19,14 @@ import httpx
 import psutil
 from typer.testing import CliRunner
 
+from pipeline.airflow import airflow
+from pipeline.airflow.airflow import PROVIDER, password_file
 from pipeline.chain.ledger import Ledger, RoundState, study_id
 from pipeline.cli import commands
 from pipeline.domain import RoundId, RoundStatus, Sha256
 from pipeline.host.secret import Secret
-from pipeline.setup import airflow, services
-from pipeline.setup.airflow import PROVIDER, password_file
-from pipeline.setup.supervisor import Supervisor
+from pipeline.services import services
+from pipeline.services.supervisor import Supervisor
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.views.observer import Observer

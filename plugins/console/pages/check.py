@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
 
+from pipeline.airflow.accounts import Role
 from pipeline.errors import Refused, WardroundError
-from pipeline.setup.accounts import Role
 from pipeline.study.study import Study
 from plugins.console import hospital_folder, studies
 from plugins.console.access import Hospital

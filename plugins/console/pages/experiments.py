@@ -11,13 +11,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from pipeline.airflow.accounts import Role
 from pipeline.chain.ledger import study_id
 from pipeline.domain import RoundId
 from pipeline.errors import InvalidStudy, Misconfigured, Refused
 from pipeline.governance import proposal, versions
 from pipeline.governance.proposal import Proposal
 from pipeline.governance.versions import NextVersion, Wanted
-from pipeline.setup.accounts import Role
 from pipeline.site.consortium import Consortium
 from pipeline.study import study_diff
 from plugins.console import studies

@@ -9,10 +9,10 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from pipeline.airflow.accounts import Role
 from pipeline.domain import Verdict
 from pipeline.report.render import REASONS
 from pipeline.report.round_view import HospitalRow, RoundView, said_so_far
-from pipeline.setup.accounts import Role
 from plugins.console import hospital_folder, paging, studies
 from plugins.console.access import Hospital
 from plugins.console.dependencies import Rounds

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from pipeline.setup.accounts import Role
+from pipeline.airflow.accounts import Role
 from plugins.console.access import Watcher
 from plugins.console.dependencies import People
 from plugins.console.page import Link, render

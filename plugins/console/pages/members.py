@@ -12,13 +12,13 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from pipeline.airflow.accounts import Role
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.domain import Address
 from pipeline.errors import Refused
 from pipeline.governance import hand_over
 from pipeline.governance.enrolment import signing_address
 from pipeline.governance.nodes import SignedNodes, send_nodes
-from pipeline.setup.accounts import Role
 from pipeline.site.consortium import Consortium
 from pipeline.site.installation import Installation
 from pipeline.study.study import Study

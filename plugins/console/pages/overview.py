@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from pipeline.errors import WardroundError
-from pipeline.setup import health, services
+from pipeline.services import health, services
 from pipeline.site.installation import Installation
 from plugins.console.access import Anyone
 from plugins.console.dependencies import Rounds

@@ -10,11 +10,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from pipeline.airflow.accounts import Role
 from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import Address, HospitalName
 from pipeline.errors import Refused
 from pipeline.governance import enrolment
-from pipeline.setup.accounts import Role
 from pipeline.site.installation import Installation
 from pipeline.store.usage import usage
 from plugins.console import hospitals, studies

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
+from pipeline.airflow.accounts import Role
 from pipeline.datasets.days import SOME_DAY, date_after
 from pipeline.datasets.picture_files import KINDS
 from pipeline.datasets.table import Column, Table
 from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, FileRejected, Refused, WardroundError
-from pipeline.setup.accounts import Role
 from pipeline.study.study import Study
 from pipeline.views import model_card as cards
 from pipeline.views.model_card import ModelCard

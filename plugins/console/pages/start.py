@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from pipeline.airflow.accounts import Role
 from pipeline.domain import RoundStatus
 from pipeline.errors import Misconfigured
 from pipeline.round import readiness
 from pipeline.round_steps import MOST_AT_ONCE, dag_id
-from pipeline.setup.accounts import Role
 from pipeline.site.airflow_api import Airflow, at_work
 from plugins.console import airflow_session, studies
 from plugins.console.access import Provider

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, HTTPException, Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from pipeline.airflow.accounts import Role
 from pipeline.chain.ledger import study_id
 from pipeline.consent import approval, consent_log
 from pipeline.consent.approval import Decision
@@ -22,7 +23,6 @@ from pipeline.evidence.canonical import canonical_json
 from pipeline.evidence.membership import study_digest
 from pipeline.report.render import TRUST
 from pipeline.round import continuation
-from pipeline.setup.accounts import Role
 from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
 from pipeline.study import study_diff

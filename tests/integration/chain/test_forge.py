@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pipeline.devchain import anvil
-from pipeline.setup.tools.toolchains import node
 from pipeline.site.settings import PROJECT, Settings
+from pipeline.tools.toolchains import node
 
 pytestmark = pytest.mark.forge
 

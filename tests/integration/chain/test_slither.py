@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.devchain import anvil
-from pipeline.setup.tools.toolchains import node
 from pipeline.site.settings import PROJECT, Settings
+from pipeline.tools.toolchains import node
 
 pytestmark = pytest.mark.slither
 

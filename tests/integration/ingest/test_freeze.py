@@ -17,6 +17,7 @@ import sqlalchemy
 import yaml
 from typer.testing import CliRunner
 
+from pipeline.airflow import postgres
 from pipeline.cli import commands
 from pipeline.datasets.records import read, records_folder
 from pipeline.datasets.table_files import PARQUET
@@ -26,7 +27,7 @@ from pipeline.host.secret import Secret
 from pipeline.ingest.explain import inspect
 from pipeline.ingest.freeze import DATABASE_URL, freeze
 from pipeline.ingest.versioning import version
-from pipeline.setup import postgres, services
+from pipeline.services import services
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 from tests.support.hub import until

@@ -19,7 +19,7 @@ from pipeline.mpc import reference
 from pipeline.mpc.engines.base import Task, VerifyOutput
 from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
-from pipeline.setup.mpc_bench import measure
+from pipeline.setup.engine.bench import measure
 from pipeline.site.settings import Settings
 from tests.support.parties import make_parties, outcomes_of, run_parties
 from tests.support.relay import delayed

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from pipeline.errors import Misconfigured
-from pipeline.setup import guard, health, services
-from pipeline.setup.services import STORE
+from pipeline.services import guard, health, services
+from pipeline.services.services import STORE
 from pipeline.site.installation import Installation
 from tests.adversary import attack
 from tests.support.consortia import Site

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Misconfigured
-from pipeline.setup import services
+from pipeline.services import services
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from tests.support.installations import settings_in

@@ -22,7 +22,7 @@ from pipeline.host import transfer
 from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
 from pipeline.setup import folders
 from pipeline.setup.doctor import examine
-from pipeline.setup.engine_install import Installed, install
+from pipeline.setup.engine.install import Installed, install
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from tests.support import releases

@@ -30,7 +30,7 @@ from pipeline.errors import Unavailable
 from pipeline.evidence.canonical import sha256
 from pipeline.site.identity import StoreCredentials
 from pipeline.site.installation import Installation
-from pipeline.setup import health
+from pipeline.services import health
 from pipeline.store import admin
 from pipeline.store.objects import Store
 

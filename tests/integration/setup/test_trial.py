@@ -25,7 +25,7 @@ from pipeline.mpc.engines.base import (
     VerifyOutput,
     VerifyTask,
 )
-from pipeline.setup import trial
+from pipeline.setup.engine import trial
 
 NODES = 3
 

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.airflow import admission
 from pipeline.errors import Refused, Unavailable
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
-from pipeline.setup import admission
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from plugins.site_check import edge

@@ -15,11 +15,12 @@ import pytest
 from pipeline.domain import Sha256
 from pipeline.evidence.canonical import sha256
 from pipeline.host import ports, trust
-from pipeline.setup import certificates, front
-from pipeline.setup.tools import runtime
+from pipeline.services import front
+from pipeline.site import certificates
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.store.objects import Store
+from pipeline.tools import runtime
 from tests.support import serving
 from tests.support.hub import until
 from tests.support.minio import ROOT, StoreServer

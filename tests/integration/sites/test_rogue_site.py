@@ -14,8 +14,8 @@ import httpx
 import jwt
 import pytest
 
+from pipeline.airflow import heard
 from pipeline.host.secret import Secret
-from pipeline.setup import heard
 from tests.adversary import attack
 from tests.support.hub import Hub, site_token, until
 

@@ -14,7 +14,8 @@ import pytest
 from pipeline.chain import rpc
 from pipeline.errors import Misconfigured, WardroundError
 from pipeline.host.secret import Secret
-from pipeline.setup import certificates, health
+from pipeline.services import health
+from pipeline.site import certificates
 from pipeline.site.airflow_api import Airflow
 from pipeline.site.identity import StoreCredentials
 from pipeline.site.installation import Installation

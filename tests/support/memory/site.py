@@ -16,7 +16,8 @@ import pytest
 from pipeline.chain.ledger import Ledger
 from pipeline.domain import RoundId
 from pipeline.mpc.engines import ENGINES
-from pipeline.setup import demonstration, ledger, members, store
+from pipeline.services import servers
+from pipeline.setup import demonstration, ledger, members
 from pipeline.site.consortium import PORTS_PER_NODE
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
@@ -52,7 +53,7 @@ class MemorySite(Installed):
         members.create_actors(self.settings, everybody)
         for credentials, policy in members.store_users(self.settings, everybody):
             self.buckets.admit(credentials, policy)
-        self.buckets.admit(store.root_account(self.settings), None)
+        self.buckets.admit(servers.root_account(self.settings), None)
         location = ledger.deploy(self.settings, self.services)
         ports = count(_FIRST_PORT, PORTS_PER_NODE)
         self.members = members.publish(self.settings, everybody, location, lambda node: f"127.0.0.1:{next(ports)}")

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from starlette.datastructures import UploadFile
 
+from pipeline.airflow.accounts import Role
 from pipeline.datasets.own_table import OwnTable
 from pipeline.datasets.table import Column
 from pipeline.datasets.table_files import from_json
 from pipeline.domain import HospitalName
 from pipeline.errors import FileRejected, Misconfigured, Refused, Unavailable
-from pipeline.setup.accounts import Role
 from pipeline.site.settings import Settings
 from plugins.console import hospital_folder, uploads
 from plugins.console.people import Person

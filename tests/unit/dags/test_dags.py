@@ -249,7 +249,7 @@ def test_tasks_inherit_every_module_that_a_round_s_steps_import(tmp_path: Path) 
 import sys
 sys.argv = ["airflow", "scheduler"]
 import airflow.settings
-from pipeline.setup.preload import preload
+from pipeline.airflow.preload import preload
 preload()
 before = set(sys.modules)
 import airflow.sdk.execution_time.task_runner

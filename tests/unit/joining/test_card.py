@@ -24,7 +24,7 @@ from pipeline.joining import site_file
 from pipeline.joining.card import Card
 from pipeline.joining.certificate_check import certificate_fingerprint, check_certificate
 from pipeline.joining.words import same, words
-from pipeline.setup import certificates
+from pipeline.site import certificates
 from pipeline.site.identity import SigningKey
 from pipeline.site.site import PROVIDER, Site, SiteRole
 from tests.support.sites import AUDITOR, FRONT, NORTH, WREN, Apart

@@ -25,8 +25,8 @@ from pipeline.joining.card import Card
 from pipeline.joining.invitation import Invitation
 from pipeline.joining.join import Joining, examine, join
 from pipeline.joining.sealed import Access
-from pipeline.setup import certificates, sites
-from pipeline.site import identity
+from pipeline.setup import sites
+from pipeline.site import certificates, identity
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity, SigningKey
 from pipeline.site.installation import Installation

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.backup.backup import back_up, restore
 from pipeline.chain import outbox
 from pipeline.consent import approval, consent_log
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus
@@ -15,7 +16,6 @@ from pipeline.errors import NotApproved, Refused
 from pipeline.host.secret import Secret
 from pipeline.round import restored, steps
 from pipeline.round.journal import Journal
-from pipeline.setup.backup import back_up, restore
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
 from pipeline.site.settings import Settings

@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pipeline.domain import HospitalName, NodeName
-from pipeline.setup import certificates, members
-from pipeline.site import identity
+from pipeline.setup import members
+from pipeline.site import certificates, identity
 from pipeline.site.consortium import PORTS_PER_NODE, Consortium, LedgerLocation
 from pipeline.store.policies import Policy
 from tests.support.installations import INSTALLATION, settings_in, study

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from pipeline.errors import Rejected
-from pipeline.setup.unpacking import unpack
+from pipeline.setup.engine.unpacking import unpack
 from tests.adversary import attack
 from tests.support.releases import archive, plain
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Misconfigured
+from pipeline.services.services import NAMES
+from pipeline.services.status import report
 from pipeline.setup import folders
-from pipeline.setup.services import NAMES
-from pipeline.setup.status import report
 from pipeline.site.settings import HOME, PROJECT, VARIABLES, Settings, inherited
 from tests.support.installations import INSTALLATION
 
@@ -159,5 +159,5 @@ def test_no_other_module_reads_or_sets_these_variables() -> None:
 
 
 def test_set_up_reads_its_settings_without_any_library() -> None:
-    code = "import pipeline.setup.tools, sys; assert not {'yaml', 'pydantic'} & sys.modules.keys()"
+    code = "import pipeline.tools, sys; assert not {'yaml', 'pydantic'} & sys.modules.keys()"
     assert subprocess.run([sys.executable, "-S", "-c", code], cwd=PROJECT, check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""A site in one sealed file: what of it is kept, and how it comes back."""

@@ -1,0 +1,1 @@
+"""What keeps an eye on a site while nobody looks: the watch, and where its notices go."""

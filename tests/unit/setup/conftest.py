@@ -1,7 +1,0 @@
-"""What tests of set-up share."""
-
-from __future__ import annotations
-
-from tests.support.fixtures import cheap_passphrases
-
-__all__ = ["cheap_passphrases"]
