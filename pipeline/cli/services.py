@@ -123,12 +123,19 @@ def _sites_table(sites: list[SiteHeard], now: float) -> Table:
     return table
 
 
-def doctor() -> None:
+def doctor(
+    store: Annotated[
+        bool,
+        typer.Option("--store", help="Instead, try what the deployed store promises, by this member's own account."),
+    ] = False,
+) -> None:
     """Name what this machine lacks and how to get it; exit code 1 when something needed is missing."""
-    from pipeline.setup.doctor import examine
+    from pipeline.setup.doctor import examine, examine_store
 
-    findings = examine(Settings.load())
-    for finding in findings:
+    settings = Settings.load()
+    findings = []
+    for finding in examine_store(settings) if store else examine(settings):
+        findings.append(finding)
         sign = "[green]✓[/green]" if finding.passed else ("[red]✗[/red]" if finding.needed else "[yellow]–[/yellow]")
         _console.print(f"{sign} {finding.what}: {finding.detail}")
     raise typer.Exit(0 if all(finding.passed or not finding.needed for finding in findings) else 1)

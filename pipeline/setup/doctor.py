@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.errors import Misconfigured
@@ -15,6 +16,7 @@ from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.site.site import Site, SiteRole
+from pipeline.store import conformance
 from pipeline.store.objects import Store
 from pipeline.store.usage import usage
 from pipeline.study.study_files import load_studies
@@ -57,6 +59,19 @@ def examine(settings: Settings) -> list[Finding]:
         _disk(settings),
         *([_ports(), *_usage(settings)] if serves else []),
     ]
+
+
+def examine_store(settings: Settings) -> Iterator[Finding]:
+    """What the deployed store promises this site's member, tried by its own account; of all sites here, the provider's.
+
+    Raises Misconfigured before the first `up`, Unavailable where the store does not answer.
+    """
+    site = Site.load(settings)
+    folder = settings.provider if site is None else site.folder(settings)
+    installation = Installation.load(settings.installation)
+    credentials = StoreCredentials.load(folder / STORE_CREDENTIALS)
+    for promise in conformance.promises(installation.store, credentials, installation.authority):
+        yield Finding(promise.what, promise.held, True, promise.seen)
 
 
 def _python() -> Finding:

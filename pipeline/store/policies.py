@@ -72,6 +72,8 @@ def reading(policy: Policy) -> Policy:
 def _policy(*, write: Iterable[str], read: Iterable[str], enumerate_: dict[str, tuple[str, ...]]) -> Policy:
     statements: list[dict[str, Any]] = [
         _allow(["s3:GetBucketLocation"], (MAILBOX, MODELS, REPORTS, DVC)),
+        # How long evidence is kept is every member's business: `wardround doctor --store` asks.
+        _allow(["s3:GetBucketObjectLockConfiguration"], _PUBLIC),
         _allow(["s3:GetObject", "s3:GetObjectVersion"], [*(f"{bucket}/*" for bucket in _PUBLIC), *read]),
         _allow(["s3:ListBucket", "s3:ListBucketVersions"], _PUBLIC),
     ]
