@@ -1,12 +1,17 @@
-"""One sender per key: every transaction is signed once, kept on disk before it is sent, and only ever resent.
+"""One sender per key: every transaction is signed once, kept on disk before it is sent, and resent until it is mined.
 
 A label names one intention for ever. Sending under a label again, after whatever crash, resends the very same bytes or
 finds their receipt. A call that the contract would refuse is found out before anything is signed and leaves the label
 free; a transaction that was mined and reverted spends its label: the same refusal is raised each time, and another
 attempt, if the ledger's state still asks for one, takes another label.
 
+Where a chain never mines a transaction, its owner may have it signed again under the same nonce: the same call at
+another price, or nothing at all, which gives it up. One of them is mined, whichever it is; a label that was given up is
+free again. Until then all of them are offered to the chain, so that nothing is lost by a price that it does not take.
+
 Files, per chain and key (mode 600, never changed once written):
   <nonce>.<label>.tx.json        the signed bytes, their hash, the call, the chain's genesis
+  <nonce>.<label>.tx-2.json      what was signed in its place, and so on
   <nonce>.<label>.receipt.json   block, block hash, gas, the refusal if it reverted
   restored                       the folder came back from a backup: the key's later transactions are missed once
 """
@@ -17,7 +22,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +40,9 @@ from pipeline.site.identity import SigningKey
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,119}")
 _ALREADY_THERE = ("already imported", "already known", "known transaction")
+_NOT_TAKEN = ("underpriced", "insufficient funds", "gas price", "fee too low", "max fee", "less than block base fee")
+"""What chains say of a price that they do not take."""
+_NOTHING_GAS = 21_000
 _RESTORED = "restored"
 _RESEND_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 0.5
@@ -53,6 +61,25 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A transaction that no receipt is known of."""
+
+    label: str
+    sender: Address
+    nonce: int
+    name: str
+    """The call that it was first signed for."""
+    since: float
+    """Seconds since 1970."""
+    price: int
+    """Wei for a unit of gas, of the newest that was signed."""
+    signed: int
+    """How many times, under this nonce."""
+    given_up: bool
+    """Whether the newest one does nothing."""
+
+
+@dataclass(frozen=True)
 class _Signed:
     """A transaction as persisted before it was sent."""
 
@@ -64,6 +91,9 @@ class _Signed:
     raw: str
     transaction: str
     genesis: str
+    gas: int = 0
+    price: int = 0
+    gives_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +114,37 @@ class _Mined:
     gas_used: int
     contract: Address | None
     refused: Mapping[str, Any] | None
+    transaction: str | None = None
+    """None where only one was ever signed."""
+    gave_up: bool = False
+
+
+class _NotTaken(Unavailable):
+    """The chain does not take a transaction at its price."""
+
+
+def waiting(folder: Path) -> list[Waiting]:
+    """What waits in all outboxes of an actor's `folder`, by sender and nonce, as the files say; no chain is asked."""
+    found = []
+    for path in sorted(folder.glob("*/*.tx.json")):
+        nonce, label, _, _ = path.name.split(".")
+        if not path.with_name(f"{nonce}.{label}.receipt.json").exists():
+            attempts = _attempts(path.parent, int(nonce), label)
+            sender = Address(path.parent.name.partition("-")[2])
+            newest = attempts[-1]
+            found.append(
+                Waiting(
+                    label=label,
+                    sender=sender,
+                    nonce=int(nonce),
+                    name=attempts[0].name,
+                    since=path.stat().st_mtime,
+                    price=newest.price,
+                    signed=len(attempts),
+                    given_up=newest.gives_up,
+                )
+            )
+    return found
 
 
 def mark_restored(folder: Path) -> None:
@@ -119,12 +180,96 @@ class Outbox:
             signed = self._prepare(call, label)
         return self._outcome(signed, self._await(signed, timeout))
 
+    def settle(self) -> None:
+        """Ask the chain for the receipts of all that waits, and offer it again what has none."""
+        with locked(self._folder / "lock"):
+            self._send_unsettled(self._slots())
+
+    def replace(self, label: str, price: int | None = None) -> int:
+        """Sign what waits under `label` again, with the same nonce, at a higher price in wei; the price it went out at.
+
+        Without a price the one that the chain asks for is offered, then what pools want of a replacement. Raises
+        Refused where nothing of this label waits, or where the chain takes it at no such price; Unavailable.
+        """
+        return self._sign_instead(label, price, gives_up=False)
+
+    def give_up(self, label: str, price: int | None = None) -> int:
+        """Sign nothing in the place of what waits under `label`, so that its nonce is spent; else like `replace`.
+
+        Once that is mined, the label is free. If the chain mines the former transaction yet, that one counts.
+        """
+        return self._sign_instead(label, price, gives_up=True)
+
+    def _sign_instead(self, label: str, price: int | None, *, gives_up: bool) -> int:
+        with locked(self._folder / "lock"):
+            slots = self._slots()
+            self._check_chain(slots)
+            slot = next((slot for slot in slots if slot.label == label and not slot.settled), None)
+            if slot is None or self._look_up(slot.nonce, label) is not None:
+                raise Refused(
+                    f"label {label}: got nothing of {self.address} that waits under it, want one of those that"
+                    " `wardround ledger waiting` lists"
+                )
+            for offered in [price] if price is not None else self._prices(slot, gives_up=gives_up):
+                attempts = self._attempts(slot.nonce, label)
+                signed = self._signed_instead(attempts[-1], offered, gives_up=gives_up)
+                if signed.transaction not in {attempt.transaction for attempt in attempts}:
+                    # Here too: from now on it may be mined, whatever happens to this process.
+                    self._persist(signed, f"tx-{len(attempts) + 1}")
+                try:
+                    self._offer(signed)
+                except _NotTaken as error:
+                    refusal_of_chain = str(error)
+                    continue
+                return offered
+            raise Refused(
+                f"label {label}: {refusal_of_chain}; what waited still waits, and may yet be mined. On a chain with"
+                f" fees {self.address} needs a balance; on one without, its operators empty their pools of waiting"
+                " transactions (a restart of their nodes), then give the command again"
+            )
+
+    def _prices(self, slot: _Slot, *, gives_up: bool) -> list[int]:
+        """What to offer, one after the other: what the chain asks for, then as little as a pool may take."""
+        latest = self._attempts(slot.nonce, slot.label)[-1].price
+        # An eighth more is what pools want of a replacement. Nothing at the same price is worth a try: a pool that has
+        # forgotten the former one takes it.
+        more = latest * 9 // 8 + 1
+        with rpc.border("price of gas"):
+            asked = max(int(self._web3.eth.gas_price), more)
+        return list(dict.fromkeys([asked, more, *([latest] if gives_up else [])]))
+
+    def _signed_instead(self, latest: _Signed, price: int, *, gives_up: bool) -> _Signed:
+        nothing = gives_up or latest.gives_up
+        to = self.address if nothing else latest.to
+        data = "" if nothing else latest.data
+        complete: dict[str, Any] = {
+            "value": Wei(0),
+            "data": HexStr("0x" + data),
+            "chainId": self._chain_id,
+            "nonce": latest.nonce,
+            "gas": _NOTHING_GAS if nothing else latest.gas or self._gas(to, data, latest.name),
+            "gasPrice": price,
+        }
+        if to is not None:
+            complete["to"] = self._web3.to_checksum_address(to)
+        done = self._key.account.sign_transaction(complete)
+        return replace(
+            latest,
+            to=to,
+            data=data,
+            raw=bytes(done.raw_transaction).hex(),
+            transaction=done.hash.to_0x_hex(),
+            gas=complete["gas"],
+            price=price,
+            gives_up=nothing,
+        )
+
     def _prepare(self, call: Call | Callable[[], Call], label: str) -> _Signed:
         """The label's transaction, signed and persisted now if it is new, with all before it sent; the lock is held."""
         slots = self._slots()
         self._check_chain(slots)
         self._send_unsettled(slots)
-        earlier = next((slot for slot in slots if slot.label == label), None)
+        earlier = next((slot for slot in slots if slot.label == label and not self._gave_up(slot)), None)
         if earlier is not None:
             signed = self._signed(earlier)
             if isinstance(call, Call) and (call.to, call.data.hex()) != (signed.to, signed.data):
@@ -135,7 +280,7 @@ class Outbox:
             return signed
         signed = self._sign(call if isinstance(call, Call) else call(), label, self._next_nonce(slots))
         # From here on the transaction may be mined, whatever happens to this process.
-        write_secret(self._file(signed.nonce, label, "tx"), json.dumps(asdict(signed)).encode())
+        self._persist(signed, "tx")
         (self._folder / _RESTORED).unlink(missing_ok=True)
         self._send_unsettled([_Slot(signed.nonce, label, settled=False)])
         return signed
@@ -144,17 +289,23 @@ class Outbox:
         wanted: TxParams = {"value": Wei(0), "data": HexStr("0x" + call.data.hex()), "chainId": self._chain_id}
         if call.to is not None:
             wanted["to"] = self._web3.to_checksum_address(call.to)
+        gas = self._gas(call.to, call.data.hex(), call.name)
         with rpc.border(call.name):
-            # The pending block: its time, unlike the latest block's, is now.
-            gas = self._web3.eth.estimate_gas(
-                {**wanted, "from": self._web3.to_checksum_address(self.address)}, "pending"
-            )
             genesis = self._genesis()
-        # The state may have moved a little when the transaction is mined.
-        complete: dict[str, Any] = {**wanted, "nonce": nonce, "gas": gas + gas // 4, "gasPrice": 0}
+        complete: dict[str, Any] = {**wanted, "nonce": nonce, "gas": gas, "gasPrice": 0}
         done = self._key.account.sign_transaction(complete)
         raw = bytes(done.raw_transaction).hex()
-        return _Signed(label, nonce, call.name, call.to, call.data.hex(), raw, done.hash.to_0x_hex(), genesis)
+        return _Signed(label, nonce, call.name, call.to, call.data.hex(), raw, done.hash.to_0x_hex(), genesis, gas)
+
+    def _gas(self, to: Address | None, data: str, name: str) -> int:
+        asked: TxParams = {"from": self._web3.to_checksum_address(self.address), "data": HexStr("0x" + data)}
+        if to is not None:
+            asked["to"] = self._web3.to_checksum_address(to)
+        with rpc.border(name):
+            # The pending block: its time, unlike the latest block's, is now.
+            gas = int(self._web3.eth.estimate_gas(asked, "pending"))
+        # The state may have moved a little when the transaction is mined.
+        return gas + gas // 4
 
     def _next_nonce(self, slots: list[_Slot]) -> int:
         with rpc.border("transaction count"):
@@ -202,14 +353,26 @@ class Outbox:
 
         No nonce is missing then before a later one.
         """
-        for signed in (self._signed(slot) for slot in slots if not slot.settled):
+        for slot in slots:
             try:
-                if self._look_up(signed) is None:
-                    self._broadcast(signed)
+                if not slot.settled and self._look_up(slot.nonce, slot.label) is None:
+                    self._broadcast(self._signed(slot))
             except Unavailable:
                 return  # `_await` tries again
 
     def _broadcast(self, entry: _Signed) -> None:
+        """Offer all that was signed under this nonce, the newest first, until the chain takes one."""
+        trouble: _NotTaken | None = None
+        for attempt in reversed(self._attempts(entry.nonce, entry.label)):
+            try:
+                return self._offer(attempt)
+            except _NotTaken as error:
+                trouble = trouble or error
+        if trouble is not None:
+            raise trouble
+        return None
+
+    def _offer(self, entry: _Signed) -> None:
         with rpc.border(f"sending {entry.name}"):
             try:
                 self._web3.eth.send_raw_transaction(HexBytes(entry.raw))
@@ -217,8 +380,12 @@ class Outbox:
                 message = str(error.message or error).lower()
                 if any(phrase in message for phrase in _ALREADY_THERE):
                     return
+                if any(phrase in message for phrase in _NOT_TAKEN):
+                    raise _NotTaken(
+                        f"sending {entry.name}: the chain answered {message!r} to a price of {entry.price} wei"
+                    ) from error
                 if "nonce too low" in message:
-                    if self._look_up(entry) is None:
+                    if self._look_up(entry.nonce, entry.label) is None:
                         raise Refused(
                             f"label {entry.label}: nonce {entry.nonce} of {self.address} was spent by a transaction"
                             " that this outbox did not sign; the key was used elsewhere: find the other sender, then"
@@ -234,7 +401,7 @@ class Outbox:
         while True:
             problem = "not mined yet"
             try:
-                mined = self._mined(signed.nonce, signed.label) or self._look_up(signed)
+                mined = self._mined(signed.nonce, signed.label) or self._look_up(signed.nonce, signed.label)
                 if mined is not None:
                     return mined
                 if time.monotonic() >= resend:
@@ -245,13 +412,17 @@ class Outbox:
             if time.monotonic() >= deadline:
                 raise Unavailable(
                     f"label {signed.label}: {signed.transaction} was not mined within {timeout:g} s ({problem}); "
-                    "run again: the same bytes are resent"
+                    "run again: the same bytes are resent; if it never is, `wardround ledger waiting` says what to do"
                 )
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _look_up(self, entry: _Signed) -> _Mined | None:
-        """The chain's receipt of a transaction, persisted; None when it is not mined."""
+    def _look_up(self, nonce: int, label: str) -> _Mined | None:
+        """The chain's receipt of what was signed under a nonce, persisted; None when none of it is mined."""
+        attempts = self._attempts(nonce, label)
+        return next((mined for attempt in attempts if (mined := self._receipt(attempt)) is not None), None)
+
+    def _receipt(self, entry: _Signed) -> _Mined | None:
         with rpc.border(f"receipt of {entry.transaction}"):
             try:
                 receipt = self._web3.eth.get_transaction_receipt(HexBytes(entry.transaction))
@@ -264,6 +435,8 @@ class Outbox:
             gas_used=receipt["gasUsed"],
             contract=Address(created) if created else None,
             refused=None if receipt["status"] == 1 else self._why(entry, receipt),
+            transaction=entry.transaction,
+            gave_up=entry.gives_up,
         )
         write_secret(self._file(entry.nonce, entry.label, "receipt"), json.dumps(asdict(mined)).encode())
         return mined
@@ -305,6 +478,16 @@ class Outbox:
     def _signed(self, slot: _Slot) -> _Signed:
         return _Signed(**json.loads(self._file(slot.nonce, slot.label, "tx").read_bytes()))
 
+    def _attempts(self, nonce: int, label: str) -> list[_Signed]:
+        return _attempts(self._folder, nonce, label)
+
+    def _gave_up(self, slot: _Slot) -> bool:
+        mined = self._mined(slot.nonce, slot.label) if slot.settled else None
+        return mined is not None and mined.gave_up
+
+    def _persist(self, signed: _Signed, kind: str) -> None:
+        write_secret(self._file(signed.nonce, signed.label, kind), json.dumps(asdict(signed)).encode())
+
     def _mined(self, nonce: int, label: str) -> _Mined | None:
         try:
             return _Mined(**json.loads(self._file(nonce, label, "receipt").read_bytes()))
@@ -312,9 +495,29 @@ class Outbox:
             return None
 
     def _file(self, nonce: int, label: str, kind: str) -> Path:
-        return self._folder / f"{nonce:010d}.{label}.{kind}.json"
+        return _file(self._folder, nonce, label, kind)
 
     def _outcome(self, signed: _Signed, mined: _Mined) -> Receipt:
         if mined.refused is not None:
             raise ContractRefused(mined.refused["call"], mined.refused["error"], mined.refused["arguments"])
-        return Receipt(signed.label, signed.transaction, mined.block, mined.block_hash, mined.gas_used, mined.contract)
+        if mined.gave_up:
+            raise Refused(
+                f"label {signed.label}: its {signed.name} was given up in block {mined.block}; run again: the call is"
+                " signed anew where the ledger still asks for it"
+            )
+        transaction = mined.transaction or signed.transaction
+        return Receipt(signed.label, transaction, mined.block, mined.block_hash, mined.gas_used, mined.contract)
+
+
+def _attempts(folder: Path, nonce: int, label: str) -> list[_Signed]:
+    """All that was signed under a nonce, oldest first."""
+    found = []
+    path = _file(folder, nonce, label, "tx")
+    while path.exists():
+        found.append(_Signed(**json.loads(path.read_bytes())))
+        path = _file(folder, nonce, label, f"tx-{len(found) + 1}")
+    return found
+
+
+def _file(folder: Path, nonce: int, label: str, kind: str) -> Path:
+    return folder / f"{nonce:010d}.{label}.{kind}.json"

@@ -39,6 +39,7 @@ _WHERE = {
     "release": "decisions:release",
     "site": "site:site",
     "notices": "notices:notices",
+    "ledger": "ledger:ledger",
     "enrol": "enrol:enrol",
     "key": "keys:key",
     "nodes": "nodes:nodes",

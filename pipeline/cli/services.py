@@ -63,6 +63,7 @@ def status(json_: JsonOption = False) -> None:
 
     Exit code 1 unless all services answer.
     """
+    from pipeline.governance.transactions import stuck
     from pipeline.services.status import report
     from pipeline.setup.folders import folder_settings
 
@@ -70,11 +71,13 @@ def status(json_: JsonOption = False) -> None:
     rows = report(settings)
     folders = folder_settings(settings) if Installation.is_made(settings.installation) else []
     sites = _sites(settings)
+    waiting = stuck(settings, time.time())
     if json_:
         shown = {
             "services": rows,
             "folders": {folder.variable: folder.where for folder in folders},
             **({} if sites is None else {"sites": [asdict(one) for one in sites]}),
+            "stuck": [asdict(one) for one in waiting],
         }
         typer.echo(json.dumps(shown, indent=2))
     else:
@@ -97,6 +100,8 @@ def status(json_: JsonOption = False) -> None:
             _console.print(table)
         if sites is not None:
             _console.print(_sites_table(sites, time.time()))
+        if waiting:
+            _console.print(f"[red]{len(waiting)} transactions wait for the chain[/red]: `wardround ledger waiting`")
     raise typer.Exit(0 if all(row["healthy"] for row in rows) else 1)
 
 
