@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from handbook.markdown import table
 from pipeline.datasets import DATASETS
-from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema
+from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema, WindowSchema
 from pipeline.layers import LAYERS
 from pipeline.study import study_diff
 from pipeline.study.fields import PROTOCOLS, Continues, group
@@ -70,6 +70,7 @@ def page() -> str:
             for name, model in (("table", TableSchema), ("images", ImagesSchema))
         ),
         f"### A column of `table`\n\n{ColumnSchema.__doc__}\n\n{_table(ColumnSchema)}",
+        f"### `window` of `images`\n\n{WindowSchema.__doc__}\n\n{_table(WindowSchema)}",
         "## Layers\n\n" + _layers(),
         "## Data sets\n\n" + _datasets(),
         "## Engines and protocols\n\n" + _protocols(),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.datasets import gdcm_process
 from pipeline.datasets.gdcm_process import JPEG_BASELINE, JPEG_EXTENDED, PIXEL_TAGS
-from pipeline.datasets.picture import NoPicture, Picture, Pixels
+from pipeline.datasets.picture import NoPicture, Picture, Pixels, Window
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
@@ -67,8 +67,8 @@ def is_dicom(head: bytes) -> bool:
     return head[_PREAMBLE:] == b"DICM" or head.startswith(_FIRST_GROUPS)
 
 
-def read(path: Path) -> Picture:
-    """The picture of a file; raises NoPicture."""
+def read(path: Path, window: Window | None = None) -> Picture:
+    """The picture of a file, through the study's window where it has one; raises NoPicture."""
     import pydicom
 
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # it warns of a wrong element by quoting it
@@ -76,14 +76,14 @@ def read(path: Path) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dicom = pydicom.dcmread(path, specific_tags=list(_TAGS), force=True)
-            return Picture.of(_pixels(dicom))
+            return Picture.of(_pixels(dicom, window))
     except NoPicture:
         raise
     except Exception:  # pydicom and GDCM raise what they like on a damaged file, and quote elements
         raise NoPicture("is a damaged DICOM file") from None
 
 
-def _pixels(dicom: FileDataset) -> Pixels:
+def _pixels(dicom: FileDataset, window: Window | None) -> Pixels:
     if not dicom.get("PixelData") or "Rows" not in dicom:
         raise NoPicture("is a DICOM file without pixels")
     if int(dicom.get("NumberOfFrames") or 1) != 1:
@@ -92,7 +92,9 @@ def _pixels(dicom: FileDataset) -> Pixels:
     interpretation = (dicom.get("SamplesPerPixel", 1), dicom.PhotometricInterpretation)
     match interpretation:
         case (1, "MONOCHROME1" | "MONOCHROME2"):
-            return _grey(dicom)
+            return _grey(dicom, window)
+        case _ if window:
+            raise NoPicture("holds levels and no measured values, in which the study's `window` counts")
         case (1, "PALETTE COLOR"):
             return _palette(dicom)
         case (3, "RGB" | "YBR_FULL" | "YBR_FULL_422" | "YBR_ICT" | "YBR_RCT"):
@@ -145,21 +147,26 @@ def _palette(dicom: FileDataset) -> Pixels:
     return (colours >> (8 * (colours.dtype.itemsize - 1))).astype(np.uint8)
 
 
-def _grey(dicom: FileDataset) -> Pixels:
+def _grey(dicom: FileDataset, window: Window | None) -> Pixels:
     """Grey as the device would show it, padding black.
 
-    Through its own table or window where it names one, else from its darkest to its brightest value.
+    Through the study's window, or else its own table or window where it names one, else from its darkest to its
+    brightest value.
     """
     from pydicom.pixels.processing import apply_modality_lut
 
+    if ("RescaleSlope" in dicom) != ("RescaleIntercept" in dicom):
+        raise NoPicture("has one of rescale slope and intercept without the other: export it again")
     stored = _decoded(dicom)
     padding = _padding(stored, dicom)
     try:
         values = apply_modality_lut(stored, dicom).astype(np.float64)
-        if dicom.get("VOILUTSequence"):
+        if window:
+            grey = _through_window(values, window)
+        elif dicom.get("VOILUTSequence"):
             grey = _through_table(values, dicom)
         elif dicom.get("WindowWidth") is not None and dicom.get("WindowCenter") is not None:
-            grey = _through_window(values, dicom)
+            grey = _through_window(values, _own_window(dicom), dicom.get("VOILUTFunction"))
         else:
             grey = _stretched(values, padding)
     except Exception:  # the tables come from the file
@@ -197,8 +204,19 @@ def _stretched(values: npt.NDArray[np.float64], padding: npt.NDArray[np.bool_]) 
     return (values.clip(lowest, highest) - lowest) / (highest - lowest) * 255
 
 
-def _through_window(values: npt.NDArray[np.float64], dicom: Dataset) -> npt.NDArray[np.float64]:
-    """0 to 255 by the first window, by PS3.3 C.11.2.1.2 and C.11.2.1.3."""
+def _own_window(dicom: Dataset) -> Window:
+    """The first one."""
+    width, centre = (
+        float(element.value[0] if element.VM > 1 else element.value)
+        for element in (dicom["WindowWidth"], dicom["WindowCenter"])
+    )
+    return Window(centre, width)
+
+
+def _through_window(
+    values: npt.NDArray[np.float64], window: Window, function: str | None = None
+) -> npt.NDArray[np.float64]:
+    """0 to 255 by PS3.3 C.11.2.1.2 and C.11.2.1.3."""
     from pydicom import Dataset
     from pydicom.pixels.processing import apply_windowing
 
@@ -207,10 +225,9 @@ def _through_window(values: npt.NDArray[np.float64], dicom: Dataset) -> npt.NDAr
     shown.PhotometricInterpretation = "MONOCHROME2"
     shown.BitsStored = 8
     shown.PixelRepresentation = 0
-    shown.VOILUTFunction = dicom.get("VOILUTFunction") or "LINEAR"
-    for name in ("WindowCenter", "WindowWidth"):
-        element = dicom[name]
-        setattr(shown, name, element.value[0] if element.VM > 1 else element.value)
+    shown.VOILUTFunction = function or "LINEAR"
+    shown.WindowCenter = window.centre
+    shown.WindowWidth = window.width
     return apply_windowing(values, shown)
 
 

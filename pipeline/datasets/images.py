@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split
 from pipeline.datasets.patients import SecretSource
-from pipeline.datasets.picture import NoPicture, Pixels, levels
+from pipeline.datasets.picture import NoPicture, Pixels, Window, levels
 from pipeline.datasets.picture_files import KINDS, picture
 from pipeline.errors import FileRejected
 from pipeline.host.secret import Secret
@@ -47,6 +47,8 @@ class Images(Dataset):
 
     bits: int | None = None
     """Those of a grey value that are used in PNG and TIFF files of 16 bits, where the study says so."""
+    window: Window | None = None
+    """By which all pictures are shown, where the study says so: those of DICOM files alone."""
 
     @property
     def bounds(self) -> Mapping[str, tuple[float, float]]:
@@ -126,11 +128,11 @@ class Images(Dataset):
     def wanted(self) -> str:
         """What a file has to be, for messages."""
         colour = "in grey" if self.shape[0] == 1 else "in colour or grey"
-        return f"want one picture {colour} in each file, as {KINDS}"
+        return f"want one picture {colour} in each file, as {'DICOM' if self.window else KINDS}"
 
     def _picture(self, file: Path) -> FittedPicture:
         """Raises NoPicture."""
-        whole = picture(file, self.bits)
+        whole = picture(file, self.bits, self.window)
         if whole.channels > self.shape[0]:
             raise NoPicture("is in colour, and the study takes grey pictures")
         return FittedPicture(whole.fitted(*self.shape), whole.measures, whole.digest)

@@ -17,7 +17,7 @@ from pipeline.datasets import dicom_patients, table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
 from pipeline.datasets.images import LABELS, FittedPicture, Images
 from pipeline.datasets.patients import PATIENT, SecretSource, groups, without
-from pipeline.datasets.picture import NoPicture, Pixels
+from pipeline.datasets.picture import NoPicture, Pixels, Window
 from pipeline.errors import FileRejected, Misconfigured
 from pipeline.host.secret import Secret
 
@@ -37,13 +37,20 @@ class OwnImages(Images):
     input_range = (-128, 127)
 
     def __init__(
-        self, name: str, size: tuple[int, int], classes: tuple[str, ...], channels: int = 1, bits: int | None = None
+        self,
+        name: str,
+        size: tuple[int, int],
+        classes: tuple[str, ...],
+        channels: int = 1,
+        bits: int | None = None,
+        window: Window | None = None,
     ) -> None:
         self.name = name
         self.title = name
         self.classes = classes
         self.shape = (channels, *size)
         self.bits = bits
+        self.window = window
 
     @property
     def bounds(self) -> Mapping[str, tuple[float, float]]:

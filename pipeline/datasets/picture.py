@@ -12,6 +12,14 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Window:
+    """Which values a study shows as grey, in those after the rescale: of CT, Hounsfield units."""
+
+    centre: float
+    width: float
+
+
 class NoPicture(Exception):
     """A file that is no picture for us; the message says what is wrong with it, and nothing of what it holds."""
 

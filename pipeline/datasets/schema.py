@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.own_table import OwnTable
 from pipeline.datasets.patients import PATIENT
+from pipeline.datasets.picture import Window
 from pipeline.datasets.table import Column
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -138,6 +139,15 @@ class TableSchema(_Model):
         return OwnTable(name, columns, self.classes, self.query)
 
 
+class WindowSchema(_Model):
+    """`centre` and `width` of the values that are shown, from black to white, by the standard's `LINEAR`."""
+
+    centre: _Number
+    """In the values after the rescale: for CT, Hounsfield units."""
+    width: Annotated[float, Field(ge=1, le=1e15)]
+    """Of the same unit. Values beyond its ends are black and white."""
+
+
 class ImagesSchema(_Model):
     """A folder of pictures and labels.csv; `size` is [height, width] of the model's input."""
 
@@ -150,7 +160,17 @@ class ImagesSchema(_Model):
     bits: Annotated[int, Field(ge=9, le=16)] | None = None
     """Bits of a grey value in PNG and TIFF files of 16 bits: 12 means that 4095 is white. Without it they are refused.
     """
+    window: WindowSchema | None = None
+    """One window for all pictures, such as `{centre: -600, width: 1500}` for lungs in CT, in place of each file's own.
+    They are then grey DICOM files, and others are refused."""
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> ImagesSchema:
+        if self.window and (self.channels != 1 or self.bits):
+            raise ValueError("window goes with grey DICOM files alone: leave out `bits` and `channels`")
+        return self
 
     def dataset(self, name: str) -> OwnImages:
         """The data set of that name."""
-        return OwnImages(name, self.size, self.classes, self.channels, self.bits)
+        window = Window(self.window.centre, self.window.width) if self.window else None
+        return OwnImages(name, self.size, self.classes, self.channels, self.bits, window)

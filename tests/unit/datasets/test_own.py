@@ -278,6 +278,29 @@ def test_equal_pixels_have_one_label_and_are_on_one_side_of_the_split(
         IMAGES.frame(tmp_path)
 
 
+def test_a_study_s_window_holds_for_all_its_pictures_and_goes_with_grey_dicom_files_alone(tmp_path: Path) -> None:
+    scans = ImagesSchema.model_validate(
+        {"size": (8, 8), "classes": ("normal", "pneumonia"), "window": {"centre": 128, "width": 257}}
+    ).dataset("scans")
+    for number in range(2):
+        other = {"WindowCenter": 40, "WindowWidth": 400} if number else {}
+        dicom(tmp_path / f"IM{number}", noise(number).astype(np.uint16), **other)
+    listed(tmp_path, [("IM0", "normal"), ("IM1", "pneumonia")])
+    read = scans.read(tmp_path)
+    inputs = np.concatenate([read.train.inputs, read.test.inputs])
+    wanted = [np.rint((noise(number) + 0.5) / 256 * 255) - 128 for number in range(2)]
+    assert sorted(inputs.reshape(2, -1).tolist()) == sorted(np.reshape(wanted, (2, -1)).astype(int).tolist())
+    png(tmp_path / "a.png", noise(1))
+    listed(tmp_path, [("IM0", "normal"), ("a.png", "pneumonia")])
+    with pytest.raises(FileRejected, match=r"row 3 is a PNG file, .*; want one picture in grey in each file, as DICOM"):
+        scans.frame(tmp_path)
+    for field in ({"channels": 3}, {"bits": 12}):
+        with pytest.raises(ValueError, match="window goes with grey DICOM files alone"):
+            ImagesSchema.model_validate(
+                {"size": (8, 8), "classes": ("a", "b"), "window": {"centre": 0, "width": 1}, **field}
+            )
+
+
 def spoil_file(folder: Path) -> None:
     (folder / "0.png").write_bytes(CANARY.encode())
 

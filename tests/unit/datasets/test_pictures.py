@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets.picture import NoPicture, Picture
+from pipeline.datasets.picture import NoPicture, Picture, Window
 from pipeline.datasets.picture_files import picture
 from tests.support.pictures import CANARY, colour_dicom, compressed, dicom, png
 
@@ -199,6 +199,46 @@ def test_an_enhanced_object_s_window_lies_in_its_functional_groups(tmp_path: Pat
     shown = picture(dicom(tmp_path / "a", RAMP, SharedFunctionalGroupsSequence=[groups], NumberOfFrames=1))
     plain = picture(dicom(tmp_path / "b", RAMP, WindowCenter=900, WindowWidth=600))
     np.testing.assert_array_equal(shown.pixels, plain.pixels)
+
+
+def test_a_study_s_window_makes_one_scale_of_files_that_have_others_or_none(tmp_path: Path) -> None:
+    """Also of stored values that are rescaled differently."""
+    from pydicom.dataset import Dataset
+
+    table = Dataset()
+    table.LUTDescriptor = [4, 300, 12]
+    table.LUTData = np.array([0, 1000, 4095, 2000], "<u2").tobytes()
+    lungs = Window(-600, 1500)
+    same: list[dict[str, Any]] = [
+        {},
+        {"WindowCenter": 40, "WindowWidth": 400, "VOILUTFunction": "SIGMOID"},
+        {"VOILUTSequence": [table]},
+        {"PixelPaddingValue": 4095},
+    ]
+    units = {"RescaleSlope": 1, "RescaleIntercept": -1024}
+    wanted = np.rint(np.clip((RAMP - 1024.0 + 600.5) / 1499 + 0.5, 0, 1) * 255).astype(np.uint8)
+    assert 0 < np.unique(wanted).size < RAMP.size
+    for number, elements in enumerate(same):
+        shown = picture(dicom(tmp_path / f"{number}", RAMP, **units, **elements), window=lungs)
+        np.testing.assert_array_equal(shown.pixels, wanted)
+    halved = dicom(tmp_path / "halved", RAMP // 2, RescaleIntercept=-1024, RescaleSlope=2)
+    np.testing.assert_array_equal(picture(halved, window=lungs).pixels, wanted)
+
+
+def test_what_holds_no_measured_values_is_refused_where_a_study_has_a_window(tmp_path: Path) -> None:
+    with pytest.raises(NoPicture, match="is a PNG file, and the study's `window` counts in values that only DICOM"):
+        picture(png(tmp_path / "a", GREY), window=Window(40, 400))
+    grey_as_colours = np.repeat(GREY[..., None], 3, axis=-1)
+    with pytest.raises(NoPicture, match="holds levels and no measured values"):
+        picture(colour_dicom(tmp_path / "b", grey_as_colours), window=Window(40, 400))
+
+
+@pytest.mark.parametrize("rescale", [{"RescaleSlope": 2}, {"RescaleIntercept": -1024}], ids=str)
+def test_half_a_rescale_is_refused_since_nobody_knows_which_values_are_meant(
+    rescale: dict[str, float], tmp_path: Path
+) -> None:
+    with pytest.raises(NoPicture, match="has one of rescale slope and intercept without the other"):
+        picture(dicom(tmp_path / "a", RAMP, **rescale))
 
 
 def test_dicom_whose_zero_is_white_is_turned_about(tmp_path: Path) -> None:
