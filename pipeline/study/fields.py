@@ -100,7 +100,7 @@ class Rule(StudyModel):
     """First rounds, under the looser thresholds (`early`): models differ most while they learn fastest."""
     below_global_early_percent: Annotated[_Points, Field(title="A model may fall below the current one, early")] = 20
     """How far a model may fall below the current global one, in the early rounds."""
-    below_global_percent: Annotated[_Points, Field(title="A model may fall below the current one, later")] = 10
+    below_global_percent: Annotated[_Points, Field(title="A model may fall below the current one, later")] = 15
     """How far a model may fall below the current global one, in later rounds."""
     below_peers_early_percent: Annotated[
         _Points, Field(title="A model may fall below the other hospitals' models, early")
@@ -108,7 +108,7 @@ class Rule(StudyModel):
     """How far a model may fall below the median of the hospitals' models, in the early rounds."""
     below_peers_percent: Annotated[
         _Points, Field(title="A model may fall below the other hospitals' models, later")
-    ] = 10
+    ] = 15
     """How far a model may fall below the median of the hospitals' models, in later rounds."""
     weakest_class_below_global_early_percent: Annotated[
         _Points, Field(title="On its weakest class: below the current one, early")
@@ -117,7 +117,7 @@ class Rule(StudyModel):
     hide a flip of one class."""
     weakest_class_below_global_percent: Annotated[
         _Points, Field(title="On its weakest class: below the current one, later")
-    ] = 20
+    ] = 30
     """On the weakest class, below the global model, in later rounds."""
     weakest_class_below_peers_early_percent: Annotated[
         _Points, Field(title="On its weakest class: below the others' models, early")
@@ -125,7 +125,7 @@ class Rule(StudyModel):
     """On the weakest class, below the median of the hospitals' models, in the early rounds."""
     weakest_class_below_peers_percent: Annotated[
         _Points, Field(title="On its weakest class: below the others' models, later")
-    ] = 19
+    ] = 30
     """On the weakest class, below the median of the hospitals' models, in later rounds."""
     strikes: Annotated[int, Field(title="Rejections that lead to quarantine", ge=1, le=100), Unit("rejections")] = 4
     """Rejections within the window after which a hospital is out, until a majority of nodes releases it."""

@@ -111,11 +111,14 @@ def usual_patients(seed: int, count: int = 900) -> pd.DataFrame:
     return patients(seed, count, lactate=(2.6, 1.4), spread=0.38, rate=(103, 85))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, 1, 13])
 def test_the_page_s_lines_learn_from_usual_patients_as_well_as_a_regression_on_all_of_them(
     seed: int, tmp_path: Path
 ) -> None:
-    """900 records at five hospitals, one of which flips its labels."""
+    """900 records at five hospitals, one of which flips its labels.
+
+    By the last seed two honest models are four of 32 answers below the current one.
+    """
     study = Study.load(written(tmp_path, hospitals=list(FIVE)))
     frame = usual_patients(seed)
     members = {}
