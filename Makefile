@@ -23,7 +23,7 @@ COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-em
 # A gigabyte that torch asks for and that only a GPU uses; without the other packages of NVIDIA it cannot be imported.
 LEAVE_OUT = --no-emit-package triton --no-emit-package nvidia-cusolver
 
-.PHONY: help setup setup-dev demo unit test test-bft test-sites bench-mpc bench-poisoning reference screenshots docs check fix lock clean distclean
+.PHONY: help setup setup-dev demo unit test test-bft test-sites test-studies bench-mpc bench-poisoning reference screenshots docs check fix lock clean distclean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-17s%s\n", $$1, $$2 }'
@@ -50,6 +50,9 @@ test-bft: setup-dev  ## whole rounds on four validators of a real BFT chain, alo
 
 test-sites: setup-dev  ## a consortium's sites on machines of their own: namespaces of network, files and processes; some minutes
 	@$(PY) -m pytest -m machines tests/integration/machines tests/sites
+
+test-studies: setup-dev  ## three whole studies in a real Airflow, by the lines of docs/how-to/whole-studies.md; some ten minutes
+	@$(PY) -m pytest -m studies tests/studies
 
 bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU and PyTorch; half an hour; writes the tables
 	@$(PY) -m benchmarks.mpc

@@ -40,11 +40,12 @@ ENGINES_AND_SERVICES = {
     "airflow": "Airflow",
     "chromium": "Chromium",
     "sites": "sites of a consortium, each on a machine of its own",
+    "studies": "three whole studies, from records to a model",
     "bft": "BFT chain of four validators",
 }
 """Marker to name; a marker that no test carries is reported as not tested."""
 
-_OPT_IN = {"bft": "make test-bft", "sites": "make test-sites"}
+_OPT_IN = {"bft": "make test-bft", "sites": "make test-sites", "studies": "make test-studies"}
 """Marker of tests that run when asked for, to the command that does."""
 
 # No example is timed: the first that needs torch loads it, for seconds.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.store import object_keys
 from tests.support.installed import Installed
+
+if TYPE_CHECKING:
+    from tests.support.site import Site
 
 
 def stored(site: Installed) -> list[bytes]:
@@ -18,6 +22,6 @@ def stored(site: Installed) -> list[bytes]:
     ]
 
 
-def files_with(site: Installed, needle: str) -> list[Path]:
+def files_with(site: Installed | Site, needle: str) -> list[Path]:
     """The files of the installation that hold the word."""
     return [path for path in site.settings.home.rglob("*") if path.is_file() and needle.encode() in path.read_bytes()]

@@ -297,7 +297,7 @@ def _python(words: list[str]) -> None:
     if (
         words[:1] == ["-m"]
         and len(words) > 1
-        and words[1].partition(".")[0] in ("pipeline", "benchmarks", "handbook", "tests", "plugins")
+        and words[1].partition(".")[0] in ("pipeline", "benchmarks", "examples", "handbook", "tests", "plugins")
     ):
         if words[1].endswith("…"):
             return

@@ -15,13 +15,13 @@ from tests.support.prose import PROJECT, pages, texts, tracked
 
 FOLDERS = sorted({path.parts[0] for path in tracked() if len(path.parts) > 1 and not path.parts[0].startswith(".")})
 
-ELSEWHERE = {"compile.py", "patients.py", "studies/sepsis.yaml"}
-"""MP-SPDZ's compiler, and files that a reader of the tutorials writes."""
+ELSEWHERE = {"compile.py", "patients.py", *(f"studies/{name}.yaml" for name in ("sepsis", "lesions", "scans", "stays"))}
+"""MP-SPDZ's compiler, and files that a reader of tutorials and walks writes."""
 
 _PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./*-]*[\w*](?![\w{{<])")
 _SOURCE = re.compile(r"(?<![\w./*{}<>$@-])(?:\w[\w-]*/)*\w[\w-]*\.(?:py|md|sol|mpc)\b(?!\.)")
 _DECISION = re.compile(r"(?:\bADRs? |\b[Dd]ecision |adr/(?=\d{4}-))0*(\d+)")
-_MODULE = re.compile(r"(?<![\w./@-])(?:pipeline|plugins|benchmarks|handbook|dags|tests)(?:\.[A-Za-z_]\w*)+")
+_MODULE = re.compile(r"(?<![\w./@-])(?:pipeline|plugins|benchmarks|examples|handbook|dags|tests)(?:\.[A-Za-z_]\w*)+")
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)|!\[[^\]\n]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ +(.*?)(?: *\{#([\w-]+)\})?$", re.MULTILINE)
