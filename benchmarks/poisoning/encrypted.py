@@ -69,7 +69,7 @@ class Compared:
         accepted = tuple(name for name, bit in zip(seen.task.hospitals, seen.verification.accepted, strict=True) if bit)
         if len(accepted) < rule.FEWEST_ACCEPTED:
             return
-        work = AggregateTask(accepted, seen.task.network)
+        work = AggregateTask(accepted, seen.task.network.size)
         total, count = reference.aggregate(work, seen.payloads)
         for output in run_parties(self.runner, self.protocol, work, seen.payloads, folder / "aggregate", count=nodes):
             if not isinstance(output, AggregateOutput):

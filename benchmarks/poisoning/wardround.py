@@ -129,7 +129,7 @@ class Consortium:
             self.verdicts.setdefault(name, []).append(bit)
         kept = {name: integers(updates[name]) for name in accepted}
         total, count = (
-            reference.aggregate(AggregateTask(accepted, self.network), kept) if self.floor_kept else _median(kept)
+            reference.aggregate(AggregateTask(accepted, self.network.size), kept) if self.floor_kept else _median(kept)
         )
         before = self.model
         self.model = rule.new_model(self.model, total, count)

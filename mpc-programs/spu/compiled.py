@@ -62,6 +62,10 @@ def _program(task: Mapping[str, Any]) -> Any:
         import verify_projected
 
         return verify_projected.program(task["first_round"], task["names_condition"])
+    if task["program"] == "check_range":
+        import check_range
+
+        return check_range.program()
     import trimmed_mean
 
     return trimmed_mean.program(task["hospitals"])

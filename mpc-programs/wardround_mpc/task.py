@@ -90,7 +90,7 @@ def sizes_of_task() -> dict[str, Any]:
 
 
 def load() -> Task:
-    """The task of a program on samples, or on the updates of a network."""
+    """The task of a program on updates and samples."""
     sizes = sizes_of_task()
     return Task(
         nodes=sizes["nodes"],

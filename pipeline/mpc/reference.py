@@ -22,7 +22,7 @@ from pipeline.domain import COORDINATE_CAP, NORM_CAP, Condition, HospitalName
 from pipeline.layers import plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.mpc import rule
-from pipeline.mpc.engines.base import AggregateTask, Payload, VerifyTask
+from pipeline.mpc.engines.base import AggregateTask, Payload, RangeTask, VerifyTask
 
 Words = npt.NDArray[np.int64]
 
@@ -120,10 +120,15 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
     )
 
 
+def check_range(task: RangeTask, vectors: Mapping[HospitalName, Words]) -> tuple[bool, ...]:
+    """Per hospital whether each of its vector's first `size` coordinates lies strictly within the cap."""
+    return tuple(bool(np.all(_within(vectors[hospital][: task.size], COORDINATE_CAP))) for hospital in task.hospitals)
+
+
 def aggregate(task: AggregateTask, updates: Mapping[HospitalName, Words]) -> tuple[Words, int]:
-    """Per coordinate the sum of the middle updates and their number; each update (network.size,)."""
+    """Per coordinate the sum of the middle updates and their number; each update (size,)."""
     trimmed = rule.updates_trimmed(len(task.hospitals))
-    ordered = np.sort(np.stack([updates[hospital][: task.network.size] for hospital in task.hospitals]), axis=0)
+    ordered = np.sort(np.stack([updates[hospital][: task.size] for hospital in task.hospitals]), axis=0)
     middle = ordered[trimmed : len(task.hospitals) - trimmed]
     count = rule.updates_averaged(len(task.hospitals))
     total: Words = middle.sum(axis=0, dtype=np.int64)

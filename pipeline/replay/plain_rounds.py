@@ -78,7 +78,7 @@ def play_plain(
         accepted = dict(zip(members, bits, strict=True))
         kept = {name: update for name, update in updates.items() if accepted[name]}
         if len(kept) >= study.accepted_floor:  # else the round is aborted, and leaves no trace
-            total, count = reference.aggregate(AggregateTask(tuple(kept), study.network), kept)
+            total, count = reference.aggregate(AggregateTask(tuple(kept), study.network.size), kept)
             model = rule.new_model(model, total, count)
             budget = next_budget
             finished = finished + 1

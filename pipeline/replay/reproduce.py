@@ -69,7 +69,7 @@ def reproduce(
         {name: {index: words[:size] for index, words in node_components[name].items()} for name in accepted}
         for node_components in held
     ]
-    opening = AggregateTask(accepted, study.network)
+    opening = AggregateTask(accepted, study.network.size)
     opened = _together(
         settings, record, lambda party: engine.aggregate(study.protocol, opening, parts[party.index], party)
     )

@@ -49,7 +49,7 @@ class FullEvaluation(Evaluation):
             name: {index: part[:size] for index, part in inputs.components[name].items()} for name in accepted
         }
         output = node.engine.aggregate(
-            study.protocol, AggregateTask(tuple(accepted), study.network), updates, node.party("aggregate")
+            study.protocol, AggregateTask(tuple(accepted), study.network.size), updates, node.party("aggregate")
         )
         return {"total": output.total.tolist(), "count": output.count}
 
@@ -69,4 +69,4 @@ class FullEvaluation(Evaluation):
         sizes = sorted(
             size for size in {len(study.hospitals), len(study.hospitals) - 1} if size >= study.accepted_floor
         )
-        return [first, later, *(AggregateTask(study.hospitals[:size], study.network) for size in sizes)]
+        return [first, later, *(AggregateTask(study.hospitals[:size], study.network.size) for size in sizes)]

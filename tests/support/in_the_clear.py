@@ -25,6 +25,6 @@ def computed_in_the_clear(site: Installed, play: Play, round_id: RoundId) -> tup
     task = VerifyTask(play.study.hospitals, network, rule_parameters(play.study, past.finished, past.budget), previous)
     bits, _ = reference.verify(task, payloads)
     accepted = tuple(name for name, bit in zip(task.hospitals, bits, strict=True) if bit)
-    total, count = reference.aggregate(AggregateTask(accepted, network), payloads)
+    total, count = reference.aggregate(AggregateTask(accepted, network.size), payloads)
     verdicts = {name: "accepted" if name in accepted else "rejected" for name in task.hospitals}
     return verdicts, sha256(model_bytes(rule.new_model(previous, total, count)))

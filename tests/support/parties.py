@@ -22,6 +22,8 @@ from pipeline.mpc.engines.base import (
     Components,
     Engine,
     Party,
+    RangeOutput,
+    RangeTask,
     VerifyOutput,
     VerifyTask,
 )
@@ -84,12 +86,12 @@ def make_parties(count: int, folder: Path, deadline_seconds: float = 120) -> lis
 def run_parties(
     engine: Engine,
     protocol: str,
-    task: VerifyTask | AggregateTask,
+    task: VerifyTask | RangeTask | AggregateTask,
     payloads: Mapping[HospitalName, Words],
     folder: Path,
     parties: Sequence[Party] | None = None,
     count: int = 3,
-) -> list[VerifyOutput | AggregateOutput]:
+) -> list[VerifyOutput | RangeOutput | AggregateOutput]:
     """Output of every party; raises the first party's error."""
     outcomes = outcomes_of(engine, protocol, task, payloads, parties or make_parties(count, folder))
     for outcome in outcomes:
@@ -101,11 +103,11 @@ def run_parties(
 def outcomes_of(
     engine: Engine | Sequence[Engine],
     protocol: str,
-    task: VerifyTask | AggregateTask,
+    task: VerifyTask | RangeTask | AggregateTask,
     payloads: Mapping[HospitalName, Words],
     parties: Sequence[Party],
     dealt: Sequence[Components] | None = None,
-) -> list[VerifyOutput | AggregateOutput | Exception]:
+) -> list[VerifyOutput | RangeOutput | AggregateOutput | Exception]:
     """Output or error of every party, by index.
 
     `parties` may leave some out to have them missing, `dealt` replaces what they hold.
@@ -113,12 +115,14 @@ def outcomes_of(
     dealt = dealt or deal(payloads, len(parties[0].hosts))
     engines = engine if isinstance(engine, Sequence) else [engine] * len(parties)
 
-    def run(place: int) -> VerifyOutput | AggregateOutput | Exception:
+    def run(place: int) -> VerifyOutput | RangeOutput | AggregateOutput | Exception:
         party = parties[place]
         components = dealt[party.index]
-        call: Callable[[], VerifyOutput | AggregateOutput]
+        call: Callable[[], VerifyOutput | RangeOutput | AggregateOutput]
         if isinstance(task, VerifyTask):
             call = lambda: engines[place].verify(protocol, task, components, party)  # noqa: E731
+        elif isinstance(task, RangeTask):
+            call = lambda: engines[place].check_range(protocol, task, components, party)  # noqa: E731
         else:
             call = lambda: engines[place].aggregate(protocol, task, components, party)  # noqa: E731
         try:

@@ -114,10 +114,30 @@ class AggregateTask:
 
     hospitals: tuple[HospitalName, ...]
     """Accepted hospitals, in the study's order; at least 3."""
-    network: Network
+    size: int
+    """Coordinates of a vector."""
 
 
-Task = VerifyTask | ProjectedTask | AggregateTask
+@dataclass(frozen=True)
+class RangeTask:
+    """Public inputs of one check that every coordinate of each hospital's vector lies within the cap on coordinates."""
+
+    hospitals: tuple[HospitalName, ...]
+    """Hospitals of the input set, in the study's order."""
+    size: int
+    """Coordinates of a vector."""
+
+
+Task = VerifyTask | ProjectedTask | RangeTask | AggregateTask
+
+
+@dataclass(frozen=True)
+class RangeOutput:
+    """All that a check of ranges reveals."""
+
+    within: tuple[bool, ...]
+    """One bit per hospital of the task."""
+    stats: EngineStats
 
 
 @dataclass(frozen=True)
@@ -125,7 +145,7 @@ class AggregateOutput:
     """All that an aggregation reveals: per coordinate the sum of the middle `count` updates."""
 
     total: npt.NDArray[np.int64]
-    """(network.size,), 16 fractional bits."""
+    """(size,), 16 fractional bits."""
     count: int
     stats: EngineStats
 
@@ -198,6 +218,10 @@ class Engine(ABC):
 
         Raises EngineFailed naming party and cause.
         """
+
+    @abstractmethod
+    def check_range(self, protocol: str, task: RangeTask, components: Components, party: Party) -> RangeOutput:
+        """Run this party of a check of ranges; raises EngineFailed naming the party or peer and the cause."""
 
     @abstractmethod
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:

@@ -156,7 +156,7 @@ def test_the_trimmed_mean_equals_the_reference(
     task, payloads = random_round(network, hospitals=hospitals, samples=4)
     for name in list(payloads)[:2]:
         payloads[name][:40] = [(1 << 18) - 1, 1 - (1 << 18)] * 20
-    work = AggregateTask(task.hospitals, network)
+    work = AggregateTask(task.hospitals, network.size)
     total, count = reference.aggregate(work, payloads)
     for output in run_parties(engine, protocol, work, payloads, tmp_path, count=NODES[protocol]):
         assert isinstance(output, AggregateOutput)
@@ -170,7 +170,7 @@ def test_a_model_of_the_largest_size_is_worked_through_in_parts(engine: MpSpdz, 
     task, payloads = random_round(network, samples=4, scale=0.02)
     (output, *_) = check(engine, "replicated-ring", task, payloads, tmp_path / "verify")
     assert output.stats.rss_bytes < 1 << 30
-    work = AggregateTask(task.hospitals, network)
+    work = AggregateTask(task.hospitals, network.size)
     total, _ = reference.aggregate(work, payloads)
     for aggregated in run_parties(engine, "replicated-ring", work, payloads, tmp_path / "aggregate"):
         assert isinstance(aggregated, AggregateOutput)

@@ -89,7 +89,7 @@ def test_one_altered_message_ends_every_honest_party(case: Case, deviating: int,
 def test_without_the_protocols_checks_an_altered_message_changes_the_result(tmp_path: Path) -> None:
     settings = Settings.load()
     task, payloads = random_round(LOGISTIC, samples=4)
-    work = AggregateTask(task.hospitals, LOGISTIC)
+    work = AggregateTask(task.hospitals, LOGISTIC.size)
     total, _ = reference.aggregate(work, payloads)
 
     def totals(engine: MpSpdz, folder: Path) -> list[Words]:

@@ -59,6 +59,6 @@ def test_an_altered_component_ends_the_aggregation_too(engine: MpSpdz, tmp_path:
     dealt = deal(payloads, 3)
     name = task.hospitals[2]
     dealt[1] = {**dealt[1], name: {k: words + np.int64(k == 2) for k, words in dealt[1][name].items()}}
-    work = AggregateTask(task.hospitals, NETWORK)
+    work = AggregateTask(task.hospitals, NETWORK.size)
     outcomes = outcomes_of(engine, "replicated-ring", work, payloads, make_parties(3, tmp_path), dealt)
     assert all(isinstance(outcome, EngineFailed) for outcome in outcomes)

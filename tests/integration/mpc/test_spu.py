@@ -142,7 +142,7 @@ def test_the_trimmed_mean_equals_the_reference(hospitals: int, tmp_path: Path) -
     generator = np.random.default_rng(10)
     for place in range(hospitals):
         payloads = with_update(payloads, place, generator.integers(-(2**18) + 1, 2**18, MLP.size))
-    aggregation = AggregateTask(task.hospitals, MLP)
+    aggregation = AggregateTask(task.hospitals, MLP.size)
     total, count = reference.aggregate(aggregation, payloads)
     outputs = run_parties(Spu(), "aby3", aggregation, payloads, tmp_path)
     assert len(outputs) == 3
@@ -177,10 +177,10 @@ def test_a_prepared_shape_is_not_compiled_in_the_round(tmp_path: Path) -> None:
     engine = Spu(replace(Spu().settings, cache=tmp_path / "cache"))
     task, payloads = random_round(LOGISTIC, 3, 4, None, seed=12)
     engine.prepare("aby3", task)
-    engine.prepare("aby3", AggregateTask(task.hospitals, LOGISTIC))
+    engine.prepare("aby3", AggregateTask(task.hospitals, LOGISTIC.size))
     prepared = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("spu/*.bin")}
     run_parties(engine, "aby3", task, payloads, tmp_path / "a")
-    run_parties(engine, "aby3", AggregateTask(task.hospitals, LOGISTIC), payloads, tmp_path / "b")
+    run_parties(engine, "aby3", AggregateTask(task.hospitals, LOGISTIC.size), payloads, tmp_path / "b")
     assert len(prepared) == 2
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("spu/*.bin")} == prepared
 

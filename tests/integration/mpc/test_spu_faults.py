@@ -251,14 +251,14 @@ def test_a_truncated_or_missing_component_is_named_before_anything_starts(
         Spu().verify("aby3", task, held, party)
     del held[hospital][2]
     with pytest.raises(EngineFailed, match=f"{hospital}: component 2: got nothing"):
-        Spu().aggregate("aby3", AggregateTask(task.hospitals, LOGISTIC), held, party)
+        Spu().aggregate("aby3", AggregateTask(task.hospitals, LOGISTIC.size), held, party)
 
 
 def test_two_computations_at_once_do_not_disturb_one_another(
     small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
 ) -> None:
     task, payloads = small_round
-    aggregation = AggregateTask(task.hospitals, LOGISTIC)
+    aggregation = AggregateTask(task.hospitals, LOGISTIC.size)
     found: list[object] = []
     other = threading.Thread(
         target=lambda: found.extend(run_parties(Spu(), "aby3", aggregation, payloads, tmp_path / "a"))

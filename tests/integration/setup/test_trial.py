@@ -21,6 +21,8 @@ from pipeline.mpc.engines.base import (
     Engine,
     Party,
     ProjectedTask,
+    RangeOutput,
+    RangeTask,
     Task,
     VerifyOutput,
     VerifyTask,
@@ -57,6 +59,9 @@ class Openly(Engine):
     def verify_projected(
         self, protocol: str, task: ProjectedTask, components: Components, party: Party
     ) -> VerifyOutput:
+        raise NotImplementedError
+
+    def check_range(self, protocol: str, task: RangeTask, components: Components, party: Party) -> RangeOutput:
         raise NotImplementedError
 
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:

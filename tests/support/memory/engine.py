@@ -24,6 +24,8 @@ from pipeline.mpc.engines.base import (
     Engine,
     Party,
     ProjectedTask,
+    RangeOutput,
+    RangeTask,
     Task,
     VerifyOutput,
     VerifyTask,
@@ -89,6 +91,12 @@ class PlainEngine(Engine):
             return VerifyOutput(found.accepted, found.budget, _STATS, failed)
 
         return _together(components, party, plain)
+
+    def check_range(self, protocol: str, task: RangeTask, components: Components, party: Party) -> RangeOutput:
+        """Range alone."""
+        return _together(
+            components, party, lambda vectors: RangeOutput(reference.check_range(task, vectors), stats=_STATS)
+        )
 
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
         """The trimmed mean."""

@@ -101,7 +101,7 @@ def test_own_data_and_own_model_take_at_most_eight_lines_and_a_round_of_them_lea
         VerifyTask(study.hospitals, study.network, rule_parameters(study, 0, None), model), payloads
     )
     assert bits == (True, True, True)
-    model = rule.new_model(model, *reference.aggregate(AggregateTask(study.hospitals, study.network), updates))
+    model = rule.new_model(model, *reference.aggregate(AggregateTask(study.hospitals, study.network.size), updates))
     counts = [accuracy(model, study.network, test) for test in tests]
     assert sum(correct for correct, _ in counts) > 0.9 * sum(tested for _, tested in counts)
 

@@ -23,6 +23,8 @@ from pipeline.mpc.engines.base import (
     Party,
     Payload,
     ProjectedTask,
+    RangeOutput,
+    RangeTask,
     Task,
     VerifyOutput,
     VerifyTask,
@@ -34,7 +36,7 @@ from pipeline.mpc.engines.mp_spdz.workdir import private_folder
 from pipeline.mpc.engines.session.digests import task_digest
 from pipeline.mpc.engines.session.process_activity import ProcessActivity
 from pipeline.mpc.engines.session.rendezvous import Rendezvous
-from pipeline.mpc.engines.session.verdicts import verdicts
+from pipeline.mpc.engines.session.verdicts import bits, verdicts
 from pipeline.site.settings import Settings
 from pipeline.study.fields import PROTOCOLS
 
@@ -123,20 +125,32 @@ class MpSpdz(Engine):
 
         return self._verdicts("verify_projected", protocol, task, vectors, party)
 
+    def check_range(self, protocol: str, task: RangeTask, components: Components, party: Party) -> RangeOutput:
+        """Run this party of a check of ranges; raises EngineFailed naming the party or peer and the cause."""
+        vectors = self._vectors(protocol, task, components, party)
+        words, stats = self._run("check_range", protocol, task, vectors, len(task.hospitals), party)
+        return RangeOutput(bits(words.tolist()), stats)
+
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
         """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
-        nodes = _nodes(protocol, party)
-        size = task.network.size
         accepted = len(task.hospitals)
         if accepted < rule.FEWEST_ACCEPTED:
             raise EngineFailed(f"mp-spdz: got {accepted} accepted updates, want at least {rule.FEWEST_ACCEPTED}")
 
-        def vectors() -> list[shares.Held]:
-            held = shares.checked(components, task.hospitals, nodes, party.index, size)
-            return [{k: words[:size] for k, words in hospital.items()} for hospital in held]
-
-        words, stats = self._run("trimmed_mean", protocol, task, vectors, size, party)
+        vectors = self._vectors(protocol, task, components, party)
+        words, stats = self._run("trimmed_mean", protocol, task, vectors, task.size, party)
         return AggregateOutput(words, rule.updates_averaged(accepted), stats)
+
+    def _vectors(
+        self, protocol: str, task: RangeTask | AggregateTask, components: Components, party: Party
+    ) -> _Vectors:
+        nodes = _nodes(protocol, party)
+
+        def vectors() -> list[shares.Held]:
+            held = shares.checked(components, task.hospitals, nodes, party.index, task.size)
+            return [{k: words[: task.size] for k, words in hospital.items()} for hospital in held]
+
+        return vectors
 
     def _secrets(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> _Vectors:
         nodes = _nodes(protocol, party)
@@ -201,38 +215,25 @@ class MpSpdz(Engine):
                 return shares.decode_output(folder / "Player-Data", party.index, outputs), ended.stats
 
     def _compiled(self, protocol: str, task: Task, profile: Profile) -> Path:
-        if isinstance(task, ProjectedTask):
-            sizes = {
-                "nodes": NODES[protocol],
-                "hospitals": len(task.hospitals),
-                "names_condition": task.names_condition,
-            }
-            return programs.compiled("verify_projected", sizes, installation=self._home, cache=self._cache)
-        program = "verify" if isinstance(task, VerifyTask) else "trimmed_mean"
-        return programs.compiled(
-            program, self._shape(protocol, task, profile), installation=self._home, cache=self._cache
-        )
+        program, sizes = self._described(protocol, task, profile)
+        return programs.compiled(program, sizes, installation=self._home, cache=self._cache)
 
-    def _shape(self, protocol: str, task: VerifyTask | AggregateTask, profile: Profile) -> Mapping[str, Any]:
-        # the trimmed mean has few rounds in any case: one layout of it
-        samples = 0
-        largest_input = 0
-        layout = Profile.LAN
-        names_condition = False
+    def _described(self, protocol: str, task: Task, profile: Profile) -> tuple[str, Mapping[str, Any]]:
+        """The program and all that the compiler needs of the task."""
+        sizes = {"nodes": NODES[protocol], "hospitals": len(task.hospitals)}
+        if isinstance(task, ProjectedTask):
+            return "verify_projected", sizes | {"names_condition": task.names_condition}
         if isinstance(task, VerifyTask):
-            samples = task.rule.samples
-            largest_input = max(map(abs, task.rule.input_range))
-            layout = profile
-            names_condition = task.names_condition
-        return programs.shape(
-            task.network,
-            nodes=NODES[protocol],
-            hospitals=len(task.hospitals),
-            samples=samples,
-            largest_input=largest_input,
-            profile=layout,
-            names_condition=names_condition,
-        )
+            return "verify", programs.shape(
+                task.network,
+                **sizes,
+                samples=task.rule.samples,
+                largest_input=max(map(abs, task.rule.input_range)),
+                profile=profile,
+                names_condition=task.names_condition,
+            )
+        # both have few rounds in any case: one layout of each
+        return "check_range" if isinstance(task, RangeTask) else "trimmed_mean", sizes | {"size": task.size}
 
     def _binary(self, protocol: str) -> Path:
         return self._home / f"{protocol}-party.x"

@@ -18,9 +18,19 @@ def verdicts(
     Raises EngineFailed on what no program opens.
     """
     most = len(task.conditions) if task.names_condition else 1
-    if not all(0 <= held <= most for held in opened):
-        raise EngineFailed(f"the verification opened something else than numbers from 0 to {most}; a party deviated")
+    _refuse_beyond(most, opened)
     accepted = tuple(held == most for held in opened)
     if not task.names_condition:
         return accepted, ()
     return accepted, tuple(None if held == most else task.conditions[held] for held in opened)
+
+
+def bits(opened: Sequence[int]) -> tuple[bool, ...]:
+    """What a check opens of each hospital, as a bit; raises EngineFailed on what no program opens."""
+    _refuse_beyond(1, opened)
+    return tuple(map(bool, opened))
+
+
+def _refuse_beyond(most: int, opened: Sequence[int]) -> None:
+    if not all(0 <= held <= most for held in opened):
+        raise EngineFailed(f"the verification opened something else than numbers from 0 to {most}; a party deviated")

@@ -26,6 +26,8 @@ from pipeline.mpc.engines.base import (
     Party,
     Payload,
     ProjectedTask,
+    RangeOutput,
+    RangeTask,
     Task,
     VerifyOutput,
     VerifyTask,
@@ -33,7 +35,7 @@ from pipeline.mpc.engines.base import (
 from pipeline.mpc.engines.session.digests import files_digest, task_digest
 from pipeline.mpc.engines.session.process_activity import ProcessActivity
 from pipeline.mpc.engines.session.rendezvous import Rendezvous
-from pipeline.mpc.engines.session.verdicts import verdicts
+from pipeline.mpc.engines.session.verdicts import bits, verdicts
 from pipeline.mpc.engines.spu.process import PartyProcess, wait_until
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.study.fields import PROTOCOLS
@@ -126,9 +128,15 @@ class Spu(Engine):
         accepted, failed = verdicts(task, opened)
         return VerifyOutput(accepted, budget, stats, failed)
 
+    def check_range(self, protocol: str, task: RangeTask, components: Components, party: Party) -> RangeOutput:
+        """Run this party of a check of ranges; raises EngineFailed naming the party or peer and the cause."""
+        pairs = _pairs(task.hospitals, components, party.index, task.size)
+        (opened,), stats = self._run(protocol, task, [pairs.tobytes()], party)
+        return RangeOutput(bits(opened), stats)
+
     def aggregate(self, protocol: str, task: AggregateTask, components: Components, party: Party) -> AggregateOutput:
         """Run this party of the trimmed mean; raises EngineFailed naming the party or peer and the cause."""
-        pairs = _pairs(task.hospitals, components, party.index, task.network.size)
+        pairs = _pairs(task.hospitals, components, party.index, task.size)
         (total,), stats = self._run(protocol, task, [pairs.tobytes()], party)
         return AggregateOutput(np.array(total, np.int64), rule.updates_averaged(len(task.hospitals)), stats)
 
@@ -205,10 +213,13 @@ def _described(task: Task) -> dict[str, Any]:
             "secret": [{"name": "projections", "shape": [hospitals, rule.PROJECTIONS]}],
             "public": [{"name": "budget", "shape": [1]}],
         }
-    network = task.network
+    if isinstance(task, RangeTask):
+        secret = [{"name": "vectors", "shape": [hospitals, task.size]}]
+        return {"program": "check_range", "secret": secret, "public": []}
     if isinstance(task, AggregateTask):
-        secret = [{"name": "updates", "shape": [hospitals, network.size]}]
+        secret = [{"name": "updates", "shape": [hospitals, task.size]}]
         return {"program": "trimmed_mean", "hospitals": hospitals, "secret": secret, "public": []}
+    network = task.network
     samples = task.rule.samples
     return {
         "program": "verify",
