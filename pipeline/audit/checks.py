@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from eth_utils.crypto import keccak
 
-from pipeline.audit.history import lineage, strikes
+from pipeline.audit.history import input_scale, lineage, strikes
 from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
 from pipeline.audit.round_objects import naming
 from pipeline.audit.round_record import RecordNode, RoundRecord
@@ -235,9 +235,10 @@ def seed(evidence: RoundEvidence) -> str:
 
 
 def model(evidence: RoundEvidence) -> str:
-    """The new model is stored once, with the digest that the ledger holds, and is one tensor of 64-bit integers."""
-    parameters = evidence.model(evidence.result.new_model)
-    return f"{len(parameters)} parameters, sha256 {evidence.result.new_model}"
+    """The new model is stored once, with the digest that the ledger holds, as 64-bit integers, and its scale."""
+    model = evidence.model(evidence.result.new_model)
+    scale = f" and the scale of {len(model.scale.means)} inputs" if model.scale else ""
+    return f"{len(model.parameters)} parameters{scale}, sha256 {evidence.result.new_model}"
 
 
 def confirmations(evidence: RoundEvidence) -> str:
@@ -311,6 +312,7 @@ OF_ONE_ROUND: tuple[CheckStep[RoundEvidence], ...] = (
 CHECKS: tuple[CheckStep[HistoryEvidence], ...] = (
     *OF_ONE_ROUND,
     CheckStep("lineage", lineage, ("ledger",)),
+    CheckStep("input scale", input_scale, ("record", "lineage")),
     CheckStep("strikes and budget", strikes, ("record", "lineage")),
     CheckStep("objects", objects),
 )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+import numpy as np
+
 from pipeline.audit.round_evidence import HistoryEvidence
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import HospitalName, RoundId, Sha256, Verdict
@@ -27,6 +29,25 @@ def aborted(evidence: HistoryEvidence) -> str:
     """The round started from the model in which the one before it ended, and that stayed current."""
     said = _start(evidence)
     return f"{said}; {_goes_on(evidence, evidence.state.opened.previous_model)}"
+
+
+def input_scale(evidence: HistoryEvidence) -> str:
+    """A round that measured the inputs' scale changed nothing else, and every other one kept the scale."""
+    before = evidence.model(evidence.result.previous_model)
+    after = evidence.model(evidence.result.new_model)
+    if not evidence.record.measures_scale:
+        if after.scale != before.scale:
+            raise EvidenceRejected(
+                f"round {evidence.round}: its model has another scale than the one that it started from, want the same:"
+                " a scale is measured once"
+            )
+        return "none in the model: the study gives it" if after.scale is None else "kept as it was measured"
+    if before.scale is not None or after.scale is None or not np.array_equal(before.parameters, after.parameters):
+        raise EvidenceRejected(
+            f"round {evidence.round}: its record says that it measured the inputs' scale; want one in its model, none"
+            " in that before, and the same parameters"
+        )
+    return f"measured of {len(after.scale.means)} inputs, {evidence.record.averaged} hospitals in the middle of each"
 
 
 def strikes(evidence: HistoryEvidence) -> str:
@@ -73,8 +94,8 @@ def _start(evidence: HistoryEvidence) -> str:
         source = "the study's registration"
     if start != want:
         raise EvidenceRejected(f"round {evidence.round}: starts from another model than {want}, which {source} made")
-    size = len(evidence.model(start))
-    if evidence.state.result is not None and len(evidence.model(evidence.result.new_model)) != size:
+    size = len(evidence.model(start).parameters)
+    if evidence.state.result is not None and len(evidence.model(evidence.result.new_model).parameters) != size:
         raise EvidenceRejected(
             f"round {evidence.round}: model {evidence.result.new_model} has another number of parameters than {start},"
             " which it started from"

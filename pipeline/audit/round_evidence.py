@@ -15,7 +15,7 @@ from pipeline.errors import EvidenceRejected, WardroundError
 from pipeline.evidence import merkle
 from pipeline.ledger_types.events import FinalisedEvent
 from pipeline.ledger_types.state import Members, RoundState, StudyState
-from pipeline.model_file import Vector, parse_model
+from pipeline.model_file import Model, read_model
 from pipeline.store import object_keys
 
 
@@ -115,7 +115,7 @@ class RoundEvidence:
         """A hospital's signing address, by the anchored record."""
         return next(member.address for member in self.record.hospitals if member.name == hospital)
 
-    def model(self, digest: Sha256) -> Vector:
+    def model(self, digest: Sha256) -> Model:
         """A stored model; raises EvidenceRejected or ObjectMissing naming the object."""
         key_prefix = object_keys.model()
         key = key_prefix.key(digest)
@@ -123,7 +123,7 @@ class RoundEvidence:
             self.objects.findings[f"{key_prefix.bucket}/{key}"] = finding
         data = self.store.get(key_prefix.bucket, key, digest)
         with naming(key_prefix, digest):
-            return parse_model(data, (len(data) - 8 - int.from_bytes(data[:8], "little")) // 8)
+            return read_model(data)
 
     def _manifest(self, hospital: HospitalName, digest: Sha256) -> Statement:
         return self.objects.statement(Kind.MANIFEST, hospital, self.address(hospital), self.context, digest)

@@ -73,13 +73,14 @@ class RoundRecord(_Model):
     verdict."""
     budget: _Natural | None
     """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
-    next_budget: _Natural
+    next_budget: _Natural | None
+    """None of a round that measured the inputs' scale, so that the next one trains as a first one."""
     strikes: Mapping[HospitalName, tuple[RoundId, ...]]
     """Hospital to the rounds that rejected it, of those that still count."""
     quarantined: tuple[HospitalName, ...]
     new_model: _Digest
     averaged: _Positive
-    """How many updates the new model averages per coordinate."""
+    """How many updates, or statements about inputs, were averaged per coordinate."""
     programs: _Digest
     """What computed: the digest of programs and installed engine that the nodes compared when they met."""
     seed: _Digest | None
@@ -109,6 +110,11 @@ class RoundRecord(_Model):
         if self.averaged > len(self.accepted):
             raise ValueError(f"averaged: got {self.averaged}, want at most the {len(self.accepted)} accepted hospitals")
         return self
+
+    @property
+    def measures_scale(self) -> bool:
+        """Whether the round measured the scale of the study's inputs, and trained nothing."""
+        return self.next_budget is None
 
     @property
     def accepted(self) -> tuple[HospitalName, ...]:
@@ -169,7 +175,7 @@ def build(
     failed: Mapping[HospitalName, Condition],
     accepted: Collection[HospitalName],
     budget: int | None,
-    next_budget: int,
+    next_budget: int | None,
     strikes: Mapping[HospitalName, Sequence[RoundId]],
     quarantined: Collection[HospitalName],
     new_model: Sha256,

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.measured import Counted, MeasuredInput
 from pipeline.datasets.patients import PATIENT, Patients, SecretSource, check, hashed
+from pipeline.errors import Refused
 from pipeline.host.secret import Secret
 
 if TYPE_CHECKING:
@@ -123,6 +125,22 @@ class Dataset(ABC):
 
     published_split: bool = False
     """Whether the publisher says which records are for testing."""
+
+    @property
+    def measured(self) -> Sequence[MeasuredInput]:
+        """Inputs without constants yet, which a study's first round measures."""
+        return ()
+
+    def statistics(self, folder: Path) -> Sequence[Counted]:
+        """Of each measured input the values of a folder's training records; foreign exceptions pass."""
+        return ()
+
+    def _require_scale(self) -> None:
+        if self.measured:
+            raise Refused(
+                f"{self.name}: got no mean and deviation of {self.measured[0].name} yet; the study's first round"
+                " measures them, and the model that it ends with holds them"
+            )
 
     @property
     @abstractmethod

@@ -15,6 +15,7 @@ from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Re
 from pipeline.datasets.patients import SecretSource
 from pipeline.datasets.picture import NoPicture, Pixels, Window, levels
 from pipeline.datasets.picture_files import KINDS, picture
+from pipeline.domain import INPUT_BITS
 from pipeline.errors import FileRejected
 from pipeline.host.secret import Secret
 
@@ -42,9 +43,11 @@ class FittedPicture:
 class Images(Dataset):
     """A data set of 8-bit images, grey or in colour.
 
-    A level p in 0..255 is encoded as p - 128, half a unit either side of zero.
+    A level p in 0..255 is encoded as p - 128, half a unit either side of zero, or by its channel's constants.
     """
 
+    constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Means and deviations, in levels, one of each channel."""
     bits: int | None = None
     """Those of a grey value that are used in PNG and TIFF files of 16 bits, where the study says so."""
     window: Window | None = None
@@ -63,8 +66,17 @@ class Images(Dataset):
         }
 
     def encode(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-        """Pixels about middle grey."""
-        return (values.astype(np.int16) - _MIDDLE_GREY).reshape(-1, *self.shape)
+        """Pixels about middle grey, or their standard scores, clipped; raises Refused before constants are measured."""
+        self._require_scale()
+        if self.constants is None:
+            return (values.astype(np.int16) - _MIDDLE_GREY).reshape(-1, *self.shape)
+        levels = np.arange(256, dtype=np.float64)
+        scores = [
+            np.clip(np.rint((levels - mean) / deviation * (1 << INPUT_BITS)), *self.input_range).astype(np.int16)
+            for mean, deviation in zip(*self.constants, strict=True)
+        ]
+        pixels = values.reshape(-1, *self.shape)
+        return np.stack([of_level[pixels[:, channel]] for channel, of_level in enumerate(scores)], axis=1)
 
     def write(self, folder: Path, train: Records, test: Records) -> None:
         """The index and the pixels of all records."""

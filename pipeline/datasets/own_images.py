@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipeline.datasets import dicom_patients, table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
 from pipeline.datasets.images import LABELS, FittedPicture, Images
+from pipeline.datasets.measured import Counted, MeasuredInput
 from pipeline.datasets.patients import PATIENT, SecretSource, groups, without
 from pipeline.datasets.picture import NoPicture, Pixels, Window
 from pipeline.errors import FileRejected, Misconfigured
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 _TEXTS = ("file", PATIENT, "label", "split")
 _LARGEST_SIDE = 16384
+
+CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
+"""Names of a picture's channels, by their number."""
+
 _SHOWN = 3
 """Rows that a message names."""
 
@@ -34,7 +39,6 @@ class OwnImages(Images):
     """Pictures of the model's size or larger, cut to its proportions about the middle and averaged down."""
 
     source = "the hospitals themselves"
-    input_range = (-128, 127)
 
     def __init__(
         self,
@@ -44,6 +48,9 @@ class OwnImages(Images):
         channels: int = 1,
         bits: int | None = None,
         window: Window | None = None,
+        constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+        *,
+        measures: bool = False,
     ) -> None:
         self.name = name
         self.title = name
@@ -51,6 +58,22 @@ class OwnImages(Images):
         self.shape = (channels, *size)
         self.bits = bits
         self.window = window
+        self.constants = constants
+        self._measures = measures
+        # Levels about middle grey, or standard scores as those of a table.
+        self.input_range = (-1024, 1024) if measures or constants else (-128, 127)
+
+    @property
+    def measured(self) -> Sequence[MeasuredInput]:
+        """The channels, where the study's first round measures their constants."""
+        return tuple(MeasuredInput(name, 0, 255) for name in CHANNELS[self.shape[0]]) if self._measures else ()
+
+    def statistics(self, folder: Path) -> Sequence[Counted]:
+        """Of each channel how often a level comes in the training pictures, as the model takes them."""
+        index = self._listed(folder)
+        pixels = self._stacked(self._pictures(folder, index[index["split"] == SPLITS[0]]))
+        levels = np.arange(256, dtype=np.float64)
+        return [(levels, np.bincount(channel.ravel(), minlength=256)) for channel in np.moveaxis(pixels, 1, 0)]
 
     @property
     def bounds(self) -> Mapping[str, tuple[float, float]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pipeline.datasets.base import Dataset, Split
+from pipeline.datasets.measured import Counted
 from pipeline.errors import DataRejected, FileRejected, WardroundError
 from pipeline.site.identity import sharing_secret
 
@@ -28,6 +29,12 @@ def read(home: Path, dataset: Dataset) -> Split:
     """A hospital's encoded records; raises DataRejected, without any value, when they cannot be read."""
     folder = records_folder(home, dataset.name)
     return shielded(home.name, "records are readable", lambda: dataset.read(folder, lambda: sharing_secret(home)))
+
+
+def statistics(home: Path, dataset: Dataset) -> Sequence[Counted]:
+    """Of each input that is to be measured the values of a hospital's training records; raises as `read` does."""
+    folder = records_folder(home, dataset.name)
+    return shielded(home.name, "records are readable", lambda: dataset.statistics(folder))
 
 
 def readable(what: str, action: Callable[[], T]) -> T:

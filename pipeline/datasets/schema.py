@@ -19,6 +19,7 @@ from pipeline.datasets.table import Column
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Classes = Annotated[tuple[_Text, ...], Field(min_length=2, max_length=100)]
 _Number = Annotated[float, Field(ge=-1e15, le=1e15)]  # doubles beyond it are not exact to a unit
+_Levels = Annotated[tuple[Annotated[float, Field(ge=0, le=255)], ...], Field(min_length=1, max_length=3)]
 _Side = Annotated[int, Field(ge=4, le=1024)]
 
 
@@ -47,9 +48,11 @@ class ColumnSchema(_Model):
     """Lowest value that the data contract allows."""
     highest: Annotated[_Number, Field(json_schema_extra={"default": "the highest code"})]
     """Highest value that the data contract allows."""
-    mean: Annotated[_Number, Field(json_schema_extra={"default": "the middle of the range"})]
+    mean: Annotated[_Number | None, Field(json_schema_extra={"default": "as `scale` says"})] = None
     """Subtracted before the model sees a value."""
-    deviation: Annotated[float, Field(gt=0, le=1e15, json_schema_extra={"default": "a fourth of the range"})]
+    deviation: Annotated[
+        Annotated[float, Field(gt=0, le=1e15)] | None, Field(json_schema_extra={"default": "as `scale` says"})
+    ] = None
     """What a value is then divided by."""
     codes: Annotated[tuple[_Number, ...], Field(max_length=1000)] = ()
     """The only values allowed, where numbers stand for categories."""
@@ -65,7 +68,7 @@ class ColumnSchema(_Model):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, value: Any) -> Any:
-        """The middle of the range stands for the mean, and a fourth of it for the deviation, unless they are given."""
+        """A list as a range, codes as the range that they span."""
         if isinstance(value, list | tuple):
             if len(value) != 2:
                 raise ValueError("a range takes [lowest, highest]")
@@ -80,10 +83,8 @@ class ColumnSchema(_Model):
             fields = {"lowest": min(codes), "highest": max(codes)} | fields
         lowest = fields.get("lowest")
         highest = fields.get("highest")
-        if isinstance(lowest, int | float) and isinstance(highest, int | float):
-            if not lowest < highest:
-                raise ValueError("the lowest value lies below the highest")
-            fields = {"mean": (lowest + highest) / 2, "deviation": (highest - lowest) / 4} | fields
+        if isinstance(lowest, int | float) and isinstance(highest, int | float) and not lowest < highest:
+            raise ValueError("the lowest value lies below the highest")
         return fields
 
     @field_validator("categories")
@@ -92,6 +93,15 @@ class ColumnSchema(_Model):
         if len(categories) == 1 or len(set(categories)) != len(categories):
             raise ValueError("two categories or more, each once")
         return categories
+
+    def column(self, name: str, missing: tuple[_Word, ...], *, measures: bool) -> Column:
+        """The column of that name, with the middle and a fourth of the range for constants that are not given."""
+        given = {"mean": self.mean, "deviation": self.deviation}
+        guessed = {"mean": (self.lowest + self.highest) / 2, "deviation": (self.highest - self.lowest) / 4}
+        constants = guessed | {field: value for field, value in given.items() if value is not None}
+        measured = measures and self.mean is None and self.deviation is None and not self.codes
+        fields = dict(self) | constants | {"missing": (*missing, *self.missing), "measured": measured}
+        return Column(name=name, **fields)
 
 
 def _of_words(fields: dict[str, Any]) -> dict[str, Any]:
@@ -116,6 +126,10 @@ class TableSchema(_Model):
     """What the column `label` may say, in the order of the model's outputs."""
     missing: Annotated[tuple[_Word, ...], Field(max_length=20)] = ()
     """Words and numbers that stand for an empty cell in any column, such as NA or -9."""
+    scale: Literal["range", "measured"] = "range"
+    """What scales a column of numbers without `mean` and `deviation`. range: the middle and a fourth of its range.
+    measured: what the study's first round measures of all hospitals' records, under encryption. Codes have the former.
+    """
     query: _QueryFile | None = None
     """Name of a file of SQL, each hospital's own and in its folder of records: what it returns is the table of a round.
     A hospital without such a file keeps a table."""
@@ -132,11 +146,17 @@ class TableSchema(_Model):
 
     def dataset(self, name: str) -> OwnTable:
         """The data set of that name."""
-        columns = tuple(
-            Column(name=column, **dict(spec) | {"missing": (*self.missing, *spec.missing)})
-            for column, spec in self.columns.items()
-        )
+        measures = self.scale == "measured"
+        columns = tuple(spec.column(column, self.missing, measures=measures) for column, spec in self.columns.items())
         return OwnTable(name, columns, self.classes, self.query)
+
+    def scaled(self, constants: Mapping[str, tuple[float, float]]) -> TableSchema:
+        """With mean and deviation of columns that were measured, as if they had been given."""
+        given = {
+            name: self.columns[name].model_copy(update={"mean": mean, "deviation": deviation})
+            for name, (mean, deviation) in constants.items()
+        }
+        return self.model_copy(update={"columns": {**self.columns, **given}, "scale": "range"})
 
 
 class WindowSchema(_Model):
@@ -164,13 +184,39 @@ class ImagesSchema(_Model):
     """One window for all pictures, such as `{centre: -600, width: 1500}` for lungs in CT, in place of each file's own.
     They are then grey DICOM files, and others are refused."""
 
+    mean: _Levels | None = None
+    """Of each channel, in levels from 0 to 255: subtracted before the model sees a level."""
+    deviation: _Levels | None = None
+    """What a level is then divided by."""
+    scale: Literal["levels", "measured"] = "levels"
+    """What scales pictures without `mean` and `deviation`. levels: 256 levels are a unit, and middle grey is zero.
+    measured: what the study's first round measures of all hospitals' pictures, under encryption."""
+
     @model_validator(mode="after")
-    def _one_scale(self) -> ImagesSchema:
+    def _one_range(self) -> ImagesSchema:
         if self.window and (self.channels != 1 or self.bits):
             raise ValueError("window goes with grey DICOM files alone: leave out `bits` and `channels`")
+        return self
+
+    @model_validator(mode="after")
+    def _of_each_channel(self) -> ImagesSchema:
+        if (self.mean is None) != (self.deviation is None):
+            raise ValueError("mean and deviation go together")
+        for levels in (self.mean, self.deviation):
+            if levels is not None and len(levels) != self.channels:
+                raise ValueError(f"one mean and one deviation of each channel, which are {self.channels}")
+        if self.deviation is not None and min(self.deviation) <= 0:
+            raise ValueError("a deviation above 0")
         return self
 
     def dataset(self, name: str) -> OwnImages:
         """The data set of that name."""
         window = Window(self.window.centre, self.window.width) if self.window else None
-        return OwnImages(name, self.size, self.classes, self.channels, self.bits, window)
+        constants = None if self.mean is None or self.deviation is None else (self.mean, self.deviation)
+        measures = self.scale == "measured" and constants is None
+        return OwnImages(name, self.size, self.classes, self.channels, self.bits, window, constants, measures=measures)
+
+    def scaled(self, constants: Mapping[str, tuple[float, float]]) -> ImagesSchema:
+        """With mean and deviation of the channels that were measured, as if they had been given."""
+        means, deviations = zip(*constants.values(), strict=True)
+        return self.model_copy(update={"mean": means, "deviation": deviations})

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split, with_split
 from pipeline.datasets.days import SOME_DAY, date_after, days
+from pipeline.datasets.measured import Counted, MeasuredInput
 from pipeline.datasets.patients import PATIENT, SecretSource, without
 from pipeline.domain import INPUT_BITS
 from pipeline.errors import FileRejected
@@ -50,6 +51,8 @@ class Column:
     """The column of dates from which the days to the dates of this one count."""
     missing: tuple[str, ...] = ()
     """Words and numbers that stand for an empty cell."""
+    measured: bool = False
+    """Whether mean and deviation still have to be measured by the study's first round."""
 
     @property
     def inputs(self) -> int:
@@ -106,11 +109,26 @@ class Table(Dataset):
         """The columns in which a cell may be empty."""
         return frozenset(column.name for column in self.columns if column.empty != "refused")
 
+    @property
+    def measured(self) -> Sequence[MeasuredInput]:
+        """The columns whose constants the study's first round measures."""
+        return tuple(
+            MeasuredInput(column.name, column.lowest, column.highest) for column in self.columns if column.measured
+        )
+
+    def statistics(self, folder: Path) -> Sequence[Counted]:
+        """Of each measured column the values of the training records, without the empty ones."""
+        frame = self._table(folder)
+        numbers = self._values(frame)[(frame["split"] == SPLITS[0]).to_numpy()]
+        values = [numbers[:, index] for index, column in enumerate(self.columns) if column.measured]
+        return [(filled, np.ones(len(filled), np.int64)) for filled in (each[~np.isnan(each)] for each in values)]
+
     def encode(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
         """Standard scores with 8 fractional bits, clipped, zero where empty, or 1.0 for a category; then flags.
 
-        Raises ValueError on another NaN.
+        Raises ValueError on another NaN, Refused before a column's constants are measured.
         """
+        self._require_scale()
         numbers = values.astype(np.float64)
         empty = np.isnan(numbers)
         refused = [column.empty == "refused" for column in self.columns]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pipeline.datasets.base import Dataset
 from pipeline.datasets.cells import are_dates
-from pipeline.datasets.own_images import OwnImages
+from pipeline.datasets.own_images import CHANNELS, OwnImages
 from pipeline.datasets.table import Column, Table
 from pipeline.domain import INPUT_BITS
 
@@ -36,14 +36,12 @@ _FEWEST = 10
 _PICTURES = 200
 """As many are looked at."""
 
-_CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
-
 
 def scale_notes(frame: pd.DataFrame, path: Path, dataset: Dataset) -> list[str]:
     """A sentence for each input that varies too little or too much; `frame` is the data set's of `path`."""
     if isinstance(dataset, Table):
         return [note for column in dataset.columns for note in _of_column(column, frame)]
-    if isinstance(dataset, OwnImages):
+    if isinstance(dataset, OwnImages) and not dataset.measured and dataset.constants is None:
         return _of_pictures(dataset.encode(dataset.pixels(path, _PICTURES)))
     return []
 
@@ -51,8 +49,14 @@ def scale_notes(frame: pd.DataFrame, path: Path, dataset: Dataset) -> list[str]:
 def _of_column(column: Column, frame: pd.DataFrame) -> list[str]:
     import pandas as pd
 
-    # How often a code comes is not a matter of its scale.
-    if column.categories or column.codes or column.name not in frame or are_dates(frame[column.name]):
+    # How often a code comes is not a matter of its scale, and what is measured fits.
+    if (
+        column.measured
+        or column.categories
+        or column.codes
+        or column.name not in frame
+        or are_dates(frame[column.name])
+    ):
         return []
     numbers = pd.to_numeric(frame[column.name], errors="coerce").astype("float64")
     values = numbers[numbers.between(column.lowest, column.highest)].to_numpy()
@@ -70,7 +74,7 @@ def _of_column(column: Column, frame: pd.DataFrame) -> list[str]:
 
 def _of_pictures(inputs: npt.NDArray[np.int16]) -> list[str]:
     notes = []
-    for name, levels in zip(_CHANNELS[inputs.shape[1]], np.moveaxis(inputs, 1, 0), strict=True):
+    for name, levels in zip(CHANNELS[inputs.shape[1]], np.moveaxis(inputs, 1, 0), strict=True):
         # All studies have one scale of pictures. Levels that are all the same are for the contract to refuse.
         if len(levels) >= _FEWEST and 0 < levels.std() < LEAST_VARIATION * (1 << INPUT_BITS):
             mean, deviation = _rounded(levels + 128.0)

@@ -16,20 +16,29 @@ from typing import Annotated, TypeVar
 import numpy as np
 import typer
 
-from pipeline import model_file
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Sha256
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import sha256
 from pipeline.host import program
 from pipeline.host.files import write_atomic
-from pipeline.model_file import Vector
-from pipeline.mpc import engines, rule, sharing
-from pipeline.mpc.engines.base import AggregateTask, Components, Party, ProjectedTask, VerifyOutput, VerifyTask
+from pipeline.model_file import Model, Vector, read_model
+from pipeline.mpc import engines, sharing
+from pipeline.mpc.engines.base import (
+    AggregateTask,
+    Components,
+    Party,
+    ProjectedTask,
+    RangeTask,
+    VerifyOutput,
+    VerifyTask,
+)
 from pipeline.mpc.local_parties import deal, local_parties, run_together
 from pipeline.mpc.projections import project
+from pipeline.round.evaluation import Verified, updated
+from pipeline.round.evaluation_scale import measured_model
 from pipeline.round.parameters import rule_parameters
-from pipeline.round.payload import payload
+from pipeline.round.payload import length, payload
 from pipeline.site.identity import Identity
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
@@ -42,12 +51,13 @@ _DEADLINE_SECONDS = 900.0
 def reproduce(
     study: Study,
     record: RoundRecord,
-    previous: Vector,
+    previous: Model,
     updates: Mapping[HospitalName, Vector],
     finished: int,
     settings: Settings,
 ) -> Sha256:
     """The new model's digest; raises EvidenceRejected when verdicts or model differ from the record."""
+    study = study.at(previous)
     names = tuple(hospital.name for hospital in record.hospitals if hospital.name in record.inputs)
     nodes = len(record.nodes)
     shared = {}
@@ -60,10 +70,12 @@ def reproduce(
     held = deal(shared, nodes)
     if study.evaluation_mode.draws_seed:
         return _reproduce_large(study, record, previous, {name: updates[name] for name in names}, held, settings)
+    if study.source.measured:
+        return _reproduce_scale(study, record, previous, held, names, settings)
     engine = engines.engine(study.engine, settings)
-    task = VerifyTask(names, study.network, rule_parameters(study, finished, record.budget), previous)
+    task = VerifyTask(names, study.network, rule_parameters(study, finished, record.budget), previous.parameters)
     verified = _together(settings, record, lambda party: engine.verify(study.protocol, task, held[party.index], party))
-    accepted = _accepted(record, names, verified)
+    accepted = _accepted(record, Verified.of(names, verified))
     size = study.network.size
     parts: list[Components] = [
         {name: {index: words[:size] for index, words in node_components[name].items()} for name in accepted}
@@ -73,13 +85,34 @@ def reproduce(
     opened = _together(
         settings, record, lambda party: engine.aggregate(study.protocol, opening, parts[party.index], party)
     )
-    return _same_model(record, rule.new_model(previous, opened.total, opened.count))
+    return _same_model(record, updated(previous, opened.total, opened.count))
+
+
+def _reproduce_scale(
+    study: Study,
+    record: RoundRecord,
+    previous: Model,
+    held: Sequence[Components],
+    names: tuple[HospitalName, ...],
+    settings: Settings,
+) -> Sha256:
+    engine = engines.engine(study.engine, settings)
+    task = RangeTask(names, length(study))
+    checked = _together(
+        settings, record, lambda party: engine.check_range(study.protocol, task, held[party.index], party)
+    )
+    within = tuple(name for name, bit in zip(names, checked.within, strict=True) if bit)
+    opening = AggregateTask(_accepted(record, Verified(within, None)), task.size)
+    opened = _together(
+        settings, record, lambda party: engine.aggregate(study.protocol, opening, held[party.index], party)
+    )
+    return _same_model(record, measured_model(study, previous, opened.total, opened.count))
 
 
 def _reproduce_large(
     study: Study,
     record: RoundRecord,
-    previous: Vector,
+    previous: Model,
     updates: Mapping[HospitalName, Vector],
     held: Sequence[Components],
     settings: Settings,
@@ -98,28 +131,27 @@ def _reproduce_large(
         projected = {name: dict(zip(components[name], rows[name], strict=True)) for name in components}
         return engine.verify_projected(study.protocol, task, projected, party)
 
-    accepted = _accepted(record, task.hospitals, _together(settings, record, verify))
+    accepted = _accepted(record, Verified.of(task.hospitals, _together(settings, record, verify)))
     # whoever has all updates here needs no shares to add them
     total: Vector = np.stack([updates[name] for name in accepted]).sum(axis=0, dtype=np.int64)
-    return _same_model(record, rule.new_model(previous, total, len(accepted)))
+    return _same_model(record, updated(previous, total, len(accepted)))
 
 
-def _accepted(record: RoundRecord, names: Sequence[HospitalName], verified: VerifyOutput) -> tuple[HospitalName, ...]:
-    accepted = tuple(name for name, bit in zip(names, verified.accepted, strict=True) if bit)
+def _accepted(record: RoundRecord, verified: Verified) -> tuple[HospitalName, ...]:
     if (
-        accepted != record.accepted
+        verified.accepted != record.accepted
         or verified.budget != record.next_budget
-        or verified.failures(names) != record.failed
+        or verified.failed != record.failed
     ):
         raise EvidenceRejected(
-            f"round {record.round}: reproduced verdicts accept {', '.join(accepted)}, the record says"
+            f"round {record.round}: reproduced verdicts accept {', '.join(verified.accepted)}, the record says"
             f" {', '.join(record.accepted)}"
         )
-    return accepted
+    return verified.accepted
 
 
-def _same_model(record: RoundRecord, model: Vector) -> Sha256:
-    digest = sha256(model_file.model_bytes(model))
+def _same_model(record: RoundRecord, model: Model) -> Sha256:
+    digest = sha256(model.to_bytes())
     if digest != record.new_model:
         raise EvidenceRejected(f"round {record.round}: reproduced model {digest}, the record says {record.new_model}")
     return digest
@@ -144,7 +176,7 @@ def main(
     """Verify and aggregate again; exits 1 unless verdicts and model are those of the record."""
     loaded = Study.load(study)
     written = RoundRecord.from_bytes(record.read_bytes())
-    previous = model_file.parse_model(previous_model.read_bytes(), loaded.network.size)
+    previous = read_model(previous_model.read_bytes(), loaded.network.size)
     if sha256(previous_model.read_bytes()) != written.previous_model:
         raise EvidenceRejected(
             f"{previous_model}: got another model than the round started from, want {written.previous_model}"

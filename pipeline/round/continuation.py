@@ -32,6 +32,13 @@ def predecessor(study: Study, folder: Path) -> Study | None:
         raise InvalidStudy(
             file, "dataset", ", ".join(study.source.classes), f"the classes of {before.name}, in their order"
         )
+    if study.source.measured != before.source.measured:
+        raise InvalidStudy(
+            file,
+            "table" if study.table else "images",
+            f"{_measured(study)} to be measured",
+            f"the same as in {before.name}, whose model has their scale: {_measured(before)}",
+        )
     return before
 
 
@@ -71,6 +78,11 @@ def require_first_model(study: Study, state: StudyState) -> None:
                 f"study {study.name}: the ledger has it start from model {state.current_model[:16]}, but its seed draws"
                 f" {drawn[:16]}; the provider registers that one under another name"
             )
+
+
+def _measured(study: Study) -> str:
+    inputs = [f"{one.name} in [{one.lowest:g}, {one.highest:g}]" for one in study.source.measured]
+    return ", ".join(inputs) or "no input"
 
 
 def _layers(study: Study) -> str:

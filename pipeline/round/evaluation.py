@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.domain import HospitalName, Sha256
+from pipeline.domain import Condition, HospitalName, Sha256
+from pipeline.model_file import Model
+from pipeline.mpc import rule
 from pipeline.mpc.engines.base import Task, VerifyOutput
 from pipeline.mpc.sharing import Vector
 from pipeline.round.custody import Custody
@@ -21,8 +23,18 @@ from pipeline.study.study import Study
 class Verified:
     """What a verification revealed, and the seed that it was drawn from where the mode draws one."""
 
-    output: VerifyOutput
+    accepted: tuple[HospitalName, ...]
+    budget: int | None
+    """Largest squared norm of an update in the next round; None where the round that follows has none either."""
+    failed: Mapping[HospitalName, Condition] = field(default_factory=dict)
+    """The first condition that each rejected update failed, where the study names it."""
     seed: Sha256 | None = None
+
+    @classmethod
+    def of(cls, hospitals: Sequence[HospitalName], output: VerifyOutput, seed: Sha256 | None = None) -> Verified:
+        """What an engine says of the updates of these hospitals."""
+        accepted = tuple(name for name, bit in zip(hospitals, output.accepted, strict=True) if bit)
+        return cls(accepted, output.budget, output.failures(hospitals), seed)
 
 
 class Evaluation(ABC):
@@ -45,7 +57,11 @@ class Evaluation(ABC):
 
     @abstractmethod
     def total(self, node: NodeRound, opened: Mapping[str, Any]) -> Vector:
-        """The opened sum, (parameters,) int64 with 16 fractional bits."""
+        """The opened sum, (parameters,) int64 with 16 fractional bits, or of as many words as were shared."""
+
+    def following(self, node: NodeRound, total: Vector, count: int) -> Model:
+        """The model after the round, by the sum of `count` vectors: the mean update added, and the scale kept."""
+        return updated(node.ctx.model, total, count)
 
     @abstractmethod
     def tasks(self, study: Study) -> Sequence[Task]:
@@ -53,3 +69,8 @@ class Evaluation(ABC):
 
         Other shapes compile when they come up.
         """
+
+
+def updated(previous: Model, total: Vector, count: int) -> Model:
+    """The previous model with the mean of `count` updates added, and its scale."""
+    return replace(previous, parameters=rule.new_model(previous.parameters, total, count))

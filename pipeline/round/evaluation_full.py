@@ -19,7 +19,7 @@ from pipeline.round.evaluation import Evaluation, Verified
 from pipeline.round.input_set import Inputs
 from pipeline.round.node_round import NodeRound
 from pipeline.round.parameters import rule_parameters
-from pipeline.round.study_history import StudyHistory, global_model
+from pipeline.round.study_history import StudyHistory
 from pipeline.study.study import Study
 
 
@@ -32,14 +32,14 @@ class FullEvaluation(Evaluation):
 
     def verify(self, node: NodeRound, inputs: Inputs, past: StudyHistory) -> Verified:
         """Run this node's party on updates and samples."""
-        study = node.worker.study
+        study = node.ctx.study
         task = VerifyTask(
             hospitals=tuple(inputs.digests),
             network=study.network,
             rule=rule_parameters(study, past.finished, past.budget),
-            previous_model=global_model(node.worker, node.ctx.previous_model),
+            previous_model=node.ctx.model.parameters,
         )
-        return Verified(node.engine.verify(study.protocol, task, inputs.whole, node.party("verify")))
+        return Verified.of(task.hospitals, node.engine.verify(study.protocol, task, inputs.whole, node.party("verify")))
 
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
         """Run this node's party of the trimmed mean."""

@@ -50,7 +50,7 @@ class LargeEvaluation(Evaluation):
     def verify(self, node: NodeRound, inputs: Inputs, past: StudyHistory) -> Verified:
         """Draw the seed with all nodes, then run this node's party on projections."""
         drawn = seed(node.ctx, node.custody.nonce, node.journal, node.deadline)
-        return Verified(verify(node, inputs, drawn, past.budget), drawn)
+        return Verified.of(tuple(inputs.digests), verify(node, inputs, drawn, past.budget), drawn)
 
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
         """Open the sum into the node's own file."""

@@ -23,7 +23,7 @@ from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.manifest import Manifest, Sealed
 from pipeline.round import restored, training
 from pipeline.round.payload import payload
-from pipeline.round.study_history import global_model, lineage
+from pipeline.round.study_history import lineage
 from pipeline.round.worker import RoundContext, hospital_worker
 from pipeline.site.settings import Settings
 from pipeline.store import object_keys
@@ -53,8 +53,7 @@ def train(study: str, round_id: RoundId, name: HospitalName, settings: Settings 
     ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
     worker = ctx.worker
     home = ctx.worker.identity.home
-    model = global_model(worker, ctx.previous_model)
-    update = training.update(worker, name, lineage(worker), model, round_id)
+    update = training.update(worker, name, lineage(worker), ctx.model, round_id)
     path = _folder(home, round_id) / "update.i8"
     write_secret(path, update.astype("<i8").tobytes())
     return path
@@ -87,10 +86,11 @@ def confirm(study: str, round_id: RoundId, name: HospitalName, settings: Setting
     digest = ctx.new_model
     if not worker.ledger.verify_model(round_id, digest):
         raise EvidenceRejected(f"round {round_id}: the ledger does not vouch for model {digest[:16]}; do not use it")
-    model = global_model(worker, digest)
-    test = records.read(worker.identity.home, worker.study.source).test
-    answers = network.answers(model, worker.study.network, test)
-    matrix = Confusion.count(test.labels, answers, worker.study.source.classes)
+    model = worker.model(digest)
+    source = worker.study.at(model).source
+    test = records.read(worker.identity.home, source).test
+    answers = network.answers(model.parameters, worker.study.network, test)
+    matrix = Confusion.count(test.labels, answers, source.classes)
     body: dict[str, object] = {"model": digest, "correct": matrix.correct, "tested": matrix.tested}
     if worker.study.measures == "confusion" and matrix.may_be_told:
         body["confusion"] = matrix.to_json()
@@ -103,7 +103,7 @@ def _deal(ctx: RoundContext, folder: Path) -> None:
     name = HospitalName(worker.identity.name)
     nodes = worker.study.nodes
     secret = worker.identity.sharing_secret
-    vector = payload(worker.study, worker.digest, worker.identity, ctx.round_id, _update(ctx, folder))
+    vector = payload(ctx.study, worker.digest, worker.identity, ctx.round_id, _update(ctx, folder))
     components = dict(enumerate(sharing.share(vector, len(nodes), secret, context)))
     keys = ctx.sealing_keys()
     sealed: dict[NodeName, Sealed] = {}

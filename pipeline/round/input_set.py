@@ -18,7 +18,7 @@ from nacl.public import PrivateKey
 from pipeline.domain import HospitalName, Kind, NodeName, Reason, Sha256
 from pipeline.errors import EvidenceRejected, Rejected, RoundAborted, TooFew
 from pipeline.mpc import exchange
-from pipeline.mpc.engines.base import Components, Payload
+from pipeline.mpc.engines.base import Components
 from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.exchange import Inventory, Loan
 from pipeline.mpc.manifest import Manifest
@@ -27,6 +27,7 @@ from pipeline.mpc.spool import Part
 from pipeline.round.journal import Journal
 from pipeline.round.manifests import Committed, checked_manifest
 from pipeline.round.opened_envelopes import OpenedEnvelopes
+from pipeline.round.payload import length
 from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
 from pipeline.store.object_keys import KeyPrefix
@@ -173,9 +174,9 @@ def _own_components(
 
 def _kept(ctx: RoundContext, digest: Sha256, keep: OpenedEnvelopes) -> dict[int, Part]:
     study = ctx.worker.study
-    length = Payload(study.network, study.samples_shared).length
+    words = length(ctx.study)
     indices = held_by(study.nodes.index(NodeName(ctx.worker.identity.name)), len(study.nodes))
-    return {index: part for index in indices if (part := keep.get(digest, index, length)) is not None}
+    return {index: part for index in indices if (part := keep.get(digest, index, words)) is not None}
 
 
 def _opened(

@@ -9,9 +9,9 @@ from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, Sha256
 from pipeline.errors import Crowded, EvidenceRejected, Rejected
 from pipeline.evidence import merkle
-from pipeline.mpc.engines.base import Payload
 from pipeline.mpc.envelope import sealed_size
 from pipeline.mpc.manifest import Manifest
+from pipeline.round.payload import length
 from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
 
@@ -79,11 +79,11 @@ def checked_manifest(ctx: RoundContext, hospital: HospitalName, digest: Sha256) 
     worker.check(validation, ctx.context)
     if validation.body.get("passed") is not True:
         raise EvidenceRejected(f"{hospital}: got a manifest that stands on a failed validation")
-    length = Payload(worker.study.network, worker.study.samples_shared).length
-    per_envelope = sealed_size(len(worker.study.nodes) - 1, length)
-    if manifest.length != length or any(sealed.size != per_envelope for sealed in manifest.envelopes.values()):
+    words = length(ctx.study)
+    per_envelope = sealed_size(len(worker.study.nodes) - 1, words)
+    if manifest.length != words or any(sealed.size != per_envelope for sealed in manifest.envelopes.values()):
         raise WrongLengthError(
-            f"{hospital}: got a vector of {manifest.length} words, want {length}: another model or sample count"
+            f"{hospital}: got a vector of {manifest.length} words, want {words}: another model or sample count"
         )
     return manifest
 

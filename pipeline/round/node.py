@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline import model_file
 from pipeline.audit import round_record
 from pipeline.audit.rollback import refuse_forgotten
 from pipeline.domain import HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
 from pipeline.evidence import signing
-from pipeline.mpc import rule
 from pipeline.round import continuation, ending, equivocation, restored, strikes
 from pipeline.round.custody import rounds as rounds_held
-from pipeline.round.evaluations import evaluation
+from pipeline.round.evaluations import evaluation, evaluation_in
 from pipeline.round.input_set import Inputs, agree, kept
 from pipeline.round.journal import Commit
 from pipeline.round.manifests import committed
 from pipeline.round.node_round import NodeRound, custody, journal
-from pipeline.round.study_history import StudyHistory, global_model, lineage
+from pipeline.round.study_history import StudyHistory, lineage
 from pipeline.round.worker import RoundContext, Worker, node_worker
 from pipeline.site.settings import Settings
 from pipeline.store import object_keys
@@ -96,16 +94,14 @@ def _verified(node: NodeRound) -> dict[str, Any]:
     worker = node.worker
     past = lineage(node.worker)
     inputs = _agreed(node, past)
-    verified = evaluation(worker.study).verify(node, inputs, past)
-    output = verified.output
-    hospitals = tuple(inputs.digests)
+    verified = evaluation_in(node.ctx.study).verify(node, inputs, past)
     return {
         **({"seed": verified.seed} if verified.seed else {}),
-        "accepted": [hospital for hospital, bit in zip(hospitals, output.accepted, strict=True) if bit],
-        "budget": output.budget,
+        "accepted": list(verified.accepted),
+        "budget": verified.budget,
         "inputs": dict(inputs.digests),
         "absent": dict(inputs.absent),
-        "failed": output.failures(hospitals),
+        "failed": dict(verified.failed),
         "programs": node.engine.digest(worker.study.protocol),
     }
 
@@ -143,11 +139,11 @@ def _aggregated(node: NodeRound) -> Sha256:
                 f"round {round_id}: {name} verified another input set than the nodes hold now; an aggregate is opened"
                 " over the components that were verified or not at all, so let the round abort at its deadline"
             )
-        opened = evaluation(worker.study).open(node, inputs, accepted)
+        opened = evaluation_in(ctx.study).open(node, inputs, accepted)
         journal.end_opening(commit, opened)
-    total = evaluation(worker.study).total(node, opened)
-    new = rule.new_model(global_model(worker, ctx.previous_model), total, opened["count"])
-    return _vote(ctx, past, revealed, model_file.model_bytes(new), opened["count"])
+    how = evaluation_in(ctx.study)
+    new = how.following(node, how.total(node, opened), opened["count"])
+    return _vote(ctx, past, revealed, new.to_bytes(), opened["count"])
 
 
 def _agreed(node: NodeRound, past: StudyHistory) -> Inputs:

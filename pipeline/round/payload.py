@@ -1,4 +1,7 @@
-"""The one vector that a hospital shares in a round: its update and the samples on which all updates are checked."""
+"""The one vector that a hospital shares in a round: its update and the samples on which all updates are checked.
+
+In the round that measures its inputs' scale, what it says of them and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,21 @@ import numpy as np
 from pipeline.datasets import pool, records
 from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.model_file import Vector
+from pipeline.mpc.engines.base import Payload
 from pipeline.site.identity import Identity
 from pipeline.study.study import Study
 from pipeline.train import misbehaviour
 
 
+def length(study: Study) -> int:
+    """Words of that vector, by the study as it is in the round."""
+    measured = study.source.measured
+    return 2 * len(measured) if measured else Payload(study.network, study.samples_shared).length
+
+
 def payload(study: Study, study_digest: Sha256, hospital: Identity, round_id: RoundId, update: Vector) -> Vector:
     """Update, validation inputs and one-hot labels, laid out as `pipeline.mpc.engines.base.Payload` says."""
-    if not study.samples_shared:
+    if not study.samples_shared or study.source.measured:
         return update
     classes = len(study.source.classes)
     secret = hospital.sharing_secret

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from pipeline import model_file
 from pipeline.chain.ledger import Ledger, RoundState, study_id
-from pipeline.domain import REMEMBERED, Address, HospitalName, RoundId, Sha256, Verdict
-from pipeline.mpc.sharing import Vector
+from pipeline.domain import REMEMBERED, Address, HospitalName, RoundId, Verdict
 from pipeline.round import strikes
 from pipeline.round.strikes import Strikes
 from pipeline.round.worker import Worker
@@ -24,9 +22,9 @@ class StudyHistory:
     """The public state of a study before a round, and of those that it continues before it."""
 
     finished: int
-    """Rounds that ended in a model."""
+    """Rounds that trained a model: all that were finalised, but for the one that measured the inputs' scale."""
     budget: int | None
-    """Largest squared norm of an update, 32 fractional bits; None before the first finished round."""
+    """Largest squared norm of an update, 32 fractional bits; None before the first round that trained."""
     strikes: Mapping[HospitalName, tuple[RoundId, ...]]
     quarantined: frozenset[HospitalName]
     records: tuple[Mapping[str, Any], ...]
@@ -36,8 +34,9 @@ class StudyHistory:
 
     def verdicts(self, hospital: HospitalName) -> tuple[bool, ...]:
         """Whether the hospital was accepted in each remembered round in which it took part, oldest first."""
-        # A hospital that joined since stands in no earlier record.
-        past = [Verdict(record["verdicts"].get(hospital, Verdict.ABSENT)) for record in self.records]
+        # A hospital that joined since stands in no earlier record; a scale says nothing about updates.
+        trained = [record["verdicts"] for record in self.records if record["next_budget"] is not None]
+        past = [Verdict(verdicts.get(hospital, Verdict.ABSENT)) for verdicts in trained]
         return tuple(verdict is Verdict.ACCEPTED for verdict in past if verdict is not Verdict.ABSENT)
 
 
@@ -58,7 +57,7 @@ def lineage(worker: Worker, until: RoundId | None = None) -> StudyHistory:
     held = tuple(HospitalName(name) for name in last["quarantined"])
     struck, quarantined = carried(worker.ledger, worker.consortium, worker.study, states, struck, held)
     return StudyHistory(
-        finished=len(finished),
+        finished=len(finished) - bool(finished and worker.study.source.measured),
         budget=last["next_budget"],
         strikes=struck,
         quarantined=frozenset(quarantined),
@@ -102,11 +101,3 @@ def carried(
             recent = [one.round for one in judged[: judged.index(state)]]
             struck, quarantined = strikes.blamed(struck, quarantined, blamed, state.round, recent, study.rule)
     return struck, quarantined
-
-
-def global_model(worker: Worker, digest: Sha256) -> Vector:
-    """The model with this digest, (parameters,) int64 with 16 fractional bits.
-
-    Raises EvidenceRejected when its bytes are others.
-    """
-    return model_file.parse_model(worker.board.fetch(object_keys.model(), digest), worker.study.network.size)

@@ -35,6 +35,7 @@ from pipeline.errors import EvidenceRejected, Misconfigured, Refused
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import digest, joint_digest
 from pipeline.ledger_types.events import StudyId
+from pipeline.model_file import Model, read_model
 from pipeline.round import continuation
 from pipeline.site.consortium import Consortium
 from pipeline.site.identity import Identity
@@ -121,6 +122,10 @@ class Worker:
             )
         return path
 
+    def model(self, digest: Sha256) -> Model:
+        """The model with this digest; raises EvidenceRejected when its bytes are others, or not of this study."""
+        return read_model(self.board.fetch(object_keys.model(), digest), self.study.network.size)
+
     def address(self, signer: HospitalName | NodeName, kind: Kind) -> Address:
         """The signing address that a statement of this kind must come from."""
         if object_keys.by_node(kind):
@@ -206,6 +211,20 @@ class RoundContext:
     def previous_model(self) -> Sha256:
         """The model that the round starts from."""
         return self.state.opened.previous_model
+
+    @cached_property
+    def model(self) -> Model:
+        """The model that the round starts from, checked against its digest."""
+        return self.worker.model(self.previous_model)
+
+    @cached_property
+    def study(self) -> Study:
+        """The study in this round: where it measures constants, with those that the round's first model holds.
+
+        It has none in the round that measures them.
+        """
+        study = self.worker.study
+        return study.at(self.model) if study.source.measured else study
 
     @property
     def commit_root(self) -> Sha256:

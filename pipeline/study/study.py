@@ -12,11 +12,12 @@ from pydantic import Field, ValidationError
 from pipeline.datasets import DATASETS, Dataset
 from pipeline.datasets.schema import ImagesSchema, TableSchema
 from pipeline.domain import Sha256
-from pipeline.errors import InvalidStudy
+from pipeline.errors import InvalidStudy, Refused
 from pipeline.evidence.membership import study_digest
 from pipeline.host.documents import first_problem, read_fields
 from pipeline.layers import Network
 from pipeline.layers.table import layer
+from pipeline.model_file import Model
 from pipeline.site.consortium import Consortium
 from pipeline.study.checks import check
 from pipeline.study.code_digest import code_digest
@@ -152,6 +153,25 @@ class Study(StudyModel):
         if schema := self.table or self.images:
             return schema.dataset(self.dataset)
         return DATASETS[self.dataset]
+
+    def at(self, model: Model) -> Study:
+        """The study in a round that starts from `model`: with the constants that it holds, where they are measured.
+
+        Raises Refused where it holds other ones than the study measures.
+        """
+        schema = self.table or self.images
+        measured = self.source.measured
+        if schema is None or not measured or model.scale is None:
+            return self
+        if len(model.scale.means) != len(measured):
+            raise Refused(
+                f"study {self.name}: its model has the scale of {len(model.scale.means)} inputs, and its file leaves"
+                f" {len(measured)} to be measured; give the constants of new ones in the file, or register the study"
+                " under another name"
+            )
+        constants = zip(model.scale.means, model.scale.deviations, strict=True)
+        scaled = schema.scaled({one.name: pair for one, pair in zip(measured, constants, strict=True)})
+        return self.model_copy(update={"table" if self.table else "images": scaled})
 
     @property
     def network(self) -> Network:

@@ -17,7 +17,7 @@ class ReplayInputs:
 
     record: RoundRecord
     finished: int
-    """Rounds that ended in a model before this one, of the study and of those that it continues."""
+    """Rounds that trained a model before this one, of the study and of those that it continues."""
     verdicts: Mapping[HospitalName, tuple[Verdict, ...]]
     """What remembered rounds decided about each hospital that took part in them, oldest first."""
 
@@ -58,7 +58,7 @@ def read_inputs(records: Path, round_id: RoundId) -> ReplayInputs:
             record_by_model[earlier.new_model] = earlier
     past: list[RoundRecord] = []
     current = record
-    # Only the first round of a study that continues none has no budget in force.
+    # Only the first round that trains, or the one before it that measures the inputs, has no budget in force.
     while current.budget is not None:
         before = record_by_model.pop(current.previous_model, None)
         if before is None:

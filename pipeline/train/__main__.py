@@ -20,13 +20,14 @@ from pipeline.domain import HospitalName, RoundId, Verdict
 from pipeline.errors import Misconfigured
 from pipeline.host import program
 from pipeline.host.files import write_atomic
-from pipeline.model_file import model_bytes, parse_model
+from pipeline.model_file import model_bytes, read_model
 from pipeline.site.identity import sharing_secret
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from pipeline.train.initial import initial_model
 from pipeline.train.misbehaviour import configured
 from pipeline.train.stage import run
+from pipeline.train.statistics import statistics
 from pipeline.train.undefended import UndefendedMember
 from pipeline.train.undefended import undefended as averaged
 
@@ -57,21 +58,26 @@ def update(
         str, typer.Option(help="past verdicts on this hospital, oldest first: accepted,rejected,...")
     ] = "",
 ) -> None:
-    """Train one hospital and write its update (.npy, int64)."""
+    """Train one hospital and write its update (.npy, int64), or what it says of inputs that the round measures."""
     loaded = Study.load(study)
     name = _member(loaded, hospital)
     home = Settings.load().hospital(name)
-    vector = run(
-        loaded,
-        parse_model(model.read_bytes(), loaded.network.size),
-        _training(home, loaded)[0],
-        round_id=RoundId(round_id),
-        finished=rounds_finished,
-        hospital=name,
-        budget=budget,
-        verdicts=[_accepted(word) for word in verdicts.split(",") if word],
-        behaviour=configured(home),
-    )
+    start = read_model(model.read_bytes(), loaded.network.size)
+    loaded = loaded.at(start)
+    if loaded.source.measured:
+        vector = statistics(loaded, home)
+    else:
+        vector = run(
+            loaded,
+            start.parameters,
+            _training(home, loaded)[0],
+            round_id=RoundId(round_id),
+            finished=rounds_finished,
+            hospital=name,
+            budget=budget,
+            verdicts=[_accepted(word) for word in verdicts.split(",") if word],
+            behaviour=configured(home),
+        )
     buffer = io.BytesIO()
     np.save(buffer, vector)
     write_atomic(out, buffer.getvalue(), mode=0o600)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.measures.estimates import Measures
+from pipeline.model_file import Scale
 from pipeline.report.round_view import RoundView
 from pipeline.study.study import Study
 
@@ -26,6 +27,8 @@ class ModelCard:
     dataset: str
     source: str
     classes: tuple[str, ...]
+    scale: Mapping[str, tuple[float, float]]
+    """Mean and deviation of each input that the study measured, as the model holds them."""
     model: Sha256
     round: RoundId
     """The round that made it, on the ledger."""
@@ -52,14 +55,17 @@ class ModelCard:
         return vars(self) | {"classes": list(self.classes), "hospitals": counts, "measures": of_classes}
 
 
-def card(study: Study, view: RoundView, digest: Sha256, rounds: int) -> ModelCard:
+def card(study: Study, view: RoundView, digest: Sha256, rounds: int, scale: Scale | None = None) -> ModelCard:
     """The card of a study's model that `view`'s round ended with, the last of so many rounds."""
+    names = [one.name for one in study.source.measured]
+    constants = zip(scale.means, scale.deviations, strict=True) if scale else ()
     return ModelCard(
         study=study.name,
         title=study.title,
         dataset=study.source.title,
         source=study.source.source,
         classes=study.source.classes,
+        scale=dict(zip(names, constants, strict=False)),
         model=digest,
         round=view.round,
         rounds=rounds,

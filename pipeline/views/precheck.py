@@ -15,13 +15,13 @@ import numpy as np
 
 from pipeline import model_file
 from pipeline.domain import COORDINATE_CAP, NORM_CAP, UPDATE_BITS, HospitalName, RoundId
-from pipeline.errors import Misconfigured
+from pipeline.errors import Misconfigured, Refused
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 from pipeline.round import training
 from pipeline.round.parameters import rule_parameters
 from pipeline.round.payload import payload
-from pipeline.round.study_history import global_model, lineage
+from pipeline.round.study_history import lineage
 from pipeline.round.worker import Worker
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
@@ -81,15 +81,20 @@ def check_model(
     if name not in worker.study.hospitals:
         raise Misconfigured(f"{name} is no hospital of study {study}, which names {', '.join(worker.study.hospitals)}")
     past = lineage(worker)
-    current = global_model(worker, worker.ledger.study(worker.study_id).current_model)
+    current = worker.model(worker.ledger.study(worker.study_id).current_model)
+    read = worker.study.at(current)
+    if read.source.measured:
+        raise Refused(
+            f"study {study}: its next round measures the scale of its inputs and trains nothing; ask again after it"
+        )
     round_id = RoundId(max((state.round for state in worker.ledger.rounds()), default=RoundId(0)) + 1)
     if model is None:
         update = training.update(worker, name, past, current, round_id)
     else:
-        update = model_file.parse_model(model.read_bytes(), worker.study.network.size) - current
-    parameters = rule_parameters(worker.study, past.finished, past.budget)
-    shared = payload(worker.study, worker.digest, worker.identity, round_id, update)
-    return Precheck(round_id, findings(worker.study, current, parameters, shared))
+        update = model_file.parse_model(model.read_bytes(), worker.study.network.size) - current.parameters
+    parameters = rule_parameters(read, past.finished, past.budget)
+    shared = payload(read, worker.digest, worker.identity, round_id, update)
+    return Precheck(round_id, findings(read, current.parameters, parameters, shared))
 
 
 def findings(

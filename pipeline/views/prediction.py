@@ -11,7 +11,6 @@ from pipeline.errors import EvidenceRejected, FileRejected, Refused
 from pipeline.ingest.explain import cell_failures
 from pipeline.model_file import Vector
 from pipeline.report.round_view import gather
-from pipeline.round.study_history import global_model
 from pipeline.round.worker import Worker
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
@@ -34,7 +33,7 @@ class Predictor:
     """A checked model, to be asked as often as one likes."""
 
     study: Study
-    model: Vector
+    parameters: Vector
     card: cards.ModelCard
 
     @classmethod
@@ -55,7 +54,9 @@ class Predictor:
                 f"round {last.round}: the ledger does not vouch for model {digest[:16]}; do not use it"
             )
         view = gather(last, worker.ledger, worker.board.store)
-        return cls(worker.study, global_model(worker, digest), cards.card(worker.study, view, digest, len(finished)))
+        model = worker.model(digest)
+        card = cards.card(worker.study, view, digest, len(finished), model.scale)
+        return cls(worker.study.at(model), model.parameters, card)
 
     def predict(self, questions: PredictionBatch) -> tuple[Answer, ...]:
         """The answers to a batch.
@@ -65,7 +66,7 @@ class Predictor:
         dataset = self.study.source
         if wrong := cell_failures(questions.frame, dataset):
             raise FileRejected(" ".join(wrong.values()))
-        shares = probabilities(self.model, self.study.network, dataset.encode(questions.values))
+        shares = probabilities(self.parameters, self.study.network, dataset.encode(questions.values))
         return tuple(
             Answer(
                 str(record), dataset.classes[int(row.argmax())], dict(zip(dataset.classes, row.tolist(), strict=True))

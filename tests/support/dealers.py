@@ -28,7 +28,7 @@ def shared_vector(ctx: RoundContext) -> Vector:
     update = np.frombuffer(
         (worker.identity.home / "rounds" / str(ctx.round_id) / "update.i8").read_bytes(), "<i8"
     ).astype(np.int64)
-    return payload(worker.study, worker.digest, worker.identity, ctx.round_id, update)
+    return payload(ctx.study, worker.digest, worker.identity, ctx.round_id, update)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pipeline.model_file import model_bytes
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import AggregateTask, VerifyTask
 from pipeline.round.parameters import rule_parameters
-from pipeline.round.study_history import global_model, lineage
+from pipeline.round.study_history import lineage
 from tests.support.dealers import shared_vector
 from tests.support.installed import Installed
 from tests.support.rounds import Play
@@ -19,7 +19,7 @@ def computed_in_the_clear(site: Installed, play: Play, round_id: RoundId) -> tup
     contexts = {name: site.hospital_context(play, round_id, name) for name in play.study.hospitals}
     payloads = {name: shared_vector(ctx) for name, ctx in contexts.items()}
     worker = next(iter(contexts.values())).worker
-    previous = global_model(worker, worker.ledger.round(round_id).opened.previous_model)
+    previous = worker.model(worker.ledger.round(round_id).opened.previous_model).parameters
     past = lineage(worker)
     network = play.study.network
     task = VerifyTask(play.study.hospitals, network, rule_parameters(play.study, past.finished, past.budget), previous)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.errors import EngineFailed
 from pipeline.mpc.engines import engine
-from pipeline.round.evaluations import evaluation
+from pipeline.round.evaluations import tasks
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 
@@ -19,7 +19,7 @@ def compile_programs(settings: Settings, studies: Mapping[str, Study]) -> Mappin
         try:
             if problems := runner.problems():
                 raise EngineFailed(problems[0])
-            for task in evaluation(study).tasks(study):
+            for task in tasks(study):
                 runner.prepare(study.protocol, task)
         except EngineFailed as error:
             failed[study.name] = str(error)

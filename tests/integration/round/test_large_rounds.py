@@ -25,7 +25,6 @@ from pipeline.replay.reproduce import reproduce
 from pipeline.round import evaluation_large, node
 from pipeline.round.input_set import Inputs
 from pipeline.round.journal import Journal
-from pipeline.round.study_history import global_model
 from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
 from tests.adversary import attack
@@ -123,7 +122,7 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
     assert record["verdicts"] == verdicts == {**dict.fromkeys(HOSPITALS[:4], "accepted"), ELM: "rejected"}
     assert record["next_budget"] == budget
     total = np.sum([updates[name] for name in HOSPITALS[:4]], axis=0, dtype=np.int64)
-    previous = global_model(contexts[ELM].worker, record["previous_model"])
+    previous = contexts[ELM].worker.model(record["previous_model"]).parameters
     assert record["new_model"] == sha256(model_bytes(rule.new_model(previous, total, 4)))
     site.audits(round_id)
     reproduces(site, play, round_id, previous, updates)
