@@ -34,6 +34,16 @@ _LETTERS = {
 }
 """What begins the number of each attacker's records."""
 
+_AGAINST = {
+    "others' queues and logs in Airflow, and the execution API": ("integration/sites",),
+    "the database and Airflow's own pages": ("integration/airflow", "e2e"),
+    "the console, its login and its forms": ("integration/console",),
+    "the store: others' prefixes, retention, the guard": ("integration/store",),
+    "the parties of the encrypted computation": ("integration/mpc",),
+    "the ledger, and others' rounds and statements": ("adversary", "unit"),
+}
+"""What a hospital tries its keys, token and network against, by where the tests stand."""
+
 _BLOCK = re.compile(r"(?<=<!-- attacks: made by `python -m handbook` -->\n).*?(?=<!-- end of attacks -->)", re.DOTALL)
 
 
@@ -43,6 +53,7 @@ class Tried:
 
     attack: Attack
     test: str
+    module: Path
 
     @property
     def holds(self) -> str:
@@ -63,7 +74,7 @@ def filled(page: str, tests: Path) -> str:
 def sections(tests: Path) -> str:
     """Markdown of all attacks below a folder of tests: which have which aim, and a table for each attacker."""
     tried = numbered(tests)
-    return "\n".join([_overview(tried), *(_section(attacker, tried) for attacker in ATTACKERS)])
+    return "\n".join([_overview(tried), _rogue(tried, tests), *(_section(attacker, tried) for attacker in ATTACKERS)])
 
 
 def numbered(tests: Path) -> dict[str, Tried]:
@@ -93,7 +104,11 @@ def records(module: Path) -> list[Tried]:
     tree = ast.parse(text)
     texts = dict(_texts(tree))
     return [
-        Tried(Attack(**{word.arg: _text(word.value, texts, module) for word in call.keywords if word.arg}), test.name)
+        Tried(
+            Attack(**{word.arg: _text(word.value, texts, module) for word in call.keywords if word.arg}),
+            test.name,
+            module,
+        )
         for test in tree.body
         if isinstance(test, ast.FunctionDef)
         for call in test.decorator_list
@@ -127,6 +142,22 @@ def _text(value: ast.expr, texts: dict[str, str], module: Path) -> str:
 def _overview(tried: dict[str, Tried]) -> str:
     rows = [(TITLES[attacker], *(_range(tried, attacker, aim) for aim in AIMS)) for attacker in ATTACKERS]
     return f"{len(tried)} attacks:\n\n{table(('by', *(f'to {aim}' for aim in AIMS)), rows)}"
+
+
+def _rogue(tried: dict[str, Tried], tests: Path) -> str:
+    """What a rogue hospital of this or another study tried, by what it tried it against."""
+    rows = []
+    for against, folders in _AGAINST.items():
+        numbers = [
+            number
+            for number, record in tried.items()
+            if record.attack.by in ("hospital", "foreign_hospital")
+            and any(record.module.is_relative_to(tests / folder) for folder in folders)
+        ]
+        rows.append((against, str(len(numbers)), ", ".join(numbers)))
+    count = sum(int(row[1]) for row in rows)
+    heads = ("a rogue hospital, by its own keys, token and network, against", "tried", "numbers")
+    return f"{count} of them are a hospital's:\n\n{table(heads, rows)}"
 
 
 def _range(tried: dict[str, Tried], attacker: str, aim: str) -> str:

@@ -16,6 +16,7 @@ from pipeline.host.secret import Secret
 from pipeline.services import services
 from pipeline.site.settings import Settings
 from pipeline.tools import runtime
+from tests.adversary import attack
 from tests.support.hub import until
 from tests.support.installations import settings_in
 
@@ -43,6 +44,13 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "_installed", dict)
 
 
+@attack(
+    by="hospital",
+    to="learn",
+    tries="to reach Airflow's database by a port, by its socket or by a guessed password",
+    costs="nothing",
+    seen="nothing: it listens on no port, its socket lies in a private folder, and the password is refused",
+)
 def test_a_database_is_made_once_and_opened_by_its_password_alone(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     postgres.prepare(settings)

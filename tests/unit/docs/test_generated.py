@@ -107,6 +107,18 @@ def test_the_threat_model_has_every_test_of_an_attack_under_its_attacker() -> No
         } <= written
 
 
+def test_a_rogue_hospital_has_tried_everything_that_stands_between_members() -> None:
+    table = attacks.sections(TESTS).split("### ")[0]
+    _, _, *rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.count("|") == 4]
+    tried = {row[0]: row[2].split(", ") for row in rows}
+    assert list(tried) == list(attacks._AGAINST)
+    assert all(tried.values())
+    numbers = [number for column in tried.values() for number in column]
+    hospitals = [number for number, each in attacks.numbered(TESTS).items() if "hospital" in each.attack.by]
+    assert sorted(numbers) == sorted(hospitals), "each once"
+    assert len(numbers) >= 25
+
+
 def test_every_word_of_who_can_do_what_has_a_test_behind_it() -> None:
     tried = attacks.numbered(TESTS)
     assert {(each.attack.by, each.attack.to) for each in tried.values()} == set(product(ATTACKERS, AIMS))
