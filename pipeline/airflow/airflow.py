@@ -116,6 +116,8 @@ def configure(settings: Settings, installation: Installation, public: str | None
         **_folders(home(settings)),
         **database,
         "edge": bool(public),
+        "json_logs": installation.telemetry.json_logs,
+        "otel": installation.telemetry.otlp is not None,
         "parallelism": _WAITING_FOR_SITES if public else _AT_ONCE_HERE,
         "api": installation.airflow,
         "public": public or installation.airflow,
@@ -192,9 +194,12 @@ def make_site_token(settings: Settings, queue: str) -> None:
         write_secret(settings.token_of(queue), Secret.generate(_SECRETS["airflow-jwt"]).token().encode())
 
 
-def environment(settings: Settings) -> Mapping[str, str]:
+def environment(settings: Settings, installation: Installation) -> Mapping[str, str]:
     """What Airflow's processes need beside airflow.cfg; no secrets."""
-    return _environment(home(settings))
+    collector = installation.telemetry.otlp
+    # Airflow leaves the address to OpenTelemetry's own variables.
+    told = {} if collector is None else {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_SERVICE_NAME": "wardround"}
+    return {**_environment(home(settings)), **told}
 
 
 def _environment(folder: Path) -> Mapping[str, str]:
@@ -216,9 +221,10 @@ def worker_environment(settings: Settings, installation: Installation, queue: st
     It calls the provider's front, under its own path and by its own token, and trusts the installation's authority
     alone. What else is set is as on the provider's machine.
     """
+    logs = {"json_logs": installation.telemetry.json_logs}
     values = dict.fromkeys(Template((_TEMPLATES / "airflow.cfg").read_text()).get_identifiers(), "")
     written = ConfigParser(interpolation=None)
-    written.read_string(_configuration({**values, **_folders(worker_home(settings))}))
+    written.read_string(_configuration({**values, **_folders(worker_home(settings)), **logs}))
     same = {(section, key): value for section in _SAME_ON_WORKERS for key, value in written[section].items() if value}
     own = {
         ("core", "executor"): _EDGE_EXECUTOR,
@@ -272,7 +278,7 @@ def prepare(settings: Settings, logins: Iterable[User]) -> None:
     done = subprocess.run(
         [sys.executable, str(_TEMPLATES / "prepare_airflow.py")],
         input=json.dumps(accounts),
-        env={**os.environ, **environment(settings)},
+        env={**os.environ, **_environment(home(settings)), "AIRFLOW__METRICS__OTEL_ON": "False"},
         cwd=home(settings),
         capture_output=True,
         text=True,

@@ -129,7 +129,7 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
         DATABASE: lambda: database(settings),
         STORE: lambda: _store(settings, installation),
         CHAIN: lambda: _chain(settings, installation),
-        **{name: partial(_airflow, settings, name) for name in AIRFLOW},
+        **{name: partial(_airflow, settings, installation, name) for name in AIRFLOW},
         FRONT: lambda: before_all(
             settings, installation, _front_address(settings), settings.provider / certificates.TLS
         ),
@@ -169,9 +169,9 @@ def _chain(settings: Settings, installation: Installation) -> Program:
     return Program(CHAIN, [sys.executable, "-m", "pipeline.devchain.devchain", *given], PROJECT, _ours(settings))
 
 
-def _airflow(settings: Settings, name: str) -> Program:
+def _airflow(settings: Settings, installation: Installation, name: str) -> Program:
     command = [sys.executable, "-m", "airflow", *_AIRFLOW_COMMANDS[name]]
-    environment = {**_ours(settings), **airflow.environment(settings)}
+    environment = {**_ours(settings), **airflow.environment(settings, installation)}
     return Program(name, command, airflow.home(settings), environment, stop_seconds=6)
 
 

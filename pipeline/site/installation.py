@@ -51,6 +51,17 @@ class Folders(BaseModel):
         return self.model_dump(exclude_none=True)
 
 
+class Telemetry(BaseModel):
+    """What Airflow tells of itself, and how; nothing by default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    otlp: _Url | None = None
+    """A collector of OpenTelemetry, to which Airflow's own metrics go."""
+    json_logs: bool = False
+    """Whether Airflow and this site's worker write their logs as JSON."""
+
+
 class Quota(BaseModel):
     """What one hospital or node may have in the locked buckets; beyond it `wardround up` takes its right to write."""
 
@@ -83,6 +94,7 @@ class Installation(BaseModel):
     """Which server runs here behind the store's guard."""
     store_quota: Quota | None = None
     """None for the usual one."""
+    telemetry: Telemetry = Telemetry()
 
     @model_validator(mode="after")
     def _no_plain_calls_between_machines(self) -> Self:
@@ -92,6 +104,10 @@ class Installation(BaseModel):
                 if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
                     raise ValueError(f"{name} by https:// or on this machine, where an authority is named")
         return self
+
+    @property
+    def _unset(self) -> set[str]:
+        return {"telemetry"} if self.telemetry == Telemetry() else set()
 
     @property
     def quota(self) -> Quota:
@@ -132,7 +148,7 @@ class Installation(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write installation.yaml, whole or not at all."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        values = self.model_dump(mode="json", exclude_none=True, exclude=self._unset)
         if self.authority and self.authority.is_relative_to(path.parent):
             values["authority"] = str(self.authority.relative_to(path.parent))
         write_atomic(path, yaml.safe_dump(values, sort_keys=False).encode())

@@ -172,7 +172,10 @@ class Site:
         }
         options = [f"--{name}={value}" for name, value in (account | {"password": password}).items()]
         command = [sys.executable, "-m", "airflow", "users", "create", *options]
-        environment = {**self._environment, **airflow.environment(self.settings)}
+        environment = {
+            **self._environment,
+            **airflow.environment(self.settings, Installation.load(self.settings.installation)),
+        }
         subprocess.run(command, env=environment, cwd=airflow.home(self.settings), check=True, capture_output=True)
         return self._logged_in("owner", password)
 

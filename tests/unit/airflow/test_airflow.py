@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import configparser
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from pipeline.airflow import airflow
 from pipeline.airflow.accounts import RIGHTS
 from pipeline.host.files import write_secret
-from pipeline.site.installation import Installation
+from pipeline.site.installation import Installation, Telemetry
 from tests.support.installations import INSTALLATION, settings_in
 
 
@@ -33,7 +36,7 @@ def test_secrets_are_files_of_mode_600_and_stand_nowhere_else(tmp_path: Path) ->
     assert len(values) == 3
     assert {file.stat().st_mode & 0o777 for file in secrets} == {0o600}
     others = "".join(file.read_text() for file in (tmp_path / "airflow").rglob("*") if file.is_file())
-    others += repr(airflow.environment(settings_in(tmp_path)))
+    others += repr(airflow.environment(settings_in(tmp_path), INSTALLATION))
     assert not [value for value in values if value in others]
 
 
@@ -170,3 +173,21 @@ def test_a_workers_environment_holds_no_secret(tmp_path: Path) -> None:
 def test_tokens_are_signed_by_as_many_bytes_as_the_algorithm_wants(tmp_path: Path) -> None:
     airflow.make_secrets(settings_in(tmp_path))
     assert len((tmp_path / "secrets" / "airflow-jwt").read_bytes()) >= 64
+
+
+def test_what_the_installation_asks_for_is_what_airflow_reads(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    asked = INSTALLATION.model_copy(update={"telemetry": Telemetry(otlp="http://127.0.0.1:4318", json_logs=True)})
+    asked.save(settings.installation)
+    assert Installation.load(settings.installation) == asked
+    for installation, told in ((INSTALLATION, "False"), (asked, "True")):
+        airflow.configure(settings, installation)
+        environment = {**os.environ, **airflow.environment(settings, installation)}
+        for section, key in (("metrics", "otel_on"), ("logging", "json_logs")):
+            command = [sys.executable, "-m", "airflow", "config", "get-value", section, key]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            assert told in done.stdout.splitlines()
+        assert environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") == installation.telemetry.otlp
+        worker = airflow.worker_environment(settings, installation, "hospital-wren")
+        assert worker["AIRFLOW__LOGGING__JSON_LOGS"] == told
+        assert not any("OTEL" in name for name in worker)
