@@ -51,7 +51,7 @@ test-bft: setup-dev  ## whole rounds on four validators of a real BFT chain, alo
 test-sites: setup-dev  ## a consortium's sites on machines of their own: namespaces of network, files and processes; some minutes
 	@$(PY) -m pytest -m machines tests/integration/machines tests/sites
 
-test-studies: setup-dev  ## three whole studies in a real Airflow, by the lines of docs/how-to/whole-studies.md; some ten minutes
+test-studies: setup-dev  ## three whole studies in a real Airflow, by the lines of docs/how-to/whole-studies.md; a quarter of an hour
 	@$(PY) -m pytest -m studies tests/studies
 
 bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU and PyTorch; half an hour; writes the tables
