@@ -27,6 +27,7 @@ class RoundEvidence:
         self.ledger = ledger
         self.store = store
         self._packed = packed
+        self._models: dict[Sha256, Model] = {}
 
     @cached_property
     def state(self) -> RoundState:
@@ -116,7 +117,12 @@ class RoundEvidence:
         return next(member.address for member in self.record.hospitals if member.name == hospital)
 
     def model(self, digest: Sha256) -> Model:
-        """A stored model; raises EvidenceRejected or ObjectMissing naming the object."""
+        """A stored model, read once; raises EvidenceRejected or ObjectMissing naming the object."""
+        if digest not in self._models:
+            self._models[digest] = self._read(digest)
+        return self._models[digest]
+
+    def _read(self, digest: Sha256) -> Model:
         key_prefix = object_keys.model()
         key = key_prefix.key(digest)
         if finding := written_over(key_prefix.bucket, key, self.store.history(key_prefix.bucket, key)):

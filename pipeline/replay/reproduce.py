@@ -17,7 +17,7 @@ import numpy as np
 import typer
 
 from pipeline.audit.round_record import RoundRecord
-from pipeline.domain import Address, Context, HospitalName, Sha256
+from pipeline.domain import Address, Condition, Context, HospitalName, Sha256
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import sha256
 from pipeline.host import program
@@ -35,8 +35,7 @@ from pipeline.mpc.engines.base import (
 )
 from pipeline.mpc.local_parties import deal, local_parties, run_together
 from pipeline.mpc.projections import project
-from pipeline.round.evaluation import Verified, updated
-from pipeline.round.evaluation_scale import measured_model
+from pipeline.round.following import measured_model, updated
 from pipeline.round.parameters import rule_parameters
 from pipeline.round.payload import length, payload
 from pipeline.site.identity import Identity
@@ -75,7 +74,7 @@ def reproduce(
     engine = engines.engine(study.engine, settings)
     task = VerifyTask(names, study.network, rule_parameters(study, finished, record.budget), previous.parameters)
     verified = _together(settings, record, lambda party: engine.verify(study.protocol, task, held[party.index], party))
-    accepted = _accepted(record, Verified.of(names, verified))
+    accepted = _accepted(record, names, verified)
     size = study.network.size
     parts: list[Components] = [
         {name: {index: words[:size] for index, words in node_components[name].items()} for name in accepted}
@@ -102,7 +101,7 @@ def _reproduce_scale(
         settings, record, lambda party: engine.check_range(study.protocol, task, held[party.index], party)
     )
     within = tuple(name for name, bit in zip(names, checked.within, strict=True) if bit)
-    opening = AggregateTask(_accepted(record, Verified(within, None)), task.size)
+    opening = AggregateTask(_require(record, within, None), task.size)
     opened = _together(
         settings, record, lambda party: engine.aggregate(study.protocol, opening, held[party.index], party)
     )
@@ -131,23 +130,30 @@ def _reproduce_large(
         projected = {name: dict(zip(components[name], rows[name], strict=True)) for name in components}
         return engine.verify_projected(study.protocol, task, projected, party)
 
-    accepted = _accepted(record, Verified.of(task.hospitals, _together(settings, record, verify)))
+    accepted = _accepted(record, task.hospitals, _together(settings, record, verify))
     # whoever has all updates here needs no shares to add them
     total: Vector = np.stack([updates[name] for name in accepted]).sum(axis=0, dtype=np.int64)
     return _same_model(record, updated(previous, total, len(accepted)))
 
 
-def _accepted(record: RoundRecord, verified: Verified) -> tuple[HospitalName, ...]:
-    if (
-        verified.accepted != record.accepted
-        or verified.budget != record.next_budget
-        or verified.failed != record.failed
-    ):
+def _accepted(record: RoundRecord, names: Sequence[HospitalName], verified: VerifyOutput) -> tuple[HospitalName, ...]:
+    accepted = tuple(name for name, bit in zip(names, verified.accepted, strict=True) if bit)
+    return _require(record, accepted, verified.budget, verified.failures(names))
+
+
+def _require(
+    record: RoundRecord,
+    accepted: tuple[HospitalName, ...],
+    budget: int | None,
+    failed: Mapping[HospitalName, Condition] | None = None,
+) -> tuple[HospitalName, ...]:
+    """Who is accepted; raises EvidenceRejected unless the record says the same."""
+    if accepted != record.accepted or budget != record.next_budget or (failed or {}) != record.failed:
         raise EvidenceRejected(
-            f"round {record.round}: reproduced verdicts accept {', '.join(verified.accepted)}, the record says"
+            f"round {record.round}: reproduced verdicts accept {', '.join(accepted)}, the record says"
             f" {', '.join(record.accepted)}"
         )
-    return verified.accepted
+    return accepted
 
 
 def _same_model(record: RoundRecord, model: Model) -> Sha256:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.domain import Condition, HospitalName, Sha256
 from pipeline.model_file import Model
-from pipeline.mpc import rule
 from pipeline.mpc.engines.base import Task, VerifyOutput
 from pipeline.mpc.sharing import Vector
 from pipeline.round.custody import Custody
+from pipeline.round.following import updated
 from pipeline.round.input_set import Inputs
 from pipeline.round.node_round import NodeRound
 from pipeline.round.study_history import StudyHistory
@@ -69,8 +69,3 @@ class Evaluation(ABC):
 
         Other shapes compile when they come up.
         """
-
-
-def updated(previous: Model, total: Vector, count: int) -> Model:
-    """The previous model with the mean of `count` updates added, and its scale."""
-    return replace(previous, parameters=rule.new_model(previous.parameters, total, count))

@@ -6,18 +6,17 @@ It trains nothing: the model after it has the parameters of the one before, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pipeline.datasets import measured
 from pipeline.domain import HospitalName
-from pipeline.model_file import Model, Scale
+from pipeline.model_file import Model
 from pipeline.mpc.engines.base import AggregateTask, RangeTask, Task
 from pipeline.mpc.sharing import Vector
 from pipeline.round.custody import Custody
 from pipeline.round.evaluation import Evaluation, Verified
+from pipeline.round.following import measured_model
 from pipeline.round.input_set import Inputs
 from pipeline.round.node_round import NodeRound
 from pipeline.round.payload import length
@@ -65,8 +64,3 @@ class ScaleEvaluation(Evaluation):
             if count >= study.accepted_floor
         ]
         return [RangeTask(study.hospitals, size), *sums]
-
-
-def measured_model(study: Study, previous: Model, total: Vector, count: int) -> Model:
-    """The previous model with the scale of the inputs that the study measures, by the sum of `count` statements."""
-    return replace(previous, scale=Scale(*measured.constants(study.source.measured, total, count)))

@@ -60,7 +60,8 @@ class Opened(MpSpdz):
 
     def _compiled(self, protocol: str, task: Task, profile: Profile) -> Path:
         assert isinstance(task, VerifyTask)
-        shape = {"source": sha256(_PROGRAM.read_bytes()), **self._shape(protocol, task, profile)}
+        _, sizes = self._described(protocol, task, profile)
+        shape = {"source": sha256(_PROGRAM.read_bytes()), **sizes}
         return programs.compiled("opened", shape, installation=self._home, cache=self._cache, sources=_PROGRAM.parent)
 
 
