@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,13 +33,28 @@ def up(
             help="JSON-RPC of the chain for a new installation's ledger; by default an embedded development chain."
         ),
     ] = None,
+    foreground: Annotated[
+        bool,
+        typer.Option(
+            "--foreground", help="Stay until SIGTERM, then stop the services: for a container or an init system."
+        ),
+    ] = False,
 ) -> None:
     """Set up what is missing and start the services of this machine, which are those of its site's role."""
+    from pipeline.setup.foreground import in_order, stay
+
+    settings = Settings.wanted()
+    with in_order(settings) if foreground else nullcontext():
+        _up(settings, rpc)
+        if foreground:
+            stay(settings)
+
+
+def _up(settings: Settings, rpc: str | None) -> None:
     from pipeline.airflow import airflow
     from pipeline.services import services
     from pipeline.setup.up import up as bring_up
 
-    settings = Settings.wanted()
     installation = bring_up(settings, rpc)
     site = Site.load(settings)
     if site is None or site.role is SiteRole.PROVIDER:
