@@ -1,7 +1,8 @@
 """Install at the same time what is missing of a set of tools.
 
-`python -m pipeline.tools [runtime | hospital | node | provider | auditor | development | bft | docs]`: `runtime`
-is for all sites on one machine, and a site's own set for a machine of that one site.
+`python -m pipeline.tools [runtime | hospital | node | provider | auditor | provider-image | development | bft |
+docs]`: `runtime` is for all sites on one machine, a site's own set for a machine of that one site, and `provider-image`
+for a container that installs nothing when it starts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from pipeline.tools import development, runtime, toolchains
 _HEARTBEAT_SECONDS = 20
 
 _PYTHON: Mapping[str, Callable[[Settings], object]] = {"Python environment": runtime.python_environment}
+_NO_TORCH: Mapping[str, Callable[[Settings], object]] = {
+    "Python environment": lambda settings: runtime.python_environment(settings, trains=False)
+}
 
 # The longest first.
 SETS: Mapping[str, Mapping[str, Callable[[Settings], object]]] = {
@@ -29,15 +33,23 @@ SETS: Mapping[str, Mapping[str, Callable[[Settings], object]]] = {
         "npm packages": runtime.npm_packages,
     },
     "hospital": _PYTHON,
-    "node": {**_PYTHON, "SPU environment": runtime.spu_environment},
+    "node": {**_NO_TORCH, "SPU environment": runtime.spu_environment},
     # The development chain's packages come with `wardround up`, where the ledger is to stand on one, and PostgreSQL
     # where the machine has none.
     "provider": {
         "object store": runtime.usual_store_server,
         "store's guard": runtime.guard_environment,
-        **_PYTHON,
+        **_NO_TORCH,
     },
-    "auditor": _PYTHON,
+    # A container gets no network namespace, in which MinIO would be shut in.
+    "provider-image": {
+        "object store": lambda settings: runtime.store_server(settings, "versitygw"),
+        "store's guard": runtime.guard_environment,
+        "PostgreSQL": runtime.postgres_environment,
+        "npm packages": runtime.npm_packages,
+        **_NO_TORCH,
+    },
+    "auditor": _NO_TORCH,
     "development": {
         "MinIO": lambda settings: runtime.store_server(settings, "minio"),
         "versitygw": lambda settings: runtime.store_server(settings, "versitygw"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.domain import StoreKind
 from pipeline.host import namespace
+from pipeline.host.files import scratch
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.tools.toolchains import PYTHON, environment, go, npm, uv
 from pipeline.tools.work import built, digest, run, stamped
@@ -21,29 +23,47 @@ _STORE_SERVERS: Mapping[StoreKind, tuple[str, str]] = {
 
 REQUIREMENTS = PROJECT / "requirements"
 
+_ONLY_TORCH_NEEDS = re.compile(r"^(?:torch|cuda-[a-z0-9-]+|nvidia-[a-z0-9-]+)==.*\n(?: .*\n)*", re.MULTILINE)
+"""In a lock: torch, and what nothing else asks for, with their hashes."""
+
 _POSTGRES = PROJECT / ".venv-postgres"
 
 
-def python_environment(settings: Settings, *, develop: bool = False) -> Path:
+def python_environment(settings: Settings, *, develop: bool = False, trains: bool = True) -> Path:
     """The checkout's own environment with the `wardround` command.
 
     requirements/main.txt says what it holds, deploy.txt what sites on machines of their own need beside (25 MB), and
-    dev/main.txt what else to `develop`.
+    dev/main.txt what else to `develop`. Where nobody `trains`, torch is left out, with NVIDIA's libraries, which come
+    with it: 3.6 GB.
 
-    An environment to develop in serves rounds as well, and stays one.
+    An environment to develop in serves rounds as well, and stays one, as does one to train in.
     """
     runs = [REQUIREMENTS / "main.txt", REQUIREMENTS / "deploy.txt"]
     develops = [*runs, REQUIREMENTS / "dev" / "main.txt"]
     ours = PROJECT / "pyproject.toml"
     made_to_develop = digest(*develops, ours)
-    fitting = [made_to_develop] if develop else [digest(*runs, ours), made_to_develop]
+    made_to_train = digest(*runs, ours)
+    fitting = [made_to_develop] if develop else [made_to_train, made_to_develop]
+    if not (trains or develop):
+        fitting = [f"{made_to_train} without torch", *fitting]
     folder = PROJECT / ".venv"
     with stamped(folder, *fitting) as fresh:
         if not fresh:
-            python = locked_environment(settings, folder, *(develops if develop else runs))
+            python = (
+                locked_environment(settings, folder, *(develops if develop else runs))
+                if trains or develop
+                else _without_torch(settings, folder, *runs)
+            )
             install: list[str | Path] = [uv(settings), "pip", "install", "--quiet", "--python", python]
             run([*install, "--no-build-isolation", "--no-deps", "--editable", PROJECT], "install the wardround command")
     return folder / "bin" / "python"
+
+
+def _without_torch(settings: Settings, folder: Path, *locks: Path) -> Path:
+    with scratch(settings.cache, "locks") as place:
+        for lock in locks:
+            (place / lock.name).write_text(_ONLY_TORCH_NEEDS.sub("", lock.read_text()))
+        return locked_environment(settings, folder, *(place / lock.name for lock in locks))
 
 
 def spu_environment(settings: Settings) -> Path:
@@ -59,7 +79,7 @@ def spu_environment(settings: Settings) -> Path:
 def locked_environment(settings: Settings, folder: Path, *locks: Path) -> Path:
     """Make `folder` an environment of exactly the packages of `locks`, linked from uv's cache; its interpreter."""
     python = environment(settings, folder)
-    names = " and ".join(str(lock.relative_to(REQUIREMENTS)) for lock in locks)
+    names = " and ".join("/".join(lock.parts[-2:]) for lock in locks)
     run([uv(settings), "pip", "sync", "--quiet", "--python", python, "--require-hashes", *locks], f"install {names}")
     return python
 
