@@ -123,7 +123,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
 def up(sites: Sites) -> Sites:
     """All sites are up, and owners have approved."""
     for name in AT_HOSPITALS:
-        module = ("python", "-m", "tests.support.machines.records", "small")
+        module = ("python", "-m", "pipeline.setup.public_part", "small")
         sites.machines[name].run("env", f"--chdir={PROJECT}", *module)
     with ThreadPoolExecutor(3) as pool:
         started = {name: pool.submit(sites.machines[name].wardround, "up", seconds=400) for name in WORKING}
