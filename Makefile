@@ -23,7 +23,7 @@ COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-em
 # A gigabyte that torch asks for and that only a GPU uses; without the other packages of NVIDIA it cannot be imported.
 LEAVE_OUT = --no-emit-package triton --no-emit-package nvidia-cusolver
 
-.PHONY: help setup setup-dev demo unit test test-bft test-sites test-studies bench-mpc bench-poisoning reference screenshots docs check fix lock clean distclean
+.PHONY: help setup setup-dev demo unit test test-bft test-sites test-studies test-compose containers bench-mpc bench-poisoning reference screenshots docs check fix lock clean distclean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-17s%s\n", $$1, $$2 }'
@@ -54,6 +54,13 @@ test-sites: setup-dev  ## a consortium's sites on machines of their own: namespa
 test-studies: setup-dev  ## three whole studies in a real Airflow, by the lines of docs/how-to/whole-studies.md; a quarter of an hour
 	@$(PY) -m pytest -m studies tests/studies
 
+test-compose: setup-dev  ## docker-compose.yml from nothing to an audited round, on this machine's engine; builds for minutes the first time
+	@$(PY) -m pytest -m compose tests/compose
+
+containers:  ## the consortium of docker-compose.yml on this machine's engine: images, then sites made, invited, joined; minutes
+	@docker compose build
+	@docker/consortium.sh
+
 bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU and PyTorch; half an hour; writes the tables
 	@$(PY) -m benchmarks.mpc
 	@$(PY) -m benchmarks.pages
@@ -80,7 +87,7 @@ check: setup-dev  ## formatting, lint, types, import direction, compose schema
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
-	@$(PY) -m pipeline.setup.compose docker-compose.yml
+	@for file in docker-compose.yml docker/*.yml; do $(PY) -m pipeline.setup.compose $$file; done
 
 fix: setup-dev  ## format, and mend what ruff can mend by itself
 	@.venv/bin/ruff format --quiet .

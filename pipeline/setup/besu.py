@@ -1,10 +1,11 @@
-"""Besu's QBFT network for docker-compose.yml.
+"""Besu's QBFT network for docker/validators.yml.
 
 One validator per node, no fees, and only members' peers and accounts admitted.
 
-`python -m pipeline.setup.besu docker-compose.yml` writes the validators' services into the file; `prepare` makes what
-they mount. Besu runs in containers only, so none of this was run where it was written: the genesis' extra data equals
-the example in Besu's documentation, and the services fit the compose schema.
+`python -m pipeline.setup.besu docker/validators.yml CARD...` writes the validators' services into the file, and makes
+what they mount beside it for the members whose cards it is given: the provider's, all hospitals' and nodes'. Besu runs
+in containers only, so none of this was run where it was written: the genesis' extra data equals the example in Besu's
+documentation, and the services fit the compose schema.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ _FORKS = (
 )
 _QBFT = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365"
 """By this mix hash a client tells a block of QBFT or IBFT 2.0."""
-_BEGIN = "  # validators: made by `python -m pipeline.setup.besu docker-compose.yml`\n"
+_BEGIN = "  # validators: made by `python -m pipeline.setup.besu docker/validators.yml`\n"
 _END = "  # end of validators\n"
 
 _SERVICE = """\
   validator-{node}:
     image: {image}
     restart: unless-stopped
-    user: *user
+    user: "1000:1000"
     command:
       - --data-path=/validator/data
       - --genesis-file=/validator/genesis.json
@@ -71,22 +72,17 @@ _SERVICE = """\
       - --rpc-http-port={rpc_port}
       - --rpc-http-api=ETH,NET,WEB3,QBFT
       - --host-allowlist=validator-{node}
-    volumes: ["./deployment/validators/{node}:/validator"]
+    volumes: ["./validators/{node}:/validator"]
     networks: {{chain: {{}}, validators: {{ipv4_address: {host}}}}}
     cap_drop: [ALL]
     security_opt: ["no-new-privileges:true"]
-    logging: *logging
+    logging: {{driver: json-file, options: {{max-size: 10m, max-file: "3"}}}}
 
 """
 
 
-def rpc(node: NodeName) -> str:
-    """Where a node's validator answers, within the network of the containers."""
-    return f"http://validator-{node}:{RPC_PORT}"
-
-
 def compose(nodes: Sequence[NodeName]) -> str:
-    """The validators' services, as they stand in docker-compose.yml."""
+    """The validators' services, as they stand in docker/validators.yml."""
     hosts = zip(nodes, _hosts(nodes), strict=True)
     return "".join(
         _SERVICE.format(node=node, image=IMAGE, host=host, peer_port=_PEER_PORT, rpc_port=RPC_PORT)
@@ -101,9 +97,12 @@ def written_into(text: str, nodes: Sequence[NodeName]) -> str:
     return before + _BEGIN + compose(nodes) + _END + after
 
 
-def prepare(settings: Settings, nodes: Sequence[NodeName], accounts: Iterable[Address]) -> None:
-    """Make every validator's folder: its key, the genesis, its peers, and who may send; keeps keys and genesis."""
-    folders = [settings.home / "validators" / node for node in nodes]
+def prepare(home: Path, nodes: Sequence[NodeName], accounts: Iterable[Address]) -> None:
+    """Make every validator's folder in `home`: its key, the genesis, its peers, and who may send.
+
+    Keeps keys and genesis.
+    """
+    folders = [home / node for node in nodes]
     for folder in folders:
         (folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (folder / "key").exists():
@@ -166,14 +165,21 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
 
 
-def main(path: Path) -> int:
+def main(path: Path, cards: Sequence[Path]) -> int:
     """Command line."""
+    from pipeline.joining.card import Card
     from pipeline.setup.members import members
     from pipeline.study.study_files import load_studies
 
-    path.write_text(written_into(path.read_text(), members(load_studies(Settings.load().studies)).nodes))
+    nodes = members(load_studies(Settings.load().studies)).nodes
+    path.write_text(written_into(path.read_text(), nodes))
+    if cards:
+        prepare(
+            path.with_suffix(""), nodes, [Address(Card.read(card.read_bytes(), str(card)).address) for card in cards]
+        )
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1])))
+    file, *given = map(Path, sys.argv[1:])
+    raise SystemExit(main(file, given))

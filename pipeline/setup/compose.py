@@ -1,4 +1,4 @@
-"""Check docker-compose.yml against the compose specification's schema and against itself.
+"""Check a compose file against the compose specification's schema and against itself.
 
 `python -m pipeline.setup.compose FILE`.
 """
@@ -16,6 +16,19 @@ from jsonschema.validators import validator_for
 
 from pipeline.site.settings import Settings
 from pipeline.tools.development import compose_schema
+
+ROLES = ("hospital", "node", "provider", "auditor")
+"""Each has a file in docker/, and a target of its own in the Dockerfile."""
+
+
+def services(path: Path) -> dict[str, dict[str, Any]]:
+    """A file's services, each with what it takes over from another file's."""
+    whole = {}
+    for name, service in yaml.safe_load(path.read_text())["services"].items():
+        extended = service.get("extends")
+        taken = services(path.parent / extended["file"])[extended["service"]] if extended else {}
+        whole[name] = {**taken, **service}
+    return whole
 
 
 def problems(compose: dict[str, Any], schema: dict[str, Any]) -> list[str]:
@@ -45,6 +58,9 @@ def _dangling(compose: dict[str, Any]) -> Iterator[str]:
             f"services.{name}.volumes: {item} is not defined"
             for item in sorted(volumes - set(compose.get("volumes", {})))
         )
+        kind, _, other = service.get("network_mode", "").partition(":")
+        if kind == "service" and other not in services:
+            yield f"services.{name}.network_mode: no service {other}"
 
 
 def main(path: Path) -> int:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.domain import Address, HospitalName, NodeName
+from pipeline.domain import HospitalName, NodeName
 from pipeline.host import ports
 from pipeline.host.files import write_atomic
 from pipeline.host.ports import LOOPBACK
-from pipeline.host.secret import Secret
 from pipeline.site import certificates, identity
 from pipeline.site.consortium import PORTS_PER_NODE, Consortium, LedgerLocation, Node
-from pipeline.site.identity import STORE_CREDENTIALS, SigningKey, StoreCredentials
+from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.store import policies
@@ -73,10 +72,8 @@ def has_key(settings: Settings, hospital: HospitalName) -> bool:
     return identity.is_here(settings.hospital(hospital))
 
 
-def create_actors(
-    settings: Settings, everybody: MemberNames, host: Callable[[NodeName], str] = lambda _: LOOPBACK
-) -> None:
-    """Make every actor's private folder with keys and store credentials, and a node's certificate for its host.
+def create_actors(settings: Settings, everybody: MemberNames) -> None:
+    """Make every actor's private folder with keys and store credentials, and a node's certificate for loopback.
 
     Keeps what is there.
     """
@@ -86,17 +83,11 @@ def create_actors(
     for node in everybody.nodes:
         identity.create(settings.node(node))
         _credentials(settings.node(node), f"node-{node}")
-        certificates.create(settings.node(node) / "tls", node, host(node))
+        certificates.create(settings.node(node) / "tls", node, LOOPBACK)
     identity.create(settings.provider)
     _credentials(settings.provider, "provider")
     settings.auditor.mkdir(mode=0o700, parents=True, exist_ok=True)
     _credentials(settings.auditor, "auditor")
-
-
-def accounts(settings: Settings, everybody: MemberNames) -> list[Address]:
-    """Everybody who may send transactions: the provider, hospitals, nodes."""
-    homes = [settings.provider, *map(settings.hospital, everybody.hospitals), *map(settings.node, everybody.nodes)]
-    return [SigningKey(Secret.read(home / "signing-key")).address for home in homes]
 
 
 def store_users(settings: Settings, everybody: MemberNames) -> list[tuple[StoreCredentials, Policy]]:

@@ -13,13 +13,15 @@ import yaml
 from eth_keys import keys
 
 from pipeline.domain import Address, NodeName
-from pipeline.setup import besu, deployment
+from pipeline.setup import besu
 from pipeline.setup.members import members
+from pipeline.setup.sites import init
 from pipeline.site.settings import PROJECT
+from pipeline.site.site import Site, SiteRole
 from pipeline.study.study_files import load_studies
 from tests.support.installations import settings_in
 
-COMPOSE = PROJECT / "docker-compose.yml"
+COMPOSE = PROJECT / "docker" / "validators.yml"
 NODES = members(load_studies(PROJECT / "studies")).nodes
 
 
@@ -61,24 +63,15 @@ def test_a_validator_takes_no_fee_and_admits_members_only(node: NodeName) -> Non
     assert said["discovery-enabled"] == "false"
     assert said["host-allowlist"] == f"validator-{node}"
     assert re.search("ADMIN|DEBUG|PERM|MINER", said["rpc-http-api"]) is None
-    assert service["volumes"] == [f"./deployment/validators/{node}:/validator"]
+    assert service["volumes"] == [f"./validators/{node}:/validator"]
     assert "ports" not in service
     assert said["p2p-host"] == service["networks"]["validators"]["ipv4_address"]
 
 
-@pytest.mark.parametrize("node", NODES)
-def test_a_node_reads_the_chain_through_its_own_validator(node: NodeName, tmp_path: Path) -> None:
-    service = yaml.safe_load(COMPOSE.read_text())["services"][f"node-{node}"]
-    assert f"./deployment/addresses/{node}.yaml:/home/wardround/installation/installation.yaml:ro" in service["volumes"]
-    deployment.addresses(node).save(tmp_path / "installation.yaml")
-    assert f"http://validator-{node}:8545" in (tmp_path / "installation.yaml").read_text()
-
-
 def test_every_validator_gets_the_same_genesis_and_peers_and_a_key_of_its_own(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
     senders = [Address("0x" + "ab" * 20)]
-    besu.prepare(settings, NODES, senders)
-    folders = [tmp_path / "validators" / node for node in NODES]
+    besu.prepare(tmp_path, NODES, senders)
+    folders = [tmp_path / node for node in NODES]
     (genesis,) = {(folder / "genesis.json").read_text() for folder in folders}
     (peers,) = {(folder / "static-nodes.json").read_text() for folder in folders}
     (permissions,) = {(folder / "permissions.toml").read_text() for folder in folders}
@@ -95,23 +88,24 @@ def test_every_validator_gets_the_same_genesis_and_peers_and_a_key_of_its_own(tm
 
 
 def test_a_later_preparation_keeps_the_chain_and_lets_new_members_in(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
-    besu.prepare(settings, NODES, [Address("0x" + "ab" * 20)])
+    besu.prepare(tmp_path, NODES, [Address("0x" + "ab" * 20)])
     kept = {
-        path: path.read_bytes()
-        for path in (tmp_path / "validators").rglob("*")
-        if path.is_file() and path.name != "permissions.toml"
+        path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "permissions.toml"
     }
-    besu.prepare(settings, NODES, [Address("0x" + "ab" * 20), Address("0x" + "cd" * 20)])
+    besu.prepare(tmp_path, NODES, [Address("0x" + "ab" * 20), Address("0x" + "cd" * 20)])
     assert all(path.read_bytes() == data for path, data in kept.items())
-    assert "0x" + "cd" * 20 in (tmp_path / "validators" / NODES[0] / "permissions.toml").read_text()
+    assert "0x" + "cd" * 20 in (tmp_path / NODES[0] / "permissions.toml").read_text()
 
 
 def test_everybody_who_sends_may_send(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
-    deployment.prepare(settings)
+    sites = [Site(role=SiteRole.PROVIDER, name="provider"), Site(role=SiteRole.HOSPITAL, name="aster")]
+    made = [
+        init(site, "provider:8443" if site.role is SiteRole.PROVIDER else None, settings_in(tmp_path / site.queue))
+        for site in sites
+    ]
+    compose = tmp_path / "validators.yml"
+    compose.write_text(COMPOSE.read_text())
+    besu.main(compose, [tmp_path / site.queue / "card.json" for site in sites])
     allowed = tomllib.loads((tmp_path / "validators" / NODES[0] / "permissions.toml").read_text())["accounts-allowlist"]
-    members_file = (tmp_path / "consortium.yaml").read_text()
-    assert len(allowed) == len(set(allowed)) > len(NODES)
-    everybody = yaml.safe_load(members_file)
-    assert {*everybody["hospitals"].values(), *(node["address"] for node in everybody["nodes"].values())} < set(allowed)
+    assert allowed == [card.address for card in made]
+    assert compose.read_text() == COMPOSE.read_text()
