@@ -41,11 +41,12 @@ ENGINES_AND_SERVICES = {
     "chromium": "Chromium",
     "sites": "sites of a consortium, each on a machine of its own",
     "studies": "three whole studies, from records to a model",
+    "compose": "docker-compose.yml on a container engine",
     "bft": "BFT chain of four validators",
 }
 """Marker to name; a marker that no test carries is reported as not tested."""
 
-_OPT_IN = {"bft": "make test-bft", "sites": "make test-sites", "studies": "make test-studies"}
+_OPT_IN = {marker: f"make test-{marker}" for marker in ("bft", "sites", "studies", "compose")}
 """Marker of tests that run when asked for, to the command that does."""
 
 # No example is timed: the first that needs torch loads it, for seconds.
