@@ -40,6 +40,12 @@ for target in {targets}:
         continue
     print(*target)
 """
+_END_LISTENER = """
+import psutil
+for process in psutil.process_iter():
+    if "http.server" in process.cmdline():
+        process.kill()
+"""
 _AIRFLOW = ("env", "AIRFLOW_HOME=/home/wardround/site/airflow", "python", "-m", "airflow")
 
 
@@ -130,7 +136,17 @@ def test_a_hospital_reaches_the_provider_alone(consortium: Consortium) -> None:
         *((gateway, port) for gateway in sorted(gateways) for port in (22, 8443)),
         ("192.0.2.1", 443),
     ]
-    assert engine.python("hospital-aster", _REACHES.format(targets=targets)).split() == ["provider", "8443"]
+    # An engine listens for seconds only: something else does so here, and another node reaches it.
+    for name in NODES:
+        engine.compose("exec", "--detach", name, "python", "-m", "http.server", "7000", "--directory", "/tmp")  # noqa: S108
+    deadline = time.monotonic() + 30
+    while "party-north 7000" not in engine.python("node-east", _REACHES.format(targets=targets)):
+        assert time.monotonic() < deadline
+    try:
+        assert engine.python("hospital-aster", _REACHES.format(targets=targets)).split() == ["provider", "8443"]
+    finally:
+        for name in NODES:
+            engine.python(name, _END_LISTENER)
 
 
 def test_a_provider_that_was_killed_goes_on(played: Consortium) -> None:
