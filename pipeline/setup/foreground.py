@@ -10,7 +10,7 @@ from types import FrameType
 
 from pipeline.errors import Unavailable
 from pipeline.host.files import locked
-from pipeline.setup import services
+from pipeline.services import services
 from pipeline.site.settings import Settings
 
 _LOOK_SECONDS = 5.0

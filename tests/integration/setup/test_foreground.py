@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.setup.supervisor import Program, Supervisor
+from pipeline.services.supervisor import Program, Supervisor
 from pipeline.site.settings import HOME, PROJECT
 
 STAYS = """

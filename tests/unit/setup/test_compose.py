@@ -146,7 +146,7 @@ def test_what_environments_are_made_from_is_copied(tmp_path: Path) -> None:
                 target.mkdir(parents=True, exist_ok=True)
                 shutil.copy(PROJECT / source, target)
     # It loads all that it would need, and asks for a set that there is.
-    command = [sys.executable, "-S", "-m", "pipeline.setup.tools", "nothing"]
+    command = [sys.executable, "-S", "-m", "pipeline.tools", "nothing"]
     done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)
     assert "got nothing, want one of runtime, " in done.stdout, done.stderr
 
