@@ -24,6 +24,7 @@ _Price = Annotated[
         "--gas-price",
         metavar="WEI",
         min=0,
+        max=10**18,
         help="For a unit of gas; by default what the chain asks, then a little more.",
     ),
 ]

@@ -117,8 +117,9 @@ def test_a_study_from_records_to_a_model_rejects_the_attacker_alone(study: str, 
 def test_what_is_shown_audited_and_predicted_is_what_the_page_promises(study: str, walks: dict[str, Walk]) -> None:
     walk = walks[study]
     last = walk.rounds[-1]
+    prompt = ".venv/bin/wardround "
     said = {
-        line.split("wardround ", 1)[1].split(" ")[0]: text for line, text in walk.said.items() if "wardround" in line
+        line.removeprefix(prompt).split(" ")[0]: text for line, text in walk.said.items() if line.startswith(prompt)
     }
     assert last["model_sha256"] in said["show"]
     assert f"Round {last['round']} holds" in said["audit"]

@@ -26,7 +26,9 @@ from tests.support.thresholds import FOR_FEW_SAMPLES
 
 ASTER, BIRCH, CEDAR, DAHLIA, ELM, FERN = HOSPITALS[:6]
 NORTH, EAST, WEST, SOUTH = NODES
-RULE = {"images_per_hospital": 6, **FOR_FEW_SAMPLES, "strikes": 2}
+# Who is rejected here is so for NaN: no honest hospital may be for a draw of few samples.
+LENIENT = FOR_FEW_SAMPLES | {"below_global_percent": 75, "below_peers_percent": 75}
+RULE = {"images_per_hospital": 6, **LENIENT, "strikes": 2}
 
 
 @dataclass(frozen=True)

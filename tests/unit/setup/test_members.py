@@ -68,6 +68,7 @@ def test_store_users_are_every_actor_with_policies_that_only_put_get_and_list(tm
     assert len(users) == len(everybody.hospitals) + len(everybody.nodes) + 2
     allowed = {
         "s3:GetBucketLocation",
+        "s3:GetBucketObjectLockConfiguration",
         "s3:GetObject",
         "s3:GetObjectVersion",
         "s3:ListBucket",
