@@ -2,6 +2,8 @@
 # From nothing to the consortium of docker-compose.yml, in which rounds can run: the commands of docs/how-to/run-in-containers.md for every
 # site, one after the other. May be repeated. On machines of their own, people compare words by telephone where this says --yes.
 set -euo pipefail
+# Containers read what is exchanged as a user of their own.
+umask 022
 cd "$(dirname "$0")/.."
 
 hospitals=(aster birch cedar)

@@ -126,7 +126,7 @@ def _without(field: FieldInfo, schema: Mapping[str, Any]) -> str:
     if field.is_required():
         return str(schema.get("default", "required"))
     if field.default in (None, ()):
-        return "–"
+        return str(schema.get("default") or "–")
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
 

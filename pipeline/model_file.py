@@ -73,7 +73,8 @@ def read_model(data: bytes, size: int | None = None) -> Model:
         )
     if vector.dtype != np.int64 or vector.shape != (vector.size if size is None else size,):
         raise EvidenceRejected(
-            f"model: got {vector.dtype} of shape {vector.shape}, want int64 of shape ({size},): another study's model?"
+            f"model: got {vector.dtype} of shape {vector.shape}, want int64 of shape"
+            f" ({'any number' if size is None else size},): another study's model?"
         )
     if vector.size and (vector.max() > MODEL_CAP or vector.min() < -MODEL_CAP):
         raise EvidenceRejected(f"model: got a coordinate beyond +-{MODEL_CAP}, want every coordinate within")

@@ -80,7 +80,7 @@ class RoundRecord(_Model):
     quarantined: tuple[HospitalName, ...]
     new_model: _Digest
     averaged: _Positive
-    """How many updates, or statements about inputs, were averaged per coordinate."""
+    """How many updates, or figures of inputs, were averaged per coordinate."""
     programs: _Digest
     """What computed: the digest of programs and installed engine that the nodes compared when they met."""
     seed: _Digest | None

@@ -7,7 +7,8 @@ attempt, if the ledger's state still asks for one, takes another label.
 
 Where a chain never mines a transaction, its owner may have it signed again under the same nonce: the same call at
 another price, or nothing at all, which gives it up. One of them is mined, whichever it is; a label that was given up is
-free again. Until then all of them are offered to the chain, so that nothing is lost by a price that it does not take.
+free again. Until then they are offered to the chain, the newest first, until it takes one: nothing is lost by a price
+that it does not take.
 
 Files, per chain and key (mode 600, never changed once written):
   <nonce>.<label>.tx.json        the signed bytes, their hash, the call, the chain's genesis
@@ -125,14 +126,14 @@ class _NotTaken(Unavailable):
 
 def waiting(folder: Path) -> list[Waiting]:
     """What waits in all outboxes of an actor's `folder`, by sender and nonce, as the files say; no chain is asked."""
-    found = []
+    left = []
     for path in sorted(folder.glob("*/*.tx.json")):
         nonce, label, _, _ = path.name.split(".")
         if not path.with_name(f"{nonce}.{label}.receipt.json").exists():
             attempts = _attempts(path.parent, int(nonce), label)
             sender = Address(path.parent.name.partition("-")[2])
             newest = attempts[-1]
-            found.append(
+            left.append(
                 Waiting(
                     label=label,
                     sender=sender,
@@ -144,7 +145,7 @@ def waiting(folder: Path) -> list[Waiting]:
                     given_up=newest.gives_up,
                 )
             )
-    return found
+    return left
 
 
 def mark_restored(folder: Path) -> None:
@@ -183,7 +184,9 @@ class Outbox:
     def settle(self) -> None:
         """Ask the chain for the receipts of all that waits, and offer it again what has none."""
         with locked(self._folder / "lock"):
-            self._send_unsettled(self._slots())
+            slots = self._slots()
+            self._check_chain(slots)
+            self._send_unsettled(slots)
 
     def replace(self, label: str, price: int | None = None) -> int:
         """Sign what waits under `label` again, with the same nonce, at a higher price in wei; the price it went out at.

@@ -178,6 +178,8 @@ def print_round(view: RoundView, console: Console) -> None:
             console.print(f"  accuracy     {view.accuracy:.1%} of {view.tested} test records of all hospitals")
         if view.measures:
             print_measures(view.measures, console)
+        if view.measured_scale:
+            console.print("  scale        measured by this round, which trained nothing")
         console.print(f"  model        {view.model}")
     if view.tx:
         console.print(

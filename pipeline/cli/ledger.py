@@ -39,7 +39,7 @@ def waiting() -> None:
         minutes = (time.time() - sent.since) / 60
         how = "given up" if sent.given_up else sent.name
         typer.echo(
-            f"{sent.label}  {one.member}  {how}, number {sent.nonce}, for {minutes:.0f} min, signed {sent.signed} times"
+            f"{sent.label}  {one.member}  {how}, number {sent.nonce}, for {minutes:.0f} min, signature {sent.signed}"
             f", at {sent.price} wei"
         )
     if not left:

@@ -117,7 +117,7 @@ def status(json_: JsonOption = False) -> None:
         if sites is not None:
             _console.print(_sites_table(sites, time.time()))
         if waiting:
-            _console.print(f"[red]{len(waiting)} transactions wait for the chain[/red]: `wardround ledger waiting`")
+            _console.print(f"[red]waiting for the chain: {len(waiting)}[/red]; `wardround ledger waiting` says what")
     raise typer.Exit(0 if all(row["healthy"] for row in rows) else 1)
 
 

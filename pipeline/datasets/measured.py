@@ -55,11 +55,11 @@ class MeasuredInput:
         """Mean and deviation in the input's units, from what hospitals said on average."""
         spread = self._half * (deviation / _MOST + 1) / 2
         # Below a step of what can be said, all hospitals have the same value in all records.
-        known = deviation + _MOST >= 1
-        return self._middle + self._half * (mean / _MOST), spread if known else 2 * self._half / _GUESS
+        varies = deviation + _MOST >= 1
+        return self._middle + self._half * (mean / _MOST), spread if varies else 2 * self._half / _GUESS
 
 
-def statement(inputs: Sequence[MeasuredInput], values: Sequence[Counted]) -> npt.NDArray[np.int64]:
+def figures(inputs: Sequence[MeasuredInput], values: Sequence[Counted]) -> npt.NDArray[np.int64]:
     """What a hospital says of its inputs, all means and then all deviations, (2 * inputs,) int64."""
     words = [one.said(its) for one, its in zip(inputs, values, strict=True)]
     return np.array([*(mean for mean, _ in words), *(deviation for _, deviation in words)], dtype=np.int64)
@@ -68,7 +68,7 @@ def statement(inputs: Sequence[MeasuredInput], values: Sequence[Counted]) -> npt
 def constants(
     inputs: Sequence[MeasuredInput], total: npt.NDArray[np.int64], count: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Means and deviations in the inputs' units, from the sum of `count` statements.
+    """Means and deviations in the inputs' units, from the sum of `count` hospitals' figures.
 
     From exact integers by single roundings of IEEE 754, so that every node arrives at the same bytes.
     """

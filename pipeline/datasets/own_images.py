@@ -50,7 +50,7 @@ class OwnImages(Images):
         window: Window | None = None,
         constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
         *,
-        measures: bool = False,
+        awaits_scale: bool = False,
     ) -> None:
         self.name = name
         self.title = name
@@ -59,14 +59,14 @@ class OwnImages(Images):
         self.bits = bits
         self.window = window
         self.constants = constants
-        self._measures = measures
+        self._awaits_scale = awaits_scale
         # Levels about middle grey, or standard scores as those of a table.
-        self.input_range = (-1024, 1024) if measures or constants else (-128, 127)
+        self.input_range = (-1024, 1024) if awaits_scale or constants else (-128, 127)
 
     @property
     def measured(self) -> Sequence[MeasuredInput]:
         """The channels, where the study's first round measures their constants."""
-        return tuple(MeasuredInput(name, 0, 255) for name in CHANNELS[self.shape[0]]) if self._measures else ()
+        return tuple(MeasuredInput(name, 0, 255) for name in CHANNELS[self.shape[0]]) if self._awaits_scale else ()
 
     def statistics(self, folder: Path) -> Sequence[Counted]:
         """Of each channel how often a level comes in the training pictures, as the model takes them."""

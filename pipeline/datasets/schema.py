@@ -94,12 +94,12 @@ class ColumnSchema(_Model):
             raise ValueError("two categories or more, each once")
         return categories
 
-    def column(self, name: str, missing: tuple[_Word, ...], *, measures: bool) -> Column:
+    def column(self, name: str, missing: tuple[_Word, ...], *, awaits_scale: bool) -> Column:
         """The column of that name, with the middle and a fourth of the range for constants that are not given."""
         given = {"mean": self.mean, "deviation": self.deviation}
         guessed = {"mean": (self.lowest + self.highest) / 2, "deviation": (self.highest - self.lowest) / 4}
         constants = guessed | {field: value for field, value in given.items() if value is not None}
-        measured = measures and self.mean is None and self.deviation is None and not self.codes
+        measured = awaits_scale and self.mean is None and self.deviation is None and not self.codes
         fields = dict(self) | constants | {"missing": (*missing, *self.missing), "measured": measured}
         return Column(name=name, **fields)
 
@@ -146,8 +146,8 @@ class TableSchema(_Model):
 
     def dataset(self, name: str) -> OwnTable:
         """The data set of that name."""
-        measures = self.scale == "measured"
-        columns = tuple(spec.column(column, self.missing, measures=measures) for column, spec in self.columns.items())
+        awaits = self.scale == "measured"
+        columns = tuple(spec.column(column, self.missing, awaits_scale=awaits) for column, spec in self.columns.items())
         return OwnTable(name, columns, self.classes, self.query)
 
     def scaled(self, constants: Mapping[str, tuple[float, float]]) -> TableSchema:
@@ -202,6 +202,8 @@ class ImagesSchema(_Model):
     def _of_each_channel(self) -> ImagesSchema:
         if (self.mean is None) != (self.deviation is None):
             raise ValueError("mean and deviation go together")
+        if self.mean is not None and self.scale == "measured":
+            raise ValueError("mean and deviation, or `scale: measured`")
         for levels in (self.mean, self.deviation):
             if levels is not None and len(levels) != self.channels:
                 raise ValueError(f"one mean and one deviation of each channel, which are {self.channels}")
@@ -213,10 +215,12 @@ class ImagesSchema(_Model):
         """The data set of that name."""
         window = Window(self.window.centre, self.window.width) if self.window else None
         constants = None if self.mean is None or self.deviation is None else (self.mean, self.deviation)
-        measures = self.scale == "measured" and constants is None
-        return OwnImages(name, self.size, self.classes, self.channels, self.bits, window, constants, measures=measures)
+        awaits = self.scale == "measured"
+        return OwnImages(
+            name, self.size, self.classes, self.channels, self.bits, window, constants, awaits_scale=awaits
+        )
 
     def scaled(self, constants: Mapping[str, tuple[float, float]]) -> ImagesSchema:
         """With mean and deviation of the channels that were measured, as if they had been given."""
         means, deviations = zip(*constants.values(), strict=True)
-        return self.model_copy(update={"mean": means, "deviation": deviations})
+        return self.model_copy(update={"mean": means, "deviation": deviations, "scale": "levels"})

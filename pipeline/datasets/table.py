@@ -121,7 +121,8 @@ class Table(Dataset):
         frame = self._table(folder)
         numbers = self._values(frame)[(frame["split"] == SPLITS[0]).to_numpy()]
         values = [numbers[:, index] for index, column in enumerate(self.columns) if column.measured]
-        return [(filled, np.ones(len(filled), np.int64)) for filled in (each[~np.isnan(each)] for each in values)]
+        filled = [of_column[~np.isnan(of_column)] for of_column in values]
+        return [(of_column, np.ones(len(of_column), np.int64)) for of_column in filled]
 
     def encode(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
         """Standard scores with 8 fractional bits, clipped, zero where empty, or 1.0 for a category; then flags.

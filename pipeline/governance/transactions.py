@@ -61,13 +61,13 @@ def give_up(label: str, member: str | None, price: int | None, settings: Setting
 
 
 def _sender(label: str, member: str | None, settings: Settings) -> Owner:
-    found = [one for one in all_waiting(settings) if one.transaction.label == label and member in (None, one.member)]
-    if not found:
+    fitting = [one for one in all_waiting(settings) if one.transaction.label == label and member in (None, one.member)]
+    if not fitting:
         raise Refused(f"{label}: got no transaction here that waits, want one that `wardround ledger waiting` lists")
-    if len(found) > 1:
-        members = ", ".join(sorted({one.member for one in found}))
+    if len(fitting) > 1:
+        members = ", ".join(sorted({one.member for one in fitting}))
         raise Misconfigured(f"{label}: {members} each have one of this label here, want one of them: --as NAME")
-    (one,) = found
+    (one,) = fitting
     owner = Owner.open(_homes(settings)[one.member], settings)
     if owner.key.address != one.transaction.sender:
         raise Refused(

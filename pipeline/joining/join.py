@@ -20,7 +20,7 @@ from pipeline.joining.sealed import Access
 from pipeline.joining.site_file import CLOCKS_DIFFER, refuse_from_the_future
 from pipeline.joining.words import same
 from pipeline.site.identity import STORE_CREDENTIALS
-from pipeline.site.installation import Folders, Installation
+from pipeline.site.installation import Folders, Installation, Telemetry
 from pipeline.site.settings import Settings
 from pipeline.site.site import PROVIDER, Site, SiteRole
 from pipeline.study.study import Study
@@ -207,6 +207,7 @@ def _installation(settings: Settings, invitation: Invitation, studies: Path) -> 
         development_chain=False,
         folders=Folders(**{**given, "studies": studies}),
         mp_spdz_release=None if known is None else known.mp_spdz_release,
+        telemetry=Telemetry() if known is None else known.telemetry,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ LEAST_OF_CLASS = 5
 """Fewest test records of a class with which a hospital tells its matrix: less would speak of single patients."""
 
 _MOST_RECORDS = 10**9
-_MOST_CLASSES = 1_000
-_LONGEST_NAME = 200
+_MOST_CLASSES = 100
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
+"""As a study's classes may be called."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def _are_names(value: object) -> bool:
     return (
         isinstance(value, list)
         and 2 <= len(value) <= _MOST_CLASSES
-        and all(isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_NAME for name in value)
+        and all(isinstance(name, str) and _NAME.fullmatch(name) for name in value)
         and len(set(value)) == len(value)
     )
 

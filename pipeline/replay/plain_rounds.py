@@ -18,12 +18,10 @@ from pipeline.datasets.pool import draw, split
 from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.errors import Misconfigured
 from pipeline.host.secret import Secret
-from pipeline.model_file import Model, Vector
+from pipeline.model_file import Vector
 from pipeline.mpc import reference, rule
-from pipeline.mpc.engines.base import AggregateTask, RangeTask, VerifyTask
-from pipeline.round.following import measured_model
+from pipeline.mpc.engines.base import AggregateTask, VerifyTask
 from pipeline.round.parameters import rule_parameters
-from pipeline.round.payload import length
 from pipeline.study.study import Study
 from pipeline.train.initial import initial_model
 from pipeline.train.misbehaviour import HONEST, Behaviour
@@ -88,15 +86,6 @@ def play_plain(
                 verdicts[name].append(bit)
         past.append(PlainRound(accepted, model))
     return past
-
-
-def plain_scale(study: Study, statements: Mapping[HospitalName, Vector]) -> Model:
-    """The model after the round that measures the study's inputs, from what each hospital says of them."""
-    size = length(study)
-    within = reference.check_range(RangeTask(tuple(statements), size), statements)
-    accepted = tuple(name for name, bit in zip(statements, within, strict=True) if bit)
-    total, count = reference.aggregate(AggregateTask(accepted, size), statements)
-    return measured_model(study, Model(initial_model(study)), total, count)
 
 
 def share(study: Study, member: PlainMember, update: Vector, round_id: RoundId, name: HospitalName) -> Vector:

@@ -67,10 +67,10 @@ def reproduce(
         vector = payload(study, record.study_digest, hospital, record.round, updates[name])
         shared[name] = sharing.share(vector, nodes, hospital.sharing_secret, context)
     held = deal(shared, nodes)
-    if study.evaluation_mode.draws_seed:
-        return _reproduce_large(study, record, previous, {name: updates[name] for name in names}, held, settings)
     if study.source.measured:
         return _reproduce_scale(study, record, previous, held, names, settings)
+    if study.evaluation_mode.draws_seed:
+        return _reproduce_large(study, record, previous, {name: updates[name] for name in names}, held, settings)
     engine = engines.engine(study.engine, settings)
     task = VerifyTask(names, study.network, rule_parameters(study, finished, record.budget), previous.parameters)
     verified = _together(settings, record, lambda party: engine.verify(study.protocol, task, held[party.index], party))

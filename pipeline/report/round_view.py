@@ -41,7 +41,7 @@ class HospitalRow:
     correct: int | None
     tested: int | None
     confusion: Confusion | None
-    """Of its test records, where the study asks for it and each class has enough."""
+    """Of its test records, where it told one."""
 
     @property
     def measures(self) -> Measures | None:
@@ -104,6 +104,11 @@ class RoundView:
         matrix = pooled(row.confusion for row in self.hospitals)
         return None if matrix is None else measures(matrix)
 
+    @property
+    def measured_scale(self) -> bool:
+        """Whether the round measured the scale of the inputs and trained nothing."""
+        return self.record is not None and self.record.measures_scale
+
     def counted(self, verdict: Verdict) -> int:
         """How many hospitals have this verdict."""
         return sum(row.verdict is verdict for row in self.hospitals)
@@ -137,6 +142,7 @@ class RoundView:
             "commit_root": record.commit_root if record else None,
             "record_sha256": record.digest if record else None,
             "averaged": record.averaged if record else None,
+            "measured_scale": self.measured_scale,
             "programs_sha256": record.programs if record else None,
             "strikes": {name: list(rounds) for name, rounds in record.strikes.items()} if record else {},
             "quarantined": list(record.quarantined) if record else [],

@@ -16,5 +16,5 @@ def updated(previous: Model, total: Vector, count: int) -> Model:
 
 
 def measured_model(study: Study, previous: Model, total: Vector, count: int) -> Model:
-    """The previous model with the scale of the inputs that the study measures, by the sum of `count` statements."""
+    """The previous model with the scale of the inputs that the study measures, by `count` hospitals' summed figures."""
     return replace(previous, scale=Scale(*measured.constants(study.source.measured, total, count)))

@@ -92,7 +92,9 @@ def confirm(study: str, round_id: RoundId, name: HospitalName, settings: Setting
     answers = network.answers(model.parameters, worker.study.network, test)
     matrix = Confusion.count(test.labels, answers, source.classes)
     body: dict[str, object] = {"model": digest, "correct": matrix.correct, "tested": matrix.tested}
-    if worker.study.measures == "confusion" and matrix.may_be_told:
+    # A round that measured the scale trained nothing: what its model answers tells of nobody's training.
+    trained = not ctx.study.source.measured
+    if trained and worker.study.measures == "confusion" and matrix.may_be_told:
         body["confusion"] = matrix.to_json()
     return worker.board.say(round_id, worker.sign(Kind.CONFIRMATION, body, ctx.context))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.audit import round_record
 from pipeline.audit.rollback import refuse_forgotten
+from pipeline.chain.ledger import StudyState
 from pipeline.domain import HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
 from pipeline.evidence import signing
@@ -42,9 +43,21 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     body = {"public_key": bytes(held.make_sealing_key().public_key).hex(), **evaluation(worker.study).key_fields(held)}
     state = worker.ledger.study(worker.study_id)
     continuation.require_first_model(worker.study, state)
+    _require_scale(worker, state)
     context = worker.context(round_id, state.current_model)
     statement = journal(worker).say(round_id, worker.sign(Kind.SEALING_KEY, body, context))
     return worker.board.say(round_id, statement)
+
+
+def _require_scale(worker: Worker, state: StudyState) -> None:
+    """Raise Refused when a study whose scale is to be measured stands at a model that was trained without it."""
+    if not worker.study.source.measured or worker.model(state.current_model).scale is not None:
+        return
+    if any(earlier.finalised for earlier in worker.ledger.line(worker.study_id)):
+        raise Refused(
+            f"study {worker.study.name}: got a model that was trained before the scale of its inputs was measured; give"
+            " the constants in the file, or register the study under another name"
+        )
 
 
 def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:

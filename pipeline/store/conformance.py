@@ -33,6 +33,10 @@ _OPERATOR_ADVICE = "tell the provider: no round counts on this store until it ru
 _GUARD_ADVICE = "tell the provider: the store is reached past its guard, which every installation has before it"
 
 
+_UNDER_LOCK = ("put_object_retention", "put_object_lock_configuration", "delete_object")
+"""What MinIO's lock forbids to everybody, whatever they may do: it calls that an invalid request."""
+
+
 @dataclass(frozen=True)
 class Promise:
     """One thing that the design needs of the store: whether it held, what was seen, and what to do where it did not."""
@@ -43,14 +47,14 @@ class Promise:
 
 
 @dataclass(frozen=True)
-class Place:
+class TrialFolder:
     """Where an account may write in the reports' bucket, as a prefix; None for one that may nowhere."""
 
     prefix: str | None
 
     @classmethod
-    def of(cls, actor: str) -> Place:
-        """The place of an account by its name, `hospital-elm`."""
+    def of(cls, actor: str) -> TrialFolder:
+        """The folder of an account by its name, `hospital-elm`."""
         side, _, name = actor.partition("-")
         if side in ("hospital", "node"):
             return cls(f"rounds/0/{side}s/{name}/trial/")
@@ -60,8 +64,8 @@ class Place:
 def promises(endpoint: str, credentials: StoreCredentials, authority: Path | None = None) -> Iterator[Promise]:
     """Try them one by one; raises Unavailable where the store does not answer, Misconfigured where it knows nobody."""
     trial = _Trial(endpoint, credentials, authority)
-    yield trial.known()
-    if trial.place is not None:
+    yield trial.answers()
+    if trial.prefix is not None:
         yield trial.written_once()
         yield trial.versions()
     yield from trial.locks()
@@ -78,15 +82,15 @@ class _Trial:
         self._credentials = credentials
         self._endpoint = endpoint
         self._authority = authority
-        self.place = Place.of(credentials.actor).prefix
+        self.prefix = TrialFolder.of(credentials.actor).prefix
         self._first = f"{credentials.actor} tried the store".encode()
         self._version = ""
 
     @property
     def _key(self) -> str:
-        return f"{self.place}{sha256(self._first)}.json"
+        return f"{self.prefix}{sha256(self._first)}.json"
 
-    def known(self) -> Promise:
+    def answers(self) -> Promise:
         """The account, by a true certificate and a clock that is right."""
         self._store.first(REPORTS, "rounds/0/", 1)
         return Promise("answers this account", True, f"{self._endpoint} knows {self._credentials.actor}")
@@ -146,7 +150,7 @@ class _Trial:
         yield self._refused("changes no retention of a bucket", "put_object_lock_configuration", **asked)
         enabled = {"Bucket": REPORTS, "VersioningConfiguration": {"Status": "Enabled"}}
         yield self._refused("changes no bucket's versions", "put_bucket_versioning", **enabled)
-        if self.place is not None:
+        if self.prefix is not None:
             yield from self._refusals_of_its_own()
 
     def _refusals_of_its_own(self) -> Iterator[Promise]:
@@ -159,7 +163,7 @@ class _Trial:
 
     def guard(self) -> Iterator[Promise]:
         """The guard before the server refuses what bears no true signature, in forms that a server may take."""
-        key = self._key if self.place is not None else f"rounds/0/report/trial/{'0' * 64}.json"
+        key = self._key if self.prefix is not None else f"rounds/0/report/trial/{'0' * 64}.json"
         now = datetime.now(UTC)
         scope = f"{self._credentials.access_key.text()}/{now:%Y%m%d}/us-east-1/s3/aws4_request"
         plain = {"x-amz-date": f"{now:%Y%m%dT%H%M%SZ}"}
@@ -218,8 +222,7 @@ class _Trial:
 
     def _refused(self, what: str, operation: str, **asked: Any) -> Promise:
         code = self._code(operation, **asked)
-        # The second is MinIO's word for what its lock forbids to everybody, whatever they may do.
-        held = code in ("AccessDenied", "InvalidRequest")
+        held = code == "AccessDenied" or (code == "InvalidRequest" and operation in _UNDER_LOCK)
         return Promise(
             what,
             held,

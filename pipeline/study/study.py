@@ -161,9 +161,9 @@ class Study(StudyModel):
         """
         schema = self.table or self.images
         measured = self.source.measured
-        if schema is None or not measured or model.scale is None:
+        if model.scale is None:
             return self
-        if len(model.scale.means) != len(measured):
+        if schema is None or len(model.scale.means) != len(measured):
             raise Refused(
                 f"study {self.name}: its model has the scale of {len(model.scale.means)} inputs, and its file leaves"
                 f" {len(measured)} to be measured; give the constants of new ones in the file, or register the study"

@@ -60,10 +60,10 @@ def python_environment(settings: Settings, *, develop: bool = False, trains: boo
 
 
 def _without_torch(settings: Settings, folder: Path, *locks: Path) -> Path:
-    with scratch(settings.cache, "locks") as place:
+    with scratch(settings.cache, "locks") as lighter:
         for lock in locks:
-            (place / lock.name).write_text(_ONLY_TORCH_NEEDS.sub("", lock.read_text()))
-        return locked_environment(settings, folder, *(place / lock.name for lock in locks))
+            (lighter / lock.name).write_text(_ONLY_TORCH_NEEDS.sub("", lock.read_text()))
+        return locked_environment(settings, folder, *(lighter / lock.name for lock in locks))
 
 
 def spu_environment(settings: Settings) -> Path:

@@ -13,5 +13,5 @@ from pipeline.train.misbehaviour import configured
 def statistics(study: Study, home: Path) -> Vector:
     """Means and deviations of its training records, (2 * inputs,) int64, as `pipeline.datasets.measured` says them."""
     source = study.source
-    vector = measured.statement(source.measured, records.statistics(home, source))
+    vector = measured.figures(source.measured, records.statistics(home, source))
     return configured(home).tampers(vector)

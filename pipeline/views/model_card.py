@@ -58,14 +58,15 @@ class ModelCard:
 def card(study: Study, view: RoundView, digest: Sha256, rounds: int, scale: Scale | None = None) -> ModelCard:
     """The card of a study's model that `view`'s round ended with, the last of so many rounds."""
     names = [one.name for one in study.source.measured]
-    constants = zip(scale.means, scale.deviations, strict=True) if scale else ()
+    # A hospital says its classes as it likes.
+    ours = view.measures and tuple(row.name for row in view.measures.classes) == study.source.classes
     return ModelCard(
         study=study.name,
         title=study.title,
         dataset=study.source.title,
         source=study.source.source,
         classes=study.source.classes,
-        scale=dict(zip(names, constants, strict=False)),
+        scale=dict(zip(names, zip(scale.means, scale.deviations, strict=True), strict=True)) if scale else {},
         model=digest,
         round=view.round,
         rounds=rounds,
@@ -74,7 +75,7 @@ def card(study: Study, view: RoundView, digest: Sha256, rounds: int, scale: Scal
             row.name: None if row.correct is None or row.tested is None else (row.correct, row.tested)
             for row in view.hospitals
         },
-        measures=view.measures,
+        measures=view.measures if ours else None,
         transaction=view.tx,
         development=view.development,
     )

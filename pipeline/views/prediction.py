@@ -54,9 +54,15 @@ class Predictor:
                 f"round {last.round}: the ledger does not vouch for model {digest[:16]}; do not use it"
             )
         view = gather(last, worker.ledger, worker.board.store)
+        if view.measured_scale:
+            raise Refused(
+                f"study {study}: got a round that measured the scale of the inputs and trained nothing; run another,"
+                " then predict"
+            )
         model = worker.model(digest)
+        scaled = worker.study.at(model)
         card = cards.card(worker.study, view, digest, len(finished), model.scale)
-        return cls(worker.study.at(model), model.parameters, card)
+        return cls(scaled, model.parameters, card)
 
     def predict(self, questions: PredictionBatch) -> tuple[Answer, ...]:
         """The answers to a batch.

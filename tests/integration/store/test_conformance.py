@@ -48,7 +48,7 @@ def test_the_store_of_an_installation_holds_every_promise_to_every_member(server
         assert len(said) == (17 if actor != "auditor-aud" else 12)
     root = server.as_root()
     assert root.list("mailbox", "rounds/0/") == root.list("models", "") == ()
-    left = root.history(REPORTS, conformance.Place.of(actor).prefix or "rounds/0/Nobody/")
+    left = root.history(REPORTS, conformance.TrialFolder.of(actor).prefix or "rounds/0/Nobody/")
     assert sum(item.size for item in left) < 500
     assert len(left) < MOST_OF_MEMBER
 

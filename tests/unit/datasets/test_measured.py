@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.datasets.images import LABELS
-from pipeline.datasets.measured import MeasuredInput, constants, statement
+from pipeline.datasets.measured import MeasuredInput, constants, figures
 from pipeline.datasets.schema import ImagesSchema, TableSchema
 from pipeline.domain import COORDINATE_CAP
 from pipeline.errors import Refused
@@ -26,7 +26,7 @@ def one_each(values: list[float]) -> tuple[np.ndarray, np.ndarray]:
 def test_a_statement_fills_the_cap_and_reads_back() -> None:
     rng = np.random.default_rng(0)
     values = np.clip(rng.lognormal(0.7, 0.4, 500), 0, 30)
-    said = statement([LACTATE], [one_each(values.tolist())])
+    said = figures([LACTATE], [one_each(values.tolist())])
     assert np.abs(said).max() <= _MOST
     ((mean,), (deviation,)) = constants([LACTATE], said * 3, 3)
     assert mean == pytest.approx(values.mean(), abs=30 / _MOST)
@@ -39,7 +39,7 @@ def test_a_statement_fills_the_cap_and_reads_back() -> None:
     ids=["the largest deviation", "one value at the top", "all at the bottom", "no value"],
 )
 def test_ends_of_the_range(values: list[float], said: list[int]) -> None:
-    assert statement([LACTATE], [one_each(values)]).tolist() == said
+    assert figures([LACTATE], [one_each(values)]).tolist() == said
 
 
 def test_a_deviation_of_nothing_becomes_a_fourth_of_the_range() -> None:
@@ -94,7 +94,7 @@ def test_of_pictures_each_channel_is_measured_over_the_training_pictures(tmp_pat
     assert [one.name for one in source.measured] == ["red", "green", "blue"]
     pictures(tmp_path / "skin")
     ((red, *_), (deviation, *_)) = constants(
-        source.measured, statement(source.measured, source.statistics(tmp_path / "skin")), 1
+        source.measured, figures(source.measured, source.statistics(tmp_path / "skin")), 1
     )
     levels = np.array([100.0] * 15 + [9] + [200.0] * 15 + [9])
     assert (red, deviation) == (pytest.approx(levels.mean(), abs=0.01), pytest.approx(levels.std(), abs=0.01))

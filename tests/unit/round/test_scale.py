@@ -94,6 +94,8 @@ def play(site: Installed) -> tuple[Play, RoundId]:
     play = started(site, "scaled")
     first = play.round("first")
     assert play.absences == {}
+    with pytest.raises(Refused, match="measured the scale of the inputs and trained nothing; run another"):
+        Predictor.open("scaled", ASTER, site.settings)
     play.round("second")
     return play, first
 
@@ -202,6 +204,25 @@ def test_a_hospital_that_lies_about_its_inputs_moves_no_constant_past_the_others
     for got, low, high in zip((scale.means, scale.deviations), lowest, highest, strict=True):
         assert all(a <= b <= c for a, b, c in zip(low, got, high, strict=True))
     site.audits(round_id)
+
+
+def test_no_model_is_measured_once_it_was_trained(site: Installed) -> None:
+    play = started(site, "late_scale", table=TABLE | {"scale": "range"})
+    play.round()
+    file = site.settings.studies / "late_scale.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"table": TABLE}, sort_keys=False))
+    site.approve(Study.load(file))
+    with pytest.raises(Refused, match="trained before the scale of its inputs was measured"):
+        Play("late_scale", site.settings).open("later")
+
+
+def test_no_scale_of_a_model_is_ignored(play: tuple[Play, RoundId]) -> None:
+    study = play[0].study
+    assert study.table is not None
+    edited = study.model_copy(update={"table": study.table.model_copy(update={"scale": "range"})})
+    scaled = Model(initial_model(study), Scale((1.0, 2.0, 3.0), (1.0, 2.0, 3.0)))
+    with pytest.raises(Refused, match="has the scale of 3 inputs, and its file leaves 0"):
+        edited.at(scaled)
 
 
 def test_nothing_is_opened_over_fewer_than_three_hospitals(site: Installed) -> None:

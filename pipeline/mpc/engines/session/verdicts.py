@@ -33,4 +33,4 @@ def bits(opened: Sequence[int]) -> tuple[bool, ...]:
 
 def _refuse_beyond(most: int, opened: Sequence[int]) -> None:
     if not all(0 <= held <= most for held in opened):
-        raise EngineFailed(f"the verification opened something else than numbers from 0 to {most}; a party deviated")
+        raise EngineFailed(f"the program opened something else than numbers from 0 to {most}; a party deviated")
