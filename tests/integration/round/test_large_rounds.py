@@ -18,7 +18,7 @@ from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, Sha256
 from pipeline.errors import EvidenceRejected, RoundAborted, Unavailable, WardroundError
 from pipeline.evidence.canonical import sha256
-from pipeline.model_file import Vector, model_bytes
+from pipeline.model_file import Model, Vector, model_bytes
 from pipeline.mpc import reference_projected, rule
 from pipeline.mpc.engines.base import ProjectedTask
 from pipeline.replay.reproduce import reproduce
@@ -122,8 +122,8 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
     assert record["verdicts"] == verdicts == {**dict.fromkeys(HOSPITALS[:4], "accepted"), ELM: "rejected"}
     assert record["next_budget"] == budget
     total = np.sum([updates[name] for name in HOSPITALS[:4]], axis=0, dtype=np.int64)
-    previous = contexts[ELM].worker.model(record["previous_model"]).parameters
-    assert record["new_model"] == sha256(model_bytes(rule.new_model(previous, total, 4)))
+    previous = contexts[ELM].worker.model(record["previous_model"])
+    assert record["new_model"] == sha256(model_bytes(rule.new_model(previous.parameters, total, 4)))
     site.audits(round_id)
     reproduces(site, play, round_id, previous, updates)
     for name in play.study.nodes:
@@ -138,7 +138,7 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
 
 
 def reproduces(
-    site: Site, play: Play, round_id: RoundId, previous: Vector, updates: Mapping[HospitalName, Vector]
+    site: Site, play: Play, round_id: RoundId, previous: Model, updates: Mapping[HospitalName, Vector]
 ) -> None:
     """Fail unless the round can be computed again, on one machine, and another record of it cannot."""
     finalised = site.ledger.round(round_id).finalised

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from pipeline.errors import Misconfigured
-from pipeline.services import guard, health, services
+from pipeline.host import namespace
+from pipeline.services import health, services
 from pipeline.services.services import STORE
 from pipeline.site.installation import Installation
 from tests.adversary import attack
@@ -131,7 +132,7 @@ def readable(site: Site, path: Path) -> bool:
 
 
 def test_minio_does_not_start_where_it_cannot_be_shut_in(own_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "can_shut_in", lambda: False)
+    monkeypatch.setattr(namespace, "can_shut_in", lambda: False)
     known = Installation.load(own_site.settings.installation)
     if known.store_server == "minio":
         with pytest.raises(Misconfigured, match="could pass by the guard"):
