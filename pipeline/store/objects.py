@@ -41,6 +41,8 @@ MAX_BYTES = 256 * 2**20
 
 _CHUNK = 1 << 20
 _TRANSFERS = 3
+_PAUSE_SECONDS = 0.5
+"""After the first transfer that breaks off; twice that after the second."""
 _PAGE = 1000
 """Versions that S3 lists at once."""
 _LOG = logging.getLogger(__name__)
@@ -248,6 +250,8 @@ class Store:
                 file.truncate()
                 if not isinstance(error, _BrokenOff) or attempt == _TRANSFERS:
                     raise
+                # Seen on a busy machine: what resets one connection resets the next one too, for a moment.
+                time.sleep(attempt * _PAUSE_SECONDS)
         raise AssertionError("the last attempt returns or raises")
 
     def _transfer(
