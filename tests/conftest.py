@@ -55,7 +55,7 @@ hypothesis.settings.load_profile("usual")
 # a long look, by hand: pytest --hypothesis-profile=deep
 hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 
-_LONGEST_FIRST = ("e2e", "sites", "integration/setup", "integration/round", "integration/mpc", "")
+_LONGEST_FIRST = ("e2e", "sites", "integration/setup", "integration/round", "unit/round", "integration/mpc", "")
 _EXERCISES = "exercises"
 _WORKER = "PYTEST_XDIST_WORKER"
 _PORTS = range(8_000, ports.RANGE.start)
