@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -115,20 +115,19 @@ def outcomes_of(
     dealt = dealt or deal(payloads, len(parties[0].hosts))
     engines = engine if isinstance(engine, Sequence) else [engine] * len(parties)
 
-    def run(place: int) -> VerifyOutput | RangeOutput | AggregateOutput | Exception:
-        party = parties[place]
+    def compute(run_by: Engine, party: Party) -> VerifyOutput | RangeOutput | AggregateOutput:
         components = dealt[party.index]
-        call: Callable[[], VerifyOutput | RangeOutput | AggregateOutput]
         if isinstance(task, VerifyTask):
-            call = lambda: engines[place].verify(protocol, task, components, party)  # noqa: E731
-        elif isinstance(task, RangeTask):
-            call = lambda: engines[place].check_range(protocol, task, components, party)  # noqa: E731
-        else:
-            call = lambda: engines[place].aggregate(protocol, task, components, party)  # noqa: E731
+            return run_by.verify(protocol, task, components, party)
+        if isinstance(task, RangeTask):
+            return run_by.check_range(protocol, task, components, party)
+        return run_by.aggregate(protocol, task, components, party)
+
+    def run(run_by: Engine, party: Party) -> VerifyOutput | RangeOutput | AggregateOutput | Exception:
         try:
-            return call()
+            return compute(run_by, party)
         except Exception as error:
             return error
 
     with ThreadPoolExecutor(len(parties)) as pool:
-        return list(pool.map(run, range(len(parties))))
+        return list(pool.map(run, engines, parties))
