@@ -18,7 +18,7 @@ import yaml
 
 from pipeline.backup.keeping import is_kept
 from pipeline.backup.sealed_stream import OpeningReader, SealingWriter, refuse_short
-from pipeline.chain import outbox
+from pipeline.chain import signed_files
 from pipeline.errors import EvidenceRejected, Misconfigured, Refused
 from pipeline.evidence.canonical import canonical_json, read_object
 from pipeline.host.documents import read_fields
@@ -218,7 +218,7 @@ def _settle(about: Backup, folder: Path, settings: Settings) -> None:
     private = about.site.folder(here)
     if about.site.role in (SiteRole.HOSPITAL, SiteRole.NODE):
         restored.mark(private)
-    outbox.mark_restored(private / "outbox")
+    signed_files.mark_restored(private / "outbox")
     if here.installation.exists():
         _point_here(here.installation, about.home, settings.home, studies=here.studies.exists())
 

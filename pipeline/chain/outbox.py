@@ -9,21 +9,14 @@ Where a chain never mines a transaction, its owner may have it signed again unde
 another price, or nothing at all, which gives it up. One of them is mined, whichever it is; a label that was given up is
 free again. Until then they are offered to the chain, the newest first, until it takes one: nothing is lost by a price
 that it does not take.
-
-Files, per chain and key (mode 600, never changed once written):
-  <nonce>.<label>.tx.json        the signed bytes, their hash, the call, the chain's genesis
-  <nonce>.<label>.tx-2.json      what was signed in its place, and so on
-  <nonce>.<label>.receipt.json   block, block hash, gas, the refusal if it reverted
-  restored                       the folder came back from a backup: the key's later transactions are missed once
 """
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +27,9 @@ from web3.types import TxParams, TxReceipt, Wei
 
 from pipeline.chain import rpc
 from pipeline.chain.contract import Call, refusal
+from pipeline.chain.signed_files import Mined, Signed, SignedFiles, Slot
 from pipeline.domain import Address
 from pipeline.errors import ContractRefused, Misconfigured, Refused, Unavailable
-from pipeline.host.files import locked, write_secret
 from pipeline.site.identity import SigningKey
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,119}")
@@ -44,7 +37,6 @@ _ALREADY_THERE = ("already imported", "already known", "known transaction")
 _NOT_TAKEN = ("underpriced", "insufficient funds", "gas price", "fee too low", "max fee", "less than block base fee")
 """What chains say of a price that they do not take."""
 _NOTHING_GAS = 21_000
-_RESTORED = "restored"
 _RESEND_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 0.5
 
@@ -61,97 +53,8 @@ class Receipt:
     contract: Address | None
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A transaction that no receipt is known of."""
-
-    label: str
-    sender: Address
-    nonce: int
-    name: str
-    """The call that it was first signed for."""
-    since: float
-    """Seconds since 1970."""
-    price: int
-    """Wei for a unit of gas, of the newest that was signed."""
-    signed: int
-    """How many times, under this nonce."""
-    given_up: bool
-    """Whether the newest one does nothing."""
-
-
-@dataclass(frozen=True)
-class _Signed:
-    """A transaction as persisted before it was sent."""
-
-    label: str
-    nonce: int
-    name: str
-    to: Address | None
-    data: str
-    raw: str
-    transaction: str
-    genesis: str
-    gas: int = 0
-    price: int = 0
-    gives_up: bool = False
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """What a file's name tells about a transaction."""
-
-    nonce: int
-    label: str
-    settled: bool
-
-
-@dataclass(frozen=True)
-class _Mined:
-    """What became of it."""
-
-    block: int
-    block_hash: str
-    gas_used: int
-    contract: Address | None
-    refused: Mapping[str, Any] | None
-    transaction: str | None = None
-    """None where only one was ever signed."""
-    gave_up: bool = False
-
-
 class _NotTaken(Unavailable):
     """The chain does not take a transaction at its price."""
-
-
-def waiting(folder: Path) -> list[Waiting]:
-    """What waits in all outboxes of an actor's `folder`, by sender and nonce, as the files say; no chain is asked."""
-    left = []
-    for path in sorted(folder.glob("*/*.tx.json")):
-        nonce, label, _, _ = path.name.split(".")
-        if not path.with_name(f"{nonce}.{label}.receipt.json").exists():
-            attempts = _attempts(path.parent, int(nonce), label)
-            sender = Address(path.parent.name.partition("-")[2])
-            newest = attempts[-1]
-            left.append(
-                Waiting(
-                    label=label,
-                    sender=sender,
-                    nonce=int(nonce),
-                    name=attempts[0].name,
-                    since=path.stat().st_mtime,
-                    price=newest.price,
-                    signed=len(attempts),
-                    given_up=newest.gives_up,
-                )
-            )
-    return left
-
-
-def mark_restored(folder: Path) -> None:
-    """Note in all outboxes of an actor's `folder` that they came back from a backup, which may be old."""
-    for outbox in folder.glob("*/"):
-        write_secret(outbox / _RESTORED, b"")
 
 
 class Outbox:
@@ -163,8 +66,7 @@ class Outbox:
         self.address = key.address
         self._key = key
         self._chain_id = chain_id
-        self._folder = folder / f"{chain_id}-{key.address}"
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._files = SignedFiles(folder, chain_id, key.address)
         self._web3 = rpc.connect(rpc_url, chain_id, authority)
 
     def send(self, call: Call | Callable[[], Call], label: str, *, timeout: float = 120) -> Receipt:
@@ -177,14 +79,14 @@ class Outbox:
         """
         if not _LABEL.fullmatch(label):
             raise Misconfigured(f"label {label!r}: want up to 120 letters, digits, hyphens, colons and underscores")
-        with locked(self._folder / "lock"):
+        with self._files.lock():
             signed = self._prepare(call, label)
         return self._outcome(signed, self._await(signed, timeout))
 
     def settle(self) -> None:
         """Ask the chain for the receipts of all that waits, and offer it again what has none."""
-        with locked(self._folder / "lock"):
-            slots = self._slots()
+        with self._files.lock():
+            slots = self._files.slots()
             self._check_chain(slots)
             self._send_unsettled(slots)
 
@@ -204,8 +106,8 @@ class Outbox:
         return self._sign_instead(label, price, gives_up=True)
 
     def _sign_instead(self, label: str, price: int | None, *, gives_up: bool) -> int:
-        with locked(self._folder / "lock"):
-            slots = self._slots()
+        with self._files.lock():
+            slots = self._files.slots()
             self._check_chain(slots)
             slot = next((slot for slot in slots if slot.label == label and not slot.settled), None)
             if slot is None or self._look_up(slot.nonce, label) is not None:
@@ -214,11 +116,10 @@ class Outbox:
                     " `wardround ledger waiting` lists"
                 )
             for offered in [price] if price is not None else self._prices(slot, gives_up=gives_up):
-                attempts = self._attempts(slot.nonce, label)
+                attempts = self._files.attempts(slot.nonce, label)
                 signed = self._signed_instead(attempts[-1], offered, gives_up=gives_up)
                 if signed.transaction not in {attempt.transaction for attempt in attempts}:
-                    # Here too: from now on it may be mined, whatever happens to this process.
-                    self._persist(signed, f"tx-{len(attempts) + 1}")
+                    self._files.persist_instead(signed)
                 try:
                     self._offer(signed)
                 except _NotTaken as error:
@@ -231,9 +132,9 @@ class Outbox:
                 " transactions (a restart of their nodes), then give the command again"
             )
 
-    def _prices(self, slot: _Slot, *, gives_up: bool) -> list[int]:
+    def _prices(self, slot: Slot, *, gives_up: bool) -> list[int]:
         """What to offer, one after the other: what the chain asks for, then as little as a pool may take."""
-        latest = self._attempts(slot.nonce, slot.label)[-1].price
+        latest = self._files.attempts(slot.nonce, slot.label)[-1].price
         # An eighth more is what pools want of a replacement. Nothing at the same price is worth a try: a pool that has
         # forgotten the former one takes it.
         more = latest * 9 // 8 + 1
@@ -241,7 +142,7 @@ class Outbox:
             asked = max(int(self._web3.eth.gas_price), more)
         return list(dict.fromkeys([asked, more, *([latest] if gives_up else [])]))
 
-    def _signed_instead(self, latest: _Signed, price: int, *, gives_up: bool) -> _Signed:
+    def _signed_instead(self, latest: Signed, price: int, *, gives_up: bool) -> Signed:
         nothing = gives_up or latest.gives_up
         to = self.address if nothing else latest.to
         data = "" if nothing else latest.data
@@ -267,14 +168,14 @@ class Outbox:
             gives_up=nothing,
         )
 
-    def _prepare(self, call: Call | Callable[[], Call], label: str) -> _Signed:
+    def _prepare(self, call: Call | Callable[[], Call], label: str) -> Signed:
         """The label's transaction, signed and persisted now if it is new, with all before it sent; the lock is held."""
-        slots = self._slots()
+        slots = self._files.slots()
         self._check_chain(slots)
         self._send_unsettled(slots)
-        earlier = next((slot for slot in slots if slot.label == label and not self._gave_up(slot)), None)
+        earlier = next((slot for slot in slots if slot.label == label and not self._files.gave_up(slot)), None)
         if earlier is not None:
-            signed = self._signed(earlier)
+            signed = self._files.first(earlier)
             if isinstance(call, Call) and (call.to, call.data.hex()) != (signed.to, signed.data):
                 raise Refused(
                     f"label {label}: got another {call.name} than the {signed.name} it was first used for; choose"
@@ -282,13 +183,11 @@ class Outbox:
                 )
             return signed
         signed = self._sign(call if isinstance(call, Call) else call(), label, self._next_nonce(slots))
-        # From here on the transaction may be mined, whatever happens to this process.
-        self._persist(signed, "tx")
-        (self._folder / _RESTORED).unlink(missing_ok=True)
-        self._send_unsettled([_Slot(signed.nonce, label, settled=False)])
+        self._files.persist(signed)
+        self._send_unsettled([Slot(signed.nonce, label, settled=False)])
         return signed
 
-    def _sign(self, call: Call, label: str, nonce: int) -> _Signed:
+    def _sign(self, call: Call, label: str, nonce: int) -> Signed:
         wanted: TxParams = {"value": Wei(0), "data": HexStr("0x" + call.data.hex()), "chainId": self._chain_id}
         if call.to is not None:
             wanted["to"] = self._web3.to_checksum_address(call.to)
@@ -298,7 +197,7 @@ class Outbox:
         complete: dict[str, Any] = {**wanted, "nonce": nonce, "gas": gas, "gasPrice": 0}
         done = self._key.account.sign_transaction(complete)
         raw = bytes(done.raw_transaction).hex()
-        return _Signed(label, nonce, call.name, call.to, call.data.hex(), raw, done.hash.to_0x_hex(), genesis, gas)
+        return Signed(label, nonce, call.name, call.to, call.data.hex(), raw, done.hash.to_0x_hex(), genesis, gas)
 
     def _gas(self, to: Address | None, data: str, name: str) -> int:
         asked: TxParams = {"from": self._web3.to_checksum_address(self.address), "data": HexStr("0x" + data)}
@@ -310,11 +209,11 @@ class Outbox:
         # The state may have moved a little when the transaction is mined.
         return gas + gas // 4
 
-    def _next_nonce(self, slots: list[_Slot]) -> int:
+    def _next_nonce(self, slots: list[Slot]) -> int:
         with rpc.border("transaction count"):
             mined = int(self._web3.eth.get_transaction_count(self._web3.to_checksum_address(self.address)))
         nonce = slots[-1].nonce + 1 if slots else mined
-        if mined > nonce and (self._folder / _RESTORED).exists():
+        if mined > nonce and self._files.restored:
             return mined
         if mined > nonce:
             raise Refused(
@@ -325,11 +224,11 @@ class Outbox:
 
     # -------------------------------------------------------------- the chain
 
-    def _check_chain(self, slots: list[_Slot]) -> None:
+    def _check_chain(self, slots: list[Slot]) -> None:
         """Refuse a chain that is not the one on which the newest receipt was seen."""
         if not slots:
             return
-        recorded_genesis = self._signed(slots[-1]).genesis
+        recorded_genesis = self._files.first(slots[-1]).genesis
         with rpc.border("genesis block"):
             genesis = self._genesis()
         if genesis != recorded_genesis:
@@ -338,7 +237,7 @@ class Outbox:
                 " created anew; restore it, or start with a new installation"
             )
         settled = next((slot for slot in reversed(slots) if slot.settled), None)
-        newest = self._mined(settled.nonce, settled.label) if settled else None
+        newest = self._files.mined(settled.nonce, settled.label) if settled else None
         if newest is None:
             return
         with rpc.border(f"block {newest.block}"):
@@ -351,7 +250,7 @@ class Outbox:
                 " newest state of the chain"
             )
 
-    def _send_unsettled(self, slots: list[_Slot]) -> None:
+    def _send_unsettled(self, slots: list[Slot]) -> None:
         """Hand every transaction without a receipt to the chain, oldest first.
 
         No nonce is missing then before a later one.
@@ -359,14 +258,14 @@ class Outbox:
         for slot in slots:
             try:
                 if not slot.settled and self._look_up(slot.nonce, slot.label) is None:
-                    self._broadcast(self._signed(slot))
+                    self._broadcast(self._files.first(slot))
             except Unavailable:
                 return  # `_await` tries again
 
-    def _broadcast(self, entry: _Signed) -> None:
+    def _broadcast(self, entry: Signed) -> None:
         """Offer all that was signed under this nonce, the newest first, until the chain takes one."""
         trouble: _NotTaken | None = None
-        for attempt in reversed(self._attempts(entry.nonce, entry.label)):
+        for attempt in reversed(self._files.attempts(entry.nonce, entry.label)):
             try:
                 return self._offer(attempt)
             except _NotTaken as error:
@@ -375,7 +274,7 @@ class Outbox:
             raise trouble
         return None
 
-    def _offer(self, entry: _Signed) -> None:
+    def _offer(self, entry: Signed) -> None:
         with rpc.border(f"sending {entry.name}"):
             try:
                 self._web3.eth.send_raw_transaction(HexBytes(entry.raw))
@@ -397,14 +296,14 @@ class Outbox:
                     return
                 raise
 
-    def _await(self, signed: _Signed, timeout: float) -> _Mined:
+    def _await(self, signed: Signed, timeout: float) -> Mined:
         deadline = time.monotonic() + timeout
         pause = 0.02
         resend = time.monotonic() + _RESEND_SECONDS
         while True:
             problem = "not mined yet"
             try:
-                mined = self._mined(signed.nonce, signed.label) or self._look_up(signed.nonce, signed.label)
+                mined = self._files.mined(signed.nonce, signed.label) or self._look_up(signed.nonce, signed.label)
                 if mined is not None:
                     return mined
                 if time.monotonic() >= resend:
@@ -420,19 +319,19 @@ class Outbox:
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _look_up(self, nonce: int, label: str) -> _Mined | None:
+    def _look_up(self, nonce: int, label: str) -> Mined | None:
         """The chain's receipt of what was signed under a nonce, persisted; None when none of it is mined."""
-        attempts = self._attempts(nonce, label)
+        attempts = self._files.attempts(nonce, label)
         return next((mined for attempt in attempts if (mined := self._receipt(attempt)) is not None), None)
 
-    def _receipt(self, entry: _Signed) -> _Mined | None:
+    def _receipt(self, entry: Signed) -> Mined | None:
         with rpc.border(f"receipt of {entry.transaction}"):
             try:
                 receipt = self._web3.eth.get_transaction_receipt(HexBytes(entry.transaction))
             except TransactionNotFound:
                 return None
         created = receipt["contractAddress"]
-        mined = _Mined(
+        mined = Mined(
             block=receipt["blockNumber"],
             block_hash=receipt["blockHash"].to_0x_hex(),
             gas_used=receipt["gasUsed"],
@@ -441,10 +340,10 @@ class Outbox:
             transaction=entry.transaction,
             gave_up=entry.gives_up,
         )
-        write_secret(self._file(entry.nonce, entry.label, "receipt"), json.dumps(asdict(mined)).encode())
+        self._files.settle(entry.nonce, entry.label, mined)
         return mined
 
-    def _why(self, entry: _Signed, receipt: TxReceipt) -> Mapping[str, Any]:
+    def _why(self, entry: Signed, receipt: TxReceipt) -> Mapping[str, Any]:
         """The custom error of a reverted transaction, by making the call again on the state that it left as it was."""
         call: TxParams = {
             "from": receipt["from"],
@@ -466,41 +365,7 @@ class Outbox:
     def _genesis(self) -> str:
         return self._web3.eth.get_block(0)["hash"].to_0x_hex()
 
-    # --------------------------------------------------------------- the files
-
-    def _slots(self) -> list[_Slot]:
-        """Every transaction by its file's name, in the order of nonces."""
-        names = {path.name for path in self._folder.glob("*.json")}
-        slots = []
-        for name in sorted(names):
-            nonce, label, kind, _ = name.split(".")
-            if kind == "tx":
-                slots.append(_Slot(int(nonce), label, settled=f"{nonce}.{label}.receipt.json" in names))
-        return slots
-
-    def _signed(self, slot: _Slot) -> _Signed:
-        return _Signed(**json.loads(self._file(slot.nonce, slot.label, "tx").read_bytes()))
-
-    def _attempts(self, nonce: int, label: str) -> list[_Signed]:
-        return _attempts(self._folder, nonce, label)
-
-    def _gave_up(self, slot: _Slot) -> bool:
-        mined = self._mined(slot.nonce, slot.label) if slot.settled else None
-        return mined is not None and mined.gave_up
-
-    def _persist(self, signed: _Signed, kind: str) -> None:
-        write_secret(self._file(signed.nonce, signed.label, kind), json.dumps(asdict(signed)).encode())
-
-    def _mined(self, nonce: int, label: str) -> _Mined | None:
-        try:
-            return _Mined(**json.loads(self._file(nonce, label, "receipt").read_bytes()))
-        except FileNotFoundError:
-            return None
-
-    def _file(self, nonce: int, label: str, kind: str) -> Path:
-        return _file(self._folder, nonce, label, kind)
-
-    def _outcome(self, signed: _Signed, mined: _Mined) -> Receipt:
+    def _outcome(self, signed: Signed, mined: Mined) -> Receipt:
         if mined.refused is not None:
             raise ContractRefused(mined.refused["call"], mined.refused["error"], mined.refused["arguments"])
         if mined.gave_up:
@@ -510,17 +375,3 @@ class Outbox:
             )
         transaction = mined.transaction or signed.transaction
         return Receipt(signed.label, transaction, mined.block, mined.block_hash, mined.gas_used, mined.contract)
-
-
-def _attempts(folder: Path, nonce: int, label: str) -> list[_Signed]:
-    """All that was signed under a nonce, oldest first."""
-    found = []
-    path = _file(folder, nonce, label, "tx")
-    while path.exists():
-        found.append(_Signed(**json.loads(path.read_bytes())))
-        path = _file(folder, nonce, label, f"tx-{len(found) + 1}")
-    return found
-
-
-def _file(folder: Path, nonce: int, label: str, kind: str) -> Path:
-    return folder / f"{nonce:010d}.{label}.{kind}.json"

@@ -141,6 +141,20 @@ def succeed(home: Path) -> None:
     (home / _NEXT_KEY).unlink()
 
 
+def own_key(home: Path, address: Address) -> SigningKey:
+    """The actor's key of this address, the present or a former one; raises Misconfigured where neither is it."""
+    present = SigningKey(Secret.read(home / "signing-key"))
+    former = home / FORMER_KEYS / address
+    if present.address == address:
+        return present
+    if not former.exists():
+        raise Misconfigured(
+            f"{home.name}: got no key of {address}, want it at {former}; where it is lost, nobody signs for it any"
+            f" more: move its folder in {home / 'outbox'} away"
+        )
+    return SigningKey(Secret.read(former))
+
+
 def is_here(home: Path) -> bool:
     """Whether the actor of this folder works on this machine: its key lies here."""
     return (home / "signing-key").exists()

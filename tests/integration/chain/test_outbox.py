@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.chain import outbox as outbox_module
-from pipeline.chain import rpc
+from pipeline.chain import rpc, signed_files
 from pipeline.chain.contract import Call
 from pipeline.chain.ledger import Ledger
 from pipeline.chain.outbox import Outbox
@@ -132,7 +132,7 @@ def _killed_while_sending(folder: Path, key: SigningKey, url: str, call: Call, l
     """Send in a process of its own that is killed when it comes to `point`."""
 
     def send() -> None:
-        setattr(outbox_module if point == "write_secret" else Outbox, point, _die)
+        setattr(signed_files if point == "write_secret" else Outbox, point, _die)
         Outbox(folder, key, url, CHAIN_ID).send(call, label)
 
     process = multiprocessing.get_context("fork").Process(target=send)

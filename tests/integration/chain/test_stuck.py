@@ -15,7 +15,8 @@ import pytest
 
 from pipeline.chain import outbox as outbox_module
 from pipeline.chain.contract import Call
-from pipeline.chain.outbox import Outbox, waiting
+from pipeline.chain.outbox import Outbox
+from pipeline.chain.signed_files import SignedFiles, waiting
 from pipeline.devchain.anvil import Anvil
 from pipeline.errors import Refused, Unavailable
 from pipeline.host.secret import Secret
@@ -141,10 +142,10 @@ def test_what_is_given_up_spends_its_nonce_alone_and_frees_its_label(
 
 def _of(outbox: Outbox, label: str) -> tuple[Any, Any]:
     outbox.settle()
-    slot = next(slot for slot in outbox._slots() if slot.label == label)
-    settled = outbox._mined(slot.nonce, label)
+    slot = next(slot for slot in outbox._files.slots() if slot.label == label)
+    settled = outbox._files.mined(slot.nonce, label)
     assert settled is not None
-    return outbox._signed(slot), settled
+    return outbox._files.first(slot), settled
 
 
 def test_whoever_waits_for_what_is_given_up_is_told(anvil: Anvil, outbox: Outbox, key: SigningKey) -> None:
@@ -190,7 +191,7 @@ def test_a_price_that_the_chain_does_not_take_loses_nothing(anvil: Anvil, tmp_pa
 
 
 @pytest.mark.parametrize("what", ["replace", "give_up"])
-@pytest.mark.parametrize("point", ["_persist", "_offer"])
+@pytest.mark.parametrize("point", ["persist_instead", "_offer"])
 def test_killed_in_between_one_of_both_is_mined_and_the_label_knows_which(
     anvil: Anvil, outbox: Outbox, key: SigningKey, tmp_path: Path, what: str, point: str
 ) -> None:
@@ -200,14 +201,14 @@ def test_killed_in_between_one_of_both_is_mined_and_the_label_knows_which(
         def die(*_: Any) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-        setattr(Outbox, point, die)
+        setattr(SignedFiles if point == "persist_instead" else Outbox, point, die)
         getattr(Outbox(tmp_path, key, anvil.url, CHAIN_ID), what)("label", 9)
 
     process = multiprocessing.get_context("fork").Process(target=killed)
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    assert [one.signed for one in waiting(tmp_path)] == [1 if point == "_persist" else 2]
+    assert [one.signed for one in waiting(tmp_path)] == [1 if point == "persist_instead" else 2]
     # What was persisted goes out with whatever the key sends next.
     stuck(outbox, key, "later")
     done = mined(anvil)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.backup.backup import back_up, restore
-from pipeline.chain import outbox
+from pipeline.chain import signed_files
 from pipeline.consent import approval, consent_log
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus
 from pipeline.errors import NotApproved, Refused
@@ -202,7 +202,7 @@ def test_an_old_outbox_goes_on_once_it_is_said_to_be_one(site: MemorySite, place
     shutil.copytree(place / "old", folder)
     with pytest.raises(Refused, match="the outbox is an old copy"):
         play.open("second")
-    outbox.mark_restored(folder)
+    signed_files.mark_restored(folder)
     assert site.ledger.status(play.open("third")) is RoundStatus.OPEN
     assert not list(folder.rglob("restored"))
 
