@@ -78,7 +78,6 @@ class _Trial:
 
     def __init__(self, endpoint: str, credentials: StoreCredentials, authority: Path | None) -> None:
         self._store = Store(endpoint, credentials, authority)
-        self._client: Any = self._store._client
         self._credentials = credentials
         self._endpoint = endpoint
         self._authority = authority
@@ -198,8 +197,8 @@ class _Trial:
 
     def _write(self, data: bytes) -> str:
         """Write these bytes over whatever is there; their version."""
-        with self._store._border(REPORTS, self._key):
-            return str(self._client.put_object(Bucket=REPORTS, Key=self._key, Body=data).get("VersionId", "null"))
+        with self._store.border(REPORTS, self._key):
+            return str(self._store.client.put_object(Bucket=REPORTS, Key=self._key, Body=data).get("VersionId", "null"))
 
     def _reads_below(self) -> bool:
         try:
@@ -236,7 +235,7 @@ class _Trial:
         """S3's word for why it refused, None where it did not; and its answer."""
         if operation == "put_object":
             asked["ChecksumSHA256"] = base64.b64encode(hashlib.sha256(asked["Body"]).digest()).decode()
-        request: Callable[..., Mapping[str, Any]] = getattr(self._client, operation)
+        request: Callable[..., Mapping[str, Any]] = getattr(self._store.client, operation)
         try:
             return None, request(**asked)
         except ClientError as error:

@@ -112,6 +112,11 @@ class Store:
                 endpoint, credentials.access_key.text(), credentials.secret_key.text(), trust.checked(authority)
             )
 
+    @property
+    def client(self) -> Any:
+        """The S3 client of this account, for whoever tries a store rather than uses it; its errors are botocore's."""
+        return self._client
+
     def put_once(self, bucket: str, key: str, data: bytes) -> ObjectRef:
         """Write `data` under `key` (which ends in its SHA-256) unless it is there already.
 
@@ -131,7 +136,7 @@ class Store:
 
     def _put(self, bucket: str, key: str, data: bytes, digest: Sha256, **condition: str) -> str:
         checksum = base64.b64encode(bytes.fromhex(digest)).decode()
-        with self._border(bucket, key):
+        with self.border(bucket, key):
             answer = self._client.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=checksum, **condition)
         return str(answer.get("VersionId", "null"))
 
@@ -260,7 +265,7 @@ class Store:
         name = f"{bucket}/{key}"
         hashed = hashlib.sha256()
         size = 0
-        with self._border(bucket, key):
+        with self.border(bucket, key):
             chosen = {"VersionId": version_id} if version_id is not None else {}
             answer = self._client.get_object(Bucket=bucket, Key=key, **chosen)
         version = answer.get("VersionId", "null")
@@ -289,7 +294,7 @@ class Store:
         after: dict[str, str] = {}
         before: frozenset[ObjectInfo] = frozenset()
         held: Counter[str] = Counter()
-        with self._border(bucket, prefix):
+        with self.border(bucket, prefix):
             while True:
                 answer = self._client.list_object_versions(**asked, **after)
                 listed = [
@@ -320,8 +325,8 @@ class Store:
                         after = {"KeyMarker": folder[:-1] + "0"}
 
     @contextmanager
-    def _border(self, bucket: str, key: str) -> Iterator[None]:
-        """Wrap the S3 client's errors in ours."""
+    def border(self, bucket: str, key: str) -> Iterator[None]:
+        """Sort what `client` raises into the tree of our errors."""
         name = f"{bucket}/{key}"
         try:
             yield

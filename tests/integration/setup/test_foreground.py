@@ -8,20 +8,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from pipeline.errors import Refused
 from pipeline.services.supervisor import Program, Supervisor
-from pipeline.site.settings import HOME, PROJECT
+from pipeline.setup.foreground import in_order
+from pipeline.site.settings import HOME, PROJECT, Settings
 
 STAYS = """
+from pipeline.services.supervisor import Program, Supervisor
 from pipeline.setup.foreground import in_order, stay
 from pipeline.site.settings import Settings
-with in_order(Settings.load()):
+settings = Settings.load()
+with in_order(settings):
+    manager = Supervisor(settings.home)
+    manager.start([Program("sleeps", ["sleep", "600"], settings.home)])
+    manager.launch("sleeps")
     print("stays", flush=True)
-    stay(Settings.load())
+    stay(settings)
 """
 
 
@@ -29,11 +37,8 @@ with in_order(Settings.load()):
 def home() -> Iterator[Path]:
     """A short path: that of a Unix socket must not exceed some 100 bytes."""
     with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
-        manager = Supervisor(Path(folder))
-        manager.start([Program("sleeps", ["sleep", "600"], Path(folder))])
-        manager.launch("sleeps")
         yield Path(folder)
-        manager.stop()
+        Supervisor(Path(folder)).stop()
 
 
 def stays(home: Path) -> subprocess.Popen[str]:
@@ -51,13 +56,23 @@ def stays(home: Path) -> subprocess.Popen[str]:
 
 
 def test_it_stops_the_services_when_it_is_told_to_end(home: Path) -> None:
+    command = stays(home)
     manager = Supervisor(home)
     sleeps = psutil.Process(manager.pids()["sleeps"])
-    command = stays(home)
     command.terminate()
     assert command.wait(60) == 0, command.stderr
     assert not sleeps.is_running()
     assert not manager.running()
+
+
+def test_it_leaves_what_another_up_started(home: Path) -> None:
+    manager = Supervisor(home)
+    manager.start([Program("sleeps", ["sleep", "600"], home)])
+    manager.launch("sleeps")
+    settings = replace(Settings.load(), home=home)
+    with pytest.raises(Refused, match="got services that another `wardround up` started"), in_order(settings):
+        pytest.fail("it begins beside them")
+    assert "sleeps" in manager.pids()
 
 
 def test_it_ends_with_an_error_when_the_process_manager_does(home: Path) -> None:

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from examples import lesions, scans, stays
-from examples.hospitals import Hospital
+from examples.hospitals import Hospital, write_for_all
 from pipeline.datasets import Samples
 from pipeline.datasets.records import records_folder
+from pipeline.domain import Address, HospitalName
 from pipeline.ingest.freeze import freeze
+from pipeline.site.consortium import Consortium, LedgerLocation
+from pipeline.site.settings import HOME, Settings
 from pipeline.study.study import Study
 from tests.support.prose import PROJECT
 
@@ -43,6 +46,20 @@ def read(made_by: ModuleType, attribute: str, number: int, folder: Path, monkeyp
     assert split.test.patients is not None
     assert len({*split.train.patients, *split.test.patients}) == FEW
     return split.train
+
+
+def test_whoever_is_no_member_is_made_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(HOME, str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["lesions", "aster", "ceder"])
+    ledger = LedgerLocation(chain_id=1, contract=f"0x{'0' * 40}", development=True)
+    members = {HospitalName(name): Address(f"0x{number:040}") for number, name in enumerate(("aster", "cedar"))}
+    Consortium(ledger=ledger, hospitals=members, nodes={}).save(Settings.load().consortium)
+    with pytest.raises(SystemExit, match="2"):
+        write_for_all(lesions.STUDY, "", lesions.make)
+    assert "hospital 'ceder' has no key in the consortium file, which lists aster, cedar" in capsys.readouterr().err
+    assert not (tmp_path / "hospitals").exists()
 
 
 @pytest.mark.parametrize("number", range(len(scans.COMPRESSIONS)))
