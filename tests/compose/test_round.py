@@ -100,6 +100,11 @@ def test_each_container_runs_since_its_first_start(consortium: Consortium) -> No
             assert engine.compose("exec", "-T", name, "whoami").strip() == "wardround"
 
 
+def test_an_image_keeps_nothing_of_what_it_was_made_from(consortium: Consortium) -> None:
+    for name in WORKING:
+        assert engine.compose("exec", "-T", name, "ls", "-A", "/home/wardround").split() == ["site"]
+
+
 def test_a_round_of_all_sites_ends_with_a_model(played: Consortium) -> None:
     said = engine.command("wardround", "show", "1")
     assert "Round 1 of small: finalised" in said, f"{played.said}\n{said}"

@@ -151,6 +151,18 @@ def test_what_environments_are_made_from_is_copied(tmp_path: Path) -> None:
     assert "got nothing, want one of runtime, " in done.stdout, done.stderr
 
 
+def test_what_environments_are_made_from_stays_in_the_cache_of_the_build() -> None:
+    # A shell sets such variables for the one command that follows them.
+    makes = re.findall(
+        r"^RUN --mount=type=cache,target=/cache (.*?python -m pipeline\.tools) ", DOCKERFILE, re.MULTILINE | re.DOTALL
+    )
+    assert len(makes) == DOCKERFILE.count("python -m pipeline.tools") == len(compose.ROLES)
+    for command in makes:
+        variables = command.replace("\\\n", " ").removesuffix("python -m pipeline.tools").split()
+        assert {"HOME=/root", "UV_CACHE_DIR=/cache/uv", "WARDROUND_CACHE=/cache/wardround"} <= set(variables)
+        assert all("=" in variable for variable in variables)
+
+
 def test_all_that_the_code_reads_of_its_checkout_is_copied() -> None:
     sources = [file for folder in ("pipeline", "plugins", "dags") for file in (PROJECT / folder).rglob("*.py")]
     read = {name for file in sources for name in re.findall(r'PROJECT / "([^"]+)"', file.read_text())}
