@@ -24,12 +24,14 @@ def environment() -> Mapping[str, str]:
     return {**os.environ, "COMPOSE_PROJECT_NAME": PROJECT_NAME}
 
 
-def run(*command: str, seconds: float = 600, ends_with: int | None = 0) -> str:
+def run(
+    *command: str, seconds: float = 600, ends_with: int | None = 0, variables: Mapping[str, str] | None = None
+) -> str:
     """A command in the checkout, with what it said; `ends_with` is the exit code that it must have."""
     done = subprocess.run(
         command,
         cwd=PROJECT,
-        env=environment(),
+        env={**environment(), **(variables or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
