@@ -58,7 +58,7 @@ test-compose: setup-dev  ## docker-compose.yml from nothing to an audited round,
 	@$(PY) -m pytest -m compose tests/compose
 
 containers:  ## the consortium of docker-compose.yml on this machine's engine: images, then sites made, invited, joined; minutes
-	@docker compose build
+	@docker compose --profile commands build
 	@docker/consortium.sh
 
 bench-mpc: setup  ## measure the encrypted verification beside stock layers, SPU and PyTorch; half an hour; writes the tables

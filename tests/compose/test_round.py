@@ -65,7 +65,9 @@ def consortium() -> Iterator[Consortium]:
     base = os.environ.get("PYTHON_IMAGE")
     began = time.monotonic()
     engine.compose("down", "--volumes", "--remove-orphans")
-    engine.compose("build", *(["--build-arg", f"PYTHON_IMAGE={base}"] if base else []), seconds=3600)
+    engine.compose(
+        "--profile", "commands", "build", *(["--build-arg", f"PYTHON_IMAGE={base}"] if base else []), seconds=3600
+    )
     made.seconds["images"] = time.monotonic() - began
     try:
         began = time.monotonic()

@@ -49,7 +49,9 @@ class Machine:
     def carry(self, path: str, name: str) -> None:
         """A file of the site's folder, to the others."""
         said = self.compose("run", "--rm", "-T", "--entrypoint", "cat", "wardround", f"/home/wardround/site/{path}")
-        (EXCHANGE / name).write_text(said[said.index("{") :])
+        # Among what Compose says of containers.
+        text = said[said.index("{") :]
+        (EXCHANGE / name).write_text(text[: json.JSONDecoder().raw_decode(text)[1]])
 
     def until_ready(self) -> None:
         """Wait for its services to answer."""
@@ -61,12 +63,10 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Machine]]:
-    (network,) = json.loads(engine.run("docker", "network", "inspect", "bridge"))
-    address = network["IPAM"]["Config"][0]["Gateway"]
     folder = tmp_path_factory.mktemp("hosts")
     made = {}
     for role in compose.ROLES:
-        known = [f"{name}:{address}" for other, name in NAMES.items() if other != role]
+        known = [f"{name}:host-gateway" for other, name in NAMES.items() if other != role]
         services = compose.services(PROJECT / "docker" / f"{role}.yml").items()
         own = {name: {"extra_hosts": known} for name, service in services if "network_mode" not in service}
         hosts = folder / f"{role}.json"

@@ -83,6 +83,12 @@ def test_no_container_is_told_a_secret_or_a_setting_of_airflow_s() -> None:
         assert "secrets" not in service
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_image_is_built_here_and_never_asked_for_at_a_registry(name: str) -> None:
+    assert SERVICES[name]["pull_policy"] == "never"
+    assert "build" in SERVICES[name]
+
+
 def test_every_member_of_its_studies_has_a_site_with_a_folder_of_its_own() -> None:
     studies = load_studies(PROJECT / "docker" / "studies").values()
     wanted = {f"hospital-{name}" for study in studies for name in study.hospitals}
