@@ -1,4 +1,5 @@
-"""Writes docs/reference, the threat model's attacks, tables of steps and of a site's files, the comments of studies/.
+"""Writes docs/reference, the threat model's attacks, tables of steps, metrics and a site's files, the comments
+of studies/.
 
 `python -m handbook`; a test holds them current.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from handbook import attacks, commands, parts, steps, study
+from handbook import attacks, commands, metrics, parts, steps, study
 from pipeline.study.study_file import commented
 
 PROJECT = Path(__file__).parent.parent
@@ -21,7 +22,7 @@ def rendered() -> dict[Path, str]:
     """Every file that is made, with its text."""
     pages = {"commands": commands.page(), "study": study.page()}
     docs = {PROJECT / "docs" / "reference" / f"{name}.md": HEAD + text for name, text in pages.items()}
-    docs[ALIVE] = parts.filled(ALIVE.read_text())
+    docs[ALIVE] = metrics.filled(parts.filled(ALIVE.read_text()))
     docs[ROUND] = steps.filled(ROUND.read_text())
     docs[THREATS] = attacks.filled(THREATS.read_text(), PROJECT / "tests")
     return docs | {

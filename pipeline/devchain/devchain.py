@@ -30,6 +30,7 @@ from pipeline.devchain.anvil import Anvil, RpcFailure, loadable
 from pipeline.devchain.devhttp import NAME, refusal, serve
 from pipeline.errors import EvidenceRejected, Misconfigured, Unavailable, WardroundError
 from pipeline.evidence.canonical import read_json
+from pipeline.host import log
 from pipeline.host.files import write_atomic
 
 CHAIN_ID = 31337
@@ -279,13 +280,11 @@ def main() -> int:
     parser.add_argument("--chain-id", type=int, default=CHAIN_ID)
     parser.add_argument("--bind", default="127.0.0.1")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    # The HTTP client's line per request would drown what matters.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log.begin("chain")
     try:
         run(arguments.home.resolve(), arguments.port, arguments.chain_id, arguments.bind)
     except WardroundError as error:
-        sys.stderr.write(f"{error}\n")
+        _LOG.error("%s", error)
         return 1
     return 0
 

@@ -17,6 +17,9 @@ from pipeline.site.settings import PROJECT, Settings
 HEALTH = "/health"
 """What the guard answers to everybody, for either server."""
 
+CADDY_LOG = "CADDY_LOG"
+"""Environment variable by which guard and front choose how to write their logs: lines (without it) or json."""
+
 _CONFIGURATION = PROJECT / "pipeline" / "services" / "templates" / "guard.caddyfile"
 
 SHUT_IN_ADDRESS = "127.0.0.1:9000"

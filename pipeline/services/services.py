@@ -13,7 +13,7 @@ from pipeline.airflow import airflow, postgres
 from pipeline.domain import Sha256, StoreKind
 from pipeline.errors import Misconfigured
 from pipeline.evidence.canonical import digest, sha256
-from pipeline.host import ports
+from pipeline.host import log, ports
 from pipeline.host.files import write_secret
 from pipeline.host.ports import LOOPBACK
 from pipeline.joining.card import Card
@@ -141,14 +141,36 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
 
 
 def watching(settings: Settings) -> tuple[str, ...]:
-    """The watch, where the site has an address for notices."""
-    return (WATCH,) if notices.addresses_file(settings).exists() else ()
+    """The watch, where the site has an address for notices, or wants metrics; nothing runs at an auditor's."""
+    site = Site.load(settings)
+    wanted = notices.addresses_file(settings).exists() or _metrics_port(settings) is not None
+    return (WATCH,) if wanted and (site is None or site.works) else ()
+
+
+def _metrics_port(settings: Settings) -> int | None:
+    if not Installation.is_made(settings.installation):
+        return None
+    return Installation.load(settings.installation).telemetry.prometheus
 
 
 def _ours(settings: Settings) -> Mapping[str, str]:
     # The rest stands in the installation: an environment would keep what was right when the service started. The code
     # is what they loaded then: other code is another configuration, for which `Supervisor.start` starts them anew.
-    return {HOME: str(settings.home), _CODE: _loaded_code()}
+    return {HOME: str(settings.home), _CODE: _loaded_code(), **_logs(settings)}
+
+
+def _logs(settings: Settings) -> Mapping[str, str]:
+    """How services that Airflow does not configure write their logs."""
+    if not Installation.is_made(settings.installation):
+        return {}
+    site = Site.load(settings)
+    wanted = Installation.load(settings.installation).telemetry.json_logs
+    return {log.JSON: "1", log.SITE: site.queue if site else ""} if wanted else {}
+
+
+def _caddy_log(settings: Settings) -> Mapping[str, str]:
+    asked = _logs(settings)
+    return {**asked, servers.CADDY_LOG: "json"} if asked else {}
 
 
 def _store(settings: Settings, installation: Installation) -> Program:
@@ -161,7 +183,7 @@ def _store(settings: Settings, installation: Installation) -> Program:
         servers.objects_folder(settings, kind),
         store_environment(settings, kind),
     )
-    return Program(STORE, launch.command, PROJECT, launch.environment)
+    return Program(STORE, launch.command, PROJECT, {**launch.environment, **_caddy_log(settings)})
 
 
 def _chain(settings: Settings, installation: Installation) -> Program:
@@ -184,8 +206,10 @@ def worker(settings: Settings, installation: Installation, queue: str, slots: in
 
 
 def watch(settings: Settings) -> Program:
-    """Looks about once a minute, and sends notices."""
-    return Program(WATCH, [sys.executable, "-m", "pipeline.watch.watch"], PROJECT, _ours(settings))
+    """Looks about once a minute, sends notices, and answers with metrics."""
+    port = _metrics_port(settings)
+    served = [] if port is None else ["--prometheus", str(port)]
+    return Program(WATCH, [sys.executable, "-m", "pipeline.watch.watch", *served], PROJECT, _ours(settings))
 
 
 def database(settings: Settings) -> Program:
@@ -199,7 +223,7 @@ def database(settings: Settings) -> Program:
 def before_all(settings: Settings, installation: Installation, address: str, certificate: Path) -> Program:
     """The front at `address`, HOST:PORT of this machine; `certificate` is the folder of cert.pem and key.pem."""
     launch = front.launch(runtime.caddy_path(), address, certificate, installation)
-    return Program(FRONT, launch.command, PROJECT, launch.environment)
+    return Program(FRONT, launch.command, PROJECT, {**launch.environment, **_caddy_log(settings)})
 
 
 def _front_address(settings: Settings) -> str:

@@ -52,14 +52,16 @@ class Folders(BaseModel):
 
 
 class Telemetry(BaseModel):
-    """What Airflow tells of itself, and how; nothing by default."""
+    """What the services of a site tell of themselves, and how; nothing by default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     otlp: _Url | None = None
     """A collector of OpenTelemetry, to which Airflow's own metrics go."""
     json_logs: bool = False
-    """Whether Airflow and this site's worker write their logs as JSON."""
+    """Whether the services of this site write their logs as JSON."""
+    prometheus: Annotated[int, Field(ge=1024, le=65535)] | None = None
+    """A port of this machine's loopback, at which the watch answers with its metrics."""
 
 
 class Quota(BaseModel):

@@ -1,17 +1,20 @@
-"""A site's watch: it looks about once a minute, and sends a notice for each thing that happened, once.
+"""A site's watch: it looks about once a minute, sends a notice for each thing that happened, once, and keeps metrics.
 
+`python -m pipeline.watch.watch [--prometheus PORT]` watches the installation of the environment until a signal ends it.
 It is a process of its own that reads ledger, store and this machine, so that no round waits for it or fails by it. What
 it has seen and what still has to be sent lies in `watch.json`: a notice that nobody took is tried for a day.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,8 +25,11 @@ from cryptography import x509
 from pipeline.airflow import heard
 from pipeline.chain.ledger import Ledger, study_id
 from pipeline.domain import RoundStatus, Verdict
-from pipeline.errors import WardroundError
+from pipeline.errors import Unavailable, WardroundError
+from pipeline.governance import transactions
+from pipeline.host import log
 from pipeline.host.files import write_secret
+from pipeline.joining.site_file import VERSION
 from pipeline.report.round_list import views
 from pipeline.report.round_view import RoundView
 from pipeline.site import certificates
@@ -33,8 +39,10 @@ from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.site.site import Site, SiteRole
 from pipeline.store.objects import Store
+from pipeline.store.usage import usage
 from pipeline.study.study_files import study_names
 from pipeline.watch import notices
+from pipeline.watch.metrics import Metrics
 from pipeline.watch.notices import Notice
 
 SECONDS = 60
@@ -46,6 +54,8 @@ _CERTIFICATE_DAYS = 60
 _UNREACHABLE_SECONDS = 600
 _TRIED_SECONDS = 86_400
 _MOST_WAITING = 100
+_STORE_LISTING_SECONDS = 30
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -63,10 +73,17 @@ class _Memory:
 
 
 class Watch:
-    """What one site looks at; `disk` says total and free bytes of a folder's disk."""
+    """What one site looks at, and tells by notices and metrics; `disk` says total and free bytes of a folder's disk."""
 
-    def __init__(self, settings: Settings, disk: Callable[[Path], tuple[int, int]] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        disk: Callable[[Path], tuple[int, int]] | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._settings = settings
+        self._site = Site.load(settings)
+        self._metrics = metrics or new_metrics(settings)
         self._disk = disk or _disk
         self._file = settings.home / "watch.json"
         self._memory = _Memory(**json.loads(self._file.read_bytes())) if self._file.exists() else _Memory()
@@ -74,6 +91,8 @@ class Watch:
     def look(self, now: float) -> None:
         """Look at everything, and send what is new; nothing of it raises for a service that does not answer."""
         said = [*self._rounds(now), *self._conditions(now)]
+        self._metrics.waiting(len(transactions.all_waiting(self._settings)))
+        self._metrics.looked(now)
         memory = self._memory
         memory.waiting += [{"title": notice.title, "text": notice.text, "since": now} for notice in said]
         # Before anything is sent: after a crash it is sent again, and not forgotten.
@@ -98,28 +117,49 @@ class Watch:
 
     def _rounds(self, now: float) -> Iterator[Notice]:
         try:
-            ended = self._newly_ended()
-        except WardroundError:
+            ended = self._newly_ended(now)
+        except WardroundError as error:
+            _LOG.warning("the provider's ledger or store: %s", error)
+            self._metrics.reached(False)
             self._memory.unreachable_since = self._memory.unreachable_since or now
             return
+        self._metrics.reached(True)
         self._memory.unreachable_since = None
         for view in ended:
             yield from _of_round(view)
             yield from self._of_quarantine(view)
 
-    def _newly_ended(self) -> list[RoundView]:
+    def _newly_ended(self, now: float) -> list[RoundView]:
         settings = self._settings
         installation = Installation.load(settings.installation)
         ledger = Ledger.connect(installation.rpc, Consortium.load(settings.consortium).ledger, installation.authority)
-        states = [state for state in ledger.rounds() if state.status in (RoundStatus.FINALISED, RoundStatus.ABORTED)]
+        known = ledger.rounds()
+        states = [state for state in known if state.status in (RoundStatus.FINALISED, RoundStatus.ABORTED)]
         before = self._memory.ended
         after = sorted(int(state.round) for state in states)
         fresh = [state for state in states if before is not None and state.round not in before]
         names: dict[str, str] = {study_id(name): name for name in study_names(settings.studies)}
-        store = Store(installation.store, _reader(settings), installation.authority)
+        store = Store(installation.store, self._reader(), installation.authority)
         seen = views(fresh, ledger, store, names)
         self._memory.ended = after
+        self._metrics.rounds(known, names)
+        for state in self._metrics.lacks(states, now):
+            (view,) = [view for view in seen if view.round == state.round] or views([state], ledger, store, names)
+            self._metrics.last(view, state.study)
+        for view in seen:
+            self._metrics.judged(view)
+        if self._serves and self._metrics.store_is_old(now):
+            self._metrics.store(usage(store, _STORE_LISTING_SECONDS).shares, now)
         return seen
+
+    @property
+    def _serves(self) -> bool:
+        """Whether the store is this site's."""
+        return self._site is None or self._site.role is SiteRole.PROVIDER
+
+    def _reader(self) -> StoreCredentials:
+        folder = self._settings.auditor if self._site is None else self._site.folder(self._settings)
+        return StoreCredentials.load(folder / STORE_CREDENTIALS)
 
     def _of_quarantine(self, view: RoundView) -> Iterator[Notice]:
         if view.record is None:
@@ -145,6 +185,7 @@ class Watch:
 
     def _disk_low(self) -> Mapping[str, Notice]:
         total, free = self._disk(self._settings.home)
+        self._metrics.disk(total, free)
         # It is low until a tenth more is free than made it so, or a notice would come with each file.
         margin = 1.1 if "disk" in self._memory.standing else 1.0
         if free >= margin * min(_LEAST_FREE_BYTES, _LEAST_FREE_SHARE * total):
@@ -153,17 +194,20 @@ class Watch:
 
     def _certificates(self, now: float) -> Mapping[str, Notice]:
         near: dict[str, Notice] = {}
+        ends: dict[str, datetime] = {}
         for path in _certificate_files(self._settings):
             with suppress(OSError, ValueError):
                 certificate = x509.load_pem_x509_certificate(path.read_bytes())
-                end = certificate.not_valid_after_utc
+                name = str(path.relative_to(self._settings.home))
+                end = ends[name] = certificate.not_valid_after_utc
                 if end - datetime.fromtimestamp(now, UTC) < timedelta(days=_CERTIFICATE_DAYS):
                     near[f"certificate {certificate.serial_number:x}"] = Notice(
                         "a certificate ends",
-                        f"{path.relative_to(self._settings.home)} is good until {end:%Y-%m-%d %H:%M} UTC."
+                        f"{name} is good until {end:%Y-%m-%d %H:%M} UTC."
                         " `wardround up` gives the provider's server another one. A node's and an authority's are made"
                         " anew by `wardround site init` once they were moved away; all owners then approve again.",
                     )
+        self._metrics.certificates(ends)
         return near
 
     def _provider(self, now: float) -> Mapping[str, Notice]:
@@ -173,13 +217,14 @@ class Watch:
         return {"provider": Notice("the provider is silent", "Its ledger or store does not answer this site.")}
 
     def _silent(self, now: float) -> Mapping[str, Notice]:
-        site = Site.load(self._settings)
-        if site is None or site.role is not SiteRole.PROVIDER:
+        if self._site is None or self._site.role is not SiteRole.PROVIDER:
             return {}
         try:
             sites = heard.all_sites(self._settings)
-        except WardroundError:
+        except WardroundError as error:
+            _LOG.warning("what sites say: %s", error)
             return {}
+        self._metrics.sites(sites, now)
         return {
             f"silent {one.queue}": Notice(f"{one.queue} is silent", f"It was last heard {one.last(now)}.")
             for one in sites
@@ -201,10 +246,10 @@ def _of_round(view: RoundView) -> Iterator[Notice]:
             yield Notice(f"{word} in {what}", f"{names}. `wardround show {view.round}` says more.")
 
 
-def _reader(settings: Settings) -> StoreCredentials:
+def new_metrics(settings: Settings) -> Metrics:
+    """A site's, before anything was looked at."""
     site = Site.load(settings)
-    folder = settings.auditor if site is None else site.folder(settings)
-    return StoreCredentials.load(folder / STORE_CREDENTIALS)
+    return Metrics(site.queue if site else "all", VERSION)
 
 
 def _certificate_files(settings: Settings) -> list[Path]:
@@ -223,15 +268,29 @@ def _disk(folder: Path) -> tuple[int, int]:
     return usage.total, usage.free
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Watch the installation of the environment until a signal ends it."""
-    while True:
-        try:
-            Watch(Settings.load()).look(time.time())
-        except (WardroundError, OSError) as error:
-            sys.stderr.write(f"{error}\n")
-        time.sleep(SECONDS)
+    parser = argparse.ArgumentParser(prog="python -m pipeline.watch.watch")
+    parser.add_argument("--prometheus", type=int, metavar="PORT", help="of loopback, at which metrics are served")
+    port: int | None = parser.parse_args(arguments).prometheus
+    log.begin("watch")
+    metrics = new_metrics(Settings.load())
+    try:
+        with nullcontext() if port is None else metrics.served(port):
+            while True:
+                _look(metrics)
+                time.sleep(SECONDS)
+    except Unavailable as error:
+        _LOG.error("%s", error)
+        return 1
+
+
+def _look(metrics: Metrics) -> None:
+    try:
+        Watch(Settings.load(), metrics=metrics).look(time.time())
+    except (WardroundError, OSError) as error:
+        _LOG.error("%s", error)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
