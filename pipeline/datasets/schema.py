@@ -34,6 +34,9 @@ _Word = Annotated[_Text, BeforeValidator(_word)]
 
 _QueryFile = Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.sql$")]
 
+_OF_NUMBERS = frozenset({"lowest", "highest", "mean", "deviation", "codes", "days_since"})
+"""Fields of a column of numbers alone."""
+
 _RESERVED = frozenset({"record_id", PATIENT, "split", "label"})
 
 
@@ -105,13 +108,19 @@ class ColumnSchema(_Model):
 
 
 def _of_words(fields: dict[str, Any]) -> dict[str, Any]:
-    if taken := fields.keys() & {"lowest", "highest", "mean", "deviation", "codes", "days_since"}:
+    if taken := fields.keys() & _OF_NUMBERS:
         raise ValueError(f"categories without {' and '.join(sorted(taken))}")
     words = fields["categories"]
     if not isinstance(words, list | tuple) or not words:
         raise ValueError("categories takes a list of words, such as [M, F]")
     # A value is a word's place among them.
     return {"lowest": 0, "highest": len(words) - 1, "mean": 0, "deviation": 1} | fields
+
+
+def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A column's fields without those that others of them imply."""
+    implied = _OF_NUMBERS if fields["categories"] else {"categories"}
+    return {name: value for name, value in fields.items() if name not in implied}
 
 
 class TableSchema(_Model):
@@ -149,6 +158,19 @@ class TableSchema(_Model):
         awaits = self.scale == "measured"
         columns = tuple(spec.column(column, self.missing, awaits_scale=awaits) for column, spec in self.columns.items())
         return OwnTable(name, columns, self.classes, self.query)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON takes it, with the order of the columns, which JSON's mappings have not."""
+        return {**self.model_dump(mode="json"), "order": list(self.columns)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> TableSchema:
+        """What `plain` described, numbers also as text.
+
+        Raises ValidationError, KeyError, or another builtin for anything else.
+        """
+        columns = {name: _said(plain["columns"][name]) for name in plain["order"]}
+        return cls.model_validate({**{name: plain[name] for name in plain.keys() - {"order"}}, "columns": columns})
 
     def scaled(self, constants: Mapping[str, tuple[float, float]]) -> TableSchema:
         """With mean and deviation of columns that were measured, as if they had been given."""

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Unit
 from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from pipeline.datasets import DATASETS, Dataset
 from pipeline.datasets.schema import ImagesSchema, TableSchema
 from pipeline.domain import Sha256
-from pipeline.errors import InvalidStudy, Refused
+from pipeline.errors import EvidenceRejected, InvalidStudy, Refused
 from pipeline.evidence.membership import study_digest
 from pipeline.host.documents import first_problem, read_fields
 from pipeline.layers import Network
@@ -34,6 +35,7 @@ from pipeline.study.fields import (
     StudyModel,
     Title,
     Training,
+    group,
     protocols_in_words,
 )
 from pipeline.study.modes import MODES, Mode
@@ -196,7 +198,7 @@ class Study(StudyModel):
     def terms(self, consortium: Consortium) -> dict[str, Any]:
         """What owners approve: this study, the members' keys and certificates, the ledger and the code that runs."""
         return {
-            "study": _without_floats(self.model_dump(mode="json")),
+            "study": self._plain(),
             "hospitals": {name: consortium.hospital(name) for name in self.hospitals},
             "nodes": {
                 name: {"address": consortium.node(name).address, "certificate": consortium.fingerprint(name)}
@@ -206,9 +208,51 @@ class Study(StudyModel):
             "code": dict(code_digest()),
         }
 
+    @classmethod
+    def of_terms(cls, terms: Mapping[str, Any]) -> Study:
+        """The study that owners approved with these terms.
+
+        Raises EvidenceRejected where this version of Wardround reads them otherwise.
+        """
+        try:
+            # Some fields only go with others: what nobody has given is left out again.
+            fields = {
+                name: _beyond_defaults(cls.model_fields.get(name), value) for name, value in terms["study"].items()
+            }
+            if fields["table"] is not None:
+                fields["table"] = TableSchema.from_plain(fields["table"])
+            study = cls.model_validate(fields)
+            check(study, study.name)
+        except (AttributeError, KeyError, TypeError, ValueError, InvalidStudy) as error:
+            raise EvidenceRejected(
+                f"terms: got no study that this version of Wardround reads ({type(error).__name__}); take the version"
+                " that its owners approved"
+            ) from error
+        if study._plain() != terms["study"]:
+            raise EvidenceRejected(
+                f"terms: this version of Wardround reads study {study.name} otherwise; take the version that its owners"
+                " approved"
+            )
+        return study
+
+    def _plain(self) -> dict[str, Any]:
+        """The study's own part of the terms."""
+        table = {"table": self.table.plain()} if self.table else {}
+        plain: dict[str, Any] = _without_floats(self.model_dump(mode="json") | table)
+        return plain
+
     def digest(self, consortium: Consortium) -> Sha256:
         """The digest of `terms`, which names them everywhere."""
         return study_digest(self.terms(consortium))
+
+
+def _beyond_defaults(field: FieldInfo | None, plain: Any) -> Any:
+    """A group of fields without those that say what their defaults say."""
+    model = group(field) if field else None
+    if model is None:
+        return plain
+    defaults = _without_floats(model().model_dump(mode="json"))
+    return {name: value for name, value in plain.items() if name not in defaults or value != defaults[name]}
 
 
 def _without_floats(value: Any) -> Any:

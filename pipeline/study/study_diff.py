@@ -37,6 +37,7 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Field]]:
 FIELDS: Mapping[str, Field] = {
     **dict(_fields(Study, "study.")),
     **dict(_fields(Continues, "study.continues.")),
+    "study.table.order": Field("Order of the table's columns"),
     "ledger.chain_id": Field("Chain id of the ledger"),
     "ledger.contract": Field("Contract of the ledger"),
     "ledger.development": Field("The ledger is a development chain"),
