@@ -19,6 +19,7 @@ from pipeline.host.secret import Secret
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 SPLITS = ("train", "test")
 """Values of the column `split` of a hospital's records."""
@@ -169,6 +170,18 @@ class Dataset(ABC):
     @abstractmethod
     def encode(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
         """Published values (n, ...) as inputs (n, *shape) int16 with 8 fractional bits."""
+
+    @abstractmethod
+    def torch(self) -> torch.nn.Module:
+        """`encode` for a model that leaves: a batch of published values to the network's inputs, (n, *shape) float32.
+
+        Raises Refused before constants are measured.
+        """
+
+    @property
+    @abstractmethod
+    def preparation(self) -> Mapping[str, Any]:
+        """What `torch` takes and does, and what has to be done to a record before that, as JSON takes it."""
 
     @abstractmethod
     def write(self, folder: Path, train: Records, test: Records) -> None:

@@ -21,12 +21,16 @@ from pipeline.host.secret import Secret
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 IMAGES = "images.npz"
 """The pixels: one array `images` (n, height, width) uint8."""
 
 LABELS = "labels.csv"
 """In a hospital's own folder, columns `file`, relative to it, `label`, and `split` where the hospital decides it."""
+
+CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
+"""Names of a picture's channels, by their number."""
 
 _MIDDLE_GREY = 128
 
@@ -77,6 +81,58 @@ class Images(Dataset):
         ]
         pixels = values.reshape(-1, *self.shape)
         return np.stack([of_level[pixels[:, channel]] for channel, of_level in enumerate(scores)], axis=1)
+
+    def torch(self) -> torch.nn.Module:
+        """Levels (n, channels, height, width) uint8."""
+        from pipeline.datasets.scores import PictureInputs
+
+        self._require_scale()
+        return PictureInputs(*self._scale, self.input_range)
+
+    @property
+    def preparation(self) -> Mapping[str, Any]:
+        """Pictures of the model's size."""
+        channels, height, width = self.shape
+        lowest, highest = (bound / (1 << INPUT_BITS) for bound in self.input_range)
+        mean, deviation = self._scale
+        return {
+            "kind": "pictures",
+            "input": {"name": "levels", "dtype": "uint8", "shape": ["records", *self.shape]},
+            "channels": list(CHANNELS[channels]),
+            "size": [height, width],
+            "bits": self.bits,
+            "window": None if self.window is None else {"centre": self.window.centre, "width": self.window.width},
+            "mean": list(mean),
+            "deviation": list(deviation),
+            "bounds": {name: list(ends) for name, ends in self.bounds.items()},
+            "before": [
+                "Turn the picture as its EXIF orientation says.",
+                "Of grey: one channel of levels from 0, black, to 255, white; in colour red, green and blue, and of a"
+                " grey picture three equal ones. A model of one channel takes no picture in colour.",
+                "Grey of 16 bits, where `bits` is given: value by (2^bits - 1), times 255, rounded half to even.",
+                "DICOM: the values after the modality's rescale, shown by the standard's LINEAR through `window`. Where"
+                " that is null, by the file's own table or window, or else from its darkest to its brightest value."
+                " MONOCHROME1 is turned about, padding is black, and levels are rounded half to even.",
+                "Cut out the largest part in the proportions of `size`, in whole pixels, about the middle: width"
+                " min(w, h * width // height), height min(h, w * height // width), left and top half of what is left"
+                " over, rounded down.",
+                f"Scale it to {width} x {height} (width x height), each pixel the mean of those that it covers:"
+                " Pillow's resize with Resampling.BOX.",
+                "Refuse a picture whose size or whose darkest or brightest level, before all that, lies outside"
+                " `bounds`, or whose contrast, the largest difference within a channel, does.",
+                "Lay it out as channels, rows, columns.",
+            ],
+            "inside": [
+                "Of each channel: level minus `mean`, by `deviation`, times 256, rounded half to even, by 256, clipped"
+                f" to {lowest:g} to {highest:g}. In double precision.",
+            ],
+        }
+
+    @property
+    def _scale(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Means and deviations, also of levels about middle grey."""
+        channels = self.shape[0]
+        return self.constants or ((float(_MIDDLE_GREY),) * channels, (float(1 << INPUT_BITS),) * channels)
 
     def write(self, folder: Path, train: Records, test: Records) -> None:
         """The index and the pixels of all records."""

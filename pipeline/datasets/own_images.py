@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.datasets import dicom_patients, table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
-from pipeline.datasets.images import LABELS, FittedPicture, Images
+from pipeline.datasets.images import CHANNELS, LABELS, FittedPicture, Images
 from pipeline.datasets.measured import Counted, MeasuredInput
 from pipeline.datasets.patients import PATIENT, SecretSource, groups, without
 from pipeline.datasets.picture import NoPicture, Pixels, Window
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 _TEXTS = ("file", PATIENT, "label", "split")
 _LARGEST_SIDE = 16384
-
-CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
-"""Names of a picture's channels, by their number."""
 
 _SHOWN = 3
 """Rows that a message names."""

@@ -22,6 +22,7 @@ from pipeline.host.secret import Secret
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 _TEXTS = ("record_id", PATIENT, "split", "label")
 _SHOWN = 5
@@ -147,6 +148,38 @@ class Table(Dataset):
         scores = np.rint((numbers - column.mean) / column.deviation * (1 << INPUT_BITS))
         return np.clip(np.where(np.isnan(numbers), 0, scores), *self.input_range).astype(np.int16)
 
+    def torch(self) -> torch.nn.Module:
+        """Values (n, columns) float64 as `encode` takes them."""
+        from pipeline.datasets.scores import TableInputs
+
+        self._require_scale()
+        return TableInputs(self.columns, self.input_range)
+
+    @property
+    def preparation(self) -> Mapping[str, Any]:
+        """Rows of numbers, by column."""
+        lowest, highest = (bound / (1 << INPUT_BITS) for bound in self.input_range)
+        return {
+            "kind": "table",
+            "input": {"name": "values", "dtype": "float64", "shape": ["records", len(self.columns)]},
+            "columns": [_described(column) for column in self.columns],
+            "before": [
+                "One row a record, its columns in this order, in the units of the records.",
+                "A word of `categories` is its place among them, from 0.",
+                "A column with `days_since` is the whole days from the date there to the date here.",
+                "A cell that is empty, or holds a word of `missing`, is NaN where `empty` is mean or flagged."
+                " Where it is refused, so is the row.",
+                "Refuse a row with a value outside `lowest` to `highest`, or none of `codes` or `categories`:"
+                " the model was trained on no such record.",
+            ],
+            "inside": [
+                "A column of numbers: value minus `mean`, by `deviation`, times 256, rounded half to even, by 256,"
+                f" clipped to {lowest:g} to {highest:g}; 0 where NaN. In double precision.",
+                "A column of categories: one input for each, 1 where the value is its place, else 0.",
+                "After all columns, an input for each whose `empty` is flagged: 1 where NaN, else 0.",
+            ],
+        }
+
     def write(self, folder: Path, train: Records, test: Records) -> None:
         """One CSV file of all records."""
         import pandas as pd
@@ -262,3 +295,13 @@ class Table(Dataset):
         if (numbers.isna() & frame[list(numbers.columns)].notna()).any(axis=None):
             raise ValueError("a cell that is no value of its column")
         return numbers.to_numpy(np.float64)
+
+
+def _described(column: Column) -> dict[str, Any]:
+    """A column as JSON takes it, without what it has not."""
+    constants = {} if column.categories else {"mean": column.mean, "deviation": column.deviation}
+    given = {"codes": column.codes, "categories": column.categories, "missing": column.missing}
+    since = {"days_since": column.days_since} if column.days_since else {}
+    words = {field: list(values) for field, values in given.items() if values}
+    bounds = {} if column.categories else {"lowest": column.lowest, "highest": column.highest}
+    return {"name": column.name, **bounds, **constants, **words, **since, "empty": column.empty}

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from pipeline.datasets.base import Dataset
 from pipeline.datasets.cells import are_dates
-from pipeline.datasets.own_images import CHANNELS, OwnImages
+from pipeline.datasets.images import CHANNELS
+from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.table import Column, Table
 from pipeline.domain import INPUT_BITS
 
