@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from pipeline.datasets.own_table import OwnTable
 from pipeline.datasets.schema import TableSchema
 from pipeline.datasets.table import Column, Table
 from pipeline.errors import Refused
+from pipeline.site.settings import PROJECT
 
 WORDS = Column("sex", 0, 1, 0, 1, categories=("f", "m"))
 ALL_KINDS = (
@@ -115,3 +118,8 @@ def test_who_follows_the_preparation_of_pictures_arrives_at_the_same_levels(tmp_
         cut = image.crop((left, top, left + part[0], top + part[1]))
         levels = np.moveaxis(np.asarray(cut.resize((wide, tall), Image.Resampling.BOX)), -1, 0)
         np.testing.assert_array_equal(dataset.questions(tmp_path / "one.png").values[0], levels)
+
+
+def test_whoever_reads_a_study_loads_no_torch() -> None:
+    asked = "import sys, pipeline.study.study; raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], cwd=PROJECT, check=False).returncode == 0
