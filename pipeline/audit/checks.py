@@ -32,7 +32,7 @@ from pipeline.domain import (
 from pipeline.errors import EvidenceRejected, ObjectMissing, Rejected
 from pipeline.evidence import canonical, randomness, signing
 from pipeline.evidence.canonical import sha256
-from pipeline.measures.confusion import told
+from pipeline.measures import confusion, scores
 from pipeline.store import object_keys
 
 _MOST_TRIES = 2**16
@@ -259,10 +259,13 @@ def confirmations(evidence: RoundEvidence) -> str:
                 raise EvidenceRejected(f"{member.name} confirmed another model than {evidence.result.new_model}")
             if not (isinstance(correct, int) and isinstance(tested, int) and 0 <= correct <= tested):
                 raise EvidenceRejected(f"{member.name} counted {correct!r} correct of {tested!r}")
-            if "confusion" in statement.body and told(statement.body["confusion"], correct, tested) is None:
+            matrix = confusion.told(statement.body.get("confusion"), correct, tested)
+            if "confusion" in statement.body and matrix is None:
                 raise EvidenceRejected(
                     f"{member.name}: got a confusion matrix that is none of {correct} correct of {tested}"
                 )
+            if "scores" in statement.body and (matrix is None or scores.told(statement.body["scores"], matrix) is None):
+                raise EvidenceRejected(f"{member.name}: got histograms of scores that are none of its confusion matrix")
         confirmed.append(member.name)
     missing = [member.name for member in evidence.record.hospitals if member.name not in confirmed]
     return f"{len(confirmed)} of {len(evidence.record.hospitals)} hospitals confirmed the model" + (

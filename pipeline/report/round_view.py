@@ -15,8 +15,10 @@ from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Kind, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
 from pipeline.ledger_types.state import RoundState
-from pipeline.measures.confusion import Confusion, pooled, told
+from pipeline.measures import confusion, scores
+from pipeline.measures.confusion import Confusion
 from pipeline.measures.estimates import Measures, measures
+from pipeline.measures.scores import Scores
 from pipeline.report.stage_timings import stage_seconds
 
 _MOST_RECORDS = 10**9
@@ -42,11 +44,13 @@ class HospitalRow:
     tested: int | None
     confusion: Confusion | None
     """Of its test records, where it told one."""
+    scores: Scores | None
+    """Beside the matrix, where it told them."""
 
     @property
     def measures(self) -> Measures | None:
         """What the new model is worth on the hospital's own test records."""
-        return None if self.confusion is None else measures(self.confusion)
+        return None if self.confusion is None else measures(self.confusion, self.scores)
 
     @property
     def accuracy(self) -> float | None:
@@ -101,8 +105,10 @@ class RoundView:
     @property
     def measures(self) -> Measures | None:
         """What the new model is worth on the test records of the hospitals that told their confusion matrix."""
-        matrix = pooled(row.confusion for row in self.hospitals)
-        return None if matrix is None else measures(matrix)
+        matrix = confusion.pooled(row.confusion for row in self.hospitals)
+        if matrix is None:
+            return None
+        return measures(matrix, scores.pooled((row.scores for row in self.hospitals), matrix.classes))
 
     @property
     def measured_scale(self) -> bool:
@@ -160,6 +166,7 @@ class RoundView:
                     "tested": row.tested,
                     "accuracy": row.accuracy,
                     "confusion": row.confusion.to_json() if row.confusion else None,
+                    "scores": row.scores.to_json() if row.scores else None,
                     "measures": _measured(row.measures),
                 }
                 for row in self.hospitals
@@ -268,6 +275,9 @@ def _row(
     validation = _said(objects, Kind.VALIDATION, name, address, context)
     confirmation = _said(objects, Kind.CONFIRMATION, name, address, context) if model else {}
     correct, tested = _counts(confirmation, model) if model else (None, None)
+    matrix = (
+        None if correct is None or tested is None else confusion.told(confirmation.get("confusion"), correct, tested)
+    )
     passed = validation.get("passed")
     return HospitalRow(
         name=name,
@@ -279,7 +289,8 @@ def _row(
         failed=_failed(validation.get("expectations")),
         correct=correct,
         tested=tested,
-        confusion=None if correct is None or tested is None else told(confirmation.get("confusion"), correct, tested),
+        confusion=matrix,
+        scores=None if matrix is None else scores.told(confirmation.get("scores"), matrix),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.datasets import records
 from pipeline.domain import HospitalName, Kind, NodeName, RoundId, RoundStatus, Sha256, Statement
@@ -17,6 +19,7 @@ from pipeline.host.files import locked, write_secret
 from pipeline.ingest.freeze import freeze
 from pipeline.ingest.passed import run_once
 from pipeline.measures.confusion import Confusion
+from pipeline.measures.scores import Scores
 from pipeline.model_file import Vector
 from pipeline.mpc import sharing
 from pipeline.mpc.envelope import Envelope
@@ -27,6 +30,7 @@ from pipeline.round.study_history import lineage
 from pipeline.round.worker import RoundContext, hospital_worker
 from pipeline.site.settings import Settings
 from pipeline.store import object_keys
+from pipeline.study.study import Study
 from pipeline.train import network
 
 
@@ -89,14 +93,24 @@ def confirm(study: str, round_id: RoundId, name: HospitalName, settings: Setting
     model = worker.model(digest)
     source = worker.study.at(model).source
     test = records.read(worker.identity.home, source).test
-    answers = network.answers(model.parameters, worker.study.network, test)
-    matrix = Confusion.count(test.labels, answers, source.classes)
-    body: dict[str, object] = {"model": digest, "correct": matrix.correct, "tested": matrix.tested}
-    # A round that measured the scale trained nothing: what its model answers tells of nobody's training.
-    trained = not ctx.study.source.measured
-    if trained and worker.study.measures == "confusion" and matrix.may_be_told:
-        body["confusion"] = matrix.to_json()
+    shares = network.probabilities(model.parameters, worker.study.network, test.inputs)
+    body = {"model": digest} | _told(ctx.study, test.labels, shares)
     return worker.board.say(round_id, worker.sign(Kind.CONFIRMATION, body, ctx.context))
+
+
+def _told(study: Study, labels: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """What the study has a hospital tell of a model that gives its test records these shares (n, classes)."""
+    classes = study.source.classes
+    matrix = Confusion.count(labels, shares.argmax(axis=1), classes)
+    told: dict[str, Any] = {"correct": matrix.correct, "tested": matrix.tested}
+    # A round that measures the scale trains nothing: what its model answers tells of nobody's training.
+    if study.source.measured or study.measures == "accuracy" or not matrix.may_be_told:
+        return told
+    told["confusion"] = matrix.to_json()
+    scores = Scores.count(labels, shares, classes)
+    if study.measures == "scores" and scores.may_be_told:
+        told["scores"] = scores.to_json()
+    return told
 
 
 def _deal(ctx: RoundContext, folder: Path) -> None:

@@ -120,11 +120,14 @@ class Study(StudyModel):
     """When rounds start by themselves: five fields of cron, or a name such as @daily. Without this line, by hand. It
     changes no result."""
     measures: Annotated[
-        Literal["accuracy", "confusion"], Field(title="What hospitals tell of the model", examples=["accuracy"])
+        Literal["accuracy", "confusion", "scores"],
+        Field(title="What hospitals tell of the model", examples=["scores"]),
     ] = "confusion"
     """What a hospital publishes of the new model on its own test records. accuracy: how many are right. confusion: also
     how many of each class got which answer, from which sensitivity and specificity follow; a hospital with fewer than 5
-    test records of a class keeps that to itself."""
+    test records of a class keeps that to itself. scores: also histograms of each class's scores in 10 bins, from which
+    AUC and calibration follow; a hospital with fewer than 10 keeps those to itself. The threat model says what each
+    reveals."""
     target_accuracy: Annotated[
         float | None, Field(title="Accuracy shown as the goal; decides nothing", gt=0, le=1, examples=[0.9])
     ] = None

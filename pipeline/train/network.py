@@ -53,15 +53,7 @@ def probabilities(vector: Vector, network: Network, inputs: npt.NDArray[np.int16
     return np.asarray(shares, dtype=np.float64)
 
 
-def answers(vector: Vector, network: Network, samples: Samples) -> npt.NDArray[np.int64]:
-    """The class that a model gives each sample, (n,)."""
-    import torch
-
-    inputs, _ = tensors(samples)
-    with torch.inference_mode():
-        return np.asarray(module(network, vector)(inputs).argmax(dim=1).numpy(), dtype=np.int64)
-
-
 def accuracy(vector: Vector, network: Network, samples: Samples) -> tuple[int, int]:
     """Correct answers of a model and the number of samples tested."""
-    return int((answers(vector, network, samples) == samples.labels).sum()), len(samples)
+    answers = probabilities(vector, network, samples.inputs).argmax(axis=1)
+    return int((answers == samples.labels).sum()), len(samples)

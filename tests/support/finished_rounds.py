@@ -183,6 +183,7 @@ class RoundMaker:
                 body = {"model": new, "correct": right, "tested": right + wrong}
                 matrix = Confusion(CLASSES, ((10, wrong), (0, right - 10)))
                 body["confusion"] = matrix.to_json()
+                body["scores"] = [{"own": _scored(0, right - 10), "others": _scored(10, wrong)}]
                 self.say(round_id, Kind.CONFIRMATION, name, body)
         self.current = new
         self.budget = record.next_budget
@@ -403,6 +404,11 @@ class DictLedger:
                 continue
             return node
         return None
+
+
+def _scored(low: int, high: int) -> list[int]:
+    """So many records below a half, and so many above it, most of them at the ends."""
+    return [low - low // 2, 0, low // 2, 0, 0, 0, 0, high // 3, 0, high - high // 3]
 
 
 def _digest(data: bytes) -> Sha256:

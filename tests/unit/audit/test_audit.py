@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -198,18 +199,30 @@ def test_junk_beside_a_statement_spoils_nothing(world: World, kind: Kind, signer
     assert place.key(sha256(b"announced")) in finding
 
 
-def test_a_confusion_matrix_that_is_none_of_the_tested_records_is_refused(world: World) -> None:
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ({"counts": [[20, 0], [0, 20]]}, "got a confusion matrix that is none of 39 correct of 40"),
+        ({"counts": [[20, 0], [1, 19]], "above": 20}, "got histograms of scores that are none of its confusion matrix"),
+        ({"above": 19}, "got histograms of scores that are none of its confusion matrix"),
+    ],
+)
+def test_counts_that_are_none_of_the_tested_records_are_refused(
+    world: World, said: dict[str, Any], problem: str
+) -> None:
     prefix = object_keys.statement(LAST, Kind.CONFIRMATION, HospitalName("westbrook"))
     for stored in [one for one in world.store.objects if one[0] == prefix.bucket and one[1].startswith(prefix.prefix)]:
         del world.store.objects[stored]
     state = world.ledger.states[LAST]
     assert state.result is not None
-    matrix = {"classes": ["benign", "malignant"], "counts": [[20, 0], [0, 20]]}
     world.maker.current = state.opened.previous_model
-    body = {"model": state.result.new_model, "correct": 39, "tested": 40, "confusion": matrix}
+    body = {"model": state.result.new_model, "correct": 39, "tested": 40}
+    if "counts" in said:
+        body["confusion"] = {"classes": ["benign", "malignant"], "counts": said["counts"]}
+    if "above" in said:
+        body["scores"] = [{"own": [20 - said["above"], *[0] * 8, said["above"]], "others": [20, *[0] * 9]}]
     world.maker.say(LAST, Kind.CONFIRMATION, "westbrook", body)
-    problem = str(world.audit().first_problem)
-    assert "westbrook: got a confusion matrix that is none of 39 correct of 40" in problem
+    assert f"westbrook: {problem}" in str(world.audit().first_problem)
 
 
 @pytest.mark.parametrize(

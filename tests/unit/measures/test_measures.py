@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from pipeline.measures.confusion import LEAST_OF_CLASS, Confusion, pooled, told
-from pipeline.measures.estimates import mean, measures, share
+from pipeline.measures.estimates import measures
+from pipeline.measures.intervals import mean, share
 
 NAMES = ("benign", "malignant", "unclear")
 
