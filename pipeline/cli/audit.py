@@ -178,6 +178,12 @@ def print_round(view: RoundView, console: Console) -> None:
             console.print(f"  accuracy     {view.accuracy:.1%} of {view.tested} test records of all hospitals")
         if view.measures:
             print_measures(view.measures, console)
+        for row in view.hospitals:
+            if row.measures and row.measures.auc:
+                console.print(
+                    f"  {escape(row.name)}: AUC {row.measures.auc.decimal},"
+                    f" balanced accuracy {row.measures.balanced_accuracy}"
+                )
         if view.measured_scale:
             console.print("  scale        measured by this round, which trained nothing")
         console.print(f"  model        {view.model}")

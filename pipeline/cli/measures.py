@@ -13,8 +13,13 @@ def print_measures(measures: Measures, console: Console) -> None:
     for row in measures.classes:
         sensitivity = row.sensitivity or "unknown"
         specificity = row.specificity or "unknown"
-        console.print(f"  {escape(row.name)}: sensitivity {sensitivity}, specificity {specificity}")
+        scored = ""
+        if row.discrimination:
+            scored += f", AUC {row.discrimination.auc.decimal}"
+        if row.calibration:
+            scored += f", calibration error {row.calibration.error.decimal}, Brier {row.calibration.brier.decimal}"
+        console.print(f"  {escape(row.name)}: sensitivity {sensitivity}, specificity {specificity}{scored}")
     console.print(
         f"  balanced accuracy {measures.balanced_accuracy or 'unknown'}, of {measures.tested} test records;"
-        " in brackets 95 % intervals"
+        f"{f' scores of {measures.scored} of them;' if measures.scored else ''} in brackets 95 % intervals"
     )

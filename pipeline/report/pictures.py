@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.domain import Verdict
+from pipeline.measures.estimates import Measures
 from pipeline.report.round_list import RoundSummary
 from pipeline.report.round_view import RoundView
 
@@ -23,6 +24,7 @@ VERDICT_COLOURS: Mapping[Verdict, str] = {
     Verdict.REJECTED: "#b3372f",
     Verdict.ABSENT: "#9aa6b2",
 }
+_CLASS_COLOURS = ("#1f5f8b", "#b3372f", "#1a6b45", "#7a5000", "#6a4a8c", "#1c2733")
 _VERDICT_MARKS: Mapping[Verdict, str] = {Verdict.ACCEPTED: "o", Verdict.REJECTED: "X", Verdict.ABSENT: "_"}
 
 _WIDTH = 7.4
@@ -103,6 +105,40 @@ def local_accuracy(view: RoundView) -> Figure:
     axes.set_xlim(0, 128)
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.set_xlabel("accuracy on the hospital's own test records, %")
+    return figure
+
+
+def curves(measures: Measures) -> Figure:
+    """What scores tell of each drawn class: its ROC curve, and the share observed by score."""
+    from matplotlib.figure import Figure
+
+    with _style():
+        figure = Figure(figsize=(_WIDTH, 3.5))
+        left, right = (figure.add_axes((start, 0.2, 0.39, 0.76)) for start in (0.09, 0.59))
+        for axes in (left, right):
+            axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+            axes.set_xlim(-0.02, 1.02)
+            axes.set_ylim(-0.02, 1.02)
+            axes.grid(color=LINE, linewidth=0.6)
+        for (name, discrimination, calibration), colour in zip(measures.drawn, _CLASS_COLOURS, strict=False):
+            left.plot(*zip(*discrimination.roc, strict=True), color=colour, linewidth=1.6, label=name)
+            seen = [(one.score, one.observed) for one in calibration.bins if one.observed]
+            right.errorbar(
+                [score for score, _ in seen],
+                [share.value for _, share in seen],
+                [[share.value - share.low for _, share in seen], [share.high - share.value for _, share in seen]],
+                color=colour,
+                linewidth=0.8,
+                marker="o",
+                markersize=4,
+                linestyle="none",
+                label=name,
+            )
+        left.set_xlabel("false alarms (1 - specificity)")
+        left.set_ylabel("sensitivity")
+        right.set_xlabel("score")
+        right.set_ylabel("share of records of the class")
+        right.legend(loc="upper left", frameon=False)
     return figure
 
 

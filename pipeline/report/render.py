@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,9 +142,7 @@ def render_aborted(view: RoundView, hospitals: Sequence[HospitalName], title: st
 
 def verdicts_csv(view: RoundView) -> str:
     """One line per hospital."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    rows = []
     for row in view.hospitals:
         validation = {True: "passed", False: "failed", None: ""}[row.validated]
         accuracy = "" if row.accuracy is None else f"{row.accuracy:.4f}"
@@ -158,8 +156,8 @@ def verdicts_csv(view: RoundView) -> str:
             row.tested,
             accuracy,
         )
-        writer.writerow((view.round, view.study, row.name, *cells))
-    return buffer.getvalue()
+        rows.append((view.round, view.study, row.name, *cells))
+    return _csv(_COLUMNS, rows)
 
 
 def metrics(view: RoundView) -> dict[str, Any]:
@@ -178,14 +176,39 @@ def metrics(view: RoundView) -> dict[str, Any]:
 
 def course_csv(history: Sequence[RoundSummary]) -> str:
     """Accuracy and verdicts per finished round of a study, for `dvc plots`."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("round", "accuracy", "accepted", "rejected", "absent"))
+    rows: list[Sequence[object]] = []
     for item in history:
         if item.verdicts:
             verdicts = list(item.verdicts.values())
             accuracy = "" if item.accuracy is None else f"{item.accuracy:.4f}"
-            writer.writerow((item.round, accuracy, *(verdicts.count(verdict) for verdict in Verdict)))
+            rows.append((item.round, accuracy, *(verdicts.count(verdict) for verdict in Verdict)))
+    return _csv(("round", "accuracy", "accepted", "rejected", "absent"), rows)
+
+
+def roc_csv(view: RoundView) -> str:
+    """The points of each drawn class's ROC curve, for `dvc plots`; its head alone where no scores are told."""
+    drawn = view.measures.drawn if view.measures else ()
+    points = [(name, f"{alarms:.4f}", f"{hits:.4f}") for name, found, _ in drawn for alarms, hits in found.roc]
+    return _csv(("class", "false_alarms", "sensitivity"), points)
+
+
+def calibration_csv(view: RoundView) -> str:
+    """Of each drawn class the shares observed by score, for `dvc plots`; its head alone where no scores are told."""
+    drawn = view.measures.drawn if view.measures else ()
+    bins = [
+        (name, f"{one.score:.2f}", one.records, *(f"{number:.4f}" for number in vars(one.observed).values()))
+        for name, _, calibration in drawn
+        for one in calibration.bins
+        if one.observed
+    ]
+    return _csv(("class", "score", "records", "observed", "low", "high"), bins)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
     return buffer.getvalue()
 
 
@@ -216,6 +239,7 @@ def _without_model(view: RoundView, history: Sequence[RoundSummary]) -> list[Rou
 
 def _page(view: RoundView, history: Sequence[RoundSummary], title: str, course: str) -> str:
     protocol = view.record.protocol if view.record else ""
+    measures = view.measures
     return (
         _templates()
         .get_template("report.html.j2")
@@ -229,6 +253,8 @@ def _page(view: RoundView, history: Sequence[RoundSummary], title: str, course: 
             remarks=lambda row: _remarks(row, view.record),
             course=course,
             local=pictures.svg(pictures.local_accuracy(view)) if view.tested else "",
+            measures=measures,
+            curves=pictures.svg(pictures.curves(measures)) if measures and measures.drawn else "",
             stages=pictures.svg(pictures.stages(view)) if view.seconds else "",
             ends=ENDS,
             without=_without_model(view, history),

@@ -110,6 +110,8 @@ def _finished(
             f"{folder}/metrics.json": numbers,
             f"metrics/{study.name}.json": numbers,
             f"plots/{study.name}.csv": render.course_csv(history).encode(),
+            f"plots/{study.name}-roc.csv": render.roc_csv(mine).encode(),
+            f"plots/{study.name}-calibration.csv": render.calibration_csv(mine).encode(),
             f"studies/{study.name}.yaml": study_file,
             "dvc.yaml": (PROJECT / "dvc.yaml").read_bytes(),
             "params.yaml": yaml.safe_dump(_params(mine, study, records), sort_keys=False).encode(),

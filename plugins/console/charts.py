@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 
+from pipeline.measures.calibration import Calibration
+from pipeline.measures.discrimination import Discrimination
+from pipeline.measures.estimates import Measures
+
 WIDTH = 720
 LEFT = 52
 RIGHT = 16
@@ -18,6 +22,9 @@ _MOST_LABELS = 12
 _BAR = 22
 _GAP = 8
 _NAMES = 285
+_SIDE = 340
+_FOOT = 46
+"""Of a square, with ticks and what they count."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,75 @@ def bars(name: str, title: str, values: Sequence[tuple[str, float, str]]) -> Cha
         marks=marks,
         column=_BAR,
     )
+
+
+def curve(name: str, title: str, found: Discrimination) -> Chart:
+    """Sensitivity against false alarms."""
+    across, up = _unit_ticks()
+    marks = [
+        Mark(_right(alarms), _above(hits), 3, f"Sensitivity {100 * hits:.1f} %, false alarms {100 * alarms:.1f} %")
+        for alarms, hits in found.roc
+    ]
+    return Chart(
+        name=name,
+        title=title,
+        description=f"Area below the curve {found.auc.decimal}.",
+        height=_SIDE,
+        width=_SIDE,
+        across=across,
+        up=up,
+        marks=marks,
+        line=" ".join(f"{mark.x},{mark.y}" for mark in marks),
+    )
+
+
+def reliability(name: str, title: str, found: Calibration) -> Chart:
+    """The share of records that are of a class, by their score, with whiskers for its interval."""
+    across, up = _unit_ticks()
+    marks = []
+    for one in found.bins:
+        if one.observed:
+            tip = f"Score {one.score:.2f}: {one.observed} of {one.records} records"
+            x, top = _right(one.score), _above(one.observed.high)
+            marks.append(Mark(x, top, round(_above(one.observed.low) - top, 1), tip, kind="whisker"))
+            marks.append(Mark(x, _above(one.observed.value), 3.5, tip))
+    return Chart(
+        name=name,
+        title=title,
+        description=f"Expected calibration error {found.error.decimal}, Brier score {found.brier.decimal}.",
+        height=_SIDE,
+        width=_SIDE,
+        across=across,
+        up=up,
+        marks=marks,
+    )
+
+
+def of_scores(measures: Measures) -> list[tuple[str, Chart, Chart]]:
+    """Class, ROC curve and reliability of each class that is drawn."""
+    return [
+        (
+            name,
+            curve(f"roc-{index}", f"ROC curve of {name}", discrimination),
+            reliability(f"reliability-{index}", f"Reliability of the scores of {name}", calibration),
+        )
+        for index, (name, discrimination, calibration) in enumerate(measures.drawn)
+    ]
+
+
+def _unit_ticks() -> tuple[list[Tick], list[Tick]]:
+    shares = (0, 0.25, 0.5, 0.75, 1)
+    return [Tick(_right(share), f"{share:g}") for share in shares], [
+        Tick(_above(share), f"{share:g}") for share in shares
+    ]
+
+
+def _right(share: float) -> float:
+    return round(LEFT + (_SIDE - LEFT - RIGHT) * share, 1)
+
+
+def _above(share: float) -> float:
+    return round(_TOP + (_SIDE - _TOP - _FOOT) * (1 - share), 1)
 
 
 def _spread(count: int, *, columns: bool = False) -> list[float]:

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from pipeline.domain import RoundId, RoundStatus
 from pipeline.report.render import ENDS, REASONS, TRUST
-from plugins.console import paging
+from plugins.console import charts, paging
 from plugins.console.access import Anyone
 from plugins.console.dependencies import Rounds
 from plugins.console.page import Link, render
@@ -52,4 +52,15 @@ def one(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HT
     """One round: who took part, what was decided, where it stands on the chain."""
     view = index.get(RoundId(number))
     trust = TRUST.get(view.record.protocol, "") if view.record else ""
-    return render(request, "round", who, view=view, reasons=REASONS, ends=ENDS, trust=trust)
+    measures = view.measures
+    return render(
+        request,
+        "round",
+        who,
+        view=view,
+        measures=measures,
+        drawn=charts.of_scores(measures) if measures else [],
+        reasons=REASONS,
+        ends=ENDS,
+        trust=trust,
+    )

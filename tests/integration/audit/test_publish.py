@@ -101,8 +101,17 @@ def test_dvc_shows_metrics_and_the_rounds_can_be_compared(published: Path) -> No
     shown = subprocess.run(
         [DVC, "metrics", "diff", "--json", "round-1", "round-2"], cwd=published, check=True, capture_output=True
     )
-    (accuracy,) = (changed["accuracy"] for changed in json.loads(shown.stdout).values())
-    assert (accuracy["old"], accuracy["new"]) == (0.6389, 0.6667)
+    (changed,) = json.loads(shown.stdout).values()
+    assert (changed["accuracy"]["old"], changed["accuracy"]["new"]) == (0.6389, 0.6667)
+    assert changed["measures.classes.malignant.auc.value"]["new"] > 0.7
+
+
+def test_dvc_draws_the_course_the_roc_curve_and_the_reliability(published: Path, tmp_path: Path) -> None:
+    subprocess.run([DVC, "plots", "show", "--out", tmp_path], cwd=published, check=True, capture_output=True)
+    page = (tmp_path / "index.html").read_text()
+    for drawn in ("accuracy per round", "sensitivity and false alarms", "share observed by score"):
+        assert f"wisconsin, {drawn}" in page
+    assert '"false_alarms": "1.0000"' in page
 
 
 def test_a_reproduction_reads_its_inputs_at_a_rounds_tag(published: Path) -> None:

@@ -116,6 +116,18 @@ def test_what_a_hospital_wrote_is_text_on_every_page(archive: Archive, tmp_path:
         assert script not in made.pages(AUDITOR).get(path).text
 
 
+def test_a_round_draws_what_scores_tell_and_names_every_hospital_that_told_them(archive: Archive) -> None:
+    page = archive.pages(AUDITOR).get("/rounds/2").text
+    of_model = archive.index.get(RoundId(2)).measures
+    assert of_model is not None
+    assert of_model.auc is not None
+    assert page.count('class="chart square"') == 2
+    assert f"Area below the curve {of_model.auc.decimal}." in page
+    assert "Expected calibration error" in page
+    assert page.count("data-measured") == len(archive.of.hospitals)
+    assert " style=" not in page
+
+
 def test_one_round_that_does_not_hold_spoils_no_other(own: Archive) -> None:
     state = own.ledger.round(RoundId(1))
     assert state.result

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -17,10 +18,12 @@ from pipeline.report.render import (
     ENDS,
     REASONS,
     TRUST,
+    calibration_csv,
     course_csv,
     metrics,
     render,
     render_aborted,
+    roc_csv,
     verdicts_csv,
 )
 from pipeline.report.round_list import summaries, summary, views
@@ -185,6 +188,54 @@ def test_the_matrices_of_those_that_told_theirs_add_up_and_have_intervals(maker:
     assert shown["measures"]["balanced_accuracy"]["low"] < shown["measures"]["balanced_accuracy"]["value"]
 
 
+def test_the_scores_of_those_that_told_theirs_add_up_and_are_drawn(maker: RoundMaker) -> None:
+    found = view(maker, 3)
+    shown = found.to_json()
+    assert shown["hospitals"][0]["scores"] == [
+        {"own": [0, 0, 0, 0, 0, 0, 0, 4, 0, 9], "others": [5, 0, 5, 0, 0, 0, 0, 3, 0, 8]}
+    ]
+    of_class = shown["measures"]["classes"]["malignant"]
+    assert shown["measures"]["scored"] == 145
+    assert of_class["auc"] == shown["measures"]["auc"] == shown["measures"]["classes"]["benign"]["auc"]
+    assert metrics(found)["measures"]["classes"]["malignant"] == of_class
+    curve = list(csv.DictReader(io.StringIO(roc_csv(found))))
+    assert curve[0] == {"class": "malignant", "false_alarms": "0.0000", "sensitivity": "0.0000"}
+    assert curve[-1] == {"class": "malignant", "false_alarms": "1.0000", "sensitivity": "1.0000"}
+    bins = list(csv.DictReader(io.StringIO(calibration_csv(found))))
+    assert [row["score"] for row in bins] == ["0.05", "0.25", "0.75", "0.95"]
+    assert sum(int(row["records"]) for row in bins) == 145
+    page = render(found, summaries(*parts(maker))[:3], TITLE).html.decode()
+    assert page.count("<figure>") == 4
+    assert f"{of_class['auc']['value']:.3f} (" in page
+
+
+def test_a_round_without_scores_has_no_curves(maker: RoundMaker) -> None:
+    found = view(maker, 3)
+    silent = replace(found, hospitals=tuple(replace(row, scores=None) for row in found.hospitals))
+    assert silent.measures is not None
+    assert silent.measures.scored == 0
+    assert (roc_csv(silent), calibration_csv(silent)) == (
+        "class,false_alarms,sensitivity\n",
+        "class,score,records,observed,low,high\n",
+    )
+    assert "AUC" not in render(silent, summaries(*parts(maker))[:3], TITLE).html.decode().replace(
+        '<th class="number">AUC</th></tr>', ""
+    )
+
+
+def test_scores_that_are_none_of_the_hospital_s_matrix_count_for_nothing(maker: RoundMaker) -> None:
+    said: dict[str, object] = {
+        "correct": 9,
+        "tested": 9,
+        "confusion": {"classes": ["a", "b"], "counts": [[4, 0], [0, 5]]},
+        "scores": [{"own": [0] * 9 + [5], "others": [3] + [0] * 8 + [1]}],
+    }
+    _confirm(maker, "eastfield", said)
+    row = view(maker, 3).hospitals[1]
+    assert row.confusion is not None
+    assert row.scores is None
+
+
 def test_a_matrix_that_is_none_of_the_hospital_s_records_counts_for_nothing(maker: RoundMaker) -> None:
     said: dict[str, object] = {
         "correct": 9,
@@ -241,7 +292,7 @@ def test_the_page_is_whole_in_itself_and_says_what_an_auditor_asks(maker: RoundM
     page = Page(render(found, summaries(*parts(maker))[:3], TITLE).html.decode())
     assert [link for link in page.fetched if not link.startswith("#")] == []
     assert "script" not in page.tags
-    assert page.tags.count("svg") == 3
+    assert page.tags.count("svg") == 4
     for said in (
         TITLE,
         "Development chain.",
