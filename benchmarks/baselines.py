@@ -29,10 +29,8 @@ from pipeline.replay.plain_rounds import PlainMember, play_plain
 from pipeline.setup.partition import TEST_SHARE, deal
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
+from pipeline.train.alone import trained_alone
 from pipeline.train.baselines import Score, classical, score_classical, score_network
-from pipeline.train.initial import initial_model
-from pipeline.train.misbehaviour import Behaviour
-from pipeline.train.stage import run
 
 RESULTS = Path(__file__).parent / "results" / "baselines"
 
@@ -58,30 +56,13 @@ def measure(study: Study, records: tuple[Records, Records], rounds: int) -> tupl
     numbers = [RoundId(number) for number in range(1, rounds + 1)]
     members = {name: PlainMember.of(train, _secret(study, name)) for name, train in trains.items()}
     played = play_plain(study, members, numbers)
-    pooled = _pooled_network(study, everything, numbers)
+    # By as many steps as all hospitals take together.
+    pooled = trained_alone(study, everything, rounds, HospitalName("pooled"), effort=len(study.hospitals))
     for where, vector in (("federated", played[-1].model), ("pooled", pooled)):
         scores[where, "network", "all"] = score_network(study, vector, all_tests)
         scores |= {(where, "network", name): score_network(study, vector, test) for name, test in tests.items()}
     verdicts = [bit for played_round in played for bit in played_round.accepted.values()]
     return scores, len(verdicts), verdicts.count(False)
-
-
-def _pooled_network(study: Study, everything: Samples, rounds: list[RoundId]) -> np.ndarray:
-    """The study's network trained on all records by as many steps as all hospitals take together."""
-    model = initial_model(study)
-    behaviour = Behaviour("has all data", effort=len(study.hospitals), keeps_budget=False)
-    for finished, round_id in enumerate(rounds):
-        model = model + run(
-            study,
-            model,
-            everything,
-            round_id=round_id,
-            finished=finished,
-            hospital=HospitalName("pooled"),
-            budget=None,
-            behaviour=behaviour,
-        )
-    return model
 
 
 def _split(study: Study, train: Records, test: Records) -> tuple[Records, Records]:

@@ -25,6 +25,7 @@ from pipeline.domain import HospitalName
 from pipeline.errors import Misconfigured
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
+from pipeline.views.gain import RIVALS, TRAINED_ON, gain
 from pipeline.views.model_card import ModelCard
 from pipeline.views.precheck import check_model
 from pipeline.views.prediction import Predictor
@@ -79,6 +80,42 @@ def check(
         )
         _console.print(f"{verdict} Checked as in round {precheck.round}, on this machine; nothing was sent.")
     raise typer.Exit(0 if precheck.passed else 1)
+
+
+@models.command()
+def compare(
+    study: StudyName,
+    hospital: Hospital = None,
+    pooled: Annotated[
+        bool, typer.Option("--pooled", help="Also with one of all hospitals' records, where they lie on this machine.")
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Compare the current model with models of your own records alone, on your own test records. Nothing is sent."""
+    settings = Settings.load()
+    found = gain(study, _hospital(settings, study, hospital), settings, pooled=pooled)
+    if json_:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+        return
+    table = Table(
+        "model", "trained on", "balanced accuracy", "AUC", "right where the federated one is not", "the reverse"
+    )
+    for rival in found.rivals:
+        auc = rival.measures.auc
+        table.add_row(
+            RIVALS.get(rival.model, rival.model),
+            TRAINED_ON[rival.trained],
+            str(rival.measures.balanced_accuracy or "unknown"),
+            auc.decimal if auc else "",
+            str(rival.only_this),
+            str(rival.only_federated),
+        )
+    _console.print(table)
+    tested = found.rivals[0].measures.tested
+    _console.print(
+        f"On {tested} test records of {found.hospital}, with the model of round {found.round}; in brackets 95 %"
+        " intervals. Nothing was sent."
+    )
 
 
 def predict(

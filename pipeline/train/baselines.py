@@ -42,9 +42,14 @@ def classical(train: Samples, seed: int) -> Mapping[str, Any]:
     return {name: model.fit(_flat(train), train.labels) for name, model in models.items()}
 
 
+def answers(model: Any, test: Samples) -> npt.NDArray[np.int64]:
+    """The class that a fitted scikit-learn model gives each test record, (n,)."""
+    return np.asarray(model.predict(_flat(test)), dtype=np.int64)
+
+
 def score_classical(model: Any, test: Samples) -> Score:
     """A fitted scikit-learn model on test records."""
-    return _score(model.predict(_flat(test)), test)
+    return _score(answers(model, test), test)
 
 
 def score_network(study: Study, model: Vector, test: Samples) -> Score:
@@ -52,8 +57,8 @@ def score_network(study: Study, model: Vector, test: Samples) -> Score:
     return _score(probabilities(model, study.network, test.inputs).argmax(axis=1), test)
 
 
-def _score(answers: npt.NDArray[np.int64], test: Samples) -> Score:
-    right = answers == test.labels
+def _score(answered: npt.NDArray[np.int64], test: Samples) -> Score:
+    right = answered == test.labels
     recalls = [float(right[test.labels == label].mean()) for label in np.unique(test.labels)]
     return Score(float(right.mean()), float(np.mean(recalls)), len(test))
 

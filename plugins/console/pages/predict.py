@@ -21,8 +21,9 @@ from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, FileRejected, Refused, WardroundError
 from pipeline.study.study import Study
 from pipeline.views import model_card as cards
+from pipeline.views.gain import RIVALS, TRAINED_ON
 from pipeline.views.model_card import ModelCard
-from plugins.console import hospital_folder, studies, uploads
+from plugins.console import charts, hospital_folder, studies, uploads
 from plugins.console.access import Hospital
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
@@ -68,6 +69,19 @@ def predict_row(request: Request, who: Hospital, index: Rounds, study: Chosen, c
 def predict_files(request: Request, who: Hospital, index: Rounds, study: Chosen, files: Files) -> HTMLResponse:
     """What `wardround predict STUDY FILE` says of uploaded rows or pictures, of which nothing is kept."""
     return _files(request, who, index, _chosen(request, index, who, study), [file for file in files if file.filename])
+
+
+@router.post("/hospital/predict/compare", dependencies=[OwnForm])
+def compare(request: Request, who: Hospital, index: Rounds, study: Chosen) -> HTMLResponse:
+    """What `wardround model compare STUDY` says."""
+    chosen = _chosen(request, index, who, study)
+    try:
+        found = hospital_folder.ask(
+            index.settings, who, "model", "compare", chosen.name, "--as", hospital_folder.name(who)
+        )
+    except WardroundError as error:
+        return _page(request, who, index, chosen, trouble=str(error))
+    return _page(request, who, index, chosen, gain=found)
 
 
 def _row(request: Request, who: Person, index: RoundCache, study: Study, typed: Sequence[str]) -> HTMLResponse:
@@ -136,6 +150,7 @@ def _page(
     typed: Sequence[str] = (),
     *,
     answered: Mapping[str, Any] | None = None,
+    gain: Mapping[str, Any] | None = None,
     trouble: str | None = None,
 ) -> HTMLResponse:
     card = None
@@ -159,11 +174,15 @@ def _page(
         typed=typed,
         card=card,
         no_card=no_card,
+        drawn=charts.of_scores(card.measures) if card and card.measures else [],
         warning=cards.WARNING,
         answers=answers[:_SHOWN],
         more=max(0, len(answers) - _SHOWN),
         made_by=answered["card"]["model"] if answered else None,
         trouble=trouble,
+        gain=gain,
+        rivals=RIVALS,
+        trained_on=TRAINED_ON,
         kinds=KINDS,
         most_files=uploads.MOST_FILES,
         most_mebibytes=uploads.MOST_BYTES >> 20,

@@ -145,6 +145,18 @@ def test_a_checked_model_is_told_what_the_command_tells_and_nothing_is_left(
     assert left_behind(town) == before
 
 
+def test_the_model_beside_own_ones_is_told_as_the_command_tells_it_and_nothing_is_left(
+    town: Site, play: Play, finished: RoundId, command: Ask
+) -> None:
+    study = play.study.name
+    before = left_behind(town)
+    told = command("model", "compare", study, "--as", ASTER)
+    page = asking(town, ASTER).post("/hospital/predict/compare", data=form(ASTER, study=study)).text
+    assert page.count("data-rival") == len(told["rivals"]) == 5
+    assert all(f"{rival['measures']['balanced_accuracy']['value']:.1%}".rstrip("%") in page for rival in told["rivals"])
+    assert left_behind(town) == before
+
+
 @pytest.mark.parametrize(
     "name", ["../../birch/data/records/breast_cancer", "..", "/etc/passwd", "breast_cancer.dvc", ".gitignore", ""]
 )
