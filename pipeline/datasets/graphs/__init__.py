@@ -1,1 +1,1 @@
-"""What data sets do inside an exported graph. Apart, since it loads torch, and all files beside a data set are loaded."""
+"""What data sets do inside an exported graph: apart, since this loads torch, and all beside a data set is loaded."""
