@@ -103,10 +103,6 @@ def joined(machines: Mapping[str, Machine]) -> Mapping[str, Machine]:
     return machines
 
 
-def test_the_provider_knows_the_hospital_that_registered(joined: Mapping[str, Machine]) -> None:
-    assert "wren" in joined["provider"].compose("exec", "-T", "site", "wardround", "up")
-
-
 def test_the_provider_hears_of_each_site(joined: Mapping[str, Machine]) -> None:
     said = joined["provider"].compose("exec", "-T", "site", "wardround", "status")
     assert all(MEMBERS[role] in said for role in WORKING), said
