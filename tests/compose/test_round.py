@@ -64,7 +64,7 @@ def consortium() -> Iterator[Consortium]:
     made = Consortium()
     base = os.environ.get("PYTHON_IMAGE")
     began = time.monotonic()
-    engine.compose("down", "--volumes", "--remove-orphans")
+    engine.compose("--profile", "commands", "down", "--volumes", "--remove-orphans")
     engine.compose(
         "--profile", "commands", "build", *(["--build-arg", f"PYTHON_IMAGE={base}"] if base else []), seconds=3600
     )
@@ -78,7 +78,7 @@ def consortium() -> Iterator[Consortium]:
         logs = PROJECT / "build" / "compose" / "containers.log"
         logs.parent.mkdir(parents=True, exist_ok=True)
         logs.write_text(engine.compose("logs", "--no-color", ends_with=None))
-        engine.compose("down", "--volumes", "--timeout", "30", ends_with=None)
+        engine.compose("--profile", "commands", "down", "--volumes", "--timeout", "30", ends_with=None)
 
 
 @pytest.fixture(scope="module")

@@ -73,12 +73,12 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
         hosts.write_text(json.dumps({"services": own}))
         made[role] = Machine(role, hosts)
     for machine in made.values():
-        machine.compose("down", "--volumes", "--remove-orphans")
+        machine.compose("--profile", "commands", "down", "--volumes", "--remove-orphans")
     try:
         yield made
     finally:
         for machine in made.values():
-            machine.compose("down", "--volumes", "--timeout", "30", ends_with=None)
+            machine.compose("--profile", "commands", "down", "--volumes", "--timeout", "30", ends_with=None)
 
 
 @pytest.fixture(scope="module")
