@@ -1,23 +1,27 @@
 """A site in one file, sealed under a passphrase; and the site again from that file, on this machine or another one.
 
-`pipeline.backup.keeping` says what of a site is in it. A site that runs is not backed up: its files would be of
-different moments. A restoration writes a whole site into an empty folder, or nothing.
+`pipeline.backup.keeping` says what of a site is in it. A site that runs is copied as it runs, then stopped for as long
+as it takes to copy what changed meanwhile: all of the backup is of that one moment. A restoration writes a whole site
+into an empty folder, or nothing.
 """
 
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from time import time
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import yaml
 
+from pipeline.backup.copying import Copy
 from pipeline.backup.keeping import is_kept
 from pipeline.backup.sealed_stream import OpeningReader, SealingWriter, refuse_short
+from pipeline.backup.stillness import still
 from pipeline.chain import signed_files
 from pipeline.errors import EvidenceRejected, Misconfigured, Refused
 from pipeline.evidence.canonical import canonical_json, read_object
@@ -30,9 +34,13 @@ from pipeline.site.settings import Settings
 from pipeline.site.site import Site, SiteRole
 
 _ABOUT = "backup.json"
+_END = "backup-end.json"
+"""The last entry; no file of a site has this name."""
 _LARGEST_ABOUT = 1 << 16
+_LARGEST_END = 1 << 26
 _RESTORING = "restoring"
-_FIELDS = {"role": str, "name": str, "home": str, "made": int, "files": int}
+_FIELDS = {"role": str, "name": str, "home": str}
+_END_FIELDS = {"made": int, "files": int, "gone": list}
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,8 @@ class Backup:
 def back_up(file: Path, passphrase: Secret, settings: Settings, now: Callable[[], float] = time) -> Backup:
     """Write the site's backup, whole or not at all.
 
-    Raises Refused where there is no site, where it runs, or where the file exists or lies in the site's own folder;
-    Misconfigured for a short passphrase.
+    Raises Refused where there is no site, or where the file exists or lies in the site's own folder; Misconfigured for
+    a short passphrase; Unavailable where a process of the site cannot be stopped.
     """
     refuse_short(passphrase)
     site = _site(settings)
@@ -61,20 +69,21 @@ def back_up(file: Path, passphrase: Secret, settings: Settings, now: Callable[[]
         raise Refused(f"{file}: got a file that is there, want a new name: an older backup is not written over")
     if file.resolve().is_relative_to(settings.home):
         raise Refused(f"{file}: got a place in the site's own folder, want one that is not lost with it")
-    with locked(settings.up_lock):
-        _refuse_running(settings)
-        entries, left_out = _entries(settings)
-        count = sum(path.is_file() and not path.is_symlink() for path, _ in entries)
-        made = Backup(site, settings.home, int(now()), count, left_out)
-        with (
-            replacing(file, mode=0o600) as raw,
-            SealingWriter(raw, passphrase) as sealing,
-            tarfile.open(fileobj=cast("BinaryIO", sealing), mode="w|", format=tarfile.PAX_FORMAT) as archive,
-        ):
-            _add_about(archive, made)
-            for path, name in entries:
-                archive.add(path, name, recursive=False)
-    return made
+    with (
+        locked(settings.up_lock),
+        replacing(file, mode=0o600) as raw,
+        SealingWriter(raw, passphrase) as sealing,
+        tarfile.open(fileobj=cast("BinaryIO", sealing), mode="w|", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        _add(archive, _ABOUT, {"role": site.role.value, "name": site.name, "home": str(settings.home)})
+        copy = Copy(archive)
+        copy.take(_entries(settings)[0])
+        with still(services.supervisor(settings)):
+            moment = int(now())
+            entries, left_out = _entries(settings)
+            gone = copy.settle(entries)
+        _add(archive, _END, {"made": moment, "files": copy.files, "gone": gone})
+    return Backup(site, settings.home, moment, copy.files, left_out)
 
 
 def restore(file: Path, passphrase: Secret, settings: Settings) -> Backup:
@@ -103,15 +112,6 @@ def _site(settings: Settings) -> Site:
             " one machine is a demonstration, and has no backup"
         )
     return site
-
-
-def _refuse_running(settings: Settings) -> None:
-    manager = services.supervisor(settings)
-    if manager.running() or manager.processes():
-        raise Refused(
-            f"{settings.home}: got a site that runs, want one that stands still: `wardround down`, then the backup,"
-            " then `wardround up`"
-        )
 
 
 def _refuse_occupied(settings: Settings) -> None:
@@ -143,7 +143,11 @@ def _entries(settings: Settings) -> tuple[list[tuple[Path, str]], tuple[str, ...
 
 
 def _walk(folder: Path, name: PurePosixPath) -> Iterator[tuple[Path, PurePosixPath]]:
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return  # gone since it was listed
+    for path in paths:
         inner = name / path.name
         if is_kept(inner):
             yield path, inner
@@ -151,53 +155,74 @@ def _walk(folder: Path, name: PurePosixPath) -> Iterator[tuple[Path, PurePosixPa
                 yield from _walk(path, inner)
 
 
-def _add_about(archive: tarfile.TarFile, made: Backup) -> None:
-    content = {
-        "role": made.site.role.value,
-        "name": made.site.name,
-        "home": str(made.home),
-        "made": made.made,
-        "files": made.files,
-    }
+def _add(archive: tarfile.TarFile, name: str, content: Mapping[str, Any]) -> None:
     data = canonical_json(content)
-    entry = tarfile.TarInfo(_ABOUT)
+    entry = tarfile.TarInfo(name)
     entry.size = len(data)
     archive.addfile(entry, io.BytesIO(data))
 
 
 def _extract(reader: BinaryIO, folder: Path, what: str) -> Backup:
     """Unpack all of it; raises EvidenceRejected unless the file is whole."""
-    about: Backup | None = None
-    count = 0
+    about: tuple[Site, Path] | None = None
+    end: Mapping[str, Any] | None = None
+    names: set[str] = set()
     try:
         with tarfile.open(fileobj=reader, mode="r|") as archive:
             for member in archive:
                 if about is None:
                     about = _about(archive, member, what)
-                    continue
-                archive.extract(member, folder, filter=_as_it_was)
-                count += member.isfile() or member.islnk()
+                elif member.name == _END:
+                    end = _read(archive, member, _LARGEST_END, _END_FIELDS, what)
+                else:
+                    if member.name in names:
+                        # It changed while the backup was made: the later one counts.
+                        _remove(folder / member.name, member)
+                    archive.extract(member, folder, filter=_as_it_was)
+                    names.add(member.name)
         while reader.read(1 << 16):
             pass  # to its end, which says that it is whole
     except tarfile.TarError as error:
         raise _not_a_site(what, type(error).__name__) from error
-    if about is None or count != about.files:
+    if about is None or end is None:
+        raise _not_a_site(what, "no word of what it is" if about is None else "no end")
+    for name in sorted(names & set(end["gone"]), reverse=True):
+        _remove(folder / name)
+    count = sum(path.is_file() and not path.is_symlink() for path in folder.rglob("*"))
+    if count != end["files"]:
         raise _not_a_site(what, f"{count} files")
-    return about
+    return Backup(*about, end["made"], count)
 
 
-def _about(archive: tarfile.TarFile, member: tarfile.TarInfo, what: str) -> Backup:
-    file = archive.extractfile(member) if member.name == _ABOUT and member.isfile() else None
-    if file is None or member.size > _LARGEST_ABOUT:
+def _remove(path: Path, member: tarfile.TarInfo | None = None) -> None:
+    """Make room for `member`, or for nothing."""
+    if path.is_dir() and not path.is_symlink():
+        if member is None or not member.isdir():
+            shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _about(archive: tarfile.TarFile, member: tarfile.TarInfo, what: str) -> tuple[Site, Path]:
+    if member.name != _ABOUT:
         raise _not_a_site(what, "no word of what it is")
-    content = read_object(file.read(), _LARGEST_ABOUT)
-    if set(content) != set(_FIELDS) or any(type(content[name]) is not kind for name, kind in _FIELDS.items()):
-        raise _not_a_site(what, f"fields {', '.join(sorted(content))}")
+    content = _read(archive, member, _LARGEST_ABOUT, _FIELDS, what)
     try:
-        site = Site.named(SiteRole(content["role"]), content["name"])
+        return Site.named(SiteRole(content["role"]), content["name"]), Path(content["home"])
     except (ValueError, Misconfigured) as error:
         raise _not_a_site(what, "no site's name") from error
-    return Backup(site, Path(content["home"]), content["made"], content["files"])
+
+
+def _read(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, largest: int, fields: Mapping[str, type], what: str
+) -> Mapping[str, Any]:
+    file = archive.extractfile(member) if member.isfile() else None
+    if file is None or member.size > largest:
+        raise _not_a_site(what, f"no {member.name} that can be read")
+    content = read_object(file.read(), largest)
+    if set(content) != set(fields) or any(type(content[name]) is not kind for name, kind in fields.items()):
+        raise _not_a_site(what, f"fields {', '.join(sorted(content))}")
+    return content
 
 
 def _not_a_site(what: str, got: str) -> EvidenceRejected:

@@ -31,7 +31,7 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, on another disk.")],
     passphrase_file: _PassphraseFile = None,
 ) -> None:
-    """Write this site, which stands still, into one file under a passphrase.
+    """Write this site into one file under a passphrase; one that runs goes on, but for a moment.
 
     Whoever has both is this member.
     """

@@ -19,7 +19,6 @@ from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
 from pipeline.joining.join import examine, join
 from pipeline.round import restored
-from pipeline.services import services
 from pipeline.site.settings import HOME, Settings
 from pipeline.site.site import PROVIDER, Site, SiteRole
 from tests.support.sites import AUDITOR, NORTH, WREN, Apart
@@ -189,19 +188,6 @@ def test_what_is_no_site_or_would_be_written_over_or_lie_in_itself_is_refused(ap
     settings.site.unlink()
     with pytest.raises(Refused, match="got no site"):
         back_up(tmp_path / "another", PASSPHRASE, settings)
-
-
-def test_a_running_site_is_not_backed_up(apart: Apart, tmp_path: Path) -> None:
-    settings = apart.settings(WREN.queue)
-    manager = services.supervisor(settings)
-    manager.start([])
-    try:
-        with pytest.raises(Refused, match="got a site that runs"):
-            back_up(tmp_path / "file", PASSPHRASE, settings)
-    finally:
-        manager.stop()
-    assert not (tmp_path / "file").exists()
-    back_up(tmp_path / "file", PASSPHRASE, settings)
 
 
 def test_a_link_to_elsewhere_is_named_and_left_out(apart: Apart, tmp_path: Path) -> None:
