@@ -179,11 +179,8 @@ def print_round(view: RoundView, console: Console) -> None:
         if view.measures:
             print_measures(view.measures, console)
         for row in view.hospitals:
-            if row.measures and row.measures.auc:
-                console.print(
-                    f"  {escape(row.name)}: AUC {row.measures.auc.decimal},"
-                    f" balanced accuracy {row.measures.balanced_accuracy}"
-                )
+            if row.scores and (own := row.measures) and own.auc:
+                console.print(f"  {escape(row.name)}: AUC {own.auc.decimal}, balanced accuracy {own.balanced_accuracy}")
         if view.measured_scale:
             console.print("  scale        measured by this round, which trained nothing")
         console.print(f"  model        {view.model}")

@@ -28,6 +28,7 @@ _CLASS_COLOURS = ("#1f5f8b", "#b3372f", "#1a6b45", "#7a5000", "#6a4a8c", "#1c273
 _VERDICT_MARKS: Mapping[Verdict, str] = {Verdict.ACCEPTED: "o", Verdict.REJECTED: "X", Verdict.ABSENT: "_"}
 
 _WIDTH = 7.4
+_SIDE = 3.6
 """Inches."""
 
 _STYLE = {
@@ -108,37 +109,33 @@ def local_accuracy(view: RoundView) -> Figure:
     return figure
 
 
-def curves(measures: Measures) -> Figure:
-    """What scores tell of each drawn class: its ROC curve, and the share observed by score."""
-    from matplotlib.figure import Figure
+def roc(measures: Measures) -> Figure:
+    """Sensitivity against false alarms, a line for each drawn class."""
+    figure, axes = _square("false alarms (1 - specificity)", "sensitivity")
+    for (name, found, _), colour in zip(measures.drawn, _CLASS_COLOURS, strict=False):
+        axes.plot(*zip(*found.roc, strict=True), color=colour, linewidth=1.6, label=name)
+    axes.legend(loc="lower right", frameon=False)
+    return figure
 
-    with _style():
-        figure = Figure(figsize=(_WIDTH, 3.5))
-        left, right = (figure.add_axes((start, 0.2, 0.39, 0.76)) for start in (0.09, 0.59))
-        for axes in (left, right):
-            axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-            axes.set_xlim(-0.02, 1.02)
-            axes.set_ylim(-0.02, 1.02)
-            axes.grid(color=LINE, linewidth=0.6)
-        for (name, discrimination, calibration), colour in zip(measures.drawn, _CLASS_COLOURS, strict=False):
-            left.plot(*zip(*discrimination.roc, strict=True), color=colour, linewidth=1.6, label=name)
-            seen = [(one.score, one.observed) for one in calibration.bins if one.observed]
-            right.errorbar(
-                [score for score, _ in seen],
-                [share.value for _, share in seen],
-                [[share.value - share.low for _, share in seen], [share.high - share.value for _, share in seen]],
-                color=colour,
-                linewidth=0.8,
-                marker="o",
-                markersize=4,
-                linestyle="none",
-                label=name,
-            )
-        left.set_xlabel("false alarms (1 - specificity)")
-        left.set_ylabel("sensitivity")
-        right.set_xlabel("score")
-        right.set_ylabel("share of records of the class")
-        right.legend(loc="upper left", frameon=False)
+
+def reliability(measures: Measures) -> Figure:
+    """The share of records that are of a class by their score, with its interval, for each drawn class."""
+    figure, axes = _square("score", "share of records of the class")
+    for (name, _, found), colour in zip(measures.drawn, _CLASS_COLOURS, strict=False):
+        seen = [(one.score, one.observed) for one in found.bins if one.observed]
+        shares = [share for _, share in seen]
+        axes.errorbar(
+            [score for score, _ in seen],
+            [share.value for share in shares],
+            [[share.value - share.low for share in shares], [share.high - share.value for share in shares]],
+            color=colour,
+            linewidth=0.8,
+            marker="o",
+            markersize=4,
+            linestyle="none",
+            label=name,
+        )
+    axes.legend(loc="upper left", frameon=False)
     return figure
 
 
@@ -179,6 +176,22 @@ def _bars(
     axes.set_yticks(positions, names)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="y", length=0)
+    return figure, axes
+
+
+def _square(across: str, up: str) -> tuple[Figure, Axes]:
+    """Both axes from 0 to 1, with the diagonal."""
+    from matplotlib.figure import Figure
+
+    with _style():
+        figure = Figure(figsize=(_SIDE, _SIDE))
+        axes = figure.add_axes((0.16, 0.15, 0.81, 0.82))
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.grid(color=LINE, linewidth=0.6)
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
     return figure, axes
 
 

@@ -254,7 +254,9 @@ def _page(view: RoundView, history: Sequence[RoundSummary], title: str, course: 
             course=course,
             local=pictures.svg(pictures.local_accuracy(view)) if view.tested else "",
             measures=measures,
-            curves=pictures.svg(pictures.curves(measures)) if measures and measures.drawn else "",
+            curves=[pictures.svg(draw(measures)) for draw in (pictures.roc, pictures.reliability)]
+            if measures and measures.drawn
+            else [],
             stages=pictures.svg(pictures.stages(view)) if view.seconds else "",
             ends=ENDS,
             without=_without_model(view, history),

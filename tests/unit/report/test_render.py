@@ -218,9 +218,9 @@ def test_a_round_without_scores_has_no_curves(maker: RoundMaker) -> None:
         "class,false_alarms,sensitivity\n",
         "class,score,records,observed,low,high\n",
     )
-    assert "AUC" not in render(silent, summaries(*parts(maker))[:3], TITLE).html.decode().replace(
-        '<th class="number">AUC</th></tr>', ""
-    )
+    page = render(silent, summaries(*parts(maker))[:3], TITLE).html.decode()
+    assert "data-scored" not in page
+    assert page.count("<figure>") == 3
 
 
 def test_scores_that_are_none_of_the_hospital_s_matrix_count_for_nothing(maker: RoundMaker) -> None:
@@ -292,7 +292,7 @@ def test_the_page_is_whole_in_itself_and_says_what_an_auditor_asks(maker: RoundM
     page = Page(render(found, summaries(*parts(maker))[:3], TITLE).html.decode())
     assert [link for link in page.fetched if not link.startswith("#")] == []
     assert "script" not in page.tags
-    assert page.tags.count("svg") == 4
+    assert page.tags.count("svg") == 5
     for said in (
         TITLE,
         "Development chain.",

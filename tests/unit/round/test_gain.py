@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli import commands
 from pipeline.datasets import records
 from pipeline.domain import HospitalName, Kind, RoundId
 from pipeline.errors import Refused
@@ -13,6 +15,7 @@ from pipeline.train.alone import trained_alone
 from pipeline.train.baselines import classical
 from pipeline.train.network import accuracy
 from pipeline.views.gain import RIVALS, TRAINED_ON, gain
+from pipeline.views.observer import Observer
 from tests.support.memory.site import MemorySite
 from tests.support.rounds import Play
 
@@ -21,9 +24,12 @@ ASTER = HospitalName("aster")
 
 @pytest.fixture(scope="module")
 def finished(site: MemorySite) -> tuple[Play, RoundId]:
-    play = site.play("gains", hospitals=["aster", "birch", "cedar"], measures="scores")
-    play.round("first")
-    return play, play.round("second")
+    deadlines = {"commit_seconds": 600, "result_seconds": 900}
+    play = site.play("gains", hospitals=["aster", "birch", "cedar"], measures="scores", deadlines=deadlines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.measures.scores.LEAST_SCORED", 1)  # the tests' hospitals are small
+        play.round("first")
+        return play, play.round("second")
 
 
 def test_the_study_s_model_is_measured_as_it_was_confirmed_and_own_models_beside_it(
@@ -77,6 +83,30 @@ def test_a_pooled_model_takes_everybody_s_records_and_is_refused_without_them(
             gain(play.study.name, ASTER, site.settings, pooled=True)
     finally:
         away.rename(home)
+
+
+def test_the_command_shows_each_model_with_its_intervals_and_the_round_s_scores_are_shown(
+    site: MemorySite, finished: tuple[Play, RoundId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play, round_id = finished
+    monkeypatch.setenv("WARDROUND_HOME", str(site.settings.home))
+    monkeypatch.setenv("WARDROUND_STUDIES", str(site.settings.studies))
+    monkeypatch.setenv("COLUMNS", "200")
+    asked = CliRunner().invoke(commands, ["model", "compare", play.study.name, "--as", ASTER])
+    assert asked.exit_code == 0
+    found = gain(play.study.name, ASTER, site.settings)
+    for rival in found.rivals:
+        assert str(rival.measures.balanced_accuracy) in asked.stdout
+        assert RIVALS[rival.model] in asked.stdout
+    assert "Nothing was sent." in asked.stdout
+    shown = CliRunner().invoke(commands, ["show", str(round_id)])
+    view = Observer.open(site.settings).view(round_id)
+    assert view.measures is not None
+    for row in view.measures.classes:
+        assert row.discrimination is not None
+        assert f"{row.name}: sensitivity {row.sensitivity}, specificity {row.specificity}, AUC" in shown.stdout
+        assert row.discrimination.auc.decimal in shown.stdout
+    assert "aster: AUC" in shown.stdout
 
 
 def test_before_the_first_model_there_is_nothing_to_compare(site: MemorySite) -> None:
