@@ -16,6 +16,7 @@ import jwt
 from pipeline.errors import Misconfigured, Refused, Unavailable, WardroundError
 from pipeline.host import trust
 from pipeline.host.secret import Secret
+from pipeline.site import worker_report
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 
@@ -82,7 +83,14 @@ def edge_api(installation: Installation, queue: str) -> str:
 
 def _refusal(url: str, secret: Secret, trusted: ssl.SSLContext) -> str | None:
     now = int(time.time())
-    claims = {"aud": "api", "iat": now, "nbf": now, "exp": now + VALID_SECONDS, "method": ASKED}
+    claims = {
+        "aud": "api",
+        "iat": now,
+        "nbf": now,
+        "exp": now + VALID_SECONDS,
+        "method": ASKED,
+        worker_report.VERSION: worker_report.own_version(),
+    }
     token = jwt.encode(claims, secret.text(), algorithm="HS512")
     try:
         answer = httpx.get(f"{url}/{ASKED}", headers={"Authorization": token}, timeout=_TIMEOUT_SECONDS, verify=trusted)

@@ -156,11 +156,9 @@ class DevelopmentChain:
                     return {"jsonrpc": "2.0", "id": identity, "result": self._exchange(method, params)}
             except RpcFailure as failure:
                 return {"jsonrpc": "2.0", "id": identity, "error": failure.error}
-            except OSError as error:
+            except (OSError, Unavailable) as error:
                 _LOG.exception("the chain's state could not be saved")
-                return refusal(
-                    identity, -32603, f"the state could not be saved ({error.strerror}); nothing is acknowledged"
-                )
+                return refusal(identity, -32603, f"the state could not be saved ({error}); nothing is acknowledged")
             except (httpx.HTTPError, ValueError):
                 # anvil died in the middle: the same request, even a signed transaction, may safely be made again.
                 time.sleep(0.05)

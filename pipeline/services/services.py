@@ -20,7 +20,7 @@ from pipeline.joining.card import Card
 from pipeline.services import front, servers
 from pipeline.services.supervisor import Program, Supervisor
 from pipeline.site import certificates
-from pipeline.site.installation import SERVICES, Installation
+from pipeline.site.installation import SERVICES, Installation, Telemetry
 from pipeline.site.settings import HOME, PROJECT, Settings
 from pipeline.site.site import Site, SiteRole
 from pipeline.tools import runtime
@@ -143,14 +143,15 @@ def programs(settings: Settings, installation: Installation) -> list[Program]:
 def watching(settings: Settings) -> tuple[str, ...]:
     """The watch, where the site has an address for notices, or wants metrics; nothing runs at an auditor's."""
     site = Site.load(settings)
-    wanted = notices.addresses_file(settings).exists() or _metrics_port(settings) is not None
+    wanted = notices.addresses_file(settings).exists() or _telemetry(settings).prometheus is not None
     return (WATCH,) if wanted and (site is None or site.works) else ()
 
 
-def _metrics_port(settings: Settings) -> int | None:
+def _telemetry(settings: Settings) -> Telemetry:
+    """What the site's owner wants to be told; nothing before the first set-up."""
     if not Installation.is_made(settings.installation):
-        return None
-    return Installation.load(settings.installation).telemetry.prometheus
+        return Telemetry()
+    return Installation.load(settings.installation).telemetry
 
 
 def _ours(settings: Settings) -> Mapping[str, str]:
@@ -161,11 +162,8 @@ def _ours(settings: Settings) -> Mapping[str, str]:
 
 def _logs(settings: Settings) -> Mapping[str, str]:
     """How services that Airflow does not configure write their logs."""
-    if not Installation.is_made(settings.installation):
-        return {}
     site = Site.load(settings)
-    wanted = Installation.load(settings.installation).telemetry.json_logs
-    return {log.JSON: "1", log.SITE: site.queue if site else ""} if wanted else {}
+    return {log.JSON: "1", log.SITE: site.queue if site else ""} if _telemetry(settings).json_logs else {}
 
 
 def _caddy_log(settings: Settings) -> Mapping[str, str]:
@@ -207,7 +205,7 @@ def worker(settings: Settings, installation: Installation, queue: str, slots: in
 
 def watch(settings: Settings) -> Program:
     """Looks about once a minute, sends notices, and answers with metrics."""
-    port = _metrics_port(settings)
+    port = _telemetry(settings).prometheus
     served = [] if port is None else ["--prometheus", str(port)]
     return Program(WATCH, [sys.executable, "-m", "pipeline.watch.watch", *served], PROJECT, _ours(settings))
 

@@ -17,9 +17,15 @@ ENGINE = "wardround_engine"
 TIME = "wardround_time"
 
 
+@cache
+def own_version() -> str:
+    """Which Wardround runs here."""
+    return version("wardround")
+
+
 async def report() -> dict[str, str | float]:
     """Version and engines of this machine, and its time in seconds since 1970."""
-    return {VERSION: version("wardround"), ENGINE: _engines(), TIME: time.time()}
+    return {VERSION: own_version(), ENGINE: _engines(), TIME: time.time()}
 
 
 @cache

@@ -35,7 +35,6 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._told: dict[str, int] = {}
         self._store_read = -_STORE_SECONDS
-
         self._table: list[tuple[str, tuple[str, ...], str]] = []
 
         def gauge(name: str, says: str, *labels: str) -> Gauge:
@@ -123,8 +122,9 @@ class Metrics:
         _replace(self._verdict, {(study, row.name, row.verdict.value): 1 for row in view.hospitals}, study)
         _replace(self._stage, {(study, stage): seconds for stage, seconds in view.seconds.items()}, study)
         _replace(self._accuracy, {} if view.accuracy is None else {(study,): view.accuracy}, study)
+        _replace(self._signers, {} if view.record is None else {(study,): len(view.signers)}, study)
         if view.record is not None:
-            self._signers.labels(study).set(len(view.signers))
+            # An aborted round takes nobody out of it.
             self._quarantined.labels(study).set(len(view.record.quarantined))
 
     def judged(self, view: RoundView) -> None:

@@ -79,11 +79,10 @@ class Watch:
         self,
         settings: Settings,
         disk: Callable[[Path], tuple[int, int]] | None = None,
-        metrics: Metrics | None = None,
     ) -> None:
         self._settings = settings
         self._site = Site.load(settings)
-        self._metrics = metrics or new_metrics(settings)
+        self.metrics = Metrics(self._site.queue if self._site else "all", VERSION)
         self._disk = disk or _disk
         self._file = settings.home / "watch.json"
         self._memory = _Memory(**json.loads(self._file.read_bytes())) if self._file.exists() else _Memory()
@@ -91,8 +90,8 @@ class Watch:
     def look(self, now: float) -> None:
         """Look at everything, and send what is new; nothing of it raises for a service that does not answer."""
         said = [*self._rounds(now), *self._conditions(now)]
-        self._metrics.waiting(len(transactions.all_waiting(self._settings)))
-        self._metrics.looked(now)
+        self.metrics.waiting(len(transactions.all_waiting(self._settings)))
+        self.metrics.looked(now)
         memory = self._memory
         memory.waiting += [{"title": notice.title, "text": notice.text, "since": now} for notice in said]
         # Before anything is sent: after a crash it is sent again, and not forgotten.
@@ -111,7 +110,11 @@ class Watch:
         self._memory.waiting = left
 
     def _save(self) -> None:
-        write_secret(self._file, json.dumps(vars(self._memory)).encode())
+        try:
+            write_secret(self._file, json.dumps(vars(self._memory)).encode())
+        except Unavailable as error:
+            # That the disk is full has to be told all the same.
+            _LOG.error("%s", error)
 
     # ------------------------------------------------------------------ rounds
 
@@ -120,10 +123,10 @@ class Watch:
             ended = self._newly_ended(now)
         except WardroundError as error:
             _LOG.warning("the provider's ledger or store: %s", error)
-            self._metrics.reached(False)
+            self.metrics.reached(False)
             self._memory.unreachable_since = self._memory.unreachable_since or now
             return
-        self._metrics.reached(True)
+        self.metrics.reached(True)
         self._memory.unreachable_since = None
         for view in ended:
             yield from _of_round(view)
@@ -142,14 +145,14 @@ class Watch:
         store = Store(installation.store, self._reader(), installation.authority)
         seen = views(fresh, ledger, store, names)
         self._memory.ended = after
-        self._metrics.rounds(known, names)
-        for state in self._metrics.lacks(states, now):
+        self.metrics.rounds(known, names)
+        for state in self.metrics.lacks(states, now):
             (view,) = [view for view in seen if view.round == state.round] or views([state], ledger, store, names)
-            self._metrics.last(view, state.study)
+            self.metrics.last(view, state.study)
         for view in seen:
-            self._metrics.judged(view)
-        if self._serves and self._metrics.store_is_old(now):
-            self._metrics.store(usage(store, _STORE_LISTING_SECONDS).shares, now)
+            self.metrics.judged(view)
+        if self._serves and self.metrics.store_is_old(now):
+            self.metrics.store(usage(store, _STORE_LISTING_SECONDS).shares, now)
         return seen
 
     @property
@@ -185,7 +188,7 @@ class Watch:
 
     def _disk_low(self) -> Mapping[str, Notice]:
         total, free = self._disk(self._settings.home)
-        self._metrics.disk(total, free)
+        self.metrics.disk(total, free)
         # It is low until a tenth more is free than made it so, or a notice would come with each file.
         margin = 1.1 if "disk" in self._memory.standing else 1.0
         if free >= margin * min(_LEAST_FREE_BYTES, _LEAST_FREE_SHARE * total):
@@ -207,7 +210,7 @@ class Watch:
                         " `wardround up` gives the provider's server another one. A node's and an authority's are made"
                         " anew by `wardround site init` once they were moved away; all owners then approve again.",
                     )
-        self._metrics.certificates(ends)
+        self.metrics.certificates(ends)
         return near
 
     def _provider(self, now: float) -> Mapping[str, Notice]:
@@ -224,7 +227,7 @@ class Watch:
         except WardroundError as error:
             _LOG.warning("what sites say: %s", error)
             return {}
-        self._metrics.sites(sites, now)
+        self.metrics.sites(sites, now)
         return {
             f"silent {one.queue}": Notice(f"{one.queue} is silent", f"It was last heard {one.last(now)}.")
             for one in sites
@@ -244,12 +247,6 @@ def _of_round(view: RoundView) -> Iterator[Notice]:
         if rows:
             names = ", ".join(f"{row.name} ({row.reason})" if row.reason else row.name for row in rows)
             yield Notice(f"{word} in {what}", f"{names}. `wardround show {view.round}` says more.")
-
-
-def new_metrics(settings: Settings) -> Metrics:
-    """A site's, before anything was looked at."""
-    site = Site.load(settings)
-    return Metrics(site.queue if site else "all", VERSION)
 
 
 def _certificate_files(settings: Settings) -> list[Path]:
@@ -274,20 +271,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--prometheus", type=int, metavar="PORT", help="of loopback, at which metrics are served")
     port: int | None = parser.parse_args(arguments).prometheus
     log.begin("watch")
-    metrics = new_metrics(Settings.load())
+    watch = Watch(Settings.load())
     try:
-        with nullcontext() if port is None else metrics.served(port):
+        with nullcontext() if port is None else watch.metrics.served(port):
             while True:
-                _look(metrics)
+                _look(watch)
                 time.sleep(SECONDS)
     except Unavailable as error:
         _LOG.error("%s", error)
         return 1
 
 
-def _look(metrics: Metrics) -> None:
+def _look(watch: Watch) -> None:
     try:
-        Watch(Settings.load(), metrics=metrics).look(time.time())
+        watch.look(time.time())
     except (WardroundError, OSError) as error:
         _LOG.error("%s", error)
 

@@ -19,6 +19,7 @@ from pipeline.domain import NAME_PATTERN
 from pipeline.errors import EvidenceRejected, Refused
 from pipeline.evidence.canonical import read_object
 from pipeline.host.secret import Secret
+from pipeline.site import worker_report
 
 PREFIX = "/sites/"
 """Below it each site has a folder of its own, named after its queue."""
@@ -28,6 +29,7 @@ LARGEST_LOG = 4 << 20
 
 _LARGEST = 64 << 10
 _LEEWAY_SECONDS = 30
+_LONGEST_VERSION = 40
 _LEAST_SECRET = 64
 """Bytes, as the algorithm of Airflow's tokens wants; a shorter file was cut off."""
 
@@ -142,6 +144,18 @@ def _authenticate(call: WorkerCall, queue: str, rest: str, records: SiteRecords)
         raise Refused(f"{queue}: got no token of this site ({type(error).__name__})") from error
     if claims.get("method") != rest:
         raise Refused(f"{queue}: got a token for another call")
+    # Airflow's own worker does not say it in its tokens.
+    _refuse_another_version(queue, claims.get(worker_report.VERSION, worker_report.own_version()))
+
+
+def _refuse_another_version(queue: str, theirs: object) -> None:
+    ours = worker_report.own_version()
+    if theirs != ours:
+        got = theirs if isinstance(theirs, str) and theirs.isprintable() and len(theirs) <= _LONGEST_VERSION else "none"
+        raise Refused(
+            f"{queue}: got a site of Wardround {got}, the provider's is {ours}: install one version at all sites, give"
+            " `wardround up` there, and join anew where cards and invitations were made by another one"
+        )
 
 
 def _as_a_worker(call: WorkerCall, asked: _Asked, records: SiteRecords) -> Granted:
@@ -195,6 +209,9 @@ def _of_one_queue(call: WorkerCall, asked: _Asked) -> bytes:
     said = _said(call, _LARGEST)
     if said.get("queues") != [asked.queue] or said.get("team_name") is not None:
         raise Refused(f"{asked.queue} asks for queues {said.get('queues')!r}: want exactly [{asked.queue!r}], no team")
+    sysinfo = said.get("sysinfo")
+    if isinstance(sysinfo, dict) and worker_report.VERSION in sysinfo:
+        _refuse_another_version(asked.queue, sysinfo[worker_report.VERSION])
     return json.dumps(said).encode()
 
 

@@ -16,6 +16,7 @@ from pipeline.airflow import admission
 from pipeline.errors import Refused, Unavailable
 from pipeline.host.files import write_secret
 from pipeline.host.secret import Secret
+from pipeline.site import worker_report
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from plugins.site_check import edge
@@ -88,6 +89,20 @@ def test_a_wrong_clock_is_called_so_and_by_how_much(
     said = str(admission.refusal(*site, WREN))
     assert "set the clock that is wrong" in said
     assert f"this machine's clock is {how} the provider's" in said
+
+
+def test_a_site_whose_version_changed_is_told_both_and_what_to_do(
+    site: tuple[Settings, Installation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of the site alone: what it says of itself is signed with its call.
+    ours = worker_report.own_version()
+    monkeypatch.setattr(
+        admission, "worker_report", SimpleNamespace(VERSION="wardround_version", own_version=lambda: "9")
+    )
+    said = str(admission.refusal(*site, WREN))
+    assert f"got a site of Wardround 9, the provider's is {ours}: install one version at all sites" in said
+    with pytest.raises(Refused, match=r"give `wardround up` there"):
+        admission.require(*site, WREN, seconds=600)
 
 
 def test_a_provider_that_is_away_is_called_so(site: tuple[Settings, Installation]) -> None:

@@ -23,9 +23,9 @@ from pipeline.services import services
 from pipeline.site.installation import Installation, Telemetry
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.store import object_keys
-from pipeline.watch import watch
+from pipeline.watch import watch as watch_module
 from pipeline.watch.metrics import Metrics
-from pipeline.watch.watch import Watch, new_metrics
+from pipeline.watch.watch import Watch
 from tests.support.fixtures import checked_once
 from tests.support.installations import INSTALLATION
 from tests.support.memory.site import MemorySite
@@ -49,9 +49,13 @@ def told(metrics: Metrics) -> Mapping[str, Values]:
     return found
 
 
-def look(settings: Settings, metrics: Metrics, now: float = NOW) -> Mapping[str, Values]:
-    Watch(settings, lambda _: (100 * GIB, 40 * GIB), metrics).look(now)
-    return told(metrics)
+def watching(settings: Settings) -> Watch:
+    return Watch(settings, lambda _: (100 * GIB, 40 * GIB))
+
+
+def look(watch: Watch) -> Mapping[str, Values]:
+    watch.look(NOW)
+    return told(watch.metrics)
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +70,18 @@ def test_rounds_verdicts_stages_and_sizes_are_told_as_show_tells_them(site: Memo
     longer = {"commit_seconds": 1200, "result_seconds": 2400}
     play = site.play("measured", hospitals=["aster", "birch", "cedar", "dahlia"], deadlines=longer)
     first = play.round("first")
-    metrics = new_metrics(site.settings)
-    seen = look(site.settings, metrics)
+    watch = watching(site.settings)
+    seen = look(watch)
     assert seen["wardround_rounds"][("finalised", "measured")] == 1
     assert seen["wardround_last_round"][("measured",)] == first
     assert "wardround_verdicts_total" not in seen, "of what was before the watch nothing is counted"
     running = play.open("second")
     play.hospitals(running, ["aster", "birch", "cedar"])
-    seen = look(site.settings, metrics)
+    seen = look(watch)
     assert seen["wardround_rounds"][("running", "measured")] == 1
     play.decide(running)
     for _ in range(2):
-        seen = look(site.settings, metrics)
+        seen = look(watch)
     assert seen["wardround_rounds"] == {("finalised", "measured"): 2}
     assert seen["wardround_last_round_finalised"][("measured",)] == 1
     verdicts = {("aster", "accepted"), ("birch", "accepted"), ("cedar", "accepted"), ("dahlia", "absent")}
@@ -87,7 +91,7 @@ def test_rounds_verdicts_stages_and_sizes_are_told_as_show_tells_them(site: Memo
     # The provider's report comes after a round's end.
     place, data = object_keys.report(running, "json"), canonical_json({"seconds": {"train": 2, "verify": 3, "nap": 4}})
     site.store().put_once(place.bucket, place.key(sha256(data)), data)
-    seen = look(site.settings, metrics)
+    seen = look(watch)
     assert seen["wardround_last_round_stage_seconds"] == {("train", "measured"): 2, ("verify", "measured"): 3}
     assert 0 <= seen["wardround_last_round_accuracy_ratio"][("measured",)] <= 1
     assert (seen["wardround_disk_size_bytes"][()], seen["wardround_disk_free_bytes"][()]) == (100 * GIB, 40 * GIB)
@@ -96,7 +100,7 @@ def test_rounds_verdicts_stages_and_sizes_are_told_as_show_tells_them(site: Memo
     late = play.open("third")
     site.pass_deadline(late)
     play.open("fourth")
-    seen = look(site.settings, metrics)
+    seen = look(watch)
     assert seen["wardround_last_round_finalised"][("measured",)] == 0
     assert "wardround_last_round_verdict" not in seen, "an aborted round has none"
 
@@ -105,10 +109,10 @@ def test_a_provider_that_does_not_answer_is_told(site: MemorySite, monkeypatch: 
     def down(*_: object) -> None:
         raise Unavailable("no ledger")
 
-    metrics = new_metrics(site.settings)
-    look(site.settings, metrics)
-    monkeypatch.setattr(watch.Ledger, "connect", down)
-    seen = look(site.settings, metrics)
+    watch = watching(site.settings)
+    look(watch)
+    monkeypatch.setattr(watch_module.Ledger, "connect", down)
+    seen = look(watch)
     assert seen["wardround_provider_reached"][()] == 0
     assert seen["wardround_look_timestamp_seconds"][()] == NOW
 
@@ -123,8 +127,8 @@ def test_the_provider_tells_of_each_site_and_forgets_one_that_is_gone(
         SiteHeard("hospital-elm", "never", None, 0, None, None, None),
     ]
     monkeypatch.setattr(heard, "all_sites", lambda _: sites)
-    metrics = new_metrics(settings)
-    seen = look(settings, metrics)
+    watch = watching(settings)
+    seen = look(watch)
     assert seen["wardround_site_last_heard_timestamp_seconds"] == {
         ("hospital-wren",): NOW - 5,
         ("node-north",): NOW - 300,
@@ -133,20 +137,23 @@ def test_the_provider_tells_of_each_site_and_forgets_one_that_is_gone(
     assert seen["wardround_site_clock_ahead_seconds"] == {("hospital-wren",): 0.4}
     assert any(file.endswith("cert.pem") for (file,) in seen["wardround_certificate_end_timestamp_seconds"])
     sites.pop()
-    assert ("hospital-elm",) not in look(settings, metrics)["wardround_site_silent"]
+    assert ("hospital-elm",) not in look(watch)["wardround_site_silent"]
 
 
 def test_they_are_read_on_loopback_alone_and_hold_no_secret(tmp_path: Path) -> None:
     settings = Apart.made(tmp_path).provider
-    metrics = new_metrics(settings)
-    look(settings, metrics)
+    watch = watching(settings)
+    look(watch)
     port = ports.choose()
-    with metrics.served(port):
+    with watch.metrics.served(port):
         answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
         assert answer.status_code == 200
         assert 'wardround_site_info{site="provider"' in answer.text
         assert httpx.post(f"http://127.0.0.1:{port}/metrics").status_code == 405
-        with pytest.raises(Unavailable, match=f"got port {port}, which another program has"), metrics.served(port):
+        with (
+            pytest.raises(Unavailable, match=f"got port {port}, which another program has"),
+            watch.metrics.served(port),
+        ):
             pytest.fail("two answer at one port")
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/metrics")

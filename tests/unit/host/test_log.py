@@ -35,6 +35,15 @@ except ValueError:
 logging.getLogger("httpx").info("GET http://127.0.0.1")
 """
 
+IN_AIRFLOW = """
+import logging, sys
+from airflow.sdk.log import configure_logging
+from pipeline.host import log
+configure_logging(json_output=True, output=sys.stdout.buffer)
+with log.about(site="node-north", study="small", round=7, step="verify"):
+    logging.getLogger("pipeline.round.steps").info("took %.1f s", 2.0)
+"""
+
 
 def said(**environment: str) -> list[str]:
     done = subprocess.run(
@@ -80,3 +89,19 @@ def test_a_step_says_whose_it_is_and_how_it_ended(
     assert bound == [{"site": "node-north", "study": "small", "round": 7, "step": "verify"}]
     assert ("verify ended by Refused: got nothing" if fails else "verify took 0.0 s") in caplog.text
     assert "step" not in structlog.contextvars.get_contextvars()
+
+
+def test_a_step_s_lines_in_airflow_s_log_have_the_same_names(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_AIRFLOW],
+        cwd=PROJECT,
+        env={**os.environ, "AIRFLOW_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = [json.loads(line) for line in done.stdout.splitlines() if "took" in line]
+    assert datetime.fromisoformat(line.pop("timestamp"))
+    written = {"level": "info", "logger": "pipeline.round.steps", "event": "took 2.0 s"}
+    about = {"site": "node-north", "study": "small", "round": 7, "step": "verify"}
+    assert {**written, **about}.items() <= line.items(), "beside them where it was written"

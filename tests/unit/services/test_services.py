@@ -8,11 +8,13 @@ import pytest
 
 from pipeline.airflow import postgres
 from pipeline.errors import Misconfigured, Refused
-from pipeline.services import services, status
+from pipeline.host import log
+from pipeline.services import servers, services, status
 from pipeline.services.services import CHAIN, DATABASE, FRONT, NAMES, WORKER
 from pipeline.services.supervisor import Program
 from pipeline.setup import sites
 from pipeline.setup.up import up
+from pipeline.site.installation import Installation, Telemetry
 from pipeline.site.settings import Settings
 from pipeline.site.site import PROVIDER, Site, SiteRole
 from tests.support.installations import INSTALLATION, settings_in
@@ -46,6 +48,20 @@ def programs(settings: Settings) -> dict[str, Program]:
 )
 def test_each_site_runs_what_its_role_needs_and_nothing_else(site: Site | None, names: tuple[str, ...]) -> None:
     assert services.names(site) == names
+
+
+def test_services_of_ours_write_json_with_their_site_where_the_owner_asks(provider: Settings) -> None:
+    written = ("store", CHAIN, FRONT)
+    told = programs(provider)
+    assert not [name for name in written if log.JSON in told[name].environment]
+    Installation.load(provider.installation).model_copy(update={"telemetry": Telemetry(json_logs=True)}).save(
+        provider.installation
+    )
+    told = programs(provider)
+    for name in written:
+        environment = told[name].environment
+        assert (environment[log.JSON], environment[log.SITE]) == ("1", "provider")
+        assert environment.get(servers.CADDY_LOG) == (None if name == CHAIN else "json")
 
 
 def test_the_provider_runs_what_sites_call_behind_one_port(provider: Settings) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 
 import jwt
 import pytest
@@ -87,6 +88,23 @@ def test_a_site_does_its_own_work(records: Memory, method: str, rest: str, said:
     granted = edge.granted(call(records, method, rest, said, query=query), records)
     assert (granted.rest, granted.query) == (rest, query.encode())
     assert (json.loads(granted.body) if granted.body else None) == said
+
+
+OLDER = {**STATE, "sysinfo": {**STATE["sysinfo"], "wardround_version": "0.0.1"}}  # type: ignore[dict-item]
+NEWER = {**STATE, "sysinfo": {"wardround_version": ["9"]}}
+
+
+@pytest.mark.parametrize(("state", "got"), [(OLDER, "0.0.1"), (NEWER, "none")], ids=["older", "no version"])
+def test_a_worker_of_another_version_is_refused_with_both_and_what_to_do(
+    records: Memory, state: object, got: str
+) -> None:
+    ours = version("wardround")
+    told = rf"hospital-wren: got a site of Wardround {got}, the provider's is {ours}: install one version at all sites"
+    for method in ("POST", "PATCH"):
+        with pytest.raises(Refused, match=told):
+            edge.granted(call(records, method, f"worker/{WREN}", state), records)
+    same = {**STATE, "sysinfo": {"wardround_version": ours}}
+    edge.granted(call(records, "POST", f"worker/{WREN}", same), records)
 
 
 def everywhere() -> list[tuple[str, str]]:
