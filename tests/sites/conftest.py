@@ -24,6 +24,9 @@ AUDITOR = "owl"
 LATE = "fern"
 """A hospital whose site is made when the others have joined already."""
 
+NEWCOMER = "wren"
+"""A hospital that joins by the lines of the docs once all others have played for a while."""
+
 AT_HOSPITALS = tuple(f"hospital-{name}" for name in HOSPITALS)
 AT_NODES = tuple(f"node-{name}" for name in NODES)
 WORKING = (*AT_HOSPITALS, *AT_NODES)
@@ -49,6 +52,13 @@ ROUND_STUDY: Mapping[str, Any] = {
     "seed": 4,
 }
 """Whose members all have machines, and whose rule accepts whoever hands in: three are needed for a model."""
+
+NEWCOMERS_STUDY: Mapping[str, Any] = {
+    **ROUND_STUDY,
+    "title": "The same with a newcomer",
+    "hospitals": [*HOSPITALS, NEWCOMER],
+}
+"""Waits for the newcomer's card."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +114,14 @@ class Sites:
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
     folder = tmp_path_factory.mktemp("sites")
-    with machines(folder, hospitals=[*HOSPITALS, LATE], nodes=NODES, auditors=[AUDITOR]) as made:
+    with machines(folder, hospitals=[*HOSPITALS, LATE, NEWCOMER], nodes=NODES, auditors=[AUDITOR]) as made:
         together = Sites(made)
-        first = [name for name in made if name not in (PROVIDER, f"hospital-{LATE}")]
+        later = [f"hospital-{name}" for name in (LATE, NEWCOMER)]
+        first = [name for name in made if name not in (PROVIDER, *later)]
         for name in (PROVIDER, *first):
             together.init(name)
         together.provider.run("mkdir", "site/studies")
-        for name, study in {"breast_cancer": STUDY, "small": ROUND_STUDY}.items():
+        for name, study in {"breast_cancer": STUDY, "small": ROUND_STUDY, "newcomer": NEWCOMERS_STUDY}.items():
             together.provider.receive(f"site/studies/{name}.yaml", yaml.safe_dump(dict(study)).encode())
         together.said[PROVIDER, "up"] = together.provider.wardround("up", seconds=600)
         together.invite(*first)

@@ -5,6 +5,7 @@ One consortium, one fault after the other; the last round is without any, and an
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.site.settings import PROJECT
 from tests.sites.conftest import AT_AUDITOR, AT_NODES, HOSPITALS, Sites
 from tests.support.machines.lab import PARTIES, SITES
 from tests.support.machines.machine import Machine
@@ -36,6 +38,90 @@ from pipeline.services.services import STORE, supervisor
 from pipeline.site.settings import Settings
 supervisor(Settings.load())._call(sys.argv[1], STORE)
 """
+
+
+_CONSOLE = """
+import sys
+from pipeline.site.settings import Settings
+from tests.support.console import PROVIDER, client
+print(client(Settings.load(), PROVIDER).get(f"/rounds/{sys.argv[1]}").text)
+"""
+
+_UP_AS_ANOTHER_VERSION = """
+import sys
+from pipeline.site import worker_report
+worker_report.own_version = lambda: "0.0.1"
+from pipeline.entry import main
+sys.argv = ["wardround", "up"]
+main()
+"""
+
+_FULL_SECONDS = 90
+"""Longer than between two looks of the watch."""
+
+_SPARE_MEBIBYTES = 400
+"""Room on a small disk beside what lies there: enough for rounds, soon filled."""
+
+
+@pytest.fixture(scope="module")
+def noticing(up: Sites) -> Sites:
+    """The provider wants notices. Nobody takes them, so what was sent stands in the watch's own file."""
+    up.provider.receive("address", b"json://127.0.0.1:9/")
+    up.provider.run("chmod", "600", "address")
+    up.provider.wardround("notices", "add", "--address-file", "address")
+    up.provider.wardround("up", seconds=400)
+    # What had ended before its first look is told to nobody.
+    until(lambda: '"ended": [' in up.provider.run("cat", "site/watch.json", ends_with=None))
+    return up
+
+
+def noticed(sites: Sites, *words: str) -> bool:
+    """Whether a notice of these words was sent."""
+    waiting = json.loads(sites.provider.run("cat", "site/watch.json"))["waiting"]
+    return any(all(word in f"{one['title']} {one['text']}" for word in words) for one in waiting)
+
+
+def console(sites: Sites, number: int) -> str:
+    """The page of a round, as the provider's people see it."""
+    return sites.provider.run("env", f"--chdir={PROJECT}", "python", "-c", _CONSOLE, str(number))
+
+
+def told_as_aborted(sites: Sites, number: int) -> None:
+    """`show`, the console and a notice say of a round that it has no model."""
+    assert "aborted" in sites.provider.wardround("show", str(number))
+    assert "aborted" in console(sites, number)
+    until(lambda: noticed(sites, f"round {number} of study small was aborted"))
+
+
+def told_as_absent(sites: Sites, number: int, hospital: str) -> None:
+    """`show`, the console and a notice say of a round whom it missed, and why."""
+    for said in (sites.provider.wardround("show", str(number)), console(sites, number)):
+        assert re.search(rf"{hospital}.*?it shared no update in time", said, re.DOTALL), said
+    until(lambda: noticed(sites, f"absent in round {number} of study small", hospital, "it shared no update in time"))
+
+
+@contextmanager
+def on_a_small_disk(machine: Machine) -> Iterator[None]:
+    """Let a site lie on a disk of its own with little room, and back where it was."""
+    machine.wardround("down")
+    size = int(machine.run("du", "-sm", "site").split()[0]) + _SPARE_MEBIBYTES
+    disk = str(machine.home / "disk")
+    machine.as_root("mkdir", "-p", disk)
+    machine.as_root("mount", "-t", "tmpfs", "-o", f"size={size}m,mode=755", "none", disk)
+    machine.as_root("cp", "-a", f"{machine.site}/.", disk)
+    for like in ("chown", "chmod"):
+        machine.as_root(like, f"--reference={machine.site}", disk)
+    machine.as_root("mount", "--bind", disk, str(machine.site))
+    machine.wardround("up", seconds=400)
+    try:
+        yield
+    finally:
+        machine.wardround("down")
+        machine.as_root("umount", str(machine.site))
+        # What came meanwhile comes along; what went, as databases' files do, goes too.
+        machine.as_root("sh", "-c", f"find {machine.site} -mindepth 1 -delete; cp -a {disk}/. {machine.site}")
+        machine.as_root("umount", disk)
+        machine.wardround("up", seconds=400)
 
 
 def last(sites: Sites) -> int:
@@ -158,19 +244,64 @@ def test_a_node_that_is_cut_off_while_it_verifies_comes_back_or_the_round_is_abo
     everybody_is_accepted(*play(up))
 
 
-def test_a_store_that_is_gone_for_two_minutes_costs_a_round_at_most(up: Sites) -> None:
+def test_a_store_that_is_gone_for_two_minutes_costs_a_round_at_most(noticing: Sites) -> None:
+    up = noticing
     validating = reached(up, "Received job: dag_id=round_small task_id=validate_")
 
     def take_away() -> None:
         until(validating)
         up.provider.python(_PROCESS_MANAGER, "stopProcess")
-        time.sleep(120)
+        down = time.monotonic()
+        # Whoever looks is told which service it is.
+        assert re.search(r"^ *store .*stopped", up.provider.wardround("status", ends_with=1), re.MULTILINE)
+        time.sleep(max(0.0, 120 - (time.monotonic() - down)))
         up.provider.python(_PROCESS_MANAGER, "startProcess")
 
     said, shown = play(up, take_away)
     if "aborted" in shown:
         assert "store" in said, f"{said}\n{shown}"
+        told_as_aborted(up, last(up))
     everybody_is_accepted(*play(up))
+
+
+def test_a_provider_s_disk_that_is_full_costs_a_round_at_most_and_is_told(noticing: Sites) -> None:
+    provider = noticing.provider
+    number = last(noticing)
+    with on_a_small_disk(provider):
+        # At the provider's own site: its log lies on the small disk, where the test does not see it.
+        begun = "grep -c 'Received job: dag_id=round_small task_id=commit' site/logs/worker.log"
+        before = int(provider.run("sh", "-c", begun, ends_with=None).strip() or 0)
+
+        def fill() -> None:
+            until(lambda: int(provider.run("sh", "-c", begun, ends_with=None).strip() or 0) > before)
+            provider.run("sh", "-c", "cat /dev/zero > site/filler", ends_with=None)
+            time.sleep(_FULL_SECONDS)
+            provider.run("rm", "site/filler")
+            # Whatever gave up meanwhile is started again.
+            provider.wardround("up", seconds=400)
+            # Sent while the disk was full, and written down since.
+            until(lambda: noticed(noticing, "disk low"))
+
+        said, shown = play(noticing, fill)
+        if last(noticing) > number and "aborted" in shown:
+            told_as_aborted(noticing, last(noticing))
+        else:
+            assert "finalised" in shown, f"{said}\n{shown}"
+        everybody_is_accepted(*play(noticing))
+    everybody_is_accepted(*play(noticing))
+
+
+def test_a_site_whose_version_changed_after_joining_is_told_both_and_is_absent(noticing: Sites) -> None:
+    cedar = noticing.machines["hospital-cedar"]
+    cedar.wardround("down")
+    said = cedar.python(_UP_AS_ANOTHER_VERSION, ends_with=2, seconds=400)
+    assert "got a site of Wardround 0.0.1, the provider's is" in said, said
+    assert "install one version at all sites" in said, said
+    said, shown = play(noticing)
+    everybody_is_accepted(said, shown, but=["cedar"])
+    told_as_absent(noticing, last(noticing), "cedar")
+    cedar.wardround("up", seconds=400)
+    everybody_is_accepted(*play(noticing))
 
 
 def test_a_clock_that_is_16_minutes_wrong_is_called_so(up: Sites) -> None:
