@@ -1,4 +1,4 @@
-"""`wardround model check` and `wardround predict`: what a hospital does with models on its own machine.
+"""`wardround model` and `wardround predict`: what a hospital does with models on its own machine.
 
 Nothing is sent.
 """
@@ -30,7 +30,9 @@ from pipeline.views.model_card import ModelCard
 from pipeline.views.precheck import check_model
 from pipeline.views.prediction import Predictor
 
-models = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Check a hospital's own model.")
+models = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Check and compare a hospital's own models."
+)
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
 Hospital = Annotated[

@@ -15,9 +15,6 @@ from pipeline.measures.scores import Histogram
 
 Point = tuple[float, float]
 
-_NEAR = 1e-9
-"""How near to its own ends a root is looked for."""
-
 
 @dataclass(frozen=True)
 class Discrimination:
@@ -48,21 +45,25 @@ def discrimination(histogram: Histogram) -> Discrimination | None:
         points.append((alarms / others, hits / own))
     pairs = own * others
     area = doubled / (2 * pairs)
-    return Discrimination(Estimate(area, *_limits(area, own, others)), ties / (2 * pairs), tuple(points))
+    # The standard error is that of both sides alike, so the upper limit is the lower one of the reverse.
+    auc = Estimate(area, _low(area, own, others), 1 - _low(1 - area, own, others))
+    return Discrimination(auc, ties / (2 * pairs), tuple(points))
 
 
-def _limits(value: float, own: int, others: int) -> tuple[float, float]:
+def _low(value: float, own: int, others: int) -> float:
+    """The lower limit: the least area from which `value` lies no more than the quantile's standard errors away."""
     from scipy.optimize import brentq
 
-    z = quantile()
-    pairs = own * others
+    if not value:
+        return 0.0
+    square = quantile() ** 2 / (own * others)
     beside = (own + others) / 2 - 1
 
-    def reach(area: float) -> float:
-        spread = 1 + beside * ((1 - area) / (2 - area) + area / (1 + area))
-        return z * math.sqrt(area * (1 - area) * spread / pairs)
+    def spread(area: float) -> float:
+        """Squared reach of an area, without its factor 1 - area."""
+        return square * area * (1 + beside * ((1 - area) / (2 - area) + area / (1 + area)))
 
-    # An area of 0 or 1 has no standard error, and is a root of its own.
-    low = brentq(lambda area: value - area - reach(area), 0, min(value, 1 - _NEAR)) if value else 0.0
-    high = brentq(lambda area: area - value - reach(area), max(value, _NEAR), 1) if value < 1 else 1.0
-    return float(low), float(high)
+    if value == 1:
+        # Of which no distance is left there either: both sides are divided by its root.
+        return float(brentq(lambda area: 1 - area - spread(area), 0, 1))
+    return float(brentq(lambda area: value - area - math.sqrt((1 - area) * spread(area)), 0, value))

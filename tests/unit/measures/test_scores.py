@@ -217,6 +217,15 @@ def test_a_perfect_and_a_useless_model_have_intervals_too() -> None:
     assert useless.auc.high == pytest.approx(1 - perfect.auc.low)
 
 
+@pytest.mark.parametrize("many", [1, 10**3, 10**9, 2 * 10**11])
+@pytest.mark.parametrize("amiss", [0, 1])
+def test_a_limit_is_found_however_many_records_a_hospital_says_it_has(many: int, amiss: int) -> None:
+    found = discrimination(Histogram((amiss,) + (0,) * 8 + (many,), (many,) + (0,) * 9))
+    assert found is not None
+    assert 0 <= found.auc.low <= found.auc.value <= found.auc.high <= 1
+    assert found.auc.low >= 1 - 8 / many
+
+
 @given(st.integers(0, 60), st.integers(1, 60))
 def test_a_mean_of_zeros_and_ones_has_the_interval_of_a_share(count: int, total: int) -> None:
     count = min(count, total)
