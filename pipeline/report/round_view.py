@@ -8,13 +8,13 @@ from typing import Any
 
 from pipeline.audit.ends import End
 from pipeline.audit.ends import end as end_of
-from pipeline.audit.interfaces import HistoryReader, ObjectStore
-from pipeline.audit.round_evidence import record_of
+from pipeline.audit.interfaces import HistoryReader, ObjectStore, RoundReader
+from pipeline.audit.round_evidence import RoundEvidence, record_of
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.audit.round_record import RoundRecord
 from pipeline.domain import Address, Context, HospitalName, Kind, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import EvidenceRejected
-from pipeline.ledger_types.state import RoundState
+from pipeline.ledger_types.state import Members, RoundState
 from pipeline.measures import confusion, scores
 from pipeline.measures.confusion import Confusion
 from pipeline.measures.estimates import Measures, measures
@@ -183,7 +183,17 @@ def gather(
     """
     objects = RoundObjects(store, state.round)
     record = record_of(objects, state.result) if state.result else None
-    return _view(state, ledger, store, objects, record, names or {}, None)
+    nodes = _nodes(state, ledger)
+    return _view(state, ledger, nodes, ledger.development, store, objects, record, names or {}, None)
+
+
+def gather_proven(evidence: RoundEvidence, development: bool) -> RoundView:
+    """The view of a finished round by its proof bundle, which knows no other round.
+
+    Raises EvidenceRejected when the record does not hold.
+    """
+    state, ledger, objects = evidence.state, evidence.ledger, evidence.objects
+    return _view(state, ledger, evidence.nodes, development, evidence.store, objects, evidence.record, {}, None)
 
 
 def gather_anyway(state: RoundState, ledger: HistoryReader, store: ObjectStore, names: Mapping[str, str]) -> RoundView:
@@ -194,20 +204,27 @@ def gather_anyway(state: RoundState, ledger: HistoryReader, store: ObjectStore, 
     try:
         return gather(state, ledger, store, names)
     except EvidenceRejected as error:
-        return _view(state, ledger, store, RoundObjects(store, state.round), None, names, str(error))
+        objects = RoundObjects(store, state.round)
+        nodes = _nodes(state, ledger)
+        return _view(state, ledger, nodes, ledger.development, store, objects, None, names, str(error))
+
+
+def _nodes(state: RoundState, ledger: HistoryReader) -> Members:
+    study = ledger.study(state.study)
+    return study.members if study.epoch == 1 else ledger.nodes(state)
 
 
 def _view(
     state: RoundState,
-    ledger: HistoryReader,
+    ledger: RoundReader,
+    nodes: Members,
+    development: bool,
     store: ObjectStore,
     objects: RoundObjects,
     record: RoundRecord | None,
     names: Mapping[str, str],
     trouble: str | None,
 ) -> RoundView:
-    study = ledger.study(state.study)
-    nodes = study if study.epoch == 1 else ledger.nodes(state)
     end = state.finalised or state.aborted
     return RoundView(
         round=state.round,
@@ -226,7 +243,7 @@ def _view(
         time=end.location.time if end else None,
         chain_id=ledger.chain_id,
         contract=ledger.contract,
-        development=ledger.development,
+        development=development,
         seconds=stage_seconds(objects, store, state.round),
         end=end_of(state, nodes.nodes, objects, _context(ledger, state)),
         trouble=trouble,
@@ -239,14 +256,14 @@ def said_so_far(view: RoundView, hospital: HospitalName, address: Address, store
     return _row(RoundObjects(store, view.round), hospital, address, context, Verdict.ABSENT, None, None)
 
 
-def _context(ledger: HistoryReader, state: RoundState) -> Context:
+def _context(ledger: RoundReader, state: RoundState) -> Context:
     return Context(
         ledger.chain_id, ledger.contract, state.opened.study_digest, state.round, state.opened.previous_model
     )
 
 
 def _rows(
-    record: RoundRecord, objects: RoundObjects, ledger: HistoryReader, state: RoundState
+    record: RoundRecord, objects: RoundObjects, ledger: RoundReader, state: RoundState
 ) -> tuple[HospitalRow, ...]:
     context = _context(ledger, state)
     return tuple(

@@ -80,6 +80,12 @@ class Site(BaseModel):
         """Whose site the installation is; None where all sites lie on one machine. Raises Misconfigured."""
         return load(settings.site, cls, "whose site this is") if settings.site.exists() else None
 
+    @classmethod
+    def reading(cls, settings: Settings) -> Path:
+        """The folder with whose access to the store this machine reads: its member's own, else the auditor's."""
+        site = cls.load(settings)
+        return settings.auditor if site is None else site.folder(settings)
+
     def save(self, settings: Settings) -> None:
         """Write site.yaml, whole or not at all."""
         write_atomic(settings.site, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False).encode())

@@ -34,11 +34,9 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Field]]:
             yield f"{prefix}{name}", Field(field.title or name, unit, " ".join((field.description or "").split()))
 
 
-_OF_THE_FILE = {**dict(_fields(Study, "")), **dict(_fields(Continues, "continues."))}
-
 FIELDS: Mapping[str, Field] = {
-    **{f"study.{path}": field for path, field in _OF_THE_FILE.items()},
-    "study.table.order": Field("Order of the table's columns"),
+    **dict(_fields(Study, "study.")),
+    **dict(_fields(Continues, "study.continues.")),
     "ledger.chain_id": Field("Chain id of the ledger"),
     "ledger.contract": Field("Contract of the ledger"),
     "ledger.development": Field("The ledger is a development chain"),
@@ -71,7 +69,7 @@ class Line(NamedTuple):
 
 def of_study() -> Mapping[str, Field]:
     """The fields that a study's file may have, as it spells them, with their words."""
-    return _OF_THE_FILE
+    return {path.removeprefix("study."): field for path, field in FIELDS.items() if path.startswith("study.")}
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:

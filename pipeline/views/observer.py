@@ -16,6 +16,7 @@ from pipeline.site.consortium import Consortium
 from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
+from pipeline.site.site import Site
 from pipeline.store.objects import Store
 from pipeline.study.study import Study
 from pipeline.study.study_files import study_names
@@ -32,7 +33,10 @@ class Observer:
 
     @classmethod
     def open(cls, settings: Settings) -> Observer:
-        """Connect with the auditor's credentials; raises Misconfigured or Unavailable saying what to start."""
+        """Connect with the auditor's credentials, on a member's own machine with the member's.
+
+        Raises Misconfigured or Unavailable saying what to start.
+        """
         installation = Installation.load(settings.installation)
         return cls(
             ledger=Ledger.connect(
@@ -40,7 +44,7 @@ class Observer:
             ),
             store=Store(
                 installation.store,
-                StoreCredentials.load(settings.auditor / STORE_CREDENTIALS),
+                StoreCredentials.load(Site.reading(settings) / STORE_CREDENTIALS),
                 installation.authority,
             ),
             names={study_id(name): name for name in study_names(settings.studies)},

@@ -142,7 +142,11 @@ class Watch:
         after = sorted(int(state.round) for state in states)
         fresh = [state for state in states if before is not None and state.round not in before]
         names: dict[str, str] = {study_id(name): name for name in study_names(settings.studies)}
-        store = Store(installation.store, self._reader(), installation.authority)
+        store = Store(
+            installation.store,
+            StoreCredentials.load(Site.reading(settings) / STORE_CREDENTIALS),
+            installation.authority,
+        )
         seen = views(fresh, ledger, store, names)
         self._memory.ended = after
         self.metrics.rounds(known, names)
@@ -159,10 +163,6 @@ class Watch:
     def _serves(self) -> bool:
         """Whether the store is this site's."""
         return self._site is None or self._site.role is SiteRole.PROVIDER
-
-    def _reader(self) -> StoreCredentials:
-        folder = self._settings.auditor if self._site is None else self._site.folder(self._settings)
-        return StoreCredentials.load(folder / STORE_CREDENTIALS)
 
     def _of_quarantine(self, view: RoundView) -> Iterator[Notice]:
         if view.record is None:

@@ -42,6 +42,11 @@ class _RPCError(Exception):
         self.answer = {"code": 3 if data else -32000, "message": message} | ({"data": data} if data else {})
 
 
+_FIELDS = ("nonce", "gasPrice", "gas", "to", "value", "input", "v", "r", "s")
+"""Of a legacy transaction, in its order."""
+_TEXTS = frozenset({"to", "input", "r", "s"})
+
+
 @dataclass(frozen=True)
 class _Mined:
     """A transaction and what became of it."""
@@ -55,6 +60,25 @@ class _Mined:
     created: str | None
     logs: tuple[Mapping[str, Any], ...] | None
     """None where it reverted."""
+    raw: bytes
+
+    @property
+    def emitted(self) -> list[Mapping[str, Any]]:
+        """Its logs as the chain tells them."""
+        return [
+            {
+                **log,
+                "address": self.to,
+                "blockNumber": hex(self.number),
+                "blockHash": _block_hash(self.number),
+                "blockTimestamp": hex(self.time),
+                "transactionHash": self.hash,
+                "transactionIndex": "0x0",
+                "logIndex": hex(index),
+                "removed": False,
+            }
+            for index, log in enumerate(self.logs or ())
+        ]
 
 
 @dataclass
@@ -140,13 +164,16 @@ class Chain:
                 emitted = tuple(map(_log, self._run(call, lasting=True)[1]))
             except RevertError:
                 emitted = None
-        self.mined.append(_Mined(number, hashed, sender, call["to"], call["data"] or "", now, created, emitted))
+        self.mined.append(_Mined(number, hashed, sender, call["to"], call["data"] or "", now, created, emitted, data))
         return hashed
 
     def eth_getTransactionByHash(self, hashed: str) -> Mapping[str, Any] | None:
         for mined in self.mined:
             if mined.hash == hashed:
-                return {"hash": hashed, "from": mined.sender, "to": mined.to, "input": mined.data}
+                fields = dict(zip(_FIELDS, rlp.decode(mined.raw), strict=True))
+                numbers = {name: hex(int.from_bytes(value)) for name, value in fields.items() if name not in _TEXTS}
+                texts = {name: "0x" + fields[name].hex() for name in ("r", "s")}
+                return {**numbers, **texts, "hash": hashed, "from": mined.sender, "to": mined.to, "input": mined.data}
         return None
 
     def eth_getTransactionReceipt(self, hashed: str) -> Mapping[str, Any] | None:
@@ -161,7 +188,7 @@ class Chain:
                     "contractAddress": mined.created,
                     "gasUsed": hex(100_000),
                     "status": "0x1" if mined.logs is not None else "0x0",
-                    "logs": [],
+                    "logs": mined.emitted,
                 }
         return None
 
@@ -169,24 +196,13 @@ class Chain:
         first = int(wanted["fromBlock"], 16)
         last = wanted["toBlock"]
         until = len(self.mined) if last == "latest" else int(last, 16)
-        found = []
-        for mined in self.mined:
-            for index, log in enumerate(mined.logs or ()):
-                if first <= mined.number <= until and _matches(log["topics"], wanted["topics"]):
-                    found.append(
-                        {
-                            **log,
-                            "address": mined.to,
-                            "blockNumber": hex(mined.number),
-                            "blockHash": _block_hash(mined.number),
-                            "blockTimestamp": hex(mined.time),
-                            "transactionHash": mined.hash,
-                            "transactionIndex": "0x0",
-                            "logIndex": hex(index),
-                            "removed": False,
-                        }
-                    )
-        return found
+        return [
+            log
+            for mined in self.mined
+            if first <= mined.number <= until
+            for log in mined.emitted
+            if _matches(log["topics"], wanted["topics"])
+        ]
 
     # ---------------------------------------------------------------- the call
 
