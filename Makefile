@@ -97,7 +97,7 @@ lock:  ## pin the newest dependencies that pyproject.toml and requirements/*.in 
 	@$(COMPILE) $(LEAVE_OUT) pyproject.toml -o requirements/main.txt
 	@$(COMPILE) --group dev -c requirements/main.txt -o requirements/dev/main.txt
 	@for name in spu guard postgres dev/slither dev/docs; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
-	@$(COMPILE) --no-deps -c requirements/main.txt requirements/deploy.in -o requirements/deploy.txt
+	@for name in deploy export; do $(COMPILE) --no-deps -c requirements/main.txt requirements/$$name.in -o requirements/$$name.txt; done
 
 clean:  ## stop the services; remove the installation with its keys and records, and caches of tools
 	@if [ -x .venv/bin/wardround ]; then .venv/bin/wardround down; fi

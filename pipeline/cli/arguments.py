@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-_LAST_NUMBER = 2**64 - 1
+LAST_NUMBER = 2**64 - 1
 """The ledger's numbers have 64 bits."""
 
-ROUND = typer.Argument(metavar="ROUND", min=1, max=_LAST_NUMBER, help="Number of the round on the ledger.")
+ROUND = typer.Argument(metavar="ROUND", min=1, max=LAST_NUMBER, help="Number of the round on the ledger.")
 RoundNumber = Annotated[int, ROUND]
 BeforeRound = Annotated[
     int,
     typer.Option(
-        "--before", metavar="ROUND", min=1, max=_LAST_NUMBER, help="The version starts from the model that it had."
+        "--before", metavar="ROUND", min=1, max=LAST_NUMBER, help="The version starts from the model that it had."
     ),
 ]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]

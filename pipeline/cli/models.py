@@ -1,6 +1,6 @@
 """`wardround model` and `wardround predict`: what a hospital does with models on its own machine.
 
-Nothing is sent.
+Nothing is sent. And `model export` and `model verify`: a model that leaves, and where such a file comes from.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -16,22 +16,33 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.cli.arguments import JsonOption
+from pipeline.audit.proof_bundle import LARGEST_BUNDLE
+from pipeline.audit.round_evidence import RoundEvidence
+from pipeline.cli.arguments import LAST_NUMBER, JsonOption
+from pipeline.cli.files import read_file
 from pipeline.cli.measures import print_measures
+from pipeline.cli.proof import checked
 from pipeline.datasets import PredictionBatch, table_files
 from pipeline.datasets import table as tables
 from pipeline.datasets.records import readable
-from pipeline.domain import HospitalName
-from pipeline.errors import Misconfigured
+from pipeline.domain import HospitalName, RoundId
+from pipeline.errors import EvidenceRejected, Misconfigured, Rejected
+from pipeline.export import lineage
+from pipeline.export.forms import FORMS
+from pipeline.export.taking_out import DESCRIBING, PROOF, check_beside, refuse_what_is_there, take_out, write_folder
+from pipeline.report.round_view import gather_proven
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 from pipeline.views.gain import RIVALS, TRAINED_ON, gain
-from pipeline.views.model_card import ModelCard
+from pipeline.views.model_card import WARNING, ModelCard
+from pipeline.views.observer import Observer
 from pipeline.views.precheck import check_model
 from pipeline.views.prediction import Predictor
 
 models = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, help="Check and compare a hospital's own models."
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Check and compare a hospital's own models; take a study's model out.",
 )
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")]
@@ -40,6 +51,9 @@ Hospital = Annotated[
     typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are; needed where there are several."),
 ]
 
+FormName = Literal["onnx", "torchscript", "safetensors"]
+
+_LARGEST_TEXT = 16 << 20
 _STANDARD_INPUT = Path("-")
 _SIGNS = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}
 _console = Console(highlight=False, soft_wrap=True)
@@ -118,6 +132,88 @@ def compare(
         f"On {tested} test records of {found.hospital}, with the model of round {found.round}; in brackets 95 %"
         " intervals. Nothing was sent."
     )
+
+
+@models.command()
+def export(
+    study: StudyName,
+    form: Annotated[FormName, typer.Option("--format", help="What reads the file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Folder to make; by default STUDY-round-N in this one."),
+    ] = None,
+    round_id: Annotated[
+        int | None,
+        typer.Option("--round", min=1, max=LAST_NUMBER, help="The round that ended with it; by default the last one."),
+    ] = None,
+) -> None:
+    """Take a model out: a file that other software loads, its card, how to prepare a record, and the proof of it."""
+    settings = Settings.load()
+    if out is not None:
+        refuse_what_is_there(out)  # before minutes of work
+    taken = take_out(
+        study, None if round_id is None else RoundId(round_id), FORMS[form], Observer.open(settings), settings
+    )
+    folder = out or Path(f"{study}-round-{taken.round}")
+    write_folder(folder, taken.files)
+    file = folder / FORMS[form].file
+    typer.echo(f"{folder}: round {taken.round} of {study}: {', '.join(sorted(taken.files))}")
+    typer.echo(f"Check it anywhere with `wardround model verify {file} --nodes FILE`")
+    _console.print(f"[bold red]{WARNING}[/bold red]")
+
+
+@models.command()
+def verify(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="What `wardround model export` wrote.")
+    ],
+    nodes: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="The members' file, or YAML of the nodes: name to address."),
+    ],
+    proof: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help=f"The round's proof bundle; by default {PROOF} beside FILE."),
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Learn from which round an exported file comes, or that it does not, with no network.
+
+    Runs nothing that the file holds. Exit code 1 with the reason where it is no export of the proof's round.
+    """
+    data = read_file(file, lineage.LARGEST_FILE)
+    bundle = file.with_name(PROOF) if proof is None else proof
+    try:
+        report, held, transcript = checked(bundle, nodes)
+        if report.first_problem is not None:
+            raise EvidenceRejected(f"{bundle}: {report.first_problem}")
+        evidence = RoundEvidence(report.round, transcript, held)
+        found = lineage.check(data, evidence)
+        beside = {
+            name: read_file(file.with_name(name), _LARGEST_TEXT)
+            for name in DESCRIBING
+            if file.with_name(name).exists() and file.name == found.form.file
+        }
+        view = gather_proven(evidence, transcript.development)
+        check_beside(beside, found, data, read_file(bundle, LARGEST_BUNDLE), view)
+    except Rejected as error:
+        if json_:
+            typer.echo(json.dumps({"file": str(file), "holds": False, "reason": str(error)}, indent=2))
+        else:
+            _console.print(f"[red]{escape(str(file))} does not hold:[/red] {escape(str(error))}")
+        raise typer.Exit(1) from None
+    if json_:
+        typer.echo(json.dumps({"file": str(file), "holds": True, **found.to_json()}, indent=2))
+        return
+    chain = "development chain, which its one operator can rewrite" if transcript.development else "chain"
+    said = found.to_json()
+    _console.print(
+        f"[green]{escape(str(file))}:[/green] the model of round {said['round']} of study {said['study']}, as"
+        f" {said['format']}"
+    )
+    _console.print(f"  model        {said['model']}")
+    _console.print(f"  beside it    {', '.join(beside) or 'nothing that describes it'}")
+    _console.print(f"  signed for   {chain} {transcript.chain_id}, contract {transcript.contract}")
 
 
 def predict(

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from pipeline.audit import proof_bundle
+from pipeline.audit.audit_round import AuditReport
 from pipeline.audit.proof_bundle import LARGEST_BUNDLE, Bundle
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.chain.transcript import Transcript
@@ -64,16 +65,7 @@ def verify(
 
     Exit code 1 naming the first thing that does not fit.
     """
-    held = Bundle(read_file(file, LARGEST_BUNDLE))
-    trusted, ledger = _trusted(nodes)
-    content = held.json("ledger.json")
-    round_id = Transcript.read(content, ()).round_id
-    transcript = Transcript.read(content, _in_order(held, round_id, trusted))
-    if ledger is not None and ledger != (transcript.chain_id, transcript.contract):
-        raise EvidenceRejected(
-            f"{file}: got a round of chain {transcript.chain_id}, contract {transcript.contract}; want {ledger}"
-        )
-    report = proof_bundle.verify(round_id, held, transcript, None if model is None else read_file(model, MAX_BYTES))
+    report, _, transcript = checked(file, nodes, None if model is None else read_file(model, MAX_BYTES))
     if json_:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
@@ -85,6 +77,20 @@ def verify(
         )
     if not report.passed:
         raise typer.Exit(1)
+
+
+def checked(file: Path, nodes: Path, model: bytes | None = None) -> tuple[AuditReport, Bundle, Transcript]:
+    """A proof bundle and what was found of it, by the nodes of the file `nodes`; raises EvidenceRejected."""
+    held = Bundle(read_file(file, LARGEST_BUNDLE))
+    trusted, ledger = _trusted(nodes)
+    content = held.json("ledger.json")
+    round_id = Transcript.read(content, ()).round_id
+    transcript = Transcript.read(content, _in_order(held, round_id, trusted))
+    if ledger is not None and ledger != (transcript.chain_id, transcript.contract):
+        raise EvidenceRejected(
+            f"{file}: got a round of chain {transcript.chain_id}, contract {transcript.contract}; want {ledger}"
+        )
+    return proof_bundle.verify(round_id, held, transcript, model), held, transcript
 
 
 def _trusted(path: Path) -> tuple[Mapping[str, str], tuple[int, str] | None]:

@@ -32,17 +32,18 @@ _POSTGRES = PROJECT / ".venv-postgres"
 def python_environment(settings: Settings, *, develop: bool = False, trains: bool = True) -> Path:
     """The checkout's own environment with the `wardround` command.
 
-    requirements/main.txt says what it holds, deploy.txt what sites on machines of their own need beside (25 MB), and
-    dev/main.txt what else to `develop`. Where nobody `trains`, torch is left out, with NVIDIA's libraries, which come
-    with it: 3.6 GB.
+    requirements/main.txt says what it holds, deploy.txt what sites on machines of their own need beside (25 MB),
+    export.txt what writes a model that leaves (34 MB), and dev/main.txt what else to `develop`. Where nobody `trains`,
+    torch is left out, with NVIDIA's libraries, which come with it, 3.6 GB, and export.txt.
 
     An environment to develop in serves rounds as well, and stays one, as does one to train in.
     """
     runs = [REQUIREMENTS / "main.txt", REQUIREMENTS / "deploy.txt"]
-    develops = [*runs, REQUIREMENTS / "dev" / "main.txt"]
+    trainers = [*runs, REQUIREMENTS / "export.txt"]
+    develops = [*trainers, REQUIREMENTS / "dev" / "main.txt"]
     ours = PROJECT / "pyproject.toml"
     made_to_develop = digest(*develops, ours)
-    made_to_train = digest(*runs, ours)
+    made_to_train = digest(*trainers, ours)
     fitting = [made_to_develop] if develop else [made_to_train, made_to_develop]
     if not (trains or develop):
         fitting = [f"{made_to_train} without torch", *fitting]
@@ -50,7 +51,7 @@ def python_environment(settings: Settings, *, develop: bool = False, trains: boo
     with stamped(folder, *fitting) as fresh:
         if not fresh:
             python = (
-                locked_environment(settings, folder, *(develops if develop else runs))
+                locked_environment(settings, folder, *(develops if develop else trainers))
                 if trains or develop
                 else _without_torch(settings, folder, *runs)
             )

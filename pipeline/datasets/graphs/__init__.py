@@ -1,1 +1,1 @@
-"""What data sets do inside an exported graph: apart, since this loads torch, and all beside a data set is loaded."""
+"""What data sets do inside an exported graph: apart, since it loads torch, and the table loads all beside itself."""

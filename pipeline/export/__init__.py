@@ -1,0 +1,1 @@
+"""A model that leaves: files that other software loads, and from which round such a file comes."""
