@@ -33,6 +33,7 @@ VALUES = {
     "path": "console.css",
     "digest": "0" * 64,
     "suffix": "html",
+    "form": "safetensors",
 }
 """What stands for a parameter of a path; none names anything that a form could change."""
 
