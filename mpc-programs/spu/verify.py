@@ -5,8 +5,8 @@ Inputs     secret, int64, replicated components from the hospitals:
              updates (hospitals, parameters)            16 fractional bits
              samples (hospitals, samples, *input)        8 fractional bits
              labels  (hospitals, samples, classes)       one-hot
-           public: previous model (parameters,) 16 bits, thresholds (budget, percent below global, percent below peers,
-             and both percentages for the class that a model answers worst)
+           public: previous model (parameters,) 16 bits, thresholds (budget, margin of the direction, percent below
+             global, percent below peers, and both percentages for the class that a model answers worst)
 Learns     every node: one accept bit per hospital and one squared norm (the budget); where the study allows it, instead
            of a bit how many of the conditions size, direction, peers held before one failed (3: accepted). Nothing else
            is opened.
@@ -76,14 +76,14 @@ def quantities(
         updates = jnp.where(size_ok[:, None], updates, 0)
         norms = jnp.where(size_ok, norms, 0)  # <= 2^40
 
-        direction_ok = _direction(updates, norms)
+        direction_ok = _direction(updates, norms, thresholds[1])
 
         models = previous + jnp.concatenate([jnp.zeros_like(previous)[None], updates])
         valid = _valid(inputs, labels, *input_range)
         counts = _counts(network, models, inputs, labels, max(map(abs, input_range)))
         counts = jnp.where(valid[:, None], counts, rule.counts_of_invalid_owner(samples, network.classes))
         return Quantities(
-            in_range, valid, size_ok, direction_ok, _peers(counts, samples, thresholds[1:]), norms, counts
+            in_range, valid, size_ok, direction_ok, _peers(counts, samples, thresholds[2:]), norms, counts
         )
 
     return computed
@@ -119,14 +119,14 @@ def _size(norms: Any, budget: Any | None) -> Any:
     return (norms <= largest) & (rule.VANISHING * norms >= reference) & (norms <= rule.NORM_CAP)  # < 2^62
 
 
-def _direction(updates: Any, norms: Any) -> Any:
+def _direction(updates: Any, norms: Any, margin: Any) -> Any:
     median = sorted_wire(list(updates), rule.lower_median(len(updates)))
     # |p| <= |update| |median| <= 2^40.5 and q <= 2^41; after 12 bits are dropped the products stay below 2^61
     products = jnp.concatenate([updates @ median, (median @ median)[None], norms]) >> rule.DIRECTION_BITS
     hospitals = len(updates)
     product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]
     against = rule.DIRECTION_LEFT * product * product > rule.DIRECTION_RIGHT * norms * square
-    return ~((product < 0) & against)
+    return ~((product + margin < 0) & against)  # margin <= 2^26
 
 
 def _valid(inputs: Any, labels: Any, lowest: int, highest: int) -> Any:

@@ -2,7 +2,8 @@
 
 Parties    3 nodes, ABY3 over Z_2^64, honest majority, each following the protocol (semi-honest).
 Inputs     secret, int64, replicated components: projections (hospitals, 512), 16 fractional bits, which each node made
-           from the components of the updates that it holds; public: budget (1,), at most the cap on squared norms.
+           from the components of the updates that it holds; public: thresholds (budget, at most the cap on squared
+           norms; margin of the direction).
 Learns     every node: one accept bit per hospital and one squared norm (the budget); where the study allows it, instead
            of a bit how many of the conditions size, direction held before one failed (2: accepted). Nothing else is
            opened.
@@ -26,8 +27,8 @@ from pipeline.mpc import rule
 def program(first_round: bool, names_condition: bool) -> Callable[..., Any]:
     """The function that SPU evaluates."""
 
-    def verify_projected(projections: Any, budget: Any) -> Any:
-        hospitals, limit = projections.shape[0], budget[0]
+    def verify_projected(projections: Any, thresholds: Any) -> Any:
+        hospitals, limit = projections.shape[0], thresholds[0]
         in_range = all_true(within(projections, 1 - rule.PROJECTION_CAP, rule.PROJECTION_CAP - 1))
         rows = jnp.where(in_range[:, None], projections, 0)
         squares = jnp.stack([row @ row for row in rows])  # <= 2^55
@@ -35,7 +36,7 @@ def program(first_round: bool, names_condition: bool) -> Callable[..., Any]:
         size_ok = in_range & _size(estimates, None if first_round else limit)
         rows = jnp.where(size_ok[:, None], rows, 0)
         squares, estimates = jnp.where(size_ok, squares, 0), jnp.where(size_ok, estimates, 0)
-        opened, accepted = verdicts([size_ok, _direction(rows, squares)], names_condition)
+        opened, accepted = verdicts([size_ok, _direction(rows, squares, thresholds[1])], names_condition)
         return opened, reveal(next_budget(estimates, accepted, limit, hospitals, rule.PROJECTED_RIGHT * rule.NORM_CAP))
 
     return verify_projected
@@ -55,10 +56,10 @@ def _size(estimates: Any, limit: Any | None) -> Any:
     )
 
 
-def _direction(rows: Any, squares: Any) -> Any:
+def _direction(rows: Any, squares: Any, margin: Any) -> Any:
     median = sorted_wire(list(rows), rule.lower_median(len(rows)))
     hospitals = len(rows)
     products = jnp.concatenate([rows @ median, (median @ median)[None], squares]) >> rule.PROJECTED_DIRECTION_BITS
     product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]
     against = rule.DIRECTION_LEFT * product * product > rule.DIRECTION_RIGHT * norms * square
-    return ~((product < 0) & against)
+    return ~((product + margin < 0) & against)  # margin <= 2^25

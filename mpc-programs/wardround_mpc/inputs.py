@@ -21,7 +21,7 @@ class Inputs:
         if (rule.LARGEST_OVER_MEDIAN + 1) * size * rule.COORDINATE_CAP**2 >= 1 << 62:
             raise ValueError(f"{size} parameters: the comparison of squared norms could wrap")
         source = Source()
-        self.has_budget, self.budget, *self.percentages, lowest, highest = source.read(8)
+        self.has_budget, self.budget, self.direction_margin, *self.percentages, lowest, highest = source.read(9)
         self.model = source.read(size)
         self.updates = source.read(n * size)
         self.samples = source.read(n * v * task.inputs)

@@ -79,7 +79,8 @@ class Updates:
         q = floors.get_vector(3 * n, 1)
         self.products, self.median_square = p, q
         excess = rule.DIRECTION_LEFT * p * p - rule.DIRECTION_RIGHT * s * q.expand_to_vector(n)
-        (signs,) = yield [Sign(concatenated([p, -excess]), ANY)]
+        margin = self.inputs.direction_margin.expand_to_vector(n)
+        (signs,) = yield [Sign(concatenated([p + margin, -excess]), ANY)]
         against, beyond = parts(signs, 2, n)
         self.direction = 1 - against * beyond
 

@@ -4,7 +4,8 @@ Step by step, on updates of 16 fractional bits and inputs of 8:
   range      an update with a coordinate outside its cap is out, before anything is squared; so are an owner's samples
              out of range
   size       the squared norm lies within the budget (first round: 9 times the median) and above a 400th of the median
-  direction  the cosine to the coordinate-wise median update is not below -0.4
+  direction  the cosine to the coordinate-wise median update is not below -0.4, or the inner product with it is not
+             below -1/4 of the budget
   peers      the sum of the middle correct counts over all owners' samples is close to the global model's and to the
              median model's, and so is the sum of the class that the model answers worst
   budget     9/4 of the median squared norm of the accepted
@@ -93,7 +94,10 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
     # within the caps no sum wraps: |p| <= |update| |median|, and the median's norm is at most twice the largest
     products = [int(update @ median) >> rule.DIRECTION_BITS for update in updates]
     median_square = int(median @ median) >> rule.DIRECTION_BITS
-    direction_ok = [_direction(product, median_square, norm) for product, norm in zip(products, norms, strict=True)]
+    margin = rule.direction_margin(task.rule.budget)
+    direction_ok = [
+        _direction(product, margin, median_square, norm) for product, norm in zip(products, norms, strict=True)
+    ]
 
     lowest, highest = task.rule.input_range
     valid = np.array([_valid(x, y, lowest, highest) for x, y in zip(inputs, labels, strict=True)])
@@ -149,10 +153,10 @@ def _size(norm: int, norms: list[int], budget: int | None) -> bool:
     return within and rule.VANISHING * norm >= reference and norm <= NORM_CAP
 
 
-def _direction(product: int, median_square: int, norm: int) -> bool:
+def _direction(product: int, margin: int, median_square: int, norm: int) -> bool:
     against = rule.DIRECTION_LEFT * product**2
     limit = rule.DIRECTION_RIGHT * (norm >> rule.DIRECTION_BITS) * median_square
-    return not (product < 0 and against > limit)
+    return not (product + margin < 0 and against > limit)
 
 
 def _valid(inputs: Words, labels: Words, lowest: int, highest: int) -> bool:

@@ -5,7 +5,8 @@ peers:
   range      an update with a projection outside the cap is out, before anything is squared
   size       the squared norm, estimated from the projections, lies within 8/5 of the budget (first round: 9 times the
              median estimate) and above a 400th of the median
-  direction  the cosine to the median over the hospitals of each projection is not below -0.4
+  direction  the cosine to the median over the hospitals of each projection is not below -0.4, or the estimated inner
+             product with it is not below -1/4 of the budget
   budget     9/4 of the median estimate of the accepted
 """
 
@@ -68,7 +69,8 @@ def explain(task: ProjectedTask, projections: Mapping[HospitalName, Vector]) -> 
     estimates = [estimate * ok for estimate, ok in zip(estimates, size, strict=True)]
 
     median = np.sort(rows, axis=0)[rule.lower_median(len(rows))]
-    direction = [_direction(row, median, square) for row, square in zip(rows, squares, strict=True)]
+    margin = rule.projected_margin(task.budget)
+    direction = [_direction(row, median, square, margin) for row, square in zip(rows, squares, strict=True)]
     accepted = tuple(a and b for a, b in zip(size, direction, strict=True))
     kept = sorted(estimate for estimate, ok in zip(estimates, accepted, strict=True) if ok)
     budget = rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else rule.projected_limit(task.budget)
@@ -90,7 +92,7 @@ def _size(estimate: int, estimates: list[int], budget: int | None) -> bool:
     return within and rule.VANISHING * estimate >= reference and capped
 
 
-def _direction(row: Vector, median: Vector, square: int) -> bool:
+def _direction(row: Vector, median: Vector, square: int, margin: int) -> bool:
     # within the caps no sum wraps, as in `pipeline.mpc.reference`
     product = int(row @ median) >> rule.PROJECTED_DIRECTION_BITS
     against = rule.DIRECTION_LEFT * product**2
@@ -99,4 +101,4 @@ def _direction(row: Vector, median: Vector, square: int) -> bool:
         * (square >> rule.PROJECTED_DIRECTION_BITS)
         * (int(median @ median) >> rule.PROJECTED_DIRECTION_BITS)
     )
-    return not (product < 0 and against > limit)
+    return not (product + margin < 0 and against > limit)

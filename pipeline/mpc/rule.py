@@ -35,6 +35,10 @@ DIRECTION_BITS = 12
 DIRECTION_LEFT, DIRECTION_RIGHT = 25, 4
 """25 p^2 > 4 s q with p < 0: a cosine to the median update below -0.4."""
 
+BUDGETS_OVER_MARGIN = 4
+"""An inner product with the median update counts as against it only below minus a fourth of the budget: what honest
+updates have with one another once they have no direction in common lies above."""
+
 PROJECTIONS = 512
 """Random projections by which the large-model mode checks an update."""
 
@@ -54,6 +58,19 @@ PROJECTED_DIRECTION_BITS = 21
 
 FEWEST_ACCEPTED = 3
 """Fewer accepted updates are never opened: the result would be single hospitals' coordinates."""
+
+
+def direction_margin(budget: int | None) -> int:
+    """How far below 0 an inner product with the median update may lie, DIRECTION_BITS dropped; 0 in a first round."""
+    return min(budget or 0, NORM_CAP) // BUDGETS_OVER_MARGIN >> DIRECTION_BITS
+
+
+def projected_margin(budget: int | None) -> int:
+    """The same of the inner product of projections, PROJECTED_DIRECTION_BITS dropped.
+
+    On average half of their number times that of the updates.
+    """
+    return (projected_limit(budget) // BUDGETS_OVER_MARGIN * (PROJECTIONS // 2)) >> PROJECTED_DIRECTION_BITS
 
 
 def lower_median(count: int) -> int:

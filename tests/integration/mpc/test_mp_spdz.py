@@ -85,6 +85,19 @@ def test_verdicts_and_budget_equal_the_reference_whatever_breaks_the_rule(
 
 
 @pytest.mark.parametrize("protocol", NODES)
+def test_an_update_against_the_others_that_is_small_beside_the_budget_has_no_direction(
+    engine: MpSpdz, protocol: str, tmp_path: Path
+) -> None:
+    task, payloads = hostile_round(LOGISTIC, 4 << 36)
+    found = reference.explain(task, payloads)
+    against = task.hospitals.index(HospitalName("against"))
+    assert found.products[against] < 0
+    assert found.direction[against]
+    (output, *_) = check(engine, protocol, task, payloads, tmp_path)
+    assert output.accepted[against] is found.accepted[against]
+
+
+@pytest.mark.parametrize("protocol", NODES)
 def test_a_model_that_answers_worse_is_rejected_by_the_peers_alone(
     engine: MpSpdz, protocol: str, tmp_path: Path
 ) -> None:

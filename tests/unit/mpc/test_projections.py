@@ -147,6 +147,15 @@ def test_each_part_of_the_checks_rejects_whom_it_should(budget: int | None) -> N
     assert found.budget == pytest.approx(9 / 4 * HONEST_NORM, rel=0.2)
 
 
+def test_a_push_that_is_small_beside_the_budget_is_none() -> None:
+    updates = hostile_updates()
+    rows = project(list(updates.values()), len(updates[HospitalName("against")]), SEED)
+    for budget, against in ((2 * HONEST_NORM, False), (8 * HONEST_NORM, True)):
+        task = ProjectedTask(tuple(updates), budget, SEED)
+        found = reference_projected.explain(task, dict(zip(updates, rows, strict=True)))
+        assert found.direction[-1] is against
+
+
 def test_the_budget_stays_when_nobody_is_accepted_and_never_exceeds_the_cap() -> None:
     names = tuple(map(HospitalName, "abc"))
     nothing = dict.fromkeys(names, np.full(rule.PROJECTIONS, rule.PROJECTION_CAP))

@@ -117,7 +117,11 @@ class MpSpdz(Engine):
         nodes = _nodes(protocol, party)
         if task.budget is not None and task.budget < 0:
             raise EngineFailed(f"mp-spdz: got budget {task.budget}, want at least 0")
-        header = [int(task.budget is not None), rule.projected_limit(task.budget)]
+        header = [
+            int(task.budget is not None),
+            rule.projected_limit(task.budget),
+            rule.projected_margin(task.budget),
+        ]
 
         def vectors() -> list[shares.Held]:
             held = shares.checked(components, task.hospitals, nodes, party.index, rule.PROJECTIONS)
@@ -312,4 +316,4 @@ def _header(task: VerifyTask) -> list[int]:
     for percent in percentages:
         if not 0 <= percent <= 100:
             raise EngineFailed(f"mp-spdz: got {percent} percent, want 0 to 100")
-    return [int(budget is not None), budget or 0, *percentages, lowest, highest]
+    return [int(budget is not None), budget or 0, rule.direction_margin(budget), *percentages, lowest, highest]

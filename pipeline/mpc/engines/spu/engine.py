@@ -104,6 +104,7 @@ class Spu(Engine):
         inputs_end = pairs.shape[1] - task.rule.samples * task.network.classes
         thresholds = [
             task.rule.budget or 0,
+            rule.direction_margin(task.rule.budget),
             task.rule.below_global_percent,
             task.rule.below_peers_percent,
             task.rule.weakest_class_below_global_percent,
@@ -123,7 +124,7 @@ class Spu(Engine):
         Raises EngineFailed naming party and cause.
         """
         pairs = _pairs(task.hospitals, components, party.index, rule.PROJECTIONS)
-        public = np.array([rule.projected_limit(task.budget)], np.int64)
+        public = np.array([rule.projected_limit(task.budget), rule.projected_margin(task.budget)], np.int64)
         (opened, (budget,)), stats = self._run(protocol, task, [pairs.tobytes(), public.tobytes()], party)
         accepted, failed = verdicts(task, opened)
         return VerifyOutput(accepted, budget, stats, failed)
@@ -211,7 +212,7 @@ def _described(task: Task) -> dict[str, Any]:
             "first_round": task.budget is None,
             "names_condition": task.names_condition,
             "secret": [{"name": "projections", "shape": [hospitals, rule.PROJECTIONS]}],
-            "public": [{"name": "budget", "shape": [1]}],
+            "public": [{"name": "thresholds", "shape": [2]}],
         }
     if isinstance(task, RangeTask):
         secret = [{"name": "vectors", "shape": [hospitals, task.size]}]
@@ -233,7 +234,7 @@ def _described(task: Task) -> dict[str, Any]:
             {"name": "inputs", "shape": [hospitals, samples, *network.input_shape]},
             {"name": "labels", "shape": [hospitals, samples, network.classes]},
         ],
-        "public": [{"name": "previous", "shape": [network.size]}, {"name": "thresholds", "shape": [5]}],
+        "public": [{"name": "previous", "shape": [network.size]}, {"name": "thresholds", "shape": [6]}],
     }
 
 
