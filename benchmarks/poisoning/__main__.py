@@ -23,6 +23,9 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command()
 def main(
     cell: Annotated[list[str], typer.Option(help=f"one of {', '.join(CELLS)}; may be given again")],
+    defence: Annotated[
+        list[str] | None, typer.Option(help="of these defences alone, such as those that a change touched")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, max=2)] = 2,
     seconds: Annotated[float | None, typer.Option(help="stop after so many seconds; the next call goes on")] = None,
     fresh: Annotated[bool, typer.Option(help="forget the finished runs of these cells first")] = False,
@@ -32,6 +35,7 @@ def main(
     """Run what is missing of the cells and write the rows."""
     # cells overlap, and what two of them want is played once
     cases = list(dict.fromkeys(case for name in cell for case in CELLS[name].cases()))
+    cases = [case for case in cases if not defence or case.defence in defence]
     if fresh and runs.exists():
         again = {results.key(vars(case)) for case in cases}
         kept = "".join(results.line(run) for run_key, run in results.read(runs).items() if run_key not in again)

@@ -113,6 +113,8 @@ CELLS: Mapping[str, Cell] = {
     "even": Cell(_images(10, 3, 100.0), SAMPLE, ELSEWHERE, FIVE),
     "skewed": Cell(_images(10, 3, 0.1), SAMPLE, ELSEWHERE, FIVE),
     "late": Cell(_images(10, 3, first_attack=6), (*HARDEST, "slow_backdoor"), (WARDROUND, "fedavg"), FIVE),
+    "long": Cell(_images(10, 3, rounds=50), (NONE,), (WARDROUND, "fedavg"), FIVE),
+    "heart_long": Cell(replace(_heart(), rounds=50), (NONE,), (WARDROUND, "fedavg"), TWENTY),
     "drift": Cell(_images(10, 3, rounds=50), DRIFT, (WARDROUND, "fedavg"), FIVE),
     "heart_drift": Cell(replace(_heart(), rounds=50), DRIFT, (WARDROUND, "fedavg"), TWENTY),
 }

@@ -16,6 +16,8 @@ BEST_KNOWN = ("wardround", "fltrust", "flame", "multi_krum", "fedavg")
 
 _ENOUGH = 3
 """Seeds from which on a difference is judged."""
+_LONG = 50
+"""Rounds of a study that goes on after its model has converged."""
 _NOTHING = 0.5
 """Points that nobody would notice."""
 
@@ -49,6 +51,24 @@ def summary(result: dict[str, Any], defences: Sequence[str] | None = None) -> st
             for lost, attack in zip(losses_of_defence, most, strict=True)
         ]
         lines.append(f"| {_title(name)} | {' | '.join(shown)} |")
+    return "\n".join(lines) + "\n"
+
+
+def long_studies(result: dict[str, Any]) -> str:
+    """What becomes of honest hospitals in long studies that nobody attacks."""
+    heads = ("rounds", "seeds", "honest updates rejected", "honest in quarantine", "accuracy", "plain averaging")
+    lines = [f"| study | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    for row in result["rows"]:
+        if (row["attack"], row["defence"]) == (NONE, "wardround") and row["rounds"] >= _LONG:
+            shown = (
+                row["rounds"],
+                row["seeds"],
+                f"{row['false_rejects']} %",
+                f"{row['honest_quarantined']} %",
+                row["accuracy_mean"],
+                row["attack_free"],
+            )
+            lines.append(f"| {row['dataset']}, {row['n']} hospitals | {' | '.join(map(str, shown))} |")
     return "\n".join(lines) + "\n"
 
 
