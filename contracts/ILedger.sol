@@ -14,6 +14,8 @@ pragma solidity 0.8.37;
 ///  - a study that continues another one starts from the model of one of its finalised rounds, and has a majority of ALL of its nodes;
 ///  - a study's nodes and their keys change, and a hospital leaves quarantine, only by signatures of a majority of ALL of its
 ///    present nodes, and never while a round is open: the provider has no part in it;
+///  - a study is concluded by the round that made its current model, and by signatures of a majority of ALL of its nodes alone; no
+///    round of it opens afterwards, and another study may continue its rounds;
 ///  - a hospital that committed directly is under the commit root, or the round ends without a model;
 ///  - only hospitals of a round's study commit directly to it, each once, whatever keys it moves on to;
 ///  - once a deadline has passed, anybody can abort the round: nobody can block a study for longer. Before that, a majority of ALL of the
@@ -155,6 +157,10 @@ interface ILedger {
     /// @notice A round ended without a model; the study's current model stays.
     event RoundAborted(uint64 indexed round, RoundStatus abortedFrom);
 
+    /// @notice A majority of the nodes concluded the round's study: its model is the last. `reason` is a short word in ASCII, `evidence`
+    ///         the digest of what they decided it by. Bit `i` of `signers` is the study's node `i`.
+    event StudyConcluded(uint64 indexed round, bytes32 indexed studyId, bytes32 reason, bytes32 evidence, uint16 signers);
+
     // ------------------------------------------------------------------ errors
 
     /// @notice Only the service provider may do this.
@@ -201,6 +207,12 @@ interface ILedger {
 
     /// @notice The study has a round that has neither ended nor been aborted.
     error RoundStillOpen(bytes32 studyId, uint64 round);
+
+    /// @notice The study was concluded by this round: no round of it opens any more.
+    error AlreadyConcluded(bytes32 studyId, uint64 round);
+
+    /// @notice A study is concluded by the round that made its current model (0: none has yet).
+    error NotCurrent(uint64 round, uint64 current);
 
     /// @notice A round was to start from another model than the study's current one, or a study from another than its round's.
     error StalePreviousModel(bytes32 got);
@@ -300,7 +312,7 @@ interface ILedger {
 
     /// @notice Open a round of a study on its current model. `round` is any number from 1 below 2^40 that was never used.
     ///         Provider only. Reverts with `NotProvider`, `UnknownStudy`, `InvalidRoundId`, `RoundStillOpen`,
-    ///         `StalePreviousModel`, `ZeroDigest`, `InvalidDeadlines`.
+    ///         `AlreadyConcluded`, `StalePreviousModel`, `ZeroDigest`, `InvalidDeadlines`.
     function openRound(
         uint64 round,
         bytes32 studyId,
@@ -355,6 +367,13 @@ interface ILedger {
         Signature[] calldata signatures
     ) external;
 
+    /// @notice Conclude the study of `round`, which made its current model: no round of it opens any more. Anybody may send it: what
+    ///         counts are the signatures of at least a majority of all the study's nodes, each once, over the same
+    ///         `Conclusion(uint64 round,bytes32 reason,bytes32 evidence)`.
+    ///         Reverts with `UnknownStudy` for a round that was never opened, `RoundStillOpen`, `NotCurrent`, `AlreadyConcluded`,
+    ///         `ZeroDigest`, and as signatures do.
+    function concludeWith(uint64 round, bytes32 reason, bytes32 evidence, Signature[] calldata signatures) external;
+
     // -------------------------------------------------------------------- views
 
     /// @notice The account that authorises hospitals, registers studies and opens rounds. It is transferred in two steps, by
@@ -393,12 +412,12 @@ interface ILedger {
     /// @notice Whether `account` is a node of the study, and whether it is suspended.
     function isNode(bytes32 studyId, address account) external view returns (bool node, bool suspended);
 
-    /// @notice A round's study, its state, the block in which it was opened (its events lie from there on) and how many hospitals
-    ///         committed directly.
+    /// @notice A round's study, its state, the block in which it was opened (its events lie from there on), how many hospitals
+    ///         committed directly, and whether it concluded its study.
     function rounds(uint64 round)
         external
         view
-        returns (bytes32 studyId, RoundStatus status, uint32 openedInBlock, uint8 direct);
+        returns (bytes32 studyId, RoundStatus status, uint32 openedInBlock, uint8 direct, bool concludes);
 
     /// @notice Whether a majority decided that `round` ends with `newModel`.
     function verifyModel(uint64 round, bytes32 newModel) external view returns (bool);

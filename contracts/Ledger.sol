@@ -47,6 +47,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     bytes32 private constant _ABORT_TYPEHASH = keccak256(
         "Abort(uint64 round,bytes32 studyDigest,bytes32 commitRoot,bytes32 previousModel,bytes32 reason,address[] blamed)"
     );
+    bytes32 private constant _CONCLUSION_TYPEHASH = keccak256("Conclusion(uint64 round,bytes32 reason,bytes32 evidence)");
     bytes32 private constant _NODE_SET_TYPEHASH = keccak256("NodeSet(bytes32 studyId,uint32 change,address[] nodes)");
     bytes32 private constant _NODE_KEY_TYPEHASH = keccak256("NodeKey(bytes32 studyId,uint32 change,address previous,address next)");
     bytes32 private constant _RELEASE_TYPEHASH = keccak256("Release(bytes32 studyId,uint32 change,address hospital)");
@@ -192,6 +193,7 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         if (msg.sender != head.provider) revert NotProvider(msg.sender);
         if (round == 0 || round > type(uint40).max || _rounds[round].status() != RoundStatus.NONE) revert InvalidRoundId(round);
         (uint40 current, RoundSlot slot) = _requireIdle(studyId, head);
+        if (slot.concludes()) revert AlreadyConcluded(studyId, current);
         if (current == 0 ? study.initialModel != previousModel : !slot.hasAnchor(RoundSlots.ending(previousModel))) revert StalePreviousModel(previousModel);
         if (studyDigest == 0 || keyRecords == 0) revert ZeroDigest();
         if (commitDeadline <= block.timestamp || resultDeadline < commitDeadline + RoundSlots.LEAST_FOR_RESULT) {
@@ -289,6 +291,22 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
         emit RoundAborted(round, RoundStatus.COMMITTED);
     }
 
+    /// @inheritdoc ILedger
+    function concludeWith(uint64 round, bytes32 reason, bytes32 evidence, Signature[] calldata signatures) external {
+        bytes32 studyId = _studyId(_rounds[round].study());
+        Head memory head = _studies[studyId].head;
+        if (head.number == 0) revert UnknownStudy(studyId);
+        (uint40 current, RoundSlot slot) = _requireIdle(studyId, head);
+        if (current != round) revert NotCurrent(round, current);
+        if (slot.concludes()) revert AlreadyConcluded(studyId, round);
+        if (reason == 0 || evidence == 0) revert ZeroDigest();
+        bytes32 structHash = keccak256(abi.encode(_CONCLUSION_TYPEHASH, round, reason, evidence));
+        uint256 signers = _requireMajority(slot.study(), structHash, signatures);
+
+        _rounds[round] = slot.withConclusion();
+        emit StudyConcluded(round, studyId, reason, evidence, uint16(signers));
+    }
+
     // -------------------------------------------------------------------- views
 
     /// @inheritdoc ILedger
@@ -347,10 +365,10 @@ contract Ledger is ILedger, EIP712, Ownable2Step {
     function rounds(uint64 round)
         external
         view
-        returns (bytes32 studyId, RoundStatus status, uint32 openedInBlock, uint8 direct)
+        returns (bytes32 studyId, RoundStatus status, uint32 openedInBlock, uint8 direct, bool concludes)
     {
         RoundSlot slot = _rounds[round];
-        return (_studyId(slot.study()), slot.status(), slot.openedInBlock(), slot.direct());
+        return (_studyId(slot.study()), slot.status(), slot.openedInBlock(), slot.direct(), slot.concludes());
     }
 
     /// @inheritdoc ILedger

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {ILedger} from "./ILedger.sol";
 
 /// @title All that a round stores: one word
-/// @dev From the low bits: status 8, direct commits 8, study number 16, block of opening 32, and an anchor of 192 bits:
+/// @dev From the low bits: status 7, whether it concluded its study 1, direct commits 8, study number 16, block of opening 32, and an anchor of 192 bits:
 ///       - OPEN: commit deadline 32, hash of the terms 160 (whose study digest and models the nodes sign again in full);
 ///       - COMMITTED: hash of that hash and the commit root;
 ///       - FINALISED: hash of the new model's digest. (Its own bits would let a digest pass that differs in the last 64.)
@@ -14,6 +14,8 @@ using RoundSlots for RoundSlot global;
 
 /// @title Reading and writing of a `RoundSlot`
 library RoundSlots {
+    uint256 private constant _STATUS = 0x7f;
+    uint256 private constant _CONCLUDES = 0x80;
     uint256 private constant _ANCHOR = 64;
     uint256 private constant _TERMS = 96;
     uint256 private constant _LONGEST_GRACE = 60;
@@ -30,7 +32,12 @@ library RoundSlots {
     }
 
     function status(RoundSlot self) internal pure returns (ILedger.RoundStatus) {
-        return ILedger.RoundStatus(uint8(RoundSlot.unwrap(self)));
+        return ILedger.RoundStatus(RoundSlot.unwrap(self) & _STATUS);
+    }
+
+    /// @dev Whether a FINALISED round concluded its study.
+    function concludes(RoundSlot self) internal pure returns (bool) {
+        return RoundSlot.unwrap(self) & _CONCLUDES != 0;
     }
 
     function direct(RoundSlot self) internal pure returns (uint8) {
@@ -93,6 +100,10 @@ library RoundSlots {
 
     function aborted(RoundSlot self) internal pure returns (RoundSlot) {
         return RoundSlot.wrap((RoundSlot.unwrap(self) & ~uint256(0xff)) | uint8(ILedger.RoundStatus.ABORTED));
+    }
+
+    function withConclusion(RoundSlot self) internal pure returns (RoundSlot) {
+        return RoundSlot.wrap(RoundSlot.unwrap(self) | _CONCLUDES);
     }
 
     function withDirect(RoundSlot self, uint8 count) internal pure returns (RoundSlot) {

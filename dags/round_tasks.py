@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +10,20 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+_LOG = logging.getLogger(__name__)
 
-def number(study: str) -> Any:
-    """The task that numbers the round of this run."""
 
-    @task(task_id="number", queue="provider", owner="provider")
+def number(study: str, has_course: bool) -> Any:
+    """The task that numbers the round of this run; of a concluded study it skips all others."""
+    kind = task.short_circuit if has_course else task
+
+    @kind(task_id="number", queue="provider", owner="provider")
     def number(airflow_run: str) -> int:
         from pipeline.round import provider
 
+        if has_course and (done := _reporting(lambda: _concluded(study))):
+            _LOG.warning("no round: study %s is %s", study, done)
+            return 0
         return _reporting(lambda: provider.number(study, airflow_run))
 
     return number("{{ run_id }}")
@@ -71,16 +78,30 @@ def hospital_step(study: str, hospital: str, step: str, round_id: Any, **options
 
 
 class NextRound(TriggerDagRunOperator):
-    """Triggers the next run while rounds that were asked for by hand are left."""
+    """Triggers the next run while rounds that were asked for by hand are left, unless the study is concluded."""
+
+    def __init__(self, *, study: str | None, **options: Any) -> None:
+        """`study` names one that has a course."""
+        super().__init__(**options)
+        self.study = study
 
     def execute(self, context: Any) -> None:
         """Trigger once, also after a rerun: the next run's id follows from this one's."""
+        if self.study is not None and (done := _reporting(lambda: _concluded(str(self.study)))):
+            raise AirflowSkipException(f"study {self.study} is {done}")
         left = int(context["params"]["rounds"]) - 1
         if left < 1:
             raise AirflowSkipException("the last round that was asked for")
         self.conf = {"rounds": left}
         self.trigger_run_id = _following(context["run_id"])
         super().execute(context)
+
+
+def _concluded(study: str) -> str | None:
+    """How the study was concluded, its schedule being ended then; None while it goes on."""
+    from pipeline.round import provider
+
+    return provider.concluded(study)
 
 
 def _following(run_id: str) -> str:

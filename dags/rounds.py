@@ -15,10 +15,13 @@ from airflow.sdk import DAG, Param, TaskGroup, get_parsing_context
 from round_tasks import NextRound, end_overdue, hospital_step, node_step, number, provider_step
 
 from pipeline.domain import TRIES
-from pipeline.round_steps import MOST_AT_ONCE, NAMES, ROUND, Actor, RoundStep, Start, dag_id
+from pipeline.round_steps import MOST_AT_ONCE, NAMES, Actor, RoundStep, Start, dag_id, of_study
 from pipeline.site.settings import Settings
+from pipeline.study import schedule
 from pipeline.study.study import Study
 from pipeline.study.study_files import StudyFiles
+
+_settings = Settings.load()
 
 ROUNDS = Param(
     1,
@@ -58,20 +61,20 @@ def round_dag(study: Study, sites_apart: bool) -> DAG:
         dag_id=dag_id(study.name),
         description=study.title,
         doc_md=__doc__,
-        schedule=study.schedule,
+        schedule=schedule.of(study, _settings),
         catchup=False,
         max_active_runs=1,
         params={"rounds": ROUNDS},
         tags=["round", study.dataset, study.engine],
         default_args={"retries": TRIES - 1, "retry_delay": timedelta(seconds=3)},
     ) as dag:
-        round_id = number(study.name)
+        round_id = number(study.name, study.course is not None)
         groups = {hospital: TaskGroup(hospital, prefix_group_id=False) for hospital in study.hospitals}
         tasks: dict[str, dict[str, Any]] = {}
-        for step in ROUND:
+        for step in of_study(study.course is not None):
             tasks[step.name] = _tasks(study, step, round_id, groups)
             for actor, task in tasks[step.name].items():
-                for before in step.after:
+                for before in tasks.keys() & set(step.after):
                     earlier = tasks[before]
                     (earlier[actor] if step.start is Start.OWN else list(earlier.values())) >> task
         if sites_apart:
@@ -83,12 +86,11 @@ def round_dag(study: Study, sites_apart: bool) -> DAG:
             owner="provider",
             trigger_dag_id=dag.dag_id,
             skip_when_already_exists=True,
+            study=study.name if study.course else None,
         )
         list(tasks[NAMES[-1]].values()) >> following
     return dag
 
-
-_settings = Settings.load()
 
 # A task's process is told its DAG, and reads no other study.
 _wanted = (get_parsing_context().dag_id or dag_id("*")).removeprefix(dag_id(""))

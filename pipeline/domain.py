@@ -109,6 +109,7 @@ class Kind(StrEnum):
     ABORT = "Abort"
     CAUSE = "Cause"
     CONFIRMATION = "Confirmation"
+    CONCLUSION = "Conclusion"
     CONSENT = "Consent"
     WITHDRAWAL = "Withdrawal"
 
@@ -186,6 +187,24 @@ class Abort:
     reason: Reason
     blamed: tuple[Address, ...]
     """Accounts, in the study's order, of the hospitals that were rejected, or are absent by what they signed."""
+
+
+class Ending(StrEnum):
+    """Why a majority of nodes concludes a study, as the ledger spells it in 32 bytes."""
+
+    TARGET_REACHED = "target_reached"
+    NOTHING_GAINED = "nothing_gained"
+    MOST_ROUNDS = "most_rounds"
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a majority of nodes signs to conclude the study of a finalised round (EIP-712 type `Conclusion`)."""
+
+    round: RoundId
+    reason: Ending
+    evidence: Sha256
+    """Digest of the digests of the confirmations that decided it, by round and hospital."""
 
 
 Decision = Result | Abort

@@ -43,6 +43,8 @@ class RoundStep:
     if_it_fails: str
     decides: bool = True
     """False for what comes once the result stands: no result follows from its code."""
+    of_course: bool = False
+    """Whether only a study that names a course has it."""
     to_hand_in: bool = False
     """Whether it has to end before hospitals must have handed in, since what comes later is not counted."""
 
@@ -159,10 +161,20 @@ ROUND = (
         if_it_fails=_AGAIN,
     ),
     RoundStep(
+        name="conclude",
+        actor=Actor.NODE,
+        function=f"{_NODE}:conclude",
+        after=("confirm",),
+        start=Start.ANYWAY,
+        does="signs that the study is done where its course says so, and writes that to the ledger",
+        if_it_fails="the study goes on",
+        of_course=True,
+    ),
+    RoundStep(
         name="record",
         actor=Actor.PROVIDER,
         function="pipeline.round.recording:record",
-        after=("confirm", "retire"),
+        after=("confirm", "retire", "conclude"),
         start=Start.ANYWAY,
         does="writes report, git commit and tag",
         if_it_fails=_AGAIN,
@@ -172,6 +184,12 @@ ROUND = (
 """In the order in which a round runs them."""
 
 NAMES = tuple(step.name for step in ROUND)
+
+
+def of_study(has_course: bool) -> tuple[RoundStep, ...]:
+    """The steps of a study's rounds."""
+    return tuple(step for step in ROUND if has_course or not step.of_course)
+
 
 MOST_AT_ONCE = 100
 """Rounds of one start, one after the other."""

@@ -49,6 +49,8 @@ abstract contract Base {
     bytes32 internal constant ROOT = bytes32(uint256(0x30) << 248 | 1);
     bytes32 internal constant MODEL = bytes32(uint256(0x40) << 248 | 1);
     bytes32 internal constant REST = bytes32(uint256(0x28) << 248 | 1);
+    bytes32 internal constant REASON = "target";
+    bytes32 internal constant EVIDENCE = bytes32(uint256(0x60) << 248 | 1);
     bytes32 internal constant RECORD = bytes32(uint256(0x50) << 248 | 1);
     uint256 internal constant VERDICTS = 23;
     uint256 internal constant NODE_KEY = 1000;
@@ -208,6 +210,15 @@ abstract contract Base {
         return typed(keccak256(abi.encode(kind, STUDY, change, previous, next)));
     }
 
+    function conclusionHash(uint64 round, bytes32 reason, bytes32 evidence) internal view returns (bytes32) {
+        bytes32 kind = keccak256("Conclusion(uint64 round,bytes32 reason,bytes32 evidence)");
+        return typed(keccak256(abi.encode(kind, round, reason, evidence)));
+    }
+
+    function conclude(uint64 round, uint256 signers) internal {
+        ledger.concludeWith(round, REASON, EVIDENCE, signatures(conclusionHash(round, REASON, EVIDENCE), signers));
+    }
+
     function hospitalKeyHash(address previous, address next) internal view returns (bytes32) {
         return typed(keccak256(abi.encode(keccak256("HospitalKey(address previous,address next)"), previous, next)));
     }
@@ -239,7 +250,7 @@ abstract contract Base {
     }
 
     function statusIs(uint64 round, ILedger.RoundStatus wanted) internal view {
-        (, ILedger.RoundStatus got,,) = ledger.rounds(round);
+        (, ILedger.RoundStatus got,,,) = ledger.rounds(round);
         require(got == wanted, "the round has another status");
     }
 

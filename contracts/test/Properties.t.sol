@@ -253,7 +253,7 @@ contract DirectCommitInvariantsTest is Base {
     }
 
     function invariant_no_more_commit_directly_than_the_study_has_hospitals() public view {
-        (,,, uint8 direct) = ledger.rounds(1);
+        (,,, uint8 direct,) = ledger.rounds(1);
         equal(direct, _crowd.taken());
         require(direct <= 2, "a hospital committed twice");
         equal(_crowd.foreign(), 0);

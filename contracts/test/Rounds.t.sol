@@ -15,11 +15,12 @@ contract OpeningTest is Base {
         vm.expectEmit(address(ledger));
         emit ILedger.RoundOpened(1, STUDY, DIGEST, INITIAL, KEYS, commitDeadline(), end);
         ILedger.Terms memory terms = open(1, INITIAL);
-        (bytes32 study, ILedger.RoundStatus status, uint32 opened, uint8 direct) = ledger.rounds(1);
+        (bytes32 study, ILedger.RoundStatus status, uint32 opened, uint8 direct, bool concludes) = ledger.rounds(1);
         equal(study, STUDY);
         require(status == ILedger.RoundStatus.OPEN, "it is not open");
         equal(opened, block.number);
         equal(direct, 0);
+        require(!concludes, "nobody concluded the study");
         require(ledger.verifyTerms(1, terms, 0), "these are the terms");
         terms.resultDeadline += 1;
         require(!ledger.verifyTerms(1, terms, 0), "these are not the terms");
@@ -187,7 +188,7 @@ contract DirectCommitTest is Base {
         vm.expectEmit(address(ledger));
         emit ILedger.CommittedDirectly(1, _elm, _MANIFEST);
         _commit();
-        (,,, uint8 direct) = ledger.rounds(1);
+        (,,, uint8 direct,) = ledger.rounds(1);
         equal(direct, 1);
     }
 
@@ -276,7 +277,7 @@ contract DirectCommitTest is Base {
         address last = _moved(next, 41);
         vm.prank(last);
         ledger.commit(2, _terms, _MANIFEST, membership(next, _oak));
-        (,,, uint8 direct) = ledger.rounds(2);
+        (,,, uint8 direct,) = ledger.rounds(2);
         equal(direct, 1);
     }
 
@@ -291,7 +292,7 @@ contract DirectCommitTest is Base {
         forged.account = fir;
         vm.expectRevert(refusal);
         _commitAs(fir, forged);
-        (,,, uint8 direct) = ledger.rounds(1);
+        (,,, uint8 direct,) = ledger.rounds(1);
         equal(direct, 0);
     }
 

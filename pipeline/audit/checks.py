@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from eth_utils.crypto import keccak
 
+from pipeline.audit.course import conclusion
 from pipeline.audit.history import input_scale, lineage, strikes
 from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
 from pipeline.audit.round_objects import naming
@@ -314,6 +315,7 @@ OF_ONE_ROUND: tuple[CheckStep[RoundEvidence], ...] = (
 
 CHECKS: tuple[CheckStep[HistoryEvidence], ...] = (
     *OF_ONE_ROUND,
+    CheckStep("conclusion", conclusion, ("confirmations",)),
     CheckStep("lineage", lineage, ("ledger",)),
     CheckStep("input scale", input_scale, ("record", "lineage")),
     CheckStep("strikes and budget", strikes, ("record", "lineage")),

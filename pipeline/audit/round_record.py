@@ -15,6 +15,7 @@ from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, sha256
 from pipeline.host.documents import first_problem
 from pipeline.site.consortium import Consortium
+from pipeline.study.fields import Course
 from pipeline.study.study import Study
 
 _Digest = Annotated[Sha256, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -83,6 +84,8 @@ class RoundRecord(_Model):
     """How many updates, or figures of inputs, were averaged per coordinate."""
     programs: _Digest
     """What computed: the digest of programs and installed engine that the nodes compared when they met."""
+    course: Course | None
+    """When the study is done."""
     seed: _Digest | None
     """What a large model's random projections came from; None where the rule saw every coordinate."""
 
@@ -217,6 +220,7 @@ def build(
             new_model=new_model,
             averaged=averaged,
             programs=programs,
+            course=study.course,
             seed=seed,
         )
     except ValidationError as error:

@@ -154,7 +154,8 @@ class Ledger(Calls):
         nodes, threshold, epoch, changes, initial, current, opened = self._read("studies", word(study))
         if not nodes:
             raise EvidenceRejected(f"study {study}: got none of that id on the ledger; the provider registers it first")
-        finalised = self.round(RoundId(current)).finalised if current else None
+        made = self.round(RoundId(current)) if current else None
+        finalised = made.finalised if made else None
         return StudyState(
             study=study,
             nodes=tuple(Address(node) for node in nodes),
@@ -164,6 +165,7 @@ class Ledger(Calls):
             current_model=finalised.new_model if finalised else Sha256(bytes(initial).hex()),
             current_round=RoundId(current),
             open_round=RoundId(opened) if opened else None,
+            concluded=made.concluded if made else None,
         )
 
     def registration(self, study: StudyId) -> StudyRegisteredEvent:
@@ -224,12 +226,13 @@ class Ledger(Calls):
 
     def round(self, round_id: RoundId) -> RoundState:
         """A round with all its events; raises EvidenceRejected when it was never opened."""
-        _, status, opened_in, direct = self._read("rounds", round_id)
+        _, status, opened_in, direct, concludes = self._read("rounds", round_id)
         round_events: list[Event] = []
         for first, last in self._onwards(opened_in) if opened_in else ():
             round_events += self._logs.find(ROUND_EVENTS, (round_id.to_bytes(32, "big"),), first, last)
             for state in assemble(round_events):
-                if len(state.direct) >= direct and STATUSES.index(state.status) >= status:
+                told = len(state.direct) >= direct and STATUSES.index(state.status) >= status
+                if told and (state.concluded is not None or not concludes):
                     return state
         for state in assemble(round_events):
             return state

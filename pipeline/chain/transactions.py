@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.chain import contract
 from pipeline.chain.contract import Call
 from pipeline.chain.encoding import checksum, compact, word
-from pipeline.domain import Abort, Address, Decision, Result, RoundId, Sha256
+from pipeline.domain import Abort, Address, Conclusion, Decision, Result, RoundId, Sha256
 from pipeline.evidence.canonical import joint_digest
 from pipeline.evidence.membership import Membership
 from pipeline.evidence.signing import decision_words
@@ -141,6 +141,11 @@ class Calls:
         return self._call(
             "abortRoundByNodes", state.round, _terms(state), word(abort.commit_root), cause, _all(signatures)
         )
+
+    def conclude(self, conclusion: Conclusion, signatures: Sequence[str]) -> Call:
+        """Anybody concludes the study of its current round, as a majority of its nodes signed."""
+        reason = conclusion.reason.encode().ljust(32, b"\0")
+        return self._call("concludeWith", conclusion.round, reason, word(conclusion.evidence), _all(signatures))
 
     def _call(self, function: str, *arguments: Any) -> Call:
         return contract.encode(self.contract, function, *arguments)

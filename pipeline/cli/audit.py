@@ -184,6 +184,8 @@ def print_round(view: RoundView, console: Console) -> None:
         if view.measured_scale:
             console.print("  scale        measured by this round, which trained nothing")
         console.print(f"  model        {view.model}")
+        if view.conclusion:
+            console.print(f"  concluded    {escape(view.conclusion)}")
     if view.tx:
         console.print(
             f"  transaction  {view.tx}, block {view.block}{', development chain' if view.development else ''}"

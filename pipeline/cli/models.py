@@ -280,6 +280,8 @@ def _print_card(card: ModelCard) -> None:
     _console.print(
         f"  model     {card.model}, of round {card.round}, after {card.rounds} rounds; the {chain} vouches for it"
     )
+    if card.conclusion:
+        _console.print(f"  final     the study is concluded: {escape(card.conclusion)}")
     if card.scale:
         constants = "; ".join(f"{name} {mean:.4g} ± {spread:.4g}" for name, (mean, spread) in card.scale.items())
         _console.print(f"  scale     {escape(constants)}")

@@ -8,17 +8,20 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline.airflow.airflow import log_in
 from pipeline.cli.arguments import StudyName
 from pipeline.cli.failures import Failures, decisive
 from pipeline.errors import RoundAborted, Unavailable
-from pipeline.round import readiness
-from pipeline.round_steps import dag_id
+from pipeline.round import conclusion, provider, readiness
+from pipeline.round.worker import provider_worker
+from pipeline.round_steps import MOST_AT_ONCE, dag_id
 from pipeline.site.airflow_api import Airflow, RunState, TaskState, at_work
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
+from pipeline.study.fields import Course
 from pipeline.study.study import Study
 
 _POLL_SECONDS = 1.0
@@ -27,15 +30,43 @@ _PATIENCE_SECONDS = 120.0
 _INTERRUPTED = 130
 """128 and the signal's number."""
 
-Rounds = Annotated[int, typer.Option(min=1, max=100, help="How many rounds, one after the other.")]
+Rounds = Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="How many rounds, one after the other.")]
+RoundsOrAll = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_AT_ONCE,
+        help="How many rounds, one after the other; by default one, or all that the study's course asks for.",
+    ),
+]
 
 
-def run(study: StudyName, rounds: Rounds = 1) -> None:
+def run(study: StudyName, rounds: RoundsOrAll = None) -> None:
     """Run rounds of a study through Airflow and wait for their end."""
     settings = Settings.load()
-    run_rounds(
-        settings, Study.load(settings.studies / f"{study}.yaml"), rounds, Console(highlight=False, soft_wrap=True)
-    )
+    read = Study.load(settings.studies / f"{study}.yaml")
+    console = Console(highlight=False, soft_wrap=True)
+    if rounds is not None or read.course is None:
+        run_rounds(settings, read, rounds or 1, console)
+    else:
+        _run_to_the_end(settings, read, read.course, console)
+    if read.course is not None and (said := provider.concluded(study, settings)) is not None:
+        console.print(f"{study} is {escape(said)}")
+
+
+def _run_to_the_end(settings: Settings, study: Study, course: Course, console: Console) -> None:
+    """Run rounds until the study's nodes conclude it."""
+    worker = provider_worker(study.name, settings)
+    conclusion.require_going_on(study, worker.ledger.study(worker.study_id))
+    while provider.concluded(study.name, settings) is None:
+        had = sum(state.finalised is not None for state in worker.ledger.rounds(worker.study_id))
+        # a round that measures the inputs' scale does not count; one that the nodes did not agree about is run again
+        left = MOST_AT_ONCE if course.most_rounds is None else max(1, course.most_rounds - had)
+        run_rounds(settings, study, min(left, MOST_AT_ONCE), console)
+
+
+def _is_done(settings: Settings, study: Study) -> bool:
+    return study.course is not None and provider.concluded(study.name, settings) is not None
 
 
 def run_rounds(settings: Settings, study: Study, rounds: int, console: Console) -> None:
@@ -46,6 +77,9 @@ def run_rounds(settings: Settings, study: Study, rounds: int, console: Console) 
     Whoever interrupts it leaves the rounds running, is told how to go on, and gets the exit code that shells give it.
     """
     readiness.require(study, settings)
+    if study.course is not None:
+        worker = provider_worker(study.name, settings)
+        conclusion.require_going_on(study, worker.ledger.study(worker.study_id))
     airflow = log_in(settings)
     first = airflow.trigger(dag_id(study.name), rounds)
     try:
@@ -68,7 +102,7 @@ def run_rounds(settings: Settings, study: Study, rounds: int, console: Console) 
 def _follow(settings: Settings, study: Study, airflow: Airflow, first: str, rounds: int, console: Console) -> None:
     dag = dag_id(study.name)
     failures = Failures(settings, study, airflow, console)
-    with _Display(console, rounds) as display:
+    with _Display(console, rounds, at_most=study.course is not None) as display:
         waiting_since: float | None = None
         while True:
             try:
@@ -88,7 +122,7 @@ def _follow(settings: Settings, study: Study, airflow: Airflow, first: str, roun
                     f" stays; `wardround rounds` says what the ledger holds, `wardround run {study.name}` runs the next"
                     " round"
                 )
-            if len(series) == rounds and all(state.ended for state in series):
+            if series and all(state.ended for state in series) and (len(series) == rounds or _is_done(settings, study)):
                 return
             if any(not state.ended for state in series):
                 waiting_since = None
@@ -109,7 +143,7 @@ def _waited(since: float | None) -> bool:
 class _Display:
     """One bar per round on a terminal; elsewhere one line per round and step, since a log keeps everything."""
 
-    def __init__(self, console: Console, rounds: int) -> None:
+    def __init__(self, console: Console, rounds: int, at_most: bool) -> None:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -118,6 +152,7 @@ class _Display:
             TimeElapsedColumn(),
         )
         self._rounds = rounds
+        self._at_most = at_most
         self._console = console
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self._bars: list[TaskID] = []
@@ -125,9 +160,6 @@ class _Display:
 
     def __enter__(self) -> _Display:
         self._progress.start()
-        self._bars = [
-            self._progress.add_task(self.title(index), total=None, start=False) for index in range(self._rounds)
-        ]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,12 +167,14 @@ class _Display:
 
     def ended(self, index: int) -> bool:
         """Whether this round was shown at its end."""
-        return self._progress.tasks[index].finished
+        return index < len(self._bars) and self._progress.tasks[index].finished
 
     def show(self, index: int, state: RunState, tasks: Sequence[TaskState]) -> None:
         """Show where a round stands."""
         if self.ended(index):
             return
+        while len(self._bars) <= index:
+            self._bars.append(self._progress.add_task(self.title(len(self._bars)), total=None, start=False))
         bar = self._bars[index]
         if state.state != "queued":
             self._progress.start_task(bar)
@@ -162,4 +196,4 @@ class _Display:
 
     def title(self, index: int) -> str:
         """A round's name."""
-        return f"round {index + 1} of {self._rounds}"
+        return f"round {index + 1} of {'at most ' if self._at_most else ''}{self._rounds}"

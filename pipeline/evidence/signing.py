@@ -22,8 +22,10 @@ from pipeline.domain import (
     Abort,
     Address,
     Change,
+    Conclusion,
     Context,
     Decision,
+    Ending,
     HospitalKey,
     Kind,
     NodeKey,
@@ -31,6 +33,7 @@ from pipeline.domain import (
     Reason,
     Release,
     Result,
+    RoundId,
     SiteFile,
     Statement,
     Vouch,
@@ -74,6 +77,12 @@ _ABORT_FIELDS = (
     ("reason", "bytes32"),
     ("blamed", "address[]"),
 )
+
+
+_CONCLUSION_FIELDS = (("round", "uint64"), ("reason", "bytes32"), ("evidence", "bytes32"))
+
+Confirmed = Mapping[str, Mapping[str, str]]
+"""Round, in decimal digits, to hospital to the digest of its confirmation."""
 
 
 def sign(kind: Kind, signer: str, body: Mapping[str, Any], context: Context, key: SigningKey) -> Statement:
@@ -148,6 +157,48 @@ def check_abort(statement: Statement, chain_id: int, contract: Address, address:
         ) from error
     _check_signature(message, statement.signature, address, f"{statement.signer}'s abort")
     return abort
+
+
+def sign_conclusion(
+    signer: str,
+    round_id: RoundId,
+    reason: Ending,
+    confirmed: Confirmed,
+    chain_id: int,
+    contract: Address,
+    key: SigningKey,
+) -> Statement:
+    """Sign a study's conclusion as the contract's type `Conclusion`; the body holds what decided it too."""
+    conclusion = Conclusion(round_id, reason, digest(confirmed))
+    body = asdict(conclusion) | {"confirmations": {number: dict(one) for number, one in confirmed.items()}}
+    return Statement(Kind.CONCLUSION, signer, body, key.sign(_conclusion_message(conclusion, chain_id, contract)))
+
+
+def check_conclusion(statement: Statement, chain_id: int, contract: Address, address: Address) -> Conclusion:
+    """The conclusion that `address` signed for this ledger.
+
+    Raises EvidenceRejected when it did not, or when what decided it has another digest.
+    """
+    if statement.kind is not Kind.CONCLUSION:
+        raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {Kind.CONCLUSION}")
+    try:
+        confirmed = statement.body["confirmations"]
+        if (
+            set(statement.body) != {"round", "reason", "evidence", "confirmations"}
+            or type(statement.body["round"]) is not int
+        ):
+            raise ValueError("other fields")
+        conclusion = Conclusion(RoundId(statement.body["round"]), Ending(statement.body["reason"]), digest(confirmed))
+        message = _conclusion_message(conclusion, chain_id, contract)
+        same = conclusion.evidence == statement.body["evidence"]
+    except (KeyError, TypeError, ValueError, OverflowError, EvidenceRejected) as error:
+        raise EvidenceRejected(
+            f"{statement.signer}'s conclusion: got fields that are no conclusion ({type(error).__name__})"
+        ) from error
+    if not same:
+        raise EvidenceRejected(f"{statement.signer}'s conclusion: got confirmations with another digest than it names")
+    _check_signature(message, statement.signature, address, f"{statement.signer}'s conclusion")
+    return conclusion
 
 
 def decision_words(decision: Decision) -> tuple[bytes, ...]:
@@ -276,6 +327,16 @@ def _result_body(result: Result) -> dict[str, Any]:
 def _decision_message(decision: Decision, chain_id: int, contract: Address) -> SignableMessage:
     fields = _ABORT_FIELDS if isinstance(decision, Abort) else _RESULT_FIELDS
     content = keccak(b"".join((_type(type(decision).__name__, fields), *decision_words(decision))))
+    return SignableMessage(b"\x01", _domain_separator(chain_id, contract), content)
+
+
+def _conclusion_message(conclusion: Conclusion, chain_id: int, contract: Address) -> SignableMessage:
+    words = (
+        conclusion.round.to_bytes(8).rjust(32, b"\0"),
+        conclusion.reason.encode().ljust(32, b"\0"),
+        bytes.fromhex(conclusion.evidence),
+    )
+    content = keccak(b"".join((_type("Conclusion", _CONCLUSION_FIELDS), *words)))
     return SignableMessage(b"\x01", _domain_separator(chain_id, contract), content)
 
 

@@ -14,7 +14,15 @@ StudyId = NewType("StudyId", str)
 STATUSES = tuple(RoundStatus)
 """Round states by the contract's numbers."""
 
-ROUND_EVENTS = ("RoundOpened", "CommittedDirectly", "RoundCommitted", "RoundFinalised", "AbortDecided", "RoundAborted")
+ROUND_EVENTS = (
+    "RoundOpened",
+    "CommittedDirectly",
+    "RoundCommitted",
+    "RoundFinalised",
+    "AbortDecided",
+    "RoundAborted",
+    "StudyConcluded",
+)
 """What a round consists of, each with its number as the first indexed field."""
 
 STANDING_EVENTS = ("HospitalsAuthorised", "HospitalsRevoked")
@@ -139,6 +147,21 @@ class AbortDecidedEvent:
 
 
 @dataclass(frozen=True)
+class ConcludedEvent:
+    """A study that a majority concluded by a round's model, why, and the digest of what they decided it by.
+
+    Bit i of `signers` is the study's node i.
+    """
+
+    round: RoundId
+    study: StudyId
+    reason: str
+    evidence: Sha256
+    signers: int
+    location: TxLocation
+
+
+@dataclass(frozen=True)
 class MovedOnEvent:
     """A hospital that moved on to another key."""
 
@@ -169,6 +192,7 @@ Event = (
     | FinalisedEvent
     | AbortDecidedEvent
     | AbortedEvent
+    | ConcludedEvent
 )
 
 
@@ -214,12 +238,22 @@ def parse(name: str, fields: Mapping[str, Any], location: TxLocation) -> Event |
             )
         case "AbortDecided":
             blamed = tuple(Address(hospital) for hospital in fields["blamed"])
-            reason = bytes(fields["reason"]).rstrip(b"\0").decode("ascii", "backslashreplace")
+            reason = _word(fields["reason"])
             return AbortDecidedEvent(RoundId(fields["round"]), reason, blamed, fields["signers"], location)
+        case "StudyConcluded":
+            reason = _word(fields["reason"])
+            evidence = _digest(fields["evidence"])
+            return ConcludedEvent(
+                RoundId(fields["round"]), _study(fields), reason, evidence, fields["signers"], location
+            )
         case "RoundAborted":
             return AbortedEvent(RoundId(fields["round"]), STATUSES[fields["abortedFrom"]], location)
         case _:
             return None
+
+
+def _word(value: bytes) -> str:
+    return bytes(value).rstrip(b"\0").decode("ascii", "backslashreplace")
 
 
 def _digest(value: bytes) -> Sha256:

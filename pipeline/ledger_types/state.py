@@ -15,6 +15,7 @@ from pipeline.ledger_types.events import (
     AbortedEvent,
     CommittedDirectlyEvent,
     CommittedEvent,
+    ConcludedEvent,
     Event,
     FinalisedEvent,
     OpenedEvent,
@@ -55,6 +56,8 @@ class StudyState:
     current_model: Sha256
     current_round: RoundId
     open_round: RoundId | None
+    concluded: ConcludedEvent | None = None
+    """How the current round concluded it; None while its rounds go on."""
 
     @property
     def members(self) -> Members:
@@ -72,6 +75,8 @@ class RoundState:
     decided: AbortDecidedEvent | None = None
     aborted: AbortedEvent | None = None
     direct: tuple[CommittedDirectlyEvent, ...] = ()
+    concluded: ConcludedEvent | None = None
+    """How its model became the study's last one."""
 
     @property
     def round(self) -> RoundId:
@@ -135,10 +140,18 @@ def assemble(events: Iterable[Event]) -> list[RoundState]:
         FinalisedEvent: "finalised",
         AbortDecidedEvent: "decided",
         AbortedEvent: "aborted",
+        ConcludedEvent: "concluded",
     }
     for event in events:
         match event:
-            case OpenedEvent() | CommittedEvent() | FinalisedEvent() | AbortDecidedEvent() | AbortedEvent():
+            case (
+                OpenedEvent()
+                | CommittedEvent()
+                | FinalisedEvent()
+                | AbortDecidedEvent()
+                | AbortedEvent()
+                | ConcludedEvent()
+            ):
                 by_round.setdefault(event.round, {})[fields[type(event)]] = event
             case CommittedDirectlyEvent():
                 parts = by_round.setdefault(event.round, {})

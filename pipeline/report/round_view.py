@@ -20,6 +20,7 @@ from pipeline.measures.confusion import Confusion
 from pipeline.measures.estimates import Measures, measures
 from pipeline.measures.scores import Scores
 from pipeline.report.stage_timings import stage_seconds
+from pipeline.study.course import because
 
 _MOST_RECORDS = 10**9
 _MOST_EXPECTATIONS = 50
@@ -84,6 +85,8 @@ class RoundView:
     """Stage to the wall seconds of its slowest actor."""
     end: End | None
     """Why there is no model; None unless the round was aborted."""
+    concluded: str | None = None
+    """The reason for which the study was concluded with this round's model, as the ledger spells it."""
     trouble: str | None = None
     """What of the round's evidence does not hold, where it has ended and its record cannot be read."""
 
@@ -109,6 +112,15 @@ class RoundView:
         if matrix is None:
             return None
         return measures(matrix, scores.pooled((row.scores for row in self.hospitals), matrix.classes))
+
+    @property
+    def conclusion(self) -> str | None:
+        """Why the study was concluded with this round, in words; None where it was not."""
+        if self.concluded is None:
+            return None
+        if self.record is None or self.record.course is None:
+            return f"its nodes gave the reason {self.concluded}"
+        return because(self.record.course, self.concluded)
 
     @property
     def measured_scale(self) -> bool:
@@ -153,6 +165,8 @@ class RoundView:
             "strikes": {name: list(rounds) for name, rounds in record.strikes.items()} if record else {},
             "quarantined": list(record.quarantined) if record else [],
             "end": self.end.to_json() if self.end else None,
+            "concluded": self.concluded,
+            "conclusion": self.conclusion,
             "hospitals": [
                 {
                     "name": row.name,
@@ -245,6 +259,7 @@ def _view(
         contract=ledger.contract,
         development=development,
         seconds=stage_seconds(objects, store, state.round),
+        concluded=state.concluded.reason if state.concluded else None,
         end=end_of(state, nodes.nodes, objects, _context(ledger, state)),
         trouble=trouble,
     )

@@ -1,6 +1,6 @@
-"""What nodes sign to end a round, a result or an end without one.
+"""What nodes sign to end a round, a result or an end without one, and to conclude a study.
 
-How both are read, and which a majority of all nodes signed.
+How each is read, and which a majority of all nodes signed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from pipeline.domain import Abort, Kind, NodeName, Result, Statement
+from pipeline.domain import Abort, Conclusion, Kind, NodeName, Result, Statement
 from pipeline.errors import Rejected
 from pipeline.evidence import signing
 from pipeline.round.worker import RoundContext
 
-Decided = TypeVar("Decided", Result, Abort)
+Decided = TypeVar("Decided", Result, Abort, Conclusion)
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ class Ballot(Generic[Decided]):
 
 VOTE = Ballot(Kind.VOTE, signing.check_vote)
 END = Ballot(Kind.ABORT, signing.check_abort)
+CONCLUSION = Ballot(Kind.CONCLUSION, signing.check_conclusion)
 
 BALLOTS: tuple[Ballot[Result] | Ballot[Abort], ...] = (VOTE, END)
+"""Of those that end a round, a node signs one."""
 
 
 def signed(

@@ -8,10 +8,10 @@ from typing import Any
 from pipeline.audit import round_record
 from pipeline.audit.rollback import refuse_forgotten
 from pipeline.chain.ledger import StudyState
-from pipeline.domain import HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Verdict
+from pipeline.domain import Ending, HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
 from pipeline.evidence import signing
-from pipeline.round import continuation, ending, equivocation, restored, strikes
+from pipeline.round import conclusion, continuation, ending, equivocation, restored, strikes
 from pipeline.round.custody import rounds as rounds_held
 from pipeline.round.evaluations import evaluation, evaluation_in
 from pipeline.round.input_set import Inputs, agree, kept
@@ -42,6 +42,7 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     held = custody(worker, round_id)
     body = {"public_key": bytes(held.make_sealing_key().public_key).hex(), **evaluation(worker.study).key_fields(held)}
     state = worker.ledger.study(worker.study_id)
+    conclusion.require_going_on(worker.study, state)
     continuation.require_first_model(worker.study, state)
     _require_scale(worker, state)
     context = worker.context(round_id, state.current_model)
@@ -100,6 +101,15 @@ def retire(study: str, round_id: RoundId, name: NodeName, settings: Settings | N
         ending.say_cause(ctx, journal(worker))
     # Whatever the study has become since: what they signed is about this round.
     equivocation.report(ctx)
+
+
+def conclude(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> Ending | None:
+    """Sign that the study is done where its course says so, and put on the ledger what a majority signed; why."""
+    worker = node_worker(study, name, settings)
+    if worker.ledger.status(round_id) is RoundStatus.ABORTED:
+        return None
+    ctx = RoundContext.join(worker, round_id, RoundStatus.FINALISED)
+    return conclusion.conclude(ctx, journal(worker))
 
 
 def _verified(node: NodeRound) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from pipeline.errors import ContractRefused, Crowded, Rejected, RoundAborted
 from pipeline.evidence import merkle
 from pipeline.evidence.canonical import digest
 from pipeline.host.files import locked, write_atomic
-from pipeline.round import ballots, equivocation, readiness
+from pipeline.round import ballots, conclusion, equivocation, readiness
 from pipeline.round.manifests import checked_manifest, signed_manifests
 from pipeline.round.worker import KeyRecord, RoundContext, Worker, provider_worker
 from pipeline.site.settings import Settings
 from pipeline.store import object_keys
+from pipeline.study import schedule
 
 _POLL_SECONDS = 0.5
 
@@ -30,9 +31,10 @@ _POLL_SECONDS = 0.5
 def number(study: str, run_id: str, settings: Settings | None = None) -> RoundId:
     """The round's number on the ledger: the next free one, and the same again for a rerun of one Airflow run.
 
-    Raises Misconfigured where the round cannot happen.
+    Raises Misconfigured where the round cannot happen, Refused where the study is concluded.
     """
     worker = provider_worker(study, settings)
+    conclusion.require_going_on(worker.study, worker.ledger.study(worker.study_id))
     readiness.require(worker.study, worker.settings)
     path = worker.identity.home / "rounds.json"
     with locked(path.with_suffix(".lock")):
@@ -42,6 +44,15 @@ def number(study: str, run_id: str, settings: Settings | None = None) -> RoundId
             given[run] = max([0, *given.values(), *(state.round for state in worker.ledger.rounds())]) + 1
             write_atomic(path, json.dumps(given, indent=1).encode())
         return RoundId(given[run])
+
+
+def concluded(study: str, settings: Settings | None = None) -> str | None:
+    """How the study was concluded, in words, its schedule being ended then; None while its rounds go on."""
+    worker = provider_worker(study, settings)
+    said = conclusion.concluded(worker.study, worker.ledger.study(worker.study_id))
+    if said is not None:
+        schedule.end(study, worker.settings)
+    return said
 
 
 def open_round(study: str, round_id: RoundId, settings: Settings | None = None) -> None:
@@ -57,6 +68,7 @@ def open_round(study: str, round_id: RoundId, settings: Settings | None = None) 
         return
     readiness.require(worker.study, worker.settings)
     state = worker.ledger.study(worker.study_id)
+    conclusion.require_going_on(worker.study, state)
     if state.open_round is not None:
         _wait_or_abort(worker, state.open_round)
     context = worker.context(round_id, state.current_model)

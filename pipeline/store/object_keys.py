@@ -34,6 +34,7 @@ _NODE_KINDS = {
     Kind.VOTE: "vote",
     Kind.ABORT: "abort",
     Kind.CAUSE: "cause",
+    Kind.CONCLUSION: "conclusion",
 }
 
 WORDS = frozenset(

@@ -5,6 +5,7 @@ That its fields fit one another, the data set, the layers and the protocol.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ from pipeline.errors import InvalidStudy
 from pipeline.layers import LAYERS
 from pipeline.layers.plan import plan
 from pipeline.layers.table import layer
+from pipeline.measures.table import MEASURES
 from pipeline.store import object_keys
-from pipeline.study.fields import PROTOCOLS
+from pipeline.study.fields import PROTOCOLS, Course
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study
@@ -69,6 +71,8 @@ def check(study: Study, file: str) -> None:
             floor,
             f"at least 3 and a majority of {len(study.hospitals)} hospitals, and no more than there are",
         )
+    if study.course is not None:
+        _check_course(study, study.course, refuse)
     if study.schedule is not None and (trouble := _no_schedule(study.schedule)):
         refuse("schedule", study.schedule, f"five fields of cron, such as 0 3 * * 0, or @daily: {trouble}")
     if study.rule.strikes > study.rule.strike_window:
@@ -109,6 +113,22 @@ def check(study: Study, file: str) -> None:
             [next(iter(item)) for item in study.model],
             f"values that stay within 64 bits under encryption: {error}",
         )
+
+
+def _check_course(study: Study, course: Course, refuse: Callable[[str, object, str], None]) -> None:
+    target = course.target
+    if target is None:
+        return
+    if target.measure not in MEASURES:
+        refuse("course.target.measure", target.measure, f"one of {', '.join(MEASURES)}")
+    measure = MEASURES[target.measure]
+    if measure.needs_matrix and study.measures == "accuracy":
+        refuse("course.target.measure", target.measure, "accuracy, since by `measures` hospitals tell no more")
+    classes = study.source.classes
+    if measure.of_class and target.of not in classes:
+        refuse("course.target.of", target.of or "nothing", f"the class that it is about: {', '.join(classes)}")
+    if not measure.of_class and target.of is not None:
+        refuse("course.target.of", target.of, f"no such line: {target.measure} is about all classes")
 
 
 def _no_schedule(text: str) -> str | None:

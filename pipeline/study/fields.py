@@ -7,6 +7,7 @@ files in studies/, the console and docs/reference/study.md take them from here (
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from annotated_types import Unit
@@ -35,6 +36,9 @@ LONGEST_ROUND = 7 * 24 * 3600
 
 MOST_ROUNDS = 10_000
 """Rounds that a rule looks ahead or back: at one a day, a study's whole course several times over."""
+
+LONGEST_PATIENCE = 20
+"""Rounds; the confirmations of so many by 200 hospitals are named in one signed statement."""
 
 LayerSize = Annotated[int, Field(le=1 << 16)]  # of a layer: wider ones have no encrypted form in any mode
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
@@ -146,6 +150,44 @@ class Continues(StudyModel):
     round: Annotated[int, Field(title="Continues the model of round", ge=1, lt=1 << 40)]
     """The round of that study that ended with the model. Budget, strikes, quarantine and the count of rounds go on from
     it."""
+
+
+class Target(StudyModel):
+    """What a model is to be worth, on the test records of all hospitals together."""
+
+    measure: Annotated[str, Field(title="Measure that is to be reached")]
+    """accuracy, balanced_accuracy, sensitivity or specificity."""
+    of: Annotated[str | None, Field(title="Class that the measure is about")] = None
+    """The class whose sensitivity or specificity it is."""
+    value: Annotated[Decimal, Field(title="Value that is to be reached", gt=0, lt=1, max_digits=6)]
+    """From 0 to 1. It is reached by the lower end of the 95 % interval."""
+
+
+class Course(StudyModel):
+    """When the study is done."""
+
+    target: Annotated[Target | None, Field(title="Done when this is reached")] = None
+    """Done with the round whose model reaches it."""
+    patience: Annotated[
+        int | None, Field(title="Done after so many rounds without a gain", ge=1, le=LONGEST_PATIENCE), Unit("rounds")
+    ] = None
+    """Done when none of so many rounds lies above the 95 % interval of the round before them, by the target's measure
+    or else by accuracy."""
+    most_rounds: Annotated[
+        int | None, Field(title="Done after so many rounds", ge=1, le=MOST_ROUNDS), Unit("rounds")
+    ] = None
+    """Done after so many rounds that ended in a model."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Course:
+        if self.target is None and self.patience is None and self.most_rounds is None:
+            raise ValueError("a course names target, patience or most_rounds, or the study has none")
+        return self
+
+    @property
+    def measure(self) -> str:
+        """What it goes by."""
+        return self.target.measure if self.target else "accuracy"
 
 
 class Deadlines(StudyModel):

@@ -24,6 +24,7 @@ from pipeline.study.checks import check
 from pipeline.study.code_digest import code_digest
 from pipeline.study.fields import (
     Continues,
+    Course,
     DataContract,
     Deadlines,
     HospitalField,
@@ -128,10 +129,17 @@ class Study(StudyModel):
     test records of a class keeps that to itself. scores: also histograms of each class's scores in 10 bins, from which
     AUC and calibration follow; a hospital with fewer than 10 keeps those to itself. The threat model says what each
     reveals."""
-    target_accuracy: Annotated[
-        float | None, Field(title="Accuracy shown as the goal; decides nothing", gt=0, le=1, examples=[0.9])
+    course: Annotated[
+        Course | None,
+        Field(
+            title="Course",
+            examples=[{"target": {"measure": "accuracy", "value": 0.9}, "patience": 5, "most_rounds": 50}],
+        ),
     ] = None
-    """Shown as the goal in reports, from 0 to 1. It changes no result."""
+    """When the study is done, by what hospitals confirmed: a target is reached by the lower end of its 95 % interval,
+    none of `patience` rounds lies above the interval of the round before them, or there were `most_rounds`. Its nodes
+    then conclude it on the ledger, and no round of it opens any more. Without this line it goes on as long as rounds
+    are started. A measure is accuracy, balanced_accuracy, or with a class (`of`) sensitivity or specificity."""
     seed: Annotated[int, Field(title="Public seed of the first model, the batches and the dealing", ge=0, lt=2**32)] = 1
     """Public: deals out a demonstration's data, draws the first model and the training batches. No share, key or
     validation draw comes from it."""

@@ -40,6 +40,8 @@ class ModelCard:
     """Correct answers and tested records of each, as it signed them; None where it did not."""
     measures: Measures | None
     """From the confusion matrices of the hospitals that told theirs."""
+    conclusion: str | None
+    """Why its study was concluded with it; None of a model that is not its study's last."""
     transaction: str | None
     development: bool
     """Whether the ledger is a development chain, which its one operator can rewrite."""
@@ -76,6 +78,7 @@ def card(study: Study, view: RoundView, digest: Sha256, rounds: int, scale: Scal
             for row in view.hospitals
         },
         measures=view.measures if ours else None,
+        conclusion=view.conclusion,
         transaction=view.tx,
         development=view.development,
     )

@@ -62,11 +62,13 @@ class Play:
         self.nodes("aggregate", round_id)
 
     def end(self, round_id: RoundId) -> None:
-        """Finalise, confirm at every hospital, retire the keys."""
+        """Finalise, confirm at every hospital, retire the keys, conclude a study whose course is run."""
         self.provider("finalise", round_id)
         for name in self.study.hospitals:
             self.hospital("confirm", round_id, name)
         self.nodes("retire", round_id)
+        if self.study.course:
+            self.nodes("conclude", round_id)
 
     def decide(self, round_id: RoundId) -> None:
         """All that follows once the hospitals have shared, but for the record."""

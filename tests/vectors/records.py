@@ -41,12 +41,20 @@ _RECORD: dict[str, Any] = {
     "new_model": "44" * 32,
     "averaged": 3,
     "programs": "55" * 32,
+    "course": None,
     "seed": None,
 }
 _GOOD = {
     "first_round": {},
     "later_round": {"budget": 1 << 39},
     "names_the_failed_condition": {"failed": {"southmoor": "direction"}},
+    "of_a_study_with_a_course": {
+        "course": {
+            "target": {"measure": "sensitivity", "of": "ill", "value": "0.95"},
+            "patience": 4,
+            "most_rounds": 30,
+        }
+    },
     "large_model": {"seed": "66" * 32},
 }
 _BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -66,6 +74,7 @@ _BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad_round_zero": ({"round": 0}, "round"),
     "bad_round_is_text": ({"round": "7"}, "round"),
     "bad_negative_budget": ({"next_budget": -1}, "next_budget"),
+    "bad_course_without_an_end": ({"course": {"target": None, "patience": None, "most_rounds": None}}, "course"),
     "bad_upper_case_digest": ({"new_model": "AA" * 32}, "new_model"),
 }
 _BAD_TEXTS = {

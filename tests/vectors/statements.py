@@ -1,4 +1,4 @@
-"""Signed statements: every kind in its typed data, votes and aborts as the contract's own types."""
+"""Signed statements: every kind in its typed data, votes, aborts and conclusions as the contract's own types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
 
-from pipeline.domain import Abort, Address, Kind, Reason, Result, Statement
+from pipeline.domain import Abort, Address, Ending, Kind, Reason, Result, RoundId, Statement
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import digest
 from tests.vectors import actors
@@ -52,6 +52,13 @@ _ABORT: dict[str, Any] = {
     "reason": "too_few_accepted",
     "blamed": [actors.key(actors.OTHER_PRIVATE_KEY).address],
 }
+_CONFIRMED = {"6": {"northgate": "66" * 32}, "7": {"hillside": "77" * 32, "northgate": "88" * 32}}
+_CONCLUSION: dict[str, Any] = {
+    "round": 7,
+    "reason": "nothing_gained",
+    "evidence": digest(_CONFIRMED),
+    "confirmations": _CONFIRMED,
+}
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 _FIELDS: dict[Kind, dict[str, str]] = {
@@ -72,9 +79,10 @@ _FIELDS: dict[Kind, dict[str, str]] = {
         "reason": "bytes32",
         "blamed": "address[]",
     },
+    Kind.CONCLUSION: {"round": "uint64", "reason": "bytes32", "evidence": "bytes32"},
 }
 _STATEMENT = {"round": "uint64", "studyDigest": "bytes32", "previousModel": "bytes32", "content": "bytes32"}
-_TYPES = {Kind.VOTE: "Result", Kind.ABORT: "Abort"}
+_TYPES = {Kind.VOTE: "Result", Kind.ABORT: "Abort", Kind.CONCLUSION: "Conclusion"}
 
 _SPELLING = "not canonical"
 _MALFORMED = "got a malformed signature"
@@ -110,11 +118,15 @@ REFUSED = {
     "bad_vote_that_is_an_abort": "got a Abort statement, want Vote",
     "bad_abort_of_unknown_reason": "no abort",
     "bad_abort_with_an_account_in_lower_case": "no abort",
+    "bad_conclusion_of_unknown_reason": "no conclusion",
+    "bad_conclusion_with_another_field": "no conclusion",
+    "bad_conclusion_by_other_confirmations": "with another digest",
+    "bad_conclusion_for_another_reason": _SIGNED,
 }
 
 
 def given(kept: Mapping[str, Given]) -> dict[str, Given]:
-    bodies = {**_BODIES, Kind.VOTE: _RESULT, Kind.ABORT: _ABORT}
+    bodies = {**_BODIES, Kind.VOTE: _RESULT, Kind.ABORT: _ABORT, Kind.CONCLUSION: _CONCLUSION}
     good = {_name(kind): _signing(kind, bodies[kind]) for kind in Kind}
     good["largest_vote"] = _signing(Kind.VOTE, _RESULT | {"round": 2**64 - 1, "verdicts": 2**256 - 1})
     good["abort_that_blames_nobody"] = _signing(Kind.ABORT, _ABORT | {"blamed": [], "reason": "engine_failed"})
@@ -166,6 +178,9 @@ def _signed(given: Given) -> Statement:
         case Kind.ABORT:
             abort = Abort(**{**body, "reason": Reason(body["reason"]), "blamed": tuple(body["blamed"])})
             return signing.sign_abort(signer, abort, context.chain_id, context.contract, key)
+        case Kind.CONCLUSION:
+            said = (RoundId(body["round"]), Ending(body["reason"]), body["confirmations"])
+            return signing.sign_conclusion(signer, *said, context.chain_id, context.contract, key)
     return signing.sign(kind, signer, body, context, key)
 
 
@@ -176,6 +191,8 @@ def _check(statement: Statement, kind: Kind, context: Mapping[str, Any], address
             signing.check_vote(statement, where.chain_id, where.contract, address)
         case Kind.ABORT:
             signing.check_abort(statement, where.chain_id, where.contract, address)
+        case Kind.CONCLUSION:
+            signing.check_conclusion(statement, where.chain_id, where.contract, address)
         case _:
             signing.check(statement, kind, where, address)
 
@@ -186,7 +203,7 @@ def _typed(kind: Kind, body: Mapping[str, Any], context: Mapping[str, Any]) -> d
     fields = _FIELDS.get(kind, _STATEMENT)
     values = dict(body) if kind in _TYPES else {**context, "content": digest(body)}
     camel = {_camel(field): value for field, value in values.items()}
-    if kind is Kind.ABORT:
+    if kind in (Kind.ABORT, Kind.CONCLUSION):
         camel["reason"] = body["reason"].encode().ljust(32, b"\0").hex()
     domain = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
     return {
@@ -216,6 +233,7 @@ def _bad() -> dict[str, Given]:
     statement = _signed(_signing(Kind.MANIFEST, _BODIES[Kind.MANIFEST]))
     vote = _signed(_signing(Kind.VOTE, _RESULT))
     abort = _signed(_signing(Kind.ABORT, _ABORT))
+    conclusion = _signed(_signing(Kind.CONCLUSION, _CONCLUSION))
     text = signing.to_bytes(statement).decode()
     raw = bytes.fromhex(statement.signature)
     turned = raw[:32] + (_ORDER - int.from_bytes(raw[32:64], "big")).to_bytes(32, "big") + bytes([55 - raw[64]])
@@ -262,6 +280,10 @@ def _bad() -> dict[str, Given]:
         "bad_vote_that_is_an_abort": _asked(body(abort), Kind.VOTE),
         "bad_abort_of_unknown_reason": _asked(body(abort, reason="no_reason"), Kind.ABORT),
         "bad_abort_with_an_account_in_lower_case": _asked(body(abort, blamed=[other.lower()]), Kind.ABORT),
+        "bad_conclusion_of_unknown_reason": _asked(body(conclusion, reason="bored"), Kind.CONCLUSION),
+        "bad_conclusion_with_another_field": _asked(body(conclusion, more=1), Kind.CONCLUSION),
+        "bad_conclusion_by_other_confirmations": _asked(body(conclusion, confirmations={}), Kind.CONCLUSION),
+        "bad_conclusion_for_another_reason": _asked(body(conclusion, reason="most_rounds"), Kind.CONCLUSION),
     }
 
 

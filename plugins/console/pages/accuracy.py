@@ -48,8 +48,10 @@ def accuracy(
 
 
 def _goal(settings: Settings, study: str) -> float | None:
-    """The accuracy that the study's file names as its goal, where that file lies here."""
+    """The accuracy at which the study is done, where its file lies here and its target is one."""
     try:
-        return Study.load(settings.studies / f"{study}.yaml").target_accuracy
+        course = Study.load(settings.studies / f"{study}.yaml").course
     except InvalidStudy:
         return None
+    target = course.target if course else None
+    return float(target.value) if target and target.measure == "accuracy" else None

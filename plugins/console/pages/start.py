@@ -19,6 +19,7 @@ from plugins.console.access import Provider
 from plugins.console.csrf import OwnForm
 from plugins.console.dependencies import Rounds, concerns
 from plugins.console.page import Link, render
+from plugins.console.round_cache import CachedRounds
 
 router = APIRouter()
 LINK = Link(110, "Start", "/start", (Role.PROVIDER,))
@@ -39,6 +40,7 @@ def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
         studies=studies.readable(index.settings),
         running=running,
         last=last,
+        concluded=_concluded(cached),
         most=MOST_AT_ONCE,
     )
 
@@ -56,6 +58,8 @@ def start(
     409 when its rounds cannot happen.
     """
     chosen = studies.readable_one(index.settings, study)
+    if why := _concluded(index.all()).get(study):
+        raise HTTPException(409, f"study {study} is concluded: {why}; propose a version that continues it")
     try:
         readiness.require(chosen, index.settings)
     except Misconfigured as error:
@@ -83,6 +87,11 @@ def runs(
     states = session.series(dag, run)
     rows = [(state, "" if state.ended else _working(session, dag, state.run_id)) for state in states]
     return render(request, "runs", who, study=chosen, run=run, rounds=rounds, rows=rows, dag=dag)
+
+
+def _concluded(cached: CachedRounds) -> dict[str, str]:
+    """Each study that its nodes concluded, with the reason."""
+    return {view.study: view.conclusion for view in cached.rounds if view.study and view.conclusion}
 
 
 def _working(session: Airflow, dag: str, run: str) -> str:

@@ -26,6 +26,7 @@ from pipeline.round import continuation
 from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
 from pipeline.study import study_diff
+from pipeline.study.course import conditions
 from pipeline.study.study import Study
 from pipeline.study.study_diff import Change
 from pipeline.study.study_files import StudyFiles
@@ -140,6 +141,7 @@ def one(
         rule=study_diff.rule(text),
         training=study_diff.training(text),
         deadlines=study_diff.deadlines(study, text),
+        course=conditions(study.course) if study.course else (),
         layers=study_diff.layers(study.model_dump()["model"]),
         trust=TRUST.get(study.protocol, "See docs/explanation/threat-model.md for what this protocol trusts."),
         members=members,

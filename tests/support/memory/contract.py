@@ -32,6 +32,7 @@ _RESULT = (
 _ABORT = (
     "Abort(uint64 round,bytes32 studyDigest,bytes32 commitRoot,bytes32 previousModel,bytes32 reason,address[] blamed)"
 )
+_CONCLUSION = "Conclusion(uint64 round,bytes32 reason,bytes32 evidence)"
 _RELEASE = "Release(bytes32 studyId,uint32 change,address hospital)"
 
 Signature = tuple[bytes, bytes]
@@ -81,6 +82,7 @@ class Round:
     direct: dict[str, bytes] = field(default_factory=dict)
     root: bytes = b""
     new_model: bytes = b""
+    concludes: bool = False
 
     @property
     def set_deadline(self) -> int:
@@ -195,6 +197,8 @@ class Contract:
         if not 0 < number < 1 << 40 or number in self.rounds_:
             raise RevertError("InvalidRoundId", number)
         current = self._current(self._idle(study_id))
+        if current and self.rounds_[current].concludes:
+            raise RevertError("AlreadyConcluded", study_id, current)
         if previous != (self.rounds_[current].new_model if current else study.initial):
             raise RevertError("StalePreviousModel", previous)
         _no_zero(study_digest, keys)
@@ -290,6 +294,22 @@ class Contract:
         yield "AbortDecided", (number, reason, blamed, signers)
         yield "RoundAborted", (number, COMMITTED)
 
+    def concludeWith(
+        self, number: int, reason: bytes, evidence: bytes, signatures: Sequence[Signature]
+    ) -> Iterator[Emitted]:
+        study_id = self.rounds_[number].study if number in self.rounds_ else bytes(32)
+        current = self._current(self._idle(study_id))
+        if current != number:
+            raise RevertError("NotCurrent", number, current)
+        found = self.rounds_[number]
+        if found.concludes:
+            raise RevertError("AlreadyConcluded", study_id, number)
+        _no_zero(reason, evidence)
+        content = keccak(keccak(_CONCLUSION.encode()) + _uint(number) + reason + evidence)
+        signers = self._majority(study_id, content, signatures)
+        found.concludes = True
+        yield "StudyConcluded", (number, study_id, reason, evidence, signers)
+
     # ------------------------------------------------------------------- views
 
     def deployedInBlock(self) -> int:
@@ -318,9 +338,10 @@ class Contract:
         study = self.studies_.get(study_id)
         return (account in study.nodes, account in study.suspended) if study else (False, False)
 
-    def rounds(self, number: int) -> tuple[bytes, int, int, int]:
-        found = self.rounds_.get(number)
-        return (found.study, found.status, found.block, len(found.direct)) if found else (bytes(32), NONE, 0, 0)
+    def rounds(self, number: int) -> tuple[bytes, int, int, int, bool]:
+        if (found := self.rounds_.get(number)) is None:
+            return bytes(32), NONE, 0, 0, False
+        return found.study, found.status, found.block, len(found.direct), found.concludes
 
     def verifyModel(self, number: int, model: bytes) -> bool:
         found = self.rounds_.get(number)

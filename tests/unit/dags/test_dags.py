@@ -256,7 +256,7 @@ import airflow.sdk.execution_time.task_runner
 import pipeline.round.steps
 sys.path.insert(0, "dags")
 import rounds
-for step in rounds.ROUND:
+for step in rounds.of_study(True):
     __import__(step.function.partition(":")[0])
 print("READ", *sorted(set(sys.modules) - before))
 """
@@ -284,3 +284,18 @@ def test_a_wrong_study_file_is_an_import_error_that_names_file_field_and_value(
     ):
         assert part in said
     assert airflow_reads(program, tmp_path, PROJECT / "studies").returncode == 0
+
+
+def test_only_a_study_with_a_course_has_nodes_that_conclude_it_before_the_record(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    text = (PROJECT / "studies" / "breast_cancer.yaml").read_text()
+    (tmp_path / "studies" / "breast_cancer.yaml").write_text(text)
+    (tmp_path / "studies" / "ends.yaml").write_text(f"{text}course: {{most_rounds: 3}}\n")
+    dags = parsed(tmp_path / "airflow", tmp_path / "studies")["dags"]
+    ends = dags["round_ends"]["tasks"]
+    conclude = each("conclude", BREAST_CANCER.nodes)
+    assert dags["round_breast_cancer"]["tasks"].keys() == ends.keys() - set(conclude)
+    for name in conclude:
+        assert ends[name]["upstream"] == [*each("confirm", BREAST_CANCER.hospitals), "number"]
+        assert (ends[name]["rule"], ends[name]["queue"]) == ("all_done", f"node-{ends[name]['owner']}")
+    assert set(conclude) < set(ends["record"]["upstream"])

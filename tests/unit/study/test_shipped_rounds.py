@@ -23,6 +23,7 @@ from pipeline.train.undefended import UndefendedMember, undefended
 from tests.support.heart import publish
 
 STUDY = Study.load(Path(PROJECT / "studies" / "breast_cancer.yaml"))
+LEAST_ACCURACY = 0.83
 ROUNDS = [RoundId(1), RoundId(2), RoundId(3)]
 ELM = HospitalName("elm")
 
@@ -54,7 +55,7 @@ def test_the_misbehaving_hospital_is_rejected_in_every_round_and_the_honest_four
 ) -> None:
     verdicts, defended, plain = rounds(misbehaviour, installation)
     assert verdicts == [{name: name != ELM for name in STUDY.hospitals}] * 3
-    assert defended >= STUDY.target_accuracy - 0.02
+    assert defended >= LEAST_ACCURACY
     if misbehaviour.startswith("label_flip"):
         assert defended > plain + 0.2
 

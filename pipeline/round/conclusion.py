@@ -1,0 +1,93 @@
+"""How a study comes to its end: its nodes see that its course is run, and a majority of them says so on the ledger.
+
+What decides is what hospitals confirmed, signed, by the time that all of them had their turn. Where nodes saw different
+confirmations, no majority signs the same, and the next round decides anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from pipeline.audit import course as evidence
+from pipeline.chain.ledger import StudyState
+from pipeline.domain import Ending, Kind
+from pipeline.errors import ContractRefused, Refused
+from pipeline.evidence import signing
+from pipeline.measures.table import together
+from pipeline.round import ballots, equivocation
+from pipeline.round.journal import Journal
+from pipeline.round.worker import RoundContext
+from pipeline.study import course as courses
+from pipeline.study.study import Study
+
+_LOG = logging.getLogger(__name__)
+
+_OVERTAKEN = {"AlreadyConcluded", "NotCurrent", "RoundStillOpen", "SuspendedNode"}
+"""Another node was faster, or the study has gone on."""
+
+
+def conclude(ctx: RoundContext, journal: Journal) -> Ending | None:
+    """Sign that the study is done, where its course says so after this round; send it once a majority has signed.
+
+    Returns why, or None where it goes on.
+    """
+    worker = ctx.worker
+    course = worker.study.course
+    if course is None or worker.ledger.study(worker.study_id).current_round != ctx.round_id:
+        return None
+    signed = journal.said(ctx.round_id, Kind.CONCLUSION)
+    if signed is None:
+        ledger, store = worker.ledger, worker.board.store
+        looked_at = evidence.rounds(ledger, ctx.state, store, most=courses.window(course))
+        listed = {one.round: evidence.confirmed(one) for one in looked_at}
+        told = [
+            together(evidence.counted(said.body, one.result.new_model) for said in listed[one.round].values())
+            for one in looked_at
+        ]
+        reason = courses.ending(course, told, evidence.finished(ledger, ctx.state, store))
+        if reason is None:
+            return None
+        signed = signing.sign_conclusion(
+            worker.identity.name,
+            ctx.round_id,
+            reason,
+            evidence.named(listed),
+            ledger.chain_id,
+            ledger.contract,
+            worker.identity.key,
+        )
+    worker.board.say(ctx.round_id, journal.say(ctx.round_id, signed))
+    _send(ctx)
+    return Ending(signed.body["reason"])
+
+
+def require_going_on(study: Study, state: StudyState) -> None:
+    """Raise Refused when the study's nodes have concluded it."""
+    if (sentence := concluded(study, state)) is not None:
+        raise Refused(
+            f"study {study.name}: {sentence}; no round of it opens any more. To go on from its model, propose a version"
+            f" that continues it: `wardround study continue {study.name} NAME`"
+        )
+
+
+def concluded(study: Study, state: StudyState) -> str | None:
+    """How the study was concluded, in words; None while its rounds go on."""
+    if state.concluded is None:
+        return None
+    reason = state.concluded.reason
+    why = courses.because(study.course, reason) if study.course else f"its nodes gave the reason {reason}"
+    return f"concluded with round {state.concluded.round}: {why}"
+
+
+def _send(ctx: RoundContext) -> None:
+    """Put the conclusion on the ledger that a majority has signed by now; the last one to sign sees it."""
+    decided = ballots.majority(ctx, ballots.CONCLUSION, equivocation.suspended(ctx.worker))
+    if decided is None:
+        return
+    try:
+        ctx.worker.outbox().send(partial(ctx.worker.ledger.conclude, *decided), f"conclude-{ctx.round_id}")
+    except ContractRefused as error:
+        if error.error not in _OVERTAKEN:
+            raise
+        _LOG.info("round %d: %s; the study is concluded, or has gone on", ctx.round_id, error.error)
