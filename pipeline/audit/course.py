@@ -13,7 +13,7 @@ from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import Confirmed
 from pipeline.ledger_types.state import RoundState
-from pipeline.measures.confusion import told
+from pipeline.measures import confusion, scores
 from pipeline.measures.table import Told, together
 from pipeline.store import object_keys
 from pipeline.study import course as courses
@@ -63,7 +63,8 @@ def counted(body: Mapping[str, Any], model: Sha256) -> Told:
         raise EvidenceRejected(f"got a confirmation of another model than {model}")
     if type(correct) is not int or type(tested) is not int or not 0 <= correct <= tested <= _MOST_RECORDS:
         raise EvidenceRejected(f"got {correct!r} correct of {tested!r}")
-    return Told(correct, tested, told(body.get("confusion"), correct, tested))
+    matrix = confusion.told(body.get("confusion"), correct, tested)
+    return Told(correct, tested, matrix, None if matrix is None else scores.told(body.get("scores"), matrix))
 
 
 def named(listed: Mapping[RoundId, Mapping[HospitalName, Statement]]) -> Confirmed:

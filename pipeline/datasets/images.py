@@ -84,7 +84,7 @@ class Images(Dataset):
 
     def torch(self) -> torch.nn.Module:
         """Levels (n, channels, height, width) uint8."""
-        from pipeline.datasets.graphs.scores import PictureInputs
+        from pipeline.datasets.graphs.encodings import PictureInputs
 
         self._require_scale()
         return PictureInputs(*self._scale, self.input_range)

@@ -150,7 +150,7 @@ class Table(Dataset):
 
     def torch(self) -> torch.nn.Module:
         """Values (n, columns) float64 as `encode` takes them."""
-        from pipeline.datasets.graphs.scores import TableInputs
+        from pipeline.datasets.graphs.encodings import TableInputs
 
         self._require_scale()
         return TableInputs(self.columns, self.input_range)

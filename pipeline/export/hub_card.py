@@ -14,7 +14,8 @@ import yaml
 from pipeline.domain import Sha256, Verdict
 from pipeline.export.content import LABEL, SHARES, Content
 from pipeline.export.forms.base import Form
-from pipeline.measures.estimates import Estimate, Measures, share
+from pipeline.measures.estimates import Measures
+from pipeline.measures.intervals import Estimate, share
 from pipeline.report.render import REASONS
 from pipeline.report.round_view import HospitalRow, RoundView
 from pipeline.views.model_card import ModelCard

@@ -17,7 +17,7 @@ from pipeline.errors import InvalidStudy
 from pipeline.layers import LAYERS
 from pipeline.layers.plan import plan
 from pipeline.layers.table import layer
-from pipeline.measures.table import MEASURES
+from pipeline.measures.table import LEVELS, MEASURES
 from pipeline.store import object_keys
 from pipeline.study.fields import PROTOCOLS, Course
 
@@ -122,8 +122,8 @@ def _check_course(study: Study, course: Course, refuse: Callable[[str, object, s
     if target.measure not in MEASURES:
         refuse("course.target.measure", target.measure, f"one of {', '.join(MEASURES)}")
     measure = MEASURES[target.measure]
-    if measure.needs_matrix and study.measures == "accuracy":
-        refuse("course.target.measure", target.measure, "accuracy, since by `measures` hospitals tell no more")
+    if LEVELS.index(study.measures) < LEVELS.index(measure.needs):
+        refuse("course.target.measure", target.measure, f"`measures: {measure.needs}`, without which nobody tells it")
     classes = study.source.classes
     if measure.of_class and target.of not in classes:
         refuse("course.target.of", target.of or "nothing", f"the class that it is about: {', '.join(classes)}")

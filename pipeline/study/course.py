@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.domain import Ending
-from pipeline.measures.estimates import Estimate
+from pipeline.measures.intervals import Estimate
 from pipeline.measures.table import MEASURES, Told
 from pipeline.study.fields import Course, Target
 

@@ -156,7 +156,7 @@ class Target(StudyModel):
     """What a model is to be worth, on the test records of all hospitals together."""
 
     measure: Annotated[str, Field(title="Measure that is to be reached")]
-    """accuracy, balanced_accuracy, sensitivity or specificity."""
+    """accuracy, balanced_accuracy, auc, sensitivity or specificity."""
     of: Annotated[str | None, Field(title="Class that the measure is about")] = None
     """The class whose sensitivity or specificity it is."""
     value: Annotated[Decimal, Field(title="Value that is to be reached", gt=0, lt=1, max_digits=6)]

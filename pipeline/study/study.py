@@ -139,7 +139,8 @@ class Study(StudyModel):
     """When the study is done, by what hospitals confirmed: a target is reached by the lower end of its 95 % interval,
     none of `patience` rounds lies above the interval of the round before them, or there were `most_rounds`. Its nodes
     then conclude it on the ledger, and no round of it opens any more. Without this line it goes on as long as rounds
-    are started. A measure is accuracy, balanced_accuracy, or with a class (`of`) sensitivity or specificity."""
+    are started. A measure is accuracy, balanced_accuracy, auc, or with a class (`of`) sensitivity or
+    specificity."""
     seed: Annotated[int, Field(title="Public seed of the first model, the batches and the dealing", ge=0, lt=2**32)] = 1
     """Public: deals out a demonstration's data, draws the first model and the training batches. No share, key or
     validation draw comes from it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from pipeline.domain import Ending
 from pipeline.measures.confusion import Confusion
-from pipeline.measures.table import MEASURES, Told, together
+from pipeline.measures.scores import Histogram, Scores
+from pipeline.measures.table import LEVELS, MEASURES, Told, together
 from pipeline.study import course as courses
 from pipeline.study.fields import Course
 
@@ -17,12 +19,18 @@ SENSITIVE = {"measure": "sensitivity", "of": "ill", "value": 0.8}
 
 
 def told(correct: int, tested: int = 100) -> Told:
-    return Told(correct, tested, None)
+    return Told(correct, tested)
 
 
 def matrix(*rows: tuple[int, int]) -> Told:
     confusion = Confusion(("well", "ill"), rows)
     return Told(confusion.correct, confusion.tested, confusion)
+
+
+def scored() -> Told:
+    """The same as a matrix, with the scores of the second class."""
+    histogram = Histogram((0, 0, 1, 0, 1, 0, 3, 0, 0, 5), (5, 0, 3, 1, 0, 1, 0, 0, 0, 0))
+    return replace(matrix((9, 1), (2, 8)), scores=Scores(("well", "ill"), (histogram,)))
 
 
 def ending(course: dict[str, Any], *rounds: Told, finished: int | None = None) -> Ending | None:
@@ -124,8 +132,9 @@ def test_a_course_keeps_its_value_as_it_is_written() -> None:
 def test_each_measure_of_the_table_is_told_by_what_it_says_it_needs(name: str) -> None:
     measure = MEASURES[name]
     of = "ill" if measure.of_class else None
-    assert measure.estimate(matrix((9, 1), (2, 8)), of) is not None
-    assert (measure.estimate(told(17, 20), of) is None) is measure.needs_matrix
+    levels = [told(17, 20), matrix((9, 1), (2, 8)), scored()]
+    needs = LEVELS.index(measure.needs)
+    assert [measure.estimate(one, of) is not None for one in levels] == [level >= needs for level in range(3)]
 
 
 def test_hospitals_together_are_added_up() -> None:

@@ -163,7 +163,7 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
             {"course": {"target": {"measure": "luck", "value": 0.9}}},
             "course.target.measure",
             "luck",
-            "accuracy, balanced_accuracy, sensitivity, specificity",
+            "accuracy, balanced_accuracy, auc, sensitivity, specificity",
         ),
         (
             {"course": {"target": {"measure": "sensitivity", "value": 0.9}}},
@@ -181,7 +181,7 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
             {"measures": "accuracy", "course": {"target": {"measure": "balanced_accuracy", "value": 0.9}}},
             "course.target.measure",
             "balanced_accuracy",
-            "hospitals tell no more",
+            "`measures: confusion`, without which nobody tells it",
         ),
         ({"colour": "blue"}, "colour", "'blue'", "Extra inputs are not permitted"),
         ({"title": None}, "title", "", "required"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.datasets.table import Column
 
 
-class Scores(torch.nn.Module):
+class StandardScores(torch.nn.Module):
     """Standard scores of (n, ...) float64, rounded to 8 fractional bits and clipped; zero where a value is NaN."""
 
     def __init__(self, mean: torch.Tensor, deviation: torch.Tensor, input_range: tuple[int, int]) -> None:
@@ -41,7 +41,7 @@ class TableInputs(torch.nn.Module):
         super().__init__()
         inputs = [(index, word) for index, column in enumerate(columns) for word in range(column.inputs)]
         of_input = [columns[index] for index, _ in inputs]
-        self.scores = Scores(
+        self.scores = StandardScores(
             _doubles([one.mean for one in of_input]), _doubles([one.deviation for one in of_input]), input_range
         )
         self.column: torch.Tensor
@@ -71,7 +71,7 @@ class PictureInputs(torch.nn.Module):
 
     def __init__(self, mean: Sequence[float], deviation: Sequence[float], input_range: tuple[int, int]) -> None:
         super().__init__()
-        self.scores = Scores(_doubles(mean)[:, None, None], _doubles(deviation)[:, None, None], input_range)
+        self.scores = StandardScores(_doubles(mean)[:, None, None], _doubles(deviation)[:, None, None], input_range)
 
     def forward(self, levels: torch.Tensor) -> torch.Tensor:
         """Each channel by its constants."""
