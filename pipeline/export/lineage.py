@@ -139,7 +139,9 @@ def _check_description(description: bytes, content: Content, origin: Origin, for
     wanted = content.description(form.made_with)
     if wanted != description:
         path, got, want = _difference(read_object(description), read_object(wanted))
-        raise EvidenceRejected(f"description: {path}: got {got}, want {want}: it was altered")
+        raise EvidenceRejected(
+            f"description: {path}: got {got}, want {want}: it was altered, or another version of Wardround wrote it"
+        )
 
 
 def _versions(made_with: Any) -> str:
