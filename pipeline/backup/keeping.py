@@ -143,6 +143,14 @@ PARTS = (
     ),
     FolderPart("data docs", _HOSPITAL, ("docs",), (), "made again by the next check", kept=False),
     FolderPart(
+        "measured scales, and pictures as they were decoded",
+        _HOSPITAL,
+        ("scales", "decoded"),
+        (),
+        "made again by the next round",
+        kept=False,
+    ),
+    FolderPart(
         "logs, services' settings, work in progress",
         _EVERY,
         ("work", "logs"),

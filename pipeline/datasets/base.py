@@ -202,6 +202,10 @@ class Dataset(ABC):
         `records.shielded`.
         """
 
+    def keeping(self, folder: Path) -> Dataset:
+        """It, that keeps in `folder` what it would else read again in each step of a round; here nothing."""
+        return self
+
     def notes(self, folder: Path) -> Sequence[str]:
         """Sentences on how a folder of records is read, for its own hospital's eyes; foreign exceptions pass."""
         return ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from pipeline.datasets import table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split
 from pipeline.datasets.patients import SecretSource
-from pipeline.datasets.picture import NoPicture, Pixels, Window, levels
+from pipeline.datasets.picture import FittedPicture, NoPicture, Pixels, Window, levels
 from pipeline.datasets.picture_files import KINDS, picture
 from pipeline.domain import INPUT_BITS
 from pipeline.errors import FileRejected
@@ -32,16 +31,8 @@ LABELS = "labels.csv"
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 """Names of a picture's channels, by their number."""
 
-_MIDDLE_GREY = 128
-
-
-@dataclass(frozen=True)
-class FittedPicture:
-    """A picture as the model takes it, (channels, height, width), and what is known of the whole one."""
-
-    pixels: Pixels
-    measures: Mapping[str, float]
-    digest: bytes
+MIDDLE_GREY = 128
+"""The level that is zero for the model, where its channel has no constants."""
 
 
 class Images(Dataset):
@@ -73,7 +64,7 @@ class Images(Dataset):
         """Pixels about middle grey, or their standard scores, clipped; raises Refused before constants are measured."""
         self._require_scale()
         if self.constants is None:
-            return (values.astype(np.int16) - _MIDDLE_GREY).reshape(-1, *self.shape)
+            return (values.astype(np.int16) - MIDDLE_GREY).reshape(-1, *self.shape)
         levels = np.arange(256, dtype=np.float64)
         scores = [
             np.clip(np.rint((levels - mean) / deviation * (1 << INPUT_BITS)), *self.input_range).astype(np.int16)
@@ -132,7 +123,7 @@ class Images(Dataset):
     def _scale(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Means and deviations, also of levels about middle grey."""
         channels = self.shape[0]
-        return self.constants or ((float(_MIDDLE_GREY),) * channels, (float(1 << INPUT_BITS),) * channels)
+        return self.constants or ((float(MIDDLE_GREY),) * channels, (float(1 << INPUT_BITS),) * channels)
 
     def write(self, folder: Path, train: Records, test: Records) -> None:
         """The index and the pixels of all records."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,11 @@ import numpy.typing as npt
 
 from pipeline.datasets import dicom_patients, table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
-from pipeline.datasets.images import CHANNELS, LABELS, FittedPicture, Images
+from pipeline.datasets.decoded import Decode, DecodedPictures
+from pipeline.datasets.images import CHANNELS, LABELS, Images
 from pipeline.datasets.measured import Counted, MeasuredInput
 from pipeline.datasets.patients import PATIENT, SecretSource, groups, without
-from pipeline.datasets.picture import NoPicture, Pixels, Window
+from pipeline.datasets.picture import FittedPicture, NoPicture, Pixels, Window
 from pipeline.errors import FileRejected, Misconfigured
 from pipeline.host.secret import Secret
 
@@ -57,8 +59,15 @@ class OwnImages(Images):
         self.window = window
         self.constants = constants
         self._awaits_scale = awaits_scale
+        self._decoded: Path | None = None
         # Levels about middle grey, or standard scores as those of a table.
         self.input_range = (-1024, 1024) if awaits_scale or constants else (-128, 127)
+
+    def keeping(self, folder: Path) -> OwnImages:
+        """It, that keeps in `folder` what it decodes, and forgets it when the labels are gone."""
+        kept = copy(self)
+        kept._decoded = folder / f"{self.name}.npz"
+        return kept
 
     @property
     def measured(self) -> Sequence[MeasuredInput]:
@@ -68,7 +77,7 @@ class OwnImages(Images):
     def statistics(self, folder: Path) -> Sequence[Counted]:
         """Of each channel how often a level comes in the training pictures, as the model takes them."""
         index = self._listed(folder)
-        pixels = self._stacked(self._pictures(folder, index[index["split"] == SPLITS[0]]))
+        pixels = self._stacked(self._all(folder, index))[(index["split"] == SPLITS[0]).to_numpy()]
         levels = np.arange(256, dtype=np.float64)
         return [(levels, np.bincount(channel.ravel(), minlength=256)) for channel in np.moveaxis(pixels, 1, 0)]
 
@@ -88,14 +97,14 @@ class OwnImages(Images):
         Raises FileRejected naming the rows whose picture cannot be read, or is in another row too and must not be.
         """
         index = self._listed(folder)
-        pictures = self._pictures(folder, index)
+        pictures = self._all(folder, index)
         _refuse_contradictions(index, pictures)
         return self._measured(without(index), pictures)
 
     def read(self, folder: Path, secret: SecretSource = Secret.generate) -> Split:
         """The pictures, fitted and encoded."""
         index = self._listed(folder)
-        return self._split(index, self._stacked(self._pictures(folder, index)), secret)
+        return self._split(index, self._stacked(self._all(folder, index)), secret)
 
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
@@ -103,7 +112,7 @@ class OwnImages(Images):
         index = self._listed(folder)
         everything = Records(
             index["record_id"].to_numpy(np.str_),
-            self._stacked(self._pictures(folder, index)),
+            self._stacked(self._all(folder, index)),
             self._labels(index),
             _numbered(index),
         )
@@ -138,7 +147,7 @@ class OwnImages(Images):
         """Of at most so many pictures from all along the labels, (n, channels, height, width), in levels."""
         index = self._labelled(folder).rename(columns={"file": "record_id"})
         step = max(1, math.ceil(len(index) / most))
-        return self._stacked(self._pictures(folder, index.iloc[::step]))
+        return self._stacked(self._pictures(folder, index.iloc[::step], self._picture))
 
     def unlisted(self, folder: Path) -> int:
         """How many files of the folder have no label yet: they take no part."""
@@ -154,7 +163,11 @@ class OwnImages(Images):
 
     def _labelled(self, folder: Path) -> pd.DataFrame:
         """The rows of the labels, each file under one name however it is spelt: `./x.png` is `x.png`."""
-        index = table_files.read(folder / LABELS if (folder / LABELS).exists() else _absent(folder), _TEXTS)
+        if not (folder / LABELS).exists():
+            if self._decoded is not None:
+                self._decoded.unlink(missing_ok=True)
+            raise FileRejected(f"{folder.name}: got no {LABELS}, want one with the columns file and label")
+        index = table_files.read(folder / LABELS, _TEXTS)
         wanted = [column for column in _TEXTS if column in index.columns]
         if "file" not in wanted or "label" not in wanted:
             raise FileRejected(
@@ -162,12 +175,21 @@ class OwnImages(Images):
             )
         return index.assign(file=index["file"].map(lambda name: _plain(folder, name)))
 
-    def _pictures(self, folder: Path, index: pd.DataFrame) -> list[FittedPicture]:
+    def _all(self, folder: Path, index: pd.DataFrame) -> list[FittedPicture]:
+        """Every picture of the folder's labels, those that were decoded before as they were kept."""
+        if self._decoded is None:
+            return self._pictures(folder, index, self._picture)
+        kept = DecodedPictures(self._decoded, (self.shape, self.bits, self.window))
+        pictures = self._pictures(folder, index, lambda file: kept.picture(file, self._picture))
+        kept.keep()
+        return pictures
+
+    def _pictures(self, folder: Path, index: pd.DataFrame, decode: Decode) -> list[FittedPicture]:
         pictures = []
         wrong = []
         for row, name in index["record_id"].items():
             try:
-                pictures.append(self._picture(_file(folder, name)))
+                pictures.append(decode(_file(folder, name)))
             except NoPicture as error:
                 wrong.append(f"row {row} {error}")
         if wrong:
@@ -189,10 +211,6 @@ def own_folder(name: str, folders: Sequence[Path], *files: str) -> Path:
         f"a hospital keeps its own in data/records/{name} of its folder, "
         f"and for a demonstration WARDROUND_DATA names a folder whose {name} is dealt out"
     )
-
-
-def _absent(folder: Path) -> Path:
-    raise FileRejected(f"{folder.name}: got no {LABELS}, want one with the columns file and label")
 
 
 def _plain(folder: Path, name: object) -> object:

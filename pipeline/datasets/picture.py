@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,15 @@ class Picture:
         scaled = np.asarray(image.resize((width, height), Image.Resampling.BOX), dtype=np.uint8)
         planes = scaled[None] if scaled.ndim == 2 else np.moveaxis(scaled, -1, 0)
         return np.ascontiguousarray(np.broadcast_to(planes, (channels, height, width)))
+
+
+@dataclass(frozen=True)
+class FittedPicture:
+    """A picture as the model takes it, (channels, height, width), and what is known of the whole one."""
+
+    pixels: Pixels
+    measures: Mapping[str, float]
+    digest: bytes
 
 
 def levels(images: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:

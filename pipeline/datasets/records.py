@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.datasets.base import Dataset, Split
 from pipeline.datasets.measured import Counted
 from pipeline.errors import DataRejected, FileRejected, WardroundError
 from pipeline.site.identity import sharing_secret
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 T = TypeVar("T")
+
+DECODED = "decoded"
+"""In a hospital's private folder: pictures as they were decoded."""
 
 
 def records_folder(home: Path, dataset: str) -> Path:
@@ -25,16 +31,25 @@ def kept(home: Path, dataset: str) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
+def frame(home: Path, dataset: Dataset) -> pd.DataFrame:
+    """What the data contract is checked on, of a hospital's records; raises as `read` does."""
+    folder = records_folder(home, dataset.name)
+    kept = dataset.keeping(home / DECODED)
+    return shielded(home.name, "records are readable", lambda: kept.frame(folder))
+
+
 def read(home: Path, dataset: Dataset) -> Split:
     """A hospital's encoded records; raises DataRejected, without any value, when they cannot be read."""
     folder = records_folder(home, dataset.name)
-    return shielded(home.name, "records are readable", lambda: dataset.read(folder, lambda: sharing_secret(home)))
+    kept = dataset.keeping(home / DECODED)
+    return shielded(home.name, "records are readable", lambda: kept.read(folder, lambda: sharing_secret(home)))
 
 
 def statistics(home: Path, dataset: Dataset) -> Sequence[Counted]:
     """Of each input that is to be measured the values of a hospital's training records; raises as `read` does."""
     folder = records_folder(home, dataset.name)
-    return shielded(home.name, "records are readable", lambda: dataset.statistics(folder))
+    kept = dataset.keeping(home / DECODED)
+    return shielded(home.name, "records are readable", lambda: kept.statistics(folder))
 
 
 def readable(what: str, action: Callable[[], T]) -> T:

@@ -15,7 +15,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from pipeline.datasets.records import records_folder, shielded
+from pipeline.datasets import records
+from pipeline.datasets.records import shielded
 from pipeline.host.files import write_secret
 from pipeline.ingest.data_contract import expectations
 from pipeline.study.study import Study
@@ -67,7 +68,7 @@ def run(home: Path, study: Study, dataset_version: str) -> Validation:
 
     Raises DataRejected when they are unreadable.
     """
-    frame = shielded(home.name, "records are readable", lambda: study.source.frame(records_folder(home, study.dataset)))
+    frame = records.frame(home, study.source)
     page, outcome = shielded(home.name, "records can be checked", lambda: check(frame, study))
     # As private as the records themselves: failed expectations quote their values.
     write_secret(data_docs(home, study, dataset_version), page)

@@ -56,7 +56,7 @@ def test_patients_of_dicom_files_stay_together_and_are_found_nowhere_but_in_them
     play = site.play(
         "scans",
         dataset="scans",
-        images={"size": [6, 6], "classes": list(CLASSES)},
+        images={"size": [6, 6], "classes": list(CLASSES), "scale": "levels"},
         hospitals=list(_HOSPITALS),
         model=[{"Flatten": {}}, {"Linear": {"out_features": 2}}],
     )
@@ -76,6 +76,7 @@ def test_patients_of_dicom_files_stay_together_and_are_found_nowhere_but_in_them
     for home in homes[:3]:
         split = records.read(home, play.study.source)
         assert len({*split.train.patients, *split.test.patients}) == _PATIENTS  # type: ignore[misc]
+        assert (home / records.DECODED / "scans.npz").is_file()  # which is searched below as all files are
         assert not {*split.train.patients} & {*split.test.patients}  # type: ignore[misc]
     said = ["".join(traceback.format_exception(error)) for error in play.absences.values()]
     said += [*capfd.readouterr(), caplog.text, str(notes)]
