@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gdcm
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage
 
+from examples import dicom
 from examples.hospitals import Hospital, write_for_all
 from pipeline.datasets.images import LABELS
 
@@ -47,7 +45,7 @@ def make(hospital: Hospital) -> int:
             file = Path(f"P{patient:03}") / f"IM{number:04}"
             (hospital.folder / file).parent.mkdir(exist_ok=True)
             write(hospital.folder / file, units(label, build, rng), f"MRN-{hospital.name}-{patient:03}", window)
-            compress(hospital.folder / file, compression)
+            dicom.compress(hospital.folder / file, hospital.folder / file, compression)
             rows.append({"file": file.as_posix(), "label": label})
     pd.DataFrame(rows).to_csv(hospital.folder / LABELS, index=False)
     return len(rows)
@@ -82,50 +80,20 @@ def units(label: str, build: npt.NDArray[np.float64], rng: np.random.Generator) 
 
 
 def write(path: Path, values: npt.NDArray[np.int16], patient: str, window: tuple[int, int] | None) -> None:
-    """An uncompressed CT slice with the header that matters here."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    slice_ = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    slice_.SOPClassUID = CTImageStorage
-    slice_.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    slice_.Modality = "CT"
-    slice_.PatientName = f"Made-up^{patient}"
-    slice_.PatientID = patient
-    slice_.Rows, slice_.Columns = values.shape
-    slice_.SamplesPerPixel = 1
-    slice_.PhotometricInterpretation = "MONOCHROME2"
-    slice_.BitsAllocated = 16
-    slice_.BitsStored = 16
-    slice_.HighBit = 15
-    slice_.PixelRepresentation = 1
-    slice_.RescaleIntercept = -1024
-    slice_.RescaleSlope = 1
-    slice_.PixelPaddingValue = OUTSIDE + 1024
-    if window:
-        slice_.WindowCenter, slice_.WindowWidth = window
-    slice_.PixelData = (values + 1024).astype("<i2").tobytes()
-    slice_.save_as(path, enforce_file_format=True)
-
-
-def compress(path: Path, compression: str) -> None:
-    """Write the file anew in a transfer syntax that GDCM names."""
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, compression)))
-    if not reader.Read():
-        raise ValueError(f"{path}: GDCM cannot read what pydicom {pydicom.__version__} wrote")
-    change.SetInput(reader.GetImage())
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(path))
-    writer.SetFile(reader.GetFile())
-    if not change.Change():
-        raise ValueError(f"{path}: GDCM cannot compress it as {compression}")
-    writer.SetImage(change.GetOutput())
-    if not writer.Write():
-        raise ValueError(f"{path}: GDCM cannot write it")
+    """A slice with the header that matters here."""
+    shown = {"WindowCenter": window[0], "WindowWidth": window[1]} if window else {}
+    dicom.save(
+        path,
+        values + 1024,
+        CTImageStorage,
+        Modality="CT",
+        PatientName=f"Made-up^{patient}",
+        PatientID=patient,
+        RescaleIntercept=-1024,
+        RescaleSlope=1,
+        PixelPaddingValue=OUTSIDE + 1024,
+        **shown,
+    )
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from examples.dicom import compress
 from pipeline.datasets.picture import NoPicture, Picture, Window
 from pipeline.datasets.picture_files import picture
-from tests.support.pictures import CANARY, colour_dicom, compressed, dicom, png
+from tests.support.pictures import CANARY, colour_dicom, dicom, png
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 300
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -333,24 +334,24 @@ WITHOUT_LOSS = [
 @pytest.mark.parametrize("syntax", WITHOUT_LOSS)
 def test_a_compression_without_loss_gives_the_very_pixels(syntax: str, tmp_path: Path) -> None:
     grey = dicom(tmp_path / "a", SMOOTH)
-    shown = picture(compressed(tmp_path / "b", grey, syntax))
+    shown = picture(compress(tmp_path / "b", grey, syntax))
     np.testing.assert_array_equal(shown.pixels, picture(grey).pixels)
     if syntax != "ExplicitVRBigEndian":  # GDCM swaps the bytes of its colours
         colours = colour_dicom(tmp_path / "c", SMOOTH_COLOURS)
-        np.testing.assert_array_equal(picture(compressed(tmp_path / "d", colours, syntax)).pixels, SMOOTH_COLOURS)
+        np.testing.assert_array_equal(picture(compress(tmp_path / "d", colours, syntax)).pixels, SMOOTH_COLOURS)
 
 
 @pytest.mark.parametrize("syntax", ["JPEGExtendedProcess2_4", "JPEGLSNearLossless", "JPEG2000"])
 def test_a_compression_with_a_loss_stays_near(syntax: str, tmp_path: Path) -> None:
     grey = dicom(tmp_path / "a", SMOOTH)
-    shown = picture(compressed(tmp_path / "b", grey, syntax))
+    shown = picture(compress(tmp_path / "b", grey, syntax))
     np.testing.assert_allclose(shown.pixels.astype(int), picture(grey).pixels.astype(int), atol=4)
 
 
 @pytest.mark.parametrize("syntax", [None, "ImplicitVRLittleEndian", "ExplicitVRBigEndian"])
 def test_a_dicom_file_without_preamble_is_one_too(syntax: str | None, tmp_path: Path) -> None:
     grey = dicom(tmp_path / "a", RAMP)
-    whole = (compressed(tmp_path / "b", grey, syntax) if syntax else grey).read_bytes()
+    whole = (compress(tmp_path / "b", grey, syntax) if syntax else grey).read_bytes()
     (tmp_path / "c").write_bytes(whole[132:])
     np.testing.assert_array_equal(picture(tmp_path / "c").pixels, picture(grey).pixels)
     # Without the group that names the transfer syntax, of which the first element holds the length.
@@ -359,7 +360,7 @@ def test_a_dicom_file_without_preamble_is_one_too(syntax: str | None, tmp_path: 
 
 
 def test_a_compressed_file_that_does_not_say_how_is_refused(tmp_path: Path) -> None:
-    whole = compressed(tmp_path / "a", dicom(tmp_path / "b", SMOOTH), "JPEGLosslessProcess14_1").read_bytes()
+    whole = compress(tmp_path / "a", dicom(tmp_path / "b", SMOOTH), "JPEGLosslessProcess14_1").read_bytes()
     (tmp_path / "c").write_bytes(whole[132 + 12 + int.from_bytes(whole[140:144], "little") :])
     with pytest.raises(NoPicture, match="does not say how its pixels are compressed: export it again"):
         picture(tmp_path / "c")
@@ -465,7 +466,7 @@ def test_a_decoder_that_ends_or_never_ends_costs_one_file_and_not_the_process_th
 
     from pipeline.datasets import gdcm_process
 
-    path = compressed(tmp_path / "a", dicom(tmp_path / "b", SMOOTH), "JPEGLosslessProcess14_1")
+    path = compress(tmp_path / "a", dicom(tmp_path / "b", SMOOTH), "JPEGLosslessProcess14_1")
     whole = picture(path).pixels
     (child,) = (one for one in psutil.Process().children() if gdcm_process.__name__ in one.cmdline())
     os.kill(child.pid, signal.SIGSTOP)
@@ -482,7 +483,7 @@ def test_a_decoder_that_ends_or_never_ends_costs_one_file_and_not_the_process_th
 
 
 def test_a_compressed_file_that_was_cut_is_refused(tmp_path: Path) -> None:
-    whole = compressed(tmp_path / "a", dicom(tmp_path / "b", SMOOTH), "JPEG2000Lossless").read_bytes()
+    whole = compress(tmp_path / "a", dicom(tmp_path / "b", SMOOTH), "JPEG2000Lossless").read_bytes()
     (tmp_path / "a").write_bytes(whole[:-40])
     with pytest.raises(NoPicture, match=r"is a damaged DICOM file|is a DICOM file without pixels"):
         picture(tmp_path / "a")
