@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import audit, baselines, front, gas, large, mpc, pictures, poisoning, rounds, scores
+from benchmarks.tables import audit, baselines, defaults, front, gas, large, mpc, pictures, poisoning, rounds, scores
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = (PROJECT / "README.md", *sorted((PROJECT / "docs" / "reference" / "results").glob("*.md")))
@@ -59,6 +59,7 @@ def _tables() -> dict[str, str]:
         "all attacks": poisoning.whole(_read("poisoning")),
         "other defences": poisoning.others(_read("poisoning")),
         "privacy floor": poisoning.privacy_floor(_read("poisoning")),
+        "defaults": defaults.table(_read("defaults")),
         "files of other people": pictures.table(_read("pictures")),
         "scores": scores.table(_read("scores")),
         "separability": poisoning.separability(_read("poisoning-separability")),

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from pipeline.cli.runs import run_rounds
-from pipeline.domain import RoundId
+from pipeline.domain import RoundId, Sha256
 from pipeline.host import program
 from pipeline.host.files import write_atomic
 from pipeline.replay.comparison import without_verification
@@ -33,7 +33,9 @@ def measure(settings: Settings, study: Study, rounds: int) -> dict[str, Any]:
     started = time.monotonic()
     run_rounds(settings, study, rounds, Console())
     verified = (time.monotonic() - started) / rounds
-    finished = [view for view in Observer.open(settings).views(study) if view.record is not None]
+    observer = Observer.open(settings)
+    finished = [view for view in observer.views(study) if view.record is not None and not view.measured_scale]
+    study = study.at(observer.model(Sha256(str(finished[-1].model))))
     numbers = [RoundId(view.round) for view in finished]
     without_verification(study, numbers[:1], settings)  # imports and first-use costs belong to neither side
     started = time.monotonic()

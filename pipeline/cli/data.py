@@ -32,9 +32,12 @@ def check(
 
     Exit code 1 when they would not.
     """
+    from pipeline.ingest import kept_scale
     from pipeline.ingest.explain import inspect
 
-    inspection = inspect(path, Study.load(Settings.load().studies / f"{study}.yaml"))
+    settings = Settings.load()
+    read = Study.load(settings.studies / f"{study}.yaml")
+    inspection = inspect(path, read, kept_scale.kept(map(settings.hospital, read.hospitals), read))
     if json_:
         typer.echo(
             json.dumps(

@@ -71,20 +71,28 @@ def _demonstrate(settings: Settings, study: Study, rounds: int, console: Console
         if behaviour is not misbehaviour.HONEST:
             console.print(f"  {name} {behaviour.summary}; so says its own {settings.hospital(name) / 'hospital.yaml'}")
     run_rounds(settings, study, rounds, console)
-    finished = [view for view in Observer.open(settings).views(study) if view.record is not None]
+    observer = Observer.open(settings)
+    finished = [view for view in observer.views(study) if view.record is not None]
     for view in finished[-rounds:]:
         console.print()
         print_round(view, console)
     console.print()
-    _compare(settings, study, finished, console)
+    _compare(settings, study, observer, finished, console)
     _where(settings, finished[-1].round, console)
 
 
-def _compare(settings: Settings, study: Study, finished: Sequence[RoundView], console: Console) -> None:
-    plain = without_verification(study, [RoundId(view.round) for view in finished], settings)
+def _compare(
+    settings: Settings, study: Study, observer: Observer, finished: Sequence[RoundView], console: Console
+) -> None:
+    trained = [view for view in finished if not view.measured_scale]
+    if not trained or trained[-1].model is None:
+        console.print("The round measured the scale of the inputs and trained nothing; the next one trains.")
+        return
+    scaled = study.at(observer.model(trained[-1].model))
+    plain = without_verification(scaled, [RoundId(view.round) for view in trained], settings)
     title = "Accuracy on the test records of all hospitals, and of the same rounds without verification"
     table = Table("round", "verified", "plain averaging", title=title, title_justify="left")
-    for view, undefended in zip(finished, plain, strict=True):
+    for view, undefended in zip(trained, plain, strict=True):
         table.add_row(
             str(view.round), "not confirmed" if view.accuracy is None else f"{view.accuracy:.1%}", f"{undefended:.1%}"
         )

@@ -37,6 +37,9 @@ _QueryFile = Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0
 _OF_NUMBERS = frozenset({"lowest", "highest", "mean", "deviation", "codes", "days_since"})
 """Fields of a column of numbers alone."""
 
+_TOGETHER = "mean and deviation go together: give both, or neither"
+"""Of half a pair the other half would be a guess."""
+
 _RESERVED = frozenset({"record_id", PATIENT, "split", "label"})
 
 
@@ -97,12 +100,18 @@ class ColumnSchema(_Model):
             raise ValueError("two categories or more, each once")
         return categories
 
+    @model_validator(mode="after")
+    def _both_constants(self) -> ColumnSchema:
+        if (self.mean is None) != (self.deviation is None):
+            raise ValueError(_TOGETHER)
+        return self
+
     def column(self, name: str, missing: tuple[_Word, ...], *, awaits_scale: bool) -> Column:
-        """The column of that name, with the middle and a fourth of the range for constants that are not given."""
-        given = {"mean": self.mean, "deviation": self.deviation}
+        """The column of that name, with the middle and a fourth of the range where no constants are given."""
         guessed = {"mean": (self.lowest + self.highest) / 2, "deviation": (self.highest - self.lowest) / 4}
-        constants = guessed | {field: value for field, value in given.items() if value is not None}
-        measured = awaits_scale and self.mean is None and self.deviation is None and not self.codes
+        given = self.mean is not None
+        measured = awaits_scale and not given and not self.codes
+        constants = {} if given else guessed
         fields = dict(self) | constants | {"missing": (*missing, *self.missing), "measured": measured}
         return Column(name=name, **fields)
 
@@ -135,9 +144,9 @@ class TableSchema(_Model):
     """What the column `label` may say, in the order of the model's outputs."""
     missing: Annotated[tuple[_Word, ...], Field(max_length=20)] = ()
     """Words and numbers that stand for an empty cell in any column, such as NA or -9."""
-    scale: Literal["range", "measured"] = "range"
-    """What scales a column of numbers without `mean` and `deviation`. range: the middle and a fourth of its range.
-    measured: what the study's first round measures of all hospitals' records, under encryption. Codes have the former.
+    scale: Literal["measured", "range"] = "measured"
+    """What scales a column of numbers without `mean` and `deviation`. measured: what the study's first round measures
+    of all hospitals' records, under encryption. range: the middle and a fourth of its range, which codes always have.
     """
     query: _QueryFile | None = None
     """Name of a file of SQL, each hospital's own and in its folder of records: what it returns is the table of a round.
@@ -210,9 +219,9 @@ class ImagesSchema(_Model):
     """Of each channel, in levels from 0 to 255: subtracted before the model sees a level."""
     deviation: _Levels | None = None
     """What a level is then divided by."""
-    scale: Literal["levels", "measured"] = "levels"
-    """What scales pictures without `mean` and `deviation`. levels: 256 levels are a unit, and middle grey is zero.
-    measured: what the study's first round measures of all hospitals' pictures, under encryption."""
+    scale: Literal["measured", "levels"] = "measured"
+    """What scales pictures without `mean` and `deviation`. measured: what the study's first round measures of all
+    hospitals' pictures, under encryption. levels: 256 levels are a unit, and middle grey is zero."""
 
     @model_validator(mode="after")
     def _one_range(self) -> ImagesSchema:
@@ -223,9 +232,7 @@ class ImagesSchema(_Model):
     @model_validator(mode="after")
     def _of_each_channel(self) -> ImagesSchema:
         if (self.mean is None) != (self.deviation is None):
-            raise ValueError("mean and deviation go together")
-        if self.mean is not None and self.scale == "measured":
-            raise ValueError("mean and deviation, or `scale: measured`")
+            raise ValueError(_TOGETHER)
         for levels in (self.mean, self.deviation):
             if levels is not None and len(levels) != self.channels:
                 raise ValueError(f"one mean and one deviation of each channel, which are {self.channels}")
@@ -237,7 +244,7 @@ class ImagesSchema(_Model):
         """The data set of that name."""
         window = Window(self.window.centre, self.window.width) if self.window else None
         constants = None if self.mean is None or self.deviation is None else (self.mean, self.deviation)
-        awaits = self.scale == "measured"
+        awaits = self.scale == "measured" and constants is None
         return OwnImages(
             name, self.size, self.classes, self.channels, self.bits, window, constants, awaits_scale=awaits
         )

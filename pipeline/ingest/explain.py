@@ -17,6 +17,7 @@ from pipeline.datasets.records import shielded
 from pipeline.ingest.data_contract import cells, expectations
 from pipeline.ingest.input_scale import scale_notes
 from pipeline.ingest.validate import evaluate
+from pipeline.model_file import Scale
 from pipeline.study.study import Study
 
 if TYPE_CHECKING:
@@ -48,12 +49,14 @@ class Inspection:
         return self.expectations > 0 and not self.failures
 
 
-def inspect(path: Path, study: Study) -> Inspection:
-    """Check a folder or file of records against a study's contract on this machine.
+def inspect(path: Path, study: Study, scale: Scale | None = None) -> Inspection:
+    """Check a folder or file of records against a study's contract on this machine, and the scale that it measured.
 
     Raises DataRejected when it is unreadable.
     """
     dataset = study.source
+    scaled = dataset if scale is None else study.scaled(scale).source
+    measured = frozenset(one.name for one in dataset.measured)
     frame = shielded(path.name, "records are readable", lambda: dataset.frame(path))
     named = dict(expectations(study))
     failures = shielded(path.name, "records can be checked", lambda: _failures(frame, named))
@@ -64,7 +67,7 @@ def inspect(path: Path, study: Study) -> Inspection:
             *dataset.notes(path),
             *_skew(frame),
             *_empty(frame, dataset),
-            *scale_notes(frame, path, dataset),
+            *scale_notes(frame, path, scaled, measured),
             *_waiting(path, dataset),
         ),
     )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pipeline.datasets.base import Dataset
 from pipeline.datasets.cells import are_dates
-from pipeline.datasets.images import CHANNELS
+from pipeline.datasets.images import CHANNELS, MIDDLE_GREY
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.table import Column, Table
 from pipeline.domain import INPUT_BITS
@@ -38,56 +38,77 @@ _PICTURES = 200
 """As many are looked at."""
 
 
-def scale_notes(frame: pd.DataFrame, path: Path, dataset: Dataset) -> list[str]:
-    """A sentence for each input that varies too little or too much; `frame` is the data set's of `path`."""
-    if isinstance(dataset, Table):
-        return [note for column in dataset.columns for note in _of_column(column, frame)]
-    if isinstance(dataset, OwnImages) and not dataset.measured and dataset.constants is None:
-        return _of_pictures(dataset.encode(dataset.pixels(path, _PICTURES)))
-    return []
+def scale_notes(frame: pd.DataFrame, path: Path, dataset: Dataset, measured: frozenset[str]) -> list[str]:
+    """A sentence for each input that varies too little or too much, and one for those that are still to be measured.
 
-
-def _of_column(column: Column, frame: pd.DataFrame) -> list[str]:
-    import pandas as pd
-
-    # How often a code comes is not a matter of its scale, and what is measured fits.
-    if (
-        column.measured
-        or column.categories
-        or column.codes
-        or column.name not in frame
-        or are_dates(frame[column.name])
-    ):
-        return []
-    numbers = pd.to_numeric(frame[column.name], errors="coerce").astype("float64")
-    values = numbers[numbers.between(column.lowest, column.highest)].to_numpy()
-    scores = (values - column.mean) / column.deviation
-    if len(values) < _FEWEST or not (trouble := _trouble(scores)):
-        return []
-    if np.ptp(values) == 0:
-        return [f"{column.name} is the same in all records: no model learns from it here."]
-    mean, deviation = _rounded(values)
-    return [
-        f"{column.name} {trouble}, and is hard to learn from. Here it is about {mean} with a deviation of about"
-        f" {deviation}; `mean: {mean}, deviation: {deviation}` in the study would fit, if others see the same."
-    ]
-
-
-def _of_pictures(inputs: npt.NDArray[np.int16]) -> list[str]:
+    `frame` is the data set's of `path`; the study measures the inputs `measured`, and `dataset` has what it found.
+    """
     notes = []
-    for name, levels in zip(CHANNELS[inputs.shape[1]], np.moveaxis(inputs, 1, 0), strict=True):
-        # All studies have one scale of pictures. Levels that are all the same are for the contract to refuse.
-        if len(levels) >= _FEWEST and 0 < levels.std() < LEAST_VARIATION * (1 << INPUT_BITS):
-            mean, deviation = _rounded(levels + 128.0)
-            notes.append(
-                f"{name} varies by less than a tenth of a unit, and is hard to learn from. Here it is about {mean} of"
-                f" 255 with a deviation of about {deviation}; pictures have no constants in a study: a window, or"
-                " `bits` in the study, that spreads them over more levels would fit."
-            )
+    if waiting := ", ".join(one.name for one in dataset.measured):
+        notes.append(
+            f"The study's first round measures mean and deviation of {waiting} over all hospitals' records, under"
+            " encryption; check again after it."
+        )
+    if isinstance(dataset, Table):
+        notes += [note for column in dataset.columns for note in _of_column(column, frame, measured)]
+    elif isinstance(dataset, OwnImages) and not waiting:
+        notes += _of_pictures(dataset, path, measured)
     return notes
 
 
-def _trouble(scores: npt.NDArray[np.floating]) -> str:
+def _of_column(column: Column, frame: pd.DataFrame, measured: frozenset[str]) -> list[str]:
+    import pandas as pd
+
+    # How often a code comes is not a matter of its scale.
+    if column.categories or column.codes or column.name not in frame or are_dates(frame[column.name]):
+        return []
+    numbers = pd.to_numeric(frame[column.name], errors="coerce").astype("float64")
+    values = numbers[numbers.between(column.lowest, column.highest)].to_numpy()
+    if len(values) >= _FEWEST and np.ptp(values) == 0:
+        return [f"{column.name} is the same in all records: no model learns from it here."]
+    if len(values) < _FEWEST or column.measured or not (trouble := _trouble(values, column.mean, column.deviation)):
+        return []
+    mean, deviation = _rounded(values)
+    remedy = (
+        _others(column.mean, column.deviation)
+        if column.name in measured
+        else f"`mean: {mean}, deviation: {deviation}` in the study would fit, if others see the same."
+    )
+    return [
+        f"{column.name} {trouble}, and is hard to learn from. Here it is about {mean} with a deviation of about"
+        f" {deviation}; {remedy}"
+    ]
+
+
+def _of_pictures(dataset: OwnImages, path: Path, measured: frozenset[str]) -> list[str]:
+    notes = []
+    pixels = np.moveaxis(dataset.pixels(path, _PICTURES), 1, 0)
+    means, deviations = dataset.constants or ([MIDDLE_GREY] * len(pixels), [1 << INPUT_BITS] * len(pixels))
+    for name, levels, mean, deviation in zip(CHANNELS[len(pixels)], pixels, means, deviations, strict=True):
+        # Levels that are all the same are for the contract to refuse.
+        values = levels.astype(np.float64)
+        if len(levels) < _FEWEST or np.ptp(values) == 0 or not (trouble := _trouble(values, mean, deviation)):
+            continue
+        about, spread = _rounded(values)
+        remedy = (
+            _others(mean, deviation)
+            if name in measured
+            else "measured constants would fit, or a window, or `bits` in the study, that spreads it over more levels."
+        )
+        notes.append(
+            f"{name} {trouble}, and is hard to learn from. Here it is about {about} of 255 with a deviation of about"
+            f" {spread}; {remedy}"
+        )
+    return notes
+
+
+def _others(mean: float, deviation: float) -> str:
+    """What the study measured."""
+    return f"over all hospitals it is {mean:.4g} with a deviation of {deviation:.4g}: another unit, or other patients?"
+
+
+def _trouble(values: npt.NDArray[np.floating], mean: float, deviation: float) -> str:
+    scores = (values - mean) / deviation
     variation = float(scores.std())
     distance = abs(float(scores.mean()))
     if variation < LEAST_VARIATION:

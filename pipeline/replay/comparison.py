@@ -14,9 +14,9 @@ from pipeline.train.undefended import UndefendedMember, undefended
 
 
 def without_verification(study: Study, rounds: Sequence[RoundId], settings: Settings) -> list[float]:
-    """Accuracy over all hospitals' test records after each round of plain averaging.
+    """Accuracy over all hospitals' test records after each of these training rounds, by plain averaging.
 
-    The hospitals train with the same local configurations.
+    The hospitals train with the same local configurations, and the study has the scale that it measured.
     """
     members = {name: _member(study, name, settings) for name in study.hospitals}
     return [correct / tested for correct, tested in undefended(study, members, rounds)]

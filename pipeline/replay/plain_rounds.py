@@ -18,10 +18,12 @@ from pipeline.datasets.pool import draw, split
 from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.errors import Misconfigured
 from pipeline.host.secret import Secret
-from pipeline.model_file import Vector
+from pipeline.model_file import Model, Vector
 from pipeline.mpc import reference, rule
-from pipeline.mpc.engines.base import AggregateTask, VerifyTask
+from pipeline.mpc.engines.base import AggregateTask, RangeTask, VerifyTask
+from pipeline.round.following import measured_model
 from pipeline.round.parameters import rule_parameters
+from pipeline.round.payload import length
 from pipeline.study.study import Study
 from pipeline.train.initial import initial_model
 from pipeline.train.misbehaviour import HONEST, Behaviour
@@ -52,6 +54,15 @@ class PlainRound:
 
     accepted: Mapping[HospitalName, bool]
     model: Vector
+
+
+def scaled_plainly(study: Study, said: Mapping[HospitalName, Vector]) -> Study:
+    """The study with the scale that its first round would measure, from what each hospital says of its inputs."""
+    task = RangeTask(tuple(said), length(study))
+    within = reference.check_range(task, said)
+    kept = tuple(name for name, bit in zip(said, within, strict=True) if bit)
+    total, count = reference.aggregate(AggregateTask(kept, task.size), said)
+    return study.at(measured_model(study, Model(initial_model(study)), total, count))
 
 
 def play_plain(

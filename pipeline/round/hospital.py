@@ -16,6 +16,7 @@ from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import from_bytes, to_bytes
 from pipeline.host.files import locked, write_secret
+from pipeline.ingest import kept_scale
 from pipeline.ingest.freeze import freeze
 from pipeline.ingest.passed import run_once
 from pipeline.measures.confusion import Confusion
@@ -91,6 +92,8 @@ def confirm(study: str, round_id: RoundId, name: HospitalName, settings: Setting
     if not worker.ledger.verify_model(round_id, digest):
         raise EvidenceRejected(f"round {round_id}: the ledger does not vouch for model {digest[:16]}; do not use it")
     model = worker.model(digest)
+    if model.scale is not None:
+        kept_scale.keep(worker.identity.home, worker.study, model.scale)
     source = worker.study.at(model).source
     test = records.read(worker.identity.home, source).test
     shares = network.probabilities(model.parameters, worker.study.network, test.inputs)

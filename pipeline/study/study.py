@@ -18,7 +18,7 @@ from pipeline.evidence.membership import study_digest
 from pipeline.host.documents import first_problem, read_fields
 from pipeline.layers import Network
 from pipeline.layers.table import layer
-from pipeline.model_file import Model
+from pipeline.model_file import Model, Scale
 from pipeline.site.consortium import Consortium
 from pipeline.study.checks import check
 from pipeline.study.code_digest import code_digest
@@ -173,19 +173,21 @@ class Study(StudyModel):
 
         Raises Refused where it holds other ones than the study measures.
         """
+        return self if model.scale is None else self.scaled(model.scale)
+
+    def scaled(self, scale: Scale) -> Study:
+        """The study with these constants of the inputs that it measures, as if its file gave them; raises Refused."""
         schema = self.table or self.images
         measured = self.source.measured
-        if model.scale is None:
-            return self
-        if schema is None or len(model.scale.means) != len(measured):
+        if schema is None or len(scale.means) != len(measured):
             raise Refused(
-                f"study {self.name}: its model has the scale of {len(model.scale.means)} inputs, and its file leaves"
+                f"study {self.name}: its model has the scale of {len(scale.means)} inputs, and its file leaves"
                 f" {len(measured)} to be measured; give the constants of new ones in the file, or register the study"
                 " under another name"
             )
-        constants = zip(model.scale.means, model.scale.deviations, strict=True)
-        scaled = schema.scaled({one.name: pair for one, pair in zip(measured, constants, strict=True)})
-        return self.model_copy(update={"table" if self.table else "images": scaled})
+        constants = zip(scale.means, scale.deviations, strict=True)
+        given = schema.scaled({one.name: pair for one, pair in zip(measured, constants, strict=True)})
+        return self.model_copy(update={"table" if self.table else "images": given})
 
     @property
     def network(self) -> Network:

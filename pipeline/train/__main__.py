@@ -86,11 +86,20 @@ def update(
 @app.command()
 def undefended(
     study: StudyFile,
-    rounds: Annotated[str, typer.Option(help="numbers of the rounds: 1,2,3")],
+    rounds: Annotated[str, typer.Option(help="numbers of the rounds that train: 1,2,3")],
     out: Out,
+    model: Annotated[
+        Path | None, typer.Option(help="a model of the study, for the scale of the inputs that it measured")
+    ] = None,
 ) -> None:
     """Write the accuracy per round of plain averaging with all hospitals of this machine (JSON)."""
     loaded = Study.load(study)
+    if model is not None:
+        loaded = loaded.at(read_model(model.read_bytes(), loaded.network.size))
+    if loaded.source.measured:
+        raise Misconfigured(
+            f"--model: got none with the scale of {loaded.name}, want a model that one of its rounds ended with"
+        )
     settings = Settings.load()
     members = {}
     for name in loaded.hospitals:

@@ -8,7 +8,8 @@ from pipeline.audit import audit_round as audits
 from pipeline.audit.audit_round import AuditReport
 from pipeline.audit.rollback import refuse_forgotten
 from pipeline.chain.ledger import Ledger, study_id
-from pipeline.domain import RoundId
+from pipeline.domain import RoundId, Sha256
+from pipeline.model_file import Model, read_model
 from pipeline.report import render
 from pipeline.report.round_list import RoundSummary, summary, views
 from pipeline.report.round_view import RoundView, gather
@@ -17,6 +18,8 @@ from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
 from pipeline.site.installation import Installation
 from pipeline.site.settings import Settings
 from pipeline.site.site import Site
+from pipeline.store import object_keys
+from pipeline.store.bulletin_board import BulletinBoard
 from pipeline.store.objects import Store
 from pipeline.study.study import Study
 from pipeline.study.study_files import study_names
@@ -62,6 +65,10 @@ class Observer:
     def view(self, round_id: RoundId) -> RoundView:
         """One round; raises EvidenceRejected when the ledger has none of that number, or its record does not hold."""
         return gather(self.ledger.round(round_id), self.ledger, self.store, self.names)
+
+    def model(self, digest: Sha256) -> Model:
+        """The model of that digest, with the scale of its inputs where its study measured one."""
+        return read_model(BulletinBoard(self.store).fetch(object_keys.model(), digest))
 
     def page(self, round_id: RoundId, settings: Settings) -> str:
         """The page of a round that ended, as its report has it.

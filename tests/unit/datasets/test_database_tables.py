@@ -26,6 +26,7 @@ SCHEMA = {
     },
     "classes": ["0", "1"],
     "missing": ["NA", -9],
+    "scale": "range",
 }
 TABLE = TableSchema.model_validate(SCHEMA).dataset("sepsis")
 

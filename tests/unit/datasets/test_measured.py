@@ -53,11 +53,9 @@ def test_of_a_table_numbers_without_either_constant_are_measured_and_given_ones_
                 "free": [0, 10],
                 "codes": {"codes": [0, 1]},
                 "words": {"categories": ["M", "F"]},
-                "mean_alone": {"lowest": 0, "highest": 8, "mean": 1},
                 "given": {"lowest": 0, "highest": 8, "mean": 2, "deviation": 3},
             },
             "classes": ["no", "yes"],
-            "scale": "measured",
         }
     )
     source = schema.dataset("clinic")
@@ -69,7 +67,6 @@ def test_of_a_table_numbers_without_either_constant_are_measured_and_given_ones_
     assert [(column.mean, column.deviation) for column in scaled.columns if not column.categories] == [
         (4.0, 2.0),
         (0.5, 0.25),
-        (1, 2),
         (2, 3),
     ]
     assert schema.model_copy(update={"scale": "range"}).dataset("clinic").measured == ()
@@ -89,7 +86,7 @@ def pictures(folder: Path) -> None:
 
 
 def test_of_pictures_each_channel_is_measured_over_the_training_pictures(tmp_path: Path) -> None:
-    schema = ImagesSchema.model_validate({"size": [4, 4], "classes": ["no", "yes"], "channels": 3, "scale": "measured"})
+    schema = ImagesSchema.model_validate({"size": [4, 4], "classes": ["no", "yes"], "channels": 3})
     source = schema.dataset("skin")
     assert [one.name for one in source.measured] == ["red", "green", "blue"]
     pictures(tmp_path / "skin")
@@ -105,6 +102,19 @@ def test_of_pictures_each_channel_is_measured_over_the_training_pictures(tmp_pat
     assert split.train.inputs[:, 0, 1, 1].tolist() == [-256, 256]
     assert split.test.inputs[0, 0, 1, 1] == -768
     assert scaled.input_range == source.input_range == (-1024, 1024)
+
+
+def test_constants_of_pictures_are_taken_as_given() -> None:
+    given = {"size": [4, 4], "classes": ["no", "yes"], "mean": [100], "deviation": [50]}
+    assert ImagesSchema.model_validate(given).dataset("skin").measured == ()
+
+
+@pytest.mark.parametrize("half", [{"mean": 1}, {"deviation": 1}])
+@pytest.mark.parametrize("scale", ["measured", "range"])
+def test_half_a_column_s_constants_are_refused(half: dict[str, int], scale: str) -> None:
+    columns = {"lactate": {"lowest": 0, "highest": 8} | half}
+    with pytest.raises(ValueError, match="mean and deviation go together: give both, or neither"):
+        TableSchema.model_validate({"columns": columns, "classes": ["no", "yes"], "scale": scale})
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,11 @@ SCHEMA = TableSchema.model_validate(
             "sex": {"codes": [0, 1], "empty": "mean"},
         },
         "classes": ["recovered", "septic"],
+        "scale": "range",
     }
 )
 TABLE = SCHEMA.dataset("sepsis")
-IMAGES = ImagesSchema(size=(8, 8), classes=("normal", "pneumonia")).dataset("lungs")
+IMAGES = ImagesSchema(size=(8, 8), classes=("normal", "pneumonia"), scale="levels").dataset("lungs")
 
 ROWS = pd.DataFrame(
     {
@@ -193,7 +194,7 @@ def test_a_folder_of_pictures_is_measured_and_fitted_to_the_model(tmp_path: Path
     assert IMAGES.unlisted(folder) == 1
 
 
-COLOURED = ImagesSchema(size=(8, 8), classes=("normal", "pneumonia"), channels=3).dataset("lungs")
+COLOURED = ImagesSchema(size=(8, 8), classes=("normal", "pneumonia"), channels=3, scale="levels").dataset("lungs")
 
 
 def listed(folder: Path, rows: list[tuple[str, str]], split: list[str] | None = None) -> Path:
@@ -222,7 +223,7 @@ def test_a_study_says_how_many_bits_of_sixteen_are_used_for_every_picture(tmp_pa
     png(tmp_path / "a.png", np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8))
     png(tmp_path / "b.png", np.arange(0, 2048, 32, dtype=np.uint16).reshape(8, 8))
     listed(tmp_path, [("a.png", "normal"), ("b.png", "pneumonia")], ["train", "train"])
-    twelve = ImagesSchema(size=(8, 8), classes=("normal", "pneumonia"), bits=12).dataset("lungs")
+    twelve = ImagesSchema(size=(8, 8), classes=("normal", "pneumonia"), bits=12, scale="levels").dataset("lungs")
     bright, dark = twelve.read(tmp_path).train.inputs
     assert (bright.max(), dark.max()) == (123, -2)  # 4032 and 2016 of 4095, about middle grey
     assert len(np.unique(bright)) == 64
@@ -280,7 +281,12 @@ def test_equal_pixels_have_one_label_and_are_on_one_side_of_the_split(
 
 def test_a_study_s_window_holds_for_all_its_pictures_and_goes_with_grey_dicom_files_alone(tmp_path: Path) -> None:
     scans = ImagesSchema.model_validate(
-        {"size": (8, 8), "classes": ("normal", "pneumonia"), "window": {"centre": 128, "width": 257}}
+        {
+            "size": (8, 8),
+            "classes": ("normal", "pneumonia"),
+            "window": {"centre": 128, "width": 257},
+            "scale": "levels",
+        }
     ).dataset("scans")
     for number in range(2):
         other = {"WindowCenter": 40, "WindowWidth": 400} if number else {}

@@ -30,8 +30,10 @@ ASTER = HospitalName("aster")
 MINE = Secret(b"m" * 32)
 STUDY = Sha256("5" * 64)
 CLASSES = ("recovered", "septic")
-TABLE = TableSchema.model_validate({"columns": {"age": [0, 120]}, "classes": CLASSES}).dataset("sepsis")
-IMAGES = ImagesSchema(size=(8, 8), classes=CLASSES).dataset("lungs")
+TABLE = TableSchema.model_validate({"columns": {"age": [0, 120]}, "classes": CLASSES, "scale": "range"}).dataset(
+    "sepsis"
+)
+IMAGES = ImagesSchema(size=(8, 8), classes=CLASSES, scale="levels").dataset("lungs")
 
 
 def stays(seed: int, patients: int = 60) -> pd.DataFrame:

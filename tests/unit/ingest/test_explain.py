@@ -17,7 +17,9 @@ from typer.testing import CliRunner, Result
 from pipeline.cli import commands
 from pipeline.datasets.schema import TableSchema
 from pipeline.errors import DataRejected
+from pipeline.ingest import kept_scale
 from pipeline.ingest.explain import cell_failures, inspect
+from pipeline.model_file import Scale
 from pipeline.study.study import Study
 from tests.support.pictures import CANARY, png
 
@@ -106,6 +108,7 @@ def test_words_and_dates_are_explained_and_how_a_file_is_read_is_said(tmp_path: 
     table = {
         "columns": {"age": [0, 120], "sex": {"categories": ["M", "F"], "empty": "mean"}, "seen": [0, 1]},
         "classes": ["recovered", "septic"],
+        "scale": "range",
     }
     (tmp_path / "wards.yaml").write_text(
         yaml.safe_dump(STUDY | {"table": table, "data_contract": {"min_per_class": 1}})
@@ -187,7 +190,7 @@ def test_an_unreadable_file_is_one_message(study: Study, tmp_path: Path) -> None
 
 def test_pictures_are_checked_for_size_colour_and_contrast_and_unlabelled_ones_are_counted(tmp_path: Path) -> None:
     images = {
-        "images": {"size": [8, 8], "classes": ["normal", "pneumonia"]},
+        "images": {"size": [8, 8], "classes": ["normal", "pneumonia"], "scale": "levels"},
         "model": [{"Flatten": {}}, {"Linear": {"out_features": 2}}],
     }
     (tmp_path / "lungs.yaml").write_text(
@@ -221,7 +224,7 @@ def test_pictures_are_checked_for_size_colour_and_contrast_and_unlabelled_ones_a
 
 def scaled(folder: Path, lactate: dict[str, Any], values: Any) -> list[str]:
     """What is said of the scale of a column."""
-    table = {"columns": {"age": [0, 120], "lactate": lactate}, "classes": ["recovered", "septic"]}
+    table = {"columns": {"age": [0, 120], "lactate": lactate}, "classes": ["recovered", "septic"], "scale": "range"}
     (folder / "scaled.yaml").write_text(yaml.safe_dump(STUDY | {"table": table}))
     frame = rows(len(values)).drop(columns="sex").assign(lactate=values)
     frame.to_csv(folder / "records.csv", index=False)
@@ -267,7 +270,7 @@ def test_of_few_values_and_of_one_value_no_figure_is_said(tmp_path: Path) -> Non
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_that_use_few_levels_are_said_by_their_channel(channels: int, tmp_path: Path) -> None:
     images = {
-        "images": {"size": [8, 8], "classes": ["normal", "pneumonia"], "channels": channels},
+        "images": {"size": [8, 8], "classes": ["normal", "pneumonia"], "channels": channels, "scale": "levels"},
         "model": [{"Flatten": {}}, {"Linear": {"out_features": 2}}],
     }
     (tmp_path / "lungs.yaml").write_text(
@@ -286,9 +289,51 @@ def test_pictures_that_use_few_levels_are_said_by_their_channel(channels: int, t
     (note,) = [note for note in inspect(folder, Study.load(tmp_path / "lungs.yaml")).notes if "hard to learn" in note]
     name = "grey" if channels == 1 else "green"
     assert note.startswith(
-        f"{name} varies by less than a tenth of a unit, and is hard to learn from. Here it is about 60"
+        f"{name} varies by less than a tenth of a unit on the study's scale, and is hard to learn from. Here it is"
+        " about 60"
     )
     assert "of 255 with a deviation of about 10" in note
+
+
+def test_what_is_to_be_measured_is_said_and_then_held_against_what_was_measured(tmp_path: Path) -> None:
+    table = {"columns": {"age": [0, 120], "lactate": [0, 1000], "sex": {"codes": [0, 1]}}, "classes": ["a", "b"]}
+    (tmp_path / "sepsis.yaml").write_text(yaml.safe_dump(STUDY | {"table": table}))
+    study = Study.load(tmp_path / "sepsis.yaml")
+    rows(200).assign(lactate=_LACTATE, age=50).to_csv(tmp_path / "records.csv", index=False)
+    before = inspect(tmp_path / "records.csv", study).notes
+    assert any("first round measures mean and deviation of age, lactate over all hospitals'" in note for note in before)
+    assert "age is the same in all records: no model learns from it here." in before
+    assert not any(note.startswith("lactate") for note in before)
+    for home, mean in (("aster", 2.0), ("birch", 20.0)):
+        kept_scale.keep(tmp_path / home, study, Scale((50.0, mean), (10.0, 1.0)))
+    fitting, other = (
+        inspect(tmp_path / "records.csv", study, kept_scale.kept([tmp_path / "none", tmp_path / home], study)).notes
+        for home in ("aster", "birch")
+    )
+    assert not any("first round" in note or note.startswith("lactate") for note in fitting)
+    (note,) = [note for note in other if note.startswith("lactate")]
+    assert note == (
+        "lactate varies by less than a fifth of its distance from the study's mean, and is hard to learn from. Here it"
+        " is about 2 with a deviation of about 0.8; over all hospitals it is 20 with a deviation of 1: another unit, or"
+        " other patients?"
+    )
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"inputs": 1}', b'{"inputs": [["age", 0.0, 120.0]], "means": [null]}']
+)
+def test_a_kept_scale_that_is_damaged_or_of_other_inputs_is_none(damage: bytes, tmp_path: Path) -> None:
+    study = STUDY | {"table": {"columns": {"age": [0, 120]}, "classes": ["a", "b"]}}
+    (tmp_path / "sepsis.yaml").write_text(yaml.safe_dump(study))
+    read = Study.load(tmp_path / "sepsis.yaml")
+    kept_scale.keep(tmp_path, read, Scale((50.0,), (10.0,)))
+    assert kept_scale.kept([tmp_path], read) == Scale((50.0,), (10.0,))
+    (tmp_path / "scales" / "sepsis.json").write_bytes(damage)
+    assert kept_scale.kept([tmp_path], read) is None
+    kept_scale.keep(tmp_path, read, Scale((50.0,), (10.0,)))
+    study["table"]["columns"]["age"] = [0, 130]
+    (tmp_path / "sepsis.yaml").write_text(yaml.safe_dump(study))
+    assert kept_scale.kept([tmp_path], Study.load(tmp_path / "sepsis.yaml")) is None
 
 
 def test_rows_to_predict_keep_the_contract_of_their_cells_alone() -> None:

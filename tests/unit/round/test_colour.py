@@ -45,7 +45,7 @@ def test_a_study_in_colour_goes_from_jpeg_files_to_a_prediction_of_three_classes
     play = site.play(
         "moles",
         dataset="moles",
-        images={"size": [12, 16], "classes": list(CLASSES), "channels": 3},
+        images={"size": [12, 16], "classes": list(CLASSES), "channels": 3, "scale": "levels"},
         hospitals=list(_HOSPITALS),
         model=[
             {"Conv2d": {"out_channels": 6, "kernel_size": 3}},

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
+from typer.testing import CliRunner
 
 from pipeline.audit.history import input_scale
 from pipeline.audit.round_evidence import HistoryEvidence
 from pipeline.audit.round_record import RoundRecord
+from pipeline.cli import demo
 from pipeline.datasets import measured, records
 from pipeline.datasets.records import records_folder
 from pipeline.domain import COORDINATE_CAP, RoundId, RoundStatus
 from pipeline.errors import EvidenceRejected, InvalidStudy, Refused, TooFew
 from pipeline.evidence.canonical import canonical_json
 from pipeline.host import ports
+from pipeline.ingest import kept_scale
 from pipeline.model_file import Model, Scale, read_model
 from pipeline.replay.reproduce import reproduce
 from pipeline.round import training
@@ -26,12 +32,16 @@ from pipeline.round.continuation import predecessor
 from pipeline.round.study_history import lineage
 from pipeline.store import object_keys
 from pipeline.study.study import Study
+from pipeline.train.__main__ import app
 from pipeline.train.initial import initial_model
+from pipeline.views.observer import Observer
 from pipeline.views.precheck import check_model
 from pipeline.views.prediction import Predictor
 from tests.adversary import attack
+from tests.support.canaries import files_with, stored
 from tests.support.dealers import Dealing, shared_vector, trained
 from tests.support.installed import HOSPITALS, Installed
+from tests.support.pictures import CANARY
 from tests.support.rounds import Play
 
 FIVE = HOSPITALS[:5]
@@ -43,7 +53,7 @@ COLUMNS: dict[str, Any] = {
     "sex": {"codes": [0, 1]},
     "heart_rate": {"lowest": 20, "highest": 300, "empty": "flagged"},
 }
-TABLE = {"columns": COLUMNS, "classes": ["recovered", "septic"], "scale": "measured"}
+TABLE = {"columns": COLUMNS, "classes": ["recovered", "septic"]}
 STUDY = {
     "hospitals": list(FIVE),
     "model": [{"Linear": {"out_features": 2}}],
@@ -58,7 +68,7 @@ def patients(seed: int) -> pd.DataFrame:
     septic = rng.random(ROWS) < 0.5
     return pd.DataFrame(
         {
-            "record_id": [f"p{row}" for row in range(ROWS)],
+            "record_id": [f"{CANARY}-{row}" for row in range(ROWS)],
             "lactate": np.clip(rng.normal(np.where(septic, 3.6, 1.6), 0.6), 0, 30).round(2),
             "age": rng.integers(20, 95, ROWS),
             "sex": rng.integers(0, 2, ROWS),
@@ -177,6 +187,42 @@ def test_a_precheck_waits_for_the_scale(site: Installed) -> None:
     study = Study.load(site.settings.studies / "unmeasured.yaml")
     with pytest.raises(Refused, match="got no mean and deviation of lactate yet"):
         records.read(site.settings.hospital(ASTER), study.source)
+
+
+def test_a_hospital_keeps_the_scale_for_its_own_checks(site: Installed, play: tuple[Play, RoundId]) -> None:
+    homes = [site.settings.hospital(name) for name in FIVE]
+    assert {kept_scale.kept([home], play[0].study) for home in homes} == {scale_after(site, play[1])}
+    assert all((home / "scales" / "scaled.json").is_file() for home in homes)
+    assert not any(CANARY.encode() in data for data in stored(site))
+    assert all(any(path.is_relative_to(home / "data") for home in homes) for path in files_with(site, CANARY))
+
+
+def test_a_report_and_plain_averaging_read_the_study_with_its_recorded_scale(
+    site: Installed, play: tuple[Play, RoundId], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = RoundId(play[1] + 1)
+    observer = Observer.open(site.settings)
+    assert "measured the scale" in observer.page(play[1], site.settings)
+    assert "measured the scale" not in observer.page(second, site.settings)
+    study = play[0].study
+    console = Console(record=True, width=120)
+    demo._compare(site.settings, study, observer, observer.views(study), console)
+    shown = console.export_text()
+    assert f"│ {second}" in shown
+    assert f"│ {play[1]} " not in shown
+    quiet = Console(record=True, width=120)
+    demo._compare(site.settings, study, observer, observer.views(study)[:1], quiet)
+    assert "The round measured the scale of the inputs and trained nothing" in quiet.export_text()
+    monkeypatch.setenv("WARDROUND_HOME", str(site.settings.home))
+    ended = observer.view(second).model
+    assert ended is not None
+    (tmp_path / "model").write_bytes(observer.model(ended).to_bytes())
+    asked = ["undefended", "--study", str(site.settings.studies / "scaled.yaml"), "--rounds", str(second), "--out"]
+    out = tmp_path / "plain.json"
+    assert CliRunner().invoke(app, [*asked, str(out), "--model", str(tmp_path / "model")]).exit_code == 0
+    assert json.loads(out.read_text())[str(second)] > 0.8
+    refused = CliRunner().invoke(app, [*asked, str(out)])
+    assert "--model: got none with the scale of scaled" in str(refused.exception)
 
 
 @attack(

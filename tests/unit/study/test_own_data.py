@@ -7,35 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from pipeline.datasets import records
-from pipeline.datasets.pool import draw, split
-from pipeline.datasets.records import records_folder
-from pipeline.domain import HospitalName, RoundId, Sha256
+from benchmarks import defaults
+from examples.sepsis import patients
 from pipeline.errors import InvalidStudy
-from pipeline.host.secret import Secret
 from pipeline.ingest.explain import inspect
-from pipeline.mpc import reference, rule
-from pipeline.mpc.engines.base import AggregateTask, VerifyTask
-from pipeline.replay.plain_rounds import PlainMember, play_plain
-from pipeline.round.parameters import rule_parameters
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
-from pipeline.train.initial import initial_model
-from pipeline.train.misbehaviour import BEHAVIOURS, HONEST
-from pipeline.train.network import accuracy
-from pipeline.train.stage import run
 
 PAGE = PROJECT / "docs" / "tutorials" / "bring-your-own-data.md"
 (LINES,) = re.findall(r"```yaml\n(table:.*?)```", PAGE.read_text(), re.S)
-FIVE = tuple(map(HospitalName, ("aster", "birch", "cedar", "dahlia", "elm")))
-ELM = FIVE[-1]
 OTHERS = {
     "title": "Sepsis",
     "hospitals": ["aster", "birch", "cedar"],
@@ -51,107 +34,30 @@ def written(folder: Path, lines: str = LINES, **others: Any) -> Path:
     return file
 
 
-def patients(
-    seed: int,
-    count: int = 90,
-    lactate: tuple[float, float] = (4.2, 1.3),
-    spread: float = 0.3,
-    rate: tuple[float, float] = (110, 80),
-) -> pd.DataFrame:
-    """Medians of lactate and means of the heart rate are those of septic patients, then of the others."""
-    rng = np.random.default_rng(seed)
-    septic = rng.random(count) < 0.4
-    return pd.DataFrame(
-        {
-            "record_id": [f"p{row}" for row in range(count)],
-            "age": np.clip(rng.normal(np.where(septic, 68, 60), 15), 18, 100).round(),
-            "lactate": np.clip(rng.lognormal(np.log(np.where(septic, *lactate)), spread), 0.4, 20).round(1),
-            "heart_rate": np.where(
-                rng.random(count) < 0.08, np.nan, np.clip(rng.normal(np.where(septic, *rate), 16), 35, 200).round()
-            ),
-            "sex": rng.integers(0, 2, count),
-            "label": np.where(septic, "septic", "recovered"),
-        }
-    )
-
-
-def test_own_data_and_own_model_take_at_most_eight_lines_and_a_round_of_them_learns(tmp_path: Path) -> None:
+def test_own_data_and_own_model_take_at_most_eight_lines_and_no_constant(tmp_path: Path) -> None:
     assert len(LINES.splitlines()) <= 8
     study = Study.load(written(tmp_path))
     assert study.dataset == "sepsis"
-    model = initial_model(study)
-    updates = {}
-    payloads = {}
-    tests = []
-    for place, name in enumerate(study.hospitals):
-        folder = records_folder(tmp_path / name, study.dataset)
-        folder.mkdir(parents=True)
-        patients(place).to_csv(folder / "records.csv", index=False)
-        assert inspect(folder, study).failures == {}
-        own = records.read(tmp_path / name, study.source)
-        secret = Secret(bytes([place + 1]) * 32)
-        rows, pool = split(own.train, secret)
-        updates[name] = run(study, model, own.train[rows], round_id=RoundId(1), finished=0, hospital=name, budget=None)
-        drawn = draw(own.train[pool], study.rule.images_per_hospital, secret, Sha256("0" * 64), RoundId(1), name)
-        payloads[name] = np.concatenate(
-            [updates[name], drawn.inputs.reshape(-1), np.eye(2, dtype=np.int64)[drawn.labels].reshape(-1)]
-        )
-        tests.append(own.test)
-    bits, _ = reference.verify(
-        VerifyTask(study.hospitals, study.network, rule_parameters(study, 0, None), model), payloads
-    )
-    assert bits == (True, True, True)
-    model = rule.new_model(model, *reference.aggregate(AggregateTask(study.hospitals, study.network.size), updates))
-    counts = [accuracy(model, study.network, test) for test in tests]
-    assert sum(correct for correct, _ in counts) > 0.9 * sum(tested for _, tested in counts)
-
-
-def usual_patients(seed: int, count: int = 900) -> pd.DataFrame:
-    """Of whom a logistic regression tells five in six: lactate lies between 1 and 4 nearly always."""
-    return patients(seed, count, lactate=(2.6, 1.4), spread=0.38, rate=(103, 85))
+    assert [one.name for one in study.source.measured] == ["age", "lactate", "heart_rate"]
+    patients(240, np.random.default_rng(0)).to_csv(tmp_path / "records.csv", index=False)
+    found = inspect(tmp_path, study)
+    assert found.failures == {}
+    assert any("first round measures mean and deviation of age, lactate, heart_rate" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 13])
-def test_the_page_s_lines_learn_from_usual_patients_as_well_as_a_regression_on_all_of_them(
-    seed: int, tmp_path: Path
-) -> None:
-    """900 records at five hospitals, one of which flips its labels.
-
-    By the last seed two honest models are four of 32 answers below the current one.
-    """
-    study = Study.load(written(tmp_path, hospitals=list(FIVE)))
-    frame = usual_patients(seed)
-    members = {}
-    parts = []
-    for index, name in enumerate(FIVE):
-        folder = records_folder(tmp_path / name, study.dataset)
-        folder.mkdir(parents=True)
-        frame.iloc[index :: len(FIVE)].to_csv(folder / "records.csv", index=False)
-        inspection = inspect(folder, study)
-        assert inspection.failures == {}
-        assert not any("hard to learn" in note for note in inspection.notes)
-        parts.append(study.source.read(folder).train)
-        behaviour = BEHAVIOURS["label_flip"] if name == ELM else HONEST
-        members[name] = PlainMember.of(parts[-1], Secret(bytes([index + 1]) * 32), behaviour)
-    # As many others that the figure of either is exact to half a point.
-    (tmp_path / "others").mkdir()
-    usual_patients(1000 + seed, 6000).to_csv(tmp_path / "others" / "records.csv", index=False)
-    others = study.source.read(tmp_path / "others").train
-    pooled = make_pipeline(StandardScaler(), LogisticRegression())
-    pooled.fit(np.concatenate([part.inputs for part in parts]), np.concatenate([part.labels for part in parts]))
-    best = pooled.score(others.inputs, others.labels)
-    assert best > 0.83
-    played = play_plain(study, members, [RoundId(number) for number in range(1, 9)])
-    correct, tested = accuracy(played[-1].model, study.network, others)
-    assert correct / tested > best - 0.02
-    for finished in played[3:]:
-        assert finished.accepted == {name: name != ELM for name in FIVE}
+def test_the_page_s_lines_learn_from_usual_patients_as_well_as_a_regression_on_all_of_them(seed: int) -> None:
+    """900 records at five hospitals, one of which flips its labels, on the scale that their study measures."""
+    found = defaults.play(defaults.EXAMPLE, defaults.Setting(), seed)
+    assert found["regression"] > 0.83
+    assert found["accuracy"] > found["regression"] - 0.02
+    assert (found["rejected_later"], found["attacker_accepted"]) == (0, 0)
 
 
 def test_constants_from_the_range_alone_are_warned_of_and_others_named_that_fit(tmp_path: Path) -> None:
-    lines = LINES.replace(", mean: 2, deviation: 1}", "}")
+    lines = LINES.replace("  classes:", "  scale: range\n  classes:")
     assert lines != LINES
-    usual_patients(1).to_csv(tmp_path / "records.csv", index=False)
+    patients(900, np.random.default_rng(1)).to_csv(tmp_path / "records.csv", index=False)
     (note,) = [
         note for note in inspect(tmp_path, Study.load(written(tmp_path, lines))).notes if "hard to learn" in note
     ]
@@ -175,7 +81,7 @@ def test_several_studies_may_share_data_under_a_name_that_no_package_has(tmp_pat
     ("lines", "field", "wanted"),
     [
         (
-            LINES.replace("lowest: 0, highest: 30", "lowest: 30, highest: 0"),
+            LINES.replace("lactate: [0, 30]", "lactate: [30, 0]"),
             r"table\.columns\.lactate",
             "the lowest value lies below the highest",
         ),
