@@ -45,7 +45,7 @@ STUDY: dict[str, Any] = {
     "engine": "spu",
     "protocol": "aby3",
     "model": [{"Linear": {"out_features": 2}}],
-    **yaml.safe_load(TABLE),
+    "table": {**yaml.safe_load(TABLE)["table"], "scale": "range"},
 }
 STAYS = 80
 
