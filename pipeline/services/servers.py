@@ -19,6 +19,8 @@ HEALTH = "/health"
 
 CADDY_LOG = "CADDY_LOG"
 """Environment variable by which guard and front choose how to write their logs: lines (without it) or json."""
+CADDY_SERVICE = "CADDY_SERVICE"
+"""And by which they say in JSON which of them they are."""
 
 _CONFIGURATION = PROJECT / "pipeline" / "services" / "templates" / "guard.caddyfile"
 

@@ -166,9 +166,9 @@ def _logs(settings: Settings) -> Mapping[str, str]:
     return {log.JSON: "1", log.SITE: site.queue if site else ""} if _telemetry(settings).json_logs else {}
 
 
-def _caddy_log(settings: Settings) -> Mapping[str, str]:
+def _caddy_log(settings: Settings, service: str) -> Mapping[str, str]:
     asked = _logs(settings)
-    return {**asked, servers.CADDY_LOG: "json"} if asked else {}
+    return {**asked, servers.CADDY_LOG: "json", servers.CADDY_SERVICE: service} if asked else {}
 
 
 def _store(settings: Settings, installation: Installation) -> Program:
@@ -181,7 +181,7 @@ def _store(settings: Settings, installation: Installation) -> Program:
         servers.objects_folder(settings, kind),
         store_environment(settings, kind),
     )
-    return Program(STORE, launch.command, PROJECT, {**launch.environment, **_caddy_log(settings)})
+    return Program(STORE, launch.command, PROJECT, {**launch.environment, **_caddy_log(settings, STORE)})
 
 
 def _chain(settings: Settings, installation: Installation) -> Program:
@@ -221,7 +221,7 @@ def database(settings: Settings) -> Program:
 def before_all(settings: Settings, installation: Installation, address: str, certificate: Path) -> Program:
     """The front at `address`, HOST:PORT of this machine; `certificate` is the folder of cert.pem and key.pem."""
     launch = front.launch(runtime.caddy_path(), address, certificate, installation)
-    return Program(FRONT, launch.command, PROJECT, {**launch.environment, **_caddy_log(settings)})
+    return Program(FRONT, launch.command, PROJECT, {**launch.environment, **_caddy_log(settings, FRONT)})
 
 
 def _front_address(settings: Settings) -> str:

@@ -57,7 +57,10 @@ def written(environment: Mapping[str, str]) -> list[str]:
 
 
 def test_its_lines_are_json_with_the_names_of_all_services_where_somebody_asks() -> None:
-    lines = [json.loads(line) for line in written({servers.CADDY_LOG: "json", log.SITE: "provider"})]
+    lines = [
+        json.loads(line)
+        for line in written({servers.CADDY_LOG: "json", servers.CADDY_SERVICE: "store", log.SITE: "provider"})
+    ]
     assert lines
     for line in lines:
         assert {"timestamp", "level", "event"} <= set(line)

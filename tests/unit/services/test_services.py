@@ -61,7 +61,8 @@ def test_services_of_ours_write_json_with_their_site_where_the_owner_asks(provid
     for name in written:
         environment = told[name].environment
         assert (environment[log.JSON], environment[log.SITE]) == ("1", "provider")
-        assert environment.get(servers.CADDY_LOG) == (None if name == CHAIN else "json")
+        caddy = (environment.get(servers.CADDY_LOG), environment.get(servers.CADDY_SERVICE))
+        assert caddy == ((None, None) if name == CHAIN else ("json", name))
 
 
 def test_the_provider_runs_what_sites_call_behind_one_port(provider: Settings) -> None:
