@@ -75,11 +75,7 @@ class _Memory:
 class Watch:
     """What one site looks at, and tells by notices and metrics; `disk` says total and free bytes of a folder's disk."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        disk: Callable[[Path], tuple[int, int]] | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, disk: Callable[[Path], tuple[int, int]] | None = None) -> None:
         self._settings = settings
         self._site = Site.load(settings)
         self.metrics = Metrics(self._site.queue if self._site else "all", VERSION)
