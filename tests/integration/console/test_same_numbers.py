@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,25 @@ def test_the_proof_is_the_commands_to_the_byte(
     assert command.invoke(commands, ["proof", str(finished), "--out", str(written)]).exit_code == 0
     assert answer.content == written.read_bytes()
     assert client(town.settings, AUDITOR).get("/rounds/999/proof.zip").status_code == 404
+
+
+def test_the_model_is_the_commands_to_the_byte_and_is_known_again(
+    town: Site, play: Play, finished: RoundId, command: CliRunner, tmp_path: Path
+) -> None:
+    console = client(town.settings, AUDITOR)
+    assert "Take it out as safetensors" in console.get(f"/rounds/{finished}/model").text
+    path = f"/rounds/{finished}/model/safetensors"
+    assert console.post(path).status_code == 403
+    answer = console.post(path, data={"csrf_token": form_token(AUDITOR.login)})
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path)
+    (folder,) = tmp_path.iterdir()
+    given = ["--format", "safetensors", "--round", str(finished), "--out", str(tmp_path / "written")]
+    said = command.invoke(commands, ["model", "export", play.study.name, *given])
+    assert said.exit_code == 0, said.output
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert files == {file.name: file.read_bytes() for file in (tmp_path / "written").iterdir()}
+    file = str(folder / "model.safetensors")
+    checked = command.invoke(commands, ["model", "verify", file, "--nodes", str(town.settings.consortium)])
+    assert checked.exit_code == 0, checked.output

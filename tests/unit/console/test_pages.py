@@ -9,7 +9,9 @@ import pytest
 
 from pipeline.domain import Kind, RoundId
 from pipeline.evidence import signing
+from pipeline.export.forms import FORMS
 from pipeline.store import object_keys
+from pipeline.views.model_card import WARNING
 from tests.support.archive import Archive, many
 from tests.support.console import AUDITOR, PROVIDER, form_token
 from tests.support.figures import figures, read
@@ -308,3 +310,16 @@ def test_an_aborted_round_says_why_and_what_each_node_saw(own: Archive) -> None:
     assert "<td>birch</td>" in page
     timeline = own.pages(AUDITOR).get("/rounds/3/timeline").text
     assert "by 2 nodes, too_few_accepted; the model before stays" in timeline
+
+
+def test_a_rounds_model_is_offered_in_every_form_with_its_warning(archive: Archive) -> None:
+    pages = archive.pages(AUDITOR)
+    page = pages.get("/rounds/2/model").text
+    assert WARNING in page
+    assert figures(page)["model"].text == archive.index.get(RoundId(2)).model
+    for form in FORMS:
+        assert f'action="/rounds/2/model/{form}"' in page
+    assert 'href="/rounds/2/model"' in pages.get("/rounds/2").text
+    token = {"csrf_token": form_token(AUDITOR.login)}
+    assert pages.post("/rounds/2/model/pickle", data=token).status_code == 422
+    assert pages.post("/rounds/99/model/onnx", data=token).status_code == 404
