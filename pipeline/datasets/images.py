@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets import table_files
+from pipeline.datasets import graphs, table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split
 from pipeline.datasets.patients import SecretSource
 from pipeline.datasets.picture import FittedPicture, NoPicture, Pixels, Window, levels
@@ -75,10 +75,8 @@ class Images(Dataset):
 
     def torch(self) -> torch.nn.Module:
         """Levels (n, channels, height, width) uint8."""
-        from pipeline.datasets.graphs.encodings import PictureInputs
-
         self._require_scale()
-        return PictureInputs(*self._scale, self.input_range)
+        return graphs.inputs("PictureInputs", *self._scale, self.input_range)
 
     @property
     def preparation(self) -> Mapping[str, Any]:

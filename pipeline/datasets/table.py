@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets import table_files
+from pipeline.datasets import graphs, table_files
 from pipeline.datasets.base import RECORDS, SPLITS, Dataset, PredictionBatch, Records, Split, with_split
 from pipeline.datasets.days import SOME_DAY, date_after, days
 from pipeline.datasets.measured import Counted, MeasuredInput
@@ -150,10 +150,8 @@ class Table(Dataset):
 
     def torch(self) -> torch.nn.Module:
         """Values (n, columns) float64 as `encode` takes them."""
-        from pipeline.datasets.graphs.encodings import TableInputs
-
         self._require_scale()
-        return TableInputs(self.columns, self.input_range)
+        return graphs.inputs("TableInputs", self.columns, self.input_range)
 
     @property
     def preparation(self) -> Mapping[str, Any]:

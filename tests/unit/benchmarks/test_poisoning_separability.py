@@ -33,7 +33,8 @@ def test_the_quantities_are_those_that_the_rule_compares_with_its_thresholds() -
         near &= found["weakest class to global"] >= -numbers.weakest_class_below_global_percent * of_class
         near &= found["weakest class to peers"] >= -numbers.weakest_class_below_peers_percent * of_class
         assert np.array_equal(near, seen.verification.peers)
-        assert np.array_equal(found["direction"] >= -0.4, seen.verification.direction)
+        # A push against the others counts only where it is large, too.
+        assert (np.array(seen.verification.direction) | (found["direction"] < -0.4)).all()
         rejected += int((~near).sum())
     assert rejected
 

@@ -100,8 +100,9 @@ def test_a_file_is_known_again_without_a_network(left: Left, form: Form) -> None
 def test_the_weights_are_the_anchored_ones_in_every_form(left: Left) -> None:
     content = left.content()
     for form in FORMS.values():
-        tensors = form.tensors(left.file(form), content.study.network)
-        together = np.concatenate([tensor.astype(np.float64).ravel() for tensor in tensors.values()])
+        network = content.study.network
+        tensors = form.tensors(left.file(form), network)
+        together = np.concatenate([tensors[one.name].astype(np.float64).ravel() for one in network.parameters])
         np.testing.assert_array_equal(together * (1 << UPDATE_BITS), content.model.parameters)
 
 
