@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 HEADER = (
-    "study", "learning rate", "steps", "thresholds", "seeds", "accuracy", "below regression", "at most",
+    "study", "learning rate", "steps", "thresholds", "seeds", "accuracy", "regression", "furthest below it",
     "honest rejected, early", "later", "flipper accepted",
 )  # fmt: skip
 
@@ -27,8 +27,8 @@ def cells(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
         yield (
             *about,
             f"{mean(row['accuracy'] for row in of_key):.1%}",
-            f"{mean(below):.1f}",
-            f"{max(below):.1f}",
+            f"{mean(row['regression'] for row in of_key):.1%}",
+            f"{max(0.0, *below):.1f}",
             *(str(sum(row[field] for row in of_key)) for field in ("rejected_early", "rejected_later")),
             str(sum(row["attacker_accepted"] for row in of_key)),
         )
