@@ -91,7 +91,8 @@ def test_the_command_shows_each_model_with_its_intervals_and_the_round_s_scores_
     play, round_id = finished
     monkeypatch.setenv("WARDROUND_HOME", str(site.settings.home))
     monkeypatch.setenv("WARDROUND_STUDIES", str(site.settings.studies))
-    monkeypatch.setenv("COLUMNS", "200")
+    # So wide that no cell is broken; COLUMNS is read once, when the module is loaded.
+    monkeypatch.setattr("pipeline.cli.models._console.width", 200)
     asked = CliRunner().invoke(commands, ["model", "compare", play.study.name, "--as", ASTER])
     assert asked.exit_code == 0
     found = gain(play.study.name, ASTER, site.settings)
