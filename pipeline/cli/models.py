@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -29,6 +29,7 @@ from pipeline.domain import HospitalName, RoundId
 from pipeline.errors import EvidenceRejected, Misconfigured, Rejected
 from pipeline.export import lineage
 from pipeline.export.forms import FORMS
+from pipeline.export.forms.base import FormName
 from pipeline.export.taking_out import DESCRIBING, PROOF, check_beside, refuse_what_is_there, take_out, write_folder
 from pipeline.report.round_view import gather_proven
 from pipeline.site.settings import Settings
@@ -50,8 +51,6 @@ Hospital = Annotated[
     str | None,
     typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are; needed where there are several."),
 ]
-
-FormName = Literal["onnx", "torchscript", "safetensors"]
 
 _LARGEST_TEXT = 16 << 20
 _STANDARD_INPUT = Path("-")

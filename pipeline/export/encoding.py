@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.errors import Refused, Unavailable
+from pipeline.errors import EvidenceRejected, Misconfigured, Refused, Unavailable, WardroundError
 from pipeline.export.content import Content
 from pipeline.export.forms.base import Form
 from pipeline.site.settings import PROJECT
+
+KINDS: Mapping[int, type[WardroundError]] = {3: Misconfigured, 4: Refused, 5: EvidenceRejected, 6: Unavailable}
+"""How the process ends on an error, the last line that it says being the error's message."""
 
 _LONGEST_SECONDS = 900
 _STEADY = {"PYTHONHASHSEED": "0"}
@@ -20,7 +24,8 @@ _STEADY = {"PYTHONHASHSEED": "0"}
 def encoded(content: Content, form: Form) -> bytes:
     """The file of a content in one form.
 
-    Raises Misconfigured where this machine has not what writes it, Unavailable where that does not end well.
+    Raises what the form raises, Misconfigured where this machine has not what writes it, Unavailable where that does
+    not end well.
     """
     if not form.made_with:
         return form.write(content)
@@ -40,10 +45,9 @@ def encoded(content: Content, form: Form) -> bytes:
             )
         except subprocess.TimeoutExpired:
             raise Unavailable(f"{form.name}: took longer than {_LONGEST_SECONDS} seconds and was ended") from None
-        said = done.stderr.decode(errors="replace").strip()
-        if done.returncode == 2:
-            raise Refused(said)
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        if done.returncode in KINDS:
+            raise KINDS[done.returncode](last)
         if done.returncode:
-            last = said.rpartition("\n")[2]
             raise Unavailable(f"{form.name}: the export ended with code {done.returncode}: {last}")
         return file.read_bytes()

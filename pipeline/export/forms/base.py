@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import metadata
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,13 @@ Tensors = Mapping[str, npt.NDArray[np.float32]]
 """Parameters of a network by torch's names."""
 
 
+FormName = Literal["onnx", "torchscript", "safetensors"]
+
+
 class Form(ABC):
     """One form of files; nothing in it runs what a file holds."""
 
-    name: ClassVar[str]
+    name: ClassVar[FormName]
     file: ClassVar[str]
     """The name under which model hubs look for it."""
     library: ClassVar[str]

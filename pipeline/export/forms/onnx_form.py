@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import EvidenceRejected, Unavailable
 from pipeline.export.content import LABEL, SHARES, Content
-from pipeline.export.forms.base import Form, Tensors
+from pipeline.export.forms.base import Form, FormName, Tensors
 from pipeline.layers import Network
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _FIRST_FIELD = b"\x08"
 class Onnx(Form):
     """Open Neural Network Exchange, for ONNX Runtime and whatever else reads it."""
 
-    name: ClassVar[str] = "onnx"
+    name: ClassVar[FormName] = "onnx"
     file: ClassVar[str] = "model.onnx"
     library: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnx-ir")

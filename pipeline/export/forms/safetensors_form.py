@@ -16,7 +16,7 @@ from pipeline.domain import UPDATE_BITS
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import read_object
 from pipeline.export.content import Content
-from pipeline.export.forms.base import Form, Tensors
+from pipeline.export.forms.base import Form, FormName, Tensors
 from pipeline.layers import Network
 
 _KEY = "wardround"
@@ -27,7 +27,7 @@ _LENGTH = 8
 class Safetensors(Form):
     """For whoever builds the network again, from the layers in the description."""
 
-    name: ClassVar[str] = "safetensors"
+    name: ClassVar[FormName] = "safetensors"
     file: ClassVar[str] = "model.safetensors"
     library: ClassVar[str] = "safetensors"
 

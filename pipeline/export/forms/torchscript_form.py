@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.errors import EvidenceRejected
 from pipeline.export.content import Content
-from pipeline.export.forms.base import Form, Tensors
+from pipeline.export.forms.base import Form, FormName, Tensors
 from pipeline.layers import Network
 
 _DESCRIPTION = "wardround.json"
@@ -31,7 +31,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, Not
 class TorchScript(Form):
     """Torch's own archive, for C++ and Python without this code."""
 
-    name: ClassVar[str] = "torchscript"
+    name: ClassVar[FormName] = "torchscript"
     file: ClassVar[str] = "model.pt"
     library: ClassVar[str] = "pytorch"
     packages: ClassVar[tuple[str, ...]] = ("torch",)
