@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.domain import Kind, RoundId
+from pipeline.errors import Unavailable
 from pipeline.evidence import signing
 from pipeline.export.forms import FORMS
 from pipeline.store import object_keys
 from pipeline.views.model_card import WARNING
+from plugins.console import command
 from tests.support.archive import Archive, many
 from tests.support.console import AUDITOR, PROVIDER, form_token
 from tests.support.figures import figures, read
@@ -323,3 +325,49 @@ def test_a_rounds_model_is_offered_in_every_form_with_its_warning(archive: Archi
     token = {"csrf_token": form_token(AUDITOR.login)}
     assert pages.post("/rounds/2/model/pickle", data=token).status_code == 422
     assert pages.post("/rounds/99/model/onnx", data=token).status_code == 404
+    files = ", ".join(form.file for form in FORMS.values()).replace(", model.safetensors", " or model.safetensors")
+    assert f"FILE is {files}:" in page
+
+
+def test_a_form_that_this_machine_cannot_write_is_for_another_one(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for form in ("onnx_form.Onnx", "torchscript_form.TorchScript"):
+        monkeypatch.setattr(f"pipeline.export.forms.{form}.packages", ("torch-that-is-not-there",))
+    page = archive.pages(AUDITOR).get("/rounds/2/model").text
+    for form in ("onnx", "torchscript"):
+        assert f'action="/rounds/2/model/{form}"' not in page
+        there = f"wardround model export {archive.of.name} --round 2 --format {form}"
+        assert f"On a hospital's machine: <code>{there}</code>" in page
+    assert 'action="/rounds/2/model/safetensors"' in page
+
+
+def test_a_round_that_measured_the_scale_has_no_model_to_take_out(archive: Archive, tmp_path: Path) -> None:
+    made = Archive(tmp_path / "home")
+    view = archive.index.get(RoundId(2))
+    assert view.record is not None
+    made.pretend([replace(view, record=view.record.model_copy(update={"next_budget": None}))])
+    pages = made.pages(AUDITOR)
+    assert 'href="/rounds/2/model"' not in pages.get("/rounds/2").text
+    token = {"csrf_token": form_token(AUDITOR.login)}
+    for answer in (pages.get("/rounds/2/model"), pages.post("/rounds/2/model/safetensors", data=token)):
+        assert answer.status_code == 409
+        assert "measured the scale of the inputs and trained nothing" in answer.text
+
+
+def test_the_same_export_runs_once_at_a_time_and_another_beside_it(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object, **__: object) -> bytes:
+        raise Unavailable("no command in this test")
+
+    monkeypatch.setattr("plugins.console.command.answered", ended)
+    lock = archive.settings.home / "exports.lock" / "round-2-onnx"
+    lock.mkdir(parents=True, exist_ok=True)
+    pages = archive.pages(AUDITOR)
+    token = {"csrf_token": form_token(AUDITOR.login)}
+    with command.alone(lock, "a test"):
+        assert "round-2-onnx: the same export is running" in pages.post("/rounds/2/model/onnx", data=token).text
+        for beside in ("/rounds/1/model/onnx", "/rounds/2/model/safetensors"):
+            assert "no command in this test" in pages.post(beside, data=token).text
+    assert "no command in this test" in pages.post("/rounds/2/model/onnx", data=token).text
