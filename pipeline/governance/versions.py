@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.audit.interfaces import ObjectStore
-from pipeline.audit.round_evidence import record_of
+from pipeline.audit.round_evidence import RoundEvidence, record_of
 from pipeline.audit.round_objects import RoundObjects
 from pipeline.chain.ledger import Ledger, RoundState, study_id
 from pipeline.domain import HospitalName, RoundId
@@ -73,6 +73,8 @@ def next_version(
         raise Refused(f"{', '.join(twice)}: got fields that follow from what else was asked for, want others alone")
     made = proposal.propose(base, name, {**changed, **fields}, settings)
     continuation.predecessor(made.study, settings.studies)
+    evidence = RoundEvidence(continued.round, ledger, store)
+    continuation.require_scale(made.study, evidence.model(evidence.result.new_model))
     consortium = Consortium.load(settings.consortium)
     leaving = [hospital for hospital in study.hospitals if hospital not in made.study.hospitals]
     kept = line[: line.index(continued) + 1]

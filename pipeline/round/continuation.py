@@ -12,7 +12,7 @@ from pipeline.chain.ledger import Ledger, StudyState, study_id
 from pipeline.domain import RoundId, Sha256
 from pipeline.errors import InvalidStudy, Refused
 from pipeline.evidence.canonical import sha256
-from pipeline.model_file import model_bytes
+from pipeline.model_file import Model, model_bytes
 from pipeline.study.study import Study
 from pipeline.train.initial import initial_model
 
@@ -40,6 +40,16 @@ def predecessor(study: Study, folder: Path) -> Study | None:
             f"the same as in {before.name}, whose model has their scale: {_measured(before)}",
         )
     return before
+
+
+def require_scale(study: Study, trained: Model) -> None:
+    """Raise Refused where the study leaves inputs to be measured and a model was trained without their scale."""
+    if study.source.measured and trained.scale is None:
+        raise Refused(
+            f"study {study.name}: got a model that was trained before the scale of its inputs was measured; give in the"
+            f" file what it was trained with, constants or `scale: {'range' if study.table else 'levels'}`, or register"
+            " the study under another name"
+        )
 
 
 def continued_model(study: str, round_id: RoundId, ledger: Ledger) -> Sha256:

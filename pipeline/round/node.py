@@ -52,13 +52,8 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
 
 def _require_scale(worker: Worker, state: StudyState) -> None:
     """Raise Refused when a study whose scale is to be measured stands at a model that was trained without it."""
-    if not worker.study.source.measured or worker.model(state.current_model).scale is not None:
-        return
-    if any(earlier.finalised for earlier in worker.ledger.line(worker.study_id)):
-        raise Refused(
-            f"study {worker.study.name}: got a model that was trained before the scale of its inputs was measured; give"
-            " the constants in the file, or register the study under another name"
-        )
+    if worker.study.source.measured and any(one.finalised for one in worker.ledger.line(worker.study_id)):
+        continuation.require_scale(worker.study, worker.model(state.current_model))
 
 
 def verify(study: str, round_id: RoundId, name: NodeName, settings: Settings | None = None) -> None:

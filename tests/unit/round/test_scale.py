@@ -23,6 +23,8 @@ from pipeline.datasets.records import records_folder
 from pipeline.domain import COORDINATE_CAP, RoundId, RoundStatus
 from pipeline.errors import EvidenceRejected, InvalidStudy, Refused, TooFew
 from pipeline.evidence.canonical import canonical_json
+from pipeline.governance import versions
+from pipeline.governance.versions import Wanted
 from pipeline.host import ports
 from pipeline.ingest import kept_scale
 from pipeline.model_file import Model, Scale, read_model
@@ -253,13 +255,16 @@ def test_a_hospital_that_lies_about_its_inputs_moves_no_constant_past_the_others
 
 
 def test_no_model_is_measured_once_it_was_trained(site: Installed) -> None:
-    play = started(site, "late_scale", table=TABLE | {"scale": "range"})
+    patient = {"commit_seconds": 3000, "result_seconds": 3600}
+    play = started(site, "late_scale", table=TABLE | {"scale": "range"}, deadlines=patient)
     play.round()
     file = site.settings.studies / "late_scale.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"table": TABLE}, sort_keys=False))
     site.approve(Study.load(file))
     with pytest.raises(Refused, match="trained before the scale of its inputs was measured"):
         Play("late_scale", site.settings).open("later")
+    with pytest.raises(Refused, match=r"on_it: .*constants or `scale: range`, or register"):
+        versions.next_version("late_scale", "on_it", Wanted(), site.settings, site.ledger, site.store())
 
 
 def test_no_scale_of_a_model_is_ignored(play: tuple[Play, RoundId]) -> None:
