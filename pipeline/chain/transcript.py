@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import rlp
 from eth_utils.crypto import keccak
@@ -18,15 +18,17 @@ from web3.exceptions import Web3Exception
 
 from pipeline.chain import contract, rpc
 from pipeline.chain.encoding import checksum, expanded
-from pipeline.domain import Address, Kind, Result, RoundId, Sha256, Statement
+from pipeline.domain import Address, Conclusion, Ending, Result, RoundId, Sha256
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence import signing
 from pipeline.host.documents import first_problem
 from pipeline.ledger_types import events
-from pipeline.ledger_types.events import Event, FinalisedEvent, TxLocation
+from pipeline.ledger_types.events import ConcludedEvent, Event, FinalisedEvent, TxLocation
 from pipeline.ledger_types.state import HospitalStatus, Members, RoundState, assemble
 
 _LEGACY_FIELDS = 9
+
+_Signed = TypeVar("_Signed", Result, Conclusion)
 
 _Natural = Annotated[int, Field(ge=0, lt=1 << 64)]
 _Hex = Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{2})*$")]
@@ -63,7 +65,7 @@ def export(web3: Web3, chain_id: int, address: Address, state: RoundState, devel
 
     Raises EvidenceRejected when the chain's own answers do not fit together.
     """
-    round_events = (state.opened, *state.direct, state.committed, state.finalised, state.aborted)
+    round_events = (state.opened, *state.direct, state.committed, state.finalised, state.concluded)
     hashes = list(dict.fromkeys(event.location.transaction for event in round_events if event is not None))
     return {
         "chain_id": chain_id,
@@ -170,6 +172,8 @@ class Transcript:
             raise EvidenceRejected(
                 f"round {state.round}: got no result among its transactions, want the one that ended it"
             )
+        if state.decided is not None or state.aborted is not None:
+            raise EvidenceRejected(f"round {state.round}: got receipts of a result and of an end without one")
         function, arguments = self._call(state.finalised.location.transaction)
         result = state.result
         terms = arguments.get("terms", {})
@@ -194,15 +198,41 @@ class Transcript:
         )
         if said != wanted:
             raise EvidenceRejected(f"round {state.round}: the call that ended it says {said}, its receipt {wanted}")
-        signers = self._signers(
-            result, tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"])
-        )
+        signers = self._signers(result, signing.voter, _signatures(arguments))
         if signers != state.finalised.signers:
             raise EvidenceRejected(
                 f"round {state.round}: its receipt counts nodes {state.finalised.signers:b}, of yours {signers:b}"
                 " signed"
             )
+        if state.concluded is not None:
+            self._check_conclusion(state, state.concluded)
         return state
+
+    def _check_conclusion(self, state: RoundState, event: ConcludedEvent) -> None:
+        """Raise EvidenceRejected unless a majority of the nodes signed what the receipt says."""
+        function, arguments = self._call(event.location.transaction)
+        conclusion = Conclusion(state.round, Ending(event.reason), event.evidence)
+        said = (
+            function,
+            arguments.get("round"),
+            *(bytes(arguments.get(name, b"")).hex() for name in ("reason", "evidence")),
+        )
+        wanted = (
+            "concludeWith",
+            conclusion.round,
+            conclusion.reason.encode().ljust(32, b"\0").hex(),
+            conclusion.evidence,
+        )
+        if said != wanted or event.study != state.study:
+            raise EvidenceRejected(
+                f"round {state.round}: the call that concluded its study says {said}, its receipt {wanted}"
+            )
+        signers = self._signers(conclusion, signing.concluder, _signatures(arguments))
+        if signers != event.signers or signers.bit_count() < self.nodes(state).threshold:
+            raise EvidenceRejected(
+                f"round {state.round}: the receipt that concludes its study counts nodes {event.signers:b}, of yours"
+                f" {signers:b} signed, want {self.nodes(state).threshold} of them"
+            )
 
     def round(self, round_id: RoundId) -> RoundState:
         """The bundle's round; raises EvidenceRejected for another."""
@@ -221,23 +251,21 @@ class Transcript:
     def signatures(self, finalised: FinalisedEvent) -> tuple[str, ...]:
         """The nodes' signatures (65 bytes each, hexadecimal) in the transaction that finalised the round."""
         _, arguments = self._call(finalised.location.transaction)
-        return tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"])
+        return _signatures(arguments)
 
     def verify_model(self, round_id: RoundId, model: Sha256) -> bool:
         """Whether the round's result names `model`."""
         return self.state.finalised is not None and self.state.finalised.new_model == model
 
-    def _signers(self, result: Result, signatures: Sequence[str]) -> int:
+    def _signers(
+        self, said: _Signed, signer: Callable[[_Signed, str, int, Address], Address], signatures: Sequence[str]
+    ) -> int:
         """Bit i is set when the i-th trusted node made one of the signatures."""
-        signers = 0
-        for index, node in enumerate(self.nodes_):
-            for signature in signatures:
-                with suppress(EvidenceRejected):
-                    signing.check_vote(
-                        Statement(Kind.VOTE, node, asdict(result), signature), self.chain_id, self.contract, node
-                    )
-                    signers |= 1 << index
-        return signers
+        signed = set[Address]()
+        for signature in signatures:
+            with suppress(EvidenceRejected):
+                signed.add(signer(said, signature, self.chain_id, self.contract))
+        return sum(1 << index for index, node in enumerate(self.nodes_) if node in signed)
 
     def _events(self, sent: Mapping[str, Any]) -> list[Event]:
         location = TxLocation(_hash(sent), int(sent["block"]), int(sent["time"]))
@@ -268,6 +296,11 @@ class Transcript:
 
 
 _ABI = Web3().eth.contract(abi=contract.abi())
+
+
+def _signatures(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of a call, 65 bytes each, hexadecimal."""
+    return tuple(expanded(bytes(one["r"]), bytes(one["vs"])) for one in arguments["signatures"])
 
 
 def _hash(sent: Mapping[str, Any]) -> str:

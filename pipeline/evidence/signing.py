@@ -201,6 +201,16 @@ def check_conclusion(statement: Statement, chain_id: int, contract: Address, add
     return conclusion
 
 
+def concluder(conclusion: Conclusion, signature: str, chain_id: int, contract: Address) -> Address:
+    """Whoever signed `conclusion` for this ledger; raises EvidenceRejected when nobody can have."""
+    try:
+        return _recovered(_conclusion_message(conclusion, chain_id, contract), signature)
+    except ValueError as error:
+        raise EvidenceRejected(
+            f"got a malformed signature over the conclusion of round {conclusion.round} ({error}), want 65 bytes"
+        ) from error
+
+
 def decision_words(decision: Decision) -> tuple[bytes, ...]:
     """What is hashed of a decision, 32 bytes each, its round first.
 

@@ -101,9 +101,14 @@ class Content:
     model: Model
 
     @cached_property
+    def approved(self) -> Study:
+        """The study by its terms; raises EvidenceRejected."""
+        return Study.of_terms(self.terms)
+
+    @cached_property
     def study(self) -> Study:
-        """The study by its terms, with the constants that the model holds; raises EvidenceRejected, Refused."""
-        return Study.of_terms(self.terms).at(self.model)
+        """The study with the constants that the model holds; raises EvidenceRejected, Refused."""
+        return self.approved.at(self.model)
 
     @property
     def parameters(self) -> Vector:

@@ -15,10 +15,12 @@ from pipeline.domain import Sha256, Verdict
 from pipeline.export.content import LABEL, SHARES, Content
 from pipeline.export.forms.base import Form
 from pipeline.measures.estimates import Measures
-from pipeline.measures.intervals import Estimate, share
+from pipeline.measures.intervals import LEVEL, Estimate, share
 from pipeline.report.render import REASONS
 from pipeline.report.round_view import HospitalRow, RoundView
 from pipeline.views.model_card import ModelCard
+
+_TAGS = ("federated-learning", "medical", "not-a-medical-device", "wardround")
 
 LIMITS = (
     "Each hospital counted its own answers on its own test records and signed them. Nobody else has seen those"
@@ -33,7 +35,10 @@ LIMITS = (
 
 _KINDS = {"table": "tabular-classification", "pictures": "image-classification"}
 """A preparation's kind to the task as hubs call it."""
-_LEVEL = 0.95
+
+_NOT_TOLD = "not told"
+_SIGNS = frozenset("\\`*_[]<>|#~&$@:.")
+"""What renderers of Markdown make something of within a line, be it a link of a mere address."""
 
 
 def to_json(
@@ -65,7 +70,7 @@ def markdown(card: ModelCard, view: RoundView, content: Content, form: Form, dig
 
 def _header(card: ModelCard, view: RoundView, content: Content, form: Form) -> dict[str, Any]:
     task = _KINDS[content.study.source.preparation["kind"]]
-    parts = [("all hospitals", _pooled(card, view)), *((row.name, _of_row(row)) for row in view.hospitals)]
+    parts = [("all hospitals", _pooled(card, view)), *((row.name, _of_row(row, card)) for row in view.hospitals)]
     results = [
         {
             "task": {"type": task, "name": card.title},
@@ -78,7 +83,7 @@ def _header(card: ModelCard, view: RoundView, content: Content, form: Form) -> d
     return {
         "library_name": form.library,
         "pipeline_tag": task,
-        "tags": ["federated-learning", "medical", "not-a-medical-device", "wardround"],
+        "tags": [*_TAGS, *(["concluded"] if card.conclusion else [])],
         **({"model-index": [{"name": f"{card.study}, round {card.round}", "results": results}]} if results else {}),
     }
 
@@ -89,7 +94,7 @@ def _metrics(accuracy: Estimate | None, measures: Measures | None) -> list[dict[
             "type": kind,
             "name": name,
             "value": round(estimate.value, 4),
-            "args": {"confidence_level": _LEVEL, "low": round(estimate.low, 4), "high": round(estimate.high, 4)},
+            "args": {"confidence_level": LEVEL, "low": round(estimate.low, 4), "high": round(estimate.high, 4)},
         }
         for kind, name, estimate in _estimates(accuracy, measures)
         if estimate is not None
@@ -100,17 +105,29 @@ def _estimates(accuracy: Estimate | None, measures: Measures | None) -> Iterator
     yield "accuracy", "accuracy", accuracy
     if measures is not None:
         yield "balanced_accuracy", "balanced accuracy", measures.balanced_accuracy
+        yield "roc_auc", "AUC", measures.auc
         for row in measures.classes:
             yield "recall", f"sensitivity of {row.name}", row.sensitivity
             yield "specificity", f"specificity of {row.name}", row.specificity
+            if row.discrimination:
+                yield "roc_auc", f"AUC of {row.name}", row.discrimination.auc
+            if row.calibration:
+                yield "expected_calibration_error", f"calibration error of {row.name}", row.calibration.error
+                yield "brier_score", f"Brier score of {row.name}", row.calibration.brier
 
 
 def _pooled(card: ModelCard, view: RoundView) -> list[dict[str, Any]]:
     return _metrics(share(view.correct, view.tested), card.measures)
 
 
-def _of_row(row: HospitalRow) -> list[dict[str, Any]]:
-    return _metrics(_accuracy(row), row.measures)
+def _of_row(row: HospitalRow, card: ModelCard) -> list[dict[str, Any]]:
+    return _metrics(_accuracy(row), _measures(row, card))
+
+
+def _measures(row: HospitalRow, card: ModelCard) -> Measures | None:
+    """A hospital's, where they are of the study's classes: it signs which it likes."""
+    told = row.measures
+    return told if told and tuple(of_class.name for of_class in told.classes) == card.classes else None
 
 
 def _accuracy(row: HospitalRow) -> Estimate | None:
@@ -143,6 +160,7 @@ def _body(
         f"- {len(view.signers)} of {view.nodes} nodes signed it: {', '.join(view.signers)}.",
         f"- Model `{card.model}`, on {chain} {context.chain_id}, contract `{context.contract}`,"
         f" transaction `{card.transaction}`.",
+        *([f"- It is the study's last: {_text(card.conclusion)}."] if card.conclusion else ()),
         "",
         "Whoever has the nodes' addresses checks that without a network:",
         "",
@@ -154,13 +172,15 @@ def _body(
     yield from ("## Data", "", f"{_text(card.dataset)} ({_text(card.source)}).", "")
     yield from _table(
         ("hospital", "its part in this round", "records"),
-        ((row.name, _part(row), row.rows or "–") for row in view.hospitals),
+        ((row.name, _part(row), _text(row.rows or "–")) for row in view.hospitals),
     )
     yield from ("## What it is worth", "", "On each hospital's own test records, in brackets 95 % intervals.", "")
     yield from _table(
         ("hospital", "right", "accuracy", *(f"sensitivity of {_text(name)}" for name in card.classes)),
         [*(_worth(row, card) for row in view.hospitals), _all(card, view)],
     )
+    if card.measures:
+        yield from _by_class(card.measures)
     yield from ("## Use", "")
     given = content.study.source.preparation["input"]
     yield from (
@@ -185,13 +205,13 @@ def _use(form: Form, given: Mapping[str, Any]) -> Sequence[str]:
 def _part(row: HospitalRow) -> str:
     if row.verdict is Verdict.ACCEPTED:
         return "accepted: its update is in the mean"
-    reason = f" ({REASONS.get(row.reason, row.reason)})" if row.reason else ""
+    reason = f" ({_text(REASONS.get(row.reason, row.reason))})" if row.reason else ""
     return f"{row.verdict.value}: its update is not in the mean{reason}"
 
 
 def _worth(row: HospitalRow, card: ModelCard) -> Sequence[str]:
-    right = "not told" if row.tested is None else f"{row.correct} of {row.tested}"
-    return (row.name, right, _said(_accuracy(row)), *_sensitivities(row.measures, card))
+    right = _NOT_TOLD if row.tested is None else f"{row.correct} of {row.tested}"
+    return (row.name, right, _said(_accuracy(row)), *_sensitivities(_measures(row, card), card))
 
 
 def _all(card: ModelCard, view: RoundView) -> Sequence[str]:
@@ -204,8 +224,29 @@ def _sensitivities(measures: Measures | None, card: ModelCard) -> Sequence[str]:
     return [_said(told.get(name)) for name in card.classes]
 
 
+def _by_class(measures: Measures) -> Iterator[str]:
+    """What confusion matrices and scores of the hospitals that told them say together."""
+    known = "of hospitals that told their confusion matrix"
+    yield from (f"On the {measures.tested} test records {known}, and the scores of {measures.scored} of them:", "")
+    yield from _table(
+        ("class", "sensitivity", "specificity", "AUC", "calibration error", "Brier score"),
+        [
+            (
+                _text(row.name),
+                _said(row.sensitivity),
+                _said(row.specificity),
+                row.discrimination.auc.decimal if row.discrimination else _NOT_TOLD,
+                row.calibration.error.decimal if row.calibration else _NOT_TOLD,
+                row.calibration.brier.decimal if row.calibration else _NOT_TOLD,
+            )
+            for row in measures.classes
+        ],
+    )
+    yield from (f"Balanced accuracy {_said(measures.balanced_accuracy)}.", "")
+
+
 def _said(estimate: Estimate | None) -> str:
-    return "not told" if estimate is None else str(estimate)
+    return _NOT_TOLD if estimate is None else str(estimate)
 
 
 def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> Iterator[str]:
@@ -217,8 +258,8 @@ def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequenc
 
 
 def _text(words: str) -> str:
-    """A study's words as text of a table's cell, whatever Markdown or HTML they hold."""
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#" else sign for sign in " ".join(words.split()))
+    """Words as text of a table's cell, whatever Markdown, HTML or address they hold."""
+    return "".join(f"\\{sign}" if sign in _SIGNS else sign for sign in " ".join(words.split()))
 
 
 def as_bytes(card: Mapping[str, Any]) -> bytes:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.audit import proof_bundle
+from pipeline.audit.proof_bundle import Bundle
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.chain.ledger import study_id
+from pipeline.chain.transcript import Transcript
 from pipeline.consent.consent_log import ConsentLog
 from pipeline.domain import RoundId, Sha256
-from pipeline.errors import EvidenceRejected, Misconfigured, Refused
+from pipeline.errors import EvidenceRejected, Misconfigured, Refused, shown
 from pipeline.evidence.canonical import read_object, sha256
 from pipeline.evidence.membership import study_digest
 from pipeline.export import hub_card
@@ -25,7 +27,7 @@ from pipeline.export.forms.base import Form
 from pipeline.export.lineage import Lineage
 from pipeline.host.files import write_atomic
 from pipeline.ledger_types.state import RoundState
-from pipeline.report.round_view import RoundView
+from pipeline.report.round_view import RoundView, gather_proven
 from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
@@ -71,8 +73,12 @@ def take_out(name: str, round_id: RoundId | None, form: Form, observer: Observer
     terms = _terms(study, Consortium.load(settings.consortium), evidence.record.study_digest, observer)
     content = Content(evidence.context, terms, evidence.model(digest))
     rounds = sum(one.round <= state.round for one in finished)
-    view = observer.view(state.round)
-    proof = proof_bundle.pack(evidence, observer.ledger.transcript(state))
+    transcript = observer.ledger.transcript(state)
+    proof = proof_bundle.pack(evidence, transcript)
+    # As whoever gets the folder reads it, who has the proof and nothing else.
+    nodes = tuple(node.address for node in evidence.record.nodes)
+    proven = RoundEvidence(state.round, Transcript.read(transcript, nodes), Bundle(proof))
+    view = gather_proven(proven, observer.ledger.development)
     return TakenOut(state.round, _files(content, form, encoded(content, form), proof, view, rounds))
 
 
@@ -81,9 +87,7 @@ def check_beside(beside: Mapping[str, bytes], lineage: Lineage, file: bytes, pro
 
     `beside` is what is there, by its name; how many rounds came before, a card alone says.
     """
-    card = read_object(beside[CARD]) if CARD in beside else {}
-    rounds = card.get("rounds")
-    wanted = _files(lineage.content, lineage.form, file, proof, view, rounds if type(rounds) is int else 1)
+    wanted = _files(lineage.content, lineage.form, file, proof, view, _rounds(beside, view))
     for name, data in beside.items():
         if wanted[name] != data:
             raise EvidenceRejected(
@@ -92,11 +96,28 @@ def check_beside(beside: Mapping[str, bytes], lineage: Lineage, file: bytes, pro
             )
 
 
+def _rounds(beside: Mapping[str, bytes], view: RoundView) -> int:
+    """How many rounds came before, by the card; raises EvidenceRejected where it says none that can be."""
+    if CARD not in beside:
+        if README in beside:
+            raise EvidenceRejected(
+                f"{README}: cannot be checked without {CARD}, which says how many rounds came before; take the folder"
+                " as it was exported"
+            )
+        return 1
+    rounds = read_object(beside[CARD]).get("rounds")
+    if type(rounds) is not int or not 1 <= rounds <= view.round:
+        raise EvidenceRejected(
+            f"{CARD}: rounds: got {shown(rounds)}, want a number from 1 to the round's, {view.round}"
+        )
+    return rounds
+
+
 def _files(
     content: Content, form: Form, file: bytes, proof: bytes, view: RoundView, rounds: int
 ) -> Mapping[str, bytes]:
     model = sha256(content.model.to_bytes())
-    card = model_card.card(content.study, view, model, rounds, content.model.scale)
+    card = model_card.card(content.approved, view, model, rounds, content.model.scale)
     files = {form.file: file, PREPARATION: content.preparation, PROOF: proof}
     digests = {name: sha256(data) for name, data in files.items()}
     return {

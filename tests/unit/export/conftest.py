@@ -1,4 +1,4 @@
-"""One study in memory, of two rounds, whose models leave."""
+"""Studies in memory whose models leave: one of two rounds, one on a measured scale, and one that is concluded."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from pipeline.study.study import Study
 from pipeline.views.observer import Observer
 from tests.support.fixtures import cheap_passphrases, checked_once
 from tests.support.memory.site import MemorySite
+from tests.support.rounds import Play
+from tests.unit.round import test_scale
 
 __all__ = ["cheap_passphrases", "checked_once"]
 
@@ -35,10 +37,11 @@ LONG = {"commit_seconds": 3000, "result_seconds": 3600}
 
 @dataclass(frozen=True)
 class Left:
-    """What the study's rounds left behind, and where."""
+    """What a study's rounds left behind, and where."""
 
     site: MemorySite
-    rounds: tuple[RoundId, RoundId]
+    name: str
+    rounds: tuple[RoundId, ...]
     folder: Path
 
     @property
@@ -48,7 +51,7 @@ class Left:
 
     @property
     def study(self) -> Study:
-        return Study.load(self.site.settings.studies / f"{NAME}.yaml")
+        return Study.load(self.site.settings.studies / f"{self.name}.yaml")
 
     def run(self, *arguments: str) -> Result:
         """The command, on this installation."""
@@ -56,19 +59,19 @@ class Left:
         env = {name: str(path) for name, path in where.items()} | {"COLUMNS": "200"}
         return CliRunner().invoke(commands, list(arguments), env=env)
 
-    def exported(self, form: Form, number: int = 1) -> Path:
+    def exported(self, form: Form, number: int = -1) -> Path:
         """The folder of one round's export, made once."""
-        folder = self.folder / f"{form.name}-{number}"
+        folder = self.folder / f"{form.name}-{self.rounds[number]}"
         if not folder.exists():
             given = ["--format", form.name, "--round", str(self.rounds[number]), "--out", str(folder)]
-            said = self.run("model", "export", NAME, *given)
+            said = self.run("model", "export", self.name, *given)
             assert said.exit_code == 0, (said.output, said.exception)
         return folder
 
-    def file(self, form: Form, number: int = 1) -> bytes:
+    def file(self, form: Form, number: int = -1) -> bytes:
         return (self.exported(form, number) / form.file).read_bytes()
 
-    def evidence(self, number: int = 1) -> RoundEvidence:
+    def evidence(self, number: int = -1) -> RoundEvidence:
         """One round as its bundle proves it, and nothing else."""
         observer = Observer.open(self.site.settings)
         state = observer.ledger.round(self.rounds[number])
@@ -80,7 +83,7 @@ class Left:
         addresses = tuple(Address(members.node(node.name).address) for node in bundle.record(state.round).nodes)
         return RoundEvidence(state.round, Transcript.read(bundle.json("ledger.json"), addresses), bundle)
 
-    def content(self, number: int = 1) -> Content:
+    def content(self, number: int = -1) -> Content:
         """What its exports hold."""
         observer = Observer.open(self.site.settings)
         evidence = RoundEvidence(self.rounds[number], observer.ledger, observer.store)
@@ -89,12 +92,34 @@ class Left:
 
 
 @pytest.fixture(scope="session")
-def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
-    site = MemorySite(tmp_path_factory.mktemp("memory") / "home")
-    with site.reached():
-        play = site.play(NAME, hospitals=["aster", "birch", "cedar"], deadlines=LONG)
-        rounds = play.round("first"), play.round("second")
-        yield Left(site, rounds, tmp_path_factory.mktemp("left"))
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemorySite]:
+    made = MemorySite(tmp_path_factory.mktemp("memory") / "home")
+    with made.reached():
+        yield made
+
+
+def _left(play: Play, site: MemorySite, rounds: int, folder: Path) -> Left:
+    return Left(site, play.study.name, tuple(play.round(str(number)) for number in range(rounds)), folder)
+
+
+@pytest.fixture(scope="session")
+def left(site: MemorySite, tmp_path_factory: pytest.TempPathFactory) -> Left:
+    play = site.play(NAME, hospitals=["aster", "birch", "cedar"], deadlines=LONG)
+    return _left(play, site, 2, tmp_path_factory.mktemp("left"))
+
+
+@pytest.fixture(scope="session")
+def measured(site: MemorySite, tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """Its first round measured the scale of its inputs, and trained nothing."""
+    play = test_scale.started(site, "measured", deadlines=LONG)
+    return _left(play, site, 2, tmp_path_factory.mktemp("left"))
+
+
+@pytest.fixture(scope="session")
+def ended(site: MemorySite, tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """Its one round concluded it."""
+    play = site.play("ended", hospitals=["aster", "birch", "cedar"], deadlines=LONG, course={"most_rounds": 1})
+    return _left(play, site, 1, tmp_path_factory.mktemp("left"))
 
 
 @pytest.fixture

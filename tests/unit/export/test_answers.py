@@ -14,12 +14,14 @@ from pipeline.export.content import Content
 from pipeline.export.encoding import encoded
 from pipeline.export.forms import FORMS
 from pipeline.layers import LAYERS
-from pipeline.model_file import Model
+from pipeline.model_file import Model, Scale
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.study.study import Study
 from pipeline.train.initial import initial_model
 from pipeline.train.network import probabilities
 from tests.support.finished_rounds import CONTRACT, consortium
+from tests.support.installed import STUDY
+from tests.unit.round import test_scale
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -38,10 +40,10 @@ ALL_LAYERS = (
 )
 
 
-def content(study: Study) -> Content:
+def content(study: Study, scale: Scale | None = None) -> Content:
     """A model whose weights are drawn: its classes lie close together, which is where answers would differ."""
     context = Context(31337, CONTRACT, Sha256("a" * 64), RoundId(1), Sha256("b" * 64))
-    return Content(context, study.terms(consortium(study)), Model(initial_model(study)))
+    return Content(context, study.terms(consortium(study)), Model(initial_model(study), scale))
 
 
 def records(study: Study) -> npt.NDArray[np.generic]:
@@ -77,6 +79,16 @@ def same_answers(of: Content, values: npt.NDArray[np.generic]) -> None:
 def test_every_record_of_a_bundled_study_gets_the_same_answer(name: str) -> None:
     study = Study.load(PROJECT / "studies" / f"{name}.yaml")
     same_answers(content(study), records(study))
+
+
+def test_every_record_of_a_study_on_a_measured_scale_gets_the_same_answer() -> None:
+    fields = {**STUDY, **test_scale.STUDY, "dataset": "scaled", "table": test_scale.TABLE, "name": "scaled"}
+    study = Study.model_validate(fields)
+    places = range(len(study.source.measured))
+    of = content(study, Scale(tuple(2.5 + place for place in places), tuple(1.25 + place for place in places)))
+    frame = test_scale.patients(7)[list(test_scale.COLUMNS)]
+    assert frame.isna().any(axis=None)
+    same_answers(of, frame.to_numpy(dtype=np.float64))
 
 
 def test_every_layer_leaves() -> None:

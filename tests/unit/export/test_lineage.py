@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import pytest_socket
+import rlp
+from hexbytes import HexBytes
+from web3 import Web3
 
-from pipeline.domain import UPDATE_BITS
+from pipeline.chain import contract
+from pipeline.chain.ledger import study_id
+from pipeline.chain.transcript import Transcript
+from pipeline.domain import UPDATE_BITS, Address, RoundId
 from pipeline.errors import EvidenceRejected
 from pipeline.export import lineage
 from pipeline.export.content import Content
 from pipeline.export.forms import FORMS
 from pipeline.export.forms.base import Form
 from pipeline.export.forms.safetensors_form import Safetensors
+from pipeline.export.taking_out import write_folder
 from pipeline.model_file import Model
+from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 from tests.adversary import attack
 
@@ -39,14 +50,19 @@ each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 Graph = Callable[["onnx.ModelProto"], None]
 
 
-@pytest.fixture
-def _offline() -> Iterator[None]:
-    pytest_socket.disable_socket(allow_unix_socket=True)
-    yield
-    pytest_socket.enable_socket()
+NO_NETWORK = ("unshare", "--map-root-user", "--net")
 
 
-def refused(left: Left, data: bytes, number: int = 1) -> str:
+@pytest.fixture(scope="module")
+def _no_network() -> None:
+    """Skips where no network namespace can be made: what a file is written by is a process of its own."""
+    try:
+        subprocess.run([*NO_NETWORK, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no network namespace: {error}")
+
+
+def refused(left: Left, data: bytes, number: int = -1) -> str:
     with pytest.raises(EvidenceRejected) as caught:
         lineage.check(data, left.evidence(number))
     return str(caught.value)
@@ -87,14 +103,117 @@ def changed_archive(data: bytes, change: Callable[[dict[str, bytes]], None], pac
     return written.getvalue()
 
 
-@pytest.mark.usefixtures("_offline")
+@pytest.mark.usefixtures("_no_network")
 @each_form
 def test_a_file_is_known_again_without_a_network(left: Left, form: Form) -> None:
     file = left.exported(form) / form.file
+    command = [sys.executable, "-m", "pipeline.cli", "model", "verify", str(file), "--nodes", str(left.nodes)]
+    done = subprocess.run([*NO_NETWORK, *command], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert f"the model of round {left.rounds[1]} of study {NAME}, as {form.name}" in done.stdout
+    assert "preparation.json, card.json, README.md" in done.stdout
+
+
+def holds(left: Left, file: Path) -> None:
     said = left.run("model", "verify", str(file), "--nodes", str(left.nodes))
     assert said.exit_code == 0, (said.output, said.exception)
-    assert f"the model of round {left.rounds[1]} of study {NAME}, as {form.name}" in said.output
     assert "preparation.json, card.json, README.md" in said.output
+
+
+@pytest.mark.parametrize("form", [SAFETENSORS, TORCHSCRIPT], ids=lambda form: form.name)
+def test_a_model_on_a_measured_scale_leaves_with_its_constants(measured: Left, form: Form) -> None:
+    folder = measured.exported(form)
+    holds(measured, folder / form.file)
+    scale = measured.content().model.scale
+    assert scale is not None
+    pairs = zip(scale.means, scale.deviations, strict=True)
+    wanted = {one.name: list(pair) for one, pair in zip(measured.study.source.measured, pairs, strict=True)}
+    assert json.loads((folder / "card.json").read_text())["scale"] == wanted
+    columns = {one["name"]: one for one in json.loads((folder / "preparation.json").read_text())["columns"]}
+    assert {name: [columns[name]["mean"], columns[name]["deviation"]] for name in wanted} == wanted
+
+
+def test_the_model_of_a_concluded_study_leaves_and_its_card_says_why(ended: Left) -> None:
+    folder = ended.exported(SAFETENSORS)
+    holds(ended, folder / SAFETENSORS.file)
+    why = "it has had the 1 rounds that its course allows"
+    assert json.loads((folder / "card.json").read_text())["conclusion"] == why
+    card = (folder / "README.md").read_text()
+    assert f"- It is the study's last: {why}." in card
+    assert "- concluded\n" in card
+
+
+def transcript(proof: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(proof) as archive:
+        content: dict[str, Any] = json.loads(archive.read("ledger.json"))
+    return content
+
+
+def concluding(
+    ended: Left, round_id: RoundId, study: str, *, called: RoundId, signatures: int, signers: int
+) -> dict[str, Any]:
+    """The transaction that concluded a study, as if it were another round's, or fewer nodes had signed it."""
+    sent = copy.deepcopy(transcript(ended.exported(SAFETENSORS) / "proof.zip")["transactions"][-1])
+    (log,) = sent["logs"]
+    reason, evidence = (bytes.fromhex(log["data"])[start:][:32] for start in (0, 32))
+    log["topics"][1:] = [round_id.to_bytes(32).hex(), study]
+    log["data"] = (reason + evidence + signers.to_bytes(32)).hex()
+    fields = rlp.decode(bytes.fromhex(sent["raw"]))
+    _, arguments = Web3().eth.contract(abi=contract.abi()).decode_function_input(HexBytes(fields[5]))
+    kept = arguments["signatures"][:signatures]
+    fields[5] = contract.encode(Address("0x" + "0" * 40), "concludeWith", called, reason, evidence, kept).data
+    return sent | {"raw": rlp.encode(fields).hex()}
+
+
+@attack(
+    by="stranger",
+    to="change",
+    tries="to have a round's proof say that a majority of nodes concluded its study",
+    costs="nothing",
+    seen="the call and the receipt that differ, or how many of the nodes signed",
+)
+def test_a_conclusion_that_no_majority_of_nodes_signed_is_refused(left: Left, ended: Left, tmp_path: Path) -> None:
+    last, other = left.rounds[-1], ended.rounds[-1]
+    ours = study_id(NAME)
+
+    def add(content: dict[str, Any], **forged: Any) -> None:
+        content["transactions"].append(concluding(ended, last, ours, **forged))
+
+    def paste(content: dict[str, Any]) -> None:
+        log = concluding(ended, last, ours, called=other, signatures=2, signers=3)["logs"][0]
+        content["transactions"][-1]["logs"].append(log)
+
+    forgeries: tuple[tuple[Callable[[dict[str, Any]], None], str], ...] = (
+        (paste, "the call that concluded its study says ('finaliseRound', "),
+        (lambda content: add(content, called=other, signatures=2, signers=3), "the call that concluded its study says"),
+        (lambda content: add(content, called=last, signatures=2, signers=3), "counts nodes 11, of yours 0 signed"),
+        (lambda content: add(content, called=last, signatures=0, signers=0), "of yours 0 signed, want 2 of them"),
+    )
+    file = left.exported(SAFETENSORS) / SAFETENSORS.file
+    for change, wanted in forgeries:
+        content = transcript(file.with_name("proof.zip"))
+        change(content)
+        proof = tmp_path / "proof.zip"
+        packed = partial(dict.update, **{"ledger.json": json.dumps(content).encode()})
+        proof.write_bytes(changed_archive(file.with_name("proof.zip").read_bytes(), packed))
+        for command in (("verify", str(proof)), ("model", "verify", str(file), "--proof", str(proof))):
+            said = left.run(*command, "--nodes", str(left.nodes))
+            assert said.exit_code == 1, (command, wanted, said.output)
+            assert wanted in " ".join((said.output + str(said.exception)).split())
+
+
+def test_a_conclusion_counts_only_with_enough_of_the_nodes_that_its_reader_trusts(ended: Left) -> None:
+    content = transcript(ended.exported(SAFETENSORS) / "proof.zip")
+    nodes = ended.evidence().nodes.nodes
+    assert Transcript.read(content, nodes).state.concluded is not None
+    last, study = ended.rounds[-1], study_id(ended.name)
+    said = set()
+    for signers in (1, 2, 4):
+        content["transactions"][-1] = concluding(ended, last, study, called=last, signatures=1, signers=signers)
+        with pytest.raises(EvidenceRejected) as caught:
+            _ = Transcript.read(content, nodes).state
+        said.add(str(caught.value).partition("counts ")[2])
+    assert said & {f"nodes {one:b}, of yours {one:b} signed, want 2 of them" for one in (1, 2, 4)}, said
 
 
 def test_the_weights_are_the_anchored_ones_in_every_form(left: Left) -> None:
@@ -296,6 +415,27 @@ def test_a_card_and_a_preparation_that_say_otherwise_are_refused(left: Left, tmp
         answer = json.loads(said.output)
         assert answer["holds"] is False
         assert answer["reason"].startswith(f"{name}: says other than the model and the proof")
+
+
+def test_a_card_that_is_not_there_or_counts_otherwise_is_told_apart_from_an_altered_one(
+    left: Left, tmp_path: Path
+) -> None:
+    files = {file.name: file.read_bytes() for file in left.exported(SAFETENSORS).iterdir()}
+
+    def said(name: str, changed: dict[str, bytes]) -> str:
+        write_folder(tmp_path / name, changed)
+        done = left.run("model", "verify", str(tmp_path / name / SAFETENSORS.file), "--nodes", str(left.nodes))
+        assert done.exit_code == (0 if "does not hold" not in done.output else 1), done.output
+        return " ".join(done.output.split())
+
+    alone = {name: data for name, data in files.items() if name != "card.json"}
+    assert "README.md: cannot be checked without card.json" in said("dropped", alone)
+    del alone["README.md"]
+    assert "beside it preparation.json" in said("bare", alone)
+    for rounds in (b"-2", b"0", b"true", b"null", b"999999"):
+        card = files["card.json"].replace(b'"rounds": 2', b'"rounds": ' + rounds)
+        assert card != files["card.json"]
+        assert "card.json: rounds: got " in said(f"rounds{rounds.decode()}", files | {"card.json": card})
 
 
 def test_a_proof_that_does_not_hold_and_strange_nodes_prove_nothing(left: Left, tmp_path: Path) -> None:

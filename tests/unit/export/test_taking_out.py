@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import html
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.consent import consent_log
-from pipeline.domain import HospitalName
+from pipeline.domain import HospitalName, Verdict
 from pipeline.errors import Misconfigured, Refused
-from pipeline.export import taking_out
+from pipeline.evidence.canonical import sha256
+from pipeline.export import hub_card, taking_out
 from pipeline.export.forms import FORMS
 from pipeline.export.taking_out import write_folder
+from pipeline.measures.confusion import Confusion
+from pipeline.measures.intervals import LEVEL
+from pipeline.measures.scores import Histogram, Scores
 from pipeline.report.round_view import RoundView
 from pipeline.site.identity import Identity
+from pipeline.views import model_card
 from pipeline.views.model_card import WARNING
 from pipeline.views.observer import Observer
+from tests.adversary import attack
 
 from .conftest import NAME, Left
 
@@ -65,6 +73,72 @@ def test_the_card_says_who_took_part_what_it_is_worth_and_where_it_comes_from(le
     assert set(card["files"]) == {SAFETENSORS.file, "preparation.json", "proof.zip"}
     assert card["warning"] == WARNING
     assert card["limits"]
+
+
+def card(left: Left, seen: RoundView) -> str:
+    """The card of the study's model if its last round were seen so."""
+    content = left.content()
+    of = model_card.card(content.approved, seen, sha256(content.model.to_bytes()), 2, content.model.scale)
+    return hub_card.markdown(of, seen, content, SAFETENSORS, {})
+
+
+def test_a_card_has_what_scores_tell_and_why_the_study_ended(left: Left) -> None:
+    from huggingface_hub import ModelCard
+
+    classes = left.study.source.classes
+    scores = Scores(classes, (Histogram((0, 0, 0, 0, 2, 3, 3, 4, 4, 4), (8, 5, 3, 2, 2, 1, 1, 0, 0, 0)),))
+    matrix = Confusion(classes, ((20, 2), (2, 18)))
+    mine = view(left)
+    rows = tuple(replace(row, correct=38, tested=42, confusion=matrix, scores=scores) for row in mine.hospitals)
+    seen = replace(mine, hospitals=rows, concluded="most_rounds")
+    text = card(left, seen)
+    assert "- It is the study's last: its nodes gave the reason most\\_rounds." in text
+    measures = seen.measures
+    assert measures is not None
+    results = ModelCard(text).data.eval_results
+    assert results is not None
+    told = {(one.dataset_name, one.metric_name): one for one in results}
+    for of_class in measures.classes:
+        assert of_class.discrimination is not None
+        assert of_class.calibration is not None
+        numbers = {
+            "AUC": of_class.discrimination.auc,
+            "calibration error": of_class.calibration.error,
+            "Brier score": of_class.calibration.brier,
+        }
+        assert f"| {' | '.join(number.decimal for number in numbers.values())} |" in text
+        for name, number in numbers.items():
+            metric = told["test records of all hospitals", f"{name} of {of_class.name}"]
+            assert metric.metric_value == round(number.value, 4)
+            assert metric.metric_args["confidence_level"] == LEVEL
+            assert [metric.metric_args[end] for end in ("low", "high")] == [round(number.low, 4), round(number.high, 4)]
+    assert told["test records of aster", "AUC"].metric_type == "roc_auc"
+
+
+@attack(
+    by="hospital",
+    to="change",
+    tries="to write a link, a picture or a table of its own into the card of an exported model, by what it signed",
+    costs="nothing",
+    seen="its words as it signed them, as mere text",
+)
+def test_a_hospitals_words_are_text_on_the_card(left: Left) -> None:
+    from markdown_it import MarkdownIt
+
+    mine = view(left)
+    words = "<img src=x> | ![a](b) [c](http://d.com) www.e.com https://f.com `g` **h** &lt;i&gt;"
+    own = Confusion((words, "<b>"), ((3, 3), (3, 3)))
+    rows = tuple(
+        replace(row, verdict=Verdict.ABSENT, reason=words, rows=words, correct=6, tested=12, confusion=own)
+        for row in mine.hospitals
+    )
+    text = card(left, replace(mine, hospitals=rows))
+    header, body = text.removeprefix("---\n").split("\n---\n", 1)
+    assert words not in header
+    page = MarkdownIt("gfm-like").render(body)
+    for sign in ("<img", "<a ", "<strong>h", "<code>g", "<b>"):
+        assert sign not in page
+    assert page.count(html.escape(words)) == 2 * len(rows)
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
