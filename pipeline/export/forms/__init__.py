@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from pipeline.export.forms.base import Form, FormName
+from pipeline.export.forms.base import Form
 from pipeline.export.forms.onnx_form import Onnx
 from pipeline.export.forms.safetensors_form import Safetensors
 from pipeline.export.forms.torchscript_form import TorchScript
 
-FORMS: Mapping[FormName, Form] = {form.name: form for form in (Onnx(), TorchScript(), Safetensors())}
+FORMS: Mapping[str, Form] = {form.name: form for form in (Onnx(), TorchScript(), Safetensors())}
 """Name on the command line to the form."""

@@ -65,10 +65,10 @@ def _made(view: RoundView) -> RoundView:
 def _made_here() -> set[FormName]:
     """The forms for which this machine has what writes them."""
     here = set()
-    for name, form in FORMS.items():
+    for form in FORMS.values():
         with suppress(Misconfigured):
             _ = form.made_with
-            here.add(name)
+            here.add(form.name)
     return here
 
 
