@@ -33,7 +33,7 @@ DIRECTION_BITS = 12
 """Bits dropped from inner products before they are multiplied with one another."""
 
 DIRECTION_LEFT, DIRECTION_RIGHT = 25, 4
-"""25 p^2 > 4 s q with p < 0: a cosine to the median update below -0.4."""
+"""25 p^2 > 4 s q with p + margin < 0: a cosine to the median update below -0.4, of a push that is large."""
 
 BUDGETS_OVER_MARGIN = 4
 """An inner product with the median update counts as against it only below minus a fourth of the budget: what honest

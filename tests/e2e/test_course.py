@@ -17,7 +17,7 @@ from tests.support.site import Site, until
 
 from .conftest import DEAD_PROXY, STUDY
 
-pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.store, pytest.mark.anvil, pytest.mark.spu, pytest.mark.timeout(1800)]
 
 SMALL = STUDY | {"hospitals": ["aster", "birch", "cedar"], "deadlines": {"commit_seconds": 400, "result_seconds": 800}}
 STUDIES = {
@@ -47,7 +47,7 @@ def site() -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def scheduled(site: Site) -> dict[str, str]:
     """The runs that the schedule started, once Airflow has had time for a few more."""
-    until(lambda: _schedule(site, "reaches") is None, 600)
+    until(lambda: _schedule(site, "reaches") is None, 900)
     until(lambda: all(state in ("success", "failed") for state in site.runs("reaches").values()), 120)
     before = dict(site.runs("reaches"))
     time.sleep(130)  # a schedule by the minute would have started two
