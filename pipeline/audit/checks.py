@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from eth_utils.crypto import keccak
 
+from pipeline.audit.confirmation import counted
 from pipeline.audit.course import conclusion
 from pipeline.audit.history import input_scale, lineage, strikes
 from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
@@ -33,7 +34,6 @@ from pipeline.domain import (
 from pipeline.errors import EvidenceRejected, ObjectMissing, Rejected
 from pipeline.evidence import canonical, randomness, signing
 from pipeline.evidence.canonical import sha256
-from pipeline.measures import confusion, scores
 from pipeline.store import object_keys
 
 _MOST_TRIES = 2**16
@@ -253,20 +253,8 @@ def confirmations(evidence: RoundEvidence) -> str:
             statement = evidence.objects.statement(Kind.CONFIRMATION, member.name, member.address, evidence.context)
         except (EvidenceRejected, ObjectMissing):
             continue  # nothing that holds: the round does not stand on it
-        correct = statement.body.get("correct")
-        tested = statement.body.get("tested")
         with naming(key_prefix, sha256(signing.to_bytes(statement))):
-            if statement.body.get("model") != evidence.result.new_model:
-                raise EvidenceRejected(f"{member.name} confirmed another model than {evidence.result.new_model}")
-            if not (isinstance(correct, int) and isinstance(tested, int) and 0 <= correct <= tested):
-                raise EvidenceRejected(f"{member.name} counted {correct!r} correct of {tested!r}")
-            matrix = confusion.told(statement.body.get("confusion"), correct, tested)
-            if "confusion" in statement.body and matrix is None:
-                raise EvidenceRejected(
-                    f"{member.name}: got a confusion matrix that is none of {correct} correct of {tested}"
-                )
-            if "scores" in statement.body and (matrix is None or scores.told(statement.body["scores"], matrix) is None):
-                raise EvidenceRejected(f"{member.name}: got histograms of scores that are none of its confusion matrix")
+            counted(statement.body, evidence.result.new_model)
         confirmed.append(member.name)
     missing = [member.name for member in evidence.record.hospitals if member.name not in confirmed]
     return f"{len(confirmed)} of {len(evidence.record.hospitals)} hospitals confirmed the model" + (
@@ -315,7 +303,7 @@ OF_ONE_ROUND: tuple[CheckStep[RoundEvidence], ...] = (
 
 CHECKS: tuple[CheckStep[HistoryEvidence], ...] = (
     *OF_ONE_ROUND,
-    CheckStep("conclusion", conclusion, ("confirmations",)),
+    CheckStep("conclusion", conclusion, ("record",)),
     CheckStep("lineage", lineage, ("ledger",)),
     CheckStep("input scale", input_scale, ("record", "lineage")),
     CheckStep("strikes and budget", strikes, ("record", "lineage")),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pipeline.audit.confirmation import counted
 from pipeline.audit.interfaces import HistoryReader, ObjectStore
 from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
-from pipeline.domain import HospitalName, Kind, RoundId, Sha256, Statement
+from pipeline.domain import Ending, HospitalName, Kind, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected, Rejected
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import Confirmed
 from pipeline.ledger_types.state import RoundState
-from pipeline.measures import confusion, scores
-from pipeline.measures.table import Told, together
+from pipeline.measures.table import Told
 from pipeline.store import object_keys
 from pipeline.study import course as courses
-
-_MOST_RECORDS = 10**9
+from pipeline.study.fields import Course
 
 
 def rounds(ledger: HistoryReader, state: RoundState, store: ObjectStore, *, most: int) -> list[RoundEvidence]:
@@ -42,29 +41,36 @@ def finished(ledger: HistoryReader, state: RoundState, store: ObjectStore) -> in
     return len(own) - bool(own and RoundEvidence(own[0].round, ledger, store).record.measures_scale)
 
 
+def decided(
+    ledger: HistoryReader, state: RoundState, store: ObjectStore, course: Course
+) -> tuple[Ending | None, Confirmed]:
+    """Why the study ends with the round `state` by what lies in the store, and the confirmations that decide it.
+
+    None of them where the number of rounds alone does.
+    """
+    count = finished(ledger, state, store)
+    if courses.has_run(course, count):
+        return Ending.MOST_ROUNDS, {}
+    looked_at = rounds(ledger, state, store, most=courses.window(course))
+    listed = {one.round: confirmed(one) for one in looked_at}
+    told = [
+        _weighed(course, one, (counted(said.body, one.result.new_model) for said in listed[one.round].values()))
+        for one in looked_at
+    ]
+    return courses.ending(course, told, count), named(listed)
+
+
 def confirmed(evidence: RoundEvidence) -> dict[HospitalName, Statement]:
-    """Each hospital's one confirmation of the round's model; none of one whose does not hold."""
+    """The one confirmation of the round's model by each hospital that it accepted; none of one whose does not hold."""
     found = {}
-    for member in evidence.record.hospitals:
+    for name in evidence.record.accepted:
         try:
-            statement = evidence.objects.statement(Kind.CONFIRMATION, member.name, member.address, evidence.context)
+            statement = evidence.objects.statement(Kind.CONFIRMATION, name, evidence.address(name), evidence.context)
             counted(statement.body, evidence.result.new_model)
         except Rejected:
             continue
-        found[member.name] = statement
+        found[name] = statement
     return found
-
-
-def counted(body: Mapping[str, Any], model: Sha256) -> Told:
-    """What a confirmation tells of this model; raises EvidenceRejected where it has not the form of one."""
-    correct = body.get("correct")
-    tested = body.get("tested")
-    if body.get("model") != model:
-        raise EvidenceRejected(f"got a confirmation of another model than {model}")
-    if type(correct) is not int or type(tested) is not int or not 0 <= correct <= tested <= _MOST_RECORDS:
-        raise EvidenceRejected(f"got {correct!r} correct of {tested!r}")
-    matrix = confusion.told(body.get("confusion"), correct, tested)
-    return Told(correct, tested, matrix, None if matrix is None else scores.told(body.get("scores"), matrix))
 
 
 def named(listed: Mapping[RoundId, Mapping[HospitalName, Statement]]) -> Confirmed:
@@ -80,7 +86,7 @@ def conclusion(evidence: HistoryEvidence) -> str:
     event = evidence.state.concluded
     course = evidence.record.course
     if event is None:
-        return "the study has no course" if course is None else "its course goes on"
+        return "the study has no course" if course is None else _not_concluded(evidence, course)
     if course is None:
         raise EvidenceRejected(f"round {evidence.round}: its study was concluded ({event.reason}), and has no course")
     if event.signers.bit_count() < evidence.nodes.threshold:
@@ -90,14 +96,17 @@ def conclusion(evidence: HistoryEvidence) -> str:
         )
     if (after := evidence.after) is not None and after.finalised is not None:
         raise EvidenceRejected(f"round {after.round}: got a model of a study that round {evidence.round} concluded")
-    looked_at = rounds(evidence.ledger, evidence.state, evidence.store, most=courses.window(course))
+    by_number = event.reason == Ending.MOST_ROUNDS
+    looked_at = (
+        [] if by_number else rounds(evidence.ledger, evidence.state, evidence.store, most=courses.window(course))
+    )
     listed = _listed(evidence, event.evidence)
     if set(listed) != {str(one.round) for one in looked_at}:
         raise EvidenceRejected(
-            f"round {evidence.round}: its study was concluded by confirmations of rounds {', '.join(listed)}, want"
-            f" those of {', '.join(str(one.round) for one in looked_at)}"
+            f"round {evidence.round}: its study was concluded by confirmations of rounds {', '.join(listed) or 'none'},"
+            f" want those of {', '.join(str(one.round) for one in looked_at) or 'none'}"
         )
-    told_of = [together(_read(one, listed[str(one.round)])) for one in looked_at]
+    told_of = [_weighed(course, one, _read(one, listed[str(one.round)])) for one in looked_at]
     count = finished(evidence.ledger, evidence.state, evidence.store)
     follows = courses.ending(course, told_of, count)
     if follows != event.reason:
@@ -107,7 +116,22 @@ def conclusion(evidence: HistoryEvidence) -> str:
         )
     left_out = sum(len(confirmed(one).keys() - listed[str(one.round)].keys()) for one in looked_at)
     beside = f"; {left_out} confirmations beside them came later, or were left out" if left_out else ""
-    return f"concluded: {courses.because(course, event.reason)}; it follows from what hospitals confirmed{beside}"
+    source = "the number of its rounds" if by_number else "what hospitals confirmed"
+    return f"concluded: {courses.because(course, event.reason)}; it follows from {source}{beside}"
+
+
+def _not_concluded(evidence: HistoryEvidence, course: Course) -> str:
+    try:
+        reason, _ = decided(evidence.ledger, evidence.state, evidence.store, course)
+    except EvidenceRejected as error:
+        return f"not concluded with this round; whether it should be cannot be told: {error}"
+    if reason is None:
+        return "its course goes on"
+    return f"not concluded with this round, although by what is stored now {courses.because(course, reason)}"
+
+
+def _weighed(course: Course, evidence: RoundEvidence, told: Iterable[Told]) -> Told | None:
+    return courses.weighed(course, told, len(evidence.record.hospitals))
 
 
 def _own(ledger: HistoryReader, state: RoundState) -> list[RoundState]:
@@ -140,8 +164,8 @@ def _listed(evidence: RoundEvidence, digest: Sha256) -> Mapping[str, Mapping[str
 def _read(evidence: RoundEvidence, listed: Mapping[str, Any]) -> Iterator[Told]:
     for name, digest in listed.items():
         hospital = HospitalName(name)
-        if all(member.name != hospital for member in evidence.record.hospitals):
-            raise EvidenceRejected(f"round {evidence.round}: got a confirmation of {name}, who is no hospital of it")
+        if hospital not in evidence.record.accepted:
+            raise EvidenceRejected(f"round {evidence.round}: got a confirmation of {name}, who was not accepted in it")
         statement = evidence.objects.statement(
             Kind.CONFIRMATION, hospital, evidence.address(hospital), evidence.context, Sha256(digest)
         )

@@ -14,7 +14,8 @@ import numpy.typing as npt
 LEAST_OF_CLASS = 5
 """Fewest test records of a class with which a hospital tells its matrix: less would speak of single patients."""
 
-_MOST_RECORDS = 10**9
+MOST_RECORDS = 10**9
+"""Of which a hospital may tell."""
 _MOST_CLASSES = 100
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
 """As a study's classes may be called."""
@@ -49,6 +50,11 @@ class Confusion:
     def may_be_told(self) -> bool:
         """Whether no class has so few test records that its row would speak of single patients."""
         return all(not 0 < sum(row) < LEAST_OF_CLASS for row in self.counts)
+
+    def reduced(self, most: int) -> Confusion:
+        """The same scaled to at most `most` test records, each count rounded down."""
+        of = max(most, self.tested)
+        return Confusion(self.classes, tuple(tuple(count * most // of for count in row) for row in self.counts))
 
     def to_json(self) -> dict[str, Any]:
         """As a confirmation carries it."""
@@ -95,5 +101,5 @@ def _is_square(value: object, size: int) -> bool:
         isinstance(value, list)
         and len(value) == size
         and all(isinstance(row, list) and len(row) == size for row in value)
-        and all(type(number) is int and 0 <= number <= _MOST_RECORDS for row in value for number in row)
+        and all(type(number) is int and 0 <= number <= MOST_RECORDS for row in value for number in row)
     )

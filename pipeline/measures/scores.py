@@ -78,6 +78,17 @@ class Scores:
         records = [sum(self.of_class(index).own) for index in range(len(self.classes))]
         return all(not 0 < number < LEAST_SCORED for number in records)
 
+    def reduced(self, most: int) -> Scores:
+        """The same scaled to at most `most` test records, each count rounded down."""
+        of = max(most, self.records)
+        return Scores(
+            self.classes,
+            tuple(
+                Histogram(*(tuple(count * most // of for count in part) for part in (one.own, one.others)))
+                for one in self.told
+            ),
+        )
+
     def to_json(self) -> list[dict[str, Any]]:
         """As a confirmation carries it."""
         return [{"own": list(one.own), "others": list(one.others)} for one in self.told]

@@ -34,6 +34,16 @@ class Told:
         """All that the matrix and the scores tell; None without a matrix."""
         return None if self.confusion is None else measures(self.confusion, self.scores)
 
+    def reduced(self, most: int) -> Told:
+        """The same scaled to at most `most` test records, each count rounded down."""
+        tested = min(most, self.tested)
+        return Told(
+            self.correct * tested // max(1, self.tested),
+            tested,
+            self.confusion and self.confusion.reduced(most),
+            self.scores and self.scores.reduced(most),
+        )
+
 
 def together(hospitals: Iterable[Told]) -> Told:
     """What all of them told, added up."""

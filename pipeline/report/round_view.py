@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.audit.confirmation import counted
 from pipeline.audit.ends import End
 from pipeline.audit.ends import end as end_of
 from pipeline.audit.interfaces import HistoryReader, ObjectStore, RoundReader
@@ -19,10 +20,10 @@ from pipeline.measures import confusion, scores
 from pipeline.measures.confusion import Confusion
 from pipeline.measures.estimates import Measures, measures
 from pipeline.measures.scores import Scores
+from pipeline.measures.table import Told
 from pipeline.report.stage_timings import stage_seconds
 from pipeline.study.course import because
 
-_MOST_RECORDS = 10**9
 _MOST_EXPECTATIONS = 50
 _LONGEST_WORD = 200
 
@@ -305,11 +306,7 @@ def _row(
     model: Sha256 | None,
 ) -> HospitalRow:
     validation = _said(objects, Kind.VALIDATION, name, address, context)
-    confirmation = _said(objects, Kind.CONFIRMATION, name, address, context) if model else {}
-    correct, tested = _counts(confirmation, model) if model else (None, None)
-    matrix = (
-        None if correct is None or tested is None else confusion.told(confirmation.get("confusion"), correct, tested)
-    )
+    told = _told(_said(objects, Kind.CONFIRMATION, name, address, context), model) if model else None
     passed = validation.get("passed")
     return HospitalRow(
         name=name,
@@ -319,10 +316,10 @@ def _row(
         dataset_version=_word(validation.get("dataset_version")),
         validated=passed if isinstance(passed, bool) else None,
         failed=_failed(validation.get("expectations")),
-        correct=correct,
-        tested=tested,
-        confusion=matrix,
-        scores=None if matrix is None else scores.told(confirmation.get("scores"), matrix),
+        correct=told.correct if told else None,
+        tested=told.tested if told else None,
+        confusion=told.confusion if told else None,
+        scores=told.scores if told else None,
     )
 
 
@@ -333,17 +330,11 @@ def _measured(of_matrix: Measures | None) -> dict[str, Any] | None:
 # A hospital signs what it likes: what it said enters a report only in the form that a report expects.
 
 
-def _counts(confirmation: Mapping[str, Any], model: Sha256) -> tuple[int, int] | tuple[None, None]:
-    correct = confirmation.get("correct")
-    tested = confirmation.get("tested")
-    if (
-        confirmation.get("model") == model
-        and type(correct) is int
-        and type(tested) is int
-        and 0 <= correct <= tested <= _MOST_RECORDS
-    ):
-        return correct, tested
-    return None, None
+def _told(confirmation: Mapping[str, Any], model: Sha256) -> Told | None:
+    try:
+        return counted(confirmation, model)
+    except EvidenceRejected:
+        return None
 
 
 def _word(value: object) -> str | None:

@@ -1,7 +1,7 @@
 """How a study comes to its end: its nodes see that its course is run, and a majority of them says so on the ledger.
 
 What decides is what hospitals confirmed, signed, by the time that all of them had their turn. Where nodes saw different
-confirmations, no majority signs the same, and the next round decides anew.
+confirmations, no majority signs the same, and the next round decides anew. The number of rounds needs no confirmation.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from pipeline.chain.ledger import StudyState
 from pipeline.domain import Ending, Kind
 from pipeline.errors import ContractRefused, Refused
 from pipeline.evidence import signing
-from pipeline.measures.table import together
 from pipeline.round import ballots, equivocation
 from pipeline.round.journal import Journal
-from pipeline.round.worker import RoundContext
+from pipeline.round.worker import RoundContext, Worker
 from pipeline.study import course as courses
 from pipeline.study.study import Study
 
 _LOG = logging.getLogger(__name__)
 
-_OVERTAKEN = {"AlreadyConcluded", "NotCurrent", "RoundStillOpen", "SuspendedNode"}
+_OVERTAKEN = {"AlreadyConcluded", "NotCurrent", "RoundStillOpen"}
 """Another node was faster, or the study has gone on."""
 
 
@@ -38,21 +37,15 @@ def conclude(ctx: RoundContext, journal: Journal) -> Ending | None:
         return None
     signed = journal.said(ctx.round_id, Kind.CONCLUSION)
     if signed is None:
-        ledger, store = worker.ledger, worker.board.store
-        looked_at = evidence.rounds(ledger, ctx.state, store, most=courses.window(course))
-        listed = {one.round: evidence.confirmed(one) for one in looked_at}
-        told = [
-            together(evidence.counted(said.body, one.result.new_model) for said in listed[one.round].values())
-            for one in looked_at
-        ]
-        reason = courses.ending(course, told, evidence.finished(ledger, ctx.state, store))
+        ledger = worker.ledger
+        reason, confirmed = evidence.decided(ledger, ctx.state, worker.board.store, course)
         if reason is None:
             return None
         signed = signing.sign_conclusion(
             worker.identity.name,
             ctx.round_id,
             reason,
-            evidence.named(listed),
+            confirmed,
             ledger.chain_id,
             ledger.contract,
             worker.identity.key,
@@ -68,6 +61,20 @@ def require_going_on(study: Study, state: StudyState) -> None:
         raise Refused(
             f"study {study.name}: {sentence}; no round of it opens any more. To go on from its model, propose a version"
             f" that continues it: `wardround study continue {study.name} NAME`"
+        )
+
+
+def require_rounds_left(worker: Worker) -> None:
+    """Raise Refused when a study has had the rounds that its course allows, also before anybody concluded it."""
+    ledger, study = worker.ledger, worker.study
+    own = [one for one in ledger.rounds() if one.study == worker.study_id and one.finalised is not None]
+    if study.course is None or not own:
+        return
+    last = own[-1]
+    if courses.has_run(study.course, evidence.finished(ledger, last, worker.board.store)):
+        raise Refused(
+            f"study {study.name}: {courses.because(study.course, Ending.MOST_ROUNDS)}; no round of it opens any more."
+            f" To have the ledger say so, run the step conclude of round {last.round} at its nodes again"
         )
 
 

@@ -43,6 +43,7 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     body = {"public_key": bytes(held.make_sealing_key().public_key).hex(), **evaluation(worker.study).key_fields(held)}
     state = worker.ledger.study(worker.study_id)
     conclusion.require_going_on(worker.study, state)
+    conclusion.require_rounds_left(worker)
     continuation.require_first_model(worker.study, state)
     _require_scale(worker, state)
     context = worker.context(round_id, state.current_model)

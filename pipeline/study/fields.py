@@ -176,7 +176,7 @@ class Course(StudyModel):
     most_rounds: Annotated[
         int | None, Field(title="Done after so many rounds", ge=1, le=MOST_ROUNDS), Unit("rounds")
     ] = None
-    """Done after so many rounds that ended in a model."""
+    """Done after so many rounds that trained a model; a first round that measures the inputs' scale is none."""
 
     @model_validator(mode="after")
     def _ends(self) -> Course:

@@ -201,9 +201,11 @@ class RoundCache:
             reading = _Reading(error, now + _SETTLED_AFTER_SECONDS / _AGEING)
         else:
             age = observer.ledger.block_time() - view.time if view.time and view.status in _ENDED else 0
-            reading = _Reading(
-                view, float("inf") if age > _SETTLED_AFTER_SECONDS else now + max(_FRESH_SECONDS, age / _AGEING)
-            )
+            if age > _SETTLED_AFTER_SECONDS and not _may_be_concluded(view, observer):
+                reading = _Reading(view, float("inf"))
+            else:
+                age = min(age, _SETTLED_AFTER_SECONDS)
+                reading = _Reading(view, now + max(_FRESH_SECONDS, age / _AGEING))
         with self._lock:
             if number in self._readings:
                 self._readings[number] = reading
@@ -215,3 +217,10 @@ class RoundCache:
                 self._read(number)
             except WardroundError:
                 return  # the next page tries again, and says what is wrong
+
+
+def _may_be_concluded(view: RoundView, observer: Observer) -> bool:
+    """Whether the round is its study's last one, which its nodes may still conclude, however late."""
+    if view.concluded is not None or view.study is None or view.record is None or view.record.course is None:
+        return False
+    return observer.ledger.study(study_id(view.study)).current_round == view.round

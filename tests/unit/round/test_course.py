@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,10 +21,14 @@ from pipeline.setup import ledger
 from pipeline.site.identity import Identity
 from pipeline.store import object_keys
 from pipeline.study.study import Study
+from pipeline.views.observer import Observer
+from plugins.console import round_cache
+from plugins.console.round_cache import RoundCache
+from tests.adversary import attack
 from tests.support.memory.site import MemorySite
 from tests.support.rounds import Play
 
-ASTER, BIRCH, CEDAR = map(HospitalName, ("aster", "birch", "cedar"))
+ASTER, BIRCH, CEDAR, DAHLIA = map(HospitalName, ("aster", "birch", "cedar", "dahlia"))
 EASY = {"target": {"measure": "accuracy", "value": 0.3}}
 PATIENT = {"commit_seconds": 900, "result_seconds": 1800}
 """Nothing here waits for a deadline."""
@@ -41,6 +47,32 @@ def reason(site: MemorySite, round_id: RoundId) -> str | None:
 def checked(site: MemorySite, round_id: RoundId) -> tuple[Outcome, str]:
     (check,) = (one for one in audit(round_id, site.ledger, site.store()).checks if one.name == "conclusion")
     return check.outcome, check.detail
+
+
+def finalised(of: Play) -> RoundId:
+    """A round that has its model, and that no hospital confirmed yet."""
+    round_id = of.open()
+    of.hospitals(round_id)
+    of.commit(round_id)
+    of.verify(round_id)
+    of.aggregate(round_id)
+    of.provider("finalise", round_id)
+    return round_id
+
+
+def unconcluded(of: Play) -> RoundId:
+    """A round that all hospitals confirmed, and that no node looked at since."""
+    round_id = finalised(of)
+    for name in of.study.hospitals:
+        of.hospital("confirm", round_id, name)
+    return round_id
+
+
+def confirm_as(site: MemorySite, of: Play, round_id: RoundId, body: Mapping[str, object]) -> None:
+    """Let aster confirm the round's model with counts that it makes up."""
+    worker = hospital_worker(of.study.name, ASTER, site.settings)
+    ctx = RoundContext.join(worker, round_id, site.ledger.status(round_id))
+    worker.board.say(round_id, worker.sign(Kind.CONFIRMATION, {"model": ctx.new_model} | body, ctx.context))
 
 
 def open_anyway(site: MemorySite, of: Play, round_id: RoundId) -> None:
@@ -172,29 +204,111 @@ def test_a_study_whose_rounds_gain_nothing_ends_by_patience_and_one_with_many_ro
 
 def test_one_node_alone_concludes_nothing_and_the_second_does(site: MemorySite) -> None:
     of = play(site, "one_by_one", {"most_rounds": 1})
-    round_id = of.open()
-    of.hospitals(round_id)
-    of.commit(round_id)
-    of.verify(round_id)
-    of.aggregate(round_id)
-    of.provider("finalise", round_id)
-    for name in of.study.hospitals:
-        of.hospital("confirm", round_id, name)
+    round_id = unconcluded(of)
     of.node("conclude", round_id, NodeName("north"))
     assert reason(site, round_id) is None
     of.node("conclude", round_id, NodeName("east"))
     assert reason(site, round_id) == Ending.MOST_ROUNDS
+    assert "it follows from the number of its rounds" in checked(site, round_id)[1]
     site.audits(round_id)
+
+
+@attack(
+    by="hospital",
+    to="delay",
+    tries="to keep a study from its last round's end by another confirmation between the nodes' readings",
+    costs="nothing",
+    seen="both confirmations, signed by it",
+)
+def test_a_second_confirmation_does_not_keep_a_study_from_its_last_rounds_end(site: MemorySite) -> None:
+    of = play(site, "restless", EASY | {"most_rounds": 1})
+    round_id = unconcluded(of)
+    of.node("conclude", round_id, NodeName("north"))
+    confirm_as(site, of, round_id, {"correct": 9, "tested": 9})
+    of.node("conclude", round_id, NodeName("east"))
+    assert reason(site, round_id) == Ending.MOST_ROUNDS
+    assert checked(site, round_id)[0] is Outcome.PASSED
+
+
+@attack(
+    by="hospital",
+    to="stop",
+    tries="to end a study by itself, with a thousand million test records that it does not have",
+    costs="nothing: it takes part",
+    seen="its counts, signed by it",
+)
+@pytest.mark.parametrize("all_right", [True, False])
+def test_whoever_claims_any_number_of_records_decides_no_end_by_itself(site: MemorySite, all_right: bool) -> None:
+    of = play(
+        site,
+        f"claims_{all_right}".lower(),
+        {"target": {"measure": "accuracy", "value": 0.999 if all_right else 0.2}},
+    )
+    round_id = finalised(of)
+    for name in (BIRCH, CEDAR):
+        of.hospital("confirm", round_id, name)
+    confirm_as(site, of, round_id, {"correct": all_right * 10**9, "tested": 10**9})
+    of.nodes("conclude", round_id)
+    assert reason(site, round_id) == (None if all_right else Ending.TARGET_REACHED)
+    site.audits(round_id)
+
+
+def test_a_minority_of_confirmations_decides_nothing(site: MemorySite) -> None:
+    of = play(site, "minority", EASY)
+    round_id = finalised(of)
+    of.hospital("confirm", round_id, ASTER)
+    of.nodes("conclude", round_id)
+    assert reason(site, round_id) is None
+    assert checked(site, round_id) == (Outcome.PASSED, "its course goes on")
+
+
+def test_a_hospital_that_was_not_accepted_decides_nothing(site: MemorySite) -> None:
+    of = site.play("absent", hospitals=[ASTER, BIRCH, CEDAR, DAHLIA], course=EASY, deadlines=PATIENT)
+    round_id = of.open()
+    of.hospitals(round_id, [ASTER, BIRCH, CEDAR])
+    of.commit(round_id)
+    of.verify(round_id)
+    of.aggregate(round_id)
+    of.end(round_id)
+    (looked_at,) = evidence.rounds(site.ledger, site.ledger.round(round_id), site.store(), most=1)
+    assert set(evidence.confirmed(looked_at)) == {ASTER, BIRCH, CEDAR}
+    assert reason(site, round_id) == Ending.TARGET_REACHED
+    site.audits(round_id)
+
+
+def test_a_confirmation_that_an_audit_refuses_does_not_count_and_the_conclusion_is_checked_all_the_same(
+    site: MemorySite,
+) -> None:
+    of = play(site, "unfitting", EASY)
+    round_id = finalised(of)
+    for name in (BIRCH, CEDAR):
+        of.hospital("confirm", round_id, name)
+    confirm_as(site, of, round_id, {"correct": 90, "tested": 90, "confusion": {"classes": ["a"], "counts": [[90]]}})
+    of.nodes("conclude", round_id)
+    assert reason(site, round_id) == Ending.TARGET_REACHED
+    found = {check.name: check.outcome for check in audit(round_id, site.ledger, site.store()).checks}
+    assert (found["confirmations"], found["conclusion"]) == (Outcome.FAILED, Outcome.PASSED)
+    row, *others = gather(site.ledger.round(round_id), site.ledger, site.store()).hospitals
+    assert (row.name, row.correct, row.tested, row.confusion) == (ASTER, None, None, None)
+    assert all(other.tested for other in others)
+
+
+def test_a_study_that_has_had_its_rounds_gets_no_key_for_another_and_may_be_concluded_late(site: MemorySite) -> None:
+    of = play(site, "forgotten", {"most_rounds": 1})
+    round_id = unconcluded(of)
+    assert checked(site, round_id) == (
+        Outcome.PASSED,
+        "not concluded with this round, although by what is stored now it has had the 1 rounds that its course allows",
+    )
+    with pytest.raises(Refused, match="it has had the 1 rounds that its course allows; no round of it opens any more"):
+        node.prepare("forgotten", RoundId(round_id + 1), NodeName("north"), site.settings)
+    of.nodes("conclude", round_id)
+    assert reason(site, round_id) == Ending.MOST_ROUNDS
 
 
 def test_nodes_that_saw_other_confirmations_agree_on_nothing_and_the_next_round_decides(site: MemorySite) -> None:
     of = play(site, "differently", EASY)
-    round_id = of.open()
-    of.hospitals(round_id)
-    of.commit(round_id)
-    of.verify(round_id)
-    of.aggregate(round_id)
-    of.provider("finalise", round_id)
+    round_id = finalised(of)
     for name, seen_by in zip(of.study.hospitals, of.study.nodes, strict=True):
         of.hospital("confirm", round_id, name)
         of.node("conclude", round_id, seen_by)
@@ -205,12 +319,7 @@ def test_nodes_that_saw_other_confirmations_agree_on_nothing_and_the_next_round_
 
 def test_a_confirmation_that_does_not_hold_is_not_counted(site: MemorySite) -> None:
     of = play(site, "lying", HARD | {"most_rounds": 5})
-    round_id = of.open()
-    of.hospitals(round_id)
-    of.commit(round_id)
-    of.verify(round_id)
-    of.aggregate(round_id)
-    of.provider("finalise", round_id)
+    round_id = finalised(of)
     worker = hospital_worker("lying", ASTER, site.settings)
     ctx = RoundContext.join(worker, round_id, site.ledger.status(round_id))
     for body in ({"model": "0" * 64, "correct": 9, "tested": 9}, {"model": ctx.new_model, "correct": 9, "tested": -9}):
@@ -261,3 +370,17 @@ def test_an_audit_names_confirmations_that_the_nodes_left_out(site: MemorySite) 
     )
     assert checked(site, round_id)[0] is Outcome.FAILED
     assert conclusion.concluded(of.study, site.ledger.study(study_id("left_out"))) is not None
+
+
+def test_the_console_shows_a_conclusion_that_comes_long_after_its_round(
+    site: MemorySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = play(site, "late", {"most_rounds": 1})
+    round_id = unconcluded(of)
+    site.chain.ahead += 2000
+    cache = RoundCache(site.settings, Observer(site.ledger, site.store(), {}))
+    assert cache.get(round_id).conclusion is None
+    of.nodes("conclude", round_id)
+    later = time.monotonic() + 1000
+    monkeypatch.setattr(round_cache, "time", SimpleNamespace(monotonic=lambda: later))
+    assert cache.get(round_id).conclusion == "it has had the 1 rounds that its course allows"

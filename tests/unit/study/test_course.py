@@ -81,13 +81,53 @@ def test_patience_goes_by_the_measure_of_the_target() -> None:
     assert ending({"patience": 1, "target": SENSITIVE}, *rounds) is Ending.NOTHING_GAINED
 
 
-def test_rounds_are_counted_and_a_target_comes_first() -> None:
+def test_rounds_are_counted_and_their_number_comes_first() -> None:
     course = {"most_rounds": 3, "patience": 2, "target": {"measure": "accuracy", "value": 0.7}}
     assert ending(course, told(60), finished=2) is None
     assert ending(course, told(60), finished=3) is Ending.MOST_ROUNDS
     assert ending(course, told(60), finished=4) is Ending.MOST_ROUNDS
-    assert ending(course, told(60), told(61), told(62), finished=3) is Ending.NOTHING_GAINED
-    assert ending(course, told(60), told(61), told(90), finished=3) is Ending.TARGET_REACHED
+    assert ending(course, told(60), told(61), told(90), finished=3) is Ending.MOST_ROUNDS
+    assert ending(course | {"most_rounds": 9}, told(60), told(61), told(62)) is Ending.NOTHING_GAINED
+    assert ending(course | {"most_rounds": 9}, told(60), told(61), told(90)) is Ending.TARGET_REACHED
+
+
+def weighed(course: dict[str, Any], hospitals: int, *given: Told) -> Told | None:
+    return courses.weighed(Course.model_validate(course), given, hospitals)
+
+
+def test_fewer_than_a_majority_of_the_hospitals_tell_nothing() -> None:
+    assert weighed({"patience": 1}, 4, told(80), told(80)) is None
+    assert weighed({"patience": 1}, 4, told(80), told(80), told(0, 0)) is None
+    assert weighed({"patience": 1}, 4, told(80), told(80), told(80)) == told(240, 300)
+    assert weighed({"target": SENSITIVE}, 4, told(80), matrix((1, 1), (1, 1)), matrix((1, 1), (1, 1))) is None
+    assert weighed({"target": {"measure": "auc", "value": 0.5}}, 1, matrix((9, 1), (2, 8))) is None
+
+
+def test_hospitals_that_name_other_classes_than_most_tell_nothing_of_a_class() -> None:
+    ours = matrix((9, 1), (2, 8))
+    theirs = Told(20, 20, Confusion(("fine", "ill"), ((10, 0), (0, 10))))
+    assert weighed({"target": SENSITIVE}, 3, ours, ours, theirs) == together([ours, ours])
+    assert weighed({"target": SENSITIVE}, 4, ours, ours, theirs, theirs) is None
+
+
+def test_a_hospital_counts_with_twice_the_median_of_test_records_at_most() -> None:
+    assert weighed({"patience": 1}, 3, told(60), told(50), told(10**9, 10**9)) == told(310, 400)
+    assert weighed({"patience": 1}, 3, told(60), told(50), told(0, 10**9)) == told(110, 400)
+    assert weighed({"patience": 1}, 3, told(60), told(50), told(150, 200)) == told(260, 400), "twice is not too much"
+    honest = matrix((9, 1), (2, 8))
+    false = matrix((0, 0), (0, 10**9))
+    assert weighed({"target": SENSITIVE}, 3, honest, honest, false) == together(
+        [honest, honest, matrix((0, 0), (0, 40))]
+    )
+
+
+def test_counts_scaled_down_are_rounded_down() -> None:
+    reduced = scored().reduced(10)
+    assert (reduced.correct, reduced.tested) == (8, 10)
+    assert reduced.confusion == Confusion(("well", "ill"), ((4, 0), (1, 4)))
+    assert reduced.scores is not None
+    assert reduced.scores.told == (Histogram((0, 0, 0, 0, 0, 0, 1, 0, 0, 2), (2, 0, 1, 0, 0, 0, 0, 0, 0, 0)),)
+    assert scored().reduced(20) == scored()
 
 
 @pytest.mark.parametrize(
