@@ -11,6 +11,7 @@ import io
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from time import time
@@ -200,7 +201,9 @@ def _remove(path: Path, member: tarfile.TarInfo | None = None) -> None:
         if member is None or not member.isdir():
             shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        # What stood in a folder is gone with it where a file has taken its place.
+        with suppress(NotADirectoryError):
+            path.unlink(missing_ok=True)
 
 
 def _about(archive: tarfile.TarFile, member: tarfile.TarInfo, what: str) -> tuple[Site, Path]:

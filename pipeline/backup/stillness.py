@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psutil
 
@@ -27,8 +27,8 @@ numbers = [int(line) for line in sys.stdin]
 for number in numbers:
     try:
         os.kill(number, signal.SIGCONT)
-    except ProcessLookupError:
-        pass
+    except OSError:
+        pass  # ended, or not ours: the others go on all the same
 """
 """Lets the processes go on whose numbers it was told, once nobody can tell it any more: also when we were killed."""
 
@@ -37,8 +37,8 @@ for number in numbers:
 def still(manager: Supervisor) -> Iterator[None]:
     """Let no process of the installation's services run within the block.
 
-    They go on when the block ends, and when this process does, however it ends. Raises Unavailable for one that cannot
-    stop, Refused where services run that this process does not see.
+    They go on when the block ends, and when this process does, however it ends. Raises Unavailable for one that does
+    not stop, Refused where services run that this process does not see, or may not stop.
     """
     if manager.running() and not manager.processes():
         raise Refused(
@@ -57,13 +57,24 @@ def still(manager: Supervisor) -> Iterator[None]:
                 waker.stdin.write(f"{process.pid}\n")
                 waker.stdin.flush()
                 stopped[process.pid] = process
-                with suppress(psutil.NoSuchProcess):
-                    process.suspend()
+                _suspend(process)
             _await(fresh)
         yield
     finally:
         waker.stdin.close()
         waker.wait()
+
+
+def _suspend(process: psutil.Process) -> None:
+    try:
+        process.suspend()
+    except psutil.NoSuchProcess:
+        pass  # it has ended
+    except psutil.AccessDenied as error:
+        raise Refused(
+            f"process {process.pid} of the site: got one of another user, which this one may not stop: give the command"
+            " as the user who gave `wardround up`, or after `wardround down`"
+        ) from error
 
 
 def _await(processes: list[psutil.Process]) -> None:

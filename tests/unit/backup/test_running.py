@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pipeline.backup import backup as backups
+from pipeline.backup import stillness
 from pipeline.backup.backup import back_up, restore
 from pipeline.backup.stillness import still
 from pipeline.errors import Refused
@@ -82,7 +86,16 @@ def place(settings: Settings) -> Path:
 def goes_on(settings: Settings) -> bool:
     before = (place(settings) / "log").stat().st_size
     until(lambda: (place(settings) / "log").stat().st_size > before)
-    return psutil.STATUS_STOPPED not in {one.status() for one in services.supervisor(settings).processes()}
+    return psutil.STATUS_STOPPED not in statuses(services.supervisor(settings))
+
+
+def statuses(manager: Supervisor) -> set[str]:
+    """Of its processes; a child that has ended since it was listed has none."""
+    found = set()
+    for process in manager.processes():
+        with suppress(psutil.NoSuchProcess):
+            found.add(process.status())
+    return found
 
 
 def test_all_of_it_is_of_one_moment_and_the_services_go_on(
@@ -121,6 +134,68 @@ def test_services_out_of_sight_are_not_taken_for_still_ones(writing: Settings, m
     monkeypatch.setattr(manager, "processes", list)
     with pytest.raises(Refused, match="got services that run out of this command's sight"), still(manager):
         pytest.fail("it goes on")
+
+
+def test_a_process_that_may_not_be_stopped_is_named_and_all_others_go_on(
+    writing: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = Supervisor(writing.home)
+    suspend = psutil.Process.suspend
+    asked: list[int] = []
+
+    def of_another_user(process: psutil.Process) -> None:
+        asked.append(process.pid)
+        if len(asked) == 2:
+            raise psutil.AccessDenied(process.pid)
+        suspend(process)
+
+    monkeypatch.setattr(psutil.Process, "suspend", of_another_user)
+    with pytest.raises(Refused, match="got one of another user"), still(manager):
+        pytest.fail("it runs")
+    assert goes_on(writing)
+
+
+def test_one_that_may_not_be_woken_keeps_no_other_from_it() -> None:
+    wakes = f"""
+import os
+kill = os.kill
+def of_another_user(pid, number):
+    if pid == 1:
+        raise PermissionError(1, "not permitted")
+    kill(pid, number)
+os.kill = of_another_user
+{stillness._WAKES}"""
+    sleeps = psutil.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        sleeps.suspend()
+        until(lambda: sleeps.status() == psutil.STATUS_STOPPED)
+        subprocess.run([sys.executable, "-c", wakes], input=f"1\n{sleeps.pid}\n", text=True, check=True)
+        until(lambda: sleeps.status() != psutil.STATUS_STOPPED)
+    finally:
+        sleeps.kill()
+        sleeps.wait()
+
+
+def test_a_file_that_took_a_folder_s_place_meanwhile_comes_back(
+    writing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = place(writing) / "inbox"
+    (inbox / "deep").mkdir(parents=True)
+    (inbox / "deep" / "record").write_text("first")
+    take = backups.Copy.take
+
+    def replaced(self: backups.Copy, entries: list[tuple[Path, str]]) -> None:
+        take(self, entries)
+        if inbox.is_dir():
+            shutil.rmtree(inbox)
+            inbox.write_text("second")
+
+    monkeypatch.setattr(backups.Copy, "take", replaced)
+    back_up(tmp_path / "file", PASSPHRASE, writing)
+    home = writing.home.parent.parent / "2" / "wren"
+    after = Settings(home, writing.data, writing.cache, writing.mp_spdz, home / "studies")
+    restore(tmp_path / "file", PASSPHRASE, after)
+    assert (place(after) / "inbox").read_text() == "second"
 
 
 def test_whoever_makes_it_may_be_killed_and_the_services_go_on(writing: Settings, tmp_path: Path) -> None:
