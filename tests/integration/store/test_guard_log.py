@@ -42,7 +42,9 @@ def written(environment: Mapping[str, str]) -> list[str]:
         while True:
             try:
                 answer = httpx.get(
-                    f"http://127.0.0.1:{port}/health", headers={"Authorization": SECRET, "Cookie": SECRET}
+                    f"http://127.0.0.1:{port}/health",
+                    headers={"Authorization": SECRET, "Cookie": SECRET},
+                    timeout=30,
                 )
                 break
             except httpx.ConnectError:
@@ -51,7 +53,7 @@ def written(environment: Mapping[str, str]) -> list[str]:
         assert answer.status_code == 502
     finally:
         process.terminate()
-        _, said = process.communicate()
+        _, said = process.communicate(timeout=60)
     assert "canary" not in said
     return said.splitlines()
 
