@@ -29,6 +29,8 @@ class RoundSummary:
     accuracy: float | None
     end: End | None
     """Why it has no model, of an aborted round; the list leaves that to `wardround show`."""
+    concluded: str | None = None
+    """The reason for which its study was concluded with it, as the ledger spells it."""
     trouble: str | None = None
     """What of its evidence does not hold, so that nothing more can be said."""
 
@@ -45,6 +47,7 @@ class RoundSummary:
             "tx": self.tx,
             "seconds": dict(self.seconds),
             "accuracy": self.accuracy,
+            "concluded": self.concluded,
             "trouble": self.trouble,
         }
 
@@ -64,6 +67,7 @@ def summary(view: RoundView) -> RoundSummary:
         seconds=view.seconds,
         accuracy=view.accuracy,
         end=view.end,
+        concluded=view.concluded,
         trouble=view.trouble,
     )
 

@@ -146,6 +146,7 @@ class RoundView:
             "tx": self.tx,
             "seconds": dict(self.seconds),
             "accuracy": self.accuracy,
+            "concluded": self.concluded,
             "trouble": self.trouble,
             "correct": self.correct,
             "tested": self.tested,
@@ -166,7 +167,6 @@ class RoundView:
             "strikes": {name: list(rounds) for name, rounds in record.strikes.items()} if record else {},
             "quarantined": list(record.quarantined) if record else [],
             "end": self.end.to_json() if self.end else None,
-            "concluded": self.concluded,
             "conclusion": self.conclusion,
             "hospitals": [
                 {

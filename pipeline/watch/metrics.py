@@ -17,13 +17,18 @@ from pipeline.airflow.heard import SiteHeard
 from pipeline.domain import RoundStatus
 from pipeline.errors import Unavailable
 from pipeline.host.ports import LOOPBACK
+from pipeline.joining.site_file import VERSION
 from pipeline.ledger_types.state import RoundState
 from pipeline.report.round_view import RoundView
-from pipeline.store.usage import Share
+from pipeline.site.settings import Settings
+from pipeline.site.site import Site
+from pipeline.store.usage import Usage
 
 _UNKNOWN = "unknown"
 """A study of the ledger whose file is not here."""
 _STORE_SECONDS = 3600.0
+_STORE_AGAIN_SECONDS = 600.0
+"""After a listing that did not come to its end."""
 _SETTLES_SECONDS = 1800.0
 _RUNNING = (RoundStatus.OPEN, RoundStatus.COMMITTED)
 
@@ -31,10 +36,16 @@ _RUNNING = (RoundStatus.OPEN, RoundStatus.COMMITTED)
 class Metrics:
     """One site's, in a registry of their own."""
 
+    @classmethod
+    def of(cls, settings: Settings) -> Metrics:
+        """Those of the installation; `all` where it is of all sites."""
+        site = Site.load(settings)
+        return cls(site.queue if site else "all", VERSION)
+
     def __init__(self, site: str, version: str) -> None:
         self.registry = CollectorRegistry()
         self._told: dict[str, int] = {}
-        self._store_read = -_STORE_SECONDS
+        self._store_due = 0.0
         self._table: list[tuple[str, tuple[str, ...], str]] = []
 
         def gauge(name: str, says: str, *labels: str) -> Gauge:
@@ -51,6 +62,9 @@ class Metrics:
         self._looked = gauge("look_timestamp_seconds", "When the watch last looked at everything.")
         self._reached = gauge("provider_reached", "1 while ledger and store answered at the last look.")
         self._rounds = gauge("rounds", "Rounds of the ledger, by how they stand.", "study", "status")
+        self._concluded = gauge(
+            "study_concluded", "1 for a study that its nodes concluded, 0 while its rounds go on.", "study"
+        )
         self._last = gauge("last_round", "The number of a study's last round that ended.", "study")
         self._ended = gauge("last_round_end_timestamp_seconds", "Block time of its end.", "study")
         self._finalised = gauge(
@@ -63,6 +77,12 @@ class Metrics:
         self._accuracy = gauge(
             "last_round_accuracy_ratio", "Share of all confirmed test records that its model gets right.", "study"
         )
+        self._balanced = gauge(
+            "last_round_balanced_accuracy_ratio",
+            "Mean of its classes' sensitivities, where hospitals tell their confusion matrices.",
+            "study",
+        )
+        self._auc = gauge("last_round_auc_ratio", "Its area under the ROC curve, where hospitals tell scores.", "study")
         self._signers = gauge("last_round_signers", "Nodes that signed its result.", "study")
         self._quarantined = gauge("quarantined_hospitals", "Hospitals in quarantine after it.", "study")
         self._verdicts = counter(
@@ -94,11 +114,14 @@ class Metrics:
     def rounds(self, states: Iterable[RoundState], names: Mapping[str, str]) -> None:
         """All rounds of the ledger; `names` gives studies by their id there."""
         counts: dict[tuple[str, ...], int] = {}
+        concluded: dict[tuple[str, ...], bool] = {}
         for state in states:
             status = "running" if state.status in _RUNNING else state.status.value
-            label = (names.get(state.study, _UNKNOWN), status)
-            counts[label] = counts.get(label, 0) + 1
-        _replace(self._rounds, dict(counts))
+            study = names.get(state.study, _UNKNOWN)
+            counts[study, status] = counts.get((study, status), 0) + 1
+            concluded[(study,)] = concluded.get((study,), False) or state.concluded is not None
+        _replace(self._rounds, counts)
+        _replace(self._concluded, concluded)
 
     def lacks(self, states: Iterable[RoundState], now: float) -> list[RoundState]:
         """Of rounds that have ended each study's last one, where `last` was not told all of it.
@@ -122,6 +145,12 @@ class Metrics:
         _replace(self._verdict, {(study, row.name, row.verdict.value): 1 for row in view.hospitals}, study)
         _replace(self._stage, {(study, stage): seconds for stage, seconds in view.seconds.items()}, study)
         _replace(self._accuracy, {} if view.accuracy is None else {(study,): view.accuracy}, study)
+        told = view.measures
+        for gauge, estimate in (
+            (self._balanced, told.balanced_accuracy if told else None),
+            (self._auc, told.auc if told else None),
+        ):
+            _replace(gauge, {} if estimate is None else {(study,): estimate.value}, study)
         _replace(self._signers, {} if view.record is None else {(study,): len(view.signers)}, study)
         if view.record is not None:
             # An aborted round takes nobody out of it.
@@ -148,16 +177,16 @@ class Metrics:
         self._disk_size.set(size)
         self._disk_free.set(free)
 
-    def store_is_old(self, now: float) -> bool:
-        """Whether `store` was told long ago: a listing of all objects takes a while."""
-        return now - self._store_read >= _STORE_SECONDS
+    def store_is_due(self, now: float) -> bool:
+        """Whether `store` is to be told again: a listing of all objects takes a while."""
+        return now >= self._store_due
 
-    def store(self, shares: Iterable[Share], now: float) -> None:
-        """What each member has in the locked buckets."""
-        self._store_read = now
-        shares = list(shares)
-        _replace(self._store_bytes, {(share.who,): share.size for share in shares})
-        _replace(self._store_objects, {(share.who,): share.objects for share in shares})
+    def store(self, usage: Usage, now: float) -> None:
+        """What each member has in the locked buckets; what was known stays where not everything was listed."""
+        self._store_due = now + (_STORE_SECONDS if usage.complete else _STORE_AGAIN_SECONDS)
+        if usage.complete:
+            _replace(self._store_bytes, {(share.who,): share.size for share in usage.shares})
+            _replace(self._store_objects, {(share.who,): share.objects for share in usage.shares})
 
     def certificates(self, ends: Mapping[str, datetime]) -> None:
         """When each certificate ends, by its file below the site's folder."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,10 +21,12 @@ from pipeline.airflow.heard import SiteHeard
 from pipeline.errors import Unavailable
 from pipeline.evidence.canonical import canonical_json, sha256
 from pipeline.host import ports
+from pipeline.report.round_list import views
 from pipeline.services import services
 from pipeline.site.installation import Installation, Telemetry
 from pipeline.site.settings import PROJECT, Settings
 from pipeline.store import object_keys
+from pipeline.store.usage import Share, Usage
 from pipeline.watch import watch as watch_module
 from pipeline.watch.metrics import Metrics
 from pipeline.watch.watch import Watch
@@ -49,13 +53,21 @@ def told(metrics: Metrics) -> Mapping[str, Values]:
     return found
 
 
-def watching(settings: Settings) -> Watch:
-    return Watch(settings, lambda _: (100 * GIB, 40 * GIB))
+def watching(settings: Settings) -> tuple[Watch, Metrics]:
+    metrics = Metrics.of(settings)
+    return Watch(settings, metrics, lambda _: (100 * GIB, 40 * GIB)), metrics
 
 
-def look(watch: Watch) -> Mapping[str, Values]:
+def look(watching: tuple[Watch, Metrics]) -> Mapping[str, Values]:
+    watch, metrics = watching
     watch.look(NOW)
-    return told(watch.metrics)
+    return told(metrics)
+
+
+def other_addresses() -> list[str]:
+    """Of this machine, by which others come; and one of loopback that a port open to all answers at."""
+    own = [one.address for many in psutil.net_if_addrs().values() for one in many if one.family is socket.AF_INET]
+    return ["127.0.0.2", *(address for address in own if address != ports.LOOPBACK)]
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +117,41 @@ def test_rounds_verdicts_stages_and_sizes_are_told_as_show_tells_them(site: Memo
     assert "wardround_last_round_verdict" not in seen, "an aborted round has none"
 
 
+def test_a_study_that_was_concluded_is_told_and_what_its_model_is_worth(site: MemorySite) -> None:
+    longer = {"commit_seconds": 1200, "result_seconds": 2400}
+    more = {"course": {"most_rounds": 1}, "measures": "scores"}
+    play = site.play("measured-to-its-end", hospitals=["aster", "birch", "cedar"], deadlines=longer, **more)
+    watch = watching(site.settings)
+    running = play.committed("only")
+    assert look(watch)["wardround_study_concluded"][("measured-to-its-end",)] == 0
+    play.verify(running)
+    play.aggregate(running)
+    play.end(running)
+    seen = look(watch)
+    assert seen["wardround_study_concluded"][("measured-to-its-end",)] == 1
+    (view,) = views([site.ledger.round(running)], site.ledger, site.store())
+    assert view.measures is not None
+    for name, estimate in (("balanced_accuracy", view.measures.balanced_accuracy), ("auc", view.measures.auc)):
+        shown = seen.get(f"wardround_last_round_{name}_ratio", {}).get(("measured-to-its-end",))
+        assert shown == (estimate.value if estimate else None), "of a class with few records no scores are told"
+    assert view.measures.balanced_accuracy is not None
+
+
+def test_a_listing_of_the_store_that_did_not_end_leaves_what_was_known_and_comes_again_soon() -> None:
+    metrics = Metrics("provider", "")
+    assert metrics.store_is_due(NOW)
+    metrics.store(Usage([Share("hospital aster", 3, 300)], complete=True), NOW)
+    known = {("hospital aster",): 300}
+    assert told(metrics)["wardround_store_bytes"] == known
+    assert not metrics.store_is_due(NOW + 3599)
+    assert metrics.store_is_due(NOW + 3600)
+    for cut in (Usage([Share("hospital aster", 1, 100)], complete=False), Usage((), False, "no store")):
+        metrics.store(cut, NOW + 3600)
+        assert told(metrics)["wardround_store_bytes"] == known
+        assert not metrics.store_is_due(NOW + 3601)
+        assert metrics.store_is_due(NOW + 4200)
+
+
 def test_a_provider_that_does_not_answer_is_told(site: MemorySite, monkeypatch: pytest.MonkeyPatch) -> None:
     def down(*_: object) -> None:
         raise Unavailable("no ledger")
@@ -144,15 +191,19 @@ def test_they_are_read_on_loopback_alone_and_hold_no_secret(tmp_path: Path) -> N
     settings = Apart.made(tmp_path).provider
     watch = watching(settings)
     look(watch)
+    _, metrics = watch
     port = ports.choose()
-    with watch.metrics.served(port):
+    with metrics.served(port):
         answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
         assert answer.status_code == 200
         assert 'wardround_site_info{site="provider"' in answer.text
+        for address in other_addresses():
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"http://{address}:{port}/metrics", trust_env=False)
         assert httpx.post(f"http://127.0.0.1:{port}/metrics").status_code == 405
         with (
             pytest.raises(Unavailable, match=f"got port {port}, which another program has"),
-            watch.metrics.served(port),
+            metrics.served(port),
         ):
             pytest.fail("two answer at one port")
     with pytest.raises(httpx.ConnectError):

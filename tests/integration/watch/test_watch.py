@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,16 +12,18 @@ import pytest
 
 from pipeline.airflow import heard
 from pipeline.airflow.heard import SiteHeard
-from pipeline.domain import RoundStatus
+from pipeline.domain import RoundId, RoundStatus
 from pipeline.errors import Unavailable
 from pipeline.host.files import write_secret
 from pipeline.site import certificates
-from pipeline.site.settings import Settings
+from pipeline.site.settings import HOME, Settings
 from pipeline.watch import notices, watch
+from pipeline.watch.metrics import Metrics
 from pipeline.watch.watch import Watch
 from tests.support.fixtures import checked_once
 from tests.support.memory.site import MemorySite
 from tests.support.receiver import Receiver, receiver
+from tests.support.rounds import Play
 from tests.support.sites import NORTH, Apart
 
 __all__ = ["checked_once", "receiver"]
@@ -41,11 +44,24 @@ def roomy(_: Path) -> tuple[int, int]:
 
 
 def look(
-    settings: Settings, receiver: Receiver, now: float = NOW, disk: Callable[[Path], tuple[int, int]] = roomy
+    settings: Settings,
+    receiver: Receiver,
+    now: float = NOW,
+    disk: Callable[[Path], tuple[int, int]] = roomy,
+    metrics: Metrics | None = None,
 ) -> None:
     """A look of a process that has just started."""
     write_secret(notices.addresses_file(settings), receiver.address.reveal())
-    Watch(settings, disk).look(now)
+    Watch(settings, metrics, disk).look(now)
+
+
+def timed_out(site: MemorySite, play: Play, first: str, second: str) -> RoundId:
+    """A round whose deadline passed, as the ledger sees once another one opens."""
+    late = play.open(first)
+    site.pass_deadline(late)
+    play.open(second)
+    assert site.ledger.status(late) is RoundStatus.ABORTED
+    return late
 
 
 def test_what_a_round_ended_with_is_told_once_and_what_was_before_the_first_look_never(
@@ -65,10 +81,7 @@ def test_what_a_round_ended_with_is_told_once_and_what_was_before_the_first_look
     assert told["title"] == "Wardround: " + f"absent in round {running} of study watched"
     assert told["message"].startswith("dahlia (")
     receiver.got.clear()
-    late = play.open("third")
-    site.pass_deadline(late)
-    play.open("fourth")
-    assert site.ledger.status(late) is RoundStatus.ABORTED
+    late = timed_out(site, play, "third", "fourth")
     for _ in range(2):
         look(site.settings, receiver)
     (aborted,) = receiver.got
@@ -89,6 +102,108 @@ def test_a_rejected_and_a_quarantined_hospital_are_named(site: MemorySite, recei
     for _ in range(2):
         look(site.settings, receiver)
     assert receiver.titles() == [f"rejected in round {running} of study rejecting", "dahlia is in quarantine"]
+
+
+def test_a_study_that_is_concluded_after_its_round_was_told_is_told_once(site: MemorySite, receiver: Receiver) -> None:
+    longer = {"commit_seconds": 900, "result_seconds": 1800}
+    course = {"target": {"measure": "accuracy", "value": 0.3}}
+    play = site.play("concluding", hospitals=["aster", "birch", "cedar"], course=course, deadlines=longer)
+    look(site.settings, receiver)
+    running = play.committed("only")
+    play.verify(running)
+    play.aggregate(running)
+    play.provider("finalise", running)
+    look(site.settings, receiver)
+    assert json.loads((site.settings.home / "watch.json").read_bytes())["ended"][-1] == running
+    receiver.got.clear()
+    play.end(running)
+    for _ in range(2):
+        look(site.settings, receiver)
+    (told,) = receiver.got
+    assert told["title"] == "Wardround: study concluding is concluded"
+    assert told["message"].startswith(
+        f"With round {running}: the lower end of the 95 % interval of its accuracy reached the target of 30 %."
+    )
+
+
+def test_what_was_concluded_before_the_watch_knew_of_conclusions_is_not_told(
+    site: MemorySite, receiver: Receiver
+) -> None:
+    look(site.settings, receiver)
+    file = site.settings.home / "watch.json"
+    kept = json.loads(file.read_bytes())
+    assert kept.pop("concluded")
+    file.write_text(json.dumps(kept))
+    receiver.got.clear()
+    look(site.settings, receiver)
+    assert receiver.titles() == []
+
+
+@pytest.mark.parametrize("part", ["the disk", "metrics of rounds", "metrics of transactions"])
+def test_no_part_that_fails_costs_another_one_s_notices(
+    site: MemorySite, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def broken(*_: object) -> tuple[int, int]:
+        raise OSError(5, "input/output error")
+
+    play = site.play(f"costs-{part[-4:]}", hospitals=["aster", "birch", "cedar"])
+    look(site.settings, receiver)
+    late = timed_out(site, play, "first", "second")
+    receiver.got.clear()
+    write_secret(notices.addresses_file(site.settings), receiver.address.reveal())
+    watching = Watch(site.settings, Metrics.of(site.settings), broken if part == "the disk" else roomy)
+    with monkeypatch.context() as patch:
+        if part == "the disk":
+            with pytest.raises(OSError, match="input/output error"):
+                watching.look(NOW)
+        else:
+            owner, name = (Metrics, "last") if part == "metrics of rounds" else (watch.transactions, "all_waiting")
+            patch.setattr(owner, name, broken)
+            watching.look(NOW)
+    assert receiver.titles() == [f"round {late} of study {play.study.name} was aborted"]
+    look(site.settings, receiver)
+    assert receiver.titles() == []
+
+
+def test_nobody_lists_the_store_where_nobody_asked_for_metrics(
+    site: MemorySite, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[object] = []
+    usage = watch.usage
+    monkeypatch.setattr(watch, "usage", lambda *asked: listed.append(asked) or usage(*asked))
+    look(site.settings, receiver)
+    assert not listed
+    look(site.settings, receiver, metrics=Metrics.of(site.settings))
+    assert len(listed) == 1
+
+
+def test_a_damaged_memory_is_named_and_begun_anew(
+    site: MemorySite, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = site.settings.home / "watch.json"
+    for damaged in (b"", b'{"ended": [1, 2', b'{"ended": 7}', b'{"waiting": [{"title": "x"}]}', b"[]"):
+        file.write_bytes(damaged)
+        caplog.clear()
+        look(site.settings, receiver)
+        assert f"{file}: got a damaged file" in caplog.text
+        assert json.loads(file.read_bytes())["ended"]
+    assert receiver.titles() == [], "of what was before it tells nothing"
+
+
+def test_a_site_that_cannot_be_read_ends_the_watch_by_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    apart = Apart(tmp_path)
+    apart.init(NORTH)
+    settings = apart.settings(NORTH.queue)
+    settings.site.write_text("role: nobody\n")
+    monkeypatch.setenv(HOME, str(settings.home))
+    monkeypatch.setattr(watch, "SECONDS", 0)
+    monkeypatch.setattr(watch.log, "begin", lambda _: None)
+    assert watch.main([]) == 1
+    (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert str(settings.site) in line.getMessage()
+    assert line.exc_info is None
 
 
 def test_a_service_that_does_not_answer_is_told_after_ten_minutes_and_stops_nothing(
