@@ -94,6 +94,7 @@ def test_an_entry_of_the_list_has_exactly_the_promised_fields(maker: RoundMaker)
         "tx",
         "seconds",
         "accuracy",
+        "concluded",
         "trouble",
     ]
     assert entry["verdicts"] == {
