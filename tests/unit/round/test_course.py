@@ -295,14 +295,14 @@ def test_a_confirmation_that_an_audit_refuses_does_not_count_and_the_conclusion_
 
 
 def test_a_study_that_has_had_its_rounds_gets_no_key_for_another_and_may_be_concluded_late(site: MemorySite) -> None:
-    of = play(site, "forgotten", {"most_rounds": 1})
+    of = play(site, "unconcluded", {"most_rounds": 1})
     round_id = unconcluded(of)
     assert checked(site, round_id) == (
         Outcome.PASSED,
         "not concluded with this round, although by what is stored now it has had the 1 rounds that its course allows",
     )
     with pytest.raises(Refused, match="it has had the 1 rounds that its course allows; no round of it opens any more"):
-        node.prepare("forgotten", RoundId(round_id + 1), NodeName("north"), site.settings)
+        node.prepare("unconcluded", RoundId(round_id + 1), NodeName("north"), site.settings)
     of.nodes("conclude", round_id)
     assert reason(site, round_id) == Ending.MOST_ROUNDS
 
@@ -376,7 +376,7 @@ def test_an_audit_names_confirmations_that_the_nodes_left_out(site: MemorySite) 
 def test_the_console_shows_a_conclusion_that_comes_long_after_its_round(
     site: MemorySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of = play(site, "late", {"most_rounds": 1})
+    of = play(site, "concluded-late", {"most_rounds": 1})
     round_id = unconcluded(of)
     site.chain.ahead += 2000
     cache = RoundCache(site.settings, Observer(site.ledger, site.store(), {}))
