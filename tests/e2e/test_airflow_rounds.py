@@ -17,6 +17,7 @@ from pipeline.site.identity import Identity
 from pipeline.site.installation import Installation
 from pipeline.store import object_keys
 from pipeline.store.objects import Store
+from tests.support.promises import LISTED_ROUND
 from tests.support.site import Site, until
 
 from .conftest import HOSPITALS
@@ -100,21 +101,8 @@ def test_of_rounds_triggered_at_once_one_runs_and_the_others_wait(course: Course
 def test_the_list_of_rounds_has_the_promised_form_oldest_first(listed: list[dict[str, Any]]) -> None:
     assert [item["round"] for item in listed] == [1, 2, 3]
     for item in listed:
-        assert set(item) == {
-            *(
-                "round",
-                "study",
-                "status",
-                "engine",
-                "protocol",
-                "verdicts",
-                "model_sha256",
-                "tx",
-                "seconds",
-                "accuracy",
-                "trouble",
-            ),
-        }
+        assert set(item) == set(LISTED_ROUND)
+        assert item["concluded"] is None
         assert (item["study"], item["status"], item["engine"], item["protocol"]) == (
             "small",
             "finalised",

@@ -31,6 +31,7 @@ from pipeline.report.round_view import RoundView, gather
 from pipeline.store import object_keys
 from pipeline.study.fields import PROTOCOLS
 from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, key, model, study
+from tests.support.promises import LISTED_ROUND
 
 TITLE = "Breast cancer <fine-needle & aspirates>"
 
@@ -83,20 +84,7 @@ def test_the_list_is_oldest_first_and_has_aborted_and_open_rounds(maker: RoundMa
 
 def test_an_entry_of_the_list_has_exactly_the_promised_fields(maker: RoundMaker) -> None:
     entry = summaries(*parts(maker))[2].to_json()
-    assert list(entry) == [
-        "round",
-        "study",
-        "status",
-        "engine",
-        "protocol",
-        "verdicts",
-        "model_sha256",
-        "tx",
-        "seconds",
-        "accuracy",
-        "concluded",
-        "trouble",
-    ]
+    assert tuple(entry) == LISTED_ROUND
     assert entry["verdicts"] == {
         "northgate": "accepted",
         "eastfield": "accepted",
