@@ -48,8 +48,8 @@ test-bft: setup-dev  ## whole rounds on four validators of a real BFT chain, alo
 	@$(PY) -m pipeline.tools bft
 	@unshare --map-root-user --net $(PY) -m tests.support.alone $(PY) -m pytest -m bft tests/integration/bft
 
-test-sites: setup-dev  ## a consortium's sites on machines of their own: namespaces of network, files and processes; some minutes
-	@$(PY) -m pytest -m machines tests/integration/machines tests/sites
+test-sites: setup-dev  ## a consortium's sites on machines of their own: namespaces of network, files and processes; half an hour
+	@$(PY) -m pytest -m "machines or sites" tests/integration/machines tests/sites
 
 test-studies: setup-dev  ## three whole studies in a real Airflow, by the lines of docs/how-to/whole-studies.md; a quarter of an hour
 	@$(PY) -m pytest -m studies tests/studies

@@ -10,7 +10,20 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import audit, baselines, defaults, front, gas, large, mpc, pictures, poisoning, rounds, scores
+from benchmarks.tables import (
+    audit,
+    baselines,
+    defaults,
+    front,
+    gas,
+    large,
+    mpc,
+    pictures,
+    poisoning,
+    rounds,
+    scores,
+    sites,
+)
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = (PROJECT / "README.md", *sorted((PROJECT / "docs" / "reference" / "results").glob("*.md")))
@@ -61,6 +74,8 @@ def _tables() -> dict[str, str]:
         "privacy floor": poisoning.privacy_floor(_read("poisoning")),
         "defaults": defaults.table(_read("defaults")),
         "files of other people": pictures.table(_read("pictures")),
+        "sites": sites.sites(_read("sites")),
+        "faults between machines": sites.faults(_read("sites")),
         "scores": scores.table(_read("scores")),
         "separability": poisoning.separability(_read("poisoning-separability")),
         "attacked studies under encryption": poisoning.encrypted(_read("poisoning-encrypted")),

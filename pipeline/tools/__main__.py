@@ -56,6 +56,7 @@ SETS: Mapping[str, Mapping[str, Callable[[Settings], object]]] = {
         "store's guard": runtime.guard_environment,
         "Python environment": lambda settings: runtime.python_environment(settings, develop=True),
         "SPU environment": runtime.spu_environment,
+        "PostgreSQL": runtime.postgres_environment,
         "Slither environment": development.slither_environment,
         "npm packages": lambda settings: runtime.npm_packages(settings, develop=True),
     },

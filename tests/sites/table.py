@@ -1,12 +1,15 @@
-"""What ran at each site while a round ran, and how long rounds took: a table that the documentation can show."""
+"""What these tests saw, as JSON below build/sites, for `python -m benchmarks.sites`.
+
+What ran at each site while a round ran, how long rounds took there and on one machine, and what each fault ended in.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.site.settings import PROJECT
 from tests.support.machines.machine import Seen
@@ -71,27 +74,33 @@ class SiteRow:
         )
 
 
-def write(rows: Sequence[SiteRow], seconds: Sequence[float]) -> Path:
-    """Write JSON and Markdown; the Markdown's path."""
+@dataclass(frozen=True)
+class FaultRow:
+    """One thing that went wrong between machines."""
+
+    fault: str
+    ended: str
+    """How the round did in which it happened, or what was refused."""
+    told: str
+    """Who was told of it, and in which words."""
+    seconds: float | None = None
+    """Of that round, from the command to its end."""
+
+
+def begin() -> None:
+    """Forget what an earlier run wrote."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def write(name: str, content: object) -> None:
+    """One file of what was seen."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    told: dict[str, Any] = {"rounds": list(seconds), "sites": [vars(row) for row in rows]}
-    (FOLDER / "study.json").write_text(json.dumps(told, indent=2) + "\n")
-    lines = [
-        "| Site | Processes, most at once | Listens at | Is connected with | Memory, most |",
-        "|---|---|---|---|---|",
-        *(_line(row) for row in rows),
-        "",
-        f"Seconds of the rounds, from the command to its end: {', '.join(f'{value:.0f}' for value in seconds)}.",
-    ]
-    path = FOLDER / "study.md"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _line(row: SiteRow) -> str:
-    programs = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in row.programs.items())
-    cells = (row.site, programs or "none", ", ".join(row.listening) or "nothing", ", ".join(row.connected) or "nobody")
-    return f"| {' | '.join(cells)} | {row.memory / _MIB:,.0f} MiB |"
+def write_sites(rows: Sequence[SiteRow]) -> None:
+    """What ran where."""
+    write("sites", [{**vars(row), "memory": round(row.memory / _MIB)} for row in rows])
 
 
 def _program(command: Sequence[str]) -> str:

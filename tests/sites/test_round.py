@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.sites import table
 from tests.sites.conftest import AT_AUDITOR, AT_HOSPITALS, AT_NODES, HOSPITALS, WORKING, Sites
-from tests.sites.table import SiteRow, write
+from tests.sites.table import SiteRow
 from tests.support.machines.lab import PARTIES, SITES
 from tests.support.machines.machine import Seen
 from tests.support.machines.members import PROVIDER
@@ -101,8 +102,8 @@ def test_each_round_of_all_sites_ends_with_a_model(played: Rounds) -> None:
 def test_no_hospital_listens_and_it_calls_the_provider_s_one_port_alone(played: Rounds) -> None:
     provider = (played.sites.provider.address(SITES), 8443)
     seen = played.everything(AT_HOSPITALS)
-    assert not {socket for each in seen for socket in each.listening}
-    assert {socket for each in seen for socket in each.connected} == {provider}
+    assert not {socket for moment in seen for socket in moment.listening}
+    assert {socket for moment in seen for socket in moment.connected} == {provider}
 
 
 def test_a_node_listens_to_the_other_nodes_alone_and_calls_nobody_beside_them_but_the_provider(played: Rounds) -> None:
@@ -132,7 +133,8 @@ def test_what_ran_where_is_written_down(played: Rounds) -> None:
     names = {machine.address(network): name for name, machine in machines.items() for network in (SITES, PARTIES)}
     names |= dict.fromkeys(("0.0.0.0", "::"), "everywhere")  # noqa: S104
     rows = [SiteRow.of(name, seen, names, played.ends.get(name, set())) for name, seen in played.seen.items()]
-    print(write(rows, played.seconds).read_text())
+    table.write_sites(rows)
+    table.write("rounds", played.seconds)
     of_site = {row.site: row for row in rows}
     assert not of_site[AT_AUDITOR].programs
     for name in WORKING:

@@ -8,15 +8,19 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
 from pipeline.site.settings import PROJECT
+from tests.sites import table
 from tests.sites.conftest import AT_AUDITOR, AT_NODES, HOSPITALS, Sites
+from tests.sites.table import FaultRow
 from tests.support.machines.lab import PARTIES, SITES
 from tests.support.machines.machine import Machine
 
@@ -63,6 +67,67 @@ _SPARE_MEBIBYTES = 400
 """Room on a small disk beside what lies there: enough for rounds, soon filled."""
 
 
+@dataclass(frozen=True)
+class Played:
+    """One round."""
+
+    said: str
+    """By the command."""
+    shown: str
+    """By `wardround show` afterwards."""
+    seconds: float
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether it has no model."""
+        return ": aborted" in self.shown
+
+    @property
+    def ended(self) -> str:
+        """How, for the table of faults."""
+        return (
+            "aborted" if self.is_aborted else f"finalised, {self.shown.count('accepted')} of {len(HOSPITALS)} accepted"
+        )
+
+    def accepts_all_but(self, *missing: str) -> None:
+        """It has a model of all other hospitals."""
+        assert "finalised" in self.shown, f"{self.said}\n{self.shown}"
+        assert self.shown.count("accepted") == len(HOSPITALS) - len(missing), f"{self.said}\n{self.shown}"
+
+    def says(self, words: str) -> str:
+        """The part of what the command and `show` said that fits a regular expression."""
+        heard = re.search(words, f"{self.said}\n{self.shown}")
+        assert heard, f"{self.said}\n{self.shown}"
+        return heard[0]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What each fault ended in, as far as the tests have come."""
+
+    rows: list[FaultRow]
+
+    def add(self, fault: str, ended: Played | str, told: str = "nobody: nothing was lost") -> None:
+        """One more."""
+        of_round = ended if isinstance(ended, Played) else None
+        words = " ".join(told.split())
+        self.rows.append(
+            FaultRow(
+                fault,
+                of_round.ended if of_round else str(ended),
+                words,
+                of_round.seconds if of_round else None,
+            )
+        )
+        table.write("faults", [asdict(row) for row in self.rows])
+
+
+@pytest.fixture(scope="module")
+def faults() -> Faults:
+    """Written down after each test, for the docs' table."""
+    return Faults([])
+
+
 @pytest.fixture(scope="module")
 def noticing(up: Sites) -> Sites:
     """The provider wants notices. Nobody takes them, so what was sent stands in the watch's own file."""
@@ -71,14 +136,20 @@ def noticing(up: Sites) -> Sites:
     up.provider.wardround("notices", "add", "--address-file", "address")
     up.provider.wardround("up", seconds=400)
     # What had ended before its first look is told to nobody.
-    until(lambda: '"ended": [' in up.provider.run("cat", "site/watch.json", ends_with=None))
+    until(lambda: watched(up) is not None)
     return up
+
+
+def watched(sites: Sites) -> Mapping[str, Any] | None:
+    """What the provider's watch keeps between two looks; None before its first."""
+    kept = sites.provider.run("cat", "site/watch.json", ends_with=None)
+    return cast("Mapping[str, Any]", json.loads(kept)) if kept.startswith("{") else None
 
 
 def noticed(sites: Sites, *words: str) -> bool:
     """Whether a notice of these words was sent."""
-    waiting = json.loads(sites.provider.run("cat", "site/watch.json"))["waiting"]
-    return any(all(word in f"{one['title']} {one['text']}" for word in words) for one in waiting)
+    kept = watched(sites) or {"waiting": []}
+    return any(all(word in f"{one['title']} {one['text']}" for word in words) for one in kept["waiting"])
 
 
 def console(sites: Sites, number: int) -> str:
@@ -129,19 +200,22 @@ def last(sites: Sites) -> int:
     return max(map(int, re.findall(r"^\W*(\d+)\b", sites.provider.wardround("rounds"), re.MULTILINE)), default=0)
 
 
-def play(sites: Sites, meanwhile: Callable[[], object] = lambda: None) -> tuple[str, str]:
-    """One round, with something happening meanwhile; what the terminal and then `show` said."""
+def play(sites: Sites, meanwhile: Callable[[], object] = lambda: None) -> Played:
+    """One round, with something happening meanwhile."""
+    began = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         command = pool.submit(sites.provider.wardround, "run", "small", seconds=_ROUND_SECONDS, ends_with=None)
         meanwhile()
         said = command.result()
-    return said, sites.provider.wardround("show", str(last(sites)))
+    seconds = time.monotonic() - began
+    return Played(said, sites.provider.wardround("show", str(last(sites))), seconds)
 
 
-def everybody_is_accepted(said: str, shown: str, but: Sequence[str] = ()) -> None:
-    """The round has a model of all hospitals but these."""
-    assert "finalised" in shown, f"{said}\n{shown}"
-    assert shown.count("accepted") == len(HOSPITALS) - len(but), f"{said}\n{shown}"
+def on_one_line(said: str, words: str) -> str:
+    """What was said, which has these words, without a terminal's frame."""
+    plain = " ".join(re.sub(r"[^\x20-\x7e\n]", " ", said).split())
+    assert words in plain, said
+    return plain
 
 
 def processes(machine: Machine, part: str) -> list[int]:
@@ -178,18 +252,21 @@ def impaired(machine: Machine, network: str, **how: float) -> Iterator[None]:
         machine.links[network].mend()
 
 
-def test_a_hospital_that_is_off_for_the_whole_time_to_hand_in_is_absent_and_takes_part_again(up: Sites) -> None:
+def test_a_hospital_that_is_off_for_the_whole_time_to_hand_in_is_absent_and_takes_part_again(
+    up: Sites, faults: Faults
+) -> None:
     birch = up.machines["hospital-birch"]
     birch.wardround("down")
-    said, shown = play(up)
-    everybody_is_accepted(said, shown, but=["birch"])
-    assert re.search(r"birch .*absent \(it shared no update in time\)", shown), shown
-    assert "validate_birch failed, so birch is absent: the site of birch did not take it in time" in said
+    without = play(up)
+    without.accepts_all_but("birch")
+    without.says(r"birch .*absent \(it shared no update in time\)")
+    told = without.says("validate_birch failed, so birch is absent: the site of birch did not take it in time")
+    faults.add("A hospital is off for the whole time to hand in", without, told)
     birch.wardround("up", seconds=400)
-    everybody_is_accepted(*play(up))
+    play(up).accepts_all_but()
 
 
-def test_bad_wires_make_rounds_slow_and_keep_nobody_out(up: Sites) -> None:
+def test_bad_wires_make_rounds_slow_and_keep_nobody_out(up: Sites, faults: Faults) -> None:
     slow, silent = up.machines["hospital-aster"], up.machines["hospital-dahlia"]
     north = up.machines["node-north"]
     with (
@@ -198,10 +275,16 @@ def test_bad_wires_make_rounds_slow_and_keep_nobody_out(up: Sites) -> None:
         impaired(north, SITES.name, delay=0.02, loss=0.01),
         impaired(north, PARTIES.name, delay=0.02, loss=0.01),
     ):
-        everybody_is_accepted(*play(up))
+        slowly = play(up)
+    slowly.accepts_all_but()
+    faults.add(
+        "At once: a hospital at 256 kbit/s and 200 ms, one behind a firewall that drops what idles for 60 s, a node"
+        " behind 40 ms and 1 % loss",
+        slowly,
+    )
 
 
-def test_a_worker_that_is_killed_between_two_steps_comes_back_for_the_next_one(up: Sites) -> None:
+def test_a_worker_that_is_killed_between_two_steps_comes_back_for_the_next_one(up: Sites, faults: Faults) -> None:
     cedar = up.machines["hospital-cedar"]
     trained = reached(up, "Job completed: dag_id=round_small task_id=validate_cedar")
 
@@ -209,10 +292,12 @@ def test_a_worker_that_is_killed_between_two_steps_comes_back_for_the_next_one(u
         until(trained)
         cedar.as_root("kill", "-9", *map(str, processes(cedar, "airflow edge worker")))
 
-    everybody_is_accepted(*play(up, kill))
+    killed = play(up, kill)
+    killed.accepts_all_but()
+    faults.add("A hospital's worker is killed between two steps", killed)
 
 
-def test_a_database_that_is_restarted_costs_no_round(up: Sites) -> None:
+def test_a_database_that_is_restarted_costs_no_round(up: Sites, faults: Faults) -> None:
     validating = reached(up, "Received job: dag_id=round_small task_id=validate_")
 
     def restart() -> None:
@@ -221,10 +306,14 @@ def test_a_database_that_is_restarted_costs_no_round(up: Sites) -> None:
         up.provider.as_root("kill", "-INT", str(first))
         until(lambda: processes(up.provider, "postgres")[:1] not in ([], [first]))
 
-    everybody_is_accepted(*play(up, restart))
+    restarted = play(up, restart)
+    restarted.accepts_all_but()
+    faults.add("The provider's database is restarted", restarted)
 
 
-def test_a_node_that_is_cut_off_while_it_verifies_comes_back_or_the_round_is_aborted_and_names_it(up: Sites) -> None:
+def test_a_node_that_is_cut_off_while_it_verifies_comes_back_or_the_round_is_aborted_and_names_it(
+    up: Sites, faults: Faults
+) -> None:
     west = up.machines["node-west"]
     verifying = reached(up, "Received job: dag_id=round_small task_id=verify_west")
 
@@ -236,35 +325,41 @@ def test_a_node_that_is_cut_off_while_it_verifies_comes_back_or_the_round_is_abo
         for link in west.links.values():
             link.up()
 
-    said, shown = play(up, cut)
-    if "aborted" in shown:
-        assert "west" in shown, f"{said}\n{shown}"
+    fault = "A node is cut off for 30 s while it verifies"
+    with_cut = play(up, cut)
+    if with_cut.is_aborted:
+        faults.add(fault, with_cut, with_cut.says(r"[^\n]*\bwest\b[^\n]*"))
     else:
-        everybody_is_accepted(said, shown)
-    everybody_is_accepted(*play(up))
+        with_cut.accepts_all_but()
+        faults.add(fault, with_cut)
+    play(up).accepts_all_but()
 
 
-def test_a_store_that_is_gone_for_two_minutes_costs_a_round_at_most(noticing: Sites) -> None:
+def test_a_store_that_is_gone_for_two_minutes_costs_a_round_at_most(noticing: Sites, faults: Faults) -> None:
     up = noticing
     validating = reached(up, "Received job: dag_id=round_small task_id=validate_")
+    seen_stopped: list[str] = []
 
     def take_away() -> None:
         until(validating)
         up.provider.python(_PROCESS_MANAGER, "stopProcess")
         down = time.monotonic()
         # Whoever looks is told which service it is.
-        assert re.search(r"^ *store .*stopped", up.provider.wardround("status", ends_with=1), re.MULTILINE)
+        stopped = re.search(r"^ *store .*stopped", up.provider.wardround("status", ends_with=1), re.MULTILINE)
+        assert stopped
+        seen_stopped.append(stopped[0])
         time.sleep(max(0.0, 120 - (time.monotonic() - down)))
         up.provider.python(_PROCESS_MANAGER, "startProcess")
 
-    said, shown = play(up, take_away)
-    if "aborted" in shown:
-        assert "store" in said, f"{said}\n{shown}"
+    without_store = play(up, take_away)
+    if without_store.is_aborted:
+        without_store.says("store")
         told_as_aborted(up, last(up))
-    everybody_is_accepted(*play(up))
+    faults.add("The store is gone for two minutes", without_store, f"`status`: {seen_stopped[0]}")
+    play(up).accepts_all_but()
 
 
-def test_a_provider_s_disk_that_is_full_costs_a_round_at_most_and_is_told(noticing: Sites) -> None:
+def test_a_provider_s_disk_that_is_full_costs_a_round_at_most_and_is_told(noticing: Sites, faults: Faults) -> None:
     provider = noticing.provider
     number = last(noticing)
     with on_a_small_disk(provider):
@@ -282,29 +377,31 @@ def test_a_provider_s_disk_that_is_full_costs_a_round_at_most_and_is_told(notici
             # Sent while the disk was full, and written down since.
             until(lambda: noticed(noticing, "disk low"))
 
-        said, shown = play(noticing, fill)
-        if last(noticing) > number and "aborted" in shown:
+        filled = play(noticing, fill)
+        if last(noticing) > number and filled.is_aborted:
             told_as_aborted(noticing, last(noticing))
         else:
-            assert "finalised" in shown, f"{said}\n{shown}"
-        everybody_is_accepted(*play(noticing))
-    everybody_is_accepted(*play(noticing))
+            assert "finalised" in filled.shown, f"{filled.said}\n{filled.shown}"
+        faults.add("The provider's disk is full for a minute and a half", filled, "a notice: disk low")
+        play(noticing).accepts_all_but()
+    play(noticing).accepts_all_but()
 
 
-def test_a_site_whose_version_changed_after_joining_is_told_both_and_is_absent(noticing: Sites) -> None:
+def test_a_site_whose_version_changed_after_joining_is_told_both_and_is_absent(noticing: Sites, faults: Faults) -> None:
     cedar = noticing.machines["hospital-cedar"]
     cedar.wardround("down")
     said = cedar.python(_UP_AS_ANOTHER_VERSION, ends_with=2, seconds=400)
     assert "got a site of Wardround 0.0.1, the provider's is" in said, said
     assert "install one version at all sites" in said, said
-    said, shown = play(noticing)
-    everybody_is_accepted(said, shown, but=["cedar"])
+    without = play(noticing)
+    without.accepts_all_but("cedar")
     told_as_absent(noticing, last(noticing), "cedar")
+    faults.add("A hospital installs another version", without, on_one_line(said, "got a site of Wardround"))
     cedar.wardround("up", seconds=400)
-    everybody_is_accepted(*play(noticing))
+    play(noticing).accepts_all_but()
 
 
-def test_a_clock_that_is_16_minutes_wrong_is_called_so(up: Sites) -> None:
+def test_a_clock_that_is_16_minutes_wrong_is_called_so(up: Sites, faults: Faults) -> None:
     cedar = up.machines["hospital-cedar"]
     cedar.wardround("down")
     cedar.clock = timedelta(minutes=16)
@@ -315,10 +412,11 @@ def test_a_clock_that_is_16_minutes_wrong_is_called_so(up: Sites) -> None:
         cedar.clock = timedelta()
     assert "clock" in said, said
     assert "credentials" not in said, said
+    faults.add("A hospital's clock is 16 minutes wrong", "its `up` is refused", on_one_line(said, "clock"))
     cedar.wardround("up", seconds=400)
 
 
-def test_a_certificate_that_has_expired_or_is_another_authority_s_is_called_so(up: Sites) -> None:
+def test_a_certificate_that_has_expired_or_is_another_authority_s_is_called_so(up: Sites, faults: Faults) -> None:
     owl = up.machines[AT_AUDITOR]
     owl.clock = timedelta(days=20 * 365)
     try:
@@ -326,6 +424,7 @@ def test_a_certificate_that_has_expired_or_is_another_authority_s_is_called_so(u
     finally:
         owl.clock = timedelta()
     assert "certificate has expired" in said, said
+    faults.add("The provider's certificate has expired", "the command is refused", on_one_line(said, "expired"))
     authority = owl.path("site/authority.pem")
     right = authority.read_bytes()
     authority.write_bytes(owl.path(f"site/certificates/{AT_NODES[0].removeprefix('node-')}.pem").read_bytes())
@@ -334,10 +433,11 @@ def test_a_certificate_that_has_expired_or_is_another_authority_s_is_called_so(u
     finally:
         authority.write_bytes(right)
     assert "its certificate does not hold" in said, said
+    faults.add("It is another authority's", "the command is refused", on_one_line(said, "does not hold"))
     owl.wardround("rounds")
 
 
-def test_a_site_of_another_version_is_refused_with_both_versions(up: Sites) -> None:
+def test_a_site_of_another_version_is_refused_with_both_versions(up: Sites, faults: Faults) -> None:
     owl = up.machines[AT_AUDITOR]
     program = """
 from pipeline.joining import site_file
@@ -352,9 +452,10 @@ sites.init(Site(role=SiteRole.HOSPITAL, name="older"), None, Settings.load())
     said = up.provider.wardround("site", "invite", file, ends_with=2)
     assert "0.0.1" in said, said
     assert "install one version at all sites" in said, said
+    faults.add("A site of another version wants to join", "the invitation is refused", on_one_line(said, "0.0.1"))
 
 
 def test_after_all_of_it_a_round_runs_and_every_round_holds(up: Sites) -> None:
-    everybody_is_accepted(*play(up))
+    play(up).accepts_all_but()
     count = last(up)
     assert f"{count} of {count} rounds hold" in up.machines[AT_AUDITOR].wardround("audit", "--all", seconds=400)
