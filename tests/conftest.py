@@ -21,7 +21,7 @@ from pipeline.host import namespace, ports
 from pipeline.mpc.engines import engine
 from pipeline.site.settings import HOME, PROJECT, VARIABLES, Settings
 from pipeline.tools import runtime
-from tests.support import browser
+from tests.support import browser, own_ports
 from tests.support.machines import lab
 from tests.support.minio import StoreServer
 
@@ -57,8 +57,6 @@ hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 
 _LONGEST_FIRST = ("e2e", "sites", "integration/setup", "integration/round", "unit/round", "integration/mpc", "")
 _EXERCISES = "exercises"
-_WORKER = "PYTEST_XDIST_WORKER"
-_PORTS = range(8_000, ports.RANGE.start)
 
 _outcomes: dict[str, Counter[str]] = {marker: Counter() for marker in ENGINES_AND_SERVICES}
 _seconds: Counter[str] = Counter()
@@ -69,19 +67,10 @@ def pytest_configure() -> None:
     usual = Settings.load()
     lie = {VARIABLES[name]: usual.environment[VARIABLES[name]] for name in usual.folders.keys() - {"studies"}}
     os.environ.update({**lie, HOME: str(PROJECT / "build" / "no-installation")})
-    ports.RANGE = _ports(os.environ.get(_WORKER, "gw0"), int(os.environ.get(f"{_WORKER}_COUNT", "1")))
-
-
-def _ports(worker: str, workers: int) -> range:
-    """A worker's own ports, which no other worker and no installation chooses.
-
-    A node listens for the length of a computation alone: in between its port looks free to whoever starts something.
-    """
-    size = len(_PORTS) // workers
-    return _PORTS[size * int(worker.removeprefix("gw")) :][:size]
 
 
 _usual_store = cache(runtime.usual_store)
+_own_ports = cache(own_ports.take)
 
 
 @cache
@@ -145,6 +134,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest_socket.disable_socket(allow_unix_socket=True)
     else:
         pytest_socket.enable_socket()
+        ports.RANGE, _ = _own_ports()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

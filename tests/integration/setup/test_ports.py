@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.errors import Misconfigured
 from pipeline.host import ports
+from tests.support import own_ports
 
 
 def test_chosen_ports_are_free_and_adjoining() -> None:
@@ -24,3 +25,10 @@ def test_no_gap_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_free", lambda port: False)
     with pytest.raises(Misconfigured, match="adjoining free ports"):
         ports.choose(2)
+
+
+def test_processes_of_tests_have_no_port_in_common() -> None:
+    first, held = own_ports.take()
+    second, also_held = own_ports.take()
+    with held, also_held:
+        assert len({*first, *second, *ports.RANGE}) == len(first) + len(second) + len(ports.RANGE)
