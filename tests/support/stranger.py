@@ -49,7 +49,7 @@ class Stranger:
                     self._environment[name] = str(Path.home() / place)
         _clone(self.clone)
 
-    def run(self, script: str, *, alone: bool = False, ends_with: int = 0, seconds: float = 500) -> str:
+    def run(self, script: str, *, alone: bool = False, ends_with: int = 0, seconds: float = 1500) -> str:
         """What a shell script says in the clone, `alone` where there is no network but loopback.
 
         It must end with this code.

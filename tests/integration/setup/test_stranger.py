@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.namespace,
     pytest.mark.anvil,
     pytest.mark.spu,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2400),
 ]
 
 DOWN = ".venv/bin/wardround down"
