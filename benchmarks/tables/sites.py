@@ -37,5 +37,4 @@ def faults(result: dict[str, Any]) -> str:
     for row in result["faults"]:
         told = row["told"].replace("|", "\\|")
         lines.append(f"| {row['fault']} | {row['ended']} | {row['seconds'] or ''} | {told} |")
-    said = "After each of them the next round ran with everybody. At the end an audit of all rounds held."
-    return "\n".join([*lines, "", said]) + "\n"
+    return "\n".join(lines) + "\n"

@@ -107,7 +107,7 @@ class Faults:
 
     rows: list[FaultRow]
 
-    def add(self, fault: str, ended: Played | str, told: str = "nobody: nothing was lost") -> None:
+    def add(self, fault: str, ended: Played | str, told: str = "nobody") -> None:
         """One more."""
         of_round = ended if isinstance(ended, Played) else None
         words = " ".join(told.split())
