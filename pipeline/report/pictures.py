@@ -47,9 +47,9 @@ _STYLE = {
 }
 
 
-def course(history: Sequence[RoundSummary], current: int) -> Figure:
+def history(rounds: Sequence[RoundSummary], current: int) -> Figure:
     """Accuracy per round above, and below it what each round decided about each hospital."""
-    finished = [item for item in history if item.verdicts]
+    finished = [item for item in rounds if item.verdicts]
     names = list(dict.fromkeys(name for item in finished for name in item.verdicts))
     lower = 0.24 * max(2, len(names))
     figure, (above, below) = _figure(names, (1.7, lower), below=0.75)

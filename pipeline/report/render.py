@@ -96,7 +96,7 @@ class RoundReport:
     csv: bytes
     json: bytes
     png: bytes
-    """Course of the study: accuracy and verdicts per round."""
+    """History of the study: accuracy and verdicts per round."""
 
 
 def render(view: RoundView, history: Sequence[RoundSummary], title: str) -> RoundReport:
@@ -104,12 +104,12 @@ def render(view: RoundView, history: Sequence[RoundSummary], title: str) -> Roun
 
     `history` holds the rounds of the study's line up to this one, oldest first, `title` the study's.
     """
-    course = pictures.course([*(item for item in history if item.round != view.round), summary(view)], view.round)
+    drawn = pictures.history([*(item for item in history if item.round != view.round), summary(view)], view.round)
     return RoundReport(
-        html=_page(view, history, title, pictures.svg(course)).encode(),
+        html=_page(view, history, title, pictures.svg(drawn)).encode(),
         csv=verdicts_csv(view).encode(),
         json=(json.dumps(view.to_json(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(),
-        png=pictures.png(course),
+        png=pictures.png(drawn),
     )
 
 
@@ -174,7 +174,7 @@ def metrics(view: RoundView) -> dict[str, Any]:
     }
 
 
-def course_csv(history: Sequence[RoundSummary]) -> str:
+def history_csv(history: Sequence[RoundSummary]) -> str:
     """Accuracy and verdicts per finished round of a study, for `dvc plots`."""
     rows: list[Sequence[object]] = []
     for item in history:
@@ -237,7 +237,7 @@ def _without_model(view: RoundView, history: Sequence[RoundSummary]) -> list[Rou
     return [item for item in earlier[last + 1 :] if item.end]
 
 
-def _page(view: RoundView, history: Sequence[RoundSummary], title: str, course: str) -> str:
+def _page(view: RoundView, history: Sequence[RoundSummary], title: str, drawn: str) -> str:
     protocol = view.record.protocol if view.record else ""
     measures = view.measures
     return (
@@ -251,7 +251,7 @@ def _page(view: RoundView, history: Sequence[RoundSummary], title: str, course: 
             ended=_moment(view.time or 0),
             trust=TRUST.get(protocol, "See docs/explanation/threat-model.md for what this protocol trusts."),
             remarks=lambda row: _remarks(row, view.record),
-            course=course,
+            drawn=drawn,
             local=pictures.svg(pictures.local_accuracy(view)) if view.tested else "",
             measures=measures,
             curves=[pictures.svg(draw(measures)) for draw in (pictures.roc, pictures.reliability)]

@@ -35,7 +35,7 @@ LONGEST_ROUND = 7 * 24 * 3600
 """Seconds; the store keeps an envelope for a week, so that a later deadline could not be met."""
 
 MOST_ROUNDS = 10_000
-"""Rounds that a rule looks ahead or back: at one a day, a study's whole course several times over."""
+"""Rounds that a rule looks ahead or back: at one a day, a study's whole history several times over."""
 
 LONGEST_PATIENCE = 20
 """Rounds; the confirmations of so many by 200 hospitals are named in one signed statement."""

@@ -67,7 +67,7 @@ class Chart:
     """Width of a column."""
 
 
-def course(name: str, title: str, points: Sequence[tuple[int, float]], goal: float | None = None) -> Chart:
+def history(name: str, title: str, points: Sequence[tuple[int, float]], goal: float | None = None) -> Chart:
     """Shares of one per round as a line, oldest first."""
     values = [value for _, value in points]
     low = max(0.0, floor(10 * min([*values, goal or 1.0]) - 0.5) / 10)

@@ -29,7 +29,7 @@ HAS_NO_BENIGN = "dahlia"
 
 
 @dataclass(frozen=True)
-class Course:
+class Watched:
     """What there was to see of three rounds: two asked for by a command, one by another that left in its middle."""
 
     said: str
@@ -43,7 +43,7 @@ class Course:
 
 
 @pytest.fixture(scope="module")
-def course(site: Site) -> Course:
+def watched(site: Site) -> Watched:
     """Three rounds; before the last one opens, one hospital's records cease to fit the contract."""
     records = records_folder(site.settings.hospital(HAS_NO_BENIGN), "breast_cancer") / "records.csv"
     before = records.read_text()
@@ -68,34 +68,34 @@ def course(site: Site) -> Course:
                 time.sleep(0.5)
         finally:
             records.write_text(before)
-        return Course(command.result(), other.said(), other.process.returncode, states)
+        return Watched(command.result(), other.said(), other.process.returncode, states)
 
 
 @pytest.fixture(scope="module")
-def listed(site: Site, course: Course) -> list[dict[str, Any]]:
+def listed(site: Site, watched: Watched) -> list[dict[str, Any]]:
     """`wardround rounds --json` after them."""
     found: list[dict[str, Any]] = site.json("rounds")
     return found
 
 
-def test_rounds_end_and_a_log_of_them_is_plain_text(course: Course) -> None:
-    assert "round 1 of 2: verify" in course.said
-    assert course.said.splitlines()[-1] == "round 2 of 2: finished"
-    assert "\x1b" not in course.said
-    assert "\r" not in course.said
+def test_rounds_end_and_a_log_of_them_is_plain_text(watched: Watched) -> None:
+    assert "round 1 of 2: verify" in watched.said
+    assert watched.said.splitlines()[-1] == "round 2 of 2: finished"
+    assert "\x1b" not in watched.said
+    assert "\r" not in watched.said
 
 
-def test_an_interrupt_leaves_the_round_which_ends_by_itself(course: Course) -> None:
-    assert course.code == 130
-    assert "goes on without this terminal and ends by itself: `wardround rounds`" in course.other
-    assert "Traceback" not in course.other
-    assert course.states[-1] == ["success"] * 3
+def test_an_interrupt_leaves_the_round_which_ends_by_itself(watched: Watched) -> None:
+    assert watched.code == 130
+    assert "goes on without this terminal and ends by itself: `wardround rounds`" in watched.other
+    assert "Traceback" not in watched.other
+    assert watched.states[-1] == ["success"] * 3
 
 
-def test_of_rounds_triggered_at_once_one_runs_and_the_others_wait(course: Course) -> None:
-    assert course.states[-1] == ["success"] * 3
-    assert all(now.count("running") <= 1 for now in course.states), "two ran at the same time"
-    assert ["queued", "running"] in course.states
+def test_of_rounds_triggered_at_once_one_runs_and_the_others_wait(watched: Watched) -> None:
+    assert watched.states[-1] == ["success"] * 3
+    assert all(now.count("running") <= 1 for now in watched.states), "two ran at the same time"
+    assert ["queued", "running"] in watched.states
 
 
 def test_the_list_of_rounds_has_the_promised_form_oldest_first(listed: list[dict[str, Any]]) -> None:
@@ -147,7 +147,7 @@ def test_a_finished_round_lies_in_the_study_repository_and_its_model_in_the_remo
     provider = Identity.load(site.settings.provider)
     tags = subprocess.run(["git", "tag"], cwd=records, capture_output=True, text=True, check=True).stdout.split()
     assert tags == ["round-1", "round-2", "round-3"]
-    for name in ("record.json", "report.html", "report.json", "verdicts.csv", "course.png"):
+    for name in ("record.json", "report.html", "report.json", "verdicts.csv", "history.png"):
         assert (records / "rounds" / "2" / name).stat().st_size > 100
     store = Store(Installation.load(site.settings.installation).store, provider.credentials)
     kept = {info.key for info in store.list(object_keys.DVC, "")}

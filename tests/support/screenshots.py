@@ -152,7 +152,7 @@ def _hospital(site: Site, browser: Browser) -> None:
 
 
 def _front(site: Site, browser: Browser) -> None:
-    """A round in the console, and beside it the head and the course of its report."""
+    """A round in the console, and beside it the head and the history of its report."""
     page = _person(site, browser, PROVIDER)
     page.set_viewport_size({"width": 1280, "height": 664})
     page.goto(f"{site.console}/rounds/{_ROUNDS}")
@@ -162,7 +162,7 @@ def _front(site: Site, browser: Browser) -> None:
     # The hospitals stand on the console's side already.
     page.evaluate("""() => {
         const figures = document.querySelector(".figures");
-        while (!figures.nextElementSibling.textContent.startsWith("Course")) figures.nextElementSibling.remove();
+        while (!figures.nextElementSibling.textContent.startsWith("History")) figures.nextElementSibling.remove();
     }""")
     sides.append(page.screenshot())
     framed = [

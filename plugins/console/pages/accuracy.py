@@ -32,7 +32,8 @@ def accuracy(
     chart = None
     if rows and chosen:
         points = [(int(row.round), row.correct / row.tested) for row in reversed(rows)]
-        chart = charts.course("course", f"Accuracy of {chosen} per round, on all hospitals' test records", points, goal)
+        title = f"Accuracy of {chosen} per round, on all hospitals' test records"
+        chart = charts.history("history", title, points, goal)
     return render(
         request,
         "accuracy",

@@ -59,7 +59,7 @@ def test_the_repository_holds_the_anchored_record_and_the_stored_report(finished
     for suffix, name in (
         ("html", "report.html"),
         ("csv", "verdicts.csv"),
-        ("png", "course.png"),
+        ("png", "history.png"),
         ("json", "report.json"),
     ):
         (info,) = (item for item in finished.auditor.list("reports", "rounds/2/report/") if item.key.endswith(suffix))

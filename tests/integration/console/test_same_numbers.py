@@ -83,9 +83,9 @@ def test_lists_charts_and_the_timeline_carry_the_same_figures(
         name: str(verdicts.count(name)) for name in ("accepted", "rejected", "absent")
     }
     assert (listed["model"].value, listed["accuracy"].value) == (shown["model_sha256"], repr(shown["accuracy"]))
-    course = pages.get(f"/accuracy?study={shown['study']}").text
-    assert f"<title>Round {number}: {share(shown['accuracy'])}</title>" in course
-    assert {name: figures(course, round=number)[name].text for name in ("correct", "tested")} == {
+    per_round = pages.get(f"/accuracy?study={shown['study']}").text
+    assert f"<title>Round {number}: {share(shown['accuracy'])}</title>" in per_round
+    assert {name: figures(per_round, round=number)[name].text for name in ("correct", "tested")} == {
         name: str(shown[name]) for name in ("correct", "tested")
     }
     poisoning = pages.get(f"/poisoning?study={shown['study']}&from={number}&to={number}").text

@@ -183,7 +183,7 @@ def test_accuracy_is_drawn_and_listed_per_round(archive: Archive) -> None:
         assert shown["accuracy"].value == repr(view.accuracy)
         assert (shown["correct"].text, shown["tested"].text) == (str(view.correct), str(view.tested))
         assert f"<title>Round {number}: {100 * (view.accuracy or 0):.1f} %</title>" in page
-    assert 'role="img" aria-labelledby="course-title course-desc"' in page
+    assert 'role="img" aria-labelledby="history-title history-desc"' in page
     assert (
         "No round of a study called “other” is on the ledger."
         in archive.pages(AUDITOR).get("/accuracy?study=other").text

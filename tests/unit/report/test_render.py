@@ -19,7 +19,7 @@ from pipeline.report.render import (
     REASONS,
     TRUST,
     calibration_csv,
-    course_csv,
+    history_csv,
     metrics,
     render,
     render_aborted,
@@ -253,7 +253,7 @@ def test_the_metrics_and_the_course_are_what_dvc_shows(maker: RoundMaker) -> Non
         4,
         17.1,
     )
-    rows = list(csv.DictReader(io.StringIO(course_csv(summaries(*parts(maker))))))
+    rows = list(csv.DictReader(io.StringIO(history_csv(summaries(*parts(maker))))))
     assert [(row["round"], row["rejected"]) for row in rows] == [("1", "1"), ("3", "1")]
 
 
