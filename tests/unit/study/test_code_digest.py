@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,32 @@ MODULES = sorted(
 )
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A project whose files are edited one after the other, and put back each time."""
+
+    project: Path
+    parts: dict[str, str]
+    """Its digests before an edit."""
+
+    def edited(self, file: Path) -> list[str]:
+        """The parts whose digest an edit of `file` changes."""
+        path = self.project / file
+        kept = path.read_bytes()
+        path.write_bytes(kept + b"\n")
+        try:
+            return [part for part, digest in code_terms(self.project)["parts"].items() if digest != self.parts[part]]
+        finally:
+            path.write_bytes(kept)
+
+
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the digest may cover, where it may be edited."""
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """What the digest may cover."""
     project = tmp_path_factory.mktemp("project")
     for folder in ("pipeline", "mpc-programs", "contracts/abi", "requirements"):
         shutil.copytree(PROJECT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return project
+    return Copy(project, code_terms(project)["parts"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,18 +51,6 @@ def _imports_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(code_digest_module, "closure", lambda steps: modules)
         yield
-
-
-def _edited(project: Path, file: Path) -> list[str]:
-    """The parts whose digest an edit of `file` changes."""
-    before = code_terms(project)["parts"]
-    path = project / file
-    kept = path.read_bytes()
-    path.write_bytes(kept + b"\n")
-    try:
-        return [part for part, digest in code_terms(project)["parts"].items() if digest != before[part]]
-    finally:
-        path.write_bytes(kept)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +76,7 @@ def test_every_module_that_a_step_loads_is_covered(loaded: set[Path]) -> None:
     assert loaded - covered == set()
 
 
-def test_an_edit_changes_the_digest_where_a_step_imports_the_file_and_nowhere_else(copy: Path) -> None:
+def test_an_edit_changes_the_digest_where_a_step_imports_the_file_and_nowhere_else(copy: Copy) -> None:
     covered = {file.relative_to(PROJECT) for files in deciding_files(PROJECT).values() for file in files}
     for file in MODULES:
         part = (
@@ -76,7 +84,7 @@ def test_an_edit_changes_the_digest_where_a_step_imports_the_file_and_nowhere_el
             if len(file.parts) > 2 or file.name != "__init__.py"
             else "pipeline"
         )
-        assert _edited(copy, file) == ([part] if file in covered else []), file
+        assert copy.edited(file) == ([part] if file in covered else []), file
 
 
 _UNCOVERED = (
@@ -102,8 +110,8 @@ def test_what_decides_no_result_is_not_covered(package: str) -> None:
         ("requirements/dev/main.txt", None),
     ],
 )
-def test_programs_contract_and_the_locks_of_what_runs_are_covered(copy: Path, file: str, part: str | None) -> None:
-    assert _edited(copy, Path(file)) == ([part] if part else [])
+def test_programs_contract_and_the_locks_of_what_runs_are_covered(copy: Copy, file: str, part: str | None) -> None:
+    assert copy.edited(Path(file)) == ([part] if part else [])
 
 
 def test_the_digest_says_its_scheme() -> None:
