@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support.site import Site
 from tests.support.thresholds import FOR_FEW_SAMPLES
@@ -45,16 +42,6 @@ DEAD_PROXY = {
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
     """A running installation, set up and stopped by the command."""
-    # Not pytest's own folder: its name is too long for the process manager's socket.
-    with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
-        studies = Path(folder) / "studies"
-        studies.mkdir()
-        for name, study in STUDIES.items():
-            (studies / f"{name}.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-        site = Site(Path(folder) / "home", studies, DEAD_PROXY)
-        try:
-            site.wardround("up")
-            yield site
-        finally:
-            site.wardround("down", ends_with=None)
-            site.manager.end_stray()
+    with Site.kept(DEAD_PROXY) as made:
+        made.add(STUDIES)
+        yield made

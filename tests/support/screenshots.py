@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,24 +63,16 @@ def main() -> None:
     """Play some rounds on an installation of their own and look at every page."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    # Not a deeper folder: the process manager's socket has a short name.
-    with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
-        studies = Path(folder) / "studies"
-        studies.mkdir()
-        shutil.copy(PROJECT / "studies" / f"{_STUDY}.yaml", studies)
-        site = Site(Path(folder) / "home", studies)
-        try:
-            site.wardround("up", seconds=600)
-            site.wardround("run", _STUDY, "--rounds", str(_ROUNDS), seconds=900)
-            with chromium() as browser:
-                _visitor(site, browser)
-                _provider(site, browser)
-                _auditor(site, browser)
-                _hospital(site, browser)
-                _front(site, browser)
-        finally:
-            site.wardround("down", ends_with=None)
-            site.manager.end_stray()
+    with Site.kept() as site:
+        shutil.copy(PROJECT / "studies" / f"{_STUDY}.yaml", site.settings.studies)
+        site.wardround("up", seconds=600)
+        site.wardround("run", _STUDY, "--rounds", str(_ROUNDS), seconds=900)
+        with chromium() as browser:
+            _visitor(site, browser)
+            _provider(site, browser)
+            _auditor(site, browser)
+            _hospital(site, browser)
+            _front(site, browser)
     print(f"{len(list(FOLDER.iterdir()))} pictures in {FOLDER.relative_to(PROJECT)}")
 
 

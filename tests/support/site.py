@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 import psutil
+import yaml
 from typer.testing import CliRunner
 
 from pipeline.airflow import airflow
@@ -58,6 +60,26 @@ class Site:
         self.settings: Settings = replace(Settings.load(), home=home, studies=studies)
         self._ours = {"WARDROUND_HOME": str(home), "WARDROUND_STUDIES": str(studies), "COLUMNS": "200"}
         self._environment = {**os.environ, **self._ours, **environment}
+
+    @classmethod
+    @contextmanager
+    def kept(cls, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Self]:
+        """One that the command sets up as soon as it has studies, and that it stops in the end."""
+        # Not pytest's own folder: its name is too long for the process manager's socket.
+        with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
+            site = cls(Path(folder) / "home", Path(folder) / "studies", environment)
+            site.settings.studies.mkdir()
+            try:
+                yield site
+            finally:
+                site.wardround("down", ends_with=None)
+                site.manager.end_stray()
+
+    def add(self, studies: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write these studies' files and have the command set them up, whether services run already or not."""
+        for name, study in studies.items():
+            (self.settings.studies / f"{name}.yaml").write_text(yaml.safe_dump(dict(study), sort_keys=False))
+        self.wardround("up", seconds=600)
 
     def wardround(self, *arguments: str, ends_with: int | None = 0, seconds: float = 240) -> str:
         """Run the command in a process of its own; its output after it ended with the wanted code."""
