@@ -92,8 +92,9 @@ class Office:
         assert self.ledger.status(1) is RoundStatus.OPEN  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def office_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devchain]:
+    """One for all offices: each deploys a ledger of its own on it."""
     made = Devchain(tmp_path_factory.mktemp("chain") / "home", ports.choose())
     made.start()
     yield made
