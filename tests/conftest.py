@@ -56,6 +56,8 @@ hypothesis.settings.load_profile("usual")
 hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 
 _LONGEST_FIRST = ("e2e", "sites", "integration/setup", "integration/round", "unit/round", "integration/mpc", "")
+_AIRFLOW = {"compose", "e2e", "sites", "studies"}
+"""Folders with the tests that start an Airflow."""
 _EXERCISES = "exercises"
 
 _outcomes: dict[str, Counter[str]] = {marker: Counter() for marker in ENGINES_AND_SERVICES}
@@ -113,13 +115,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _ByInstallation(LoadScopeScheduling):
-    """Gives one worker all tests that share one installation, else those of a file."""
+    """Gives one worker all tests that share one installation, else those of a file.
+
+    One worker has all that start an Airflow: each takes most of a core, also while its test waits.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePosixPath(nodeid.partition("::")[0])
-        return str(
-            file.parent if {"adversary", "audit", "console", "e2e", "round", "sites"} & set(file.parts) else file
-        )
+        if _AIRFLOW & set(file.parts):
+            return "airflow"
+        return str(file.parent if {"adversary", "audit", "console", "round"} & set(file.parts) else file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -128,6 +133,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    assert not item.get_closest_marker("airflow") or _AIRFLOW & set(item.path.parts), (
+        f"want {item.nodeid} in {_AIRFLOW}"
+    )
     if _stage(item) == "unit":
         marked = [marker for marker in ENGINES_AND_SERVICES if item.get_closest_marker(marker)]
         assert not marked, f"{item.nodeid} needs {marked}: want it under tests/integration or tests/e2e"
