@@ -114,6 +114,7 @@ def _finished(
             f"plots/{study.name}-calibration.csv": render.calibration_csv(mine).encode(),
             f"studies/{study.name}.yaml": study_file,
             "dvc.yaml": (PROJECT / "dvc.yaml").read_bytes(),
+            ".dvc/plots/by_class.json": (render.TEMPLATES / "by_class.json").read_bytes(),
             "params.yaml": yaml.safe_dump(_params(mine, study, records), sort_keys=False).encode(),
         },
         anchor=f"{folder}/record.json",

@@ -112,6 +112,7 @@ def test_dvc_draws_the_course_the_roc_curve_and_the_reliability(published: Path,
     for drawn in ("accuracy per round", "sensitivity and false alarms", "share observed by score"):
         assert f"wisconsin, {drawn}" in page
     assert '"false_alarms": "1.0000"' in page
+    assert page.count('"color": {"field": "class", "type": "nominal"}') == 2
 
 
 def test_a_reproduction_reads_its_inputs_at_a_rounds_tag(published: Path) -> None:
