@@ -254,7 +254,7 @@ def confirmations(evidence: RoundEvidence) -> str:
         except (EvidenceRejected, ObjectMissing):
             continue  # nothing that holds: the round does not stand on it
         with naming(key_prefix, sha256(signing.to_bytes(statement))):
-            counted(statement.body, evidence.result.new_model)
+            counted(statement.body, evidence.record)
         confirmed.append(member.name)
     missing = [member.name for member in evidence.record.hospitals if member.name not in confirmed]
     return f"{len(confirmed)} of {len(evidence.record.hospitals)} hospitals confirmed the model" + (

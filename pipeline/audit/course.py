@@ -54,7 +54,7 @@ def decided(
     looked_at = rounds(ledger, state, store, most=courses.window(course))
     listed = {one.round: confirmed(one) for one in looked_at}
     told = [
-        _weighed(course, one, (counted(said.body, one.result.new_model) for said in listed[one.round].values()))
+        _weighed(course, one, (counted(said.body, one.record) for said in listed[one.round].values()))
         for one in looked_at
     ]
     return courses.ending(course, told, count), named(listed)
@@ -66,7 +66,7 @@ def confirmed(evidence: RoundEvidence) -> dict[HospitalName, Statement]:
     for name in evidence.record.accepted:
         try:
             statement = evidence.objects.statement(Kind.CONFIRMATION, name, evidence.address(name), evidence.context)
-            counted(statement.body, evidence.result.new_model)
+            counted(statement.body, evidence.record)
         except Rejected:
             continue
         found[name] = statement
@@ -169,4 +169,4 @@ def _read(evidence: RoundEvidence, listed: Mapping[str, Any]) -> Iterator[Told]:
         statement = evidence.objects.statement(
             Kind.CONFIRMATION, hospital, evidence.address(hospital), evidence.context, Sha256(digest)
         )
-        yield counted(statement.body, evidence.result.new_model)
+        yield counted(statement.body, evidence.record)

@@ -20,6 +20,7 @@ from pipeline.study.study import Study
 
 _Digest = Annotated[Sha256, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Address = Annotated[Address, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
+_ClassName = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 _Reason = Annotated[str, StringConstraints(pattern=r"^[a-z_]{2,40}$")]
 _Natural = Annotated[int, Field(ge=0)]
 _Positive = Annotated[int, Field(ge=1)]
@@ -60,6 +61,8 @@ class RoundRecord(_Model):
     commit_root: _Digest
     engine: str
     protocol: str
+    classes: Annotated[tuple[_ClassName, ...], Field(min_length=2)]
+    """In the study's order: row and column i of a confusion matrix are the i-th of these."""
     hospitals: tuple[RecordHospital, ...]
     """In the study's order: bit i of the chain's verdicts is the i-th of these."""
     nodes: tuple[RecordNode, ...]
@@ -205,6 +208,7 @@ def build(
             commit_root=commit_root,
             engine=study.engine,
             protocol=study.protocol,
+            classes=study.source.classes,
             hospitals=tuple(RecordHospital(name=name, address=consortium.hospital(name)) for name in study.hospitals),
             nodes=tuple(RecordNode(name=name, address=Address(consortium.node(name).address)) for name in study.nodes),
             min_accepted=study.accepted_floor,

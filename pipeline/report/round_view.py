@@ -290,7 +290,7 @@ def _rows(
             context,
             record.verdicts[member.name],
             record.absent.get(member.name) or record.failed.get(member.name),
-            record.new_model,
+            record,
         )
         for member in record.hospitals
     )
@@ -303,10 +303,10 @@ def _row(
     context: Context,
     verdict: Verdict,
     reason: str | None,
-    model: Sha256 | None,
+    record: RoundRecord | None,
 ) -> HospitalRow:
     validation = _said(objects, Kind.VALIDATION, name, address, context)
-    told = _told(_said(objects, Kind.CONFIRMATION, name, address, context), model) if model else None
+    told = _told(_said(objects, Kind.CONFIRMATION, name, address, context), record) if record else None
     passed = validation.get("passed")
     return HospitalRow(
         name=name,
@@ -330,9 +330,9 @@ def _measured(of_matrix: Measures | None) -> dict[str, Any] | None:
 # A hospital signs what it likes: what it said enters a report only in the form that a report expects.
 
 
-def _told(confirmation: Mapping[str, Any], model: Sha256) -> Told | None:
+def _told(confirmation: Mapping[str, Any], record: RoundRecord) -> Told | None:
     try:
-        return counted(confirmation, model)
+        return counted(confirmation, record)
     except EvidenceRejected:
         return None
 

@@ -53,7 +53,7 @@ from pipeline.study.study import Study
 CONTRACT = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 STUDY_DIGEST = sha256(b"the approved study")
 ABSENT_REASON = "invalid_data"
-CLASSES = ("benign", "malignant")
+CLASSES = ("malignant", "benign")
 
 
 @cache

@@ -203,6 +203,10 @@ def test_junk_beside_a_statement_spoils_nothing(world: World, kind: Kind, signer
     ("said", "problem"),
     [
         ({"counts": [[20, 0], [0, 20]]}, "got a confusion matrix that is none of 39 correct of 40"),
+        (
+            {"counts": [[20, 0], [1, 19]], "classes": ["benign", "malignant"]},
+            "got a confusion matrix of other classes than malignant, benign",
+        ),
         ({"counts": [[20, 0], [1, 19]], "above": 20}, "got histograms of scores that are none of its confusion matrix"),
         ({"above": 19}, "got histograms of scores that are none of its confusion matrix"),
     ],
@@ -218,7 +222,8 @@ def test_counts_that_are_none_of_the_tested_records_are_refused(
     world.maker.current = state.opened.previous_model
     body = {"model": state.result.new_model, "correct": 39, "tested": 40}
     if "counts" in said:
-        body["confusion"] = {"classes": ["benign", "malignant"], "counts": said["counts"]}
+        classes = said.get("classes", ["malignant", "benign"])
+        body["confusion"] = {"classes": classes, "counts": said["counts"]}
     if "above" in said:
         body["scores"] = [{"own": [20 - said["above"], *[0] * 8, said["above"]], "others": [20, *[0] * 9]}]
     world.maker.say(LAST, Kind.CONFIRMATION, "westbrook", body)

@@ -169,10 +169,10 @@ def test_a_confirmation_of_another_form_counts_for_nothing(maker: RoundMaker, bo
 def test_the_matrices_of_those_that_told_theirs_add_up_and_have_intervals(maker: RoundMaker) -> None:
     shown = view(maker, 3).to_json()
     rows = [row["confusion"] for row in shown["hospitals"]]
-    assert rows[0] == {"classes": ["benign", "malignant"], "counts": [[10, 11], [0, 13]]}
+    assert rows[0] == {"classes": ["malignant", "benign"], "counts": [[10, 11], [0, 13]]}
     assert rows[1] is None
-    assert shown["measures"]["classes"]["benign"]["sensitivity"]["value"] == round(40 / 84, 4)
-    assert shown["measures"]["classes"]["malignant"]["sensitivity"]["value"] == 1.0
+    assert shown["measures"]["classes"]["malignant"]["sensitivity"]["value"] == round(40 / 84, 4)
+    assert shown["measures"]["classes"]["benign"]["sensitivity"]["value"] == 1.0
     assert metrics(view(maker, 3))["measures"] == shown["measures"]
     assert shown["measures"]["balanced_accuracy"]["low"] < shown["measures"]["balanced_accuracy"]["value"]
 
@@ -183,13 +183,13 @@ def test_the_scores_of_those_that_told_theirs_add_up_and_are_drawn(maker: RoundM
     assert shown["hospitals"][0]["scores"] == [
         {"own": [0, 0, 0, 0, 0, 0, 0, 4, 0, 9], "others": [5, 0, 5, 0, 0, 0, 0, 3, 0, 8]}
     ]
-    of_class = shown["measures"]["classes"]["malignant"]
+    of_class = shown["measures"]["classes"]["benign"]
     assert shown["measures"]["scored"] == 145
-    assert of_class["auc"] == shown["measures"]["auc"] == shown["measures"]["classes"]["benign"]["auc"]
-    assert metrics(found)["measures"]["classes"]["malignant"] == of_class
+    assert of_class["auc"] == shown["measures"]["auc"] == shown["measures"]["classes"]["malignant"]["auc"]
+    assert metrics(found)["measures"]["classes"]["benign"] == of_class
     curve = list(csv.DictReader(io.StringIO(roc_csv(found))))
-    assert curve[0] == {"class": "malignant", "false_alarms": "0.0000", "sensitivity": "0.0000"}
-    assert curve[-1] == {"class": "malignant", "false_alarms": "1.0000", "sensitivity": "1.0000"}
+    assert curve[0] == {"class": "benign", "false_alarms": "0.0000", "sensitivity": "0.0000"}
+    assert curve[-1] == {"class": "benign", "false_alarms": "1.0000", "sensitivity": "1.0000"}
     bins = list(csv.DictReader(io.StringIO(calibration_csv(found))))
     assert [row["score"] for row in bins] == ["0.05", "0.25", "0.75", "0.95"]
     assert sum(int(row["records"]) for row in bins) == 145
@@ -216,7 +216,7 @@ def test_a_confirmation_with_scores_that_are_none_of_its_matrix_counts_for_nothi
     said: dict[str, object] = {
         "correct": 9,
         "tested": 9,
-        "confusion": {"classes": ["a", "b"], "counts": [[4, 0], [0, 5]]},
+        "confusion": {"classes": ["malignant", "benign"], "counts": [[4, 0], [0, 5]]},
         "scores": [{"own": [0] * 9 + [5], "others": [3] + [0] * 8 + [1]}],
     }
     _confirm(maker, "eastfield", said)
@@ -224,12 +224,17 @@ def test_a_confirmation_with_scores_that_are_none_of_its_matrix_counts_for_nothi
     assert (row.correct, row.tested, row.confusion, row.scores) == (None, None, None, None)
 
 
-def test_a_confirmation_with_a_matrix_that_is_none_of_its_records_counts_for_nothing(maker: RoundMaker) -> None:
-    said: dict[str, object] = {
-        "correct": 9,
-        "tested": 9,
-        "confusion": {"classes": ["a", "b"], "counts": [[9, 0], [0, 1]]},
-    }
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        {"classes": ["malignant", "benign"], "counts": [[9, 0], [0, 1]]},
+        {"classes": ["benign", "malignant"], "counts": [[4, 0], [0, 5]]},
+    ],
+)
+def test_a_confirmation_with_a_matrix_that_is_none_of_its_records_counts_for_nothing(
+    maker: RoundMaker, matrix: object
+) -> None:
+    said: dict[str, object] = {"correct": 9, "tested": 9, "confusion": matrix}
     _confirm(maker, "eastfield", said)
     row = view(maker, 3).hospitals[1]
     assert (row.correct, row.tested, row.confusion) == (None, None, None)
