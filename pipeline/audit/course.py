@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline.audit.confirmation import counted
 from pipeline.audit.interfaces import HistoryReader, ObjectStore
 from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
-from pipeline.domain import Ending, HospitalName, Kind, RoundId, Sha256, Statement
+from pipeline.domain import Conclusion, Ending, HospitalName, Kind, RoundId, Sha256, Statement
 from pipeline.errors import EvidenceRejected, Rejected
 from pipeline.evidence import signing
 from pipeline.evidence.canonical import sha256
@@ -81,6 +80,20 @@ def named(listed: Mapping[RoundId, Mapping[HospitalName, Statement]]) -> Confirm
     }
 
 
+def named_before(
+    ledger: HistoryReader, state: RoundState, store: ObjectStore, course: Course, said: Conclusion
+) -> Confirmed | None:
+    """The confirmations that another node concluded the study by; None where its reason does not follow from them."""
+    evidence = HistoryEvidence(state.round, ledger, store)
+    try:
+        listed = _listed(evidence, said.evidence)
+        looked_at = rounds(ledger, state, store, most=courses.window(course))
+        follows = _follows(evidence, course, looked_at, listed)
+    except Rejected:
+        return None
+    return listed if follows == said.reason else None
+
+
 def conclusion(evidence: HistoryEvidence) -> str:
     """Where a round concluded its study, that follows from the study's course and the confirmations that are named."""
     event = evidence.state.concluded
@@ -101,14 +114,7 @@ def conclusion(evidence: HistoryEvidence) -> str:
         [] if by_number else rounds(evidence.ledger, evidence.state, evidence.store, most=courses.window(course))
     )
     listed = _listed(evidence, event.evidence)
-    if set(listed) != {str(one.round) for one in looked_at}:
-        raise EvidenceRejected(
-            f"round {evidence.round}: its study was concluded by confirmations of rounds {', '.join(listed) or 'none'},"
-            f" want those of {', '.join(str(one.round) for one in looked_at) or 'none'}"
-        )
-    told_of = [_weighed(course, one, _read(one, listed[str(one.round)])) for one in looked_at]
-    count = finished(evidence.ledger, evidence.state, evidence.store)
-    follows = courses.ending(course, told_of, count)
+    follows = _follows(evidence, course, looked_at, listed)
     if follows != event.reason:
         raise EvidenceRejected(
             f"round {evidence.round}: its study was concluded as {event.reason}; from the confirmations follows"
@@ -118,6 +124,22 @@ def conclusion(evidence: HistoryEvidence) -> str:
     beside = f"; {left_out} confirmations beside them came later, or were left out" if left_out else ""
     source = "the number of its rounds" if by_number else "what hospitals confirmed"
     return f"concluded: {courses.because(course, event.reason)}; it follows from {source}{beside}"
+
+
+def _follows(
+    evidence: HistoryEvidence,
+    course: Course,
+    looked_at: Sequence[RoundEvidence],
+    listed: Confirmed,
+) -> Ending | None:
+    """What follows from the confirmations that a conclusion names, which have to be of the rounds `looked_at`."""
+    if set(listed) != {str(one.round) for one in looked_at}:
+        raise EvidenceRejected(
+            f"round {evidence.round}: its study was concluded by confirmations of rounds {', '.join(listed) or 'none'},"
+            f" want those of {', '.join(str(one.round) for one in looked_at) or 'none'}"
+        )
+    told_of = [_weighed(course, one, _read(one, listed[str(one.round)])) for one in looked_at]
+    return courses.ending(course, told_of, finished(evidence.ledger, evidence.state, evidence.store))
 
 
 def _not_concluded(evidence: HistoryEvidence, course: Course) -> str:
@@ -140,8 +162,8 @@ def _own(ledger: HistoryReader, state: RoundState) -> list[RoundState]:
     return own[: [one.round for one in own].index(state.round) + 1]
 
 
-def _listed(evidence: RoundEvidence, digest: Sha256) -> Mapping[str, Mapping[str, Any]]:
-    """What the nodes' signed conclusion names, of which the ledger has the digest."""
+def _listed(evidence: RoundEvidence, digest: Sha256) -> Confirmed:
+    """What a conclusion names that a node signed, by its digest."""
     for node in evidence.record.nodes:
         key_prefix = object_keys.statement(evidence.round, Kind.CONCLUSION, node.name)
         for one in evidence.objects.digests(key_prefix):
@@ -153,15 +175,14 @@ def _listed(evidence: RoundEvidence, digest: Sha256) -> Mapping[str, Mapping[str
             except Rejected:
                 continue
             if said.evidence == digest and said.round == evidence.round:
-                listed: Mapping[str, Mapping[str, Any]] = statement.body["confirmations"]
+                listed: Confirmed = statement.body["confirmations"]
                 return listed
     raise EvidenceRejected(
-        f"round {evidence.round}: got no conclusion signed by a node whose confirmations have the ledger's digest"
-        f" {digest[:16]}"
+        f"round {evidence.round}: got no conclusion signed by a node whose confirmations have the digest {digest[:16]}"
     )
 
 
-def _read(evidence: RoundEvidence, listed: Mapping[str, Any]) -> Iterator[Told]:
+def _read(evidence: RoundEvidence, listed: Mapping[str, str]) -> Iterator[Told]:
     for name, digest in listed.items():
         hospital = HospitalName(name)
         if hospital not in evidence.record.accepted:

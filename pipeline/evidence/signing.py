@@ -182,7 +182,7 @@ def check_conclusion(statement: Statement, chain_id: int, contract: Address, add
     if statement.kind is not Kind.CONCLUSION:
         raise EvidenceRejected(f"{statement.signer}: got a {statement.kind} statement, want {Kind.CONCLUSION}")
     try:
-        confirmed = statement.body["confirmations"]
+        confirmed = _confirmed(statement.body["confirmations"])
         if (
             set(statement.body) != {"round", "reason", "evidence", "confirmations"}
             or type(statement.body["round"]) is not int
@@ -199,6 +199,16 @@ def check_conclusion(statement: Statement, chain_id: int, contract: Address, add
         raise EvidenceRejected(f"{statement.signer}'s conclusion: got confirmations with another digest than it names")
     _check_signature(message, statement.signature, address, f"{statement.signer}'s conclusion")
     return conclusion
+
+
+def _confirmed(value: object) -> Confirmed:
+    """Accept what a conclusion names; raises ValueError or EvidenceRejected on anything but digests by name."""
+    if not (isinstance(value, dict) and all(isinstance(one, dict) for one in value.values())):
+        raise ValueError("confirmations that are none")
+    for one in value.values():
+        for name, confirmation in one.items():
+            sha256_text(confirmation, name)
+    return value
 
 
 def concluder(conclusion: Conclusion, signature: str, chain_id: int, contract: Address) -> Address:

@@ -1,12 +1,14 @@
 """How a study comes to its end: its nodes see that its course is run, and a majority of them says so on the ledger.
 
-What decides is what hospitals confirmed, signed, by the time that all of them had their turn. Where nodes saw different
-confirmations, no majority signs the same, and the next round decides anew. The number of rounds needs no confirmation.
+What decides is what hospitals confirmed, signed, by the time that all of them had their turn. A node whose own reading
+ends the study takes over the confirmations that others named before it, if the same end follows from them: so a
+confirmation that comes between two nodes' readings keeps no majority from it. The number of rounds needs none.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from functools import partial
 
 from pipeline.audit import course as evidence
@@ -14,10 +16,12 @@ from pipeline.chain.ledger import StudyState
 from pipeline.domain import Ending, Kind
 from pipeline.errors import ContractRefused, Refused
 from pipeline.evidence import signing
+from pipeline.evidence.signing import Confirmed
 from pipeline.round import ballots, equivocation
 from pipeline.round.journal import Journal
 from pipeline.round.worker import RoundContext, Worker
 from pipeline.study import course as courses
+from pipeline.study.fields import Course
 from pipeline.study.study import Study
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +45,8 @@ def conclude(ctx: RoundContext, journal: Journal) -> Ending | None:
         reason, confirmed = evidence.decided(ledger, ctx.state, worker.board.store, course)
         if reason is None:
             return None
+        if confirmed:
+            confirmed = _named_before(ctx, course, reason) or confirmed
         signed = signing.sign_conclusion(
             worker.identity.name,
             ctx.round_id,
@@ -85,6 +91,19 @@ def concluded(study: Study, state: StudyState) -> str | None:
     reason = state.concluded.reason
     why = courses.because(study.course, reason) if study.course else f"its nodes gave the reason {reason}"
     return f"concluded with round {state.concluded.round}: {why}"
+
+
+def _named_before(ctx: RoundContext, course: Course, reason: Ending) -> Confirmed | None:
+    """The confirmations that most other nodes named so far for this end, of those from which it follows."""
+    worker = ctx.worker
+    barred = equivocation.suspended(worker)
+    others = [node for node in worker.study.nodes if node not in barred]
+    said = Counter(one for one, _ in ballots.signed(ctx, ballots.CONCLUSION, others).values() if one.reason == reason)
+    for one, _ in said.most_common():
+        listed = evidence.named_before(worker.ledger, ctx.state, worker.board.store, course, one)
+        if listed is not None:
+            return listed
+    return None
 
 
 def _send(ctx: RoundContext) -> None:

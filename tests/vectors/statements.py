@@ -121,6 +121,7 @@ REFUSED = {
     "bad_conclusion_of_unknown_reason": "no conclusion",
     "bad_conclusion_with_another_field": "no conclusion",
     "bad_conclusion_by_other_confirmations": "with another digest",
+    "bad_conclusion_by_what_are_no_digests": "no conclusion",
     "bad_conclusion_for_another_reason": _SIGNED,
 }
 
@@ -283,6 +284,9 @@ def _bad() -> dict[str, Given]:
         "bad_conclusion_of_unknown_reason": _asked(body(conclusion, reason="bored"), Kind.CONCLUSION),
         "bad_conclusion_with_another_field": _asked(body(conclusion, more=1), Kind.CONCLUSION),
         "bad_conclusion_by_other_confirmations": _asked(body(conclusion, confirmations={}), Kind.CONCLUSION),
+        "bad_conclusion_by_what_are_no_digests": _asked(
+            body(conclusion, confirmations={"7": ["aster"]}), Kind.CONCLUSION
+        ),
         "bad_conclusion_for_another_reason": _asked(body(conclusion, reason="most_rounds"), Kind.CONCLUSION),
     }
 

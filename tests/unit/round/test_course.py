@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pipeline.audit import course as evidence
 from pipeline.audit.audit_round import Outcome, audit
 from pipeline.chain.ledger import study_id
-from pipeline.domain import Ending, HospitalName, Kind, NodeName, RoundId
+from pipeline.domain import Conclusion, Ending, HospitalName, Kind, NodeName, RoundId, Statement
 from pipeline.errors import ContractRefused, Refused
 from pipeline.evidence import signing
+from pipeline.evidence.canonical import digest
 from pipeline.report.round_list import summary
 from pipeline.report.round_view import gather
 from pipeline.round import conclusion, node, provider
@@ -95,18 +97,21 @@ def signed_by(
     site: MemorySite, round_id: RoundId, why: Ending, confirmed: signing.Confirmed, names: Iterable[str]
 ) -> None:
     """Let nodes conclude a round's study whatever its course says: say it in the store and send it."""
-    signatures = []
-    for name in names:
-        home = site.settings.node(name)
-        said = signing.sign_conclusion(
-            name, round_id, why, confirmed, site.ledger.chain_id, site.ledger.contract, Identity.load(home).key
-        )
-        site.board(home).say(round_id, said)
-        signatures.append(said.signature)
-        decided = signing.check_conclusion(
-            said, site.ledger.chain_id, site.ledger.contract, Identity.load(home).key.address
-        )
-    site.outbox().send(site.ledger.conclude(decided, signatures), f"conclude-{round_id}")
+    said = [said_by(site, round_id, why, confirmed, name) for name in names]
+    decided = Conclusion(round_id, why, digest(confirmed))
+    call = site.ledger.conclude(decided, [statement.signature for statement in said])
+    site.outbox().send(call, f"conclude-{round_id}")
+
+
+def said_by(site: MemorySite, round_id: RoundId, why: Ending, confirmed: object, name: str) -> Statement:
+    """Let a node say in the store that a round concluded its study, by whatever confirmations."""
+    home = site.settings.node(name)
+    made: Any = confirmed
+    said = signing.sign_conclusion(
+        name, round_id, why, made, site.ledger.chain_id, site.ledger.contract, Identity.load(home).key
+    )
+    site.board(home).say(round_id, said)
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -307,15 +312,88 @@ def test_a_study_that_has_had_its_rounds_gets_no_key_for_another_and_may_be_conc
     assert reason(site, round_id) == Ending.MOST_ROUNDS
 
 
-def test_nodes_that_saw_other_confirmations_agree_on_nothing_and_the_next_round_decides(site: MemorySite) -> None:
+def test_a_node_that_saw_another_confirmation_takes_over_those_that_ended_the_study_before_it(
+    site: MemorySite,
+) -> None:
     of = play(site, "differently", EASY)
     round_id = finalised(of)
     for name, seen_by in zip(of.study.hospitals, of.study.nodes, strict=True):
         of.hospital("confirm", round_id, name)
         of.node("conclude", round_id, seen_by)
-    assert reason(site, round_id) is None
+    assert reason(site, round_id) == Ending.TARGET_REACHED
+    outcome, detail = checked(site, round_id)
+    assert outcome is Outcome.PASSED
+    assert detail.endswith("; 1 confirmations beside them came later, or were left out")
     site.audits(round_id)
-    assert reason(site, of.round("next")) == Ending.TARGET_REACHED
+
+
+@attack(
+    by="hospital",
+    to="delay",
+    tries="to keep a study from its target by another confirmation between the nodes' readings",
+    costs="nothing",
+    seen="both confirmations, signed by it",
+)
+def test_a_second_confirmation_between_two_nodes_readings_does_not_keep_a_study_from_its_target(
+    site: MemorySite,
+) -> None:
+    of = play(site, "changing", EASY)
+    round_id = unconcluded(of)
+    of.node("conclude", round_id, NodeName("north"))
+    confirm_as(site, of, round_id, {"correct": 9, "tested": 9})
+    of.node("conclude", round_id, NodeName("east"))
+    assert reason(site, round_id) == Ending.TARGET_REACHED
+    assert checked(site, round_id)[0] is Outcome.PASSED
+
+
+@attack(
+    by="node",
+    to="stop",
+    tries="to end a study early by a conclusion that the other nodes would take over",
+    costs="nothing",
+    seen="its conclusion, signed by it",
+)
+def test_no_node_takes_over_an_end_that_its_own_reading_does_not_show(site: MemorySite) -> None:
+    of = play(site, "hasty", HARD)
+    round_id = unconcluded(of)
+    (looked_at,) = evidence.rounds(site.ledger, site.ledger.round(round_id), site.store(), most=1)
+    held = evidence.named({round_id: evidence.confirmed(looked_at)})
+    said_by(site, round_id, Ending.TARGET_REACHED, held, "north")
+    for name in ("east", "west"):
+        of.node("conclude", round_id, NodeName(name))
+        assert site.board().digests(object_keys.statement(round_id, Kind.CONCLUSION, NodeName(name))) == ()
+    assert reason(site, round_id) is None
+
+
+@attack(
+    by="node",
+    to="delay",
+    tries="to keep a study from its end by naming confirmations that are none",
+    costs="nothing",
+    seen="its conclusion, signed by it",
+)
+@pytest.mark.parametrize("what", ["no_rounds", "other_rounds", "no_object", "no_digest", "stranger", "too_few"])
+def test_a_node_that_names_other_confirmations_keeps_no_majority_from_the_end(site: MemorySite, what: str) -> None:
+    of = play(site, f"names_{what}", EASY)
+    round_id = unconcluded(of)
+    (looked_at,) = evidence.rounds(site.ledger, site.ledger.round(round_id), site.store(), most=1)
+    held = evidence.named({round_id: evidence.confirmed(looked_at)})[str(round_id)]
+    said: dict[str, object] = {
+        "no_rounds": {},
+        "other_rounds": {str(round_id + 1): held},
+        "no_object": {str(round_id): {**held, ASTER: "ab" * 32}},
+        "no_digest": {str(round_id): {**held, ASTER: "none"}},
+        "stranger": {str(round_id): {**held, DAHLIA: held[ASTER]}},
+        "too_few": {str(round_id): {ASTER: held[ASTER]}},
+    }
+    said_by(site, round_id, Ending.TARGET_REACHED, said[what], "north")
+    for name in ("east", "west"):
+        of.node("conclude", round_id, NodeName(name))
+    assert reason(site, round_id) == Ending.TARGET_REACHED
+    event = site.ledger.round(round_id).concluded
+    assert event is not None
+    assert event.evidence == digest({str(round_id): held})
+    assert checked(site, round_id)[0] is Outcome.PASSED
 
 
 def test_a_confirmation_that_does_not_hold_is_not_counted(site: MemorySite) -> None:
