@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.domain import RoundStatus
+from pipeline.export.forms import FORMS
 from pipeline.round_steps import dag_id
+from pipeline.study.study import Study
+from tests.support.answers import compared
 from tests.support.site import Site, until
 
 from .conftest import STUDY
@@ -81,6 +85,17 @@ def test_no_further_round_of_a_concluded_study_runs_and_the_command_says_why(sit
             site.wardround(*arguments)
         assert "study reaches: concluded with round" in str(refused.value)
         assert "wardround study continue reaches NAME" in str(refused.value)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_final_models_file_answers_every_hospitals_records_as_predict_does(
+    site: Site, stopped: Stopped, study: str, tmp_path: Path
+) -> None:
+    form = FORMS["onnx"]
+    folder = tmp_path / "taken"
+    site.says("model", "export", study, "--format", form.name, "--out", str(folder))
+    for hospital in Study.load(site.settings.studies / f"{study}.yaml").hospitals:
+        assert compared(folder / form.file, study, hospital, site.settings) > 20
 
 
 def test_show_report_and_audit_say_why(site: Site, stopped: Stopped) -> None:

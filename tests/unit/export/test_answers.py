@@ -19,14 +19,14 @@ from pipeline.site.settings import PROJECT, Settings
 from pipeline.study.study import Study
 from pipeline.train.initial import initial_model
 from pipeline.train.network import probabilities
+from tests.support.answers import LARGEST_DIFFERENCE, compared
 from tests.support.finished_rounds import CONTRACT, consortium
 from tests.support.installed import STUDY
 from tests.unit.round import test_scale
 
-pytestmark = pytest.mark.timeout(1800)
+from .conftest import Left
 
-LARGEST_DIFFERENCE = 1e-6
-"""Of a share: libraries add float32 in different orders."""
+pytestmark = pytest.mark.timeout(1800)
 
 BUNDLED = ("breast_cancer", "heart_disease", "pneumonia")
 ALL_LAYERS = (
@@ -89,6 +89,17 @@ def test_every_record_of_a_study_on_a_measured_scale_gets_the_same_answer() -> N
     frame = test_scale.patients(7)[list(test_scale.COLUMNS)]
     assert frame.isna().any(axis=None)
     same_answers(of, frame.to_numpy(dtype=np.float64))
+
+
+@pytest.mark.parametrize("which", ["left", "measured", "ended"])
+def test_the_file_of_a_played_round_answers_every_hospitals_records_as_predict_does(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    left: Left = request.getfixturevalue(which)
+    form = FORMS["onnx"]
+    file = left.exported(form) / form.file
+    for hospital in left.study.hospitals:
+        assert compared(file, left.name, hospital, left.site.settings) > 20
 
 
 def test_every_layer_leaves() -> None:
