@@ -18,6 +18,10 @@ from pipeline.study.fields import Rule
 from tests.support.machines.machine import Machine
 from tests.support.machines.members import PROVIDER, machines
 
+HERE = (pytest.mark.sites, pytest.mark.store, pytest.mark.anvil, pytest.mark.airflow)
+"""What all tests here need."""
+BETWEEN_MACHINES = (*HERE, pytest.mark.machines)
+
 HOSPITALS = ("aster", "birch", "cedar", "dahlia")
 NODES = ("north", "east", "west")
 AUDITOR = "owl"

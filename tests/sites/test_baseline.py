@@ -10,17 +10,10 @@ import pytest
 import yaml
 
 from tests.sites import table
-from tests.sites.conftest import HOSPITALS, ROUND_STUDY
+from tests.sites.conftest import HERE, HOSPITALS, ROUND_STUDY
 from tests.support.site import Site
 
-pytestmark = [
-    pytest.mark.sites,
-    pytest.mark.store,
-    pytest.mark.anvil,
-    pytest.mark.airflow,
-    pytest.mark.spu,
-    pytest.mark.timeout(900),
-]
+pytestmark = [*HERE, pytest.mark.spu, pytest.mark.timeout(900)]
 
 ROUNDS = 3
 

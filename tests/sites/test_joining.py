@@ -8,18 +8,11 @@ import re
 import pytest
 import yaml
 
-from tests.sites.conftest import LATE, NODES, STUDY, Sites
+from tests.sites.conftest import BETWEEN_MACHINES, LATE, NODES, STUDY, Sites
 from tests.support.machines.members import PROVIDER
 
 # All sites are made before the first test.
-pytestmark = [
-    pytest.mark.sites,
-    pytest.mark.machines,
-    pytest.mark.store,
-    pytest.mark.anvil,
-    pytest.mark.airflow,
-    pytest.mark.timeout(900),
-]
+pytestmark = [*BETWEEN_MACHINES, pytest.mark.timeout(900)]
 
 _WORDS = re.compile(r"(?:[a-z]{3,8} ){11}[a-z]{3,8}")
 

@@ -11,21 +11,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.sites import table
-from tests.sites.conftest import AT_AUDITOR, AT_HOSPITALS, AT_NODES, HOSPITALS, WORKING, Sites
+from tests.sites.conftest import AT_AUDITOR, AT_HOSPITALS, AT_NODES, BETWEEN_MACHINES, HOSPITALS, WORKING, Sites
 from tests.sites.table import SiteRow
 from tests.support.machines.lab import PARTIES, SITES
 from tests.support.machines.machine import Seen
 from tests.support.machines.members import PROVIDER
 
-pytestmark = [
-    pytest.mark.sites,
-    pytest.mark.machines,
-    pytest.mark.store,
-    pytest.mark.anvil,
-    pytest.mark.airflow,
-    pytest.mark.spu,
-    pytest.mark.timeout(1800),
-]
+pytestmark = [*BETWEEN_MACHINES, pytest.mark.spu, pytest.mark.timeout(1800)]
 
 ROUNDS = 3
 _LOOK_SECONDS = 3.0

@@ -9,18 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.site.settings import PROJECT
-from tests.sites.conftest import HOSPITALS, NEWCOMER, WORKING, Sites
+from tests.sites.conftest import BETWEEN_MACHINES, HOSPITALS, NEWCOMER, WORKING, Sites
 from tests.support.walk import lines
 
-pytestmark = [
-    pytest.mark.sites,
-    pytest.mark.machines,
-    pytest.mark.store,
-    pytest.mark.anvil,
-    pytest.mark.airflow,
-    pytest.mark.spu,
-    pytest.mark.timeout(1800),
-]
+pytestmark = [*BETWEEN_MACHINES, pytest.mark.spu, pytest.mark.timeout(1800)]
 
 STUDY = "newcomer"
 WREN = f"hospital-{NEWCOMER}"
