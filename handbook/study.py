@@ -18,7 +18,7 @@ from pipeline.datasets import DATASETS
 from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema, WindowSchema
 from pipeline.layers import LAYERS
 from pipeline.study import study_diff
-from pipeline.study.fields import PROTOCOLS, Continues, group
+from pipeline.study.fields import PROTOCOLS, Continues, GroupColumn, Subgroups, group
 from pipeline.study.study import Study
 
 _INTRODUCTION = """# Study
@@ -71,6 +71,8 @@ def page() -> str:
         ),
         f"### A column of `table`\n\n{ColumnSchema.__doc__}\n\n{_table(ColumnSchema)}",
         f"### `window` of `images`\n\n{WindowSchema.__doc__}\n\n{_table(WindowSchema)}",
+        f"## `subgroups`\n\n{Subgroups.__doc__}\n\n{_table(Subgroups)}",
+        f"### A column of `subgroups`\n\n{GroupColumn.__doc__}\n\n{_table(GroupColumn)}",
         "## Layers\n\n" + _layers(),
         "## Data sets\n\n" + _datasets(),
         "## Engines and protocols\n\n" + _protocols(),

@@ -2,7 +2,8 @@
 
 Parties    3 nodes, ABY3 over Z_2^64, honest majority, each following the protocol (semi-honest).
 Inputs     secret, int64, replicated components from the accepted hospitals: updates (hospitals, parameters), 16
-           fractional bits, each coordinate within 2^18 as the verification checked, so that no comparison wraps.
+           fractional bits, each coordinate within 2^18 as the verification checked, so that no comparison wraps. Where
+           a study counts by subgroup, also the sum of its hospitals' counts and two vectors of zeros.
 Learns     every node: per coordinate the sum of the middle updates, an odd number of at least 3. Nothing else is
            opened.
 Exact      equal bit for bit to `pipeline.mpc.reference`.

@@ -19,6 +19,7 @@ from pipeline.audit.history import input_scale, lineage, strikes
 from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
 from pipeline.audit.round_objects import naming
 from pipeline.audit.round_record import RecordNode, RoundRecord
+from pipeline.audit.subgroups import subgroups
 from pipeline.domain import (
     Abort,
     HospitalName,
@@ -307,6 +308,7 @@ CHECKS: tuple[CheckStep[HistoryEvidence], ...] = (
     CheckStep("lineage", lineage, ("ledger",)),
     CheckStep("input scale", input_scale, ("record", "lineage")),
     CheckStep("strikes and budget", strikes, ("record", "lineage")),
+    CheckStep("subgroups", subgroups, ("manifests", "lineage")),
     CheckStep("objects", objects),
 )
 

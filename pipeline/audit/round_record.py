@@ -51,6 +51,30 @@ class StrikeRule(_Model):
     window: _Positive
 
 
+class RecordGroup(_Model):
+    """The patients of one group, and what they add up to in all hospitals that are counted."""
+
+    column: str
+    name: str
+    counts: tuple[_Natural, ...] | None
+    """As `pipeline.measures.subgroups` lays out a group; None where it is withheld."""
+
+
+class RecordSubgroups(_Model):
+    """What was counted by groups of patients of the model that the round started from."""
+
+    floor: _Positive
+    classes: tuple[str, ...]
+    scored: bool
+    """Whether counts have histograms of scores."""
+    hospitals: tuple[HospitalName, ...]
+    """Over whom totals are opened, in this round or, where one of them is absent, in a later one; nobody yet."""
+    broke: tuple[HospitalName, ...]
+    """Hospitals of the input set whose counts break their bounds."""
+    groups: tuple[RecordGroup, ...] | None
+    """None where no totals were opened."""
+
+
 class RoundRecord(_Model):
     """One finished round; its canonical JSON is stored and its SHA-256 stands on the chain."""
 
@@ -89,6 +113,8 @@ class RoundRecord(_Model):
     """What computed: the digest of programs and installed engine that the nodes compared when they met."""
     course: Course | None
     """When the study is done."""
+    subgroups: RecordSubgroups | None
+    """None where the study has none, and of a round that measured the inputs' scale."""
     seed: _Digest | None
     """What a large model's random projections came from; None where the rule saw every coordinate."""
 
@@ -107,6 +133,8 @@ class RoundRecord(_Model):
             raise ValueError("inputs, absent: want every hospital in exactly one of them, as its verdict says")
         if self.failed and set(self.failed) != {name for name in names if self.verdicts[name] is Verdict.REJECTED}:
             raise ValueError("failed: want none, or a condition for each rejected hospital and no other")
+        if self.subgroups and not set(self.subgroups.broke) <= set(self.inputs):
+            raise ValueError("subgroups.broke: want hospitals of the input set only")
         if not set(self.quarantined) <= set(names) or not set(self.strikes) <= set(names):
             raise ValueError("quarantined, strikes: want hospitals of the study only")
         if len(self.accepted) < self.min_accepted:
@@ -187,6 +215,7 @@ def build(
     new_model: Sha256,
     averaged: int,
     programs: Sha256,
+    subgroups: RecordSubgroups | None = None,
     seed: Sha256 | None = None,
 ) -> RoundRecord:
     """The record of one round; every node arrives at the same bytes.
@@ -225,6 +254,7 @@ def build(
             averaged=averaged,
             programs=programs,
             course=study.course,
+            subgroups=subgroups,
             seed=seed,
         )
     except ValidationError as error:

@@ -17,7 +17,7 @@ from pipeline.audit.audit_round import AuditReport, Outcome
 from pipeline.audit.ends import End
 from pipeline.cli import sweep
 from pipeline.cli.arguments import ROUND, JsonOption, RoundNumber
-from pipeline.cli.measures import print_measures
+from pipeline.cli.measures import print_measures, print_subgroups
 from pipeline.domain import RoundId, RoundStatus, Verdict
 from pipeline.report.render import ENDS, REASONS, TRUST
 from pipeline.report.round_view import RoundView
@@ -181,6 +181,8 @@ def print_round(view: RoundView, console: Console) -> None:
         for row in view.hospitals:
             if row.scores and (own := row.measures) and own.auc:
                 console.print(f"  {escape(row.name)}: AUC {own.auc.decimal}, balanced accuracy {own.balanced_accuracy}")
+        if view.subgroups:
+            print_subgroups(view.subgroups, console)
         if view.measured_scale:
             console.print("  scale        measured by this round, which trained nothing")
         console.print(f"  model        {view.model}")

@@ -20,7 +20,7 @@ from pipeline.audit.proof_bundle import LARGEST_BUNDLE
 from pipeline.audit.round_evidence import RoundEvidence
 from pipeline.cli.arguments import LAST_NUMBER, JsonOption
 from pipeline.cli.files import read_file
-from pipeline.cli.measures import print_measures
+from pipeline.cli.measures import print_measures, print_subgroups
 from pipeline.cli.proof import checked
 from pipeline.datasets import PredictionBatch, table_files
 from pipeline.datasets import table as tables
@@ -287,3 +287,5 @@ def _print_card(card: ModelCard) -> None:
     _console.print(f"  accuracy  {accuracy}; {by_hospital}")
     if card.measures:
         print_measures(card.measures, _console)
+    if card.subgroups:
+        print_subgroups(card.subgroups, _console)

@@ -18,6 +18,7 @@ from pipeline.measures.estimates import Measures
 from pipeline.measures.intervals import LEVEL, Estimate, share
 from pipeline.report.render import REASONS
 from pipeline.report.round_view import HospitalRow, RoundView
+from pipeline.report.subgroups import SubgroupsView
 from pipeline.views.model_card import ModelCard
 
 _TAGS = ("federated-learning", "medical", "not-a-medical-device", "wardround")
@@ -181,6 +182,8 @@ def _body(
     )
     if card.measures:
         yield from _by_class(card.measures)
+    if card.subgroups:
+        yield from _by_group(card.subgroups)
     yield from ("## Use", "")
     given = content.study.source.preparation["input"]
     yield from (
@@ -243,6 +246,32 @@ def _by_class(measures: Measures) -> Iterator[str]:
         ],
     )
     yield from (f"Balanced accuracy {_said(measures.balanced_accuracy)}.", "")
+
+
+def _by_group(found: SubgroupsView) -> Iterator[str]:
+    """What the round opened by groups of patients."""
+    yield from ("## Whom it may fail", "")
+    if found.because:
+        yield from (f"Nothing by groups of patients: {_text(found.because)}.", "")
+        return
+    yield from (
+        f"By groups of patients, on the test records of {_text(', '.join(found.hospitals))} together, of the model that"
+        f" this round started from. Withheld: fewer than {found.floor} patients of a class, or a group that would give"
+        " them away.",
+        "",
+    )
+    yield from _table(
+        ("group", "test records", *(f"sensitivity of {_text(name)}" for name in found.classes), "AUC"),
+        [
+            (
+                _text(f"{row.column}: {row.name}"),
+                str(row.measures.tested) if row.measures else row.remark,
+                *(map(_said, row.sensitivities) if row.measures else ["–"] * len(found.classes)),
+                row.measures.auc.decimal if row.measures and row.measures.auc else "–",
+            )
+            for row in found.rows
+        ],
+    )
 
 
 def _said(estimate: Estimate | None) -> str:

@@ -5,10 +5,11 @@ Every expectation has a name that is public and says nothing about a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.datasets.base import SPLITS, Dataset
+from pipeline.datasets.grouping import Grouping, said
 from pipeline.study.study import Study
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
 
     dataset = study.source
     floor = study.data_contract.min_per_class
-    columns = ["record_id", "split", *dataset.bounds, *dataset.categories, "label"]
+    beside = [one for one in study.groupings if not one.is_input]
+    columns = ["record_id", "split", *dataset.bounds, *dataset.categories, *(one.column for one in beside), "label"]
     yield "columns are the data set's", gxe.ExpectTableColumnsToMatchSet(column_set=columns, exact_match=True)
     for column in ("record_id", "split", "label"):
         yield f"{column} has no empty cell", gxe.ExpectColumnValuesToNotBeNull(column=column)
@@ -35,6 +37,7 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
         gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(dataset.classes)),
     )
     yield from cells(dataset)
+    yield from _groups(beside)
     for label in dataset.classes:
         yield (
             f"train has at least {floor} records of {label}",
@@ -48,6 +51,32 @@ def expectations(study: Study) -> Iterator[tuple[str, Expectation]]:
                 min_value=1, row_condition=(Column("split") == SPLITS[1]) & (Column("label") == label)
             ),
         )
+
+
+def _groups(groupings: Sequence[Grouping]) -> Iterator[tuple[str, Expectation]]:
+    """Name and expectation of columns that are no input of the model, and part its patients into groups."""
+    import great_expectations.expectations as gxe
+
+    for one in groupings:
+        if one.bands:
+            yield (
+                f"{one.column} is a number",
+                gxe.ExpectColumnValuesToBeInTypeList(column=one.column, type_list=_NUMBERS),
+            )
+            continue
+        # A column of words that look like numbers is read as numbers.
+        numbers = [float(word) for word in one.values if _is_number(word)]
+        yield (
+            f"{one.column} is {' or '.join(one.values)}",
+            gxe.ExpectColumnValuesToBeInSet(column=one.column, value_set=[*one.values, *numbers]),
+        )
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return said(float(word)) == word
+    except ValueError:
+        return False
 
 
 def cells(dataset: Dataset) -> Iterator[tuple[str, Expectation]]:

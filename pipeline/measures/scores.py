@@ -50,7 +50,7 @@ class Scores:
         """Of labels (n,), numbers of classes, and the shares (n, classes) that a model gives."""
         answers = shares.argmax(axis=1)
         histograms = []
-        for index in _told(len(classes)):
+        for index in told_classes(len(classes)):
             # Of equal shares a model answers with one: a score on an edge counts on the side of its answer.
             answered = answers == index
             lowest = np.where(answered, BINS // len(classes), 0)
@@ -99,7 +99,7 @@ def told(value: object, matrix: Confusion) -> Scores | None:
 
     A hospital signs what it likes.
     """
-    indices = _told(len(matrix.classes))
+    indices = told_classes(len(matrix.classes))
     if not isinstance(value, list) or len(value) != len(indices):
         return None
     histograms = []
@@ -121,7 +121,8 @@ def pooled(scores: Iterable[Scores | None], classes: Sequence[str]) -> Scores | 
     return Scores(tuple(classes), tuple(_sum(histograms) for histograms in zip(*same, strict=True)))
 
 
-def _told(classes: int) -> range:
+def told_classes(classes: int) -> range:
+    """Of so many classes those whose histograms are told."""
     return range(1 if classes == 2 else 0, classes)
 
 

@@ -31,6 +31,8 @@ class Manifest:
     components: tuple[Sha256, ...]
     envelopes: Mapping[NodeName, Sealed]
     validation: Sha256
+    tested: int | None = None
+    """Test records of which its counts by subgroup are; None where the study has none."""
 
     def body(self) -> dict[str, Any]:
         """The JSON body that the hospital signs."""
@@ -42,6 +44,7 @@ class Manifest:
                 node: {"sha256": sealed.sha256, "size": sealed.size} for node, sealed in self.envelopes.items()
             },
             "validation": self.validation,
+            **({} if self.tested is None else {"tested": self.tested}),
         }
 
     @classmethod
@@ -69,6 +72,7 @@ class Manifest:
                 for node, sealed in read.envelopes.items()
             },
             validation=sha256_text(read.validation, "validation digest"),
+            tested=read.tested,
         )
 
 
@@ -87,3 +91,4 @@ class _Body(_Strict):
     components: list[str]
     envelopes: dict[str, _Sealed]
     validation: str
+    tested: int | None = None

@@ -10,6 +10,7 @@ from pipeline.domain import Verdict
 from pipeline.measures.estimates import Measures
 from pipeline.report.round_list import RoundSummary
 from pipeline.report.round_view import RoundView
+from pipeline.report.subgroups import GroupRow, SubgroupsView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ VERDICT_COLOURS: Mapping[Verdict, str] = {
     Verdict.ABSENT: "#9aa6b2",
 }
 _CLASS_COLOURS = ("#1f5f8b", "#b3372f", "#1a6b45", "#7a5000", "#6a4a8c", "#1c2733")
+_MOST_CLASSES = len(_CLASS_COLOURS)
 _VERDICT_MARKS: Mapping[Verdict, str] = {Verdict.ACCEPTED: "o", Verdict.REJECTED: "X", Verdict.ABSENT: "_"}
 
 _WIDTH = 7.4
@@ -137,6 +139,46 @@ def reliability(measures: Measures) -> Figure:
         )
     axes.legend(loc="upper left", frameon=False)
     return figure
+
+
+def subgroups(found: SubgroupsView) -> Figure:
+    """Sensitivity of each class in each group that is told, with its interval, a panel for each column of groups."""
+    classes = found.classes[:_MOST_CLASSES]
+    labels = [f"{column}: {row.name}" for column, rows in found.drawn for row in rows]
+    height = 0.16 * len(classes) + 0.12
+    figure, axes = _figure(labels, [height * len(rows) for _, rows in found.drawn], below=0.75)
+    for panel, (column, rows) in zip(axes, found.drawn, strict=True):
+        for place, name in enumerate(classes):
+            # Beside one another, in less than the row's height.
+            shift = (place - (len(classes) - 1) / 2) * 0.6 / len(classes)
+            seen = [(up - shift, share) for up, row in _up(rows) if (share := row.sensitivities[place])]
+            panel.errorbar(
+                [100 * share.value for _, share in seen],
+                [up for up, _ in seen],
+                xerr=[
+                    [100 * (share.value - share.low) for _, share in seen],
+                    [100 * (share.high - share.value) for _, share in seen],
+                ],
+                color=_CLASS_COLOURS[place],
+                linewidth=1,
+                marker="o",
+                markersize=4,
+                linestyle="none",
+                label=name,
+            )
+        panel.set_yticks([up for up, _ in _up(rows)], [f"{column}: {row.name}" for row in rows])
+        panel.set_ylim(-0.6, len(rows) - 0.4)
+        panel.set_xlim(0, 102)
+        panel.grid(axis="x", color=LINE, linewidth=0.6)
+        panel.tick_params(axis="y", length=0)
+        panel.tick_params(labelbottom=panel is axes[-1])
+    axes[-1].set_xlabel("sensitivity: right answers of each class, %, with 95 % intervals")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncol=3, frameon=False)
+    return figure
+
+
+def _up(rows: Sequence[GroupRow]) -> list[tuple[int, GroupRow]]:
+    return [(len(rows) - 1 - index, row) for index, row in enumerate(rows)]
 
 
 def stages(view: RoundView) -> Figure:

@@ -20,6 +20,7 @@ from pipeline.errors import Refused
 from pipeline.report import pictures
 from pipeline.report.round_list import RoundSummary, summary
 from pipeline.report.round_view import HospitalRow, RoundView
+from pipeline.report.subgroups import SubgroupsView
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -166,11 +167,20 @@ def metrics(view: RoundView) -> dict[str, Any]:
         "round": view.round,
         "accuracy": None if view.accuracy is None else round(view.accuracy, 4),
         "measures": view.measures.to_json() if view.measures else None,
+        "subgroups": _by_group(view.subgroups) if view.subgroups else None,
         "accepted": view.counted(Verdict.ACCEPTED),
         "rejected": view.counted(Verdict.REJECTED),
         "absent": view.counted(Verdict.ABSENT),
         "confirmed": sum(row.tested is not None for row in view.hospitals),
         "seconds": round(sum(view.seconds.values()), 1),
+    }
+
+
+def _by_group(found: SubgroupsView) -> dict[str, Any]:
+    """Column to group to what is told, as `dvc metrics` compares it round by round."""
+    return {
+        column: {row.name: row.measures.to_json() if row.measures else None for row in rows}
+        for column, rows in found.columns
     }
 
 
@@ -257,6 +267,9 @@ def _page(view: RoundView, history: Sequence[RoundSummary], title: str, drawn: s
             curves=[pictures.svg(draw(measures)) for draw in (pictures.roc, pictures.reliability)]
             if measures and measures.drawn
             else [],
+            by_subgroup=pictures.svg(pictures.subgroups(view.subgroups))
+            if view.subgroups and view.subgroups.drawn
+            else "",
             stages=pictures.svg(pictures.stages(view)) if view.seconds else "",
             ends=ENDS,
             without=_without_model(view, history),

@@ -21,7 +21,9 @@ from pipeline.measures.confusion import Confusion
 from pipeline.measures.estimates import Measures, measures
 from pipeline.measures.scores import Scores
 from pipeline.measures.table import Told
+from pipeline.report import subgroups
 from pipeline.report.stage_timings import stage_seconds
+from pipeline.report.subgroups import SubgroupsView
 from pipeline.study.course import because
 
 _MOST_EXPECTATIONS = 50
@@ -115,6 +117,11 @@ class RoundView:
         return measures(matrix, scores.pooled((row.scores for row in self.hospitals), matrix.classes))
 
     @property
+    def subgroups(self) -> SubgroupsView | None:
+        """By groups of patients, of the model that the round started from; None where the study counts none."""
+        return subgroups.view(self.record) if self.record else None
+
+    @property
     def conclusion(self) -> str | None:
         """Why the study was concluded with this round, in words; None where it was not."""
         if self.concluded is None:
@@ -151,6 +158,7 @@ class RoundView:
             "correct": self.correct,
             "tested": self.tested,
             "measures": _measured(self.measures),
+            "subgroups": self.subgroups.to_json() if self.subgroups else None,
             "block": self.block,
             "time": self.time,
             "chain": {"id": self.chain_id, "contract": self.contract, "development": self.development},

@@ -19,6 +19,7 @@ from pipeline.round.evaluation import Evaluation, Verified
 from pipeline.round.input_set import Inputs
 from pipeline.round.node_round import NodeRound
 from pipeline.round.parameters import rule_parameters
+from pipeline.round.payload import before_counts
 from pipeline.round.study_history import StudyHistory
 from pipeline.study.study import Study
 
@@ -39,15 +40,15 @@ class FullEvaluation(Evaluation):
             rule=rule_parameters(study, past.finished, past.budget),
             previous_model=node.ctx.model.parameters,
         )
-        return Verified.of(task.hospitals, node.engine.verify(study.protocol, task, inputs.whole, node.party("verify")))
+        judged = inputs.first(before_counts(study))
+        return Verified.of(task.hospitals, node.engine.verify(study.protocol, task, judged, node.party("verify")))
 
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
         """Run this node's party of the trimmed mean."""
         study = node.worker.study
         size = node.worker.study.network.size
-        updates: Components = {
-            name: {index: part[:size] for index, part in inputs.components[name].items()} for name in accepted
-        }
+        every = inputs.first(size)
+        updates: Components = {name: every[name] for name in accepted}
         output = node.engine.aggregate(
             study.protocol, AggregateTask(tuple(accepted), study.network.size), updates, node.party("aggregate")
         )

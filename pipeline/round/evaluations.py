@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.mpc.engines.base import Task
+from pipeline.round import tally
 from pipeline.round.evaluation import Evaluation
 from pipeline.round.evaluation_full import FullEvaluation
 from pipeline.round.evaluation_large import LargeEvaluation
@@ -29,4 +30,8 @@ def evaluation_in(study: Study) -> Evaluation:
 
 def tasks(study: Study) -> Sequence[Task]:
     """What rounds of the study have the engine compute."""
-    return [*(_SCALE.tasks(study) if study.source.measured else ()), *evaluation(study).tasks(study)]
+    return [
+        *(_SCALE.tasks(study) if study.source.measured else ()),
+        *evaluation(study).tasks(study),
+        *tally.tasks(study),
+    ]

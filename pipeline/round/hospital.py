@@ -26,6 +26,7 @@ from pipeline.mpc import sharing
 from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.manifest import Manifest, Sealed
 from pipeline.round import restored, training
+from pipeline.round.counts import counts
 from pipeline.round.payload import payload
 from pipeline.round.study_history import lineage
 from pipeline.round.worker import RoundContext, hospital_worker
@@ -123,6 +124,10 @@ def _deal(ctx: RoundContext, folder: Path) -> None:
     nodes = worker.study.nodes
     secret = worker.identity.sharing_secret
     vector = payload(ctx.study, worker.digest, worker.identity, ctx.round_id, _update(ctx, folder))
+    tested = None
+    if layout := ctx.study.counted:
+        counted, tested = counts(ctx, layout)
+        vector = np.concatenate([vector, counted])
     components = dict(enumerate(sharing.share(vector, len(nodes), secret, context)))
     keys = ctx.sealing_keys()
     sealed: dict[NodeName, Sealed] = {}
@@ -137,6 +142,7 @@ def _deal(ctx: RoundContext, folder: Path) -> None:
         tuple(map(sharing.component_digest, components.values())),
         sealed,
         sha256(to_bytes(_passed(ctx))),
+        tested,
     )
     write_secret(folder / "manifest.json", to_bytes(worker.sign(Kind.MANIFEST, manifest.body(), context)))
 

@@ -54,8 +54,20 @@ class Inputs:
     @property
     def whole(self) -> Components:
         """The components in memory, as the engines take them."""
+        return self._cut(slice(None))
+
+    def first(self, words: int) -> Components:
+        """So many words of each."""
+        return self._cut(slice(words))
+
+    def after(self, words: int) -> Components:
+        """What comes behind so many words of each."""
+        return self._cut(slice(words, None))
+
+    def _cut(self, piece: slice) -> Components:
         return {
-            hospital: {index: part[:] for index, part in parts.items()} for hospital, parts in self.components.items()
+            hospital: {index: part[piece] for index, part in parts.items()}
+            for hospital, parts in self.components.items()
         }
 
 

@@ -9,6 +9,7 @@ from pipeline.chain.ledger import HospitalStatus
 from pipeline.domain import HospitalName, Kind, Sha256
 from pipeline.errors import Crowded, EvidenceRejected, Rejected
 from pipeline.evidence import merkle
+from pipeline.mpc import tally
 from pipeline.mpc.envelope import sealed_size
 from pipeline.mpc.manifest import Manifest
 from pipeline.round.payload import length
@@ -75,6 +76,12 @@ def checked_manifest(ctx: RoundContext, hospital: HospitalName, digest: Sha256) 
     manifest = Manifest.parse(statement.body, worker.study.nodes)
     if manifest.hospital != hospital:
         raise EvidenceRejected(f"{hospital}: got a manifest of {manifest.hospital}")
+    most = tally.most_tested(len(worker.study.hospitals)) if ctx.study.counted else None
+    if (manifest.tested is None) != (most is None) or not 0 <= (manifest.tested or 0) <= (most or 0):
+        raise EvidenceRejected(
+            f"{hospital}: got counts of {manifest.tested} test records, want"
+            f" {'none' if most is None else f'those of 0 to {most}'}"
+        )
     validation = worker.board.statement(ctx.round_id, Kind.VALIDATION, hospital, manifest.validation)
     worker.check(validation, ctx.context)
     if validation.body.get("passed") is not True:

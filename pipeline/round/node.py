@@ -7,11 +7,12 @@ from typing import Any
 
 from pipeline.audit import round_record
 from pipeline.audit.rollback import refuse_forgotten
+from pipeline.audit.round_record import RecordSubgroups
 from pipeline.chain.ledger import StudyState
 from pipeline.domain import Ending, HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
 from pipeline.evidence import signing
-from pipeline.round import conclusion, continuation, ending, equivocation, restored, strikes
+from pipeline.round import conclusion, continuation, ending, equivocation, restored, strikes, tally
 from pipeline.round.custody import rounds as rounds_held
 from pipeline.round.evaluations import evaluation, evaluation_in
 from pipeline.round.input_set import Inputs, agree, kept
@@ -114,6 +115,7 @@ def _verified(node: NodeRound) -> dict[str, Any]:
     past = lineage(node.worker)
     inputs = _agreed(node, past)
     verified = evaluation_in(node.ctx.study).verify(node, inputs, past)
+    layout = node.ctx.study.counted
     return {
         **({"seed": verified.seed} if verified.seed else {}),
         "accepted": list(verified.accepted),
@@ -121,6 +123,7 @@ def _verified(node: NodeRound) -> dict[str, Any]:
         "inputs": dict(inputs.digests),
         "absent": dict(inputs.absent),
         "failed": dict(verified.failed),
+        "broke": list(tally.check(node, inputs, layout)) if layout else [],
         "programs": node.engine.digest(worker.study.protocol),
     }
 
@@ -147,6 +150,8 @@ def _aggregated(node: NodeRound) -> Sha256:
             tuple(hospital for hospital in revealed["inputs"] if hospital not in accepted),
         )
     past = lineage(worker)
+    broke = [HospitalName(hospital) for hospital in revealed["broke"]]
+    counted = tally.members(ctx.study, past, revealed["inputs"], broke)
     commit = Commit(worker.digest, ctx.previous_model, ctx.commit_root)
     journal.begin_opening(commit, accepted, revealed["inputs"])
     opened = journal.opened(commit)
@@ -159,10 +164,13 @@ def _aggregated(node: NodeRound) -> Sha256:
                 " over the components that were verified or not at all, so let the round abort at its deadline"
             )
         opened = evaluation_in(ctx.study).open(node, inputs, accepted)
+        if layout := ctx.study.counted:
+            opened["totals"] = tally.open_totals(node, inputs, layout, counted)
         journal.end_opening(commit, opened)
     how = evaluation_in(ctx.study)
     new = how.following(node, how.total(node, opened), opened["count"])
-    return _vote(ctx, past, revealed, new.to_bytes(), opened["count"])
+    subgroups = tally.record(ctx.study, counted, broke, opened.get("totals"))
+    return _vote(ctx, past, revealed, new.to_bytes(), opened["count"], subgroups)
 
 
 def _agreed(node: NodeRound, past: StudyHistory) -> Inputs:
@@ -172,7 +180,14 @@ def _agreed(node: NodeRound, past: StudyHistory) -> Inputs:
     return agree(node.ctx, taken, held.sealing_key(), node.journal, node.deadline, held.keep())
 
 
-def _vote(ctx: RoundContext, past: StudyHistory, revealed: Mapping[str, Any], model: bytes, averaged: int) -> Sha256:
+def _vote(
+    ctx: RoundContext,
+    past: StudyHistory,
+    revealed: Mapping[str, Any],
+    model: bytes,
+    averaged: int,
+    subgroups: RecordSubgroups | None,
+) -> Sha256:
     worker = ctx.worker
     round_id = ctx.round_id
     new_model = worker.board.post(object_keys.model(), model)
@@ -203,6 +218,7 @@ def _vote(ctx: RoundContext, past: StudyHistory, revealed: Mapping[str, Any], mo
         new_model=new_model,
         averaged=averaged,
         programs=revealed["programs"],
+        subgroups=subgroups,
         seed=revealed.get("seed"),
     )
     ledger = worker.consortium.ledger

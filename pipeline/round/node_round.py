@@ -17,8 +17,11 @@ from pipeline.round.journal import Journal
 from pipeline.round.worker import RoundContext, Worker
 from pipeline.site.consortium import PORTS_PER_NODE
 
-_STAGES = ("verify", "aggregate")
-_ROUND_PORTS = PORTS_PER_NODE // len(_STAGES)
+_STAGES = {"verify": 0, "counts": 1, "aggregate": 1, "floor": 0, "totals": 1}
+"""Computation to the one of the round's two ports that it takes: a node may be in the next one of a step while another
+still ends the one before. No node aggregates before all have verified."""
+_PORTS = 2
+_ROUND_PORTS = PORTS_PER_NODE // _PORTS
 
 
 def journal(worker: Worker) -> Journal:
@@ -88,9 +91,9 @@ class NodeRound:
 
 
 def _host(base: str, round_id: RoundId, stage: str) -> str:
-    """Where this node's party listens: each of the last rounds and each stage has a port of its own.
+    """Where this node's party listens: each of the last rounds has two ports of its own.
 
     Rounds of two studies then do not meet on one.
     """
     host, port = base.rsplit(":", 1)
-    return f"{host}:{int(port) + round_id % _ROUND_PORTS * len(_STAGES) + _STAGES.index(stage)}"
+    return f"{host}:{int(port) + round_id % _ROUND_PORTS * _PORTS + _STAGES[stage]}"

@@ -1,6 +1,7 @@
 """The one vector that a hospital shares in a round: its update and the samples on which all updates are checked.
 
-In the round that measures its inputs' scale, what it says of them and nothing else.
+Behind them come its counts by subgroup, where the study has any. In the round that measures its inputs' scale, what it
+says of them and nothing else.
 """
 
 from __future__ import annotations
@@ -19,11 +20,21 @@ from pipeline.train import misbehaviour
 def length(study: Study) -> int:
     """Words of that vector, by the study as it is in the round."""
     measured = study.source.measured
-    return 2 * len(measured) if measured else Payload(study.network, study.samples_shared).length
+    if measured:
+        return 2 * len(measured)
+    return before_counts(study) + (study.counted.length if study.counted else 0)
+
+
+def before_counts(study: Study) -> int:
+    """Words of update and samples."""
+    return Payload(study.network, study.samples_shared).length
 
 
 def payload(study: Study, study_digest: Sha256, hospital: Identity, round_id: RoundId, update: Vector) -> Vector:
-    """Update, validation inputs and one-hot labels, laid out as `pipeline.mpc.engines.base.Payload` says."""
+    """All but the counts.
+
+    Update, validation inputs and one-hot labels, laid out as `pipeline.mpc.engines.base.Payload` says.
+    """
     if not study.samples_shared or study.source.measured:
         return update
     classes = len(study.source.classes)

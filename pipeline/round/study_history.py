@@ -32,6 +32,12 @@ class StudyHistory:
     judged: tuple[RoundId, ...] = ()
     """The last rounds that judged hospitals, oldest first: these, and those that a majority aborted blaming some."""
 
+    @property
+    def counted(self) -> tuple[HospitalName, ...] | None:
+        """Over whom totals by subgroup are opened; None while none were."""
+        last = self.records[-1].get("subgroups") if self.records else None
+        return tuple(map(HospitalName, last["hospitals"])) or None if last else None
+
     def verdicts(self, hospital: HospitalName) -> tuple[bool, ...]:
         """Whether the hospital was accepted in each remembered round in which it took part, oldest first."""
         # A hospital that joined since stands in no earlier record; a scale says nothing about updates.

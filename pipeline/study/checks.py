@@ -19,7 +19,8 @@ from pipeline.layers.plan import plan
 from pipeline.layers.table import layer
 from pipeline.measures.table import LEVELS, MEASURES
 from pipeline.store import object_keys
-from pipeline.study.fields import PROTOCOLS, Course
+from pipeline.study.fields import PROTOCOLS, Course, Subgroups
+from pipeline.study.groupings import grouping
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study
@@ -73,6 +74,8 @@ def check(study: Study, file: str) -> None:
         )
     if study.course is not None:
         _check_course(study, study.course, refuse)
+    if study.subgroups is not None:
+        _check_subgroups(study, study.subgroups, refuse)
     if study.schedule is not None and (trouble := _no_schedule(study.schedule)):
         refuse("schedule", study.schedule, f"five fields of cron, such as 0 3 * * 0, or @daily: {trouble}")
     if study.rule.strikes > study.rule.strike_window:
@@ -129,6 +132,16 @@ def _check_course(study: Study, course: Course, refuse: Callable[[str, object, s
         refuse("course.target.of", target.of or "nothing", f"the class that it is about: {', '.join(classes)}")
     if not measure.of_class and target.of is not None:
         refuse("course.target.of", target.of, f"no such line: {target.measure} is about all classes")
+
+
+def _check_subgroups(study: Study, subgroups: Subgroups, refuse: Callable[[str, object, str], None]) -> None:
+    if study.measures == "accuracy":
+        refuse("subgroups", "`measures: accuracy`", "`measures: confusion` or `scores`, which each group is told by")
+    for name, column in subgroups.by.items():
+        try:
+            grouping(study.source, name, column)
+        except ValueError as error:
+            refuse(f"subgroups.by.{name}", column.model_dump(exclude_defaults=True), str(error))
 
 
 def _no_schedule(text: str) -> str | None:

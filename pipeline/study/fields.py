@@ -42,6 +42,7 @@ LONGEST_PATIENCE = 20
 
 LayerSize = Annotated[int, Field(le=1 << 16)]  # of a layer: wider ones have no encrypted form in any mode
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
+GroupWord = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Points = Annotated[int, Field(ge=1, le=100), Unit("percentage points")]
 _BLOCK_TIME = Unit("seconds of block time from the opening")
 
@@ -188,6 +189,42 @@ class Course(StudyModel):
     def measure(self) -> str:
         """What it goes by."""
         return self.target.measure if self.target else "accuracy"
+
+
+class GroupColumn(StudyModel):
+    """A column by which patients are told apart: nothing more of one whose words or codes the study gives anyway."""
+
+    bands: Annotated[tuple[float, ...], Field(title="Lowest number of each band but the first", max_length=19)] = ()
+    """Of a column of numbers. [40, 65] makes three: below 40, 40 to below 65, 65 or more."""
+    categories: Annotated[tuple[GroupWord, ...], Field(title="Words of the column", max_length=20)] = ()
+    """Of a column of words that is no input of the model. A cell may be empty."""
+    names: Annotated[tuple[GroupWord, ...], Field(title="What people read for each group", max_length=20)] = ()
+    """In the order of bands, words or codes, such as [women, men] for codes 0 and 1."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> GroupColumn:
+        if self.bands and self.categories:
+            raise ValueError("bands of numbers or categories of words, not both")
+        if list(self.bands) != sorted(set(self.bands)):
+            raise ValueError("bands rise, each once")
+        for words in (self.categories, self.names):
+            if len(words) == 1 or len(set(words)) != len(words):
+                raise ValueError("two groups or more, each once")
+        return self
+
+
+class Subgroups(StudyModel):
+    """By which groups of patients the model is measured, summed over hospitals under encryption."""
+
+    by: Annotated[
+        Mapping[Annotated[str, StringConstraints(min_length=1, max_length=60)], GroupColumn],
+        Field(title="Columns", min_length=1, max_length=8),
+    ]
+    """Columns of the hospitals' records, inputs of the model or not, each with the groups that it makes."""
+    floor: Annotated[
+        int, Field(title="Fewest patients of each class in a group that is told", ge=10, le=1000), Unit("patients")
+    ] = 10
+    """Of all hospitals together. A smaller group is withheld, and with it one that would give it away."""
 
 
 class Deadlines(StudyModel):

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from pipeline.datasets import DATASETS, Dataset
+from pipeline.datasets.grouping import Grouping
 from pipeline.datasets.schema import ImagesSchema, TableSchema
 from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, InvalidStudy, Refused
@@ -18,6 +19,7 @@ from pipeline.evidence.membership import study_digest
 from pipeline.host.documents import first_problem, read_fields
 from pipeline.layers import Network
 from pipeline.layers.table import layer
+from pipeline.measures.subgroups import Layout
 from pipeline.model_file import Model, Scale
 from pipeline.site.consortium import Consortium
 from pipeline.study.checks import check
@@ -34,11 +36,13 @@ from pipeline.study.fields import (
     Partition,
     Rule,
     StudyModel,
+    Subgroups,
     Title,
     Training,
     group,
     protocols_in_words,
 )
+from pipeline.study.groupings import grouping
 from pipeline.study.modes import MODES, Mode
 
 
@@ -129,6 +133,13 @@ class Study(StudyModel):
     test records of a class keeps that to itself. scores: also histograms of each class's scores in 10 bins, from which
     AUC and calibration follow; a hospital with fewer than 10 keeps those to itself. The threat model says what each
     reveals."""
+    subgroups: Annotated[
+        Subgroups | None,
+        Field(title="Subgroups", examples=[{"by": {"sex": {}, "age": {"bands": [40, 65]}}, "floor": 10}]),
+    ] = None
+    """Whom the model fails: what `measures` says, by sex, age or whatever columns `by` names, of the test records of
+    all hospitals together. Hospitals share their counts in secret beside their update, of the model that the round
+    starts from, and only the totals of groups above the floor are opened. Without this line nobody counts."""
     course: Annotated[
         Course | None,
         Field(
@@ -203,6 +214,30 @@ class Study(StudyModel):
     def samples_shared(self) -> int:
         """Validation samples that each hospital shares in a round: none where no model is evaluated on them."""
         return self.rule.images_per_hospital if self.evaluation_mode.shares_samples else 0
+
+    @property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The groups of patients that its columns make; none without subgroups."""
+        if self.subgroups is None:
+            return ()
+        # By name: the terms, from which an auditor reads the study again, keep no order.
+        return tuple(grouping(self.source, name, column) for name, column in sorted(self.subgroups.by.items()))
+
+    @property
+    def counted(self) -> Layout | None:
+        """How a hospital's counts by group are laid out in a round.
+
+        None without subgroups, and in the round that measures the inputs' scale, whose model has answered nobody yet.
+        """
+        return None if self.source.measured else self.layout
+
+    @property
+    def layout(self) -> Layout | None:
+        """The same of a round that trains."""
+        if not self.groupings:
+            return None
+        sizes = tuple(len(one.names) for one in self.groupings)
+        return Layout(self.source.classes, self.measures == "scores", sizes)
 
     @property
     def accepted_floor(self) -> int:

@@ -10,6 +10,7 @@ from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.measures.estimates import Measures
 from pipeline.model_file import Scale
 from pipeline.report.round_view import RoundView
+from pipeline.report.subgroups import SubgroupsView
 from pipeline.study.study import Study
 
 WARNING = (
@@ -40,6 +41,8 @@ class ModelCard:
     """Correct answers and tested records of each, as it signed them; None where it did not."""
     measures: Measures | None
     """From the confusion matrices of the hospitals that told theirs."""
+    subgroups: SubgroupsView | None
+    """By groups of patients, of the model that its round started from; None where the study counts none."""
     conclusion: str | None
     """Why its study was concluded with it; None of a model that is not its study's last."""
     transaction: str | None
@@ -54,7 +57,11 @@ class ModelCard:
             for name, tally in self.hospitals.items()
         }
         of_classes = self.measures.to_json() if self.measures else None
-        return vars(self) | {"classes": list(self.classes), "hospitals": counts, "measures": of_classes}
+        return (
+            vars(self)
+            | {"classes": list(self.classes), "hospitals": counts, "measures": of_classes}
+            | {"subgroups": self.subgroups.to_json() if self.subgroups else None}
+        )
 
 
 def card(study: Study, view: RoundView, digest: Sha256, rounds: int, scale: Scale | None = None) -> ModelCard:
@@ -78,6 +85,7 @@ def card(study: Study, view: RoundView, digest: Sha256, rounds: int, scale: Scal
             for row in view.hospitals
         },
         measures=view.measures if ours else None,
+        subgroups=view.subgroups,
         conclusion=view.conclusion,
         transaction=view.tx,
         development=view.development,

@@ -9,6 +9,7 @@ from math import floor
 from pipeline.measures.calibration import Calibration
 from pipeline.measures.discrimination import Discrimination
 from pipeline.measures.estimates import Measures
+from pipeline.report.subgroups import SubgroupsView
 
 WIDTH = 720
 LEFT = 52
@@ -23,6 +24,9 @@ _BAR = 22
 _GAP = 8
 _NAMES = 285
 _SIDE = 340
+_GROUP = 36
+"""Of a group of patients: its name, and its share below."""
+_MOST_CLASSES = 6
 _FOOT = 46
 """Of a square, with ticks and what they count."""
 
@@ -210,6 +214,40 @@ def of_scores(measures: Measures) -> list[tuple[str, Chart, Chart]]:
         )
         for index, (name, discrimination, calibration) in enumerate(measures.drawn)
     ]
+
+
+def of_groups(found: SubgroupsView) -> list[tuple[str, Chart]]:
+    """Class, and its sensitivity in each group of patients that is told, with whiskers for the intervals."""
+    drawn = []
+    for place, name in enumerate(found.classes[:_MOST_CLASSES]):
+        rows = [(row, share) for row in found.rows if row.measures and (share := row.sensitivities[place])]
+        marks = []
+        for index, (row, share) in enumerate(rows):
+            y = _TOP + _GROUP * index + _GROUP - 10
+            tip = f"{row.column}: {row.name}: {share}"
+            low, high = _along(share.low), _along(share.high)
+            marks.append(Mark(low, y, round(high - low, 1), tip, kind="whisker"))
+            marks.append(Mark(_along(share.value), y, 4, tip, label=f"{row.column}: {row.name}"))
+        drawn.append(
+            (
+                name,
+                Chart(
+                    name=f"groups-{place}",
+                    title=f"Sensitivity of {name} by group of patients",
+                    description="; ".join(mark.tip for mark in marks if mark.label) + ".",
+                    height=_TOP + _GROUP * len(rows) + _FOOT,
+                    width=_SIDE,
+                    across=[Tick(_along(share), f"{100 * share:.0f} %") for share in (0, 0.25, 0.5, 0.75, 1)],
+                    up=[],
+                    marks=marks,
+                ),
+            )
+        )
+    return drawn
+
+
+def _along(share: float) -> float:
+    return round(RIGHT + (_SIDE - 2 * RIGHT - 8) * share, 1)
 
 
 def _unit_ticks() -> tuple[list[Tick], list[Tick]]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.audit.round_record import RoundRecord, build
+from pipeline.audit.round_record import RecordGroup, RecordSubgroups, RoundRecord, build
 from pipeline.chain.ledger import HospitalStatus, RoundState, StudyState, study_id
 from pipeline.domain import (
     Address,
@@ -54,6 +54,7 @@ CONTRACT = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 STUDY_DIGEST = sha256(b"the approved study")
 ABSENT_REASON = "invalid_data"
 CLASSES = ("malignant", "benign")
+_NOBODY = ((0, 0), (0, 0))
 
 
 @cache
@@ -230,6 +231,34 @@ class RoundMaker:
             averaged=len(accepted),
             programs=sha256(b"programs"),
         )
+
+
+def with_subgroups(record: RoundRecord) -> RoundRecord:
+    """The record of a round that counted by sex and age, of whose groups two are withheld and one is nobody's."""
+    told = {
+        "sex": {"women": ((31, 4), (6, 28)), "men": ((52, 3), (2, 61))},
+        "age": {"below 40": None, "40 to below 65": None, "65 or more": ((40, 5), (6, 44)), "not stated": _NOBODY},
+    }
+    groups = [
+        RecordGroup(column=column, name=name, counts=matrix and _as_counted(matrix))
+        for column, of_column in told.items()
+        for name, matrix in of_column.items()
+    ]
+    subgroups = RecordSubgroups(
+        floor=10,
+        classes=CLASSES,
+        scored=True,
+        hospitals=tuple(member.name for member in record.hospitals),
+        broke=(),
+        groups=tuple(groups),
+    )
+    return record.model_copy(update={"subgroups": subgroups})
+
+
+def _as_counted(matrix: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, ...]:
+    """A group's counts with this matrix, each record of another patient, and its scores in two bins."""
+    (well, false), (missed, found) = matrix
+    return (well, false, missed, found, well + false, missed + found, *_scored(missed, found), *_scored(well, false))
 
 
 def validation_body(passed: bool) -> dict[str, Any]:

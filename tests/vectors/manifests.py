@@ -43,13 +43,15 @@ _BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"envelopes": {**_BODY["envelopes"], "elder": _BODY["envelopes"]["alder"]}},
         "envelopes for alder, birch, cedar, elder",
     ),
+    "bad_tested_is_text": ({"tested": "120"}, "manifest: tested"),
     "bad_validation_is_no_digest": ({"validation": "passed"}, "validation digest: got 'passed'"),
 }
 REFUSED = {name: says for name, (_, says) in _BAD.items()}
 
 
 def given(kept: Mapping[str, Given]) -> dict[str, Given]:
-    bodies = {"three_nodes": _BODY} | {name: _BODY | change for name, (change, _) in _BAD.items()}
+    good = {"three_nodes": _BODY, "with_counts_by_subgroup": _BODY | {"tested": 120}}
+    bodies = good | {name: _BODY | change for name, (change, _) in _BAD.items()}
     return {name: {"body": body, "nodes": _NODES} for name, body in bodies.items()}
 
 

@@ -43,7 +43,21 @@ _RECORD: dict[str, Any] = {
     "averaged": 3,
     "programs": "55" * 32,
     "course": None,
+    "subgroups": None,
     "seed": None,
+}
+_SUBGROUPS: dict[str, Any] = {
+    "floor": 10,
+    "classes": ["well", "ill"],
+    "scored": False,
+    "hospitals": list(_HOSPITALS[:3]),
+    "broke": [],
+    "groups": [
+        {"column": "sex", "name": "women", "counts": [14, 2, 3, 17, 16, 19]},
+        {"column": "sex", "name": "men", "counts": [20, 1, 4, 11, 20, 15]},
+        {"column": "ward", "name": "surgery", "counts": None},
+        {"column": "ward", "name": "medicine", "counts": None},
+    ],
 }
 _GOOD = {
     "first_round": {},
@@ -56,6 +70,8 @@ _GOOD = {
             "most_rounds": 30,
         }
     },
+    "counts_by_subgroup": {"subgroups": _SUBGROUPS},
+    "opens_no_totals_by_subgroup": {"subgroups": _SUBGROUPS | {"broke": ["southmoor"], "groups": None}},
     "large_model": {"seed": "66" * 32},
 }
 _BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -77,6 +93,14 @@ _BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad_round_is_text": ({"round": "7"}, "round"),
     "bad_negative_budget": ({"next_budget": -1}, "next_budget"),
     "bad_course_without_an_end": ({"course": {"target": None, "patience": None, "most_rounds": None}}, "course"),
+    "bad_stranger_whose_counts_broke_their_bounds": (
+        {"subgroups": _SUBGROUPS | {"broke": ["lakeview"]}},
+        "subgroups.broke",
+    ),
+    "bad_negative_count": (
+        {"subgroups": _SUBGROUPS | {"groups": [{"column": "sex", "name": "men", "counts": [-1]}]}},
+        "subgroups.groups.0.counts.0",
+    ),
     "bad_upper_case_digest": ({"new_model": "AA" * 32}, "new_model"),
 }
 _BAD_TEXTS = {

@@ -60,6 +60,7 @@ def one(request: Request, who: Anyone, index: Rounds, number: RoundNumber) -> HT
         view=view,
         measures=measures,
         drawn=charts.of_scores(measures) if measures else [],
+        groups=charts.of_groups(view.subgroups) if view.subgroups and view.subgroups.drawn else [],
         reasons=REASONS,
         ends=ENDS,
         trust=trust,

@@ -17,7 +17,7 @@ from plugins.console import command
 from tests.support.archive import Archive, many
 from tests.support.console import AUDITOR, PROVIDER, form_token
 from tests.support.figures import figures, read
-from tests.support.finished_rounds import key
+from tests.support.finished_rounds import key, with_subgroups
 
 
 @pytest.fixture(scope="module")
@@ -371,3 +371,14 @@ def test_the_same_export_runs_once_at_a_time_and_another_beside_it(
         for beside in ("/rounds/1/model/onnx", "/rounds/2/model/safetensors"):
             assert "no command in this test" in pages.post(beside, data=token).text
     assert "no command in this test" in pages.post("/rounds/2/model/onnx", data=token).text
+
+
+def test_a_rounds_page_draws_whom_the_model_fails(tmp_path: Path) -> None:
+    made = Archive(tmp_path / "home")
+    made.maker.finish(RoundId(1), change=with_subgroups)
+    page = made.pages(AUDITOR).get("/rounds/1").text
+    assert "Whom the model fails" in page
+    assert "Sensitivity of malignant by group of patients" in page
+    assert "<title>sex: women: 82.4 % (66.5 to 91.7)</title>" in page
+    assert page.count("withheld</td>") == 2
+    assert page.count("nobody</td>") == 1

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from pipeline.audit.round_record import RoundRecord
 from pipeline.chain.ledger import study_id
 from pipeline.domain import HospitalName, Kind, Reason, RoundId, RoundStatus, Verdict
 from pipeline.evidence.canonical import canonical_json
@@ -30,7 +31,16 @@ from pipeline.report.round_list import summaries, summary, views
 from pipeline.report.round_view import RoundView, gather
 from pipeline.store import object_keys
 from pipeline.study.fields import PROTOCOLS
-from tests.support.finished_rounds import DictLedger, DictStore, RoundMaker, consortium, key, model, study
+from tests.support.finished_rounds import (
+    DictLedger,
+    DictStore,
+    RoundMaker,
+    consortium,
+    key,
+    model,
+    study,
+    with_subgroups,
+)
 from tests.support.promises import LISTED_ROUND
 
 TITLE = "Breast cancer <fine-needle & aspirates>"
@@ -387,3 +397,39 @@ def test_every_protocol_and_every_absence_is_explained() -> None:
     assert {protocol for protocols in PROTOCOLS.values() for protocol in protocols} == set(TRUST)
     assert all(reason.islower() for reason in REASONS)
     assert Verdict.ABSENT not in REASONS
+
+
+def test_whom_the_model_fails_stands_in_view_metrics_and_page(maker: RoundMaker) -> None:
+    maker.ledger.abort(RoundId(4))  # type: ignore[attr-defined]
+    maker.finish(RoundId(5), change=with_subgroups)
+    found = view(maker, 5)
+    rows = found.to_json()["subgroups"]["groups"]
+    assert [(row["column"], row["group"], row["withheld"]) for row in rows] == [
+        ("sex", "women", False),
+        ("sex", "men", False),
+        ("age", "below 40", True),
+        ("age", "40 to below 65", True),
+        ("age", "65 or more", False),
+        ("age", "not stated", False),
+    ]
+    women = rows[0]["measures"]["classes"]["malignant"]
+    assert women["sensitivity"]["value"] == round(28 / 34, 4)
+    assert rows[0]["patients"] == [35, 34]
+    assert rows[2]["measures"] is rows[5]["measures"] is None
+    assert metrics(found)["subgroups"]["sex"]["women"]["classes"]["malignant"] == women
+    page = render(found, summaries(*parts(maker)), TITLE).html.decode()
+    assert "Whom the model fails" in page
+    assert "sex: women" in page
+    assert "sensitivity: right answers of each class" in page
+
+
+def test_a_round_that_opened_no_totals_says_who_was_missing(maker: RoundMaker) -> None:
+    def closed(record: RoundRecord) -> RoundRecord:
+        told = with_subgroups(record).subgroups
+        assert told is not None
+        return record.model_copy(update={"subgroups": told.model_copy(update={"groups": None})})
+
+    maker.ledger.abort(RoundId(4))  # type: ignore[attr-defined]
+    maker.finish(RoundId(5), absent=["hillside"], change=closed)
+    page = render(view(maker, 5), summaries(*parts(maker)), TITLE).html.decode()
+    assert "hillside did not take part, and the others&#39; totals would show its counts" in page
