@@ -1,8 +1,8 @@
 """Which hospitals' vectors lie within the cap on coordinates.
 
 Parties    3 nodes, ABY3 over Z_2^64, honest majority, each following the protocol (semi-honest).
-Inputs     secret, int64, replicated components from the hospitals: vectors (hospitals, size), any 64-bit values. Where a
-           study counts by subgroup, also what every node works out on them (`pipeline.mpc.tally`).
+Inputs     secret, int64, replicated components from the hospitals: vectors (hospitals, size), any 64-bit values.
+           Where a study counts by subgroup, also what every node works out on them (`pipeline.mpc.tally`).
 Learns     every node: one bit per hospital, 1 where all coordinates lie strictly within the cap. Nothing else is
            opened.
 Exact      equal bit for bit to `pipeline.mpc.reference`.
