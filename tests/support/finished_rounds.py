@@ -235,7 +235,7 @@ class RoundMaker:
 
 def with_subgroups(record: RoundRecord) -> RoundRecord:
     """The record of a round that counted by sex and age, of whose groups two are withheld and one is nobody's."""
-    told = {
+    told: dict[str, dict[str, tuple[tuple[int, int], tuple[int, int]] | None]] = {
         "sex": {"women": ((31, 4), (6, 28)), "men": ((52, 3), (2, 61))},
         "age": {"below 40": None, "40 to below 65": None, "65 or more": ((40, 5), (6, 44)), "not stated": _NOBODY},
     }
