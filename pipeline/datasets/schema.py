@@ -18,7 +18,7 @@ from pipeline.datasets.table import Column
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Classes = Annotated[tuple[_Text, ...], Field(min_length=2, max_length=100)]
-_Number = Annotated[float, Field(ge=-1e15, le=1e15)]  # doubles beyond it are not exact to a unit
+CellNumber = Annotated[float, Field(ge=-1e15, le=1e15)]  # doubles beyond it are not exact to a unit
 _Levels = Annotated[tuple[Annotated[float, Field(ge=0, le=255)], ...], Field(min_length=1, max_length=3)]
 _Side = Annotated[int, Field(ge=4, le=1024)]
 
@@ -50,17 +50,17 @@ class _Model(BaseModel):
 class ColumnSchema(_Model):
     """A column: `[lowest, highest]` for numbers, or fields of these names. Booleans are the numbers 0 and 1."""
 
-    lowest: Annotated[_Number, Field(json_schema_extra={"default": "the lowest code"})]
+    lowest: Annotated[CellNumber, Field(json_schema_extra={"default": "the lowest code"})]
     """Lowest value that the data contract allows."""
-    highest: Annotated[_Number, Field(json_schema_extra={"default": "the highest code"})]
+    highest: Annotated[CellNumber, Field(json_schema_extra={"default": "the highest code"})]
     """Highest value that the data contract allows."""
-    mean: Annotated[_Number | None, Field(json_schema_extra={"default": "as `scale` says"})] = None
+    mean: Annotated[CellNumber | None, Field(json_schema_extra={"default": "as `scale` says"})] = None
     """Subtracted before the model sees a value."""
     deviation: Annotated[
         Annotated[float, Field(gt=0, le=1e15)] | None, Field(json_schema_extra={"default": "as `scale` says"})
     ] = None
     """What a value is then divided by."""
-    codes: Annotated[tuple[_Number, ...], Field(max_length=1000)] = ()
+    codes: Annotated[tuple[CellNumber, ...], Field(max_length=1000)] = ()
     """The only values allowed, where numbers stand for categories."""
     categories: Annotated[tuple[_Word, ...], Field(max_length=100)] = ()
     """The only words allowed, where words do. Each is an input of the model, 1 or 0. They take no range."""
@@ -193,7 +193,7 @@ class TableSchema(_Model):
 class WindowSchema(_Model):
     """`centre` and `width` of the values that are shown, from black to white, by the standard's `LINEAR`."""
 
-    centre: _Number
+    centre: CellNumber
     """In the values after the rescale: for CT, Hounsfield units."""
     width: Annotated[float, Field(ge=1, le=1e15)]
     """Of the same unit. Values beyond its ends are black and white."""

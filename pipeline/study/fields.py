@@ -14,6 +14,7 @@ from annotated_types import Unit
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.fields import FieldInfo
 
+from pipeline.datasets.schema import CellNumber
 from pipeline.domain import LEAST_FOR_RESULT, NAME_PATTERN, HospitalName, NodeName
 
 PROTOCOLS: Mapping[str, Mapping[str, int]] = {
@@ -194,7 +195,9 @@ class Course(StudyModel):
 class GroupColumn(StudyModel):
     """A column by which patients are told apart: nothing more of one whose words or codes the study gives anyway."""
 
-    bands: Annotated[tuple[float, ...], Field(title="Lowest number of each band but the first", max_length=19)] = ()
+    bands: Annotated[
+        tuple[CellNumber, ...], Field(title="Lowest number of each band but the first", max_length=19)
+    ] = ()
     """Of a column of numbers. [40, 65] makes three: below 40, 40 to below 65, 65 or more."""
     categories: Annotated[tuple[GroupWord, ...], Field(title="Words of the column", max_length=20)] = ()
     """Of a column of words that is no input of the model. A cell may be empty."""
