@@ -19,7 +19,7 @@ from pipeline.audit.history import input_scale, lineage, strikes
 from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
 from pipeline.audit.round_objects import naming
 from pipeline.audit.round_record import RecordNode, RoundRecord
-from pipeline.audit.subgroups import subgroups
+from pipeline.audit.subgroups import counted_hospitals, subgroups
 from pipeline.domain import (
     Abort,
     HospitalName,
@@ -299,6 +299,7 @@ OF_ONE_ROUND: tuple[CheckStep[RoundEvidence], ...] = (
     CheckStep("seed", seed, ("sealing keys",)),
     CheckStep("model", model, ("ledger",)),
     CheckStep("confirmations", confirmations, ("record",)),
+    CheckStep("subgroups", subgroups, ("record", "manifests")),
 )
 """What a round shows by itself, also without a chain."""
 
@@ -308,7 +309,7 @@ CHECKS: tuple[CheckStep[HistoryEvidence], ...] = (
     CheckStep("lineage", lineage, ("ledger",)),
     CheckStep("input scale", input_scale, ("record", "lineage")),
     CheckStep("strikes and budget", strikes, ("record", "lineage")),
-    CheckStep("subgroups", subgroups, ("manifests", "lineage")),
+    CheckStep("counted hospitals", counted_hospitals, ("subgroups", "lineage")),
     CheckStep("objects", objects),
 )
 

@@ -6,14 +6,27 @@ What the nodes vote on beside the model, without clocks and without anything sec
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from pipeline.domain import Address, Condition, Context, HospitalName, NodeName, Result, RoundId, Sha256, Verdict
+from pipeline.domain import (
+    COORDINATE_CAP,
+    Address,
+    Condition,
+    Context,
+    HospitalName,
+    NodeName,
+    Result,
+    RoundId,
+    Sha256,
+    Verdict,
+)
 from pipeline.errors import EvidenceRejected
 from pipeline.evidence.canonical import canonical_json, sha256
 from pipeline.host.documents import first_problem
+from pipeline.measures.subgroups import LEAST_FLOOR, Layout
 from pipeline.site.consortium import Consortium
 from pipeline.study.fields import Course
 from pipeline.study.study import Study
@@ -24,6 +37,7 @@ _ClassName = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 _Reason = Annotated[str, StringConstraints(pattern=r"^[a-z_]{2,40}$")]
 _Natural = Annotated[int, Field(ge=0)]
 _Positive = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=0, lt=COORDINATE_CAP)]
 
 
 class _Model(BaseModel):
@@ -56,23 +70,34 @@ class RecordGroup(_Model):
 
     column: str
     name: str
-    counts: tuple[_Natural, ...] | None
+    counts: tuple[_Count, ...] | None
     """As `pipeline.measures.subgroups` lays out a group; None where it is withheld."""
 
 
 class RecordSubgroups(_Model):
     """What was counted by groups of patients of the model that the round started from."""
 
-    floor: _Positive
-    classes: tuple[str, ...]
+    floor: Annotated[int, Field(ge=LEAST_FLOOR)]
     scored: bool
     """Whether counts have histograms of scores."""
     hospitals: tuple[HospitalName, ...]
-    """Over whom totals are opened, in this round or, where one of them is absent, in a later one; nobody yet."""
+    """Over whom totals are opened, in this round or, where one of them counts nothing, in a later one; nobody yet."""
+    uncounted: tuple[HospitalName, ...]
+    """Hospitals of the input set that counted nothing, since they have too few test records of a class."""
     broke: tuple[HospitalName, ...]
     """Hospitals of the input set whose counts break their bounds."""
     groups: tuple[RecordGroup, ...] | None
     """None where no totals were opened."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        groups = self.groups or ()
+        if len({(group.column, group.name) for group in groups}) != len(groups):
+            raise ValueError("groups: want every group of a column once")
+        columns = [column for column, _ in groupby(groups, key=lambda group: group.column)]
+        if len(set(columns)) != len(columns):
+            raise ValueError("groups: want those of a column one after another")
+        return self
 
 
 class RoundRecord(_Model):
@@ -133,8 +158,8 @@ class RoundRecord(_Model):
             raise ValueError("inputs, absent: want every hospital in exactly one of them, as its verdict says")
         if self.failed and set(self.failed) != {name for name in names if self.verdicts[name] is Verdict.REJECTED}:
             raise ValueError("failed: want none, or a condition for each rejected hospital and no other")
-        if self.subgroups and not set(self.subgroups.broke) <= set(self.inputs):
-            raise ValueError("subgroups.broke: want hospitals of the input set only")
+        if self.subgroups:
+            self._require_counts(self.subgroups)
         if not set(self.quarantined) <= set(names) or not set(self.strikes) <= set(names):
             raise ValueError("quarantined, strikes: want hospitals of the study only")
         if len(self.accepted) < self.min_accepted:
@@ -144,6 +169,14 @@ class RoundRecord(_Model):
         if self.averaged > len(self.accepted):
             raise ValueError(f"averaged: got {self.averaged}, want at most the {len(self.accepted)} accepted hospitals")
         return self
+
+    def _require_counts(self, counted: RecordSubgroups) -> None:
+        """Raise ValueError where who is counted is none of the round, or a group has another number of counts."""
+        if not set(counted.broke) | set(counted.uncounted) <= set(self.inputs):
+            raise ValueError("subgroups.broke, uncounted: want hospitals of the input set only")
+        words = Layout(self.classes, counted.scored, (1,)).words
+        if any(group.counts is not None and len(group.counts) != words for group in counted.groups or ()):
+            raise ValueError(f"subgroups.groups: want {words} counts of each group that is told")
 
     @property
     def measures_scale(self) -> bool:

@@ -10,15 +10,47 @@ from itertools import groupby
 
 import numpy as np
 
-from pipeline.audit.round_evidence import HistoryEvidence
+from pipeline.audit.round_evidence import HistoryEvidence, RoundEvidence
 from pipeline.audit.round_record import RecordGroup, RecordSubgroups
 from pipeline.domain import HospitalName
 from pipeline.errors import EvidenceRejected
 from pipeline.measures.subgroups import FEWEST_COUNTED, Layout
 
 
-def subgroups(evidence: HistoryEvidence) -> str:
-    """Totals are those of the hospitals that the rounds before name, each above the floor, and they add up."""
+def subgroups(evidence: RoundEvidence) -> str:
+    """Totals are opened where all their hospitals count, each is above the floor, and they add up."""
+    record = evidence.record
+    counted = record.subgroups
+    if counted is None:
+        return "none counted"
+    want = counted.hospitals
+    tested = {name: _tested(evidence, name) for name in record.inputs}
+    uncounted = tuple(member.name for member in record.hospitals if tested.get(member.name) == 0)
+    if counted.uncounted != uncounted:
+        raise EvidenceRejected(
+            f"round {record.round}: got {_listed(counted.uncounted)} as hospitals that counted nothing, want"
+            f" {_listed(uncounted)} by their manifests"
+        )
+    missing = [name for name in want if not tested.get(name)]
+    openable = len(want) >= FEWEST_COUNTED and not missing
+    if openable != (counted.groups is not None):
+        raise EvidenceRejected(
+            f"round {record.round}: got {'no totals' if openable else 'totals'} by subgroup of {_listed(want)}, of whom"
+            f" {_listed(missing)} did not take part, or counted nothing"
+        )
+    broke = f"; counts that break their bounds: {_listed(counted.broke)}" if counted.broke else ""
+    if counted.groups is None:
+        return f"no totals: {_listed(missing) if missing else 'too few hospitals'} missing{broke}"
+    together = sum(tested[name] for name in want)
+    layout = Layout(record.classes, counted.scored, (1,))
+    for column, groups in groupby(counted.groups, key=lambda group: group.column):
+        _check_column(f"round {record.round}: {column}", list(groups), layout, counted.floor, together)
+    told = sum(group.counts is not None for group in counted.groups)
+    return f"{told} of {len(counted.groups)} groups told, of {together} test records of {len(want)} hospitals{broke}"
+
+
+def counted_hospitals(evidence: HistoryEvidence) -> str:
+    """Totals are those of the hospitals that the rounds before name."""
     record = evidence.record
     counted = record.subgroups
     if counted is None:
@@ -29,21 +61,7 @@ def subgroups(evidence: HistoryEvidence) -> str:
             f"round {record.round}: subgroups are summed over {_listed(counted.hospitals)}, want {_listed(want)}:"
             " totals of another set would show single hospitals' counts"
         )
-    missing = [name for name in want if name not in record.inputs]
-    openable = len(want) >= FEWEST_COUNTED and not missing
-    if openable != (counted.groups is not None):
-        raise EvidenceRejected(
-            f"round {record.round}: got {'no totals' if openable else 'totals'} by subgroup of {_listed(want)}, of whom"
-            f" {_listed(missing)} did not take part"
-        )
-    broke = f"; counts that break their bounds: {_listed(counted.broke)}" if counted.broke else ""
-    if counted.groups is None:
-        return f"no totals: {_listed(missing) if missing else 'too few hospitals'} missing{broke}"
-    tested = sum(_tested(evidence, name) for name in want)
-    for column, groups in groupby(counted.groups, key=lambda group: group.column):
-        _check_column(f"round {record.round}: {column}", list(groups), counted, tested)
-    told = sum(group.counts is not None for group in counted.groups)
-    return f"{told} of {len(counted.groups)} groups told, of {tested} test records of {len(want)} hospitals{broke}"
+    return _listed(want)
 
 
 def _members(evidence: HistoryEvidence, counted: RecordSubgroups) -> tuple[HospitalName, ...]:
@@ -52,22 +70,24 @@ def _members(evidence: HistoryEvidence, counted: RecordSubgroups) -> tuple[Hospi
     before = evidence.record_before.subgroups if evidence.record_before else None
     if before is not None and before.hospitals:
         return tuple(name for name in before.hospitals if name not in counted.broke)
-    held = tuple(member.name for member in record.hospitals if member.name in record.inputs)
-    held = tuple(name for name in held if name not in counted.broke)
+    inputs = [member.name for member in record.hospitals if member.name in record.inputs]
+    held = tuple(name for name in inputs if name not in counted.broke and _tested(evidence, name))
     return held if len(held) >= record.min_accepted else ()
 
 
-def _check_column(where: str, groups: Sequence[RecordGroup], counted: RecordSubgroups, tested: int) -> None:
-    """Raise EvidenceRejected unless each group of a column is above the floor or empty, and they add up."""
-    layout = Layout(counted.classes, counted.scored, (1,))
+def _check_column(where: str, groups: Sequence[RecordGroup], layout: Layout, floor: int, tested: int) -> None:
+    """Raise EvidenceRejected unless each group of a column is above the floor or empty, and they add up.
+
+    That the floor holds without each hospital is for the nodes alone to see.
+    """
     given = [group for group in groups if group.counts is not None]
     for group in given:
         words = np.array(group.counts, dtype=np.int64)
-        if len(words) != layout.words or layout.at_odds(words, int(layout.sizes(words)[1].sum())):
+        if layout.at_odds(words, int(layout.sizes(words)[1].sum())):
             raise EvidenceRejected(f"{where}: {group.name}: got counts that do not add up")
         patients, records = layout.sizes(words)
-        if records.any() and patients.min() < counted.floor:
-            raise EvidenceRejected(f"{where}: {group.name}: got fewer patients of a class than {counted.floor}")
+        if records.any() and patients.min() < floor:
+            raise EvidenceRejected(f"{where}: {group.name}: got fewer patients of a class than {floor}")
     together = sum(int(layout.sizes(np.array(group.counts, dtype=np.int64))[1].sum()) for group in given)
     if together > tested or (len(given) == len(groups) and together != tested):
         raise EvidenceRejected(f"{where}: got counts of {together} test records, want those of {tested}")
@@ -75,7 +95,7 @@ def _check_column(where: str, groups: Sequence[RecordGroup], counted: RecordSubg
         raise EvidenceRejected(f"{where}: got all groups but one, which the others give away")
 
 
-def _tested(evidence: HistoryEvidence, name: HospitalName) -> int:
+def _tested(evidence: RoundEvidence, name: HospitalName) -> int:
     """Of how many test records a hospital's counts are, by its manifest."""
     tested = evidence.manifests[name].body.get("tested")
     if type(tested) is not int:

@@ -42,6 +42,11 @@ def print_subgroups(found: SubgroupsView, console: Console) -> None:
             told = f"sensitivity of {escape('; '.join(of_classes))}{auc}, of {row.measures.tested} test records"
         console.print(f"  {escape(f'{row.column}: {row.name}')}: {told}")
     if any(row.withheld for row in found.rows):
-        console.print(f"  withheld: fewer than {found.floor} patients of a class, or a group that would give them away")
+        console.print(
+            f"  withheld: fewer than {found.floor} patients of a class without one of the hospitals, or a group that"
+            " would give them away"
+        )
+    if found.uncounted:
+        console.print(f"  not counted, with too few test records of a class: {escape(', '.join(found.uncounted))}")
     if found.broke:
         console.print(f"  not counted any more, for counts that break their bounds: {escape(', '.join(found.broke))}")

@@ -256,8 +256,8 @@ def _by_group(found: SubgroupsView) -> Iterator[str]:
         return
     yield from (
         f"By groups of patients, on the test records of {_text(', '.join(found.hospitals))} together, of the model that"
-        f" this round started from. Withheld: fewer than {found.floor} patients of a class, or a group that would give"
-        " them away.",
+        f" this round started from. Withheld: fewer than {found.floor} patients of a class without one of the"
+        " hospitals, or a group that would give them away.",
         "",
     )
     yield from _table(

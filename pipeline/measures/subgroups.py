@@ -20,6 +20,9 @@ Words = npt.NDArray[np.int64]
 FEWEST_COUNTED = 3
 """Hospitals: of fewer no total is opened, since who is one of two reads the other's counts."""
 
+LEAST_FLOOR = 10
+"""Fewest patients of each class in a group that any study tells of."""
+
 
 @dataclass(frozen=True)
 class Counts:

@@ -1,9 +1,10 @@
 """Counts by subgroup under encryption, by the two programs that measure a scale: ranges are checked, sums are opened.
 
 A node works out all that is linear by itself, on its components: what the counts must satisfy, their sum over the
-hospitals, and how far a group's patients lie above the floor. `check_range` then tells which vectors lie within the cap
-on coordinates, and nothing else; a number that must lie between two others is moved to the end of that range, once for
-each of them. The sum is opened as a trimmed mean of three vectors, of which nothing is trimmed.
+hospitals, and how far a group's patients lie above the floor without each of them. `check_range` then tells which
+vectors lie within the cap on coordinates, and nothing else; a number that must lie between two others is moved to the
+end of that range, once for each of them. The sum is opened as a trimmed mean of three vectors, of which nothing is
+trimmed.
 """
 
 from __future__ import annotations
@@ -56,21 +57,25 @@ def summed(counts: Components, hospitals: Sequence[HospitalName]) -> Held:
     return {index: np.sum([held[index] for held in rows], axis=0, dtype=np.int64) for index in rows[0]}
 
 
-def floor_task(layout: Layout) -> RangeTask:
-    """Which groups have the floor's patients of each class, then which have no record."""
+def floor_task(hospitals: Sequence[HospitalName], layout: Layout) -> RangeTask:
+    """Which groups have the floor's patients of each class whichever hospital is left out, then which have no record.
+
+    Each hospital can take its own patients off a total, and one that lies may have made them up.
+    """
     groups = range(sum(layout.groups))
-    return RangeTask(_named("enough", groups) + _named("empty", groups), len(layout.classes))
+    return RangeTask(_named("enough", groups) + _named("empty", groups), len(layout.classes) * len(hospitals))
 
 
-def floors(total: Held, layout: Layout, floor: int) -> Components:
+def floors(counts: Components, hospitals: Sequence[HospitalName], layout: Layout, floor: int) -> Components:
     """The vectors of `floor_task`."""
-    vectors: dict[HospitalName, dict[int, Vector]] = {name: {} for name in floor_task(layout).hospitals}
-    for index, words in total.items():
+    vectors: dict[HospitalName, dict[int, Vector]] = {name: {} for name in floor_task(hospitals, layout).hospitals}
+    for index, words in summed(counts, hospitals).items():
         least, one = _public(index, floor)
-        patients, records = layout.sizes(words)
-        empty = np.zeros_like(patients)
-        empty[:, 0] = records + one * _LARGEST
-        for vector, row in zip(vectors.values(), [*(patients - least - one * _LARGEST), *empty], strict=True):
+        patients = [layout.sizes(words - counts[hospital][index])[0] for hospital in hospitals]
+        enough = np.concatenate(patients, axis=1) - least - one * _LARGEST
+        empty = np.zeros_like(enough)
+        empty[:, 0] = layout.sizes(words)[1] + one * _LARGEST
+        for vector, row in zip(vectors.values(), [*enough, *empty], strict=True):
             vector[index] = row
     return vectors
 

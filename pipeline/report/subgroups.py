@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audit.round_record import RecordGroup, RecordSubgroups, RoundRecord
+from pipeline.audit.round_record import RecordGroup, RoundRecord
 from pipeline.domain import HospitalName
 from pipeline.measures.estimates import Measures, measures
 from pipeline.measures.intervals import Estimate
 from pipeline.measures.subgroups import Layout
+
+_MOST_DRAWN = 6
+"""Classes."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class SubgroupsView:
     """Whose test records the totals are of."""
     missing: tuple[HospitalName, ...]
     """Those of them that did not take part in the round, so that it opened no totals."""
+    uncounted: tuple[HospitalName, ...]
+    """Hospitals that have too few test records of a class to be counted."""
     broke: tuple[HospitalName, ...]
     """Hospitals whose counts broke their bounds, and are not counted any more."""
     rows: tuple[GroupRow, ...]
@@ -70,6 +75,11 @@ class SubgroupsView:
     def columns(self) -> list[tuple[str, list[GroupRow]]]:
         """The rows of each column."""
         return [(column, list(rows)) for column, rows in groupby(self.rows, key=lambda row: row.column)]
+
+    @property
+    def drawn_classes(self) -> tuple[str, ...]:
+        """Those that pictures have: the first ones, since colours and rows run out."""
+        return self.classes[:_MOST_DRAWN]
 
     @property
     def drawn(self) -> list[tuple[str, list[GroupRow]]]:
@@ -84,6 +94,8 @@ class SubgroupsView:
             return ""
         if self.missing:
             return f"{', '.join(self.missing)} did not take part, and the others' totals would show its counts"
+        if few := [name for name in self.hospitals if name in self.uncounted]:
+            return f"{', '.join(few)} had too few test records of a class, and the others' totals would show its counts"
         return "too few hospitals shared counts that keep their bounds"
 
     def to_json(self) -> dict[str, Any]:
@@ -92,6 +104,7 @@ class SubgroupsView:
             "floor": self.floor,
             "hospitals": list(self.hospitals),
             "missing": list(self.missing),
+            "uncounted": list(self.uncounted),
             "broke": list(self.broke),
             "groups": [row.to_json() for row in self.rows],
         }
@@ -104,17 +117,18 @@ def view(record: RoundRecord) -> SubgroupsView | None:
         return None
     return SubgroupsView(
         floor=told.floor,
-        classes=told.classes,
+        classes=record.classes,
         hospitals=told.hospitals,
         missing=tuple(name for name in told.hospitals if name not in record.inputs),
+        uncounted=told.uncounted,
         broke=told.broke,
-        rows=tuple(_row(group, told) for group in told.groups or ()),
+        rows=tuple(_row(group, Layout(record.classes, told.scored, (1,))) for group in told.groups or ()),
     )
 
 
-def _row(group: RecordGroup, told: RecordSubgroups) -> GroupRow:
+def _row(group: RecordGroup, layout: Layout) -> GroupRow:
     if group.counts is None:
         return GroupRow(group.column, group.name, True, (), None)
-    (counts,) = Layout(told.classes, told.scored, (1,)).read(np.array(group.counts, dtype=np.int64))
+    (counts,) = layout.read(np.array(group.counts, dtype=np.int64))
     found = measures(counts.confusion, counts.scores) if counts.confusion.tested else None
     return GroupRow(group.column, group.name, False, counts.patients, found)

@@ -116,6 +116,7 @@ def _verified(node: NodeRound) -> dict[str, Any]:
     inputs = _agreed(node, past)
     verified = evaluation_in(node.ctx.study).verify(node, inputs, past)
     layout = node.ctx.study.counted
+    tested = tally.tested_by(node, inputs) if layout else {}
     return {
         **({"seed": verified.seed} if verified.seed else {}),
         "accepted": list(verified.accepted),
@@ -123,7 +124,8 @@ def _verified(node: NodeRound) -> dict[str, Any]:
         "inputs": dict(inputs.digests),
         "absent": dict(inputs.absent),
         "failed": dict(verified.failed),
-        "broke": list(tally.check(node, inputs, layout)) if layout else [],
+        "tested": tested,
+        "broke": list(tally.check(node, inputs, layout, tested)) if layout else [],
         "programs": node.engine.digest(worker.study.protocol),
     }
 
@@ -151,7 +153,8 @@ def _aggregated(node: NodeRound) -> Sha256:
         )
     past = lineage(worker)
     broke = [HospitalName(hospital) for hospital in revealed["broke"]]
-    counted = tally.members(ctx.study, past, revealed["inputs"], broke)
+    tested = {HospitalName(hospital): number for hospital, number in revealed["tested"].items()}
+    counted = tally.members(ctx.study, past, tested, broke)
     commit = Commit(worker.digest, ctx.previous_model, ctx.commit_root)
     journal.begin_opening(commit, accepted, revealed["inputs"])
     opened = journal.opened(commit)
@@ -165,11 +168,11 @@ def _aggregated(node: NodeRound) -> Sha256:
             )
         opened = evaluation_in(ctx.study).open(node, inputs, accepted)
         if layout := ctx.study.counted:
-            opened["totals"] = tally.open_totals(node, inputs, layout, counted)
+            opened["totals"] = tally.open_totals(node, inputs, layout, counted, tested)
         journal.end_opening(commit, opened)
     how = evaluation_in(ctx.study)
     new = how.following(node, how.total(node, opened), opened["count"])
-    subgroups = tally.record(ctx.study, counted, broke, opened.get("totals"))
+    subgroups = tally.record(ctx.study, counted, tested, broke, opened.get("totals"))
     return _vote(ctx, past, revealed, new.to_bytes(), opened["count"], subgroups)
 
 

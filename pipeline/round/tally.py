@@ -7,7 +7,7 @@ the set, by its own doing, and for good.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,16 @@ from pipeline.round.study_history import StudyHistory
 from pipeline.study.study import Study
 
 
-def check(node: NodeRound, inputs: Inputs, layout: Layout) -> tuple[HospitalName, ...]:
+def tested_by(node: NodeRound, inputs: Inputs) -> dict[HospitalName, int]:
+    """Of how many test records each hospital's counts are, by its manifest; 0 of one that keeps them to itself."""
+    return {name: checked_manifest(node.ctx, name, digest).tested or 0 for name, digest in inputs.digests.items()}
+
+
+def check(
+    node: NodeRound, inputs: Inputs, layout: Layout, tested: Mapping[HospitalName, int]
+) -> tuple[HospitalName, ...]:
     """Run this node's party of the check of bounds; the hospitals whose counts break them."""
     study = node.ctx.study
-    tested = {name: checked_manifest(node.ctx, name, digest).tested or 0 for name, digest in inputs.digests.items()}
     task = tally.bounds_task(tuple(inputs.digests), layout)
     vectors = tally.bounds(inputs.after(before_counts(study)), layout, tested)
     output = node.engine.check_range(study.protocol, task, vectors, node.party("counts"))
@@ -36,28 +42,36 @@ def check(node: NodeRound, inputs: Inputs, layout: Layout) -> tuple[HospitalName
 
 
 def members(
-    study: Study, past: StudyHistory, took_part: Collection[HospitalName], broke: Sequence[HospitalName]
+    study: Study, past: StudyHistory, tested: Mapping[HospitalName, int], broke: Sequence[HospitalName]
 ) -> tuple[HospitalName, ...]:
-    """Over whom totals are opened from now on: the first who are enough, without those who broke their bounds."""
+    """Over whom totals are opened from now on: the first who are enough, without those who broke their bounds.
+
+    Who kept its counts to itself in the first round is never among them: when it counts later, the difference is its.
+    """
     if past.counted is not None:
         return tuple(name for name in past.counted if name not in broke)
-    held = tuple(name for name in study.hospitals if name in took_part and name not in broke)
+    held = tuple(name for name in study.hospitals if tested.get(name) and name not in broke)
     return held if len(held) >= study.accepted_floor else ()
 
 
 def open_totals(
-    node: NodeRound, inputs: Inputs, layout: Layout, counted: Sequence[HospitalName]
+    node: NodeRound,
+    inputs: Inputs,
+    layout: Layout,
+    counted: Sequence[HospitalName],
+    tested: Mapping[HospitalName, int],
 ) -> dict[str, Any] | None:
-    """Run this node's party of the floor, and of the sum of what lies above it; None where somebody of it is missing.
+    """Run this node's party of the floor, and of the sum of what lies above it; None where somebody's counts are none.
 
     Returns which groups are told and the sum, zero elsewhere, as the journal keeps them.
     """
     study = node.ctx.study
-    if study.subgroups is None or len(counted) < FEWEST_COUNTED or not set(counted) <= set(inputs.digests):
+    if study.subgroups is None or len(counted) < FEWEST_COUNTED or not all(tested.get(name) for name in counted):
         return None
-    total = tally.summed(inputs.after(before_counts(study)), counted)
-    floors = tally.floors(total, layout, study.subgroups.floor)
-    output = node.engine.check_range(study.protocol, tally.floor_task(layout), floors, node.party("floor"))
+    counts = inputs.after(before_counts(study))
+    total = tally.summed(counts, counted)
+    floors = tally.floors(counts, counted, layout, study.subgroups.floor)
+    output = node.engine.check_range(study.protocol, tally.floor_task(counted, layout), floors, node.party("floor"))
     groups = sum(layout.groups)
     shown = told(layout, output.within[:groups], output.within[groups:])
     task = tally.opening_task(layout)
@@ -68,6 +82,7 @@ def open_totals(
 def record(
     study: Study,
     counted: Sequence[HospitalName],
+    tested: Mapping[HospitalName, int],
     broke: Sequence[HospitalName],
     opened: Mapping[str, Any] | None,
 ) -> RecordSubgroups | None:
@@ -85,9 +100,9 @@ def record(
         )
     return RecordSubgroups(
         floor=study.subgroups.floor,
-        classes=layout.classes,
         scored=layout.scored,
         hospitals=tuple(counted),
+        uncounted=tuple(name for name in study.hospitals if tested.get(name) == 0),
         broke=tuple(broke),
         groups=groups,
     )
@@ -101,6 +116,6 @@ def tasks(study: Study) -> Sequence[Task]:
     sizes = [size for size in (len(study.hospitals) - 1, len(study.hospitals)) if size >= study.accepted_floor]
     return [
         *(tally.bounds_task(study.hospitals[:size], layout) for size in sizes),
-        tally.floor_task(layout),
+        *(tally.floor_task(study.hospitals[:size], layout) for size in sizes),
         tally.opening_task(layout),
     ]

@@ -246,9 +246,9 @@ def with_subgroups(record: RoundRecord) -> RoundRecord:
     ]
     subgroups = RecordSubgroups(
         floor=10,
-        classes=CLASSES,
         scored=True,
         hospitals=tuple(member.name for member in record.hospitals),
+        uncounted=(),
         broke=(),
         groups=tuple(groups),
     )

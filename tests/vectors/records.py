@@ -48,9 +48,9 @@ _RECORD: dict[str, Any] = {
 }
 _SUBGROUPS: dict[str, Any] = {
     "floor": 10,
-    "classes": ["well", "ill"],
     "scored": False,
     "hospitals": list(_HOSPITALS[:3]),
+    "uncounted": [],
     "broke": [],
     "groups": [
         {"column": "sex", "name": "women", "counts": [14, 2, 3, 17, 16, 19]},
@@ -71,7 +71,9 @@ _GOOD = {
         }
     },
     "counts_by_subgroup": {"subgroups": _SUBGROUPS},
-    "opens_no_totals_by_subgroup": {"subgroups": _SUBGROUPS | {"broke": ["southmoor"], "groups": None}},
+    "opens_no_totals_by_subgroup": {
+        "subgroups": _SUBGROUPS | {"uncounted": ["northgate"], "broke": ["southmoor"], "groups": None}
+    },
     "large_model": {"seed": "66" * 32},
 }
 _BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -97,6 +99,27 @@ _BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"subgroups": _SUBGROUPS | {"broke": ["lakeview"]}},
         "subgroups.broke",
     ),
+    "bad_stranger_that_counted_nothing": (
+        {"subgroups": _SUBGROUPS | {"uncounted": ["hillside"]}},
+        "subgroups.broke, uncounted",
+    ),
+    "bad_group_twice": (
+        {"subgroups": _SUBGROUPS | {"groups": [*_SUBGROUPS["groups"], _SUBGROUPS["groups"][3]]}},
+        "every group of a column once",
+    ),
+    "bad_groups_of_a_column_apart": (
+        {"subgroups": _SUBGROUPS | {"groups": _SUBGROUPS["groups"][1:] + _SUBGROUPS["groups"][:1]}},
+        "one after another",
+    ),
+    "bad_group_with_a_count_too_few": (
+        {"subgroups": _SUBGROUPS | {"groups": [{"column": "sex", "name": "men", "counts": [20, 1, 4, 11, 20]}]}},
+        "want 6 counts of each group",
+    ),
+    "bad_count_beyond_the_cap": (
+        {"subgroups": _SUBGROUPS | {"groups": [{"column": "sex", "name": "men", "counts": [1 << 18] * 6}]}},
+        "subgroups.groups.0.counts.0",
+    ),
+    "bad_floor_below_that_of_any_study": ({"subgroups": _SUBGROUPS | {"floor": 9}}, "subgroups.floor"),
     "bad_negative_count": (
         {"subgroups": _SUBGROUPS | {"groups": [{"column": "sex", "name": "men", "counts": [-1]}]}},
         "subgroups.groups.0.counts.0",

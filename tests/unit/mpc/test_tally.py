@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from pipeline.domain import COORDINATE_CAP, HospitalName
 from pipeline.measures.subgroups import Layout, Words, told
 from pipeline.mpc import reference, tally
 from pipeline.mpc.engines.base import Components
+from tests.adversary import attack
 
 LAYOUT = Layout(("well", "ill"), True, (2, 3))
 NAMES = tuple(map(HospitalName, ("aster", "birch", "cedar", "dahlia")))
@@ -47,7 +50,7 @@ def within(vectors: dict[HospitalName, Words], tested: int = TESTED) -> tuple[bo
     return reference.check_range(tally.bounds_task(tuple(vectors), LAYOUT), joined(components))
 
 
-@given(st.integers(0, 2**20), st.sampled_from([1, 2, 17, TESTED]))
+@given(st.integers(0, 2**20), st.sampled_from([0, 1, 2, 17, TESTED]))
 def test_honest_counts_keep_their_bounds(seed: int, tested: int) -> None:
     assert within({NAMES[0]: vector(seed, tested)}, tested) == (True,)
 
@@ -68,12 +71,34 @@ def test_counts_of_another_number_of_records_do_not(tested: int) -> None:
     assert within({NAMES[0]: vector(1)}, tested) == (False,)
 
 
+def above_the_floor(well: Sequence[Sequence[int]]) -> tuple[bool, ...]:
+    """Of groups with these well patients at each hospital, and twenty ill ones: which have enough, which nobody."""
+    layout = Layout(("well", "ill"), False, (len(well),))
+    vectors = {
+        name: np.ravel(
+            [[one, 0, 0, 20 * any(group), one, 20 * any(group)] for group, one in zip(well, ones, strict=True)]
+        )
+        for name, ones in zip(NAMES, zip(*well, strict=True), strict=False)
+    }
+    names = tuple(vectors)
+    margins = tally.floors(shared(vectors), names, layout, 10)
+    return reference.check_range(tally.floor_task(names, layout), joined(margins))
+
+
 def test_the_floor_and_nobody_are_told_of_the_sum_alone() -> None:
-    layout = Layout(("well", "ill"), False, (3,))
-    counts = np.array([[9, 1, 2, 8, 10, 10], [9, 0, 2, 8, 9, 10], [0, 0, 0, 0, 0, 0]], dtype=np.int64).ravel()
-    parts = dict(enumerate([counts - 5, np.full_like(counts, 2), np.full_like(counts, 3)]))
-    found = reference.check_range(tally.floor_task(layout), joined(tally.floors(parts, layout, 10)))
-    assert found == (True, False, False, False, False, True)
+    assert above_the_floor([(5, 5, 5), (5, 5, 4), (0, 0, 0)]) == (True, False, False, False, False, True)
+
+
+@attack(
+    by="hospital",
+    to="learn",
+    tries="to lift a group of few patients over the floor with some that it makes up, and to take them off the total",
+    costs="nothing",
+    seen="that the group is withheld",
+)
+def test_the_floor_holds_without_any_one_hospital() -> None:
+    assert above_the_floor([(30, 1, 1), (9, 9, 0), (10, 9, 0)])[:3] == (False, False, False)
+    assert above_the_floor([(10, 10, 10), (30, 9, 1)])[:2] == (True, True)
 
 
 def test_the_sum_is_opened_as_it_is_and_nothing_of_what_is_withheld() -> None:

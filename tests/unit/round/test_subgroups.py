@@ -14,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, recall_sc
 
 from pipeline.audit.round_evidence import HistoryEvidence
 from pipeline.audit.round_record import RecordSubgroups, RoundRecord
-from pipeline.audit.subgroups import subgroups
+from pipeline.audit.subgroups import counted_hospitals, subgroups
 from pipeline.cli.audit import print_round
 from pipeline.datasets import records
 from pipeline.datasets.records import records_folder
@@ -38,9 +38,10 @@ from tests.support.rounds import Play
 FIVE = HOSPITALS[:5]
 ASTER, *_, ELM = FIVE
 PATIENTS = 150
+CLASSES = ("recovered", "septic")
 TABLE = {
     "columns": {"lactate": [0, 30], "age": [0, 120], "sex": {"codes": [0, 1]}},
-    "classes": ["recovered", "septic"],
+    "classes": list(CLASSES),
     "scale": "range",
 }
 BY: dict[str, Any] = {
@@ -84,11 +85,21 @@ def patients(hospital: HospitalName) -> pd.DataFrame:
     return pd.concat([table, again], ignore_index=True)
 
 
+def with_few(table: pd.DataFrame, septic: int) -> pd.DataFrame:
+    """The table with so many septic records for testing."""
+    tests = table["split"].eq("test") & table["label"].eq("septic")
+    return table[~tests | tests.cumsum().le(septic)]
+
+
+def keep(site: Installed, name: str, hospital: HospitalName, table: pd.DataFrame) -> None:
+    folder = records_folder(site.settings.hospital(hospital), name)
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "records.csv", index=False)
+
+
 def started(site: Installed, name: str, **changes: Any) -> Play:
     for hospital in FIVE:
-        folder = records_folder(site.settings.hospital(hospital), name)
-        folder.mkdir(parents=True)
-        patients(hospital).to_csv(folder / "records.csv", index=False)
+        keep(site, name, hospital, patients(hospital))
     return site.play(name, **{"dataset": name, "table": TABLE, "subgroups": {"by": BY}, **STUDY, **changes})
 
 
@@ -100,7 +111,7 @@ def counted(site: Installed, round_id: RoundId) -> RecordSubgroups:
 
 def by_name(told: RecordSubgroups) -> dict[str, Counts | None]:
     assert told.groups is not None
-    layout = Layout(told.classes, told.scored, (1,))
+    layout = Layout(CLASSES, told.scored, (1,))
     return {
         f"{group.column}: {group.name}": None if group.counts is None else layout.read(np.array(group.counts))[0]
         for group in told.groups
@@ -244,6 +255,40 @@ def test_a_round_without_one_of_the_hospitals_opens_no_totals_and_the_next_one_w
     site.audits(third)
 
 
+@attack(
+    by="stranger",
+    to="learn",
+    tries="to have, from the totals of all groups less the public matrices, that of a hospital with few patients",
+    costs="nothing",
+    seen="nothing",
+)
+@pytest.mark.parametrize(("measures", "septic"), [("confusion", 4), ("scores", 9)])
+def test_a_hospital_that_keeps_its_matrix_or_scores_back_is_never_counted(
+    site: Installed, measures: str, septic: int
+) -> None:
+    name = f"grouped_few_{measures}"
+    play = started(site, name, measures=measures)
+    keep(site, name, ELM, with_few(patients(ELM), septic))
+    first = play.round("first")
+    told = counted(site, first)
+    assert (told.hospitals, told.uncounted, told.broke) == (FIVE[:4], (ELM,), ())
+    assert told.groups is not None
+    assert sum(found.confusion.tested for key, found in by_name(told).items() if found and "sex" in key) == 4 * PATIENTS
+    site.audits(first)
+    assert "too few test records of some class: elm" in Observer.open(site.settings).page(first, site.settings)
+    # Counted from now on, it would be what two rounds differ by.
+    keep(site, name, ELM, patients(ELM))
+    told = counted(site, play.round("second"))
+    assert (told.hospitals, told.uncounted) == (FIVE[:4], ())
+    # One of those that are counted falls below.
+    keep(site, name, ASTER, with_few(patients(ASTER), septic))
+    third = play.round("third")
+    told = counted(site, third)
+    assert (told.hospitals, told.uncounted, told.groups) == (FIVE[:4], (ASTER,), None)
+    site.audits(third)
+    assert "aster had too few test records" in Observer.open(site.settings).page(third, site.settings)
+
+
 def lied(site: Installed, name: str, change: Callable[[Words], Words]) -> RecordSubgroups:
     """What stands in the record of a round in which the last hospital changed its counts."""
     play = started(site, name)
@@ -315,16 +360,17 @@ def test_an_audit_refuses_what_is_told_below_the_floor_or_over_other_hospitals(
     assert true is not None
     assert true.groups is not None
 
-    def check(problem: str, **changes: Any) -> None:
+    def check(problem: str, step: Callable[[HistoryEvidence], str] = subgroups, **changes: Any) -> None:
         changed = evidence.record.model_copy(update={"subgroups": true.model_copy(update=changes)})
         with monkeypatch.context() as patch:
             patch.setattr(evidence, "record", changed)
             with pytest.raises(EvidenceRejected, match=problem):
-                subgroups(evidence)
+                step(evidence)
 
-    check("summed over aster, birch, cedar, dahlia, want aster", hospitals=FIVE[:4])
+    check("summed over aster, birch, cedar, dahlia, want aster", counted_hospitals, hospitals=FIVE[:4])
     check("got fewer patients of a class than 200", floor=200)
     check("got no totals by subgroup", groups=None)
+    check("got elm as hospitals that counted nothing, want nobody", uncounted=(ELM,))
     halved = [
         group.model_copy(update={"counts": group.counts and tuple(one // 2 for one in group.counts)})
         for group in true.groups
