@@ -21,13 +21,20 @@ class OwnTable(Table):
     input_range = (-1024, 1024)
 
     def __init__(
-        self, name: str, columns: tuple[Column, ...], classes: tuple[str, ...], query: str | None = None
+        self,
+        name: str,
+        columns: tuple[Column, ...],
+        classes: tuple[str, ...],
+        query: str | None = None,
+        missing: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.title = name
         self.classes = classes
         self.query = query
         """Name of the file of SQL in a hospital's folder of records that fills records.parquet, where it has one."""
+        self.missing = missing
+        """Words and numbers that stand for an empty cell in any column; its own columns have them already."""
         self._columns = columns
         self.shape = (width(columns),)
 

@@ -16,8 +16,8 @@ from pipeline.datasets.patients import PATIENT
 from pipeline.datasets.picture import Window
 from pipeline.datasets.table import Column
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
-_Classes = Annotated[tuple[_Text, ...], Field(min_length=2, max_length=100)]
+CellText = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Classes = Annotated[tuple[CellText, ...], Field(min_length=2, max_length=100)]
 CellNumber = Annotated[float, Field(ge=-1e15, le=1e15)]  # doubles beyond it are not exact to a unit
 _Levels = Annotated[tuple[Annotated[float, Field(ge=0, le=255)], ...], Field(min_length=1, max_length=3)]
 _Side = Annotated[int, Field(ge=4, le=1024)]
@@ -30,7 +30,7 @@ def _word(value: Any) -> Any:
     return f"{value:.15g}" if isinstance(value, int | float) else value
 
 
-_Word = Annotated[_Text, BeforeValidator(_word)]
+_Word = Annotated[CellText, BeforeValidator(_word)]
 
 _QueryFile = Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.sql$")]
 
@@ -40,7 +40,8 @@ _OF_NUMBERS = frozenset({"lowest", "highest", "mean", "deviation", "codes", "day
 _TOGETHER = "mean and deviation go together: give both, or neither"
 """Of half a pair the other half would be a guess."""
 
-_RESERVED = frozenset({"record_id", PATIENT, "split", "label"})
+OF_EVERY_RECORD = frozenset({"record_id", PATIENT, "split", "label"})
+"""Columns that say whose record it is and what it is for, and are no inputs."""
 
 
 class _Model(BaseModel):
@@ -64,7 +65,7 @@ class ColumnSchema(_Model):
     """The only values allowed, where numbers stand for categories."""
     categories: Annotated[tuple[_Word, ...], Field(max_length=100)] = ()
     """The only words allowed, where words do. Each is an input of the model, 1 or 0. They take no range."""
-    days_since: _Text | None = None
+    days_since: CellText | None = None
     """A column of dates that is no input. This column has dates too, and its value is the days between the two."""
     empty: Literal["refused", "mean", "flagged"] = "refused"
     """What an empty cell is: refused, the mean, or the mean with a further input that flags it."""
@@ -138,7 +139,7 @@ class TableSchema(_Model):
     `patient` tells whose record it is, and `split` stands where the hospital decides it.
     """
 
-    columns: Annotated[Mapping[_Text, ColumnSchema], Field(min_length=1, max_length=1000)]
+    columns: Annotated[Mapping[CellText, ColumnSchema], Field(min_length=1, max_length=1000)]
     """Name of a column to what it may hold; these are the model's inputs, in this order."""
     classes: _Classes
     """What the column `label` may say, in the order of the model's outputs."""
@@ -155,10 +156,10 @@ class TableSchema(_Model):
     @field_validator("columns")
     @classmethod
     def _names(cls, columns: Mapping[str, ColumnSchema]) -> Mapping[str, ColumnSchema]:
-        if taken := _RESERVED & columns.keys():
+        if taken := OF_EVERY_RECORD & columns.keys():
             raise ValueError(f"{', '.join(sorted(taken))} is there by itself, and no input of the model")
         for name, column in columns.items():
-            if column.days_since in columns.keys() | _RESERVED:
+            if column.days_since in columns.keys() | OF_EVERY_RECORD:
                 raise ValueError(f"{name}: days_since names a column of dates that is no input")
         return columns
 
@@ -166,7 +167,7 @@ class TableSchema(_Model):
         """The data set of that name."""
         awaits = self.scale == "measured"
         columns = tuple(spec.column(column, self.missing, awaits_scale=awaits) for column, spec in self.columns.items())
-        return OwnTable(name, columns, self.classes, self.query)
+        return OwnTable(name, columns, self.classes, self.query, self.missing)
 
     def plain(self) -> dict[str, Any]:
         """As JSON takes it, with the order of the columns, which JSON's mappings have not."""

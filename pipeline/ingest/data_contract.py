@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.datasets.base import SPLITS, Dataset
-from pipeline.datasets.grouping import Grouping, said
+from pipeline.datasets.grouping import Grouping, as_number, said
 from pipeline.study.study import Study
 
 if TYPE_CHECKING:
@@ -63,20 +63,19 @@ def _groups(groupings: Sequence[Grouping]) -> Iterator[tuple[str, Expectation]]:
                 f"{one.column} is a number",
                 gxe.ExpectColumnValuesToBeInTypeList(column=one.column, type_list=_NUMBERS),
             )
+            if one.within:
+                lowest, highest = one.within
+                yield (
+                    f"{one.column} is within {said(lowest)} to {said(highest)}",
+                    gxe.ExpectColumnValuesToBeBetween(column=one.column, min_value=lowest, max_value=highest),
+                )
             continue
         # A column of words that look like numbers is read as numbers.
-        numbers = [float(word) for word in one.values if _is_number(word)]
+        numbers = [number for word in one.values if (number := as_number(word)) is not None]
         yield (
             f"{one.column} is {' or '.join(one.values)}",
             gxe.ExpectColumnValuesToBeInSet(column=one.column, value_set=[*one.values, *numbers]),
         )
-
-
-def _is_number(word: str) -> bool:
-    try:
-        return said(float(word)) == word
-    except ValueError:
-        return False
 
 
 def cells(dataset: Dataset) -> Iterator[tuple[str, Expectation]]:

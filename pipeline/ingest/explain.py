@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.datasets.base import SPLITS, Dataset
 from pipeline.datasets.cells import are_dates
+from pipeline.datasets.features import Features
+from pipeline.datasets.grouping import emptied
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.records import shielded
 from pipeline.ingest.data_contract import cells, expectations
@@ -57,7 +59,7 @@ def inspect(path: Path, study: Study, scale: Scale | None = None) -> Inspection:
     dataset = study.source
     scaled = dataset if scale is None else study.scaled(scale).source
     measured = frozenset(one.name for one in dataset.measured)
-    frame = shielded(path.name, "records are readable", lambda: dataset.frame(path))
+    frame = shielded(path.name, "records are readable", lambda: emptied(dataset.frame(path), study.groupings))
     named = dict(expectations(study))
     failures = shielded(path.name, "records can be checked", lambda: _failures(frame, named))
     notes = shielded(

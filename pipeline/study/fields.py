@@ -14,8 +14,9 @@ from annotated_types import Unit
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.fields import FieldInfo
 
-from pipeline.datasets.schema import CellNumber
+from pipeline.datasets.schema import CellNumber, CellText
 from pipeline.domain import LEAST_FOR_RESULT, NAME_PATTERN, HospitalName, NodeName
+from pipeline.measures.subgroups import LEAST_FLOOR
 
 PROTOCOLS: Mapping[str, Mapping[str, int]] = {
     "spu": {"aby3": 3},
@@ -41,9 +42,11 @@ MOST_ROUNDS = 10_000
 LONGEST_PATIENCE = 20
 """Rounds; the confirmations of so many by 200 hospitals are named in one signed statement."""
 
+MOST_GROUPS = 20
+"""That a column makes, beside that of empty cells: few patients are left for each of more."""
+
 LayerSize = Annotated[int, Field(le=1 << 16)]  # of a layer: wider ones have no encrypted form in any mode
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
-GroupWord = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Points = Annotated[int, Field(ge=1, le=100), Unit("percentage points")]
 _BLOCK_TIME = Unit("seconds of block time from the opening")
 
@@ -196,12 +199,16 @@ class GroupColumn(StudyModel):
     """A column by which patients are told apart: nothing more of one whose words or codes the study gives anyway."""
 
     bands: Annotated[
-        tuple[CellNumber, ...], Field(title="Lowest number of each band but the first", max_length=19)
+        tuple[CellNumber, ...], Field(title="Lowest number of each band but the first", max_length=MOST_GROUPS - 1)
     ] = ()
     """Of a column of numbers. [40, 65] makes three: below 40, 40 to below 65, 65 or more."""
-    categories: Annotated[tuple[GroupWord, ...], Field(title="Words of the column", max_length=20)] = ()
+    lowest: Annotated[CellNumber | None, Field(title="Lowest number of the column")] = None
+    """Of a column of numbers that is no input of the model, with `highest`: what the data contract allows."""
+    highest: Annotated[CellNumber | None, Field(title="Highest number of the column")] = None
+    """Of the same column."""
+    categories: Annotated[tuple[CellText, ...], Field(title="Words of the column", max_length=MOST_GROUPS)] = ()
     """Of a column of words that is no input of the model. A cell may be empty."""
-    names: Annotated[tuple[GroupWord, ...], Field(title="What people read for each group", max_length=20)] = ()
+    names: Annotated[tuple[CellText, ...], Field(title="What people read for each group", max_length=MOST_GROUPS)] = ()
     """In the order of bands, words or codes, such as [women, men] for codes 0 and 1."""
 
     @model_validator(mode="after")
@@ -210,6 +217,8 @@ class GroupColumn(StudyModel):
             raise ValueError("bands of numbers or categories of words, not both")
         if list(self.bands) != sorted(set(self.bands)):
             raise ValueError("bands rise, each once")
+        if (self.lowest is None) != (self.highest is None) or (self.lowest is not None and not self.bands):
+            raise ValueError("lowest and highest go together, and with bands")
         for words in (self.categories, self.names):
             if len(words) == 1 or len(set(words)) != len(words):
                 raise ValueError("two groups or more, each once")
@@ -220,14 +229,17 @@ class Subgroups(StudyModel):
     """By which groups of patients the model is measured, summed over hospitals under encryption."""
 
     by: Annotated[
-        Mapping[Annotated[str, StringConstraints(min_length=1, max_length=60)], GroupColumn],
+        Mapping[CellText, GroupColumn],
         Field(title="Columns", min_length=1, max_length=8),
     ]
     """Columns of the hospitals' records, inputs of the model or not, each with the groups that it makes."""
     floor: Annotated[
-        int, Field(title="Fewest patients of each class in a group that is told", ge=10, le=1000), Unit("patients")
-    ] = 10
-    """Of all hospitals together. A smaller group is withheld, and with it one that would give it away."""
+        int,
+        Field(title="Fewest patients of each class in a group that is told", ge=LEAST_FLOOR, le=1000),
+        Unit("patients"),
+    ] = LEAST_FLOOR
+    """Of all hospitals together, whichever of them is left out. A smaller group is withheld, and with it one that would
+    give it away."""
 
 
 class Deadlines(StudyModel):
