@@ -26,7 +26,6 @@ VERDICT_COLOURS: Mapping[Verdict, str] = {
     Verdict.ABSENT: "#9aa6b2",
 }
 _CLASS_COLOURS = ("#1f5f8b", "#b3372f", "#1a6b45", "#7a5000", "#6a4a8c", "#1c2733")
-_MOST_CLASSES = len(_CLASS_COLOURS)
 _VERDICT_MARKS: Mapping[Verdict, str] = {Verdict.ACCEPTED: "o", Verdict.REJECTED: "X", Verdict.ABSENT: "_"}
 
 _WIDTH = 7.4
@@ -143,7 +142,7 @@ def reliability(measures: Measures) -> Figure:
 
 def subgroups(found: SubgroupsView) -> Figure:
     """Sensitivity of each class in each group that is told, with its interval, a panel for each column of groups."""
-    classes = found.classes[:_MOST_CLASSES]
+    classes = found.drawn_classes
     labels = [f"{column}: {row.name}" for column, rows in found.drawn for row in rows]
     height = 0.16 * len(classes) + 0.12
     figure, axes = _figure(labels, [height * len(rows) for _, rows in found.drawn], below=0.75)
@@ -166,7 +165,8 @@ def subgroups(found: SubgroupsView) -> Figure:
                 linestyle="none",
                 label=name,
             )
-        panel.set_yticks([up for up, _ in _up(rows)], [f"{column}: {row.name}" for row in rows])
+        # A study may name its groups with dollars, which matplotlib would take for formulas.
+        panel.set_yticks([up for up, _ in _up(rows)], [f"{column}: {row.name}" for row in rows], parse_math=False)
         panel.set_ylim(-0.6, len(rows) - 0.4)
         panel.set_xlim(0, 102)
         panel.grid(axis="x", color=LINE, linewidth=0.6)

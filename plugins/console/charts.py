@@ -26,7 +26,6 @@ _NAMES = 285
 _SIDE = 340
 _GROUP = 36
 """Of a group of patients: its name, and its share below."""
-_MOST_CLASSES = 6
 _FOOT = 46
 """Of a square, with ticks and what they count."""
 
@@ -219,7 +218,7 @@ def of_scores(measures: Measures) -> list[tuple[str, Chart, Chart]]:
 def of_groups(found: SubgroupsView) -> list[tuple[str, Chart]]:
     """Class, and its sensitivity in each group of patients that is told, with whiskers for the intervals."""
     drawn = []
-    for place, name in enumerate(found.classes[:_MOST_CLASSES]):
+    for place, name in enumerate(found.drawn_classes):
         rows = [(row, share) for row in found.rows if row.measures and (share := row.sensitivities[place])]
         marks = []
         for index, (row, share) in enumerate(rows):

@@ -15,6 +15,7 @@ from pipeline.audit.round_record import RoundRecord
 from pipeline.chain.ledger import study_id
 from pipeline.domain import HospitalName, Kind, Reason, RoundId, RoundStatus, Verdict
 from pipeline.evidence.canonical import canonical_json
+from pipeline.report import pictures
 from pipeline.report.render import (
     ENDS,
     REASONS,
@@ -413,7 +414,7 @@ def test_whom_the_model_fails_stands_in_view_metrics_and_page(maker: RoundMaker)
         ("age", "not stated", False),
     ]
     women = rows[0]["measures"]["classes"]["malignant"]
-    assert women["sensitivity"]["value"] == round(28 / 34, 4)
+    assert women["sensitivity"]["value"] == round(31 / 35, 4)
     assert rows[0]["patients"] == [35, 34]
     assert rows[2]["measures"] is rows[5]["measures"] is None
     assert metrics(found)["subgroups"]["sex"]["women"]["classes"]["malignant"] == women
@@ -421,6 +422,21 @@ def test_whom_the_model_fails_stands_in_view_metrics_and_page(maker: RoundMaker)
     assert "Whom the model fails" in page
     assert "sex: women" in page
     assert "sensitivity: right answers of each class" in page
+
+
+def test_a_group_with_dollars_in_its_name_is_drawn_as_it_is(maker: RoundMaker) -> None:
+    def paid(record: RoundRecord) -> RoundRecord:
+        told = with_subgroups(record).subgroups
+        assert told is not None
+        assert told.groups is not None
+        groups = tuple(group.model_copy(update={"name": f"${group.name}$"}) for group in told.groups)
+        return record.model_copy(update={"subgroups": told.model_copy(update={"groups": groups})})
+
+    maker.ledger.abort(RoundId(4))  # type: ignore[attr-defined]
+    maker.finish(RoundId(5), change=paid)
+    found = view(maker, 5).subgroups
+    assert found is not None
+    assert ">sex: $women$<" in pictures.svg(pictures.subgroups(found))
 
 
 def test_a_round_that_opened_no_totals_says_who_was_missing(maker: RoundMaker) -> None:
