@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.datasets.base import SPLITS, Dataset
 from pipeline.datasets.cells import are_dates
-from pipeline.datasets.features import Features
 from pipeline.datasets.grouping import emptied
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.records import shielded
