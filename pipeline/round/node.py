@@ -151,6 +151,7 @@ def _aggregated(node: NodeRound) -> Sha256:
             Reason.TOO_FEW_ACCEPTED,
             tuple(hospital for hospital in revealed["inputs"] if hospital not in accepted),
         )
+    how = evaluation_in(ctx.study)
     past = lineage(worker)
     broke = [HospitalName(hospital) for hospital in revealed["broke"]]
     tested = {HospitalName(hospital): number for hospital, number in revealed["tested"].items()}
@@ -166,11 +167,10 @@ def _aggregated(node: NodeRound) -> Sha256:
                 f"round {round_id}: {name} verified another input set than the nodes hold now; an aggregate is opened"
                 " over the components that were verified or not at all, so let the round abort at its deadline"
             )
-        opened = evaluation_in(ctx.study).open(node, inputs, accepted)
+        opened = how.open(node, inputs, accepted)
         if layout := ctx.study.counted:
             opened["totals"] = tally.open_totals(node, inputs, layout, counted, tested)
         journal.end_opening(commit, opened)
-    how = evaluation_in(ctx.study)
     new = how.following(node, how.total(node, opened), opened["count"])
     subgroups = tally.record(ctx.study, counted, tested, broke, opened.get("totals"))
     return _vote(ctx, past, revealed, new.to_bytes(), opened["count"], subgroups)

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from tests.support.site import Site
 
 
-def stored(site: Installed) -> list[bytes]:
-    """Every version of every object that rounds leave in the store."""
+def stored(site: Installed, below: str = "") -> list[bytes]:
+    """Every version of every object that rounds leave in the store, or of those with this beginning."""
     store = site.store()
     return [
         store.get(bucket, info.key, info.key.rpartition("/")[2].partition(".")[0], version_id=info.version_id)
         for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS)
-        for info in store.history(bucket, "")
+        for info in store.history(bucket, below)
     ]
 
 

@@ -98,6 +98,8 @@ class Installed(ABC):
             "inputs": self.manifests(play, round_id),
             "absent": {},
             "failed": {},
+            "tested": {},
+            "broke": [],
             "programs": "ab" * 32,
         }
         for node in play.study.nodes if nodes is None else nodes:

@@ -42,7 +42,8 @@ def test_an_aggregate_over_other_components_than_were_verified_is_never_opened(s
     verified = listed | {ELM: Sha256("ab" * 32)}
     for node in play.study.nodes:
         journal = Journal(site.settings.node(node) / "journal")
-        journal.reveal(round_id, {"accepted": list(listed), "budget": 1, "inputs": verified, "absent": {}})
+        revealed = {"accepted": list(listed), "budget": 1, "inputs": verified, "absent": {}, "tested": {}, "broke": []}
+        journal.reveal(round_id, revealed)
     for error in errors_of(play, "aggregate", round_id):
         assert isinstance(error, SecondOpening)
         assert "verified" in str(error)
