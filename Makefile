@@ -38,7 +38,7 @@ demo: setup  ## three federated rounds with real services and one hospital that 
 	@.venv/bin/wardround up
 	@.venv/bin/wardround demo $(STUDY)
 
-unit: setup-dev  ## unit tests alone; some five minutes
+unit: setup-dev  ## unit tests alone; some ten minutes
 	@$(PY) -m pytest -n logical tests/unit
 
 test: setup-dev  ## unit, integration and end-to-end tests; ends by naming the engines and services exercised
