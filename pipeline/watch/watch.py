@@ -31,6 +31,7 @@ from pipeline.governance import transactions
 from pipeline.host import log
 from pipeline.host.files import write_secret
 from pipeline.ledger_types.state import RoundState
+from pipeline.report.render import ENDS, REASONS
 from pipeline.report.round_list import views
 from pipeline.report.round_view import RoundView
 from pipeline.site import certificates
@@ -341,14 +342,17 @@ def _new(
 def _of_round(view: RoundView) -> Iterator[Notice]:
     what = f"round {view.round}" + (f" of study {view.study}" if view.study else "")
     if view.status is RoundStatus.ABORTED:
-        why = "its deadline passed" if view.end is None or view.end.reason is None else view.end.reason
+        reason = view.end.reason if view.end else None
+        why = ENDS.get(reason, str(reason))
         blamed = f" Blamed: {', '.join(view.end.blamed)}." if view.end and view.end.blamed else ""
         yield Notice(f"{what} was aborted", f"Because: {why}.{blamed} `wardround show {view.round}` says more.")
         return
     for verdict, word in ((Verdict.REJECTED, "rejected"), (Verdict.ABSENT, "absent")):
         rows = [row for row in view.hospitals if row.verdict is verdict]
         if rows:
-            names = ", ".join(f"{row.name} ({row.reason})" if row.reason else row.name for row in rows)
+            names = ", ".join(
+                f"{row.name} ({REASONS.get(row.reason, row.reason)})" if row.reason else row.name for row in rows
+            )
             yield Notice(f"{word} in {what}", f"{names}. `wardround show {view.round}` says more.")
 
 

@@ -79,7 +79,7 @@ def test_what_a_round_ended_with_is_told_once_and_what_was_before_the_first_look
     look(site.settings, receiver)
     (told,) = receiver.got
     assert told["title"] == "Wardround: " + f"absent in round {running} of study watched"
-    assert told["message"].startswith("dahlia (")
+    assert told["message"].startswith("dahlia (it shared no update in time). ")
     receiver.got.clear()
     late = timed_out(site, play, "third", "fourth")
     for _ in range(2):
