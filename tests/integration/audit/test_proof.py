@@ -89,7 +89,7 @@ def _refused(data: bytes, nodes: Path, *more: str) -> str:
 def test_a_bundle_holds_without_a_network(packed: bytes, members: Path) -> None:
     said = _verify(packed, members)
     assert said.exit_code == 0, said.output
-    assert "12 checks passed" in said.output
+    assert "13 checks passed" in said.output
     assert "southmoor rejected" in said.output.replace("\n", " ")
 
 
