@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ _FINAL = "AirflowFailException"
 _FORESEEN = frozenset(
     name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.WardroundError)
 )
+
+_TRIES = 3
+_PAUSE_SECONDS = 1.0
 
 _DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
@@ -96,11 +101,24 @@ class Airflow:
             return cls(url, Secret(str(answer.json()["access_token"]).encode()), authority)
 
     def trigger(self, dag: str, rounds: int) -> str:
-        """Start a run for so many rounds, one after the other; the first run's id."""
-        answer = self._ask(
-            "POST", f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None, "conf": {"rounds": rounds}}
-        )
-        return str(answer["dag_run_id"])
+        """Start a run for so many rounds, one after the other; the first run's id.
+
+        Two runs that are asked for in one moment may find Airflow's database locked. The run has its name from here, so
+        that asking again starts no second one.
+        """
+        run = f"manual__{datetime.now(UTC).isoformat()}"
+        asked = {"dag_run_id": run, "logical_date": None, "conf": {"rounds": rounds}}
+        for _ in range(_TRIES - 1):
+            try:
+                return self._start(dag, asked)
+            except Unavailable:
+                time.sleep(_PAUSE_SECONDS)
+                if self.series(dag, run):
+                    return run
+        return self._start(dag, asked)
+
+    def _start(self, dag: str, asked: Mapping[str, object]) -> str:
+        return str(self._ask("POST", f"/api/v2/dags/{dag}/dagRuns", json=asked)["dag_run_id"])
 
     def series(self, dag: str, first: str) -> tuple[RunState, ...]:
         """The run `first` and those that it triggered in turn, in order."""
