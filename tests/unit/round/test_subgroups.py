@@ -26,6 +26,7 @@ from pipeline.measures.subgroups import Counts, Layout, Words
 from pipeline.model_file import read_model
 from pipeline.report.render import metrics
 from pipeline.round.counts import counts
+from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
 from pipeline.train import network
 from pipeline.views.observer import Observer
@@ -291,8 +292,8 @@ def test_a_hospital_that_keeps_its_matrix_or_scores_back_is_never_counted(
     assert "aster had too few test records" in Observer.open(site.settings).page(third, site.settings)
 
 
-def lied(site: Installed, name: str, change: Callable[[Words], Words]) -> RecordSubgroups:
-    """What stands in the record of a round in which the last hospital changed its counts."""
+def before_the_last_shares(site: Installed, name: str) -> tuple[Play, RoundId, RoundContext, Layout]:
+    """A round in which all but the last hospital have handed in, and that one has trained."""
     play = started(site, name)
     round_id = play.open()
     play.hospitals(round_id, FIVE[:4])
@@ -301,6 +302,12 @@ def lied(site: Installed, name: str, change: Callable[[Words], Words]) -> Record
     ctx = site.hospital_context(play, round_id, ELM)
     layout = ctx.study.counted
     assert layout is not None
+    return play, round_id, ctx, layout
+
+
+def lied(site: Installed, name: str, change: Callable[[Words], Words]) -> RecordSubgroups:
+    """What stands in the record of a round in which the last hospital changed its counts."""
+    play, round_id, ctx, layout = before_the_last_shares(site, name)
     vector, tested = counts(ctx, layout)
     dealing = Dealing.honest(ctx, np.concatenate([shared_vector(ctx), change(vector.copy())]))
     dealing.post(dealing.manifest(tested=tested))
@@ -341,14 +348,7 @@ def test_counts_that_break_their_bounds_are_not_summed(site: Installed, change: 
 
 
 def test_a_manifest_without_the_number_of_test_records_is_none(site: Installed) -> None:
-    play = started(site, "grouped_unsigned")
-    round_id = play.open()
-    play.hospitals(round_id, FIVE[:4])
-    for step in ("validate", "train"):
-        play.hospital(step, round_id, ELM)
-    ctx = site.hospital_context(play, round_id, ELM)
-    layout = ctx.study.counted
-    assert layout is not None
+    play, round_id, ctx, layout = before_the_last_shares(site, "grouped_unsigned")
     Dealing.honest(ctx, np.concatenate([shared_vector(ctx), counts(ctx, layout)[0]])).post()
     play.decide(round_id)
     assert site.record(round_id)["absent"] == {ELM: "forged_manifest"}
