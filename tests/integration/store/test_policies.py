@@ -173,17 +173,16 @@ def test_nobody_deletes_or_touches_retention(actors: Actors, name: str) -> None:
     ref = actors.stores["hospital-elm"].put_once("reports", key, data)
     client = actors.stores[name]._client
     version = {"Bucket": "reports", "Key": key, "VersionId": ref.version_id}
-    governance = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": "2026-12-01T00:00:00Z"}
+    now = datetime.now(UTC)
+    sooner = now + timedelta(hours=1)
+    later = now + timedelta(days=3653)
+    governance = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": sooner}
     attempts = [
         lambda: client.delete_object(Bucket="reports", Key=key),
         lambda: client.delete_object(**version),
         lambda: client.delete_object(**version, BypassGovernanceRetention=True),
-        lambda: client.put_object_retention(
-            **version, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": "2027-01-01T00:00:00Z"}
-        ),
-        lambda: client.put_object_retention(
-            **version, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": "2037-01-01T00:00:00Z"}
-        ),
+        lambda: client.put_object_retention(**version, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": sooner}),
+        lambda: client.put_object_retention(**version, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": later}),
         lambda: client.put_object(Bucket="reports", Key=key, Body=b"x", **governance),
         lambda: client.put_object_lock_configuration(
             Bucket="reports", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"}
