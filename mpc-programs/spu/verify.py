@@ -122,11 +122,13 @@ def _size(norms: Any, budget: Any | None) -> Any:
 def _direction(updates: Any, norms: Any, margin: Any) -> Any:
     median = sorted_wire(list(updates), rule.lower_median(len(updates)))
     # |p| <= |update| |median| <= 2^40.5 and q <= 2^41; after 12 bits are dropped the products stay below 2^61
-    products = jnp.concatenate([updates @ median, (median @ median)[None], norms]) >> rule.DIRECTION_BITS
+    median_square = median @ median
+    allowed = jnp.where(norms < median_square, 0, margin)
+    products = jnp.concatenate([updates @ median, median_square[None], norms]) >> rule.DIRECTION_BITS
     hospitals = len(updates)
     product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]
     against = rule.DIRECTION_LEFT * product * product > rule.DIRECTION_RIGHT * norms * square
-    return ~((product + margin < 0) & against)  # margin <= 2^26
+    return ~((product + allowed < 0) & against)  # margin <= 2^27
 
 
 def _valid(inputs: Any, labels: Any, lowest: int, highest: int) -> Any:

@@ -59,7 +59,9 @@ def _size(estimates: Any, limit: Any | None) -> Any:
 def _direction(rows: Any, squares: Any, margin: Any) -> Any:
     median = sorted_wire(list(rows), rule.lower_median(len(rows)))
     hospitals = len(rows)
-    products = jnp.concatenate([rows @ median, (median @ median)[None], squares]) >> rule.PROJECTED_DIRECTION_BITS
+    median_square = median @ median
+    allowed = jnp.where(squares < median_square, 0, margin)
+    products = jnp.concatenate([rows @ median, median_square[None], squares]) >> rule.PROJECTED_DIRECTION_BITS
     product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]
     against = rule.DIRECTION_LEFT * product * product > rule.DIRECTION_RIGHT * norms * square
-    return ~((product + margin < 0) & against)  # margin <= 2^25
+    return ~((product + allowed < 0) & against)  # margin <= 2^26

@@ -74,12 +74,17 @@ class Updates:
         else:
             products, square = self._median_products()
         asked = concatenated([products, self.norms, MORE * self.norms, square])
-        (floors,) = yield [Floor(asked, rule.DIRECTION_BITS, False, MORE * rule.NORM_CAP)]
+        # an update that is out may be beyond the bound; it is out whatever this says of it
+        longer = self.norms - square.expand_to_vector(n)
+        floors, shorter = yield [
+            Floor(asked, rule.DIRECTION_BITS, False, MORE * rule.NORM_CAP),
+            Sign(longer, 2 * rule.NORM_CAP),
+        ]
         p, s, self.budgets = parts(floors, 3, n)
         q = floors.get_vector(3 * n, 1)
         self.products, self.median_square = p, q
         excess = rule.DIRECTION_LEFT * p * p - rule.DIRECTION_RIGHT * s * q.expand_to_vector(n)
-        margin = self.inputs.direction_margin.expand_to_vector(n)
+        margin = self.inputs.direction_margin.expand_to_vector(n) * (1 - shorter)
         (signs,) = yield [Sign(concatenated([p + margin, -excess]), ANY)]
         against, beyond = parts(signs, 2, n)
         self.direction = 1 - against * beyond

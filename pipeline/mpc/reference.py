@@ -93,7 +93,7 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
     median = np.sort(updates, axis=0)[rule.lower_median(len(updates))]
     # within the caps no sum wraps: |p| <= |update| |median|, and the median's norm is at most twice the largest
     products = [int(update @ median) >> rule.DIRECTION_BITS for update in updates]
-    median_square = int(median @ median) >> rule.DIRECTION_BITS
+    median_square = int(median @ median)
     margin = rule.direction_margin(task.rule.budget)
     direction_ok = [
         _direction(product, margin, median_square, norm) for product, norm in zip(products, norms, strict=True)
@@ -119,7 +119,7 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
         tuple(peers_ok),
         tuple(norms),
         tuple(products),
-        median_square,
+        median_square >> rule.DIRECTION_BITS,
         correct,
     )
 
@@ -155,8 +155,9 @@ def _size(norm: int, norms: list[int], budget: int | None) -> bool:
 
 def _direction(product: int, margin: int, median_square: int, norm: int) -> bool:
     against = rule.DIRECTION_LEFT * product**2
-    limit = rule.DIRECTION_RIGHT * (norm >> rule.DIRECTION_BITS) * median_square
-    return not (product + margin < 0 and against > limit)
+    limit = rule.DIRECTION_RIGHT * (norm >> rule.DIRECTION_BITS) * (median_square >> rule.DIRECTION_BITS)
+    allowed = 0 if norm < median_square else margin
+    return not (product + allowed < 0 and against > limit)
 
 
 def _valid(inputs: Words, labels: Words, lowest: int, highest: int) -> bool:

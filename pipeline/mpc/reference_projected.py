@@ -95,10 +95,12 @@ def _size(estimate: int, estimates: list[int], budget: int | None) -> bool:
 def _direction(row: Vector, median: Vector, square: int, margin: int) -> bool:
     # within the caps no sum wraps, as in `pipeline.mpc.reference`
     product = int(row @ median) >> rule.PROJECTED_DIRECTION_BITS
+    median_square = int(median @ median)
+    allowed = 0 if square < median_square else margin
     against = rule.DIRECTION_LEFT * product**2
     limit = (
         rule.DIRECTION_RIGHT
         * (square >> rule.PROJECTED_DIRECTION_BITS)
-        * (int(median @ median) >> rule.PROJECTED_DIRECTION_BITS)
+        * (median_square >> rule.PROJECTED_DIRECTION_BITS)
     )
-    return not (product + margin < 0 and against > limit)
+    return not (product + allowed < 0 and against > limit)

@@ -33,11 +33,14 @@ DIRECTION_BITS = 12
 """Bits dropped from inner products before they are multiplied with one another."""
 
 DIRECTION_LEFT, DIRECTION_RIGHT = 25, 4
-"""25 p^2 > 4 s q with p + margin < 0: a cosine to the median update below -0.4, of a push that is large."""
+"""25 p^2 > 4 s q with p + margin < 0: a cosine to the median update below -0.4, beyond the update's margin."""
 
-BUDGETS_OVER_MARGIN = 4
-"""An inner product with the median update counts as against it only below minus a fourth of the budget: what honest
-updates have with one another once they have no direction in common lies above."""
+MARGIN_EIGHTHS = 3
+"""The margin, in eighths of the budget.
+
+Honest updates without a common direction lie within it. They are longer than their median too, which averages what is
+noise: an update that is shorter has no margin.
+"""
 
 PROJECTIONS = 512
 """Random projections by which the large-model mode checks an update."""
@@ -62,7 +65,7 @@ FEWEST_ACCEPTED = 3
 
 def direction_margin(budget: int | None) -> int:
     """How far below 0 an inner product with the median update may lie, DIRECTION_BITS dropped; 0 in a first round."""
-    return min(budget or 0, NORM_CAP) // BUDGETS_OVER_MARGIN >> DIRECTION_BITS
+    return _margin(min(budget or 0, NORM_CAP)) >> DIRECTION_BITS
 
 
 def projected_margin(budget: int | None) -> int:
@@ -70,7 +73,11 @@ def projected_margin(budget: int | None) -> int:
 
     On average half of their number times that of the updates.
     """
-    return (projected_limit(budget) // BUDGETS_OVER_MARGIN * (PROJECTIONS // 2)) >> PROJECTED_DIRECTION_BITS
+    return (_margin(projected_limit(budget)) * (PROJECTIONS // 2)) >> PROJECTED_DIRECTION_BITS
+
+
+def _margin(budget: int) -> int:
+    return MARGIN_EIGHTHS * budget // 8
 
 
 def lower_median(count: int) -> int:

@@ -26,7 +26,7 @@ def hostile_updates() -> dict[HospitalName, Vector]:
     generator = np.random.default_rng(3)
     common = generator.standard_normal(LENGTH)
     updates = {}
-    for name in (*(f"honest-{number}" for number in range(1, 7)), "wrapping", "huge", "lazy", "against"):
+    for name in (*(f"honest-{number}" for number in range(1, 7)), "wrapping", "huge", "lazy", "timid", "against"):
         direction = common + 0.5 * generator.standard_normal(LENGTH)
         update = (direction * np.sqrt(HONEST_NORM) / np.linalg.norm(direction)).astype(np.int64)
         match name:
@@ -36,6 +36,9 @@ def hostile_updates() -> dict[HospitalName, Vector]:
                 update *= 4
             case "lazy":
                 update //= 64
+            case "timid":
+                # against the others, and shorter than they are
+                update = -update // 2
             case "against":
                 update = -update
         updates[HospitalName(name)] = update

@@ -25,7 +25,7 @@ from pipeline.site.settings import Settings
 from tests.adversary import attack
 from tests.support.hostile import answers, hostile_round
 from tests.support.parties import make_parties, run_parties
-from tests.support.tasks import LOGISTIC, MLP, SMALL_CNN, in_later_round, payload, random_round
+from tests.support.tasks import LOGISTIC, MLP, SMALL_CNN, in_later_round, payload, random_round, with_update
 
 pytestmark = pytest.mark.mp_spdz
 
@@ -85,14 +85,18 @@ def test_verdicts_and_budget_equal_the_reference_whatever_breaks_the_rule(
 
 
 @pytest.mark.parametrize("protocol", NODES)
-def test_an_update_against_the_others_that_is_small_beside_the_budget_has_no_direction(
-    engine: MpSpdz, protocol: str, tmp_path: Path
+@pytest.mark.parametrize(("divisor", "accepted"), [(1, True), (2, False)], ids=["as long as the others", "shorter"])
+def test_an_update_against_the_others_has_a_margin_where_it_is_not_shorter(
+    engine: MpSpdz, divisor: int, accepted: bool, protocol: str, tmp_path: Path
 ) -> None:
     task, payloads = hostile_round(LOGISTIC, 4 << 36)
-    found = reference.explain(task, payloads)
     against = task.hospitals.index(HospitalName("against"))
+    update = payloads[task.hospitals[against]][: task.network.size]
+    payloads = with_update(payloads, against, update // divisor)
+    found = reference.explain(task, payloads)
+    assert found.size[against]
     assert found.products[against] < 0
-    assert found.direction[against]
+    assert found.direction[against] is accepted
     (output, *_) = check(engine, protocol, task, payloads, tmp_path)
     assert output.accepted[against] is found.accepted[against]
 
