@@ -39,7 +39,7 @@ MARGIN_EIGHTHS = 3
 """The margin, in eighths of the budget.
 
 Honest updates without a common direction lie within it. They are longer than their median too, which averages what is
-noise: an update that is shorter has no margin.
+noise: an update that is shorter has the margin of the least budget. What lies within that is left by a floor alone.
 """
 
 PROJECTIONS = 512
