@@ -128,7 +128,7 @@ def _direction(updates: Any, norms: Any, margin: Any) -> Any:
     hospitals = len(updates)
     product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]
     against = rule.DIRECTION_LEFT * product * product > rule.DIRECTION_RIGHT * norms * square
-    return ~((product + allowed < 0) & against)  # margin <= 2^27
+    return ~((product + allowed < 0) & against)  # margin <= 2^26
 
 
 def _valid(inputs: Any, labels: Any, lowest: int, highest: int) -> Any:

@@ -64,4 +64,4 @@ def _direction(rows: Any, squares: Any, margin: Any) -> Any:
     products = jnp.concatenate([rows @ median, median_square[None], squares]) >> rule.PROJECTED_DIRECTION_BITS
     product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]
     against = rule.DIRECTION_LEFT * product * product > rule.DIRECTION_RIGHT * norms * square
-    return ~((product + allowed < 0) & against)  # margin <= 2^26
+    return ~((product + allowed < 0) & against)  # margin <= 2^25

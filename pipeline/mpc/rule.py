@@ -35,8 +35,8 @@ DIRECTION_BITS = 12
 DIRECTION_LEFT, DIRECTION_RIGHT = 25, 4
 """25 p^2 > 4 s q with p + margin < 0: a cosine to the median update below -0.4, beyond the update's margin."""
 
-MARGIN_EIGHTHS = 3
-"""The margin, in eighths of the budget.
+BUDGETS_OVER_MARGIN = 4
+"""The margin is a fourth of the budget.
 
 Honest updates without a common direction lie within it. They are longer than their median too, which averages what is
 noise: an update that is shorter has the margin of the least budget. What lies within that is left by a floor alone.
@@ -65,7 +65,7 @@ FEWEST_ACCEPTED = 3
 
 def direction_margin(budget: int | None) -> int:
     """How far below 0 an inner product with the median update may lie, DIRECTION_BITS dropped; 0 in a first round."""
-    return _margin(min(budget or 0, NORM_CAP)) >> DIRECTION_BITS
+    return min(budget or 0, NORM_CAP) // BUDGETS_OVER_MARGIN >> DIRECTION_BITS
 
 
 def projected_margin(budget: int | None) -> int:
@@ -73,11 +73,7 @@ def projected_margin(budget: int | None) -> int:
 
     On average half of their number times that of the updates.
     """
-    return (_margin(projected_limit(budget)) * (PROJECTIONS // 2)) >> PROJECTED_DIRECTION_BITS
-
-
-def _margin(budget: int) -> int:
-    return MARGIN_EIGHTHS * budget // 8
+    return (projected_limit(budget) // BUDGETS_OVER_MARGIN * (PROJECTIONS // 2)) >> PROJECTED_DIRECTION_BITS
 
 
 def lower_median(count: int) -> int:

@@ -114,10 +114,10 @@ def test_the_direction_is_bounded_at_a_cosine_of_minus_four_tenths(cosine: float
     assert found.accepted[-1] is accepted
 
 
-@pytest.mark.parametrize(("thirds", "accepted"), [(7, False), (9, True)])
-def test_a_push_that_is_small_beside_the_budget_is_none(thirds: int, accepted: bool) -> None:
-    # -HONEST has minus NORM with the median, which is three eighths of 8/3 of it as a budget
-    found = _explain(-HONEST, budget=thirds * NORM // 3)
+@pytest.mark.parametrize(("quarters", "accepted"), [(15, False), (17, True)])
+def test_a_push_that_is_small_beside_the_budget_is_none(quarters: int, accepted: bool) -> None:
+    # -HONEST has minus NORM with the median, which is a quarter of four times as large a budget
+    found = _explain(-HONEST, budget=quarters * NORM // 4)
     assert found.direction[-1] is accepted
     assert found.accepted[-1] is accepted
 
@@ -142,7 +142,7 @@ def test_updates_that_vanish_are_not_judged_by_what_a_floor_leaves_of_them(large
 
 def test_the_first_round_has_no_margin_and_no_budget_a_larger_one_than_the_cap() -> None:
     assert rule.direction_margin(None) == rule.projected_margin(None) == 0
-    cap = 3 * rule.NORM_CAP // 8
+    cap = rule.NORM_CAP // 4
     assert rule.direction_margin(1 << 60) == cap >> rule.DIRECTION_BITS
     assert rule.projected_margin(1 << 60) == (cap * rule.PROJECTIONS // 2) >> rule.PROJECTED_DIRECTION_BITS
 
