@@ -33,7 +33,7 @@ def python_environment(settings: Settings, *, develop: bool = False, trains: boo
     """The checkout's own environment with the `wardround` command.
 
     requirements/main.txt says what it holds, deploy.txt what sites on machines of their own need beside (25 MB),
-    export.txt what writes a model that leaves (34 MB), and dev/main.txt what else to `develop`. Where nobody `trains`,
+    export.txt what writes a model that leaves (5 MB), and dev/main.txt what else to `develop`. Where nobody `trains`,
     torch is left out, with NVIDIA's libraries, which come with it, 3.6 GB, and export.txt.
 
     An environment to develop in serves rounds as well, and stays one, as does one to train in.
