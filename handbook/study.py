@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from handbook.markdown import table
 from pipeline.datasets import DATASETS
-from pipeline.datasets.schema import ColumnSchema, ImagesSchema, TableSchema, WindowSchema
+from pipeline.datasets.schema import BackboneSchema, ColumnSchema, ImagesSchema, TableSchema, WindowSchema
 from pipeline.layers import LAYERS
 from pipeline.study import study_diff
 from pipeline.study.fields import PROTOCOLS, Continues, GroupColumn, Subgroups, group
@@ -67,7 +67,7 @@ def page() -> str:
         f"## Data of the hospitals' own\n\n{_OWN_DATA}",
         *(
             f"### `{name}`\n\n{model.__doc__}\n\n{_table(model)}"
-            for name, model in (("table", TableSchema), ("images", ImagesSchema))
+            for name, model in (("table", TableSchema), ("images", ImagesSchema), ("backbone", BackboneSchema))
         ),
         f"### A column of `table`\n\n{ColumnSchema.__doc__}\n\n{_table(ColumnSchema)}",
         f"### `window` of `images`\n\n{WindowSchema.__doc__}\n\n{_table(WindowSchema)}",

@@ -150,6 +150,7 @@ PARTS = (
         "made again by the next round",
         kept=False,
     ),
+    FolderPart("studies' backbones", _MEMBERS, ("backbones",), (), "fetched again from the store", kept=False),
     FolderPart(
         "logs, services' settings, work in progress",
         _EVERY,

@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 
 from pipeline.cli.arguments import BeforeRound, OwnActor, StudyName
-from pipeline.consent import approval, consent_log
+from pipeline.consent import approval, backbone_file, consent_log
 from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.errors import Misconfigured, NotApproved
 from pipeline.governance import proposal, versions
@@ -82,6 +82,7 @@ def approve(study: StudyName, name: OwnActor = None, digest: Expected = None) ->
     """Consent to the study's present digest as the owner of a hospital or node, and publish the signed consent."""
     owner, read, consortium, settings = _owner(study, name)
     before = _before(owner, read, consortium, settings)
+    backbone_file.obtain(owner, read, settings)
     signed = approval.approve(owner, read, consortium, digest)
     typer.echo(f"{owner.name} approved {study} with digest {signed}")
     _print_changes(before, read, consortium)

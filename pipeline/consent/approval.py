@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.consent import backbone_file
 from pipeline.domain import Address, Context, Kind, RoundId, Sha256, Statement, sha256_text
 from pipeline.errors import EvidenceRejected, NotApproved, Refused
 from pipeline.evidence import signing
@@ -44,7 +45,8 @@ class Decision:
 def approve(identity: Identity, study: Study, consortium: Consortium, expected: Sha256 | None = None) -> Sha256:
     """Sign consent to the study's present terms into the actor's own folder, once.
 
-    Raises Refused when they are not those `expected`.
+    Raises Refused when they are not those `expected`, or the study's backbone is not at hand; EvidenceRejected where
+    that is none.
     """
     terms = study.terms(consortium)
     digest = _as_expected(study, study_digest(terms), expected)
@@ -52,6 +54,7 @@ def approve(identity: Identity, study: Study, consortium: Consortium, expected: 
         try:
             require(identity, study.name, digest, consortium.ledger)
         except NotApproved:
+            backbone_file.require(identity, study)
             consent = _decide(identity, Kind.CONSENT, study.name, digest, consortium.ledger, {"terms": terms})
             write_atomic(_path(identity, digest), consent)
     return digest

@@ -202,8 +202,11 @@ class Dataset(ABC):
         `records.shielded`.
         """
 
-    def keeping(self, folder: Path) -> Dataset:
-        """It, that keeps in `folder` what it would else read again in each step of a round; here nothing."""
+    def keeping(self, home: Path) -> Dataset:
+        """It, that has its own files in a hospital's private folder; here none.
+
+        There lies what it would else make again in each step of a round.
+        """
         return self
 
     def notes(self, folder: Path) -> Sequence[str]:

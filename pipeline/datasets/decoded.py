@@ -22,6 +22,9 @@ from pipeline.datasets import dicom_files, gdcm_process, picture, picture_files,
 from pipeline.datasets.picture import FittedPicture
 from pipeline.host.files import locked, write_secret
 
+DECODED = "decoded"
+"""In a hospital's private folder: pictures as they were decoded."""
+
 _READERS = (dicom_files, gdcm_process, picture, picture_files, raster_files)
 _LIBRARIES = ("numpy", "pillow", "pydicom", "python-gdcm")
 

@@ -28,6 +28,9 @@ IMAGES = "images.npz"
 LABELS = "labels.csv"
 """In a hospital's own folder, columns `file`, relative to it, `label`, and `split` where the hospital decides it."""
 
+FEATURES = "features-"
+"""Begins the name of a file, in a hospital's own folder, of what a backbone made of its pictures."""
+
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 """Names of a picture's channels, by their number."""
 
@@ -165,7 +168,7 @@ class Images(Dataset):
         files = [path]
         names = [path.name]
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file() and file != path / LABELS)
+            files = sorted(file for file in path.rglob("*") if file.is_file() and not beside_pictures(file, path))
             names = [file.relative_to(path).as_posix() for file in files]
         pictures = []
         for number, file in enumerate(files, start=1):
@@ -227,3 +230,8 @@ class Images(Dataset):
         if images.ndim != 3 or not len(images):
             raise ValueError("images takes (n, height, width)")
         return images
+
+
+def beside_pictures(file: Path, folder: Path) -> bool:
+    """Whether a file of a hospital's own folder is none of its pictures: the labels, or features."""
+    return file.parent == folder and (file.name == LABELS or file.name.startswith(FEATURES))

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from pipeline.datasets import dicom_patients, table_files
 from pipeline.datasets.base import SPLITS, Records, Split, with_split
-from pipeline.datasets.decoded import Decode, DecodedPictures
-from pipeline.datasets.images import CHANNELS, LABELS, Images
+from pipeline.datasets.decoded import DECODED, Decode, DecodedPictures
+from pipeline.datasets.images import CHANNELS, LABELS, Images, beside_pictures
 from pipeline.datasets.measured import Counted, MeasuredInput
 from pipeline.datasets.patients import PATIENT, SecretSource, groups, without
 from pipeline.datasets.picture import FittedPicture, NoPicture, Pixels, Window
@@ -63,10 +63,10 @@ class OwnImages(Images):
         # Levels about middle grey, or standard scores as those of a table.
         self.input_range = (-1024, 1024) if awaits_scale or constants else (-128, 127)
 
-    def keeping(self, folder: Path) -> OwnImages:
-        """It, that keeps in `folder` what it decodes, and forgets it when the labels are gone."""
+    def keeping(self, home: Path) -> OwnImages:
+        """It, that keeps what it decodes, and forgets it when the labels are gone."""
         kept = copy(self)
-        kept._decoded = folder / f"{self.name}.npz"
+        kept._decoded = home / DECODED / f"{self.name}.npz"
         return kept
 
     @property
@@ -76,8 +76,8 @@ class OwnImages(Images):
 
     def statistics(self, folder: Path) -> Sequence[Counted]:
         """Of each channel how often a level comes in the training pictures, as the model takes them."""
-        index = self._listed(folder)
-        pixels = self._stacked(self._all(folder, index))[(index["split"] == SPLITS[0]).to_numpy()]
+        index, pixels = self.fitted(folder)
+        pixels = pixels[(index["split"] == SPLITS[0]).to_numpy()]
         levels = np.arange(256, dtype=np.float64)
         return [(levels, np.bincount(channel.ravel(), minlength=256)) for channel in np.moveaxis(pixels, 1, 0)]
 
@@ -103,16 +103,20 @@ class OwnImages(Images):
 
     def read(self, folder: Path, secret: SecretSource = Secret.generate) -> Split:
         """The pictures, fitted and encoded."""
+        return self._split(*self.fitted(folder), secret)
+
+    def fitted(self, folder: Path) -> tuple[pd.DataFrame, Pixels]:
+        """The rows of the labels with their split, and their pictures (n, channels, height, width), in levels."""
         index = self._listed(folder)
-        return self._split(index, self._stacked(self._all(folder, index)), secret)
+        return index, self._stacked(self._all(folder, index))
 
     def load(self, folders: Sequence[Path]) -> tuple[Records, Records]:
         """For a demonstration: the folder of this data set's name, laid out as at a hospital, to be dealt out."""
         folder = own_folder(self.name, folders, LABELS)
-        index = self._listed(folder)
+        index, pixels = self.fitted(folder)
         everything = Records(
             index["record_id"].to_numpy(np.str_),
-            self._stacked(self._all(folder, index)),
+            pixels,
             self._labels(index),
             _numbered(index),
         )
@@ -151,8 +155,11 @@ class OwnImages(Images):
 
     def unlisted(self, folder: Path) -> int:
         """How many files of the folder have no label yet: they take no part."""
-        listed = {LABELS, *self._labelled(folder)["file"]}
-        return sum(file.is_file() and str(file.relative_to(folder)) not in listed for file in folder.rglob("*"))
+        listed = set(self._labelled(folder)["file"])
+        return sum(
+            file.is_file() and not beside_pictures(file, folder) and str(file.relative_to(folder)) not in listed
+            for file in folder.rglob("*")
+        )
 
     def _listed(self, folder: Path) -> pd.DataFrame:
         """The rows of the labels with their split, and whose pictures they are where labels or DICOM files say so."""

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DECODED = "decoded"
-"""In a hospital's private folder: pictures as they were decoded."""
-
 
 def records_folder(home: Path, dataset: str) -> Path:
     """Where a hospital keeps its records of one data set: a folder that its DVC repository, `data/`, tracks."""
@@ -34,21 +31,21 @@ def kept(home: Path, dataset: str) -> bool:
 def frame(home: Path, dataset: Dataset) -> pd.DataFrame:
     """What the data contract is checked on, of a hospital's records; raises as `read` does."""
     folder = records_folder(home, dataset.name)
-    kept = dataset.keeping(home / DECODED)
+    kept = dataset.keeping(home)
     return shielded(home.name, "records are readable", lambda: kept.frame(folder))
 
 
 def read(home: Path, dataset: Dataset) -> Split:
     """A hospital's encoded records; raises DataRejected, without any value, when they cannot be read."""
     folder = records_folder(home, dataset.name)
-    kept = dataset.keeping(home / DECODED)
+    kept = dataset.keeping(home)
     return shielded(home.name, "records are readable", lambda: kept.read(folder, lambda: sharing_secret(home)))
 
 
 def statistics(home: Path, dataset: Dataset) -> Sequence[Counted]:
     """Of each input that is to be measured the values of a hospital's training records; raises as `read` does."""
     folder = records_folder(home, dataset.name)
-    kept = dataset.keeping(home / DECODED)
+    kept = dataset.keeping(home)
     return shielded(home.name, "records are readable", lambda: kept.statistics(folder))
 
 

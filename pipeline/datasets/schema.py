@@ -10,11 +10,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from pipeline.datasets.backbone import Backbone
+from pipeline.datasets.features import Features
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.own_table import OwnTable
 from pipeline.datasets.patients import PATIENT
 from pipeline.datasets.picture import Window
 from pipeline.datasets.table import Column
+from pipeline.domain import Sha256
 
 CellText = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Classes = Annotated[tuple[CellText, ...], Field(min_length=2, max_length=100)]
@@ -254,3 +257,24 @@ class ImagesSchema(_Model):
         """With mean and deviation of the channels that were measured, as if they had been given."""
         means, deviations = zip(*constants.values(), strict=True)
         return self.model_copy(update={"mean": means, "deviation": deviations, "scale": "levels"})
+
+
+class BackboneSchema(_Model):
+    """A public network in a file of ONNX, whose features of the pictures are the model's inputs."""
+
+    onnx: Annotated[str, StringConstraints(max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.onnx$")]
+    """Name of the file, which the service provider keeps beside this one and puts into the store."""
+    sha256: Annotated[Sha256, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the file, by which every member fetches it."""
+    output: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
+    """Name of the graph's output that holds the features, (batch, features)."""
+    features: Annotated[int, Field(ge=1, le=1 << 16)]
+    """How many features that output has: the inputs of the model's first layer."""
+    mean: CellNumber = 0.0
+    """Subtracted from each feature."""
+    deviation: Annotated[float, Field(gt=0, le=1e15)] = 1.0
+    """What it is then divided by. Features that differ in their scales are standardised in the file itself."""
+
+    def dataset(self, pictures: OwnImages) -> Features:
+        """The features of these pictures."""
+        return Features(pictures, Backbone(self.sha256, self.output, self.features, self.mean, self.deviation))

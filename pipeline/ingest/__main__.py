@@ -11,6 +11,7 @@ from pipeline.errors import DataRejected
 from pipeline.evidence.canonical import canonical_json
 from pipeline.host import program
 from pipeline.host.files import write_atomic
+from pipeline.ingest.features import compare_features
 from pipeline.ingest.validate import run
 from pipeline.ingest.versioning import version
 from pipeline.site.settings import Settings
@@ -25,6 +26,7 @@ def main(
     """Check a hospital's records against the study's data contract; exits 1 naming the expectations that fail."""
     home = Settings.load().hospital(hospital)
     checked = Study.load(study)
+    compare_features(home, checked.source)
     validation = run(home, checked, version(home, checked.dataset))
     write_atomic(out, canonical_json(validation.body()) + b"\n")
     if not validation.passed:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.datasets.base import SPLITS, Dataset
 from pipeline.datasets.cells import are_dates
+from pipeline.datasets.features import Features
 from pipeline.datasets.grouping import emptied
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.records import shielded
@@ -207,5 +208,6 @@ def _empty(frame: pd.DataFrame, dataset: Dataset) -> list[str]:
 
 
 def _waiting(path: Path, dataset: Dataset) -> list[str]:
-    waiting = dataset.unlisted(path) if isinstance(dataset, OwnImages) else 0
+    pictures = dataset.pictures if isinstance(dataset, Features) else dataset
+    waiting = pictures.unlisted(path) if isinstance(pictures, OwnImages) else 0
     return [f"{waiting} files have no label yet and take no part."] if waiting else []

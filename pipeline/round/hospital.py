@@ -17,6 +17,7 @@ from pipeline.evidence.canonical import sha256
 from pipeline.evidence.signing import from_bytes, to_bytes
 from pipeline.host.files import locked, write_secret
 from pipeline.ingest import kept_scale
+from pipeline.ingest.features import keep_features
 from pipeline.ingest.freeze import freeze
 from pipeline.ingest.passed import run_once
 from pipeline.measures.confusion import Confusion
@@ -43,6 +44,7 @@ def validate(study: str, round_id: RoundId, name: HospitalName, settings: Settin
     """
     ctx = _join(study, round_id, name, settings, RoundStatus.OPEN)
     freeze(ctx.worker.identity.home, ctx.worker.study.source)
+    keep_features(ctx.worker.identity.home, ctx.worker.study.source)
     validation = run_once(ctx.worker.identity.home, ctx.worker.study, ctx.worker.digest)
     statement = ctx.worker.sign(Kind.VALIDATION, validation.body(), ctx.context)
     digest = ctx.worker.board.say(round_id, statement)

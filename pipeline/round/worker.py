@@ -18,7 +18,7 @@ from nacl.public import PublicKey
 
 from pipeline.chain.ledger import HospitalStatus, Ledger, RoundState, study_id
 from pipeline.chain.outbox import Outbox
-from pipeline.consent import approval
+from pipeline.consent import approval, backbone_file
 from pipeline.domain import (
     Address,
     Context,
@@ -66,6 +66,7 @@ class Worker:
         worker = cls.visit(study, home, settings)
         approval.require(worker.identity, worker.study.name, worker.digest, worker.consortium.ledger)
         worker.check_registration()
+        backbone_file.obtain(worker.identity, worker.study, settings)
         return worker
 
     @classmethod

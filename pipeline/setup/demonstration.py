@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from pipeline.consent import approval, consent_log
+from pipeline.consent import approval, backbone_file, consent_log
 from pipeline.datasets import publishers
 from pipeline.datasets.records import kept, records_folder
 from pipeline.domain import HospitalName
@@ -88,6 +88,7 @@ def approve(settings: Settings, consortium: Consortium, studies: Mapping[str, St
         digest = study.digest(consortium)
         for owner in _owners(settings, study):
             if approval.given(owner, study.name, digest, consortium.ledger) is not False:
+                backbone_file.obtain(owner, study, settings)
                 approval.approve(owner, study, consortium)
 
 

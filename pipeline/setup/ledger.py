@@ -8,6 +8,7 @@ from pipeline.chain import ledger as chain
 from pipeline.chain import rpc
 from pipeline.chain.ledger import HospitalStatus, Ledger
 from pipeline.chain.outbox import Outbox
+from pipeline.consent import backbone_file
 from pipeline.domain import Address, HospitalName, RoundId, Sha256
 from pipeline.evidence.canonical import digest, sha256
 from pipeline.model_file import model_bytes
@@ -79,18 +80,22 @@ def authorise_hospitals(settings: Settings, installation: Installation, consorti
 def register_studies(
     settings: Settings, installation: Installation, consortium: Consortium, studies: Mapping[str, Study]
 ) -> list[str]:
-    """Put the initial model of each new study into the store, unless it is another study's, and both on the ledger.
+    """Put each study's backbone into the store, and each new one's initial model; the study and that on the ledger.
+
+    A study that continues another has that one's model.
 
     Returns the names of the new ones. Raises Refused, or InvalidStudy, for one that cannot continue what it names.
     """
     ledger = Ledger.connect(installation.rpc, consortium.ledger, installation.authority)
     provider = Identity.load(settings.provider)
+    store = Store(installation.store, provider.credentials, installation.authority)
+    for study in studies.values():
+        backbone_file.publish(study, settings.studies, store)
     new = [study for name, study in studies.items() if not ledger.has_study(chain.study_id(name))]
     for study in new:
         nodes = [Address(consortium.node(name).address) for name in study.nodes]
         identifier = chain.study_id(study.name)
         if study.continues is None:
-            store = Store(installation.store, provider.credentials, installation.authority)
             call = ledger.register_study(identifier, nodes, _publish_initial_model(store, study))
         else:
             continuation.predecessor(study, settings.studies)

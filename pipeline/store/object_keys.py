@@ -128,6 +128,11 @@ def model() -> KeyPrefix:
     return KeyPrefix(MODELS, "", "safetensors")
 
 
+def backbone() -> KeyPrefix:
+    """Public networks that make features of pictures, by digest."""
+    return KeyPrefix(MODELS, "", "onnx")
+
+
 def statement(round_id: RoundId, kind: Kind, signer: HospitalName | NodeName) -> KeyPrefix:
     """A hospital's or node's statements of one kind in one round."""
     side, name = ("hospitals", _HOSPITAL_KINDS[kind]) if kind in _HOSPITAL_KINDS else ("nodes", _NODE_KINDS[kind])

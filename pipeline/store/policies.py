@@ -45,12 +45,16 @@ def node(name: NodeName) -> Policy:
 
 
 def provider() -> Policy:
-    """Writes the input set, reports, models and DVC's remote; never an actor's statement, never reads an envelope."""
+    """Writes the input set, reports, models, backbones and DVC's remote.
+
+    Never an actor's statement; never reads an envelope.
+    """
     kinds = ("commit", "report")
     return _policy(
         write=(
             *(f"{REPORTS}/rounds/*/{kind}/*" for kind in kinds),
             f"{MODELS}/*.safetensors",
+            f"{MODELS}/*.onnx",
             f"{MAILBOX}/rounds/*/timings/provider/*",
             f"{DVC}/*",
         ),

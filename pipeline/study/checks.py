@@ -46,6 +46,8 @@ def check(study: Study, file: str) -> None:
         refuse("dataset", study.dataset, f"another name than those of the package: {', '.join(sorted(DATASETS))}")
     if not own_data and study.dataset not in DATASETS:
         refuse("dataset", study.dataset, f"one of {', '.join(sorted(DATASETS))}")
+    if study.backbone is not None:
+        _check_backbone(study, refuse)
     for field, members in (("hospitals", study.hospitals), ("nodes", study.nodes)):
         if len(set(members)) != len(members):
             refuse(field, list(members), "every name once")
@@ -115,6 +117,18 @@ def check(study: Study, file: str) -> None:
             "model",
             [next(iter(item)) for item in study.model],
             f"values that stay within 64 bits under encryption: {error}",
+        )
+
+
+def _check_backbone(study: Study, refuse: Callable[[str, object, str], None]) -> None:
+    if study.images is None:
+        refuse("backbone", "no `images`", "`images` too: a backbone's input are the hospitals' own pictures")
+    elif study.images.scale == "measured" and study.images.mean is None:
+        refuse(
+            "images.mean",
+            "nothing",
+            "`mean` and `deviation`, those with which the backbone was trained, or `scale: levels`: a round that"
+            " measured others would give it pictures that it does not know",
         )
 
 

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.datasets import DATASETS, Dataset
 from pipeline.datasets.grouping import Grouping
-from pipeline.datasets.schema import ImagesSchema, TableSchema
+from pipeline.datasets.schema import BackboneSchema, ImagesSchema, TableSchema
 from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, InvalidStudy, Refused
 from pipeline.evidence.membership import study_digest
@@ -68,6 +68,10 @@ class Study(StudyModel):
     """Columns and classes of the hospitals' own tables."""
     images: Annotated[ImagesSchema | None, Field(title="The hospitals' own pictures")] = None
     """Size and classes of the hospitals' own pictures."""
+    backbone: Annotated[BackboneSchema | None, Field(title="Backbone")] = None
+    """A public network whose weights stay as they are: each hospital runs it on its own pictures, in the clear, and
+    `model` is what is trained on its features. Every worker fetches the file by its digest, and it is inspected at
+    approval (docs/adr/0030-a-public-backbone.md)."""
     hospitals: Annotated[tuple[HospitalField, ...], Field(title="Hospitals", min_length=3, max_length=200)]
     """Names as in the consortium file. Each hospital trains on its own records."""
     nodes: Annotated[tuple[NodeField, ...], Field(title="Nodes", min_length=3, max_length=4)]
@@ -175,6 +179,8 @@ class Study(StudyModel):
     @property
     def source(self) -> Dataset:
         """The data set plug-in."""
+        if self.images and self.backbone:
+            return self.backbone.dataset(self.images.dataset(self.dataset))
         if schema := self.table or self.images:
             return schema.dataset(self.dataset)
         return DATASETS[self.dataset]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.datasets import PredictionBatch
 from pipeline.domain import HospitalName
@@ -35,6 +36,8 @@ class Predictor:
     study: Study
     parameters: Vector
     card: cards.ModelCard
+    home: Path
+    """The hospital's folder, where it keeps a study's backbone."""
 
     @classmethod
     def open(cls, study: str, name: HospitalName, settings: Settings | None = None) -> Predictor:
@@ -62,7 +65,7 @@ class Predictor:
         model = worker.model(digest)
         scaled = worker.study.at(model)
         card = cards.card(worker.study, view, digest, len(finished), model.scale)
-        return cls(scaled, model.parameters, card)
+        return cls(scaled, model.parameters, card, worker.identity.home)
 
     def predict(self, questions: PredictionBatch) -> tuple[Answer, ...]:
         """The answers to a batch.
@@ -72,7 +75,7 @@ class Predictor:
         dataset = self.study.source
         if wrong := cell_failures(questions.frame, dataset):
             raise FileRejected(" ".join(wrong.values()))
-        shares = probabilities(self.parameters, self.study.network, dataset.encode(questions.values))
+        shares = probabilities(self.parameters, self.study.network, dataset.keeping(self.home).encode(questions.values))
         return tuple(
             Answer(
                 str(record), dataset.classes[int(row.argmax())], dict(zip(dataset.classes, row.tolist(), strict=True))

@@ -79,6 +79,19 @@ class PictureInputs(torch.nn.Module):
         return inputs.float()
 
 
+class FeatureInputs(torch.nn.Module):
+    """A backbone's features (n, features) float32 to inputs of that shape, float32."""
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float], input_range: tuple[int, int]) -> None:
+        super().__init__()
+        self.scores = StandardScores(_doubles(mean), _doubles(deviation), input_range)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Each feature by its constants."""
+        inputs: torch.Tensor = self.scores(features.double())
+        return inputs.float()
+
+
 def _flagged(columns: Sequence[Column]) -> list[int]:
     return [index for index, column in enumerate(columns) if column.empty == "flagged"]
 

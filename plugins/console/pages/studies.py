@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from pipeline.airflow.accounts import Role
 from pipeline.chain.ledger import study_id
-from pipeline.consent import approval, consent_log
+from pipeline.consent import approval, backbone_file, consent_log
 from pipeline.consent.approval import Decision
 from pipeline.consent.consent_log import Position
 from pipeline.domain import Address, Sha256
@@ -187,6 +187,8 @@ def _decided(request: Request, who: Person, index: Rounds, name: str, digest: Sh
     owner = hospital_folder.identity(index.settings, who)
     if owner.name not in study.hospitals:
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"{owner.name} is no hospital of study {name}.")
+    if what == "approved":
+        backbone_file.obtain(owner, study, index.settings)
     decide = approval.approve if what == "approved" else approval.withdraw
     decide(owner, study, studies.consortium(index.settings), digest)
     consent_log.publish_or_say(index.settings, owner, study)  # the page says what is not published yet

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from pipeline.datasets import decoded, images, records
+from pipeline.datasets.decoded import DECODED
 from pipeline.datasets.images import LABELS
 from pipeline.datasets.own_images import OwnImages
-from pipeline.datasets.records import DECODED, records_folder
+from pipeline.datasets.records import records_folder
 from pipeline.datasets.schema import ImagesSchema
 from pipeline.errors import DataRejected
 from pipeline.host.files import write_secret

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.datasets import records
+from pipeline.datasets.decoded import DECODED
 from pipeline.datasets.images import LABELS
 from pipeline.datasets.records import records_folder
 from pipeline.domain import HospitalName
@@ -76,7 +77,7 @@ def test_patients_of_dicom_files_stay_together_and_are_found_nowhere_but_in_them
     for home in homes[:3]:
         split = records.read(home, play.study.source)
         assert len({*split.train.patients, *split.test.patients}) == _PATIENTS  # type: ignore[misc]
-        assert (home / records.DECODED / "scans.npz").is_file()  # which is searched below as all files are
+        assert (home / DECODED / "scans.npz").is_file()  # which is searched below as all files are
         assert not {*split.train.patients} & {*split.test.patients}  # type: ignore[misc]
     said = ["".join(traceback.format_exception(error)) for error in play.absences.values()]
     said += [*capfd.readouterr(), caplog.text, str(notes)]

@@ -1,0 +1,178 @@
+"""What a file must be to be a backbone; each bad one gets a sentence of its own, and none is run on a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from pipeline.datasets.backbone import Backbone, prepared
+from pipeline.datasets.backbone import graph as graphs
+from pipeline.datasets.backbone.operators import ALLOWED, RANDOM
+from pipeline.errors import EvidenceRejected, Misconfigured
+from pipeline.evidence.canonical import sha256
+from tests.support.backbones import FEATURES, OPSET, SIDE, backbone, graph, pictures, written
+
+SHAPE = (1, SIDE, SIDE)
+
+
+def inspected(data: bytes, output: str = "features", features: int = FEATURES) -> None:
+    Backbone(sha256(data), output, features, 0.0, 1.0).inspect(data, SHAPE)
+
+
+def node(kind: str, **attributes: object) -> onnx.NodeProto:
+    return helper.make_node(kind, ["means"], ["last"], **attributes)
+
+
+def external() -> bytes:
+    model = onnx.ModelProto.FromString(backbone())
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../hospitals/elm/signing-key")
+    return bytes(model.SerializeToString())
+
+
+def two_inputs() -> bytes:
+    age = helper.make_tensor_value_info("age", TensorProto.FLOAT, ["batch", FEATURES, 1, 1])
+    return written(graph(inputs=[pictures(), age], between=[helper.make_node("Add", ["means", "age"], ["last"])]))
+
+
+def within(kind: str) -> bytes:
+    """A function of the file's own, under the name of an operator."""
+    model = onnx.ModelProto.FromString(backbone())
+    body = [helper.make_node("Relu", ["x"], ["y"])]
+    opsets = [helper.make_opsetid("", OPSET)]
+    model.functions.append(helper.make_function("", kind, ["x"], ["y"], body, opsets))
+    return bytes(model.SerializeToString())
+
+
+def huge() -> bytes:
+    """A few bytes that ask for 64 GB."""
+    repeated = helper.make_node("Concat", ["means"] * (1 << 10), ["wide"], axis=2)
+    again = helper.make_node("Concat", ["wide"] * (1 << 10), ["wider"], axis=3)
+    once_more = helper.make_node("Concat", ["wider"] * (1 << 10), ["widest"], axis=2)
+    least = helper.make_node("GlobalMaxPool", ["widest"], ["last"])
+    return written(graph(between=[repeated, again, once_more, least]))
+
+
+def of_values() -> bytes:
+    """A shape that follows from what a picture holds."""
+    return written(graph(between=[helper.make_node("NonZero", ["means"], ["last"])]))
+
+
+def batch_of(batch: int | str, side: int | str) -> bytes:
+    return written(graph(inputs=[pictures(side=side, batch=batch)]))
+
+
+def doubles() -> bytes:
+    value = helper.make_tensor_value_info("pictures", TensorProto.DOUBLE, ["batch", *SHAPE])
+    return written(graph(inputs=[value]))
+
+
+def nan() -> bytes:
+    """The logarithm of what is below zero."""
+    below = helper.make_node("Neg", ["means"], ["below"])
+    return written(graph(between=[below, helper.make_node("Log", ["below"], ["last"])]))
+
+
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
+    "truncated": (lambda: backbone()[:-400], "no whole ONNX file"),
+    "empty": (lambda: b"", "without an ONNX graph"),
+    "another kind of file": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(200), "no whole ONNX file"),
+    "two inputs": (two_inputs, "2 inputs (pictures, age), want one"),
+    "dynamic height and width": (lambda: batch_of("batch", "side"), "dynamic shapes (any x 1 x any x any), want the"),
+    "a fixed batch": (lambda: batch_of(8, SIDE), "got 8 x 1 x 32 x 32, want any x 1 x 32 x 32"),
+    "another size": (lambda: batch_of("batch", 48), "got any x 1 x 48 x 48, want any x 1 x 32 x 32"),
+    "doubles": (doubles, "another type, want float32"),
+    "random operators": (
+        lambda: written(graph(between=[node("RandomNormalLike")])),
+        "random operators (RandomNormalLike)",
+    ),
+    "dropout": (lambda: written(graph(between=[node("Dropout")])), "random operators (Dropout)"),
+    "operators with a state": (
+        lambda: written(graph(between=[node("SequenceConstruct")])),
+        "not looked at (SequenceConstruct)",
+    ),
+    "shapes that follow from values": (of_values, "of other shapes at each run, or not looked at (NonZero)"),
+    "weights in another file": (external, "weights outside the file (external data)"),
+    "custom operators": (
+        lambda: written(graph(between=[node("Trick", domain="org.example")]), helper.make_opsetid("org.example", 1)),
+        "custom operators (org.example)",
+    ),
+    "a function under an operator's name": (lambda: within("Relu"), "custom operators (functions of the file's own)"),
+    "an old opset": (lambda: written(graph(), opset=11), "got opset 11, want 18 to 23"),
+    "an opset to come": (lambda: written(graph(), opset=99), "got opset 99, want 18 to 23"),
+    "NaN": (nan, "NaN or infinity"),
+    "all memory": (huge, "numbers at once, want at most"),
+    "too few arguments": (
+        lambda: written(graph(between=[helper.make_node("Add", ["means"], ["last"])])),
+        "ONNX's own check refuses",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_in_one_sentence(name: str) -> None:
+    made, wanted = BAD[name]
+    with pytest.raises(EvidenceRejected) as refusal:
+        inspected(made())
+    said = str(refusal.value)
+    assert wanted in said, said
+    assert said.startswith("backbone: ")
+    assert "\n" not in said
+    assert ", want " in said
+
+
+def test_a_good_file_gives_equal_features_each_time(tmp_path: Path) -> None:
+    inspected(backbone())
+    file = tmp_path / "public.onnx"
+    file.write_bytes(backbone())
+    network = Backbone(sha256(backbone()), "features", FEATURES, 0.4, 0.4)
+    some = np.random.default_rng(1).integers(-300, 300, (5, *SHAPE)).astype(np.int16)
+    features = network.encode(file, some)
+    assert features.dtype == np.int16
+    assert features.shape == (5, FEATURES)
+    assert len(np.unique(features)) > FEATURES
+    # What a picture becomes depends on no other one.
+    for row, picture in enumerate(some):
+        np.testing.assert_array_equal(network.encode(file, picture[None])[0], features[row])
+
+
+def test_an_output_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(EvidenceRejected, match="got outputs features, want one named logits"):
+        inspected(backbone(), output="logits")
+
+
+def test_another_number_of_features_is_refused() -> None:
+    with pytest.raises(EvidenceRejected, match=f"got 1 x {FEATURES} of one picture, want 1 x 1280"):
+        inspected(backbone(), features=1280)
+
+
+def test_another_digest_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(EvidenceRejected, match="another network, or cut off on its way"):
+        Backbone(sha256(b"another"), "features", FEATURES, 0.0, 1.0).inspect(b"\x00" * 100, SHAPE)
+
+
+def test_a_file_beyond_the_limit_is_refused_unread(tmp_path: Path) -> None:
+    file = tmp_path / "large.onnx"
+    with file.open("wb") as sparse:
+        sparse.truncate(2 << 30)
+    with pytest.raises(EvidenceRejected, match=f"got a file of {2 << 30} bytes, want at most {graphs.LARGEST_FILE}"):
+        prepared(file, sha256(b""))
+
+
+def test_a_file_that_is_not_there_says_what_fetches_it(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="wardround study approve"):
+        prepared(tmp_path / "none.onnx", sha256(b""))
+
+
+def test_what_is_allowed_is_an_operator_and_is_not_random() -> None:
+    names = {schema.name for schema in onnx.defs.get_all_schemas_with_history()}
+    assert names >= ALLOWED
+    assert names >= RANDOM
+    assert not ALLOWED & RANDOM
