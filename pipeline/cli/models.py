@@ -30,7 +30,15 @@ from pipeline.errors import EvidenceRejected, Misconfigured, Rejected
 from pipeline.export import lineage
 from pipeline.export.forms import FORMS
 from pipeline.export.forms.base import FormName
-from pipeline.export.taking_out import DESCRIBING, PROOF, check_beside, refuse_what_is_there, take_out, write_folder
+from pipeline.export.taking_out import (
+    BACKBONE,
+    DESCRIBING,
+    PROOF,
+    check_beside,
+    refuse_what_is_there,
+    take_out,
+    write_folder,
+)
 from pipeline.report.round_view import gather_proven
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
@@ -187,7 +195,8 @@ def verify(
         if report.first_problem is not None:
             raise EvidenceRejected(f"{bundle}: {report.first_problem}")
         evidence = RoundEvidence(report.round, transcript, held)
-        found = lineage.check(data, evidence)
+        backbone = file.with_name(BACKBONE)
+        found = lineage.check(data, evidence, read_file(backbone, lineage.LARGEST_FILE) if backbone.exists() else None)
         beside = {
             name: read_file(file.with_name(name), _LARGEST_TEXT)
             for name in DESCRIBING

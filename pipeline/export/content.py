@@ -99,6 +99,8 @@ class Content:
     context: Context
     terms: Mapping[str, Any]
     model: Model
+    backbone: bytes | None = None
+    """The file of ONNX that makes features of pictures, where the study names one."""
 
     @cached_property
     def approved(self) -> Study:
@@ -145,10 +147,14 @@ class Content:
     def to_json(self) -> bytes:
         """For another process of this machine."""
         model = base64.b64encode(self.model.to_bytes()).decode()
-        return json.dumps({"context": asdict(self.context), "terms": self.terms, "model": model}).encode()
+        backbone = None if self.backbone is None else base64.b64encode(self.backbone).decode()
+        whole = {"context": asdict(self.context), "terms": self.terms, "model": model, "backbone": backbone}
+        return json.dumps(whole).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Content:
         """What `to_json` wrote."""
         value = read_json(data, len(data))
-        return cls(Context(**value["context"]), value["terms"], read_model(base64.b64decode(value["model"])))
+        backbone = None if value["backbone"] is None else base64.b64decode(value["backbone"])
+        model = read_model(base64.b64decode(value["model"]))
+        return cls(Context(**value["context"]), value["terms"], model, backbone)

@@ -1,9 +1,13 @@
-"""The whole graph as torch: a batch of records to labels and shares, as `wardround predict` answers."""
+"""The whole graph as torch: a batch of records to labels and shares, as `wardround predict` answers.
+
+Where the study has a backbone, it is what follows that: features to labels and shares.
+"""
 
 from __future__ import annotations
 
 import torch
 
+from pipeline.datasets.features import Features
 from pipeline.export.content import Content
 from pipeline.train.network import module
 
@@ -26,6 +30,9 @@ class Whole(torch.nn.Module):
 
 def example(content: Content) -> torch.Tensor:
     """Two records of zeros: a batch of one would be taken for the only size."""
-    given = content.study.source.preparation["input"]
+    source = content.study.source
+    if isinstance(source, Features):
+        return torch.zeros((2, *source.shape))
+    given = source.preparation["input"]
     _, *shape = given["shape"]
     return torch.zeros((2, *shape), dtype=getattr(torch, given["dtype"]))

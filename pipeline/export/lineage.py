@@ -46,8 +46,8 @@ class Lineage:
         }
 
 
-def check(data: bytes, evidence: RoundEvidence) -> Lineage:
-    """Where a file comes from, by the evidence of one round that has been verified.
+def check(data: bytes, evidence: RoundEvidence, backbone: bytes | None = None) -> Lineage:
+    """Where a file comes from, by the evidence of one round that has been verified; `backbone` is the study's file.
 
     Raises EvidenceRejected with the reason where it is no export of that round, Misconfigured where this machine has
     not what writes such files.
@@ -59,7 +59,8 @@ def check(data: bytes, evidence: RoundEvidence) -> Lineage:
     study = Study.of_terms(origin.terms)
     model = Model(_fixed_point(form.tensors(data, study.network), study.network), origin.scale)
     _check_model(model, evidence)
-    content = Content(evidence.context, origin.terms, model)
+    _check_backbone(study, backbone)
+    content = Content(evidence.context, origin.terms, model, backbone if study.backbone else None)
     _check_description(description, content, origin, form)
     if encoded(content, form) != data:
         raise EvidenceRejected(
@@ -98,6 +99,17 @@ def _check_round(origin: Origin, evidence: RoundEvidence) -> None:
     if got.round != evidence.round:
         raise EvidenceRejected(
             f"got a file that says round {got.round}; the proof is of round {evidence.round}: take that round's proof"
+        )
+
+
+def _check_backbone(study: Study, backbone: bytes | None) -> None:
+    if study.backbone is None:
+        return
+    got = "no file" if backbone is None else f"a file with SHA-256 {sha256(backbone)}"
+    if backbone is None or sha256(backbone) != study.backbone.sha256:
+        raise EvidenceRejected(
+            f"backbone: got {got}, want the study's, {study.backbone.sha256}: it lies beside the file, as it was"
+            " exported; take the folder as it was"
         )
 
 

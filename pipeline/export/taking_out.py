@@ -30,6 +30,7 @@ from pipeline.ledger_types.state import RoundState
 from pipeline.report.round_view import RoundView, gather_proven
 from pipeline.site.consortium import Consortium
 from pipeline.site.settings import Settings
+from pipeline.store import object_keys
 from pipeline.study.study import Study
 from pipeline.views import model_card
 from pipeline.views.observer import Observer
@@ -38,6 +39,8 @@ PROOF = "proof.zip"
 """Where `wardround model verify` looks for the proof bundle, beside the file."""
 PREPARATION = "preparation.json"
 CARD = "card.json"
+BACKBONE = "backbone.onnx"
+"""The study's public network, where it names one: what the file was made with."""
 README = "README.md"
 """Model hubs show this one."""
 DESCRIBING = (PREPARATION, CARD, README)
@@ -71,7 +74,7 @@ def take_out(name: str, round_id: RoundId | None, form: Form, observer: Observer
             f"round {state.round}: it measured the scale of the inputs and trained nothing; take a later round's model"
         )
     terms = _terms(study, Consortium.load(settings.consortium), evidence.record.study_digest, observer)
-    content = Content(evidence.context, terms, evidence.model(digest))
+    content = Content(evidence.context, terms, evidence.model(digest), _backbone(terms, observer))
     rounds = sum(one.round <= state.round for one in finished)
     transcript = observer.ledger.transcript(state)
     proof = proof_bundle.pack(evidence, transcript)
@@ -118,7 +121,8 @@ def _files(
 ) -> Mapping[str, bytes]:
     model = sha256(content.model.to_bytes())
     card = model_card.card(content.approved, view, model, rounds, content.model.scale)
-    files = {form.file: file, PREPARATION: content.preparation, PROOF: proof}
+    backbone = {} if content.backbone is None else {BACKBONE: content.backbone}
+    files = {form.file: file, PREPARATION: content.preparation, PROOF: proof, **backbone}
     digests = {name: sha256(data) for name, data in files.items()}
     return {
         **files,
@@ -167,6 +171,14 @@ def _chosen(name: str, round_id: RoundId | None, finished: list[RoundState]) -> 
             f" {', '.join(str(one.round) for one in finished)}"
         )
     return state
+
+
+def _backbone(terms: Mapping[str, Any], observer: Observer) -> bytes | None:
+    backbone = Study.of_terms(terms).backbone
+    if backbone is None:
+        return None
+    key_prefix = object_keys.backbone()
+    return observer.store.get(key_prefix.bucket, key_prefix.key(backbone.sha256), backbone.sha256)
 
 
 def _terms(study: Study, members: Consortium, digest: Sha256, observer: Observer) -> Mapping[str, Any]:

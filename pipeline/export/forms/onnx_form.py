@@ -1,17 +1,17 @@
-"""ONNX by torch's exporter: inputs, network and softmax in one graph, weights within the file."""
+"""ONNX by torch's exporter: inputs, network and softmax in one graph, a study's backbone among them."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipeline.errors import EvidenceRejected, Unavailable
+from pipeline.errors import EvidenceRejected
 from pipeline.export.content import LABEL, SHARES, Content
 from pipeline.export.forms.base import Form, FormName, Tensors
+from pipeline.export.forms.onnx_parts import exported, joined
 from pipeline.layers import Network
 
 if TYPE_CHECKING:
@@ -35,27 +35,14 @@ class Onnx(Form):
 
     def write(self, content: Content) -> bytes:
         """The exporter's graph without its notes, which name files of this machine."""
-        import torch
-
         from pipeline.export.graph import Whole, example
 
-        name = content.study.source.preparation["input"]["name"]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                Whole(content).eval(),
-                (example(content),),
-                dynamo=True,
-                input_names=[name],
-                output_names=[LABEL, SHARES],
-                dynamic_shapes=({0: torch.export.Dim("records")},),
-                opset_version=_OPSET,
-                optimize=False,  # it drops weights that change nothing, such as biases of 0
-                verbose=False,
-            )
-        if program is None:
-            raise Unavailable("onnx: torch's exporter made nothing")
-        proto = program.model_proto
+        whole = Whole(content).eval()
+        if content.backbone is None:
+            name = content.study.source.preparation["input"]["name"]
+            proto = exported(whole, example(content), [name], [LABEL, SHARES], _OPSET)
+        else:
+            proto = joined(content.study.source, content.backbone, whole, example(content))
         graph = proto.graph
         for part in (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
             part.doc_string = ""

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.errors import EvidenceRejected
+from pipeline.errors import EvidenceRejected, Refused
 from pipeline.export.content import Content
 from pipeline.export.forms.base import Form, FormName, Tensors
 from pipeline.layers import Network
@@ -37,7 +37,15 @@ class TorchScript(Form):
     packages: ClassVar[tuple[str, ...]] = ("torch",)
 
     def write(self, content: Content) -> bytes:
-        """The traced graph; its archive anew, each entry as it is, and none that tells of this machine."""
+        """The traced graph; its archive anew, each entry as it is, and none that tells of this machine.
+
+        Raises Refused for a study with a backbone.
+        """
+        if content.approved.backbone is not None:
+            raise Refused(
+                "torchscript: got a study with a backbone, which is a file of ONNX; take the form onnx, which joins"
+                " both, or safetensors, which has the trained layers alone"
+            )
         import torch
 
         from pipeline.export.graph import Whole, example
