@@ -22,8 +22,8 @@ OLDEST_OPSET, NEWEST_OPSET = 18, 23
 """Of ONNX's own operators: what torch's exporter writes too, so that both halves of an exported model fit."""
 
 _MOST_NODES = 20_000
-_MOST_VALUES = 1 << 26
-"""Numbers in any one tensor between two operators, for one picture: 256 MB."""
+_MOST_VALUES = 1 << 28
+"""Numbers in all tensors between operators together, for one picture: 1 GB."""
 _MODEL = "backbone"
 _OWN = frozenset({"", "ai.onnx"})
 """ONNX's own operators, as files spell their domain."""
@@ -94,11 +94,11 @@ def _check_operators(model: onnx.ModelProto) -> None:
             f"got operators that are stateful, of other shapes at each run, or not looked at ({', '.join(unknown)}),"
             " want those of pipeline/datasets/backbone/operators.py; export it without them"
         )
+    if model.graph.sparse_initializer or any(map(_is_nested, _attributes(model.graph))):
+        _refuse("got sparse weights, or a graph within an operator, want neither; save it with dense weights")
     for tensor in _tensors(model.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             _refuse("got weights outside the file (external data), want all within; save it as one file")
-    if model.graph.sparse_initializer:
-        _refuse("got sparse weights, want dense ones; save it so")
 
 
 def _check_input(model: onnx.ModelProto, shape: tuple[int, ...]) -> None:
@@ -142,6 +142,7 @@ def _check_shapes(model: onnx.ModelProto, output: str, shape: tuple[int, ...], f
             f"got a graph that ONNX's own check refuses ({_first_line(error)}), want one that passes; export it again"
         )
     known = {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
+    values = 0
     for node in inferred.graph.node:
         for name in filter(None, node.output):
             dims = _dims(known[name]) if name in known else (None,)
@@ -150,10 +151,9 @@ def _check_shapes(model: onnx.ModelProto, output: str, shape: tuple[int, ...], f
                     f"{name}: got dynamic shapes within the graph ({node.op_type}), want the batch alone to be dynamic;"
                     " export it for pictures of one size"
                 )
-            if math.prod(dim or 0 for dim in dims) > _MOST_VALUES:
-                _refuse(
-                    f"{name}: got {_in_words(dims)} numbers at once, want at most {_MOST_VALUES}; take a smaller one"
-                )
+            values += math.prod(dim or 0 for dim in dims)
+    if values > _MOST_VALUES:
+        _refuse(f"got {values} numbers between operators, want at most {_MOST_VALUES}; take a smaller network")
     got = _dims(known[output])
     if got != (1, features) or known[output].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         _refuse(
@@ -181,10 +181,20 @@ def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
+    for attribute in _attributes(graph):
+        yield attribute.t
+        yield from attribute.tensors
+
+
+def _attributes(graph: onnx.GraphProto) -> Iterator[onnx.AttributeProto]:
     for node in graph.node:
-        for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
+        yield from node.attribute
+
+
+def _is_nested(attribute: onnx.AttributeProto) -> bool:
+    """Whether it holds what is not looked at here, whatever kind it says that it is."""
+    single = attribute.HasField("g") or attribute.HasField("sparse_tensor")
+    return bool(single or attribute.graphs or attribute.sparse_tensors)
 
 
 def _dims(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:

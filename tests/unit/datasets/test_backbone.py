@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.datasets.backbone import Backbone, prepared
 from pipeline.datasets.backbone import graph as graphs
@@ -60,6 +60,23 @@ def huge() -> bytes:
     return written(graph(between=[repeated, again, once_more, least]))
 
 
+def many() -> bytes:
+    """No tensor is large, and all of them wait for the last operator."""
+    wide = helper.make_node("Concat", ["pictures"] * (1 << 14), ["wide"], axis=1)
+    parts = [helper.make_node("Neg", ["wide"], [f"part_{number}"]) for number in range(16)]
+    total = helper.make_node("Sum", [name for part in parts for name in part.output], ["total"])
+    least = helper.make_node("ReduceMax", ["total"], ["least"], keepdims=1)
+    return written(graph(between=[wide, *parts, total, least, helper.make_node("Add", ["means", "least"], ["last"])]))
+
+
+def sparse() -> bytes:
+    values = TensorProto(data_type=TensorProto.FLOAT, dims=[1], name="few", data_location=TensorProto.EXTERNAL)
+    values.external_data.add(key="location", value="../../hospitals/elm/signing-key")
+    places = numpy_helper.from_array(np.zeros(1, np.int64), "places")
+    few = helper.make_node("Constant", [], ["few"], sparse_value=helper.make_sparse_tensor(values, places, [FEATURES]))
+    return written(graph(between=[few, node("Identity")]))
+
+
 def of_values() -> bytes:
     """A shape that follows from what a picture holds."""
     return written(graph(between=[helper.make_node("NonZero", ["means"], ["last"])]))
@@ -108,7 +125,9 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "an old opset": (lambda: written(graph(), opset=11), "got opset 11, want 18 to 23"),
     "an opset to come": (lambda: written(graph(), opset=99), "got opset 99, want 18 to 23"),
     "NaN": (nan, "NaN or infinity"),
-    "all memory": (huge, "numbers at once, want at most"),
+    "all memory": (huge, "numbers between operators, want at most"),
+    "all memory, in many parts": (many, "numbers between operators, want at most"),
+    "sparse weights in another file": (sparse, "got sparse weights, or a graph within an operator"),
     "too few arguments": (
         lambda: written(graph(between=[helper.make_node("Add", ["means"], ["last"])])),
         "ONNX's own check refuses",
