@@ -174,7 +174,7 @@ class Features(Dataset):
         return hashlib.sha256(repr(astuple(self.backbone)).encode()).digest()
 
     def _features(self, folder: Path) -> Path:
-        return folder / f"{FEATURES}{self.backbone.sha256[:16]}.npz"
+        return folder / f"{FEATURES}{self._key.hex()[:16]}.npz"
 
     def _knowing(self, folder: Path) -> Features:
         """It, with the features that lie beside the pictures.

@@ -108,11 +108,14 @@ def test_features_of_pictures_that_are_listed_no_longer_go(home: Path, dataset: 
         assert len(file["features"]) == 2
 
 
-def test_other_constants_make_other_features(home: Path, dataset: Features) -> None:
+def test_studies_of_other_constants_keep_their_own_features_of_the_same_pictures(home: Path, dataset: Features) -> None:
     keep_features(home, dataset)
-    images = dataset.pictures
-    other = BackboneSchema.model_validate(lines(backbone(), mean=0.1)).dataset(images)
+    file = _kept(home)
+    before = file.read_bytes()
+    other = BackboneSchema.model_validate(lines(backbone(), mean=0.1)).dataset(dataset.pictures)
+    keep_features(home, other)
     assert (_read(home, other) != _read(home, dataset)).any()
+    assert file.read_bytes() == before
 
 
 def test_kept_features_that_are_damaged_are_not_made_anew_unasked(home: Path, dataset: Features) -> None:
