@@ -71,7 +71,7 @@ class Study(StudyModel):
     backbone: Annotated[BackboneSchema | None, Field(title="Backbone")] = None
     """A public network whose weights stay as they are: each hospital runs it on its own pictures, in the clear, and
     `model` is what is trained on its features. Every worker fetches the file by its digest, and it is inspected at
-    approval (docs/adr/0030-a-public-backbone.md)."""
+    approval (docs/adr/0031-a-public-backbone.md)."""
     hospitals: Annotated[tuple[HospitalField, ...], Field(title="Hospitals", min_length=3, max_length=200)]
     """Names as in the consortium file. Each hospital trains on its own records."""
     nodes: Annotated[tuple[NodeField, ...], Field(title="Nodes", min_length=3, max_length=4)]
