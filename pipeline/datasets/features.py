@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -22,12 +22,13 @@ import numpy.typing as npt
 from pipeline.datasets import graphs
 from pipeline.datasets.backbone import Backbone, backbone_path
 from pipeline.datasets.backbone.backbone import FEATURE_RANGE
+from pipeline.datasets.backbone.running import NoFeatures
 from pipeline.datasets.base import Dataset, PredictionBatch, Records, Split
-from pipeline.datasets.images import FEATURES
+from pipeline.datasets.images import FEATURES, LABELS
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.patients import SecretSource
-from pipeline.errors import Misconfigured, Refused
-from pipeline.host.files import write_secret
+from pipeline.errors import FileRejected, Misconfigured, Refused
+from pipeline.host.files import locked, write_secret
 from pipeline.host.secret import Secret
 
 if TYPE_CHECKING:
@@ -35,9 +36,43 @@ if TYPE_CHECKING:
     import torch
 
 _Encoded = npt.NDArray[np.int16]
+_Save = Callable[[Mapping[bytes, _Encoded]], None]
 
 ONE_STEP = 1
 """By how much a feature may differ from one machine to another, in units of 2^-8."""
+
+_PORTION = 200
+"""So many new features are written at once, 20 seconds' work: a step that is killed at its deadline goes on there."""
+
+_SHOWN = 3
+"""Rows that a message names."""
+_FEWEST = 10
+"""Pictures without which nothing is said of their features."""
+_MOST = 0.5
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class KeptFeatures:
+    """What lies beside a hospital's pictures after `Features.keep`."""
+
+    file: Path
+    pictures: int
+    """Different ones, as the backbone takes them."""
+    made: int
+    """How many of them had no features yet."""
+    notes: tuple[str, ...]
+    """What is allowed and yet worth knowing, for the hospital's own eyes."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Kept features beside those that are made here and now, as numbers of pictures."""
+
+    lacking: int
+    """Without kept features; where there are any, nothing is made."""
+    strayed: int
+    """Whose kept features are more than a step away: one is what the rounding of two machines may differ by."""
 
 
 class Features(Dataset):
@@ -89,50 +124,52 @@ class Features(Dataset):
         return self.pictures.questions(path)
 
     def encode(self, values: npt.NDArray[Any]) -> _Encoded:
-        """Levels (n, channels, height, width) as features: those that are kept, and new ones of the others."""
-        pictures = self.pictures.encode(values)
-        digests = [_digest(picture) for picture in pictures]
-        lacking = [row for row, digest in enumerate(digests) if digest not in self._kept]
-        encoded = np.empty((len(pictures), *self.shape), np.int16)
-        for row, digest in enumerate(digests):
-            if digest in self._kept:
-                encoded[row] = self._kept[digest]
-        encoded[lacking] = self.backbone.encode(self._at_hand, pictures[lacking])
-        return encoded
+        """Levels (n, channels, height, width) as features: those that are kept, and new ones of the others.
+
+        Raises FileRejected naming the pictures of which the backbone makes none.
+        """
+        return self._featured(values, [f"picture {row + 1} of {len(values)}" for row in range(len(values))])[1]
 
     def read(self, folder: Path, secret: SecretSource = Secret.generate) -> Split:
         """Features of the folder's pictures."""
         return self._knowing(folder)._split(*self.pictures.fitted(folder), secret)
 
-    def keep(self, folder: Path) -> None:
+    def keep(self, folder: Path) -> KeptFeatures:
         """Make the features that are lacking beside the pictures, and drop those of pictures that are listed no longer.
 
-        What is kept stays as it is: a round may have gone by it.
+        What is kept stays as it is: a round may have gone by it. What is made is written now and then, so that whoever
+        is ended before its end goes on from there. Raises FileRejected naming the rows of which the backbone makes
+        none.
         """
-        _, levels = self.pictures.fitted(folder)
-        encoded = self._knowing(folder).encode(levels)
-        digests = [_digest(picture) for picture in self.pictures.encode(levels)]
-        rows = sorted({digest: row for row, digest in enumerate(digests)}.items())
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            key=np.frombuffer(self._key, np.uint8),
-            pictures=np.frombuffer(b"".join(digest for digest, _ in rows), np.uint8).reshape(len(rows), -1),
-            features=encoded[[row for _, row in rows]],
-        )
+        index, levels = self.pictures.fitted(folder)
+        rows = [f"the picture of row {row} of {LABELS}" for row in index.index]
         file = self._features(folder)
-        if not file.exists() or file.read_bytes() != buffer.getvalue():
-            write_secret(file, buffer.getvalue())
+        # One at a time: a part of another's work would take the place of the whole.
+        with locked(self._at_hand.with_name(f"{file.stem}.lock")):
+            for left in folder.glob(f".{file.name}.*"):
+                left.unlink(missing_ok=True)  # of a step that was killed while it wrote
+            known = self._knowing(folder)
+            digests, encoded = known._featured(levels, rows, lambda made: self._write(file, {**known._kept, **made}))
+            features = dict(zip(digests, encoded, strict=True))
+            self._write(file, features)
+        made = len(features.keys() - known._kept.keys())
+        return KeptFeatures(file, len(features), made, _scale_notes(encoded))
 
-    def strayed(self, folder: Path) -> int:
-        """How many of the pictures have kept features that are more than a step from those that are made here and now.
-
-        One step is what the rounding of two machines may differ by.
-        """
+    def compared(self, folder: Path) -> Compared:
+        """How many of the pictures have no kept features, or others than those that are made here and now."""
         _, levels = self.pictures.fitted(folder)
-        kept = self._knowing(folder).encode(levels).astype(np.int32)
-        made = self.encode(levels).astype(np.int32)
-        return int((np.abs(kept - made) > ONE_STEP).any(axis=1).sum())
+        kept = self._knowing(folder)._kept
+        digests = [_digest(picture) for picture in levels]
+        if lacking := sum(digest not in kept for digest in digests):
+            return Compared(lacking, 0)
+        return Compared(0, sum(self._strayed(*one, kept) for one in zip(levels, digests, strict=True)))
+
+    def _strayed(self, levels: npt.NDArray[Any], digest: bytes, kept: Mapping[bytes, _Encoded]) -> bool:
+        try:
+            made = self._made(levels).astype(np.int32)
+        except NoFeatures:
+            return True
+        return bool((np.abs(kept[digest].astype(np.int32) - made) > ONE_STEP).any())
 
     def torch(self) -> torch.nn.Module:
         """The backbone's output (n, features) float32 to the network's inputs: what follows it in an exported graph."""
@@ -170,8 +207,59 @@ class Features(Dataset):
 
     @property
     def _key(self) -> bytes:
-        """What decides a feature, beside its picture."""
-        return hashlib.sha256(repr(astuple(self.backbone)).encode()).digest()
+        """What decides a feature, beside its picture's levels."""
+        pictures = (self.pictures.shape, self.pictures.constants)
+        return hashlib.sha256(repr((astuple(self.backbone), pictures)).encode()).digest()
+
+    def _featured(
+        self, values: npt.NDArray[Any], names: Sequence[str], save: _Save | None = None
+    ) -> tuple[list[bytes], _Encoded]:
+        """Digests and features of pictures in levels, one after the other: all of them decoded are too many to hold.
+
+        `save` gets all that is made anew, after each portion. Raises FileRejected by the pictures' `names`.
+        """
+        digests = []
+        encoded = np.empty((len(values), *self.shape), np.int16)
+        made: dict[bytes, _Encoded] = {}
+        wrong = []
+        for row, levels in enumerate(values.reshape(-1, *self.pictures.shape)):
+            digests.append(_digest(levels))
+            features = self._kept.get(digests[-1], made.get(digests[-1]))
+            if features is None:
+                try:
+                    features = self._made(levels)
+                except NoFeatures as error:
+                    wrong.append(f"{error} of {names[row]}")
+                    continue
+                made[digests[-1]] = features
+                if save is not None and len(made) % _PORTION == 0:
+                    save(made)
+            encoded[row] = features
+        if wrong:
+            if save is not None and made:
+                save(made)
+            more = f", and of {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+            raise FileRejected(
+                f"the backbone makes {', '.join(wrong[:_SHOWN])}{more}; leave them out, or tell whoever proposed the"
+                " study that its backbone does not fit such pictures"
+            )
+        return digests, encoded
+
+    def _made(self, levels: npt.NDArray[Any]) -> _Encoded:
+        """Features (features,) of one picture; raises NoFeatures."""
+        return self.backbone.encode(self._at_hand, self.pictures.encode(levels[None])[0])
+
+    def _write(self, file: Path, features: Mapping[bytes, _Encoded]) -> None:
+        rows = sorted(features.items(), key=lambda item: item[0])
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            key=np.frombuffer(self._key, np.uint8),
+            pictures=np.frombuffer(b"".join(digest for digest, _ in rows), np.uint8).reshape(len(rows), _DIGEST_BYTES),
+            features=np.array([one for _, one in rows], np.int16).reshape(len(rows), *self.shape),
+        )
+        if not file.exists() or file.read_bytes() != buffer.getvalue():
+            write_secret(file, buffer.getvalue())
 
     def _features(self, folder: Path) -> Path:
         return folder / f"{FEATURES}{self._key.hex()[:16]}.npz"
@@ -201,6 +289,21 @@ class Features(Dataset):
         return known
 
 
-def _digest(picture: npt.NDArray[np.int16]) -> bytes:
-    """Of a picture as the backbone takes it."""
-    return hashlib.sha256(np.ascontiguousarray(picture, "<i2").tobytes()).digest()
+def _scale_notes(encoded: _Encoded) -> tuple[str, ...]:
+    """A sentence where half of the features (n, features) or more tell a model nothing, or are cut off."""
+    if len(encoded) < _FEWEST:
+        return ()
+    notes = []
+    if (constant := float((np.ptp(encoded, axis=0) == 0).mean())) >= _MOST:
+        notes.append(f"{constant:.0%} of the features are the same in all pictures: no model learns from them here.")
+    if (clipped := float(np.isin(encoded, FEATURE_RANGE).mean())) >= _MOST:
+        notes.append(
+            f"{clipped:.0%} of the features lie outside 4 deviations and are cut off there: `mean` and `deviation` of"
+            " the study's `backbone` are those of another scale."
+        )
+    return tuple(notes)
+
+
+def _digest(levels: npt.NDArray[Any]) -> bytes:
+    """Of one picture in levels."""
+    return hashlib.sha256(np.ascontiguousarray(levels, np.uint8).tobytes()).digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ LABELS = "labels.csv"
 
 FEATURES = "features-"
 """Begins the name of a file, in a hospital's own folder, of what a backbone made of its pictures."""
+
+_FEATURES_FILE = re.compile(rf"\.?{FEATURES}[0-9a-f]{{16}}\.npz(\..*)?")
+"""That file, and one beside it while it is written. Pictures may begin with the same word."""
 
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 """Names of a picture's channels, by their number."""
@@ -233,5 +237,5 @@ class Images(Dataset):
 
 
 def beside_pictures(file: Path, folder: Path) -> bool:
-    """Whether a file of a hospital's own folder is none of its pictures: the labels, or features."""
-    return file.parent == folder and (file.name == LABELS or file.name.startswith(FEATURES))
+    """Whether a file of a hospital's own folder is none of its pictures: the labels, or features, whole or not yet."""
+    return file.parent == folder and (file.name == LABELS or _FEATURES_FILE.fullmatch(file.name) is not None)

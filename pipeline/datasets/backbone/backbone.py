@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.backbone.graph import LARGEST_FILE, checked
+from pipeline.datasets.backbone import inspection
+from pipeline.datasets.backbone.graph import LARGEST_FILE
+from pipeline.datasets.backbone.running import opened, run
 from pipeline.domain import INPUT_BITS, Sha256
 from pipeline.errors import EvidenceRejected, Misconfigured
 from pipeline.evidence.canonical import sha256
@@ -22,9 +24,6 @@ FEATURE_RANGE = (-1024, 1024)
 """Smallest and largest encoded feature, 8 fractional bits: four deviations, as standard scores of a table."""
 
 _FOLDER = "backbones"
-
-_WARNINGS_OFF = 4
-"""ONNX Runtime's severity `fatal`: it may quote a value in what it warns of."""
 
 
 @dataclass(frozen=True)
@@ -39,53 +38,26 @@ class Backbone:
 
     def inspect(self, data: bytes, shape: tuple[int, ...]) -> None:
         """Raise EvidenceRejected unless `data` is this backbone, for pictures (channels, height, width) of `shape`."""
-        got = sha256(data)
-        if got != self.sha256:
-            raise EvidenceRejected(
-                f"backbone: got a file with SHA-256 {got}, want {self.sha256}: another network, or cut off on its way;"
-                " fetch it again, or name the digest in the study"
-            )
-        checked(data, self.output, shape, self.features)
-        session = _opened(data)
-        for level in (0.0, 1.0):
-            batch = np.full((1, *shape), level, np.float32)
-            features = self._run(session, batch)
-            if features.shape != (1, self.features) or not np.isfinite(features).all():
-                raise EvidenceRejected(
-                    f"backbone: got features of an even picture that are no {self.features} finite numbers (NaN or"
-                    " infinity), want them all finite; export it again"
-                )
-            if not np.array_equal(features, self._run(session, batch)):
-                raise EvidenceRejected(
-                    "backbone: got other features of the same picture at the second run, want equal ones; take a"
-                    " network without chance"
-                )
+        _check_digest(data, self.sha256)
+        if (self, shape) not in _PASSED:
+            inspection.inspect_apart(data, self.output, shape, self.features)
+            _PASSED.add((self, shape))
 
-    def encode(self, file: Path, pictures: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        """Encoded pictures (n, channels, height, width) to features (n, features), both with 8 fractional bits.
+    def encode(self, file: Path, picture: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        """An encoded picture (channels, height, width) to features (features,), both with 8 fractional bits.
 
-        Raises Misconfigured where the file is not there, EvidenceRejected where it is another, or a feature is no
-        finite number.
+        Raises Misconfigured where the file is not there, EvidenceRejected where it is another, NoFeatures where it
+        makes no finite numbers of this picture.
         """
-        encoded = np.empty((len(pictures), self.features), np.int16)
-        if not len(pictures):
-            return encoded
-        session = _session(file, self.sha256)
-        # One at a time: what a picture becomes depends on no other one.
-        for row, picture in enumerate(pictures):
-            batch = picture[None].astype(np.float32) / (1 << INPUT_BITS)
-            encoded[row] = self._rounded(self._run(session, batch)[0])
-        return encoded
-
-    def _run(self, session: onnxruntime.InferenceSession, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        features: npt.NDArray[np.float32] = session.run([self.output], {session.get_inputs()[0].name: batch})[0]
-        return features
-
-    def _rounded(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-        if not np.isfinite(features).all():
-            raise EvidenceRejected("backbone: got a feature of a picture that is NaN or infinite, want finite ones")
+        # By itself: what a picture becomes depends on no other one.
+        batch = picture[None].astype(np.float32) / (1 << INPUT_BITS)
+        features = run(_session(file, self.sha256), self.output, batch)[0]
         scores = np.rint((features.astype(np.float64) - self.mean) / self.deviation * (1 << INPUT_BITS))
         return np.clip(scores, *FEATURE_RANGE).astype(np.int16)
+
+
+_PASSED: set[tuple[Backbone, tuple[int, ...]]] = set()
+"""What this process has inspected: all owners of a demonstration approve in one."""
 
 
 def backbone_path(home: Path, digest: Sha256) -> Path:
@@ -105,33 +77,27 @@ def prepared(file: Path, digest: Sha256) -> bytes:
         ) from error
     if size > LARGEST_FILE:
         raise EvidenceRejected(f"backbone: got a file of {size} bytes, want at most {LARGEST_FILE}; take a smaller one")
+    _check_digest(data, digest)
+    return data
+
+
+def is_at(file: Path, digest: Sha256) -> bool:
+    """Whether a file is the backbone with this digest: it may be missing, damaged or another."""
+    try:
+        prepared(file, digest)
+    except (Misconfigured, EvidenceRejected):
+        return False
+    return True
+
+
+def _check_digest(data: bytes, digest: Sha256) -> None:
     if (got := sha256(data)) != digest:
         raise EvidenceRejected(
-            f"backbone: {file.name}: got a file with SHA-256 {got}, want {digest}: another network, or cut off on its"
-            " way; fetch it again"
+            f"backbone: got a file with SHA-256 {got}, want {digest}: another network, or cut off on its way; fetch it"
+            " again, or name its digest in the study"
         )
-    return data
 
 
 @lru_cache(maxsize=2)
 def _session(file: Path, digest: Sha256) -> onnxruntime.InferenceSession:
-    return _opened(prepared(file, digest))
-
-
-def _opened(data: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # The order of a sum, hence its last bit, depends on the number of threads.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = _WARNINGS_OFF
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # Its errors have no class of their own in common.
-        raise EvidenceRejected(
-            f"backbone: got a graph that ONNX Runtime does not load ({type(error).__name__}), want one that it does;"
-            " export it again"
-        ) from error
+    return opened(prepared(file, digest))

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.datasets.backbone.operators import ALLOWED, RANDOM
+from pipeline.datasets.backbone.operators import ALLOWED, BYTES, RANDOM
 from pipeline.errors import EvidenceRejected
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ OLDEST_OPSET, NEWEST_OPSET = 18, 23
 """Of ONNX's own operators: what torch's exporter writes too, so that both halves of an exported model fit."""
 
 _MOST_NODES = 20_000
-_MOST_VALUES = 1 << 28
-"""Numbers in all tensors between operators together, for one picture: 1 GB."""
+_MOST_BYTES = 1 << 30
+"""Of all tensors between operators together, for one picture."""
 _MODEL = "backbone"
 _OWN = frozenset({"", "ai.onnx"})
 """ONNX's own operators, as files spell their domain."""
@@ -55,11 +55,11 @@ def _parsed(data: bytes) -> onnx.ModelProto:
     import onnx
     from google.protobuf.message import DecodeError
 
-    if len(data) > LARGEST_FILE:
-        _refuse(f"got a file of {len(data)} bytes, want at most {LARGEST_FILE}; take a smaller network")
     try:
         model = onnx.ModelProto.FromString(data)
-    except DecodeError:
+    except DecodeError as error:
+        if "alloc" in str(error):  # where memory ends, the parser has the same class for it
+            raise MemoryError from None
         _refuse(f"got {len(data)} bytes that are no whole ONNX file, want one; export or fetch it again")
     if not model.graph.node:
         _refuse(f"got {len(data)} bytes without an ONNX graph, want one; export or fetch it again")
@@ -75,6 +75,9 @@ def _check_operators(model: onnx.ModelProto) -> None:
     if foreign or model.functions:
         whose = ", ".join(foreign) or "functions of the file's own"
         _refuse(f"got custom operators ({whose}), want ONNX's own; export it without them")
+    versions = [entry.version for entry in model.opset_import if entry.domain in _OWN]
+    if len(versions) > 1:
+        _refuse(f"got ONNX's own operators in {len(versions)} opsets, want one; export it again")
     if not OLDEST_OPSET <= opset(model) <= NEWEST_OPSET:
         _refuse(
             f"got opset {opset(model)}, want {OLDEST_OPSET} to {NEWEST_OPSET}; convert it (onnx.version_converter), and"
@@ -99,6 +102,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
     for tensor in _tensors(model.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             _refuse("got weights outside the file (external data), want all within; save it as one file")
+        _check_type(tensor.name, tensor.data_type)
 
 
 def _check_input(model: onnx.ModelProto, shape: tuple[int, ...]) -> None:
@@ -142,24 +146,41 @@ def _check_shapes(model: onnx.ModelProto, output: str, shape: tuple[int, ...], f
             f"got a graph that ONNX's own check refuses ({_first_line(error)}), want one that passes; export it again"
         )
     known = {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
-    values = 0
+    size = 0
     for node in inferred.graph.node:
         for name in filter(None, node.output):
             dims = _dims(known[name]) if name in known else (None,)
+            # It would make the others' sum small.
+            if any(dim is not None and dim < 0 for dim in dims):
+                _refuse(f"{name}: got a size below zero ({node.op_type}), want none; export it again")
             if any(dim is None for dim in dims):
                 _refuse(
                     f"{name}: got dynamic shapes within the graph ({node.op_type}), want the batch alone to be dynamic;"
                     " export it for pictures of one size"
                 )
-            values += math.prod(dim or 0 for dim in dims)
-    if values > _MOST_VALUES:
-        _refuse(f"got {values} numbers between operators, want at most {_MOST_VALUES}; take a smaller network")
+            kind = known[name].type.tensor_type.elem_type
+            _check_type(name, kind)
+            size += math.prod(dim or 0 for dim in dims) * BYTES[kind]
+    if size > _MOST_BYTES:
+        _refuse(f"got {size} bytes between operators, want at most {_MOST_BYTES}; take a smaller network")
     got = _dims(known[output])
     if got != (1, features) or known[output].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         _refuse(
             f"output {output}: got {_in_words(got)} of one picture, want 1 x {features} of float32; name the number in"
             " `backbone.features`, or an output that is flat"
         )
+
+
+def _check_type(name: str, kind: int) -> None:
+    if kind not in BYTES:
+        allowed = ", ".join(map(_type_name, BYTES))
+        _refuse(f"{name}: got elements of type {_type_name(kind)}, want one of {allowed}; export it with these")
+
+
+def _type_name(kind: int) -> str:
+    import onnx
+
+    return str(onnx.TensorProto.DataType.Name(kind)) if kind in onnx.TensorProto.DataType.values() else str(kind)
 
 
 def _fix_batch(model: onnx.ModelProto, shape: tuple[int, ...]) -> None:
@@ -182,7 +203,8 @@ def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
     for attribute in _attributes(graph):
-        yield attribute.t
+        if attribute.HasField("t"):
+            yield attribute.t
         yield from attribute.tensors
 
 

@@ -30,3 +30,7 @@ _LAYOUT = frozenset(
 )
 
 ALLOWED = _ELEMENTWISE | _WEIGHTED | _POOLS_AND_SUMS | _NORMALISATIONS | _LAYOUT
+
+BYTES = {1: 4, 11: 8, 10: 2, 6: 4, 7: 8, 9: 1}
+"""Of an element of each type that is allowed, by ONNX's number: FLOAT, DOUBLE, FLOAT16, INT32, INT64, BOOL. Neither
+texts, whose elements have no size, nor integers of 8 bits."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.datasets.backbone import Backbone, prepared
+from pipeline.datasets.backbone import Backbone, inspection, prepared
 from pipeline.datasets.backbone import graph as graphs
 from pipeline.datasets.backbone.operators import ALLOWED, RANDOM
 from pipeline.errors import EvidenceRejected, Misconfigured
@@ -97,6 +98,50 @@ def nan() -> bytes:
     return written(graph(between=[below, helper.make_node("Log", ["below"], ["last"])]))
 
 
+def negative() -> bytes:
+    """A tensor of less than nothing, which would make room for those of 64 GB beside it."""
+    pads = constant("pads", np.array([0, 0, 0, 0, 0, 0, -SIDE - 8, 0], np.int64))
+    below = helper.make_node("Pad", ["pictures", "pads"], ["below"])
+    least = helper.make_node("ReduceSum", ["below"], ["least"], keepdims=1)
+    return written(graph(between=[pads, below, least, helper.make_node("Add", ["means", "least"], ["last"])]))
+
+
+def constant(name: str, values: np.ndarray) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values, name))
+
+
+def of_type(kind: int) -> bytes:
+    there = helper.make_node("Cast", ["means"], ["other"], to=kind)
+    return written(graph(between=[there, helper.make_node("Cast", ["other"], ["last"], to=TensorProto.FLOAT)]))
+
+
+def for_ever(side: int = 8032, kernel: int = 4000) -> bytes:
+    """A few kilobytes that keep a processor busy for days."""
+    around = (side - SIDE) // 2
+    pads = constant("pads", np.array([0, 0, around, around] * 2, np.int64))
+    wide = helper.make_node("Pad", ["pictures", "pads"], ["wide"])
+    pooled = helper.make_node("MaxPool", ["wide"], ["pooled"], kernel_shape=[kernel, kernel])
+    most = helper.make_node("GlobalMaxPool", ["pooled"], ["most"])
+    return written(graph(between=[pads, wide, pooled, most, helper.make_node("Add", ["means", "most"], ["last"])]))
+
+
+def one_alone() -> bytes:
+    """A label says that the batch is dynamic, and the shape within is of one picture."""
+    shape = constant("shape", np.array([1, FEATURES, 1, 1], np.int64))
+    return written(graph(between=[shape, helper.make_node("Reshape", ["means", "shape"], ["last"])]))
+
+
+def mixed() -> bytes:
+    """One picture's features hold the mean of all that are asked with it."""
+    axes = constant("axes", np.array([0], np.int64))
+    mean = helper.make_node("ReduceMean", ["means", "axes"], ["mean"], keepdims=1)
+    return written(graph(between=[axes, mean, helper.make_node("Add", ["means", "mean"], ["last"])]))
+
+
+def two_opsets() -> bytes:
+    return written(graph(), helper.make_opsetid("ai.onnx", 23))
+
+
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "truncated": (lambda: backbone()[:-400], "no whole ONNX file"),
     "empty": (lambda: b"", "without an ONNX graph"),
@@ -125,8 +170,14 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "an old opset": (lambda: written(graph(), opset=11), "got opset 11, want 18 to 23"),
     "an opset to come": (lambda: written(graph(), opset=99), "got opset 99, want 18 to 23"),
     "NaN": (nan, "NaN or infinity"),
-    "all memory": (huge, "numbers between operators, want at most"),
-    "all memory, in many parts": (many, "numbers between operators, want at most"),
+    "all memory": (huge, "bytes between operators, want at most"),
+    "all memory, in many parts": (many, "bytes between operators, want at most"),
+    "a negative size": (negative, "below: got a size below zero (Pad), want none"),
+    "texts": (lambda: of_type(TensorProto.STRING), "elements of type STRING, want one of FLOAT, DOUBLE"),
+    "integers of 8 bits": (lambda: of_type(TensorProto.INT8), "elements of type INT8, want one of FLOAT, DOUBLE"),
+    "a batch of one alone": (one_alone, "of two pictures at once, want a batch that is dynamic"),
+    "a batch that is mixed": (mixed, "other features of two pictures at once than of each by itself"),
+    "two opsets": (two_opsets, "ONNX's own operators in 2 opsets, want one"),
     "sparse weights in another file": (sparse, "got sparse weights, or a graph within an operator"),
     "too few arguments": (
         lambda: written(graph(between=[helper.make_node("Add", ["means"], ["last"])])),
@@ -139,12 +190,35 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_a_bad_file_is_refused_in_one_sentence(name: str) -> None:
     made, wanted = BAD[name]
     with pytest.raises(EvidenceRejected) as refusal:
-        inspected(made())
+        inspection.inspect(made(), "features", SHAPE, FEATURES)
     said = str(refusal.value)
     assert wanted in said, said
     assert said.startswith("backbone: ")
     assert "\n" not in said
     assert ", want " in said
+
+
+def test_a_file_that_would_take_days_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_SECONDS", 20)
+    with pytest.raises(EvidenceRejected, match="took longer than 20 seconds or more than 6 GB"):
+        inspected(for_ever())
+
+
+def test_a_file_that_would_take_all_memory_is_ended_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_BYTES", 2 << 30)
+    nodes = b"\x0a\x00" * (12 << 20)  # 24 MB, and 2 GB once they are parsed
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(EvidenceRejected, match="took longer than 120 seconds or more than 2 GB"):
+        inspected(b"\x3a" + _varint(len(nodes)) + nodes)
+    assert psutil.Process().memory_info().rss - before < 1 << 28
+
+
+def _varint(number: int) -> bytes:
+    parts = []
+    while number >= 1 << 7:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])
 
 
 def test_a_good_file_gives_equal_features_each_time(tmp_path: Path) -> None:
@@ -153,13 +227,11 @@ def test_a_good_file_gives_equal_features_each_time(tmp_path: Path) -> None:
     file.write_bytes(backbone())
     network = Backbone(sha256(backbone()), "features", FEATURES, 0.4, 0.4)
     some = np.random.default_rng(1).integers(-300, 300, (5, *SHAPE)).astype(np.int16)
-    features = network.encode(file, some)
-    assert features.dtype == np.int16
-    assert features.shape == (5, FEATURES)
+    features = [network.encode(file, picture) for picture in some]
+    assert all((one.dtype, one.shape) == (np.int16, (FEATURES,)) for one in features)
     assert len(np.unique(features)) > FEATURES
-    # What a picture becomes depends on no other one.
     for row, picture in enumerate(some):
-        np.testing.assert_array_equal(network.encode(file, picture[None])[0], features[row])
+        np.testing.assert_array_equal(network.encode(file, picture), features[row])
 
 
 def test_an_output_that_is_not_there_is_refused_with_those_that_are() -> None:
