@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from pipeline.datasets.backbone import backbone_path, prepared
+from pipeline.datasets.backbone import backbone_path, is_at, prepared
 from pipeline.datasets.backbone.graph import LARGEST_FILE
 from pipeline.datasets.features import Features
 from pipeline.domain import Sha256
@@ -19,11 +20,18 @@ from pipeline.study.study import Study
 
 
 def publish(study: Study, studies: Path, store: Store) -> None:
-    """Put the backbone, which lies beside the study's file, into the store as the service provider.
+    """Have the backbone in the store, from beside the study's file where it is not there yet, as the service provider.
 
-    Raises Misconfigured where it is not there, EvidenceRejected where it is another, or no backbone.
+    Raises Misconfigured where neither has it, EvidenceRejected where the file is another, or no backbone.
     """
     if study.backbone is None:
+        return
+    digest = study.backbone.sha256
+    key_prefix = object_keys.backbone()
+    key = key_prefix.key(digest)
+    # A study of years ago needs no file any longer, and its name may be a later one's.
+    with suppress(EvidenceRejected):
+        store.get(key_prefix.bucket, key, digest, max_bytes=LARGEST_FILE)
         return
     file = studies / study.backbone.onnx
     if not file.is_file():
@@ -31,24 +39,25 @@ def publish(study: Study, studies: Path, store: Store) -> None:
             f"{file}: got no file, want the backbone of study {study.name}; put it there under this name, or name"
             " another one in `backbone.onnx`"
         )
-    data = prepared(file, study.backbone.sha256)
+    data = prepared(file, digest)
     _inspect(study, data)
-    key_prefix = object_keys.backbone()
-    store.put_once(key_prefix.bucket, key_prefix.key(study.backbone.sha256), data)
+    store.put_once(key_prefix.bucket, key, data)
 
 
 def obtain(identity: Identity, study: Study, settings: Settings) -> None:
-    """Have the backbone in the member's folder, from beside the study's file or from the store.
+    """Have the backbone in the member's folder by its digest alone, from beside the study's file or from the store.
 
-    Raises EvidenceRejected where neither has it, or what they have is none.
+    Nothing reads it yet: `require` inspects it. Raises EvidenceRejected where neither has it.
     """
-    if study.backbone is None or backbone_path(identity.home, study.backbone.sha256).exists():
+    if study.backbone is None:
         return
     digest = study.backbone.sha256
-    file = settings.studies / study.backbone.onnx
-    data = prepared(file, digest) if file.is_file() else _fetched(identity, digest, file.name, settings)
-    _inspect(study, data)
-    write_atomic(backbone_path(identity.home, digest), data)
+    file = backbone_path(identity.home, digest)
+    if is_at(file, digest):
+        return
+    beside = settings.studies / study.backbone.onnx
+    data = prepared(beside, digest) if is_at(beside, digest) else _fetched(identity, digest, beside.name, settings)
+    write_atomic(file, data)
 
 
 def require(identity: Identity, study: Study) -> None:
@@ -73,9 +82,9 @@ def _fetched(identity: Identity, digest: Sha256, name: str, settings: Settings) 
         return store.get(key_prefix.bucket, key_prefix.key(digest), digest, max_bytes=LARGEST_FILE)
     except ObjectMissing as error:
         raise EvidenceRejected(
-            f"backbone: got no object {digest[:16]} from the store, nor a file {name} beside the study;"
-            " the service provider puts it there with `wardround up`, or the study names another digest than its file"
-            " has"
+            f"backbone: got no object {digest[:16]} from the store, nor a file {name} with that digest beside the"
+            " study; the service provider puts it there with `wardround up`, or the study names another digest than"
+            " its file has"
         ) from error
 
 

@@ -11,7 +11,8 @@ import yaml
 
 from pipeline.consent import approval, backbone_file
 from pipeline.datasets.backbone import backbone_path
-from pipeline.errors import EvidenceRejected, InvalidStudy, Misconfigured, Refused
+from pipeline.domain import Sha256
+from pipeline.errors import EvidenceRejected, InvalidStudy, Misconfigured, NotApproved, Refused
 from pipeline.evidence.canonical import sha256
 from pipeline.host.files import write_atomic
 from pipeline.site.identity import Identity
@@ -26,6 +27,7 @@ __all__ = ["cheap_passphrases"]
 
 NAME = "stripes"
 OTHER = written(graph(channels=3))
+NO_GRAPH = backbone()[:-400]
 
 
 @pytest.fixture(scope="module")
@@ -75,22 +77,55 @@ def test_nothing_is_approved_whose_backbone_is_not_at_hand(site: MemorySite, own
 
 
 def test_a_file_that_nobody_has_is_named(site: MemorySite, owner: Identity) -> None:
-    with pytest.raises(EvidenceRejected, match=r"nor a file public.onnx beside the study"):
+    with pytest.raises(EvidenceRejected, match=r"nor a file public.onnx with that digest beside the study"):
         approve(site, owner, study(site, OTHER))
 
 
 def test_a_renamed_file_is_not_found(site: MemorySite, owner: Identity) -> None:
-    lay_beside(site.settings.studies, backbone(), "renamed.onnx")
+    lay_beside(site.settings.studies, OTHER, "renamed.onnx")
     with pytest.raises(Misconfigured, match=r"public.onnx: got no file, want the backbone of study stripes"):
-        publish(site, study(site))
+        publish(site, study(site, OTHER))
+
+
+def test_what_the_store_has_needs_no_file_beside_the_study_any_longer(site: MemorySite, owner: Identity) -> None:
+    read = study(site)
+    lay_beside(site.settings.studies, backbone())
+    publish(site, read)
+    (site.settings.studies / "public.onnx").unlink()
+    publish(site, read)
+    lay_beside(site.settings.studies, OTHER)  # the name is a later study's by now
+    publish(site, read)
+    approve(site, owner, read)
+    assert backbone_path(owner.home, sha256(backbone())).read_bytes() == backbone()
+
+
+def test_a_damaged_copy_of_a_member_is_fetched_again(site: MemorySite, owner: Identity) -> None:
+    read = study(site)
+    lay_beside(site.settings.studies, backbone())
+    file = backbone_path(owner.home, sha256(backbone()))
+    for damaged in (b"", backbone()[:-400], OTHER):
+        write_atomic(file, damaged)
+        backbone_file.obtain(owner, read, site.settings)
+        assert file.read_bytes() == backbone()
+
+
+def test_nothing_of_a_file_is_read_before_the_owner_s_digest_is_compared(site: MemorySite, owner: Identity) -> None:
+    lay_beside(site.settings.studies, NO_GRAPH)
+    read = study(site, NO_GRAPH)
+    backbone_file.obtain(owner, read, site.settings)
+    with pytest.raises(Refused, match="it has changed; read what it is now"):
+        approval.approve(owner, read, site.members, Sha256("0" * 64))
+    with pytest.raises(EvidenceRejected, match="no whole ONNX file"):
+        approval.approve(owner, read, site.members)
 
 
 def test_another_file_under_the_name_is_refused_by_provider_and_member(site: MemorySite, owner: Identity) -> None:
     lay_beside(site.settings.studies, backbone())
     read = study(site, OTHER)
-    for act in (lambda: publish(site, read), lambda: approve(site, owner, read)):
-        with pytest.raises(EvidenceRejected, match=rf"got a file with SHA-256 {sha256(backbone())}, want"):
-            act()
+    with pytest.raises(EvidenceRejected, match=rf"got a file with SHA-256 {sha256(backbone())}, want"):
+        publish(site, read)
+    with pytest.raises(EvidenceRejected, match=r"nor a file public.onnx with that digest beside the study"):
+        approve(site, owner, read)
 
 
 def test_a_network_of_other_pictures_is_refused_by_provider_and_member(site: MemorySite, owner: Identity) -> None:
@@ -99,7 +134,8 @@ def test_a_network_of_other_pictures_is_refused_by_provider_and_member(site: Mem
     for act in (lambda: publish(site, read), lambda: approve(site, owner, read)):
         with pytest.raises(EvidenceRejected, match="got any x 3 x 32 x 32, want any x 1 x 32 x 32"):
             act()
-    assert not backbone_path(owner.home, sha256(OTHER)).exists()
+    with pytest.raises(NotApproved):
+        approval.require(owner, NAME, read.digest(site.members), site.members.ledger)
 
 
 def test_a_file_that_was_changed_at_a_member_is_refused_at_approval(site: MemorySite, owner: Identity) -> None:
