@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from pipeline.datasets.records import records_folder
 from pipeline.errors import Misconfigured
+from pipeline.site.identity import Identity
 from pipeline.site.settings import Settings
 from pipeline.study.study import Study
 
@@ -78,6 +79,29 @@ def freeze(
         raise Misconfigured(f"{study}: got no query, want {wanted} in {records_folder(home, read.dataset)}")
     rows = "1 row" if frozen.rows == 1 else f"{frozen.rows} rows"
     typer.echo(f"{rows} of {frozen.query.name} kept in {frozen.file}")
+
+
+@data.command()
+def features(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a file in studies/, without .yaml.")],
+    hospital: Annotated[str, typer.Option("--as", metavar="HOSPITAL", help="The hospital that you are.")],
+) -> None:
+    """Make your pictures' features by the study's backbone, and keep them, as each round does before it trains."""
+    from pipeline.consent import backbone_file
+    from pipeline.ingest.features import keep_features
+
+    read = _named(study, hospital)
+    if read.backbone is None:
+        raise Misconfigured(f"{study}: got a study without `backbone`, want one with it: nothing is to be made")
+    settings = Settings.load()
+    owner = Identity.load(settings.hospital(hospital))
+    backbone_file.obtain(owner, read, settings)
+    backbone_file.require(owner, read)
+    kept = keep_features(owner.home, read.source)
+    if kept is not None:
+        typer.echo(f"features of {kept.pictures} pictures kept in {kept.file}, {kept.made} of them made now")
+        for note in kept.notes:
+            typer.echo(note)
 
 
 @data.command()

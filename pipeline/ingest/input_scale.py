@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pipeline.datasets.base import Dataset
 from pipeline.datasets.cells import are_dates
+from pipeline.datasets.features import Features
 from pipeline.datasets.images import CHANNELS, MIDDLE_GREY
 from pipeline.datasets.own_images import OwnImages
 from pipeline.datasets.table import Column, Table
@@ -37,6 +38,12 @@ _FEWEST = 10
 _PICTURES = 200
 """As many are looked at."""
 
+_MEASURED = "measured constants would fit, or a window, or `bits` in the study, that spreads it over more levels."
+_TRAINED = (
+    "the study's backbone was trained on pictures of other levels: a window, or `bits` in the study, brings these"
+    " nearer, or `mean` and `deviation` of `images` are not its own."
+)
+
 
 def scale_notes(frame: pd.DataFrame, path: Path, dataset: Dataset, measured: frozenset[str]) -> list[str]:
     """A sentence for each input that varies too little or too much, and one for those that are still to be measured.
@@ -51,8 +58,10 @@ def scale_notes(frame: pd.DataFrame, path: Path, dataset: Dataset, measured: fro
         )
     if isinstance(dataset, Table):
         notes += [note for column in dataset.columns for note in _of_column(column, frame, measured)]
+    elif isinstance(dataset, Features):
+        notes += _of_pictures(dataset.pictures, path, measured, _TRAINED)
     elif isinstance(dataset, OwnImages) and not waiting:
-        notes += _of_pictures(dataset, path, measured)
+        notes += _of_pictures(dataset, path, measured, _MEASURED)
     return notes
 
 
@@ -80,7 +89,7 @@ def _of_column(column: Column, frame: pd.DataFrame, measured: frozenset[str]) ->
     ]
 
 
-def _of_pictures(dataset: OwnImages, path: Path, measured: frozenset[str]) -> list[str]:
+def _of_pictures(dataset: OwnImages, path: Path, measured: frozenset[str], otherwise: str) -> list[str]:
     notes = []
     pixels = np.moveaxis(dataset.pixels(path, _PICTURES), 1, 0)
     means, deviations = dataset.constants or ([MIDDLE_GREY] * len(pixels), [1 << INPUT_BITS] * len(pixels))
@@ -90,11 +99,7 @@ def _of_pictures(dataset: OwnImages, path: Path, measured: frozenset[str]) -> li
         if len(levels) < _FEWEST or np.ptp(values) == 0 or not (trouble := _trouble(values, mean, deviation)):
             continue
         about, spread = _rounded(values)
-        remedy = (
-            _others(mean, deviation)
-            if name in measured
-            else "measured constants would fit, or a window, or `bits` in the study, that spreads it over more levels."
-        )
+        remedy = _others(mean, deviation) if name in measured else otherwise
         notes.append(
             f"{name} {trouble}, and is hard to learn from. Here it is about {about} of 255 with a deviation of about"
             f" {spread}; {remedy}"

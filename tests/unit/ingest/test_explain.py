@@ -21,6 +21,7 @@ from pipeline.ingest import kept_scale
 from pipeline.ingest.explain import cell_failures, inspect
 from pipeline.model_file import Scale
 from pipeline.study.study import Study
+from tests.support.backbones import lines
 from tests.support.pictures import CANARY, png
 
 STUDY: dict[str, Any] = {
@@ -293,6 +294,22 @@ def test_pictures_that_use_few_levels_are_said_by_their_channel(channels: int, t
         " about 60"
     )
     assert "of 255 with a deviation of about 10" in note
+
+
+def test_pictures_that_a_backbone_does_not_know_are_said_by_their_channel(tmp_path: Path) -> None:
+    images = {"size": [8, 8], "classes": ["normal", "pneumonia"], "mean": [120], "deviation": [250]}
+    content = {key: value for key, value in STUDY.items() if key != "table"}
+    content |= {"images": images, "backbone": lines(b"not needed for this")}
+    (tmp_path / "lungs.yaml").write_text(yaml.safe_dump(content))
+    folder = tmp_path / "lungs"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    dark = [rng.normal(60, 12, (8, 8)).clip(0, 255).astype(np.uint8) for _ in range(12)]
+    names = [png(folder / f"{number}.png", pixels).name for number, pixels in enumerate(dark)]
+    pd.DataFrame({"file": names, "label": "normal"}).to_csv(folder / "labels.csv", index=False)
+    (note,) = [note for note in inspect(folder, Study.load(tmp_path / "lungs.yaml")).notes if "hard to learn" in note]
+    assert note.startswith("grey varies by less than a tenth of a unit on the study's scale")
+    assert "the study's backbone was trained on pictures of other levels" in note
 
 
 def test_what_is_to_be_measured_is_said_and_then_held_against_what_was_measured(tmp_path: Path) -> None:
