@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.chain.ledger import Ledger, StudyState, study_id
+from pipeline.datasets.features import Features
 from pipeline.domain import RoundId, Sha256
 from pipeline.errors import InvalidStudy, Refused
 from pipeline.evidence.canonical import sha256
@@ -20,7 +21,8 @@ from pipeline.train.initial import initial_model
 def predecessor(study: Study, folder: Path) -> Study | None:
     """The study whose model this one continues, by its file in the same folder; None for a study that continues none.
 
-    Raises InvalidStudy when its file is not there, or when its model has other layers, shapes or classes.
+    Raises InvalidStudy when its file is not there, or when its model has other layers, shapes or classes, or
+    stands behind another backbone.
     """
     if study.continues is None:
         return None
@@ -31,6 +33,13 @@ def predecessor(study: Study, folder: Path) -> Study | None:
     if study.source.classes != before.source.classes:
         raise InvalidStudy(
             file, "dataset", ", ".join(study.source.classes), f"the classes of {before.name}, in their order"
+        )
+    if _public_part(study) != _public_part(before):
+        raise InvalidStudy(
+            file,
+            "backbone",
+            _backbone(study),
+            f"that of {before.name}, with the same constants: its model knows no other features: {_backbone(before)}",
         )
     if study.source.measured != before.source.measured:
         raise InvalidStudy(
@@ -88,6 +97,22 @@ def require_first_model(study: Study, state: StudyState) -> None:
                 f"study {study.name}: the ledger has it start from model {state.current_model[:16]}, but its seed draws"
                 f" {drawn[:16]}; the provider registers that one under another name"
             )
+
+
+def _public_part(study: Study) -> tuple[object, ...] | None:
+    """All that decides a feature of a picture; None without a backbone."""
+    source = study.source
+    if not isinstance(source, Features):
+        return None
+    public = source.backbone
+    return public.sha256, public.output, public.mean, public.deviation, source.pictures.constants
+
+
+def _backbone(study: Study) -> str:
+    if (part := _public_part(study)) is None:
+        return "no backbone"
+    digest, output, mean, deviation, constants = part
+    return f"{digest!s:.16}, output {output}, mean {mean}, deviation {deviation}, pictures {constants or 'by levels'}"
 
 
 def _measured(study: Study) -> str:
