@@ -139,7 +139,8 @@ def _entries(settings: Settings) -> tuple[list[tuple[Path, str]], tuple[str, ...
             taken.append((path, str(name)))
     if not settings.studies.is_relative_to(settings.home) and settings.studies.is_dir():
         taken.append((settings.studies, "studies"))
-        taken += [(path, f"studies/{path.name}") for path in sorted(settings.studies.glob("*.yaml"))]
+        files = sorted((*settings.studies.glob("*.yaml"), *settings.studies.glob("*.onnx")))
+        taken += [(path, f"studies/{path.name}") for path in files]
     return taken, tuple(left_out)
 
 

@@ -214,6 +214,7 @@ def test_studies_that_lie_elsewhere_come_into_the_site_s_folder(apart: Apart, tm
     moved = tmp_path / "study-files"
     usual.studies.rename(moved)
     (moved / "notes.txt").write_text("not a study")
+    (moved / "public.onnx").write_bytes(b"a backbone that is not in the store yet")
     settings = Settings(usual.home, usual.data, usual.cache, usual.mp_spdz, moved)
     content = yaml.safe_load(settings.installation.read_text()) | {"folders": {"studies": str(moved)}}
     settings.installation.write_text(yaml.safe_dump(content))
@@ -221,7 +222,7 @@ def test_studies_that_lie_elsewhere_come_into_the_site_s_folder(apart: Apart, tm
     after = elsewhere(apart, PROVIDERS)
     restore(tmp_path / "file", PASSPHRASE, after)
     assert Settings.load(after.home).studies == after.studies
-    assert [path.name for path in after.studies.iterdir()] == ["breast_cancer.yaml"]
+    assert sorted(path.name for path in after.studies.iterdir()) == ["breast_cancer.yaml", "public.onnx"]
 
 
 def said(settings: Settings, *words: str) -> Result:
