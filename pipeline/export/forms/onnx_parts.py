@@ -64,8 +64,7 @@ def joined(source: Dataset, backbone: bytes, head: torch.nn.Module, example: tor
     newest = max(before.ir_version, public.ir_version)
     for model in (before, public, after):
         model.ir_version = newest
-        del model.opset_import[:]
-        model.opset_import.append(onnx.helper.make_opsetid("", version))
+        _write_in(model, version)
     before = compose.add_prefix(before, _PICTURES, rename_inputs=False)
     public = compose.add_prefix(public, _BACKBONE)
     seen = compose.merge_models(
@@ -76,4 +75,13 @@ def joined(source: Dataset, backbone: bytes, head: torch.nn.Module, example: tor
     )
     joint = [(f"{_BACKBONE}{source.backbone.output}", _FEATURES)]
     whole: onnx.ModelProto = compose.merge_models(seen, after, io_map=joint, outputs=[LABEL, SHARES])
+    _write_in(whole, version)  # the three say it once each
     return whole
+
+
+def _write_in(model: onnx.ModelProto, version: int) -> None:
+    """Name ONNX's own operators in one version, and no others."""
+    import onnx
+
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", version))
