@@ -50,10 +50,11 @@ class Backbone:
         makes no finite numbers of this picture.
         """
         # By itself: what a picture becomes depends on no other one.
-        batch = picture[None].astype(np.float32) / (1 << INPUT_BITS)
+        batch = (picture[None] / (1 << INPUT_BITS)).astype(np.float32)
         features = run(_session(file, self.sha256), self.output, batch)[0]
         scores = np.rint((features.astype(np.float64) - self.mean) / self.deviation * (1 << INPUT_BITS))
-        return np.clip(scores, *FEATURE_RANGE).astype(np.int16)
+        encoded: npt.NDArray[np.int16] = np.clip(scores, *FEATURE_RANGE).astype(np.int16)
+        return encoded
 
 
 _PASSED: set[tuple[Backbone, tuple[int, ...]]] = set()

@@ -92,6 +92,10 @@ def inspect(data: bytes, output: str, shape: tuple[int, ...], features: int) -> 
             raise EvidenceRejected(
                 f"backbone: got {error} of a picture that was made up, want {features} finite numbers; export it again"
             ) from None
+        if made.shape != (1, features):
+            raise EvidenceRejected(
+                f"backbone: got an output of shape {made.shape} of one picture, want (1, {features}); export it again"
+            )
         if not np.array_equal(made, again):
             raise EvidenceRejected(
                 "backbone: got other features of the same picture at the second run, want equal ones; take a network"
