@@ -49,6 +49,7 @@ _SHOWN = 3
 _FEWEST = 10
 """Pictures without which nothing is said of their features."""
 _MOST = 0.5
+"""Share of all features from which on a note says so."""
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
