@@ -190,7 +190,8 @@ def test_a_hospital_for_which_the_store_has_no_such_backbone_approves_nothing(
     wanting = written(graph(channels=2 if held is None else 4))
     if held is not None:
         place = object_keys.backbone()
-        site.store().put_once(place.bucket, place.key(sha256(wanting)), held)
+        # As its operator can: nobody's client writes under a key of another digest.
+        site.store()._client.put_object(Bucket=place.bucket, Key=place.key(sha256(wanting)), Body=held, IfNoneMatch="*")
     name = "lacking" if held is None else "altered"
     file: Path = site.settings.studies / f"{name}.yaml"
     file.write_text(yaml.safe_dump({**STUDY, **study_lines(wanting), "hospitals": list(FOUR)}, sort_keys=False))
