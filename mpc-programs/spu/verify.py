@@ -123,7 +123,7 @@ def _direction(updates: Any, norms: Any, margin: Any) -> Any:
     median = sorted_wire(list(updates), rule.lower_median(len(updates)))
     # |p| <= |update| |median| <= 2^40.5 and q <= 2^41; after 12 bits are dropped the products stay below 2^61
     median_square = median @ median
-    allowed = jnp.where(norms < median_square, rule.direction_margin(rule.LEAST_BUDGET), margin)
+    allowed = jnp.where(norms < median_square, rule.direction_margin(rule.STILL), margin)
     products = jnp.concatenate([updates @ median, median_square[None], norms]) >> rule.DIRECTION_BITS
     hospitals = len(updates)
     product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]

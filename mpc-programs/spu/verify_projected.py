@@ -60,7 +60,7 @@ def _direction(rows: Any, squares: Any, margin: Any) -> Any:
     median = sorted_wire(list(rows), rule.lower_median(len(rows)))
     hospitals = len(rows)
     median_square = median @ median
-    allowed = jnp.where(squares < median_square, rule.projected_margin(rule.LEAST_BUDGET), margin)
+    allowed = jnp.where(squares < median_square, rule.projected_margin(rule.STILL), margin)
     products = jnp.concatenate([rows @ median, median_square[None], squares]) >> rule.PROJECTED_DIRECTION_BITS
     product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]
     against = rule.DIRECTION_LEFT * product * product > rule.DIRECTION_RIGHT * norms * square

@@ -84,7 +84,7 @@ class Updates:
         q = floors.get_vector(3 * n, 1)
         self.products, self.median_square = p, q
         excess = rule.DIRECTION_LEFT * p * p - rule.DIRECTION_RIGHT * s * q.expand_to_vector(n)
-        margin, least = self.inputs.direction_margin.expand_to_vector(n), rule.direction_margin(rule.LEAST_BUDGET)
+        margin, least = self.inputs.direction_margin.expand_to_vector(n), rule.direction_margin(rule.STILL)
         allowed = margin + shorter * (least - margin)
         (signs,) = yield [Sign(concatenated([p + allowed, -excess]), ANY)]
         against, beyond = parts(signs, 2, n)

@@ -156,7 +156,7 @@ def _size(norm: int, norms: list[int], budget: int | None) -> bool:
 def _direction(product: int, margin: int, median_square: int, norm: int) -> bool:
     against = rule.DIRECTION_LEFT * product**2
     limit = rule.DIRECTION_RIGHT * (norm >> rule.DIRECTION_BITS) * (median_square >> rule.DIRECTION_BITS)
-    allowed = rule.direction_margin(rule.LEAST_BUDGET) if norm < median_square else margin
+    allowed = rule.direction_margin(rule.STILL) if norm < median_square else margin
     return not (product + allowed < 0 and against > limit)
 
 

@@ -96,7 +96,7 @@ def _direction(row: Vector, median: Vector, square: int, margin: int) -> bool:
     # within the caps no sum wraps, as in `pipeline.mpc.reference`
     product = int(row @ median) >> rule.PROJECTED_DIRECTION_BITS
     median_square = int(median @ median)
-    allowed = rule.projected_margin(rule.LEAST_BUDGET) if square < median_square else margin
+    allowed = rule.projected_margin(rule.STILL) if square < median_square else margin
     against = rule.DIRECTION_LEFT * product**2
     limit = (
         rule.DIRECTION_RIGHT

@@ -39,8 +39,12 @@ BUDGETS_OVER_MARGIN = 4
 """The margin is a fourth of the budget.
 
 Honest updates without a common direction lie within it. They are longer than their median too, which averages what is
-noise: an update that is shorter has the margin of the least budget. What lies within that is left by a floor alone.
+noise: an update that is shorter has the margin of a budget of STILL.
 """
+
+STILL = 1 << 20
+"""No margin is that of a smaller budget (32 fractional bits: norm 1/64): a study whose updates are so short stands still,
+and a floor leaves little of their products."""
 
 PROJECTIONS = 512
 """Random projections by which the large-model mode checks an update."""
@@ -65,7 +69,7 @@ FEWEST_ACCEPTED = 3
 
 def direction_margin(budget: int | None) -> int:
     """How far below 0 an inner product with the median update may lie, DIRECTION_BITS dropped; 0 in a first round."""
-    return min(budget or 0, NORM_CAP) // BUDGETS_OVER_MARGIN >> DIRECTION_BITS
+    return _margin(budget) >> DIRECTION_BITS
 
 
 def projected_margin(budget: int | None) -> int:
@@ -73,7 +77,11 @@ def projected_margin(budget: int | None) -> int:
 
     On average half of their number times that of the updates.
     """
-    return (projected_limit(budget) // BUDGETS_OVER_MARGIN * (PROJECTIONS // 2)) >> PROJECTED_DIRECTION_BITS
+    return (_margin(budget) * (PROJECTIONS // 2)) >> PROJECTED_DIRECTION_BITS
+
+
+def _margin(budget: int | None) -> int:
+    return 0 if budget is None else min(max(budget, STILL), NORM_CAP) // BUDGETS_OVER_MARGIN
 
 
 def lower_median(count: int) -> int:

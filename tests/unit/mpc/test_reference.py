@@ -130,11 +130,11 @@ def test_an_update_that_is_shorter_than_the_median_has_no_margin(percent: int, a
     assert found.accepted[-1] is accepted
 
 
-@pytest.mark.parametrize(("larger", "accepted"), [(1, True), (2, False)])
+@pytest.mark.parametrize(("larger", "accepted"), [(1, True), (4, True), (5, False)])
 def test_updates_that_vanish_are_not_judged_by_what_a_floor_leaves_of_them(larger: int, accepted: bool) -> None:
-    # the common square is 4 and 16 units of what a floor drops; the short one's product with it is -3 and -12 units
+    # the common square is 4, 64 and 100 units of what a floor drops; the short one's product with it is -3, -48 and -75
     common = HONEST * larger // 256
-    found = _explain(*[common] * 4, -common * 3 // 4, budget=rule.LEAST_BUDGET)
+    found = _explain(*[common] * 4, -common * 3 // 4, budget=rule.STILL)
     assert found.median_square == 4 * larger**2
     assert found.products[-1] == -3 * larger**2
     assert found.direction[-1] is accepted
