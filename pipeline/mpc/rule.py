@@ -43,8 +43,10 @@ noise: an update that is shorter has the margin of a budget of STILL.
 """
 
 STILL = 1 << 20
-"""No margin is that of a smaller budget (32 fractional bits: norm 1/64): a study whose updates are so short stands still,
-and a floor leaves little of their products."""
+"""No margin is that of a smaller budget (32 fractional bits: norm 1/64).
+
+A study whose updates are so short stands still, and a floor leaves little of their products.
+"""
 
 PROJECTIONS = 512
 """Random projections by which the large-model mode checks an update."""

@@ -123,7 +123,7 @@ def test_a_push_that_is_small_beside_the_budget_is_none(quarters: int, accepted:
 
 
 @pytest.mark.parametrize(("percent", "accepted"), [(99, False), (100, True)])
-def test_an_update_that_is_shorter_than_the_median_has_no_margin(percent: int, accepted: bool) -> None:
+def test_an_update_that_is_shorter_than_the_median_has_the_least_margin(percent: int, accepted: bool) -> None:
     # honest updates without a common direction are longer than their median: a short one against it is no noise
     found = _explain(-HONEST * percent // 100, budget=16 * NORM)
     assert found.direction[-1] is accepted
