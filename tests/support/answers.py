@@ -1,13 +1,17 @@
-"""A model that left, asked for every record of a hospital, beside what `predict` says of it there."""
+"""What a study's model answers of a hospital's own records: `predict`, and beside it a model that left."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.datasets.base import RECORDS
+from pipeline.datasets.images import LABELS
 from pipeline.datasets.records import records_folder
 from pipeline.domain import HospitalName
 from pipeline.site.settings import Settings
+from pipeline.study.study import Study
 from pipeline.views.prediction import Predictor
 
 LARGEST_DIFFERENCE = 1e-6
@@ -34,3 +38,16 @@ def compared(file: Path, study: str, hospital: HospitalName, settings: Settings)
         differences = [abs(share - answer.shares[name]) for name, share in zip(source.classes, row, strict=True)]
         assert max(differences) <= LARGEST_DIFFERENCE, answer.record
     return len(answers)
+
+
+def share_right(settings: Settings, study: Study, hospital: HospitalName) -> float:
+    """Share of a hospital's own pictures of which `predict` says what its list of labels says, in 0..1.
+
+    Raises AssertionError where it answers for other pictures than those.
+    """
+    folder = records_folder(settings.hospital(hospital), study.source.name)
+    predictor = Predictor.open(study.name, hospital, settings)
+    answers = {answer.record: answer.label for answer in predictor.predict(predictor.study.source.questions(folder))}
+    labels = pd.read_csv(folder / LABELS).set_index("file")["label"]
+    assert answers.keys() == set(labels.index)
+    return sum(answers[file] == label for file, label in labels.items()) / len(labels)
