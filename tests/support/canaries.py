@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,15 @@ def stored(site: Installed, below: str = "") -> list[bytes]:
     ]
 
 
+def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below a folder and its bytes; services may run in it, so what vanishes meanwhile is left out."""
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            with suppress(FileNotFoundError):
+                if path.is_file() and not path.is_symlink():
+                    yield path, path.read_bytes()
+
+
 def files_with(site: Installed | Site, needle: str) -> list[Path]:
     """The files of the installation that hold the word."""
-    return [path for path in site.settings.home.rglob("*") if path.is_file() and needle.encode() in path.read_bytes()]
+    return [path for path, data in contents(site.settings.home) if needle.encode() in data]

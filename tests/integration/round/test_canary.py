@@ -22,6 +22,7 @@ from pipeline.round.custody import Custody
 from pipeline.site.identity import Identity
 from pipeline.store import object_keys
 from tests.adversary import attack
+from tests.support.canaries import contents
 from tests.support.consortia import HOSPITALS, Site
 from tests.support.dealers import shared_vector
 from tests.support.rounds import Play
@@ -67,9 +68,8 @@ def hits(site: Site, search: Search, *said: str) -> list[str]:
     Also what was said.
     """
     found = [hit for text in said for hit in search.found("what was said", text.encode())]
-    for path in site.settings.home.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            found += search.found(str(path.relative_to(site.settings.home)), path.read_bytes(), path)
+    for path, data in contents(site.settings.home):
+        found += search.found(str(path.relative_to(site.settings.home)), data, path)
     store = site.store()
     objects = 0
     for bucket in (object_keys.MAILBOX, object_keys.MODELS, object_keys.REPORTS, object_keys.DVC):

@@ -15,6 +15,7 @@ from pipeline.services import health, services
 from pipeline.services.services import STORE
 from pipeline.site.installation import Installation
 from tests.adversary import attack
+from tests.support.canaries import contents
 from tests.support.consortia import Site
 
 pytestmark = pytest.mark.anvil
@@ -121,7 +122,7 @@ def test_no_access_key_stands_in_a_log_a_configuration_an_argument_or_the_member
     ):
         keys.add(own_site.store(actor)._client._request_signer._credentials.access_key)
     assert len(keys) > 10
-    said = [path.read_text(errors="replace") for path in home.rglob("*") if path.is_file() and readable(own_site, path)]
+    said = [data.decode(errors="replace") for path, data in contents(home) if readable(own_site, path)]
     said += [" ".join(process.cmdline()) for process in of_the_store(own_site)]
     assert [key for key in keys if any(key in text for text in said)] == []
 
