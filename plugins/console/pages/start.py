@@ -33,14 +33,17 @@ def ask(request: Request, who: Provider, index: Rounds) -> HTMLResponse:
     cached = index.all()
     running = {view.study for view in cached.rounds if view.status in (RoundStatus.OPEN, RoundStatus.COMMITTED)}
     last = {view.study: view for view in reversed(cached.rounds)}
+    readable = studies.readable(index.settings)
+    concluded = _concluded(cached)
     return render(
         request,
         "start",
         who,
-        studies=studies.readable(index.settings),
+        studies=readable,
+        open_studies=[study for study in readable if study.name not in concluded],
         running=running,
         last=last,
-        concluded=_concluded(cached),
+        concluded=concluded,
         most=MOST_AT_ONCE,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from pipeline.domain import RoundId
 from pipeline.host.ports import LOOPBACK
 from pipeline.site import identity
 from pipeline.site.installation import Installation
@@ -113,6 +114,21 @@ def test_a_study_whose_hospitals_here_have_no_records_is_not_started_and_the_pag
     assert answer.status_code == 409
     assert "0 of 5 hospitals could take part" in answer.text
     assert "run `wardround up`" in answer.text
+    assert airflow.asked == []
+
+
+def test_a_concluded_study_is_not_offered_and_not_started(archive: Archive, airflow: AirflowServer) -> None:
+    archive.maker.finish(RoundId(1))
+    (view,) = archive.index.all().rounds
+    assert '<option value="wisconsin">' in as_provider(archive).get("/start").text
+    archive.pretend([replace(view, concluded="target_reached")])
+    page = as_provider(archive).get("/start").text
+    assert "<option" not in page
+    assert "Every study is concluded" in page
+    assert 'data-study="wisconsin"' in page
+    answer = as_provider(archive).post("/start", data=form())
+    assert answer.status_code == 409
+    assert "study wisconsin is concluded" in answer.text
     assert airflow.asked == []
 
 
