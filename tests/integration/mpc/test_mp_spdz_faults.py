@@ -22,9 +22,10 @@ import pytest
 from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed
 from pipeline.mpc import reference
-from pipeline.mpc.engines.base import Party, VerifyOutput, VerifyTask
+from pipeline.mpc.engines.base import Party, Task, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.mp_spdz import certificates, durations, workdir
 from pipeline.mpc.engines.mp_spdz.engine import NODES, MpSpdz
+from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.site.settings import PROJECT, Settings
 from tests.adversary import attack
 from tests.support import parties as support
@@ -437,3 +438,19 @@ def test_neither_log_nor_arguments_hold_a_secret(engine: MpSpdz, settings: Setti
     assert np.array([canary]).tobytes() not in b"".join(
         path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
     )
+
+
+def test_a_party_that_is_not_ready_by_the_deadline_is_not_said_to_have_left(settings: Settings, tmp_path: Path) -> None:
+    task, payloads = random_round(LOGISTIC)
+
+    class Slow(MpSpdz):
+        def _compiled(self, protocol: str, task: Task, profile: Profile) -> Path:
+            time.sleep(6)
+            return super()._compiled(protocol, task, profile)
+
+    ready = MpSpdz(settings, Profile.LAN)
+    ready.prepare("replicated-ring", task)
+    members = make_parties(3, tmp_path, deadline_seconds=5)
+    runners = [ready, ready, Slow(settings, Profile.LAN)]
+    said = messages(outcomes_of(runners, "replicated-ring", task, payloads, members))
+    assert all("node 2" in words and "not ready by the deadline" in words for words in said[:2]), said

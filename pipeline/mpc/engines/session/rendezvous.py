@@ -138,6 +138,10 @@ class Rendezvous:
         connection.settimeout(remaining(self._deadline))
         try:
             yield connection
+        except TimeoutError as error:
+            raise EngineFailed(
+                f"{name}: not ready by the deadline; its machine is slow, still compiles, or is cut off: see its log"
+            ) from error
         except ssl.SSLError as error:
             raise EngineFailed(
                 f"{name}: refuses this node's certificate; compare the consortium's pinned ones"
