@@ -59,12 +59,22 @@ def public(values: Sequence[int] | Words, nodes: int, index: int) -> Held:
     return {k: words if k == 0 else np.zeros_like(words) for k in range(nodes) if k != index}
 
 
-def encode(vectors: Sequence[Held], nodes: int, index: int) -> bytes:
+def encode(vectors: Sequence[Held], nodes: int, index: int) -> bytearray:
     """Contents of the share file with one vector after the other."""
     kind = _SIGNATURES[nodes]
     header = struct.pack("<Q", len(kind) + 4) + kind + struct.pack("<I", RING_BITS)
-    columns = [np.concatenate([vector[k] for vector in vectors]) for k in layout(nodes, index)]
-    return header + np.stack(columns, axis=1).astype("<i8").tobytes()
+    indices = layout(nodes, index)
+    # filled in place: a large model's components are hundreds of megabytes
+    content = bytearray(len(header) + 8 * len(indices) * sum(len(vector[indices[0]]) for vector in vectors))
+    content[: len(header)] = header
+    rows = np.frombuffer(content, "<i8", offset=len(header)).reshape(-1, len(indices))
+    start = 0
+    for vector in vectors:
+        end = start + len(vector[indices[0]])
+        for column, k in enumerate(indices):
+            rows[start:end, column] = vector[k]
+        start = end
+    return content
 
 
 def decode_output(folder: Path, index: int, length: int) -> Words:
