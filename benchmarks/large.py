@@ -1,6 +1,7 @@
 """What the large-model mode costs a node.
 
-The mean of component sums, and the projections, beside numpy's sum of the plain updates.
+The mean of component sums, and the projections, beside numpy's sum of the plain updates. The models' evaluation under
+encryption costs what it does in the full mode: `benchmarks.mpc`.
 
 Every party is a process of its own that reads encrypted components from files, as a node does; what they say and lend
 one another lies in a folder, sealed as in a round. `python -m benchmarks.large [--parameters 11000000] [--hospitals 10]

@@ -145,7 +145,9 @@ def stock(work: Work, settings: Settings, first: int | None = None) -> dict[str,
     )
     rows = np.concatenate([words[inputs_end:] for words in payloads.values()]).reshape(-1, work.network.classes)
     labels = rows.argmax(axis=1)
-    logits = plan(work.network, 255).logits(ArrayArithmetic(np), images[None], split_parameters(work.network, models))
+    logits = plan(work.network, 255, task.weights).logits(
+        ArrayArithmetic(np), images[None], split_parameters(work.network, models)
+    )
     expected = (logits.argmax(axis=2) == labels).sum(axis=1)
     dealt = deal({HospitalName("all"): vector(work.network, models, images, labels)}, 3)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(3) as threads:

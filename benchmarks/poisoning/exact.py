@@ -108,7 +108,7 @@ def _counts(
     lowest, highest = task.rule.input_range
     # an owner out of range is replaced by constants later; here it must only not disturb the others
     batch = np.clip(inputs, lowest, highest).reshape(1, owners * samples, *task.network.input_shape).astype(np.float64)
-    steps = plan(task.network, max(abs(lowest), abs(highest)))
+    steps = plan(task.network, max(abs(lowest), abs(highest)), task.weights)
     logits = steps.logits(FloatArithmetic(), batch, split_parameters(task.network, models.astype(np.float64)))
     answers = logits.argmax(axis=2).reshape(len(models), owners, samples)
     return reference.correct_per_class(answers, labels)

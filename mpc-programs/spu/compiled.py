@@ -48,20 +48,17 @@ def _compile(task: Mapping[str, Any]) -> bytes:
 def _program(task: Mapping[str, Any]) -> Any:
     from pipeline.layers.table import from_plain
 
-    if task["program"] == "verify":
+    if task["program"] in {"verify", "verify_projected"}:
         import verify
+        import verify_projected
 
-        return verify.program(
+        return {"verify": verify, "verify_projected": verify_projected}[task["program"]].program(
             from_plain(task["network"]),
             task["samples"],
             tuple(task["input_range"]),
             task["first_round"],
             task["names_condition"],
         )
-    if task["program"] == "verify_projected":
-        import verify_projected
-
-        return verify_projected.program(task["first_round"], task["names_condition"])
     if task["program"] == "check_range":
         import check_range
 

@@ -26,7 +26,7 @@ from arithmetic import SpuArithmetic
 from oblivious import all_true, middle_sum, sort, sorted_wire
 from spu.experimental import reveal
 
-from pipeline.layers import Network, plan
+from pipeline.layers import CHECKED, Network, Plan, WeightBounds, plan
 from pipeline.layers.arrays import split_parameters
 from pipeline.mpc import rule
 
@@ -78,15 +78,30 @@ def quantities(
 
         direction_ok = _direction(updates, norms, thresholds[1])
 
-        models = previous + jnp.concatenate([jnp.zeros_like(previous)[None], updates])
-        valid = _valid(inputs, labels, *input_range)
-        counts = _counts(network, models, inputs, labels, max(map(abs, input_range)))
-        counts = jnp.where(valid[:, None], counts, rule.counts_of_invalid_owner(samples, network.classes))
-        return Quantities(
-            in_range, valid, size_ok, direction_ok, _peers(counts, samples, thresholds[2:]), norms, counts
-        )
+        valid, counts = tried(network, CHECKED, samples, input_range, previous, updates, inputs, labels)
+        return Quantities(in_range, valid, size_ok, direction_ok, peers(counts, samples, thresholds[2:]), norms, counts)
 
     return computed
+
+
+def tried(
+    network: Network,
+    weights: WeightBounds,
+    samples: int,
+    input_range: tuple[int, int],
+    previous: Any,
+    updates: Any,
+    inputs: Any,
+    labels: Any,
+) -> tuple[Any, Any]:
+    """Which owners' samples are valid, and the right answers of every model to them, (models, owners, classes).
+
+    An update that is out is one of zeros.
+    """
+    models = previous + jnp.concatenate([jnp.zeros_like(previous)[None], updates])
+    valid = _valid(inputs, labels, *input_range)
+    counts = _counts(plan(network, max(map(abs, input_range)), weights), models, inputs, labels)
+    return valid, jnp.where(valid[:, None], counts, rule.counts_of_invalid_owner(samples, network.classes))
 
 
 def verdicts(conditions: Sequence[Any], names_condition: bool) -> tuple[Any, Any]:
@@ -123,7 +138,7 @@ def _direction(updates: Any, norms: Any, margin: Any) -> Any:
     median = sorted_wire(list(updates), rule.lower_median(len(updates)))
     # |p| <= |update| |median| <= 2^40.5 and q <= 2^41; after 12 bits are dropped the products stay below 2^61
     median_square = median @ median
-    allowed = jnp.where(norms < median_square, rule.direction_margin(rule.STILL), margin)
+    allowed = jnp.where(norms < median_square, rule.LEAST_MARGIN, margin)
     products = jnp.concatenate([updates @ median, median_square[None], norms]) >> rule.DIRECTION_BITS
     hospitals = len(updates)
     product, square, norms = products[:hospitals], products[hospitals], products[hospitals + 1 :]
@@ -138,10 +153,10 @@ def _valid(inputs: Any, labels: Any, lowest: int, highest: int) -> Any:
     return in_range & zero_or_one & all_true(labels.sum(axis=2) == 1)
 
 
-def _counts(network: Network, models: Any, inputs: Any, labels: Any, largest_input: int) -> Any:
+def _counts(steps: Plan, models: Any, inputs: Any, labels: Any) -> Any:
     hospitals, samples, classes = labels.shape
-    steps, arithmetic, parameters = plan(network, largest_input), SpuArithmetic(), split_parameters(network, models)
-    batch = inputs.reshape(1, hospitals * samples, *network.input_shape)
+    arithmetic, parameters = SpuArithmetic(), split_parameters(steps.network, models)
+    batch = inputs.reshape(1, hospitals * samples, *steps.network.input_shape)
     block = max(_EVALUATIONS_AT_ONCE // len(models), 1)
     blocks = [batch[:, start : start + block] for start in range(0, hospitals * samples, block)]
     logits = jnp.concatenate([steps.logits(arithmetic, block_samples, parameters) for block_samples in blocks], axis=1)
@@ -155,7 +170,8 @@ def _counts(network: Network, models: Any, inputs: Any, labels: Any, largest_inp
     return (correct.reshape(-1, hospitals, samples, 1) * labels).sum(axis=2)
 
 
-def _peers(counts: Any, samples: int, thresholds: Any) -> Any:
+def peers(counts: Any, samples: int, thresholds: Any) -> Any:
+    """Which hospitals' models are near the global and the median one, by the four percentages."""
     hospitals, classes = counts.shape[1:]
     # the total as one more class: one sort serves all
     counts = jnp.concatenate([counts.sum(axis=2, keepdims=True), counts], axis=2)

@@ -10,7 +10,7 @@ from typing import Any
 
 from Compiler.program import Program
 
-from pipeline.layers import Network, Plan, plan
+from pipeline.layers import Network, Plan, WeightBounds, plan
 from pipeline.layers.table import from_plain
 from wardround_mpc.reading import LONGEST
 
@@ -30,6 +30,7 @@ class Task:
     samples: int
     largest_input: int
     network: Network
+    weights: WeightBounds
     wide: bool = False
     """Whether a round costs more than the memory that saves it (`pipeline.mpc.engines.mp_spdz.profiles`)."""
     names_condition: bool = False
@@ -75,7 +76,7 @@ class Task:
     @property
     def plan(self) -> Plan:
         """The network step by step, with its bounds."""
-        return plan(self.network, self.largest_input)
+        return plan(self.network, self.largest_input, self.weights)
 
 
 def sizes_of_task() -> dict[str, Any]:
@@ -89,8 +90,8 @@ def sizes_of_task() -> dict[str, Any]:
     return sizes
 
 
-def load() -> Task:
-    """The task of a program on updates and samples."""
+def load(weights: WeightBounds) -> Task:
+    """The task of a program on updates and samples, whose models keep these bounds."""
     sizes = sizes_of_task()
     return Task(
         nodes=sizes["nodes"],
@@ -98,6 +99,7 @@ def load() -> Task:
         samples=sizes["samples"],
         largest_input=sizes["largest_input"],
         network=from_plain(sizes["network"]),
+        weights=weights,
         wide=sizes["profile"] == "wan",
         names_condition=sizes["names_condition"],
     )

@@ -8,7 +8,6 @@ from Compiler.types import sint
 
 from pipeline.mpc import rule
 from pipeline.mpc.sorting import network as sorting_network
-from wardround_mpc.bits import outside
 from wardround_mpc.inputs import matrix
 from wardround_mpc.lockstep import Floor, Sign
 from wardround_mpc.reading import chunked
@@ -41,6 +40,8 @@ class Updates:
     """The next one, should this update's norm be chosen."""
 
     def __init__(self, task, inputs):
+        if (rule.LARGEST_OVER_MEDIAN + 1) * task.network.size * rule.COORDINATE_CAP**2 >= 1 << 62:
+            raise ValueError(f"{task.network.size} parameters: the comparison of squared norms could wrap")
         self.task, self.inputs = task, inputs
         self.n, self.parameters, self.middle = task.hospitals, task.network.size, rule.lower_median(task.hospitals)
         self.pairs = [(i, j) for i in range(self.n) for j in range(i + 1, self.n)]
@@ -58,7 +59,7 @@ class Updates:
             self.norms = concatenated([row.direct_mul_trans(row) for row in rows])
             (compared,) = yield [self._compared_norms()]
             bad = [
-                [self._count_outside(*limits) for limits in kind]
+                [self.inputs.count_outside(*limits) for limits in kind]
                 for kind in (self.inputs.of_updates, self.inputs.of_samples)
             ]
         bad = concatenated([sum(kind) for kind in bad])
@@ -84,7 +85,7 @@ class Updates:
         q = floors.get_vector(3 * n, 1)
         self.products, self.median_square = p, q
         excess = rule.DIRECTION_LEFT * p * p - rule.DIRECTION_RIGHT * s * q.expand_to_vector(n)
-        margin, least = self.inputs.direction_margin.expand_to_vector(n), rule.direction_margin(rule.STILL)
+        margin, least = self.inputs.direction_margin.expand_to_vector(n), rule.LEAST_MARGIN
         allowed = margin + shorter * (least - margin)
         (signs,) = yield [Sign(concatenated([p + allowed, -excess]), ANY)]
         against, beyond = parts(signs, 2, n)
@@ -126,27 +127,6 @@ class Updates:
             ]
             for kind in (self.inputs.of_updates, self.inputs.of_samples)
         ]
-
-    def _count_outside(self, array, per, low, high, bits):
-        """Per hospital, of its `per` values, where they do not fit one step; as many hospitals at once as do."""
-        counts = sint.Array(self.n)
-        at_once = self.task.hospitals_at_once(per)
-        counts.assign_all(0)
-
-        @for_range(self.n // at_once)
-        def _(group):
-            def step(start, size):
-                marks = outside(array.get_vector(group * (at_once * per) + start, size), low, high, bits)
-                if at_once == 1:
-                    counts[group] += marks.sum()
-                else:
-                    counts.assign_vector(
-                        concatenated([hospital.sum() for hospital in parts(marks, at_once, per)]), group * at_once
-                    )
-
-            chunked(at_once * per, step)
-
-        return counts.get_vector()
 
     def _size(self, compared):
         n, middle = self.n, self.middle

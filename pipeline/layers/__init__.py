@@ -5,7 +5,7 @@ A layer knows its shapes, its torch module and its exact integer form, written o
 `plan` joins the layers of a network into steps with proven bounds, which the reference and every engine evaluate.
 """
 
-from pipeline.layers.arithmetic import Arithmetic, Convolution, Shape
+from pipeline.layers.arithmetic import CHECKED, PROJECTED, Arithmetic, Convolution, Shape, WeightBounds
 from pipeline.layers.base import Layer
 from pipeline.layers.network import Network, Parameter
 from pipeline.layers.plan import Plan, Step, plan
@@ -13,7 +13,9 @@ from pipeline.layers.table import LAYERS
 from pipeline.layers.values import Values
 
 __all__ = [
+    "CHECKED",
     "LAYERS",
+    "PROJECTED",
     "Arithmetic",
     "Convolution",
     "Layer",
@@ -23,5 +25,6 @@ __all__ = [
     "Shape",
     "Step",
     "Values",
+    "WeightBounds",
     "plan",
 ]

@@ -17,17 +17,30 @@ ACTIVATION_BITS = 12
 WEIGHT_BITS = UPDATE_BITS
 """Fractional bits of every weight; weights are never truncated."""
 
-LARGEST_WEIGHT = 1 << 19
-"""Absolute bound of a weight: a global model within 2**18 plus an update within 2**18."""
-
-LARGEST_WEIGHT_NORM = (1 << 22) + (1 << 20)
-"""Bound of the Euclidean norm of any weights of one model: a global model within 2**22 plus an update within 2**20."""
-
 VALUE_LIMIT = 1 << 62
 """No intermediate value may reach it, so that neither it nor a difference of two wraps in Z_2^64."""
 
 Array = TypeVar("Array")
 """A backend's own batch of samples; its axes before those of the sample (models, samples) are the backend's affair."""
+
+
+@dataclass(frozen=True)
+class WeightBounds:
+    """What is proven of the weights of any one model, 16 fractional bits."""
+
+    largest: int
+    """Of their absolute values."""
+    norm: int
+    """Of the Euclidean norm of any of them."""
+
+
+CHECKED = WeightBounds(1 << 19, (1 << 22) + (1 << 20))
+"""A global model within 2**18, of a norm within 2**22, plus an update whose every coordinate is checked to be within
+2**18, and its norm within 2**20."""
+
+PROJECTED = WeightBounds((1 << 18) + (1 << 21), (1 << 22) + (1 << 21))
+"""The same plus an update that projections tell from one whose norm is above 2**21, and so any coordinate
+(docs/adr/0007-large-models.md)."""
 
 
 @dataclass(frozen=True)

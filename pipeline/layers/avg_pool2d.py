@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from pipeline.layers.arithmetic import Arithmetic, Array, Shape
+from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
 from pipeline.layers.base import Layer
 from pipeline.layers.values import Values
 
@@ -41,7 +41,7 @@ class AvgPool2d(Layer):
         """The window's sum stands for the average times k * k."""
         return 2 * (self.kernel_size.bit_length() - 1)
 
-    def outcome(self, inputs: Values) -> Values:
+    def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """The sum over k * k members, of which each belongs to one window."""
         k = self.kernel_size
         shape = self.output_shape(inputs.shape)

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.layers.arithmetic import Arithmetic, Array, Shape
+from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
 from pipeline.layers.values import Values
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Layer(ABC):
         return 0
 
     @abstractmethod
-    def outcome(self, inputs: Values) -> Values:
+    def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """What holds for the integer form's results, not narrowed."""
 
     @abstractmethod

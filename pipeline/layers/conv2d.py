@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.layers.arithmetic import (
-    LARGEST_WEIGHT,
-    LARGEST_WEIGHT_NORM,
     WEIGHT_BITS,
     Arithmetic,
     Array,
     Convolution,
     Shape,
+    WeightBounds,
 )
 from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.base import Layer
@@ -70,15 +69,15 @@ class Conv2d(Layer):
         """Those of the weights."""
         return WEIGHT_BITS
 
-    def outcome(self, inputs: Values) -> Values:
+    def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """The bias counts as the weight of one further input, 1; no output sees more than the whole sample."""
         bits = inputs.bits + self.gained_bits()
         one = 1 << inputs.bits
         area = self.kernel_size**2
         terms = inputs.shape[0] * area
         seen = min(inputs.norm, root(terms * inputs.largest**2), root(area * inputs.across**2))
-        by_norms = LARGEST_WEIGHT_NORM * root(seen**2 + one**2)
-        by_terms = LARGEST_WEIGHT * (terms * inputs.largest + one)
+        by_norms = weights.norm * root(seen**2 + one**2)
+        by_terms = weights.largest * (terms * inputs.largest + one)
         return Values.within(self.output_shape(inputs.shape), bits, min(by_terms, by_norms), across=by_norms)
 
     def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
@@ -119,9 +118,9 @@ class PooledConv2d(Layer):
         """Those of the weights and of the window."""
         return self.convolution.gained_bits() + self.pooling.gained_bits()
 
-    def outcome(self, inputs: Values) -> Values:
+    def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """What pooling makes of the convolution's."""
-        return self.pooling.outcome(self.convolution.outcome(inputs))
+        return self.pooling.outcome(self.convolution.outcome(inputs, weights), weights)
 
     def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
         """The window's sum of convolutions with bias."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.layers.arithmetic import Arithmetic, Array, Shape
+from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
 from pipeline.layers.base import Layer
 from pipeline.layers.values import Values
 
@@ -29,7 +29,7 @@ class Flatten(Layer):
 
         return nn.Flatten()
 
-    def outcome(self, inputs: Values) -> Values:
+    def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """The same values."""
         return Values.within(self.output_shape(inputs.shape), inputs.bits, inputs.largest, inputs.norm)
 

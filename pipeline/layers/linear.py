@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM, WEIGHT_BITS, Arithmetic, Array, Shape
+from pipeline.layers.arithmetic import WEIGHT_BITS, Arithmetic, Array, Shape, WeightBounds
 from pipeline.layers.base import Layer
 from pipeline.layers.values import Values, root
 
@@ -44,12 +44,12 @@ class Linear(Layer):
         """Those of the weights."""
         return WEIGHT_BITS
 
-    def outcome(self, inputs: Values) -> Values:
+    def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """The bias counts as the weight of one further input, 1."""
         bits = inputs.bits + self.gained_bits()
         one = 1 << inputs.bits
-        by_terms = LARGEST_WEIGHT * (inputs.shape[0] * inputs.largest + one)
-        by_norms = LARGEST_WEIGHT_NORM * root(inputs.norm**2 + one**2)
+        by_terms = weights.largest * (inputs.shape[0] * inputs.largest + one)
+        by_norms = weights.norm * root(inputs.norm**2 + one**2)
         return Values.within((self.out_features,), bits, min(by_terms, by_norms), by_norms)
 
     def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.layers.arithmetic import Arithmetic, Array, Shape
+from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
 from pipeline.layers.base import Layer
 from pipeline.layers.values import Values
 
@@ -41,7 +41,7 @@ class MaxPool2d(Layer):
 
         return nn.MaxPool2d(self.kernel_size)
 
-    def outcome(self, inputs: Values) -> Values:
+    def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """Some of the inputs."""
         return Values.within(self.output_shape(inputs.shape), inputs.bits, inputs.largest, inputs.norm, inputs.across)
 

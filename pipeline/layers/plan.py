@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.domain import INPUT_BITS
-from pipeline.layers.arithmetic import ACTIVATION_BITS, VALUE_LIMIT, Arithmetic, Array
+from pipeline.layers.arithmetic import ACTIVATION_BITS, VALUE_LIMIT, Arithmetic, Array, WeightBounds
 from pipeline.layers.base import Layer
 from pipeline.layers.network import Network, Parameter
 from pipeline.layers.values import Values
@@ -78,8 +78,8 @@ class Plan:
         return x
 
 
-def plan(network: Network, largest_input: int) -> Plan:
-    """The steps for inputs within `largest_input` (8 fractional bits).
+def plan(network: Network, largest_input: int, weights: WeightBounds) -> Plan:
+    """The steps for inputs within `largest_input` (8 fractional bits) and weights within their bounds.
 
     Raises ValueError naming the layer whose bound reaches 2**62.
 
@@ -106,11 +106,11 @@ def plan(network: Network, largest_input: int) -> Plan:
         if layer.rectifies and steps:
             steps[-1] = replace(steps[-1], rectify=True, name=f"{steps[-1].name} + {name}")
             continue
-        if layer.outcome(values).largest >= VALUE_LIMIT and steps[wide:]:
-            steps[wide:] = _narrowed(steps[wide:])
+        if layer.outcome(values, weights).largest >= VALUE_LIMIT and steps[wide:]:
+            steps[wide:] = _narrowed(steps[wide:], weights)
             wide = len(steps)
             values = steps[-1].outputs
-        raw = layer.outcome(values)
+        raw = layer.outcome(values, weights)
         if raw.largest >= VALUE_LIMIT:
             raise ValueError(
                 f"{name}: values up to 2^{raw.largest.bit_length() - 1} could arise, want less than 2^62 for an exact"
@@ -129,7 +129,7 @@ def plan(network: Network, largest_input: int) -> Plan:
     return Plan(network, tuple(steps))
 
 
-def _narrowed(steps: list[Step]) -> list[Step]:
+def _narrowed(steps: list[Step], weights: WeightBounds) -> list[Step]:
     """The steps since the last weighted layer with one floor.
 
     The floor stands where it meets the fewest values and can share the sign with a ReLU.
@@ -139,5 +139,5 @@ def _narrowed(steps: list[Step]) -> list[Step]:
     done = [*steps[:index], replace(chosen, narrowing=max(chosen.raw.bits - ACTIVATION_BITS, 0))]
     for step in steps[index + 1 :]:
         inputs = done[-1].outputs
-        done.append(replace(step, inputs=inputs, raw=step.layer.outcome(inputs)))
+        done.append(replace(step, inputs=inputs, raw=step.layer.outcome(inputs, weights)))
     return done

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.layers.arithmetic import Arithmetic, Array, Shape
+from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
 from pipeline.layers.base import Layer
 from pipeline.layers.values import Values
 
@@ -30,7 +30,7 @@ class ReLU(Layer):
 
         return nn.ReLU()
 
-    def outcome(self, inputs: Values) -> Values:
+    def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """What held before."""
         return inputs
 

@@ -14,13 +14,13 @@ zeros).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
-from pipeline.domain import Sha256
+from pipeline.domain import HospitalName, Sha256
 from pipeline.mpc.rule import PROJECTIONS
 from pipeline.mpc.spool import Part
 
@@ -42,6 +42,18 @@ def project(vectors: Sequence[Part], length: int, seed: Sha256) -> npt.NDArray[n
         total += (signs @ (words & 0xFFFFFFFF).astype(np.float64)).astype(np.int64)
         total += (signs @ (words >> 32).astype(np.float64)).astype(np.int64) << 32
     return np.ascontiguousarray(total.T)
+
+
+def of_components(
+    components: Mapping[HospitalName, Mapping[int, Part]], length: int, seed: Sha256
+) -> dict[HospitalName, dict[int, npt.NDArray[np.int64]]]:
+    """Projections of the first `length` words of every component, (PROJECTIONS,) int64, in its place."""
+    places = [(hospital, index) for hospital, parts in components.items() for index in parts]
+    rows = project([components[hospital][index] for hospital, index in places], length, seed)
+    projected: dict[HospitalName, dict[int, npt.NDArray[np.int64]]] = {hospital: {} for hospital in components}
+    for (hospital, index), row in zip(places, rows, strict=True):
+        projected[hospital][index] = row
+    return projected
 
 
 def block(seed: Sha256, number: int) -> npt.NDArray[np.float64]:

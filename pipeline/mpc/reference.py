@@ -5,7 +5,7 @@ Step by step, on updates of 16 fractional bits and inputs of 8:
              out of range
   size       the squared norm lies within the budget (first round: 9 times the median) and above a 400th of the median
   direction  the cosine to the coordinate-wise median update is not below -0.4, or the inner product with it is not
-             below -1/4 of the budget
+             below -1/4 of the budget (of STILL, where that is more or the update is shorter than it)
   peers      the sum of the middle correct counts over all owners' samples is close to the global model's and to the
              median model's, and so is the sum of the class that the model answers worst
   budget     9/4 of the median squared norm of the accepted
@@ -13,7 +13,7 @@ Step by step, on updates of 16 fractional bits and inputs of 8:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,18 +54,18 @@ class Verification:
     @property
     def failed(self) -> tuple[Condition | None, ...]:
         """The first condition that each update failed, None where accepted."""
-        return tuple(
-            (
-                None
-                if accepted
-                else Condition.SIZE
-                if not size
-                else Condition.DIRECTION
-                if not direction
-                else Condition.PEERS
-            )
-            for accepted, size, direction in zip(self.accepted, self.size, self.direction, strict=True)
-        )
+        return first_failed(self.accepted, self.size, self.direction)
+
+
+def first_failed(
+    accepted: Sequence[bool], size: Sequence[bool], direction: Sequence[bool]
+) -> tuple[Condition | None, ...]:
+    """The first condition that each update failed, None where accepted."""
+    conditions = (Condition.SIZE, Condition.DIRECTION, Condition.PEERS)
+    held = zip(size, direction, accepted, strict=True)
+    return tuple(
+        next((condition for condition, bit in zip(conditions, bits, strict=True) if not bit), None) for bits in held
+    )
 
 
 def verify(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> tuple[tuple[bool, ...], int]:
@@ -76,14 +76,9 @@ def verify(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> tuple[tu
 
 def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: Counting | None = None) -> Verification:
     """The verification with its secret parts."""
-    size = task.network.size
-    samples = task.rule.samples
-    inputs_end = Payload(task.network, samples).length - samples * task.network.classes
-    vectors = [payloads[hospital] for hospital in task.hospitals]
-    in_range = [bool(np.all(_within(vector[:size], COORDINATE_CAP))) for vector in vectors]
-    updates = np.stack([vector[:size] * ok for vector, ok in zip(vectors, in_range, strict=True)])
-    inputs = np.stack([vector[size:inputs_end].reshape(samples, *task.network.input_shape) for vector in vectors])
-    labels = np.stack([vector[inputs_end:].reshape(samples, task.network.classes) for vector in vectors])
+    updates = updates_of(task, payloads)
+    in_range = [bool(np.all(_within(update, COORDINATE_CAP))) for update in updates]
+    updates = updates * np.array(in_range)[:, None]
 
     norms = [int(update @ update) for update in updates]  # < 2^54 within the cap
     size_ok = [ok and _size(norm, norms, task.rule.budget) for ok, norm in zip(in_range, norms, strict=True)]
@@ -99,12 +94,8 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
         _direction(product, margin, median_square, norm) for product, norm in zip(products, norms, strict=True)
     ]
 
-    lowest, highest = task.rule.input_range
-    valid = np.array([_valid(x, y, lowest, highest) for x, y in zip(inputs, labels, strict=True)])
-    models = task.previous_model + np.concatenate([np.zeros_like(updates[:1]), updates])
-    correct = (counting or counts)(task, models, inputs, labels)
-    correct = np.where(valid[:, None], correct, rule.counts_of_invalid_owner(samples, task.network.classes))
-    peers_ok = _peers(task, correct)
+    valid, correct = tried(task, updates, payloads, counting)
+    peers_ok = peers(task, correct)
 
     accepted = tuple(bool(a and b and c) for a, b, c in zip(size_ok, direction_ok, peers_ok, strict=True))
     kept = sorted(norm for norm, ok in zip(norms, accepted, strict=True) if ok)
@@ -113,7 +104,7 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
         accepted,
         budget,
         tuple(in_range),
-        tuple(valid.tolist()),
+        valid,
         tuple(size_ok),
         tuple(direction_ok),
         tuple(peers_ok),
@@ -122,6 +113,32 @@ def explain(task: VerifyTask, payloads: Mapping[HospitalName, Words], counting: 
         median_square >> rule.DIRECTION_BITS,
         correct,
     )
+
+
+def updates_of(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> Words:
+    """The updates in the hospitals' payloads, (hospitals, P)."""
+    return np.stack([payloads[hospital][: task.network.size] for hospital in task.hospitals])
+
+
+def tried(
+    task: VerifyTask, updates: Words, payloads: Mapping[HospitalName, Words], counting: Counting | None = None
+) -> tuple[tuple[bool, ...], Words]:
+    """Which owners' samples are valid, and every model's correct answers to them, (1 + hospitals, owners, classes).
+
+    An update that is out is one of zeros.
+    """
+    size = task.network.size
+    samples = task.rule.samples
+    classes = task.network.classes
+    inputs_end = Payload(task.network, samples).length - samples * classes
+    vectors = [payloads[hospital] for hospital in task.hospitals]
+    inputs = np.stack([vector[size:inputs_end].reshape(samples, *task.network.input_shape) for vector in vectors])
+    labels = np.stack([vector[inputs_end:].reshape(samples, classes) for vector in vectors])
+    lowest, highest = task.rule.input_range
+    valid = np.array([_valid(x, y, lowest, highest) for x, y in zip(inputs, labels, strict=True)])
+    models = task.previous_model + np.concatenate([np.zeros_like(updates[:1]), updates])
+    correct = (counting or counts)(task, models, inputs, labels)
+    return tuple(valid.tolist()), np.where(valid[:, None], correct, rule.counts_of_invalid_owner(samples, classes))
 
 
 def check_range(task: RangeTask, vectors: Mapping[HospitalName, Words]) -> tuple[bool, ...]:
@@ -156,7 +173,7 @@ def _size(norm: int, norms: list[int], budget: int | None) -> bool:
 def _direction(product: int, margin: int, median_square: int, norm: int) -> bool:
     against = rule.DIRECTION_LEFT * product**2
     limit = rule.DIRECTION_RIGHT * (norm >> rule.DIRECTION_BITS) * (median_square >> rule.DIRECTION_BITS)
-    allowed = rule.direction_margin(rule.STILL) if norm < median_square else margin
+    allowed = rule.LEAST_MARGIN if norm < median_square else margin
     return not (product + allowed < 0 and against > limit)
 
 
@@ -174,7 +191,7 @@ def counts(task: VerifyTask, models: Words, inputs: Words, labels: Words) -> Wor
     owners, samples = inputs.shape[:2]
     batch = inputs.reshape(1, owners * samples, *task.network.input_shape)
     arithmetic = ArrayArithmetic(np)
-    steps = plan(task.network, max(map(abs, task.rule.input_range)))
+    steps = plan(task.network, max(map(abs, task.rule.input_range)), task.weights)
     logits = np.stack(
         [steps.logits(arithmetic, batch, split_parameters(task.network, model[None]))[0] for model in models]
     )
@@ -203,7 +220,8 @@ def judged(counts: Words) -> tuple[Words, Words]:
     return middle(counts.sum(axis=2)), middle(counts).min(axis=1)
 
 
-def _peers(task: VerifyTask, counts: Words) -> list[bool]:
+def peers(task: VerifyTask, counts: Words) -> list[bool]:
+    """Which models are near the global and the median one, from what `tried` counted."""
     hospitals = len(task.hospitals)
     samples = task.rule.samples
     numbers = task.rule

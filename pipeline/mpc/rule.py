@@ -8,16 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.domain import COORDINATE_CAP, MODEL_CAP, NORM_CAP
-from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM
-
-if COORDINATE_CAP + MODEL_CAP != LARGEST_WEIGHT:
-    raise AssertionError("the layers' bit budget assumes other caps")
+from pipeline.layers.arithmetic import CHECKED, PROJECTED, WeightBounds
 
 MODEL_NORM_CAP = 1 << 44
 """Largest squared norm of a global model (32 fractional bits: 4096)."""
 
-if math.isqrt(NORM_CAP) + math.isqrt(MODEL_NORM_CAP) != LARGEST_WEIGHT_NORM:
-    raise AssertionError("the layers' bit budget assumes other norms")
+_LARGEST_NORM = math.isqrt(NORM_CAP)
+
+if WeightBounds(MODEL_CAP + COORDINATE_CAP, math.isqrt(MODEL_NORM_CAP) + _LARGEST_NORM) != CHECKED:
+    raise AssertionError("the layers' bit budget assumes other caps")
+
+# projections accept no update of more than twice the norm that is allowed, but for odds of 2^-52
+if WeightBounds(MODEL_CAP + 2 * _LARGEST_NORM, math.isqrt(MODEL_NORM_CAP) + 2 * _LARGEST_NORM) != PROJECTED:
+    raise AssertionError("the layers' bit budget of large models assumes other caps")
 
 LEAST_BUDGET = 1 << 16
 """A round of empty updates has a median squared norm of 0; a budget of 0 would hold for ever (32 fractional bits: norm
@@ -84,6 +87,13 @@ def projected_margin(budget: int | None) -> int:
 
 def _margin(budget: int | None) -> int:
     return 0 if budget is None else min(max(budget, STILL), NORM_CAP) // BUDGETS_OVER_MARGIN
+
+
+LEAST_MARGIN = direction_margin(STILL)
+"""The margin of an update that is shorter than the median update, DIRECTION_BITS dropped."""
+
+LEAST_PROJECTED_MARGIN = projected_margin(STILL)
+"""The same of the inner product of projections, PROJECTED_DIRECTION_BITS dropped."""
 
 
 def lower_median(count: int) -> int:

@@ -69,10 +69,10 @@ def play_plain(
     study: Study, members: Mapping[HospitalName, PlainMember], rounds: Sequence[RoundId]
 ) -> list[PlainRound]:
     """The rounds one after the other, from the study's initial model; raises Misconfigured for the large-model mode."""
-    if not study.samples_shared:
+    if study.evaluation_mode.draws_seed:
         raise Misconfigured(
-            f"{study.name}: got mode {study.mode}, want one in which hospitals share samples: a plain round evaluates"
-            " every model on every hospital's samples"
+            f"{study.name}: got mode {study.mode}, want one that judges every coordinate: no nodes draw the seed of"
+            " projections in a plain round"
         )
     model = initial_model(study)
     budget = None

@@ -34,7 +34,7 @@ from pipeline.mpc.engines.base import (
     VerifyTask,
 )
 from pipeline.mpc.local_parties import deal, local_parties, run_together
-from pipeline.mpc.projections import project
+from pipeline.mpc.projections import of_components
 from pipeline.round.following import measured_model, updated
 from pipeline.round.parameters import rule_parameters
 from pipeline.round.payload import length, payload
@@ -70,7 +70,7 @@ def reproduce(
     if study.source.measured:
         return _reproduce_scale(study, record, previous, held, names, settings)
     if study.evaluation_mode.draws_seed:
-        return _reproduce_large(study, record, previous, {name: updates[name] for name in names}, held, settings)
+        return _reproduce_large(study, record, previous, updates, finished, held, names, settings)
     engine = engines.engine(study.engine, settings)
     task = VerifyTask(names, study.network, rule_parameters(study, finished, record.budget), previous.parameters)
     verified = _together(settings, record, lambda party: engine.verify(study.protocol, task, held[party.index], party))
@@ -113,22 +113,23 @@ def _reproduce_large(
     record: RoundRecord,
     previous: Model,
     updates: Mapping[HospitalName, Vector],
+    finished: int,
     held: Sequence[Components],
+    names: tuple[HospitalName, ...],
     settings: Settings,
 ) -> Sha256:
     if record.seed is None:
         raise EvidenceRejected(
             f"round {record.round}: got a record without the seed of its projections, want one of a large model's round"
         )
-    task = ProjectedTask(tuple(updates), record.budget, record.seed, study.rule.reveal_condition)
-    size = study.network.size
+    parameters = rule_parameters(study, finished, record.budget)
+    task = ProjectedTask(names, study.network, parameters, previous.parameters, record.seed)
     engine = engines.engine(study.engine, settings)
 
     def verify(party: Party) -> VerifyOutput:
         components = held[party.index]
-        rows = {name: project([*parts.values()], size, task.seed) for name, parts in components.items()}
-        projected = {name: dict(zip(components[name], rows[name], strict=True)) for name in components}
-        return engine.verify_projected(study.protocol, task, projected, party)
+        projected = of_components(components, study.network.size, task.seed)
+        return engine.verify_projected(study.protocol, task, projected, components, party)
 
     accepted = _accepted(record, task.hospitals, _together(settings, record, verify))
     # whoever has all updates here needs no shares to add them

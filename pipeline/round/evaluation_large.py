@@ -1,4 +1,7 @@
-"""The large-model mode: reveal the nonce, project the components, open the mean (docs/adr/0007-large-models.md)."""
+"""The large-model mode: reveal the nonce, project the components, try the models, open the mean.
+
+docs/adr/0007-large-models.md, docs/adr/0032-large-models-are-tried-too.md.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from pipeline.mpc import mean
 from pipeline.mpc.engines.base import ProjectedTask, Task, VerifyOutput
 from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.mean import Sums
-from pipeline.mpc.projections import project
+from pipeline.mpc.projections import of_components
 from pipeline.mpc.sharing import Vector, component_digest
 from pipeline.mpc.spool import spool
 from pipeline.round.custody import Custody
@@ -30,6 +33,8 @@ from pipeline.round.evaluation import Evaluation, Verified
 from pipeline.round.input_set import Inputs, say_once
 from pipeline.round.journal import Journal
 from pipeline.round.node_round import NodeRound
+from pipeline.round.parameters import rule_parameters
+from pipeline.round.payload import before_counts
 from pipeline.round.study_history import StudyHistory
 from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
@@ -41,16 +46,16 @@ _POLL_SECONDS = 0.2
 
 
 class LargeEvaluation(Evaluation):
-    """Size and direction on random projections under encryption, and a plain mean of what was accepted."""
+    """Size and direction on random projections and peers, under encryption, and a plain mean of what was accepted."""
 
     def key_fields(self, custody: Custody) -> Mapping[str, str]:
         """A commitment to the node's part of the seed."""
         return {"nonce_commitment": nonce_commitment(custody.nonce)}
 
     def verify(self, node: NodeRound, inputs: Inputs, past: StudyHistory) -> Verified:
-        """Draw the seed with all nodes, then run this node's party on projections."""
+        """Draw the seed with all nodes, then run this node's party on projections, updates and samples."""
         drawn = seed(node.ctx, node.custody.nonce, node.journal, node.deadline)
-        return Verified.of(tuple(inputs.digests), verify(node, inputs, drawn, past.budget), drawn)
+        return Verified.of(tuple(inputs.digests), verify(node, inputs, drawn, past), drawn)
 
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
         """Open the sum into the node's own file."""
@@ -63,8 +68,9 @@ class LargeEvaluation(Evaluation):
 
     def tasks(self, study: Study) -> Sequence[Task]:
         """A first and a later round."""
+        nothing = np.zeros(study.network.size, dtype=np.int64)
         return [
-            ProjectedTask(study.hospitals, budget, Sha256("0" * 64), study.rule.reveal_condition)
+            ProjectedTask(study.hospitals, study.network, rule_parameters(study, 0, budget), nothing, Sha256("0" * 64))
             for budget in (None, 0)
         ]
 
@@ -113,16 +119,14 @@ def agreed_seed(ctx: RoundContext, said: Mapping[NodeName, Statement]) -> Sha256
     return randomness.seed(ctx.context, ctx.commit_root, nonces)
 
 
-def verify(node: NodeRound, inputs: Inputs, drawn: Sha256, budget: int | None) -> VerifyOutput:
-    """Run this node's party of the verification on projections of its components."""
-    worker = node.worker
-    task = ProjectedTask(tuple(inputs.digests), budget, drawn, worker.study.rule.reveal_condition)
-    held = [(hospital, index) for hospital in task.hospitals for index in sorted(inputs.components[hospital])]
-    rows = project([inputs.components[hospital][index] for hospital, index in held], worker.study.network.size, drawn)
-    projected: dict[HospitalName, dict[int, Vector]] = {}
-    for (hospital, index), row in zip(held, rows, strict=True):
-        projected.setdefault(hospital, {})[index] = row
-    return node.engine.verify_projected(worker.study.protocol, task, projected, node.party("verify"))
+def verify(node: NodeRound, inputs: Inputs, drawn: Sha256, past: StudyHistory) -> VerifyOutput:
+    """Run this node's party of the verification on its components, and on projections of those of the updates."""
+    study = node.ctx.study
+    parameters = rule_parameters(study, past.finished, past.budget)
+    task = ProjectedTask(tuple(inputs.digests), study.network, parameters, node.ctx.model.parameters, drawn)
+    projected = of_components(inputs.components, study.network.size, drawn)
+    judged = inputs.first(before_counts(study))
+    return node.engine.verify_projected(study.protocol, task, projected, judged, node.party("verify"))
 
 
 def open_mean(

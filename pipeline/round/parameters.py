@@ -11,7 +11,7 @@ def rule_parameters(study: Study, finished: int, budget: int | None) -> RulePara
     rule = study.rule
     early = finished < rule.early_rounds
     return RuleParameters(
-        samples=study.samples_shared,
+        samples=rule.images_per_hospital,
         input_range=study.source.input_range,
         below_global_percent=rule.below_global_early_percent if early else rule.below_global_percent,
         below_peers_percent=rule.below_peers_early_percent if early else rule.below_peers_percent,

@@ -27,7 +27,7 @@ def length(study: Study) -> int:
 
 def before_counts(study: Study) -> int:
     """Words of update and samples."""
-    return Payload(study.network, study.samples_shared).length
+    return Payload(study.network, study.rule.images_per_hospital).length
 
 
 def payload(study: Study, study_digest: Sha256, hospital: Identity, round_id: RoundId, update: Vector) -> Vector:
@@ -35,14 +35,19 @@ def payload(study: Study, study_digest: Sha256, hospital: Identity, round_id: Ro
 
     Update, validation inputs and one-hot labels, laid out as `pipeline.mpc.engines.base.Payload` says.
     """
-    if not study.samples_shared or study.source.measured:
+    if study.source.measured:
         return update
     classes = len(study.source.classes)
     secret = hospital.sharing_secret
     samples = records.read(hospital.home, study.source).train
     _, kept = pool.split(samples, secret)
     drawn = pool.draw(
-        samples[kept], study.samples_shared, secret, study_digest, round_id, hospital=HospitalName(hospital.name)
+        samples[kept],
+        study.rule.images_per_hospital,
+        secret,
+        study_digest,
+        round_id,
+        hospital=HospitalName(hospital.name),
     )
     labelled = misbehaviour.configured(hospital.home).labelled(drawn, classes)
     one_hot = np.eye(classes, dtype=np.int64)[labelled.labels]

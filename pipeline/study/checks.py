@@ -99,11 +99,6 @@ def check(study: Study, file: str) -> None:
     mode = study.evaluation_mode
     if not mode.above < size <= mode.most:
         refuse("model", f"{size} parameters in mode {mode.name}", mode.takes)
-    for field in mode.unused_fields:
-        if field in study.rule.model_fields_set:
-            refuse(f"rule.{field}", getattr(study.rule, field), f"no such line: mode {mode.name} does not read it")
-    if not mode.shares_samples:
-        return
     if study.rule.images_per_hospital < classes:
         refuse(
             "rule.images_per_hospital",
@@ -111,7 +106,7 @@ def check(study: Study, file: str) -> None:
             f"at least {classes}, one per class of {study.dataset}",
         )
     try:
-        plan(study.network, max(abs(bound) for bound in study.source.input_range))
+        plan(study.network, max(abs(bound) for bound in study.source.input_range), mode.weights)
     except ValueError as error:
         refuse(
             "model",

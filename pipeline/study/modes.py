@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.layers import CHECKED, PROJECTED, WeightBounds
+
 
 @dataclass(frozen=True)
 class Mode:
@@ -20,17 +22,18 @@ class Mode:
     """Parameters up to which it takes a model."""
     takes: str
     """The same in words."""
-    shares_samples: bool
-    """Whether every update is judged on samples that all hospitals share."""
+    weights: WeightBounds
+    """Of every model that is tried under encryption."""
     draws_seed: bool
-    """Whether the nodes draw a seed in the round, to whose parts they commit with their sealing keys."""
-    unused_fields: tuple[str, ...] = ()
-    """Fields of the rule that it does not read."""
+    """Whether size and direction are judged on projections, whose seed the nodes draw in the round: they commit to its
+    parts with their sealing keys."""
+    lacks: str = ""
+    """What it does less than the whole rule, in words; empty where that is nothing."""
 
 
 _LARGE_FROM = 100_000
-"""Parameters up to which the whole rule is evaluated under encryption; more need the weaker checks, fewer may not
-choose them."""
+"""Parameters up to which every coordinate is checked and sorted under encryption; more need the weaker checks, fewer
+may not choose them."""
 
 _LARGEST = 16_000_000
 """Parameters; more no node takes in."""
@@ -40,7 +43,7 @@ _FULL = Mode(
     above=0,
     most=_LARGE_FROM,
     takes=f"at most {_LARGE_FROM}, the limit for the encrypted rule; `mode: large` checks less, on more",
-    shares_samples=True,
+    weights=CHECKED,
     draws_seed=False,
 )
 _LARGE = Mode(
@@ -48,20 +51,9 @@ _LARGE = Mode(
     above=_LARGE_FROM,
     most=_LARGEST,
     takes=f"more than {_LARGE_FROM} and at most {_LARGEST}; without `mode` below",
-    shares_samples=False,
+    weights=PROJECTED,
     draws_seed=True,
-    unused_fields=(
-        "images_per_hospital",
-        "early_rounds",
-        "below_global_early_percent",
-        "below_global_percent",
-        "below_peers_early_percent",
-        "below_peers_percent",
-        "weakest_class_below_global_early_percent",
-        "weakest_class_below_global_percent",
-        "weakest_class_below_peers_early_percent",
-        "weakest_class_below_peers_percent",
-    ),
+    lacks="size and direction are checked on random projections, and nothing is trimmed from the mean",
 )
 
 MODES: Mapping[str, Mode] = {mode.name: mode for mode in (_FULL, _LARGE)}

@@ -103,8 +103,8 @@ class Study(StudyModel):
     ]
     mode: Annotated[Literal["full", "large"], Field(title="Mode", examples=["large"])] = "full"
     """full: the whole rule under encryption and a trimmed mean, up to 100,000 parameters. large, for more: size and
-    direction are checked on random projections and the mean is plain. There is no peer validation then, hence none of
-    the rule's lines on samples and percentages (docs/adr/0007-large-models.md)."""
+    direction are checked on random projections, and nothing is trimmed from the mean; every model is tried on all
+    hospitals' samples as in the full mode (docs/adr/0032-large-models-are-tried-too.md)."""
     continues: Annotated[
         Continues | None,
         Field(title="Continues another study's model", examples=[{"study": "breast_cancer", "round": 7}]),
@@ -215,11 +215,6 @@ class Study(StudyModel):
     def evaluation_mode(self) -> Mode:
         """What the study's mode takes and asks."""
         return MODES[self.mode]
-
-    @property
-    def samples_shared(self) -> int:
-        """Validation samples that each hospital shares in a round: none where no model is evaluated on them."""
-        return self.rule.images_per_hospital if self.evaluation_mode.shares_samples else 0
 
     @property
     def groupings(self) -> tuple[Grouping, ...]:

@@ -10,7 +10,6 @@ from annotated_types import Unit
 from pydantic import BaseModel
 
 from pipeline.study.fields import Continues, group
-from pipeline.study.modes import MODES
 from pipeline.study.study import Study
 
 NOTHING = "–"
@@ -84,8 +83,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change
 
 def rule(terms: Mapping[str, Any]) -> tuple[Line, ...]:
     """The thresholds of the rule against poisoning."""
-    unused = MODES[terms["study"]["mode"]].unused_fields
-    return _lines(terms, (path for path in FIELDS if path.startswith(_RULE) and path.removeprefix(_RULE) not in unused))
+    return _lines(terms, (path for path in FIELDS if path.startswith(_RULE)))
 
 
 def training(terms: Mapping[str, Any]) -> tuple[Line, ...]:

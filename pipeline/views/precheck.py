@@ -8,16 +8,16 @@ needs the others' updates is therefore said to be open.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import model_file
-from pipeline.domain import COORDINATE_CAP, NORM_CAP, UPDATE_BITS, HospitalName, RoundId
+from pipeline.domain import COORDINATE_CAP, NORM_CAP, UPDATE_BITS, HospitalName, RoundId, Sha256
 from pipeline.errors import Misconfigured, Refused
 from pipeline.mpc import reference, rule
-from pipeline.mpc.engines.base import RuleParameters, VerifyTask
+from pipeline.mpc.engines.base import ProjectedTask, RuleParameters, VerifyTask
 from pipeline.round import training
 from pipeline.round.parameters import rule_parameters
 from pipeline.round.payload import payload
@@ -60,16 +60,15 @@ _OPEN = (
 )
 
 
-_OPEN_LARGE = (
-    PrecheckFinding(
-        "size",
-        None,
-        "In the round the size is checked on random projections, under encryption, so a little more or less passes.",
-    ),
-    _OPEN[0],
+_ESTIMATED = PrecheckFinding(
+    "size",
+    None,
+    "In the round the size is checked on random projections, under encryption, so a little more or less passes.",
 )
 
 _ALONE = HospitalName("alone")
+_NO_SEED = Sha256("0" * 64)
+"""Nothing is projected here."""
 
 
 def check_model(
@@ -105,54 +104,56 @@ def findings(
     `shared` is what its hospital would share: the update, and then the samples that judge it.
     """
     update = shared[: study.network.size]
-    ranged, *size = _size(update, parameters.budget)
-    if not study.samples_shared:
-        return (ranged, *size, *_OPEN_LARGE)
-    if ranged.passed is False:
-        return (ranged, *_OPEN)
-    # Without the budget, which `_size` holds against it: the rule looks no further at what is too large.
-    task = VerifyTask((_ALONE,), study.network, replace(parameters, budget=None), current)
-    verification = reference.explain(task, {_ALONE: shared})
-    return (ranged, *size, *(_accuracy(verification, parameters) if verification.size[0] else ()), *_OPEN)
+    projected = study.evaluation_mode.draws_seed
+    ranged = () if projected else (_range(update),)
+    if any(finding.passed is False for finding in ranged):
+        return (*ranged, *_OPEN)
+    values = update.astype(np.float64)
+    norm = int(values @ values)  # exact below 2^53, far above every limit; integers could wrap
+    size = (_size(norm, parameters.budget), *((_ESTIMATED,) if projected else ()))
+    if norm > NORM_CAP:
+        return (*ranged, *size, *_OPEN)
+    public = ((_ALONE,), study.network, parameters, current)
+    task = ProjectedTask(*public, _NO_SEED) if projected else VerifyTask(*public)
+    _, counts = reference.tried(task, update[None], {_ALONE: shared})
+    return (*ranged, *size, *_accuracy(counts[:, 0], parameters), *_OPEN)
 
 
-def _size(update: model_file.Vector, budget: int | None) -> tuple[PrecheckFinding, ...]:
+def _range(update: model_file.Vector) -> PrecheckFinding:
     in_range = bool(np.all((update < COORDINATE_CAP) & (update > -COORDINATE_CAP)))
     cap = COORDINATE_CAP >> UPDATE_BITS
-    ranged = PrecheckFinding(
+    return PrecheckFinding(
         "range", in_range, f"Every weight {'moves' if in_range else 'has to move'} by less than {cap}."
     )
-    if not in_range:
-        return (ranged,)
-    norm = int(update @ update)  # below 2^36 times the largest model's 2^24 parameters
+
+
+def _size(norm: int, budget: int | None) -> PrecheckFinding:
     scale = 2.0 ** (2 * UPDATE_BITS)
     limit = min(NORM_CAP, NORM_CAP if budget is None else budget)
     measured = f"The squared size of the change is {norm / scale:.4g}"
     if norm == 0:
-        size = PrecheckFinding(
+        return PrecheckFinding(
             "size", False, "The model is the current one: a hospital that changes nothing is rejected."
         )
-    elif norm > limit:
-        size = PrecheckFinding(
+    if norm > limit:
+        return PrecheckFinding(
             "size", False, f"{measured}, and at most {limit / scale:.4g} is allowed: scale it down to that."
         )
-    elif budget is None:
-        size = PrecheckFinding(
+    if budget is None:
+        return PrecheckFinding(
             "size", None, f"{measured}; the first round has no budget yet, and compares it with the other hospitals'."
         )
-    elif rule.VANISHING * norm < budget:
-        size = PrecheckFinding(
+    if rule.VANISHING * norm < budget:
+        return PrecheckFinding(
             "size",
             None,
             f"{measured}, which may be too small beside the other hospitals': the budget is {limit / scale:.4g}.",
         )
-    else:
-        size = PrecheckFinding("size", True, f"{measured}, within the budget of {limit / scale:.4g}.")
-    return ranged, size
+    return PrecheckFinding("size", True, f"{measured}, within the budget of {limit / scale:.4g}.")
 
 
-def _accuracy(verification: reference.Verification, parameters: RuleParameters) -> tuple[PrecheckFinding, ...]:
-    globally, trained = verification.counts[:, 0]  # by class
+def _accuracy(counts: model_file.Vector, parameters: RuleParameters) -> tuple[PrecheckFinding, ...]:
+    globally, trained = counts  # by class
     samples = parameters.samples
     of_class = rule.samples_of_class(parameters.samples, len(trained))
     weakest = (int(globally.min()), int(trained.min()))

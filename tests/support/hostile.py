@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.domain import COORDINATE_CAP, HospitalName
-from pipeline.layers import Network, plan
+from pipeline.layers import CHECKED, Network, plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 from tests.support.tasks import ONE, Words, payload
@@ -13,7 +13,7 @@ from tests.support.tasks import ONE, Words, payload
 
 def answers(network: Network, model: Words, inputs: Words) -> Words:
     """Class of the largest logit per sample."""
-    steps = plan(network, 255)
+    steps = plan(network, 255, CHECKED)
     logits = steps.logits(ArrayArithmetic(np), inputs[None], split_parameters(network, model[None]))[0]
     found: Words = logits.argmax(axis=1)
     return found

@@ -1,78 +1,46 @@
-"""Updates of large models for tests of the checks on projections: of every kind that the rule treats differently."""
+"""A round of large models for tests: somebody breaks each part of the rule, as projections and peers see it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import numpy as np
-
 from pipeline.domain import HospitalName, Sha256
-from pipeline.errors import EngineFailed
-from pipeline.mpc.engines.base import Components, Engine, ProjectedTask, VerifyOutput
-from pipeline.mpc.projections import project
-from pipeline.mpc.sharing import Vector
-from tests.support.parties import deal, make_parties
+from pipeline.layers import Network
+from pipeline.layers.linear import Linear
+from pipeline.layers.relu import ReLU
+from pipeline.mpc.engines.base import ProjectedTask
+from tests.support.hostile import hostile_round
+from tests.support.tasks import Words
 
 SEED = Sha256("5e" * 32)
-LENGTH = 5000
-HONEST_NORM = 1 << 34
-"""About the squared norm of an honest update: 4.0."""
+NETWORK = Network((30,), (Linear(152), ReLU(), Linear(2)))
+"""5,018 parameters: two blocks of projections, and nothing of the checks depends on more."""
+HONEST_NORM = int(6.34 * 2**32)
+"""About the squared norm of an honest update."""
 
 
-def hostile_updates() -> dict[HospitalName, Vector]:
-    """Six honest hospitals and one for each part of the checks."""
-    generator = np.random.default_rng(3)
-    common = generator.standard_normal(LENGTH)
-    updates = {}
-    for name in (*(f"honest-{number}" for number in range(1, 7)), "wrapping", "huge", "lazy", "timid", "against"):
-        direction = common + 0.5 * generator.standard_normal(LENGTH)
-        update = (direction * np.sqrt(HONEST_NORM) / np.linalg.norm(direction)).astype(np.int64)
-        match name:
-            case "wrapping":
-                update[7] = 1 << 32
-            case "huge":
-                update *= 4
-            case "lazy":
-                update //= 64
-            case "timid":
-                # against the others, and shorter than they are
-                update = -update // 2
-            case "against":
-                update = -update
-        updates[HospitalName(name)] = update
-    return updates
+def hostile_large_round(
+    budget: int | None, network: Network = NETWORK
+) -> tuple[ProjectedTask, dict[HospitalName, Words]]:
+    """`hostile_round` with three more, and where the worse model answers with the rarer class.
+
+    The update of one wraps, and that of another is against the others and shorter than they are; one is honest,
+    so that half of all still are.
+    """
+    task, payloads = hostile_round(network, budget)
+    payloads[HospitalName("worse")][network.size - 1] *= -1
+    for number, name in enumerate(("honest-5", "wrapping", "timid"), 1):
+        payloads[HospitalName(name)] = payloads[HospitalName(f"honest-{number}")].copy()
+    payloads[HospitalName("wrapping")][7] = 1 << 32
+    payloads[HospitalName("timid")][: network.size] //= -2
+    return ProjectedTask(tuple(payloads), network, task.rule, task.previous_model, SEED), payloads
 
 
-def honest_names() -> list[HospitalName]:
-    """Those of `hostile_updates` that the rule accepts."""
-    return [name for name in hostile_updates() if name.startswith("honest")]
+def honest_names(budget: int | None) -> list[HospitalName]:
+    """Those of `hostile_large_round` that the rule accepts under this budget.
 
-
-def run_projected(
-    engine: Engine,
-    protocol: str,
-    task: ProjectedTask,
-    updates: Mapping[HospitalName, Vector],
-    nodes: int,
-    folder: Path,
-    dealt: Sequence[Components] | None = None,
-) -> Sequence[VerifyOutput | EngineFailed]:
-    """What each node learns, or why it does not, each having projected its own components."""
-    parties = make_parties(nodes, folder)
-    dealt = dealt or deal(updates, nodes)
-
-    def one(index: int) -> VerifyOutput | EngineFailed:
-        held = dealt[index]
-        projected = {
-            name: dict(zip(parts, project(list(parts.values()), LENGTH, task.seed), strict=True))
-            for name, parts in held.items()
-        }
-        try:
-            return engine.verify_projected(protocol, task, projected, parties[index])
-        except EngineFailed as error:
-            return error
-
-    with ThreadPoolExecutor(nodes) as threads:
-        return list(threads.map(one, range(nodes)))
+    A coordinate at the cap is judged by the norm that it makes, and a push that is small beside the budget is none,
+    unless it is shorter than the others.
+    """
+    wide = ["wide"] if budget is None or 8 * budget > 5 * 4 * HONEST_NORM else []
+    against = ["against"] if budget is not None and budget > HONEST_NORM else []
+    honest = [f"honest-{number}" for number in range(1, 6)]
+    return [HospitalName(name) for name in (*honest, "dark", *wide, *against, "label")]

@@ -35,9 +35,8 @@ class Opened(MpSpdz):
         rows = len(task.hospitals) + 1
         classes = task.network.classes
         sizes = [n, 1, *[n] * 7, 1, *[(1 + classes) * rows] * n]
-        words, stats = self._run(
-            "opened", protocol, task, self._secrets(protocol, task, components, party), sum(sizes), party
-        )
+        vectors = self._secrets(protocol, task, components, party)
+        words, stats = self._run("opened", protocol, task, vectors, sum(sizes), party)
         accepted, budget, in_range, valid, size, direction, peers, norms, products, median_square, *owners = np.split(
             words, np.cumsum(sizes)[:-1]
         )
@@ -66,7 +65,7 @@ class Opened(MpSpdz):
 
 
 def explanations(
-    engine: Opened,
+    opened: Opened,
     protocol: str,
     task: VerifyTask,
     payloads: Mapping[HospitalName, Words],
@@ -77,7 +76,7 @@ def explanations(
     parties = make_parties(NODES[protocol], folder, deadline_seconds)
     dealt = deal(payloads, len(parties))
     with ThreadPoolExecutor(len(parties)) as threads:
-        return list(threads.map(lambda party: engine.explain(protocol, task, dealt[party.index], party), parties))
+        return list(threads.map(lambda party: opened.explain(protocol, task, dealt[party.index], party), parties))
 
 
 def differences(found: Verification, expected: Verification) -> list[str]:

@@ -22,11 +22,13 @@ from pipeline.mpc.engines.base import (
     Components,
     Engine,
     Party,
+    ProjectedTask,
     RangeOutput,
     RangeTask,
     VerifyOutput,
     VerifyTask,
 )
+from pipeline.mpc.projections import of_components
 
 Words = npt.NDArray[np.int64]
 
@@ -117,6 +119,9 @@ def outcomes_of(
 
     def compute(run_by: Engine, party: Party) -> VerifyOutput | RangeOutput | AggregateOutput:
         components = dealt[party.index]
+        if isinstance(task, ProjectedTask):
+            projections = of_components(components, task.network.size, task.seed)
+            return run_by.verify_projected(protocol, task, projections, components, party)
         if isinstance(task, VerifyTask):
             return run_by.verify(protocol, task, components, party)
         if isinstance(task, RangeTask):

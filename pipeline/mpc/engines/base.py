@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.domain import Condition, EngineStats, HospitalName, Sha256
-from pipeline.layers import Network
+from pipeline.layers import CHECKED, PROJECTED, Network, WeightBounds
+from pipeline.mpc import rule
 from pipeline.site.settings import Settings
 
 Components = Mapping[HospitalName, Mapping[int, npt.NDArray[np.int64]]]
@@ -65,30 +66,36 @@ class VerifyTask:
     """Global model, (network.size,), 16 fractional bits."""
 
     conditions: ClassVar[tuple[Condition, ...]] = (Condition.SIZE, Condition.DIRECTION, Condition.PEERS)
+    weights: ClassVar[WeightBounds] = CHECKED
+    """Of every model that is tried."""
 
     @property
     def names_condition(self) -> bool:
         """As the rule says."""
         return self.rule.names_condition
 
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The budget, 0 where there is none yet, and the margin of the direction, as the program takes them."""
+        return self.rule.budget or 0, rule.direction_margin(self.rule.budget)
+
 
 @dataclass(frozen=True)
-class ProjectedTask:
+class ProjectedTask(VerifyTask):
     """Public inputs of one verification of a large model's updates.
 
-    Only projections of them enter (`pipeline.mpc.projections`).
+    Size and direction are those of projections (`pipeline.mpc.projections`); peers try the whole models.
     """
 
-    hospitals: tuple[HospitalName, ...]
-    """Hospitals of the input set, in the study's order."""
-    budget: int | None
-    """Largest squared norm of an update, 32 fractional bits; None in a study's first round."""
     seed: Sha256
     """What the projections were made from."""
-    names_condition: bool = False
-    """Whether the first condition that a rejected update failed is opened too."""
 
-    conditions: ClassVar[tuple[Condition, ...]] = (Condition.SIZE, Condition.DIRECTION)
+    weights: ClassVar[WeightBounds] = PROJECTED
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The budget, at most the cap on squared norms, and the margin of the projections' direction."""
+        return rule.projected_limit(self.rule.budget), rule.projected_margin(self.rule.budget)
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class RangeTask:
     """Coordinates of a vector."""
 
 
-Task = VerifyTask | ProjectedTask | RangeTask | AggregateTask
+Task = VerifyTask | RangeTask | AggregateTask
 
 
 @dataclass(frozen=True)
@@ -212,9 +219,9 @@ class Engine(ABC):
 
     @abstractmethod
     def verify_projected(
-        self, protocol: str, task: ProjectedTask, components: Components, party: Party
+        self, protocol: str, task: ProjectedTask, projections: Components, components: Components, party: Party
     ) -> VerifyOutput:
-        """Run this party of a large model's verification on components of projections.
+        """Run this party of a large model's verification, on components of projections and of what `verify` takes.
 
         Raises EngineFailed naming party and cause.
         """

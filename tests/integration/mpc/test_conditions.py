@@ -12,13 +12,13 @@ import pytest
 
 from pipeline.domain import Condition
 from pipeline.mpc import reference, reference_projected
-from pipeline.mpc.engines.base import Engine, ProjectedTask, VerifyOutput
+from pipeline.mpc.engines.base import Engine, VerifyOutput
 from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
 from pipeline.mpc.engines.spu.engine import Spu
 from pipeline.mpc.projections import project
 from pipeline.study.fields import PROTOCOLS
 from tests.support.hostile import hostile_round
-from tests.support.large import HONEST_NORM, SEED, hostile_updates, run_projected
+from tests.support.large import HONEST_NORM, SEED, hostile_large_round
 from tests.support.parties import run_parties
 from tests.support.tasks import LOGISTIC
 
@@ -44,11 +44,11 @@ def test_the_condition_is_the_reference_s(kind: type[Engine], protocol: str, tmp
 def test_the_condition_of_a_large_model_s_update_is_the_reference_s(
     kind: type[Engine], protocol: str, tmp_path: Path
 ) -> None:
-    updates = hostile_updates()
-    task = ProjectedTask(tuple(updates), HONEST_NORM, SEED, names_condition=True)
-    rows = project(list(updates.values()), len(next(iter(updates.values()))), SEED)
-    expected = reference_projected.explain(task, dict(zip(updates, rows, strict=True)))
-    assert set(expected.failed) == {None, Condition.SIZE, Condition.DIRECTION}
-    for output in run_projected(kind(), protocol, task, updates, PROTOCOLS[kind.name][protocol], tmp_path):
-        assert isinstance(output, VerifyOutput), output
+    task, payloads = hostile_large_round(HONEST_NORM)
+    task = replace(task, rule=replace(task.rule, names_condition=True))
+    rows = project(list(reference.updates_of(task, payloads)), task.network.size, SEED)
+    expected = reference_projected.explain(task, dict(zip(payloads, rows, strict=True)), payloads)
+    assert set(expected.failed) == {None, *Condition}
+    for output in run_parties(kind(), protocol, task, payloads, tmp_path, count=PROTOCOLS[kind.name][protocol]):
+        assert isinstance(output, VerifyOutput)
         assert (output.accepted, output.budget, output.failed) == (expected.accepted, expected.budget, expected.failed)

@@ -25,12 +25,15 @@ from pipeline.replay.reproduce import reproduce
 from pipeline.round import evaluation_large, node
 from pipeline.round.input_set import Inputs
 from pipeline.round.journal import Journal
+from pipeline.round.parameters import rule_parameters
+from pipeline.round.payload import before_counts
 from pipeline.round.worker import RoundContext
 from pipeline.store import object_keys
 from tests.adversary import attack
 from tests.support.consortia import HOSPITALS, NODES, Site
 from tests.support.dealers import Dealing, shared_vector
 from tests.support.rounds import Play
+from tests.support.thresholds import FOR_FEW_SAMPLES
 
 pytestmark = [pytest.mark.store, pytest.mark.anvil]
 
@@ -40,7 +43,7 @@ ELM = HOSPITALS[4]
 LARGE = {
     "mode": "large",
     "model": [{"Linear": {"out_features": 3040}}, {"ReLU": {}}, {"Linear": {"out_features": 2}}],
-    "rule": {"strikes": 4},
+    "rule": {"images_per_hospital": 6, **FOR_FEW_SAMPLES, "strikes": 4},
     "training": {"steps": 2, "batch_size": 16},
     "deadlines": {"commit_seconds": 600, "result_seconds": 900},
 }
@@ -104,7 +107,7 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
         play.hospital(step, round_id, ELM)
     contexts = {name: site.hospital_context(play, round_id, name) for name in play.study.hospitals}
     updates = {name: shared_vector(ctx) for name, ctx in contexts.items()}
-    assert {len(update) for update in updates.values()} == {play.study.network.size}
+    assert {len(update) for update in updates.values()} == {before_counts(play.study)}
     # its square is 0 modulo 2^64
     updates[ELM][5] = 1 << 32
     Dealing.honest(contexts[ELM], updates[ELM]).post()
@@ -117,12 +120,15 @@ def test_four_nodes_reject_a_coordinate_that_wraps_and_open_the_exact_mean_thoug
     assert set(voted.values()) == {None}
     record = site.record(round_id)
     drawn = Sha256(record["seed"])
-    bits, budget = reference_projected.verify(ProjectedTask(play.study.hospitals, None, drawn), updates)
+    previous = contexts[ELM].worker.model(record["previous_model"])
+    numbers = rule_parameters(play.study, 0, None)
+    task = ProjectedTask(play.study.hospitals, play.study.network, numbers, previous.parameters, drawn)
+    bits, budget = reference_projected.verify(task, updates)
     verdicts = {name: "accepted" if bit else "rejected" for name, bit in zip(play.study.hospitals, bits, strict=True)}
     assert record["verdicts"] == verdicts == {**dict.fromkeys(HOSPITALS[:4], "accepted"), ELM: "rejected"}
     assert record["next_budget"] == budget
+    updates = {name: words[: task.network.size] for name, words in updates.items()}
     total = np.sum([updates[name] for name in HOSPITALS[:4]], axis=0, dtype=np.int64)
-    previous = contexts[ELM].worker.model(record["previous_model"])
     assert record["new_model"] == sha256(model_bytes(rule.new_model(previous.parameters, total, 4)))
     site.audits(round_id)
     reproduces(site, play, round_id, previous, updates)

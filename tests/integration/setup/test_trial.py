@@ -57,7 +57,7 @@ class Openly(Engine):
         return replace(output, **self.otherwise) if party.index == NODES - 1 else output  # type: ignore[arg-type]
 
     def verify_projected(
-        self, protocol: str, task: ProjectedTask, components: Components, party: Party
+        self, protocol: str, task: ProjectedTask, projections: Components, components: Components, party: Party
     ) -> VerifyOutput:
         raise NotImplementedError
 

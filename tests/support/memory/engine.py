@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.domain import EngineStats, HospitalName, Sha256
 from pipeline.errors import EngineFailed, PeerGaveUp
 from pipeline.evidence.canonical import sha256
-from pipeline.mpc import reference, reference_projected
+from pipeline.mpc import reference, reference_projected, rule
 from pipeline.mpc.engines.base import (
     AggregateOutput,
     AggregateTask,
@@ -81,16 +81,22 @@ class PlainEngine(Engine):
         return _together(components, party, plain)
 
     def verify_projected(
-        self, protocol: str, task: ProjectedTask, components: Components, party: Party
+        self, protocol: str, task: ProjectedTask, projections: Components, components: Components, party: Party
     ) -> VerifyOutput:
-        """Size and direction of projections."""
+        """Size and direction of projections, and the rest of the rule."""
+        brought = {
+            hospital: {index: np.concatenate([rows, components[hospital][index]]) for index, rows in held.items()}
+            for hospital, held in projections.items()
+        }
 
-        def plain(payloads: dict[HospitalName, Words]) -> VerifyOutput:
-            found = reference_projected.explain(task, payloads)
+        def plain(joined: dict[HospitalName, Words]) -> VerifyOutput:
+            rows = {hospital: words[: rule.PROJECTIONS] for hospital, words in joined.items()}
+            payloads = {hospital: words[rule.PROJECTIONS :] for hospital, words in joined.items()}
+            found = reference_projected.explain(task, rows, payloads)
             failed = found.failed if task.names_condition else ()
             return VerifyOutput(found.accepted, found.budget, _STATS, failed)
 
-        return _together(components, party, plain)
+        return _together(brought, party, plain)
 
     def check_range(self, protocol: str, task: RangeTask, components: Components, party: Party) -> RangeOutput:
         """Range alone."""

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 import pipeline.layers
-from pipeline.layers import LAYERS, Layer, Network, Values, plan
-from pipeline.layers.arithmetic import LARGEST_WEIGHT, LARGEST_WEIGHT_NORM
+from pipeline.layers import CHECKED, LAYERS, PROJECTED, Layer, Network, Values, WeightBounds, plan
+from pipeline.layers.arithmetic import VALUE_LIMIT
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.conv2d import Conv2d, PooledConv2d
@@ -68,7 +68,7 @@ def test_integer_logits_equal_torch_within_the_rounding_of_activations(name: str
     generator = np.random.default_rng(3)
     weights = (generator.standard_normal(network.size) * 0.2 * ONE).astype(np.int64)
     inputs = generator.integers(-255, 256, (16, *network.input_shape))
-    steps = plan(network, 255)
+    steps = plan(network, 255, CHECKED)
     found = steps.logits(ArrayArithmetic(np), inputs[None], split_parameters(network, weights[None]))[0]
     expected = _torch_logits(network, weights, inputs)
     assert np.abs(found / 2 ** steps.steps[-1].outputs.bits - expected).max() < 0.01 * max(
@@ -92,7 +92,7 @@ def test_several_models_on_one_batch_equal_one_model_at_a_time() -> None:
     generator = np.random.default_rng(4)
     weights = generator.integers(-ONE, ONE, (3, SMALL_CNN.size))
     inputs = generator.integers(0, 256, (1, 5, 1, 28, 28))
-    steps = plan(SMALL_CNN, 255)
+    steps = plan(SMALL_CNN, 255, CHECKED)
     arithmetic = ArrayArithmetic(np)
     together = steps.logits(arithmetic, inputs, split_parameters(SMALL_CNN, weights))
     apart = [steps.logits(arithmetic, inputs, split_parameters(SMALL_CNN, model[None]))[0] for model in weights]
@@ -126,7 +126,7 @@ def test_a_pooled_convolution_is_exactly_the_windows_sum_of_the_convolution(
     ]
     values = Values.within(shape, 12, 2**19)
     apart = convolution.evaluate(arithmetic, x, parameters, values)
-    apart = pooling.evaluate(arithmetic, apart, [], convolution.outcome(values))
+    apart = pooling.evaluate(arithmetic, apart, [], convolution.outcome(values, CHECKED))
     folded = convolution.fold(pooling)
     assert isinstance(folded, PooledConv2d)
     assert np.array_equal(folded.evaluate(arithmetic, x, parameters, values), apart)
@@ -140,29 +140,29 @@ def test_narrowing_is_the_floor_of_the_division(values: list[int], bits: int, re
 
 
 def test_the_plan_folds_pooling_and_narrows_only_where_the_next_layer_could_wrap() -> None:
-    steps = plan(SMALL_CNN, 255).steps
+    steps = plan(SMALL_CNN, 255, CHECKED).steps
     assert [step.name.count("layer") for step in steps] == [3, 3, 1, 1]
     assert [step.narrowing for step in steps] == [0, 32, 0, 0]
     assert [step.rectify for step in steps] == [True, True, False, False]
     assert [step.outputs.bits for step in steps] == [26, 12, 12, 28]
-    assert [step.narrowing for step in plan(MLP, 255).steps] == [0, 0]
-    assert [step.narrowing for step in plan(lenet(AvgPool2d), 255).steps] == [0, 32, 0, 16, 0]
+    assert [step.narrowing for step in plan(MLP, 255, CHECKED).steps] == [0, 0]
+    assert [step.narrowing for step in plan(lenet(AvgPool2d), 255, CHECKED).steps] == [0, 32, 0, 16, 0]
 
 
 def test_the_plan_narrows_and_rectifies_only_the_winners_of_a_maximum() -> None:
-    steps = plan(small_cnn(MaxPool2d), 255).steps
+    steps = plan(small_cnn(MaxPool2d), 255, CHECKED).steps
     assert [step.narrowing for step in steps] == [0, 0, 0, 28, 0, 0]
     assert [step.rectify for step in steps] == [False, True, False, True, False, False]
     assert [step.outputs.bits for step in steps] == [24, 24, 40, 12, 12, 28]
 
 
-def _follow_every_value(network: Network, weights: np.ndarray, inputs: np.ndarray) -> None:
+def _follow_every_value(network: Network, bounds: WeightBounds, weights: np.ndarray, inputs: np.ndarray) -> None:
     """Evaluate step by step and compare with each step's bounds."""
-    assert np.abs(weights).max() <= LARGEST_WEIGHT
-    assert int(weights @ weights) <= LARGEST_WEIGHT_NORM**2
+    assert np.abs(weights).max() <= bounds.largest
+    assert int(weights @ weights) <= bounds.norm**2
     parameters = split_parameters(network, weights[None])
     x: np.ndarray = inputs[None]
-    for step in plan(network, 255).steps:
+    for step in plan(network, 255, bounds).steps:
         own = [parameters[parameter.name] for parameter in step.parameters]
         x = step.layer.evaluate(ArrayArithmetic(np), x, own, step.inputs)
         for values in (step.raw, step.outputs):
@@ -175,21 +175,33 @@ def _follow_every_value(network: Network, weights: np.ndarray, inputs: np.ndarra
                 x = ArrayArithmetic(np).narrow(x, step.narrowing, step.rectify, step.bound)
 
 
-def _at_the_caps(network: Network, rows: int | None) -> np.ndarray:
+def _at_the_caps(network: Network, bounds: WeightBounds, rows: int | None) -> np.ndarray:
     """Weights as large as the caps allow, in the first `rows` outputs of every layer or in all."""
     chosen = np.zeros(network.size, bool)
     for parameter in network.parameters:
         width = parameter.size // parameter.shape[0]
         chosen[parameter.offset : parameter.offset + width * min(rows or parameter.shape[0], parameter.shape[0])] = True
-    return chosen * min(LARGEST_WEIGHT, math.isqrt(LARGEST_WEIGHT_NORM**2 // int(chosen.sum())))
+    return chosen * min(bounds.largest, math.isqrt(bounds.norm**2 // int(chosen.sum())))
 
 
+@pytest.mark.parametrize("bounds", [CHECKED, PROJECTED], ids=["checked", "projected"])
 @pytest.mark.parametrize("rows", [None, 1])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_no_value_exceeds_its_bounds_even_at_the_ends_of_every_range(name: str, rows: int | None) -> None:
+def test_no_value_exceeds_its_bounds_even_at_the_ends_of_every_range(
+    name: str, rows: int | None, bounds: WeightBounds
+) -> None:
     network = NETWORKS[name]
+    inputs = np.full((1, *network.input_shape), 255)
     for sign in (1, -1):
-        _follow_every_value(network, sign * _at_the_caps(network, rows), np.full((1, *network.input_shape), 255))
+        _follow_every_value(network, bounds, sign * _at_the_caps(network, bounds, rows), inputs)
+
+
+def test_what_projections_do_not_see_costs_the_full_mode_no_network() -> None:
+    blocks = (Conv2d(8, 3, padding=1), ReLU(), AvgPool2d(2)) * 3
+    deep = Network((1, 64, 64), (*blocks, Flatten(), Linear(2)))
+    assert plan(deep, 255, CHECKED).logit_bound < VALUE_LIMIT
+    with pytest.raises(ValueError, match=r"layer 10 \(Linear\): values up to 2\^62"):
+        plan(deep, 255, PROJECTED)
 
 
 @st.composite
@@ -204,7 +216,7 @@ def _networks(draw: st.DrawFn) -> Network:
     )
     for layer in draw(st.lists(any_layer, max_size=6)):
         try:
-            plan(Network(shape, (*layers, layer, Flatten(), Linear(2))), 255)
+            plan(Network(shape, (*layers, layer, Flatten(), Linear(2))), 255, PROJECTED)
         except ValueError:
             continue
         layers.append(layer)
@@ -212,26 +224,33 @@ def _networks(draw: st.DrawFn) -> Network:
 
 
 @settings(max_examples=60, deadline=None)
-@given(network=_networks(), seed=st.integers(0, 1000), extreme=st.booleans())
+@given(
+    network=_networks(),
+    bounds=st.sampled_from([CHECKED, PROJECTED]),
+    seed=st.integers(0, 1000),
+    extreme=st.booleans(),
+)
 def test_any_network_keeps_its_bounds_and_equals_its_layers_one_by_one(
-    network: Network, seed: int, extreme: bool
+    network: Network, bounds: WeightBounds, seed: int, extreme: bool
 ) -> None:
     generator = np.random.default_rng(seed)
-    largest = min(LARGEST_WEIGHT, math.isqrt(LARGEST_WEIGHT_NORM**2 // network.size))
+    largest = min(bounds.largest, math.isqrt(bounds.norm**2 // network.size))
     choice = [-largest, largest] if extreme else range(-largest, largest + 1)
     weights = generator.choice(choice, network.size)
     inputs = generator.choice([0, 255] if extreme else range(256), (3, *network.input_shape))
-    _follow_every_value(network, weights, inputs)
-    found = plan(network, 255).logits(ArrayArithmetic(np), inputs[None], split_parameters(network, weights[None]))
-    assert np.array_equal(found[0], _layer_by_layer(network, weights, inputs))
+    _follow_every_value(network, bounds, weights, inputs)
+    found = plan(network, 255, bounds).logits(
+        ArrayArithmetic(np), inputs[None], split_parameters(network, weights[None])
+    )
+    assert np.array_equal(found[0], _layer_by_layer(network, bounds, weights, inputs))
 
 
-def _layer_by_layer(network: Network, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+def _layer_by_layer(network: Network, bounds: WeightBounds, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Each step of the plan in numpy's plainest form."""
     parameters = {name: value[0] for name, value in split_parameters(network, weights[None]).items()}
     x = inputs
     bits = 8
-    for step in plan(network, 255).steps:
+    for step in plan(network, 255, bounds).steps:
         own = [parameters[parameter.name] for parameter in step.parameters]
         layers = [step.layer.convolution, step.layer.pooling] if isinstance(step.layer, PooledConv2d) else [step.layer]
         for layer in layers:
@@ -274,7 +293,7 @@ def test_a_layer_is_one_file_that_the_table_finds_by_itself(tmp_path: Path, monk
 def test_a_network_that_could_wrap_is_refused_naming_the_layer() -> None:
     deep = Network((30,), (*[Linear(200), ReLU()] * 6, Linear(2)))
     with pytest.raises(ValueError, match=r"layer \d+ \(Linear\).*less than 2\^62"):
-        plan(deep, 255)
+        plan(deep, 255, CHECKED)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +307,7 @@ def test_a_network_that_could_wrap_is_refused_naming_the_layer() -> None:
 )
 def test_layers_that_do_not_fit_are_named(network: Network, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        plan(network, 255)
+        plan(network, 255, CHECKED)
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.domain import NORM_CAP, HospitalName, Sha256
-from pipeline.mpc import projections, reference_projected, rule
+from pipeline.mpc import projections, reference, reference_projected, rule
 from pipeline.mpc.engines.base import ProjectedTask
 from pipeline.mpc.projections import project
 from pipeline.mpc.sharing import Vector
-from tests.support.large import HONEST_NORM, SEED, honest_names, hostile_updates
+from tests.support.large import HONEST_NORM, SEED, honest_names, hostile_large_round
 from tests.support.parties import share
+from tests.support.tasks import LOGISTIC, Words, random_round
 
 SEEDS = st.binary(min_size=32, max_size=32).map(lambda data: Sha256(data.hex()))
 BUDGET = 1 << 36
@@ -34,14 +38,17 @@ def scaled(shape: str, norm: float, seed: int) -> Vector:
     return np.trunc(vector * np.sqrt(norm) / np.linalg.norm(vector)).astype(np.int64)
 
 
-def judged(update: Vector, seed: Sha256, budget: int = BUDGET) -> reference_projected.ProjectedVerification:
-    """The verdict on one update among two that are as large as the budget allows."""
-    names = tuple(map(HospitalName, "abc"))
+def judged(update: Vector, seed: Sha256, budget: int = BUDGET) -> reference_projected.Measured:
+    """What is told of one update among two that are as large as the budget allows."""
     peer = np.full_like(update, 0)
     peer[: min(len(peer), 500)] = int(np.sqrt(budget / min(len(peer), 500)))
-    updates = dict(zip(names, (update, peer, peer), strict=True))
-    rows = project(list(updates.values()), len(update), seed)
-    return reference_projected.explain(ProjectedTask(names, budget, seed), dict(zip(names, rows, strict=True)))
+    return reference_projected.measure(project([update, peer, peer], len(update), seed), budget)
+
+
+def explained(task: ProjectedTask, payloads: Mapping[HospitalName, Words]) -> reference_projected.ProjectedVerification:
+    """The verification from the payloads themselves."""
+    rows = project(list(reference.updates_of(task, payloads)), task.network.size, task.seed)
+    return reference_projected.explain(task, dict(zip(payloads, rows, strict=True)), payloads)
 
 
 @settings(deadline=None, max_examples=12)
@@ -102,7 +109,7 @@ def test_an_update_within_the_budget_is_never_rejected_for_its_size(
 def test_an_update_of_more_than_twice_the_budgets_norm_is_never_accepted(
     shape: str, numbers: int, seed: Sha256
 ) -> None:
-    assert not judged(scaled(shape, 4.2 * BUDGET, numbers), seed).accepted[0]
+    assert not judged(scaled(shape, 4.2 * BUDGET, numbers), seed).size[0]
 
 
 @settings(deadline=None, max_examples=80)
@@ -134,34 +141,61 @@ def test_a_coordinate_that_wraps_is_always_caught_whatever_stands_beside_it(
 
 @pytest.mark.parametrize("budget", [None, HONEST_NORM])
 def test_each_part_of_the_checks_rejects_whom_it_should(budget: int | None) -> None:
-    updates = hostile_updates()
-    task = ProjectedTask(tuple(updates), budget, SEED)
-    rows = project(list(updates.values()), len(updates[task.hospitals[0]]), SEED)
-    found = reference_projected.explain(task, dict(zip(updates, rows, strict=True)))
+    task, payloads = hostile_large_round(budget)
+    found = explained(task, payloads)
+    parts = found.measured
     failed = {
-        part: [name for name, ok in zip(updates, bits, strict=True) if not ok]
-        for part, bits in (("range", found.in_range), ("size", found.size), ("direction", found.direction))
+        part: {name for name, ok in zip(payloads, bits, strict=True) if not ok}
+        for part, bits in (
+            ("range", parts.in_range),
+            ("size", parts.size),
+            ("direction", parts.direction),
+            ("peers", found.peers),
+        )
     }
-    assert failed == {"range": ["wrapping"], "size": ["wrapping", "huge", "lazy"], "direction": ["timid", "against"]}
-    assert [name for name, bit in zip(updates, found.accepted, strict=True) if bit] == honest_names()
+    too_wide = {"wide"} - set(honest_names(budget))
+    assert failed == {
+        "range": {"wrapping"},
+        "size": {"wrapping", "huge", "lazy"} | too_wide,
+        "direction": {"timid", "against"},
+        "peers": {"worse"},
+    }
+    assert {name for name, bit in zip(payloads, found.accepted, strict=True) if bit} == set(honest_names(budget))
     assert found.budget == pytest.approx(9 / 4 * HONEST_NORM, rel=0.2)
 
 
+def test_an_update_that_is_out_is_tried_as_the_global_model() -> None:
+    task, payloads = hostile_large_round(None)
+    found = explained(task, payloads)
+    out = [not ok for ok in found.measured.size]
+    assert (found.counts[1:][out] == found.counts[0]).all()
+    assert not (found.counts[1:] == found.counts[0]).all()
+
+
 def test_a_push_that_is_small_beside_the_budget_is_none() -> None:
-    updates = hostile_updates()
-    rows = project(list(updates.values()), len(updates[HospitalName("against")]), SEED)
     for budget, against in ((HONEST_NORM, False), (8 * HONEST_NORM, True)):
-        task = ProjectedTask(tuple(updates), budget, SEED)
-        found = reference_projected.explain(task, dict(zip(updates, rows, strict=True)))
-        assert found.direction[-2:] == (False, against)
+        task, payloads = hostile_large_round(budget)
+        found = dict(zip(task.hospitals, explained(task, payloads).measured.direction, strict=True))
+        assert (found[HospitalName("against")], found[HospitalName("timid")]) == (against, False)
 
 
-def test_the_budget_stays_when_nobody_is_accepted_and_never_exceeds_the_cap() -> None:
-    names = tuple(map(HospitalName, "abc"))
-    nothing = dict.fromkeys(names, np.full(rule.PROJECTIONS, rule.PROJECTION_CAP))
-    for budget, kept in ((None, 0), (7, 7), (1 << 60, NORM_CAP)):
-        found = reference_projected.explain(ProjectedTask(names, budget, SEED), nothing)
+def test_the_budget_stays_when_nobody_is_accepted_and_keeps_to_its_bounds() -> None:
+    task, payloads = random_round(LOGISTIC, hospitals=3)
+    nothing = dict.fromkeys(payloads, np.full(rule.PROJECTIONS, rule.PROJECTION_CAP))
+    least = rule.LEAST_BUDGET
+    for budget, kept in ((None, least), (7, least), (least + 7, least + 7), (1 << 60, NORM_CAP)):
+        numbers = replace(task.rule, budget=budget)
+        large = ProjectedTask(task.hospitals, task.network, numbers, task.previous_model, SEED)
+        found = reference_projected.explain(large, nothing, payloads)
         assert (found.accepted, found.budget) == ((False,) * 3, kept)
+
+
+def test_a_round_of_empty_updates_leaves_a_budget_in_which_a_study_can_move_again() -> None:
+    task, payloads = random_round(LOGISTIC, hospitals=3, scale=0)
+    for budget in (None, BUDGET):
+        numbers = replace(task.rule, budget=budget)
+        found = explained(ProjectedTask(task.hospitals, task.network, numbers, task.previous_model, SEED), payloads)
+        assert found.budget == rule.LEAST_BUDGET
 
 
 def test_the_stated_error_probabilities_follow_from_the_rules_numbers() -> None:

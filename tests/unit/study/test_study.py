@@ -101,7 +101,12 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
         ),
         ({"mode": "quick"}, "mode", "'quick'", "'full' or 'large'"),
         ({"mode": "large"}, "model", "3938 parameters in mode large", "more than 100000 and at most 16000000"),
-        ({"mode": "large", "model": TOO_LARGE}, "rule.images_per_hospital", "", "mode large does not read it"),
+        (
+            {"mode": "large", "model": TOO_LARGE, "rule__images_per_hospital": 2},
+            "rule.images_per_hospital",
+            "2",
+            "greater than or equal to 4",
+        ),
         ({"model": [{"Flatten": {}, "ReLU": {}}]}, "model.0", "Flatten", "one layer of"),
         ({"model": []}, "model", "[]", "at least 1 item"),
         ({"training__steps": -12}, "training.steps", "-12", "greater than or equal to 1"),
@@ -232,10 +237,9 @@ def test_a_schedule_that_the_scheduler_reads_is_taken(schedule: str, tmp_path: P
     assert Study.load(changed(tmp_path, schedule=schedule)).schedule == schedule
 
 
-def test_a_large_model_is_taken_in_the_mode_that_says_so_and_no_samples_are_shared(tmp_path: Path) -> None:
-    study = Study.load(changed(tmp_path, mode="large", model=TOO_LARGE, rule={"strikes": 3}))
-    assert (study.network.size, study.samples_shared) == (157_402, 0)
-    assert Study.load(changed(tmp_path)).samples_shared > 0
+def test_a_large_model_is_taken_in_the_mode_that_says_so_with_the_whole_rule_s_lines(tmp_path: Path) -> None:
+    study = Study.load(changed(tmp_path, mode="large", model=TOO_LARGE))
+    assert (study.network.size, study.rule) == (157_402, Study.load(changed(tmp_path)).rule)
 
 
 def test_a_missing_file_is_answered_with_the_studies_that_there_are() -> None:

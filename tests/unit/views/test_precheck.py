@@ -15,7 +15,7 @@ from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
 from pipeline.train.initial import initial_model
 from pipeline.train.stage import run
-from pipeline.views.precheck import Precheck, findings
+from pipeline.views.precheck import Precheck, PrecheckFinding, findings
 
 STUDY = Study.load(PROJECT / "studies" / "breast_cancer.yaml")
 ASTER = HospitalName("aster")
@@ -34,10 +34,14 @@ def trained(member: PlainMember) -> Vector:
     )
 
 
+def _found(study: Study, member: PlainMember, update: Vector, budget: int | None) -> list[PrecheckFinding]:
+    shared = share(study, member, update, RoundId(1), ASTER)
+    return list(findings(study, initial_model(study), rule_parameters(study, 1, budget), shared))
+
+
 def asked(member: PlainMember, update: Vector, budget: int | None) -> dict[str, bool | None]:
-    shared = share(STUDY, member, update, RoundId(1), ASTER)
-    found = findings(STUDY, initial_model(STUDY), rule_parameters(STUDY, 1, budget), shared)
-    assert Precheck(RoundId(1), found).passed == (False not in [finding.passed for finding in found])
+    found = _found(STUDY, member, update, budget)
+    assert Precheck(RoundId(1), tuple(found)).passed == (False not in [finding.passed for finding in found])
     return {finding.test: finding.passed for finding in found}
 
 
@@ -68,12 +72,34 @@ def test_a_coordinate_at_the_cap_ends_the_check(member: PlainMember, trained: Ve
     assert asked(member, update, None) == {"range": False, "direction": None, "peers": None}
 
 
-def test_a_large_model_is_checked_for_its_size_alone(trained: Vector) -> None:
+def test_a_large_model_is_checked_as_any_and_told_that_its_size_is_estimated_in_the_round(
+    member: PlainMember, trained: Vector
+) -> None:
     large = STUDY.model_copy(update={"mode": "large"})
-    found = findings(large, initial_model(STUDY), rule_parameters(large, 1, int(trained @ trained)), trained)
-    assert [(finding.test, finding.passed) for finding in found] == [
-        ("range", True),
-        ("size", True),
-        ("size", None),
-        ("direction", None),
-    ]
+    norm = int(trained @ trained)
+    asked_of = {study.mode: _found(study, member, trained, norm) for study in (STUDY, large)}
+    estimated = asked_of["large"].pop(1)
+    assert asked_of["full"].pop(0).test == "range"
+    assert asked_of["large"] == asked_of["full"]
+    assert (estimated.test, estimated.passed) == ("size", None)
+    assert "projections" in estimated.sentence
+
+
+@pytest.mark.parametrize(
+    ("weight", "passed", "further"),
+    [
+        (COORDINATE_CAP, None, ["accuracy", "weakest class"]),
+        (1 << 20, None, ["accuracy", "weakest class"]),
+        (1 << 21, False, []),
+        (1 << 40, False, []),
+    ],
+)
+def test_of_a_large_model_a_single_weight_is_judged_by_the_size_that_it_makes(
+    member: PlainMember, trained: Vector, weight: int, passed: bool | None, further: list[str]
+) -> None:
+    update = np.zeros_like(trained)
+    update[7] = -weight
+    found = _found(STUDY.model_copy(update={"mode": "large"}), member, update, None)
+    size, estimated, *others = found
+    assert (size.test, size.passed, estimated.test) == ("size", passed, "size")
+    assert [finding.test for finding in others] == [*further, "direction", "peers"]

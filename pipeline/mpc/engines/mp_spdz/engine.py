@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -104,28 +103,20 @@ class MpSpdz(Engine):
 
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
-        output = self._verdicts("verify", protocol, task, self._secrets(protocol, task, components, party), party)
-        return replace(output, budget=rule.floored(output.budget))
+        return self._verdicts("verify", protocol, task, self._secrets(protocol, task, components, party), party)
 
     def verify_projected(
-        self, protocol: str, task: ProjectedTask, components: Components, party: Party
+        self, protocol: str, task: ProjectedTask, projections: Components, components: Components, party: Party
     ) -> VerifyOutput:
-        """Run this party of a large model's verification on components of projections.
+        """Run this party of a large model's verification, on components of projections and of what `verify` takes.
 
         Raises EngineFailed naming party and cause.
         """
+        others = self._secrets(protocol, task, components, party)
         nodes = _nodes(protocol, party)
-        if task.budget is not None and task.budget < 0:
-            raise EngineFailed(f"mp-spdz: got budget {task.budget}, want at least 0")
-        header = [
-            int(task.budget is not None),
-            rule.projected_limit(task.budget),
-            rule.projected_margin(task.budget),
-        ]
 
         def vectors() -> list[shares.Held]:
-            held = shares.checked(components, task.hospitals, nodes, party.index, rule.PROJECTIONS)
-            return [shares.public(header, nodes, party.index), *held]
+            return [*shares.checked(projections, task.hospitals, nodes, party.index, rule.PROJECTIONS), *others()]
 
         return self._verdicts("verify_projected", protocol, task, vectors, party)
 
@@ -175,15 +166,13 @@ class MpSpdz(Engine):
 
         return vectors
 
-    def _verdicts(
-        self, program: str, protocol: str, task: VerifyTask | ProjectedTask, vectors: _Vectors, party: Party
-    ) -> VerifyOutput:
+    def _verdicts(self, program: str, protocol: str, task: VerifyTask, vectors: _Vectors, party: Party) -> VerifyOutput:
         words, stats = self._run(program, protocol, task, vectors, len(task.hospitals) + 1, party)
         *opened, budget = words.tolist()
         if budget < 0:
             raise EngineFailed(f"mp-spdz: party {party.index}: got a budget below 0; a party deviated")
         accepted, failed = verdicts(task, opened)
-        return VerifyOutput(accepted, budget, stats, failed)
+        return VerifyOutput(accepted, rule.floored(budget), stats, failed)
 
     def _run(
         self, program: str, protocol: str, task: Task, vectors: _Vectors, outputs: int, party: Party
@@ -199,6 +188,7 @@ class MpSpdz(Engine):
             bytecode = self._compiled(protocol, task, self._profile or Profile.fitting(round_trip))
             with private_folder(party.workdir, len(content)) as folder:
                 _lay_out(folder, bytecode, content, party, own, told)
+                del content  # the engine has it in its folder
                 # no_memory_output: the engine would write every share of the run to disk as it ends
                 # -E 64: no truncation takes the engine's shortcut for small values, whose error is a matter of chance
                 options = [
@@ -225,10 +215,8 @@ class MpSpdz(Engine):
     def _described(self, protocol: str, task: Task, profile: Profile) -> tuple[str, Mapping[str, Any]]:
         """The program and all that the compiler needs of the task."""
         sizes = {"nodes": NODES[protocol], "hospitals": len(task.hospitals)}
-        if isinstance(task, ProjectedTask):
-            return "verify_projected", sizes | {"names_condition": task.names_condition}
         if isinstance(task, VerifyTask):
-            return "verify", programs.shape(
+            return "verify_projected" if isinstance(task, ProjectedTask) else "verify", programs.shape(
                 task.network,
                 **sizes,
                 samples=task.rule.samples,
@@ -244,7 +232,7 @@ class MpSpdz(Engine):
 
 
 def _lay_out(
-    folder: Path, bytecode: Path, content: bytes, party: Party, own: PartyKey, told: Mapping[int, object]
+    folder: Path, bytecode: Path, content: bytearray, party: Party, own: PartyKey, told: Mapping[int, object]
 ) -> None:
     try:
         for name in ("Player-Data", "Persistence"):
@@ -301,10 +289,10 @@ def _nodes(protocol: str, party: Party) -> int:
 
 def _header(task: VerifyTask) -> list[int]:
     numbers = task.rule
-    budget = numbers.budget
+    (limit, margin) = task.limits
     (lowest, highest) = numbers.input_range
-    if budget is not None and not 0 <= budget < LARGEST_BUDGET:
-        raise EngineFailed(f"mp-spdz: got budget {budget}, want 0 to 2^61")
+    if not 0 <= limit < LARGEST_BUDGET:
+        raise EngineFailed(f"mp-spdz: got budget {limit}, want 0 to 2^61")
     if not lowest <= highest:
         raise EngineFailed(f"mp-spdz: got input range {lowest} to {highest}, want the smaller number first")
     percentages = [
@@ -316,4 +304,4 @@ def _header(task: VerifyTask) -> list[int]:
     for percent in percentages:
         if not 0 <= percent <= 100:
             raise EngineFailed(f"mp-spdz: got {percent} percent, want 0 to 100")
-    return [int(budget is not None), budget or 0, rule.direction_margin(budget), *percentages, lowest, highest]
+    return [int(numbers.budget is not None), limit, margin, *percentages, lowest, highest]

@@ -21,11 +21,11 @@ def files_digest(files: Iterable[Path]) -> Sha256:
 def task_digest(protocol: str, task: Task) -> Sha256:
     """SHA-256 over everything public that the parties must agree on."""
     content: dict[str, object] = {"protocol": protocol, "hospitals": list(task.hospitals)}
-    if isinstance(task, ProjectedTask):
-        return digest(content | {"budget": task.budget, "seed": task.seed, "names_condition": task.names_condition})
     if isinstance(task, VerifyTask):
         content["network"] = to_plain(task.network)
         content["rule"] = dataclasses.asdict(task.rule) | {"input_range": list(task.rule.input_range)}
         content["previous_model"] = sha256(task.previous_model.tobytes())
+        if isinstance(task, ProjectedTask):
+            content["seed"] = task.seed
         return digest(content)
     return digest(content | {"kind": type(task).__name__, "size": task.size})

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from pipeline.domain import Condition
 from pipeline.errors import EngineFailed
-from pipeline.mpc.engines.base import ProjectedTask, VerifyTask
+from pipeline.mpc.engines.base import VerifyTask
 
 
-def verdicts(
-    task: VerifyTask | ProjectedTask, opened: Sequence[int]
-) -> tuple[tuple[bool, ...], tuple[Condition | None, ...]]:
+def verdicts(task: VerifyTask, opened: Sequence[int]) -> tuple[tuple[bool, ...], tuple[Condition | None, ...]]:
     """Accept bits and first failed conditions (empty unless the task names them).
 
     Each of `opened` is an accept bit, or where the task names the condition how many held before one failed.

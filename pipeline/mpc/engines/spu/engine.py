@@ -97,37 +97,18 @@ class Spu(Engine):
 
     def verify(self, protocol: str, task: VerifyTask, components: Components, party: Party) -> VerifyOutput:
         """Run this party of the verification; raises EngineFailed naming the party or peer and the cause."""
-        if not rule.is_within_caps(task.previous_model):
-            raise EngineFailed("spu: the previous model is beyond the rule's caps, want the result of an earlier round")
-        pairs = _pairs(task.hospitals, components, party.index, Payload(task.network, task.rule.samples).length)
-        updates_end = task.network.size
-        inputs_end = pairs.shape[1] - task.rule.samples * task.network.classes
-        thresholds = [
-            task.rule.budget or 0,
-            rule.direction_margin(task.rule.budget),
-            task.rule.below_global_percent,
-            task.rule.below_peers_percent,
-            task.rule.weakest_class_below_global_percent,
-            task.rule.weakest_class_below_peers_percent,
-        ]
-        arrays = [pairs[:, :updates_end], pairs[:, updates_end:inputs_end], pairs[:, inputs_end:]]
-        public = [task.previous_model.astype(np.int64), np.array(thresholds, np.int64)]
-        (opened, (budget,)), stats = self._run(protocol, task, [array.tobytes() for array in (*arrays, *public)], party)
-        accepted, failed = verdicts(task, opened)
-        return VerifyOutput(accepted, rule.floored(budget), stats, failed)
+        return self._verdicts(protocol, task, _content(task, components, party.index), party)
 
     def verify_projected(
-        self, protocol: str, task: ProjectedTask, components: Components, party: Party
+        self, protocol: str, task: ProjectedTask, projections: Components, components: Components, party: Party
     ) -> VerifyOutput:
-        """Run this party of a large model's verification on components of projections.
+        """Run this party of a large model's verification, on components of projections and of what `verify` takes.
 
         Raises EngineFailed naming party and cause.
         """
-        pairs = _pairs(task.hospitals, components, party.index, rule.PROJECTIONS)
-        public = np.array([rule.projected_limit(task.budget), rule.projected_margin(task.budget)], np.int64)
-        (opened, (budget,)), stats = self._run(protocol, task, [pairs.tobytes(), public.tobytes()], party)
-        accepted, failed = verdicts(task, opened)
-        return VerifyOutput(accepted, budget, stats, failed)
+        pairs = _pairs(task.hospitals, projections, party.index, rule.PROJECTIONS)
+        content = [pairs.tobytes(), *_content(task, components, party.index)]
+        return self._verdicts(protocol, task, content, party)
 
     def check_range(self, protocol: str, task: RangeTask, components: Components, party: Party) -> RangeOutput:
         """Run this party of a check of ranges; raises EngineFailed naming the party or peer and the cause."""
@@ -140,6 +121,11 @@ class Spu(Engine):
         pairs = _pairs(task.hospitals, components, party.index, task.size)
         (total,), stats = self._run(protocol, task, [pairs.tobytes()], party)
         return AggregateOutput(np.array(total, np.int64), rule.updates_averaged(len(task.hospitals)), stats)
+
+    def _verdicts(self, protocol: str, task: VerifyTask, content: Sequence[bytes], party: Party) -> VerifyOutput:
+        (opened, (budget,)), stats = self._run(protocol, task, content, party)
+        accepted, failed = verdicts(task, opened)
+        return VerifyOutput(accepted, rule.floored(budget), stats, failed)
 
     def _run(
         self, protocol: str, task: Task, content: Sequence[bytes], party: Party
@@ -206,14 +192,6 @@ def _compute(
 def _described(task: Task) -> dict[str, Any]:
     """The program with the shapes of its inputs: all that the compiler needs."""
     hospitals = len(task.hospitals)
-    if isinstance(task, ProjectedTask):
-        return {
-            "program": "verify_projected",
-            "first_round": task.budget is None,
-            "names_condition": task.names_condition,
-            "secret": [{"name": "projections", "shape": [hospitals, rule.PROJECTIONS]}],
-            "public": [{"name": "thresholds", "shape": [2]}],
-        }
     if isinstance(task, RangeTask):
         secret = [{"name": "vectors", "shape": [hospitals, task.size]}]
         return {"program": "check_range", "secret": secret, "public": []}
@@ -222,20 +200,43 @@ def _described(task: Task) -> dict[str, Any]:
         return {"program": "trimmed_mean", "hospitals": hospitals, "secret": secret, "public": []}
     network = task.network
     samples = task.rule.samples
+    is_projected = isinstance(task, ProjectedTask)
+    projections = [{"name": "projections", "shape": [hospitals, rule.PROJECTIONS]}] if is_projected else []
     return {
-        "program": "verify",
+        "program": "verify_projected" if is_projected else "verify",
         "network": to_plain(network),
         "samples": samples,
         "input_range": list(task.rule.input_range),
         "first_round": task.rule.budget is None,
         "names_condition": task.names_condition,
         "secret": [
+            *projections,
             {"name": "updates", "shape": [hospitals, network.size]},
             {"name": "inputs", "shape": [hospitals, samples, *network.input_shape]},
             {"name": "labels", "shape": [hospitals, samples, network.classes]},
         ],
         "public": [{"name": "previous", "shape": [network.size]}, {"name": "thresholds", "shape": [6]}],
     }
+
+
+def _content(task: VerifyTask, components: Components, index: int) -> list[bytes]:
+    """What the program reads of updates, samples and labels, of the model and of the thresholds."""
+    if not rule.is_within_caps(task.previous_model):
+        raise EngineFailed("spu: the previous model is beyond the rule's caps, want the result of an earlier round")
+    numbers = task.rule
+    pairs = _pairs(task.hospitals, components, index, Payload(task.network, numbers.samples).length)
+    updates_end = task.network.size
+    inputs_end = pairs.shape[1] - numbers.samples * task.network.classes
+    thresholds = [
+        *task.limits,
+        numbers.below_global_percent,
+        numbers.below_peers_percent,
+        numbers.weakest_class_below_global_percent,
+        numbers.weakest_class_below_peers_percent,
+    ]
+    arrays = [pairs[:, :updates_end], pairs[:, updates_end:inputs_end], pairs[:, inputs_end:]]
+    public = [task.previous_model.astype(np.int64), np.array(thresholds, np.int64)]
+    return [array.tobytes() for array in (*arrays, *public)]
 
 
 def _line(content: Mapping[str, Any]) -> bytes:
