@@ -30,15 +30,20 @@ from pipeline.host.files import write_atomic
 from pipeline.layers import Network, plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.layers.avg_pool2d import AvgPool2d
+from pipeline.layers.conv2d import Conv2d
+from pipeline.layers.flatten import Flatten
+from pipeline.layers.linear import Linear
 from pipeline.layers.max_pool2d import MaxPool2d
-from pipeline.mpc import reference, rule
+from pipeline.layers.relu import ReLU
+from pipeline.mpc import reference, reference_projected, rule
 from pipeline.mpc.engines import engine
-from pipeline.mpc.engines.base import Engine, Party, Payload, VerifyOutput, VerifyTask
+from pipeline.mpc.engines.base import Engine, Party, Payload, ProjectedTask, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.mp_spdz.engine import MpSpdz
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
 from pipeline.site.settings import Settings
 from pipeline.study.fields import PROTOCOLS
 from pipeline.train.network import module
+from tests.support.large import SEED
 from tests.support.parties import deal, make_parties, outcomes_of
 from tests.support.relay import delayed
 from tests.support.tasks import LOGISTIC, MLP, Words, lenet, random_round, small_cnn
@@ -59,6 +64,7 @@ class Work:
     network: Network
     hospitals: int
     samples: int
+    mode: str = "full"
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -66,6 +72,8 @@ class Work:
         return {
             "model": self.model,
             "pooling": self.pooling,
+            "parameters": self.network.size,
+            "mode": self.mode,
             "models": self.hospitals + 1,
             "images": self.hospitals * self.samples,
         }
@@ -74,19 +82,33 @@ class Work:
         """Random inputs, the same each time."""
         scale = min(0.05, 8 / np.sqrt(self.network.size))
         task, payloads = random_round(self.network, self.hospitals, self.samples, scale=scale)
-        return replace(task, previous_model=rule.capped(task.previous_model)), payloads
+        model = rule.capped(task.previous_model)
+        if self.mode == "large":
+            return ProjectedTask(task.hospitals, task.network, task.rule, model, SEED), payloads
+        return replace(task, previous_model=model), payloads
 
 
 CNN = small_cnn(AvgPool2d)
 CNN_MAX = small_cnn(MaxPool2d)
 LENET = lenet(MaxPool2d)
+MILLION = Network(
+    (1, 64, 64),
+    (
+        *(Conv2d(20, 5), MaxPool2d(3), ReLU()),
+        *(Conv2d(100, 5), MaxPool2d(4), ReLU()),
+        *(Flatten(), Linear(600), ReLU(), Linear(2)),
+    ),
+)
 MAIN = Work("small CNN", "average", CNN, 4, 16)
 MAIN_MAX = Work("small CNN", "max", CNN_MAX, 4, 16)
-SMALL = (Work("logistic", "none", LOGISTIC, 4, 16), Work("MLP 30-64-2", "none", MLP, 4, 16))
+HEAD = Work("head of a backbone, 1280-2", "none", Network((1280,), (Linear(2),)), 4, 16)
+SMALL = (Work("logistic", "none", LOGISTIC, 4, 16), Work("MLP 30-64-2", "none", MLP, 4, 16), HEAD)
 LARGE = (
     Work("small CNN", "average", CNN, 10, 20),
     Work("small CNN", "max", CNN_MAX, 10, 20),
     Work("LeNet 20/50/500", "max", LENET, 4, 16),
+    Work("LeNet 20/50/500", "max", LENET, 4, 16, "large"),
+    Work("CNN 20/100/600 on 64 x 64", "max", MILLION, 4, 16, "large"),
 )
 
 
@@ -95,7 +117,7 @@ def measured(
 ) -> dict[str, Any]:
     """One row; of several repetitions the one that took the least CPU."""
     task, payloads = work.round()
-    expected = reference.verify(task, payloads)
+    expected = _expected(task, payloads)
     outcomes = []
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as folder:
@@ -130,6 +152,12 @@ def measured(
         | _costs(cheapest, work.hospitals + 1)
         | {"plain_cpu_s": plain(work), "equal_to_reference": equal}
     )
+
+
+def _expected(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> tuple[tuple[bool, ...], int]:
+    if isinstance(task, ProjectedTask):
+        return reference_projected.verify(task, payloads)
+    return reference.verify(task, payloads)
 
 
 def stock(work: Work, settings: Settings, first: int | None = None) -> dict[str, Any]:
@@ -237,9 +265,9 @@ def measurements(settings: Settings, quick: bool) -> Iterable[Callable[[], dict[
     spu = engine("spu", settings)
     for work in (*SMALL, MAIN, MAIN_MAX):
         yield partial(measured, work, lan, "replicated-ring", repetitions=2)
-    for work in (SMALL[1], MAIN):
+    for work in (SMALL[1], HEAD, MAIN):
         yield partial(measured, work, lan, "rep4-ring", repetitions=2)
-    for work in (SMALL[1], MAIN) if quick else (SMALL[1], MAIN, MAIN_MAX):
+    for work in (SMALL[1], HEAD, MAIN) if quick else (SMALL[1], HEAD, MAIN, MAIN_MAX):
         yield partial(measured, work, spu, "aby3", repetitions=2)
     for round_trip in (0, 10, 40):
         yield partial(measured, MAIN, wan, "replicated-ring", round_trip)

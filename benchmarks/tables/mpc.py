@@ -39,7 +39,9 @@ def table(result: dict[str, Any], grid: dict[str, Any]) -> str:
 
 
 def _model(row: Mapping[str, Any]) -> str:
-    return str(row["model"]) if row["pooling"] == "none" else f"{row['model']}, {row['pooling']} pooling"
+    pooling = "" if row["pooling"] == "none" else f", {row['pooling']} pooling"
+    mode = "" if row["mode"] == "full" else f", mode {row['mode']}"
+    return f"{row['model']}{pooling}{mode}"
 
 
 def _grid(rows: Sequence[Mapping[str, Any]]) -> str:
