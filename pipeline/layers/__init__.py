@@ -11,6 +11,7 @@ from pipeline.layers.network import Network, Parameter
 from pipeline.layers.plan import Plan, Step, plan
 from pipeline.layers.table import LAYERS
 from pipeline.layers.values import Values
+from pipeline.layers.work import Work
 
 __all__ = [
     "CHECKED",
@@ -26,5 +27,6 @@ __all__ = [
     "Step",
     "Values",
     "WeightBounds",
+    "Work",
     "plan",
 ]

@@ -2,7 +2,8 @@
 
 Adding a layer is adding one file: its class, named as in torch, in the file of that name (`MaxPool2d` in
 `max_pool2d.py`). The table finds it there, and reference, SPU and MP-SPDZ evaluate it. Only a layer that no operation
-of `Arithmetic` can express needs a new one there, with its form in each of the three backends.
+of `Arithmetic` can express needs a new one there, with its form in each of the three backends and what it takes in
+`work.Counting`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pipeline.layers.arithmetic import ACTIVATION_BITS, VALUE_LIMIT, Arithmetic,
 from pipeline.layers.base import Layer
 from pipeline.layers.network import Network, Parameter
 from pipeline.layers.values import Values
+from pipeline.layers.work import Counting, Work
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,15 @@ class Step:
     def outputs(self) -> Values:
         """The results after narrowing."""
         return self.raw.narrowed(self.narrowing) if self.narrowing else self.raw
+
+    def work(self, merges_kernels: bool = False) -> Work:
+        """Of one model on one sample; `merges_kernels` as for `Counting`."""
+        counting = Counting(merges_kernels)
+        shapes = [parameter.shape for parameter in self.parameters]
+        results = self.layer.evaluate(counting, self.inputs.shape, shapes, self.inputs)
+        if self.narrowing or self.rectify:
+            counting.narrow(results, self.narrowing, self.rectify, self.bound)
+        return counting.work
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,11 @@ class Plan:
             if step.narrowing or step.rectify:
                 x = yield x, step
         return x
+
+    def work(self, merges_kernels: bool = False) -> Work:
+        """Of one model that answers one sample: its logits, and which of them is the largest."""
+        others = self.network.classes - 1
+        return sum((step.work(merges_kernels) for step in self.steps), Work(others, others))
 
 
 def plan(network: Network, largest_input: int, weights: WeightBounds) -> Plan:
