@@ -15,7 +15,6 @@ from croniter import croniter
 from pipeline.datasets import DATASETS
 from pipeline.errors import InvalidStudy
 from pipeline.layers import LAYERS
-from pipeline.layers.plan import plan
 from pipeline.layers.table import layer
 from pipeline.measures.table import LEVELS, MEASURES
 from pipeline.store import object_keys
@@ -106,12 +105,22 @@ def check(study: Study, file: str) -> None:
             f"at least {classes}, one per class of {study.dataset}",
         )
     try:
-        plan(study.network, max(abs(bound) for bound in study.source.input_range), mode.weights)
+        steps = study.plan.steps
     except ValueError as error:
-        refuse(
+        raise InvalidStudy(
+            file,
             "model",
             [next(iter(item)) for item in study.model],
             f"values that stay within 64 bits under encryption: {error}",
+        ) from None
+    work = study.work
+    if work > study.rule.most_work:
+        dearest = max(steps, key=lambda step: step.work().in_comparisons)
+        refuse(
+            "rule.most_work",
+            study.rule.most_work,
+            f"{work} (million comparisons) or more for this model, most of it for {dearest.name}; else a smaller model,"
+            " pooling or stride in its first layers, a `backbone`, fewer `images_per_hospital`",
         )
 
 

@@ -42,6 +42,9 @@ MOST_ROUNDS = 10_000
 LONGEST_PATIENCE = 20
 """Rounds; the confirmations of so many by 200 hospitals are named in one signed statement."""
 
+MOST_WORK = 1_000_000
+"""Million comparisons; days of processor time under any protocol."""
+
 MOST_GROUPS = 20
 """That a column makes, beside that of empty cells: few patients are left for each of more."""
 
@@ -103,6 +106,13 @@ class Rule(StudyModel):
     ] = 32
     """Fresh samples of each hospital in a round. The encrypted work grows with them; with few of them honest hospitals
     are rejected."""
+    most_work: Annotated[
+        int,
+        Field(title="Most work of trying a round's models", ge=1, le=MOST_WORK),
+        Unit("million comparisons"),
+    ] = 1000
+    """Every hospital's model and the current one are tried on all hospitals' samples under encryption; 200 products
+    weigh as much as one comparison. A model that takes more is refused. `wardround study show` says what it takes."""
     early_rounds: Annotated[
         int, Field(title="Rounds under the early, looser thresholds", ge=0, le=MOST_ROUNDS), Unit("rounds")
     ] = 3

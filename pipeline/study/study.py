@@ -17,7 +17,7 @@ from pipeline.domain import Sha256
 from pipeline.errors import EvidenceRejected, InvalidStudy, Refused
 from pipeline.evidence.membership import study_digest
 from pipeline.host.documents import first_problem, read_fields
-from pipeline.layers import Network
+from pipeline.layers import Network, Plan, plan
 from pipeline.layers.table import layer
 from pipeline.measures.subgroups import Layout
 from pipeline.model_file import Model, Scale
@@ -210,6 +210,23 @@ class Study(StudyModel):
     def network(self) -> Network:
         """The model's layers on this data set's samples."""
         return Network(self.source.shape, tuple(layer(item) for item in self.model))
+
+    @property
+    def plan(self) -> Plan:
+        """The network in integers, step by step; raises ValueError where one could leave 64 bits."""
+        largest = max(abs(bound) for bound in self.source.input_range)
+        return plan(self.network, largest, self.evaluation_mode.weights)
+
+    @property
+    def tries(self) -> int:
+        """Of a model on a sample, in a round: every hospital's and the current one on all hospitals' samples."""
+        hospitals = len(self.hospitals)
+        return (hospitals + 1) * hospitals * self.rule.images_per_hospital
+
+    @property
+    def work(self) -> int:
+        """Million comparisons of all tries of a round, rounded up; `rule.most_work` bounds it."""
+        return -(-(self.plan.work() * self.tries).in_comparisons // 1_000_000)
 
     @property
     def evaluation_mode(self) -> Mode:

@@ -18,6 +18,20 @@ from pipeline.study.study import Study
 
 SHIPPED = sorted((PROJECT / "studies").glob("*.yaml"))
 TOO_LARGE = [{"Flatten": {}}, {"Linear": {"out_features": 200}}, {"Linear": {"out_features": 2}}]
+WIDE = [
+    *(
+        {"Conv2d": {"out_channels": 64, "kernel_size": 5, "padding": 2}},
+        {"ReLU": {}},
+        {"MaxPool2d": {"kernel_size": 4}},
+    ),
+    *({"Flatten": {}}, {"Linear": {"out_features": 55}}, {"ReLU": {}}, {"Linear": {"out_features": 2}}),
+]
+"""11,040,551 parameters on pictures of 224 x 224."""
+LENET = [
+    *({"Conv2d": {"out_channels": 20, "kernel_size": 5}}, {"MaxPool2d": {"kernel_size": 2}}, {"ReLU": {}}),
+    *({"Conv2d": {"out_channels": 50, "kernel_size": 5}}, {"MaxPool2d": {"kernel_size": 2}}, {"ReLU": {}}),
+    *({"Flatten": {}}, {"Linear": {"out_features": 500}}, {"ReLU": {}}, {"Linear": {"out_features": 2}}),
+]
 BASE: dict[str, Any] = yaml.safe_load((PROJECT / "studies" / "pneumonia.yaml").read_text())
 
 
@@ -240,6 +254,49 @@ def test_a_schedule_that_the_scheduler_reads_is_taken(schedule: str, tmp_path: P
 def test_a_large_model_is_taken_in_the_mode_that_says_so_with_the_whole_rule_s_lines(tmp_path: Path) -> None:
     study = Study.load(changed(tmp_path, mode="large", model=TOO_LARGE))
     assert (study.network.size, study.rule) == (157_402, Study.load(changed(tmp_path)).rule)
+
+
+def pictures(folder: Path, **changes: Any) -> Path:
+    """A study of a large model on the hospitals' own pictures of 224 x 224."""
+    own = {"size": [224, 224], "classes": ["normal", "pneumonia"]}
+    return changed(folder, dataset=None, images=own, mode="large", model=WIDE, **changes)
+
+
+def test_a_model_that_takes_more_work_than_the_rule_allows_is_refused_with_what_it_takes(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidStudy, match=r"rule\.most_work: got 1000, want 1769 \(million comparisons\) or more .* layer 2 \(Max"
+    ) as told:
+        Study.load(pictures(tmp_path))
+    assert "`backbone`, fewer `images_per_hospital`" in str(told.value)
+    with pytest.raises(InvalidStudy, match="got 1768, want 1769"):
+        Study.load(pictures(tmp_path, rule__most_work=1768))
+
+
+def test_owners_may_allow_more_work_and_fewer_samples_take_less(tmp_path: Path) -> None:
+    allowed = Study.load(pictures(tmp_path, rule__most_work=1769))
+    assert (allowed.work, allowed.tries, allowed.network.size) == (1769, 6 * 5 * 16, 11_040_551)
+    assert Study.load(pictures(tmp_path, rule__images_per_hospital=8)).work == 885
+
+
+def test_the_work_of_many_hospitals_grows_with_their_square(tmp_path: Path) -> None:
+    hospitals = [f"hospital-{number}" for number in range(200)]
+    few, many = (
+        Study.load(changed(tmp_path, rule__most_work=10_000, hospitals=some)) for some in (hospitals[:50], hospitals)
+    )
+    assert many.tries / few.tries == (201 * 200) / (51 * 50)
+    with pytest.raises(InvalidStudy, match=rf"got 1000, want {many.work} "):
+        Study.load(changed(tmp_path, hospitals=hospitals))
+
+
+@pytest.mark.parametrize("images", [16, 32, 256])
+def test_lenet_passes_in_mode_large_whatever_the_samples(images: int, tmp_path: Path) -> None:
+    study = Study.load(changed(tmp_path, mode="large", model=LENET, rule__images_per_hospital=images))
+    assert study.work < study.rule.most_work == 1000
+
+
+def test_what_work_the_rule_allows_is_part_of_what_owners_approve(tmp_path: Path) -> None:
+    digests = {Study.load(changed(tmp_path, rule__most_work=most)).digest(members()) for most in (1000, 1001)}
+    assert len(digests) == 2
 
 
 def test_a_missing_file_is_answered_with_the_studies_that_there_are() -> None:
