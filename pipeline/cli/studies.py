@@ -17,6 +17,7 @@ from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.errors import Misconfigured, NotApproved
 from pipeline.governance import proposal, versions
 from pipeline.governance.versions import Wanted
+from pipeline.mpc.price import VerificationCost
 from pipeline.round import continuation
 from pipeline.round.worker import Worker
 from pipeline.site.consortium import Consortium
@@ -58,6 +59,11 @@ def show(study: StudyName) -> None:
     digest = read.digest(consortium)
     console.print(yaml.safe_dump(read.model_dump(mode="json"), sort_keys=False), highlight=False)
     console.print(f"parameters of the model: {read.network.size}")
+    console.print(f"a round's verification: {VerificationCost.of(read)}", highlight=False)
+    console.print(
+        f"  of that, trying the models: {read.work:,} of at most {read.rule.most_work:,} million comparisons",
+        highlight=False,
+    )
     console.print(f"digest: {digest}", highlight=False)
     for name in (*read.hospitals, *read.nodes):
         try:

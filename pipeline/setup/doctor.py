@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipeline.errors import Misconfigured
 from pipeline.host import namespace, ports
 from pipeline.mpc.engines import ENGINES, engine
+from pipeline.mpc.price import VerificationCost
 from pipeline.services import services
 from pipeline.setup import folders
 from pipeline.site.identity import STORE_CREDENTIALS, StoreCredentials
@@ -55,7 +56,7 @@ def examine(settings: Settings) -> list[Finding]:
         _python(),
         *_folders(settings),
         *(_tools(settings) if serves else []),
-        *(_engines(settings) if computes else []),
+        *([*_engines(settings), *_work(settings)] if computes else []),
         _disk(settings),
         *([_ports(), *_usage(settings)] if serves else []),
     ]
@@ -171,6 +172,14 @@ def _engines(settings: Settings) -> list[Finding]:
             )
         )
     return findings
+
+
+def _work(settings: Settings) -> list[Finding]:
+    """What a round of each study asks of its nodes."""
+    studies = load_studies(settings.studies)
+    return [
+        Finding(f"a round of {name}", True, False, str(VerificationCost.of(study))) for name, study in studies.items()
+    ]
 
 
 def _usage(settings: Settings) -> list[Finding]:

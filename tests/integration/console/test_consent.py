@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -231,6 +232,8 @@ def test_there_is_a_page_for_every_study_and_none_for_what_is_no_study(town: Sit
     pages = client(town.settings, AUDITOR)
     listed = pages.get("/studies").text
     assert 'href="/studies/heath"' in listed
+    cost = r"tries of a model on a sample; .* all nodes together.* of the 1,000 million comparisons"
+    assert re.search(cost, pages.get("/studies/heath").text)
     assert pages.get("/studies/nothing").status_code == 404
     assert pages.get("/studies/..%2fconsortium").status_code in {404, 422}
     (town.settings.studies / "broken.yaml").write_text("title: <b>no study</b>\n")

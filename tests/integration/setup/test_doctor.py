@@ -29,6 +29,7 @@ def test_it_looks_where_the_workers_look_and_says_that_this_shell_says_otherwise
     assert f"{tmp_path / 'workers'}: got no compile.py" in found["engine mp-spdz"].detail
     assert str(tmp_path / "shell") in found["MP_SPDZ_HOME"].detail
     assert "run `wardround up`" in found["MP_SPDZ_HOME"].detail
+    assert "480 tries of a model on a sample" in found["a round of pneumonia"].detail
     folders.write_down(Settings.wanted(settings.home))
     found = findings(settings)
     assert "MP_SPDZ_HOME" not in found

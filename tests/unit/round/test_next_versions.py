@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ def test_a_hospital_joins_and_the_newest_model_goes_on(site: MemorySite, old: Ol
     assert "Signing address of fern: –" in said
     shown = says("study", "show", "with_fern")
     assert "fern: not approved" in shown
+    assert re.search(r"a round's verification: 252 tries .* comparisons; about .* of processor time and .* sent", shown)
+    assert "trying the models: 1 of at most 1,000 million comparisons" in shown
     assert shown.count("changed: Training steps per round: 4 -> 5") == 9, "each owner sees what changes for it"
     approved = says("study", "approve", "with_fern", "--as", ASTER)
     assert "changed: Hospitals:" in approved
