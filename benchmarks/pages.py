@@ -23,7 +23,9 @@ from benchmarks.tables import (
     rounds,
     scores,
     sites,
+    work,
 )
+from pipeline.mpc import price
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = (PROJECT / "README.md", *sorted((PROJECT / "docs" / "reference" / "results").glob("*.md")))
@@ -61,6 +63,7 @@ def _tables() -> dict[str, str]:
         "audit": audit.table(_read("audit")),
         "gas": gas.table(_read("gas")),
         "verification": mpc.table(_read("mpc"), _read("mpc_grid")),
+        "prices": work.table(_read("work"), json.loads(price.FILE.read_text())),
         "large models": large.table(_read("large")),
         "baselines": baselines.table(
             [json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]
