@@ -143,12 +143,12 @@ def test_a_backbone_that_is_not_there_is_refused_with_its_place(laboratory: Labo
 
 def test_another_backbone_in_its_place_is_refused_with_both_digests(laboratory: Laboratory, tmp_path: Path) -> None:
     folder = tmp_path / "other"
-    place = backbone_path(folder, sha256(backbones.backbone()))
-    place.parent.mkdir(parents=True)
-    place.write_bytes(backbones.written(backbones.graph(side=28)))
-    with pytest.raises(EvidenceRejected, match=f"got a file with SHA-256 .*, want {place.stem}"):
+    theirs = backbone_path(folder, sha256(backbones.backbone()))
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(backbones.written(backbones.graph(side=28)))
+    with pytest.raises(EvidenceRejected, match=f"got a file with SHA-256 .*, want {theirs.stem}"):
         laboratory.featured(tmp_path, folder)
-    shutil.copy(laboratory.file, place)
+    shutil.copy(laboratory.file, theirs)
     laboratory.featured(tmp_path, folder)
 
 
