@@ -71,6 +71,8 @@ def _tables() -> dict[str, str]:
         "commits": poisoning.commits(*(_read(f"poisoning{part}") for part in ("", "-separability", "-encrypted"))),
         "poisoning in short": poisoning.summary(_read("poisoning"), poisoning.BEST_KNOWN),
         "long studies": poisoning.long_studies(_read("poisoning")),
+        "head in short": poisoning.head_in_short(_read("poisoning")),
+        "head": poisoning.head(_read("poisoning")),
         "each defence": poisoning.summary(_read("poisoning")),
         "all attacks": poisoning.whole(_read("poisoning")),
         "other defences": poisoning.others(_read("poisoning")),

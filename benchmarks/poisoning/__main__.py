@@ -15,12 +15,10 @@ import typer
 from benchmarks.poisoning import results
 from benchmarks.poisoning.campaign import play
 from benchmarks.poisoning.cells import CELLS
+from pipeline.host import program
 from pipeline.host.files import write_atomic
 
-app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
-
-@app.command()
 def main(
     cell: Annotated[list[str], typer.Option(help=f"one of {', '.join(CELLS)}; may be given again")],
     defence: Annotated[
@@ -47,4 +45,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    program.run(main)

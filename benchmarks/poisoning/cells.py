@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
+from benchmarks.poisoning.data import HEAD
 from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.simulate import WARDROUND, WITH_MEDIAN, WITHOUT_INFERENCE, Case
 
@@ -115,6 +116,7 @@ CELLS: Mapping[str, Cell] = {
     "late": Cell(_images(10, 3, first_attack=6), (*HARDEST, "slow_backdoor"), (WARDROUND, "fedavg"), FIVE),
     "long": Cell(_images(10, 3, rounds=50), (NONE,), (WARDROUND, "fedavg"), FIVE),
     "heart_long": Cell(replace(_heart(), rounds=50), (NONE,), (WARDROUND, "fedavg"), TWENTY),
+    "head": Cell(replace(_images(10, 3), dataset=HEAD), ALL, COMPARED, FIVE),
     "drift": Cell(_images(10, 3, rounds=50), DRIFT, (WARDROUND, "fedavg"), FIVE),
     "heart_drift": Cell(replace(_heart(), rounds=50), DRIFT, (WARDROUND, "fedavg"), TWENTY),
 }

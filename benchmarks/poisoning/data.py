@@ -10,6 +10,9 @@ from functools import cache, lru_cache
 
 import numpy as np
 
+from benchmarks.poisoning.features import STUDY, FeaturedPictures
+from benchmarks.poisoning.kinds import Stamp
+from benchmarks.poisoning.triggers import stamped
 from pipeline.datasets import DATASETS, Records, Samples
 from pipeline.datasets.pool import draw, split
 from pipeline.domain import HospitalName, RoundId, Sha256
@@ -20,6 +23,9 @@ from pipeline.site.settings import PROJECT, Settings
 from pipeline.study.fields import Partition
 from pipeline.study.study import Study
 from pipeline.study.study_files import load_studies
+
+HEAD = "pneumonia_head"
+"""The pictures of `pneumonia`, dealt alike, by a public backbone's features."""
 
 _DIGEST = Sha256("0" * 64)
 
@@ -46,6 +52,8 @@ class World:
     test: Samples
     network: Network
     input_range: tuple[int, int]
+    stamp: Stamp = stamped
+    """How a backdoor's trigger comes into the records."""
 
 
 @lru_cache(maxsize=1024)
@@ -59,14 +67,18 @@ def world(dataset: str, hospitals: int, alpha: float, floor: int, seed: int) -> 
     if dataset == "heart_disease":
         return _heart(seed)
     study = _study(dataset)
+    published = _study("pneumonia") if dataset == HEAD else study
     names = tuple(HospitalName(f"h{index:02d}") for index in range(hospitals))
-    dealing = study.model_copy(
+    dealing = published.model_copy(
         update={"seed": seed, "hospitals": names, "partition": Partition(alpha=alpha, per_class=floor)}
     )
-    train, test = _records(dataset)
+    train, test = _records(published.dataset)
     parts = deal(dealing, train, test) if floor >= 4 else _deal_freely(dealing, train, test)
-    members = [_hospital(name, study.source.samples(parts[name][0]), seed) for name in names]
-    return World(tuple(members), study.source.samples(test), study.network, study.source.input_range)
+    pictures = _featured() if dataset == HEAD else None
+    encoded = pictures.samples if pictures else study.source.samples
+    members = [_hospital(name, encoded(parts[name][0]), seed) for name in names]
+    stamp = pictures.stamp if pictures else stamped
+    return World(tuple(members), encoded(test), study.network, study.source.input_range, stamp)
 
 
 def _deal_freely(study: Study, train: Records, test: Records) -> dict[HospitalName, tuple[Records, Records]]:
@@ -84,7 +96,14 @@ def _hospital(name: HospitalName, samples: Samples, seed: int) -> Hospital:
 
 @cache
 def _study(dataset: str) -> Study:
+    if dataset == HEAD:
+        return Study.load(STUDY)
     return next(study for study in load_studies(PROJECT / "studies").values() if study.dataset == dataset)
+
+
+@cache
+def _featured() -> FeaturedPictures:
+    return FeaturedPictures(_study(HEAD), _records("pneumonia"), Settings.load())
 
 
 @cache

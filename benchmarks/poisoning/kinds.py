@@ -18,11 +18,18 @@ Update = npt.NDArray[np.float64]
 Generator = np.random.Generator
 
 
+class Stamp(Protocol):
+    """How a backdoor's trigger comes into records."""
+
+    def __call__(self, inputs: torch.Tensor, part: int | None = None) -> torch.Tensor:
+        """Inputs (n, *sample) with the trigger; `part` 0 to 3: one quarter of it only."""
+
+
 class Poison(Protocol):
     """What an attacker does to a training batch."""
 
     def __call__(
-        self, inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator
+        self, inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, stamp: Stamp
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch as this attacker trains on it; `attacker` counts them from 0."""
 

@@ -43,7 +43,10 @@ class Setting:
 
 
 MAIN = (Setting("heart_disease", 4, 1, 0.0, 12, 0), Setting("pneumonia", 10, 3, 0.5, 12, 0))
-"""Those in which every attack is played."""
+"""Those of the page's tables, in which every attack is played."""
+
+ON_FEATURES = replace(MAIN[1], dataset="pneumonia_head")
+"""The second of them for a head before a public backbone's features."""
 
 
 def attacked(rows: Iterable[Mapping[str, Any]]) -> list[Setting]:

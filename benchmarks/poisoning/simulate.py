@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from benchmarks.poisoning.attacks import NONE, named
 from benchmarks.poisoning.attacks.targeted_flip import SOURCE, TARGET
-from benchmarks.poisoning.data import Hospital, World, world
+from benchmarks.poisoning.data import HEAD, Hospital, World, world
 from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.exact import counts as exact_counts
+from benchmarks.poisoning.features import STUDY
 from benchmarks.poisoning.kinds import Attack, Outcome, Poison, Seen, Update, Updates, View
 from benchmarks.poisoning.search import clipped
 from benchmarks.poisoning.training import Trainee, Trainer, answers
-from benchmarks.poisoning.triggers import stamped
 from benchmarks.poisoning.wardround import ONE, Consortium, accepted_by, integers
 from pipeline.datasets import Samples
 from pipeline.domain import NORM_CAP, HospitalName
@@ -97,6 +97,7 @@ TRAINING = {
     "pneumonia": Training(steps=12),
     "breast_cancer": Training(steps=12),
     "heart_disease": Training(steps=15, batch_size=16),
+    HEAD: Study.load(STUDY).training,
 }
 
 
@@ -132,7 +133,7 @@ class Simulation:
         self.bad = sorted(int(index) for index in order[: case.attackers if self.attack else 0])
         self.good = [index for index in range(len(self.members)) if index not in self.bad]
         self.trainees = _trainees(self.world)
-        self.trainer = Trainer(self.world.network, TRAINING[case.dataset])
+        self.trainer = Trainer(self.world.network, TRAINING[case.dataset], self.world.stamp)
         self.rule = thresholds or THRESHOLDS.get(case.dataset, TEN_HOSPITALS)
         start = initial_model(cast(Study, SimpleNamespace(network=self.world.network, seed=case.seed)))
         self.model: Update = start / ONE
@@ -167,7 +168,7 @@ class Simulation:
             history.append(_accuracy(self.world, self.model.tobytes()))
         test = _test(self.world)
         source = test[self.world.test.labels == SOURCE]
-        hit = float((answers(self.world.network, self.model, stamped(source)) == TARGET).mean())
+        hit = float((answers(self.world.network, self.model, self.world.stamp(source)) == TARGET).mean())
         miss = float((answers(self.world.network, self.model, source) == TARGET).mean())
         out = set(self.consortium.out)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.poisoning.kinds import Generator, Poison, Update, Updates
+from benchmarks.poisoning.kinds import Generator, Poison, Stamp, Update, Updates
 from pipeline.datasets import Samples
 from pipeline.domain import INPUT_BITS
 from pipeline.layers import Network
@@ -96,6 +96,8 @@ class Trainer:
 
     network: Network
     settings: Training
+    stamp: Stamp
+    """Of poison that carries a trigger."""
 
     def __call__(
         self,
@@ -135,7 +137,7 @@ class Trainer:
             )
             if poison is not None:
                 for row in range(count):
-                    inputs[row], labels[row] = poison(inputs[row], labels[row], row, rngs[row])
+                    inputs[row], labels[row] = poison(inputs[row], labels[row], row, rngs[row], self.stamp)
             leaf = weights.requires_grad_()
             scores = logits(self.network, leaf, inputs)
             loss = torch_nn.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]

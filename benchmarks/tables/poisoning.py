@@ -7,13 +7,36 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.poisoning.attacks import NONE
-from benchmarks.poisoning.setting import MAIN, Setting, attacked
+from benchmarks.poisoning.setting import MAIN, ON_FEATURES, Setting, attacked
 from benchmarks.poisoning.simulate import WITH_MEDIAN
 
 _DEFENCES = ("wardround", "wardround_without_inference", "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
 BEST_KNOWN = ("wardround", "fltrust", "flame", "multi_krum", "fedavg")
 """The five defences of the short table: this rule, the three that readers know best, and none."""
 
+_OF_A_HEAD = (
+    NONE,
+    "label_flip+fit",
+    "targeted_flip+fit",
+    "sign_flip+fit",
+    "ipm_0.5",
+    "ipm_100+fit",
+    "fang_krum",
+    "fang_trim+fit",
+    "alie",
+    "min_max",
+    "mimic",
+    "backdoor",
+    "backdoor+fit",
+    "slow_backdoor+fit",
+    "dba+fit",
+    "rule_aware_flip",
+    "rule_aware_targeted",
+    "rule_aware_backdoor",
+    "gradient_flip",
+    "gradient_targeted",
+)
+"""Attacks on a head that stand in a table by themselves: of each kind, and those that the rule does not just reject."""
 _ENOUGH = 3
 """Seeds from which on a difference is judged."""
 _LONG = 50
@@ -44,13 +67,37 @@ def summary(result: dict[str, Any], defences: Sequence[str] | None = None) -> st
     columns = " | ".join(f"{setting.dataset}: points lost on average | at most, to" for setting in MAIN)
     lines = [f"| defence | {columns} |", "|---" * (1 + 2 * len(MAIN)) + "|"]
     for name in defences or sorted(losses[0].keys() & losses[1].keys()):
-        losses_of_defence = [lost[name] for lost in losses]
-        most = [max(lost, key=lost.__getitem__) for lost in losses_of_defence]
-        shown = [
-            f"{mean(lost.values()):z.1f} | {lost[attack]:z.1f} ({attack})"
-            for lost, attack in zip(losses_of_defence, most, strict=True)
-        ]
-        lines.append(f"| {_title(name)} | {' | '.join(shown)} |")
+        lines.append(f"| {_title(name)} | {' | '.join(_costs(losses, name))} |")
+    return "\n".join(lines) + "\n"
+
+
+def head_in_short(result: dict[str, Any]) -> str:
+    """What all attacks cost each defence of a head, and of the small network on the same pictures."""
+    settings = (MAIN[1], ON_FEATURES)
+    losses = [points_lost(result, setting) for setting in settings]
+    columns = " | ".join(f"{name}: points lost on average | at most, to" for name in ("small network", "head"))
+    lines = [f"| defence | {columns} |", "|---" * (1 + 2 * len(settings)) + "|"]
+    lines += [f"| {_title(name)} | {' | '.join(_costs(losses, name))} |" for name in losses[1]]
+    return "\n".join(lines) + "\n"
+
+
+def head(result: dict[str, Any]) -> str:
+    """The rule on a head, attack by attack, beside the rule on the small network."""
+    rows = [
+        {row["attack"]: row for row in result["rows"] if setting.holds(row) and row["defence"] == "wardround"}
+        for setting in (MAIN[1], ON_FEATURES)
+    ]
+    heads = ("accuracy, %", "attackers rejected, %", "honest rejected, %", "backdoor success (natural miss), %")
+    columns = " | ".join(f"{title}: small network | head" for title in heads)
+    lines = [f"| attack | {columns} |", "|---" * (1 + 2 * len(heads)) + "|"]
+    for attack in _OF_A_HEAD:
+        both = [of_setting[attack] for of_setting in rows if attack in of_setting]
+        if len(both) < len(rows):
+            continue
+        cells = [f"{row['accuracy_mean']} ({row['accuracy_worst']})" for row in both]
+        cells += ["" if row[name] is None else str(row[name]) for name in ("rejected", "false_rejects") for row in both]
+        cells += [f"{row['asr']} ({row['natural_miss']})" for row in both]
+        lines.append(f"| {attack} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -171,6 +218,16 @@ def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequen
                 lines.append(f"| {attack} | {' | '.join(_cells(rows_by_pair, attack, shown))} |")
         lines += ["", _ahead(rows_by_pair, attacks), ""]
     return "\n".join(lines)
+
+
+def _costs(losses: Sequence[dict[str, dict[str, float]]], defence: str) -> list[str]:
+    """In each setting the points that attacks cost on average, and the attack that costs most."""
+    of_defence = [lost[defence] for lost in losses]
+    most = [max(lost, key=lost.__getitem__) for lost in of_defence]
+    return [
+        f"{mean(lost.values()):z.1f} | {lost[attack]:z.1f} ({attack})"
+        for lost, attack in zip(of_defence, most, strict=True)
+    ]
 
 
 def _short(commit: str) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.poisoning.attacks.targeted_flip import SOURCE, TARGET
-from benchmarks.poisoning.kinds import Attack, Generator
-from benchmarks.poisoning.triggers import stamped
+from benchmarks.poisoning.kinds import Attack, Generator, Stamp
 
 if TYPE_CHECKING:
     import torch
@@ -19,13 +18,13 @@ PAPER = "Gu et al., 2017"
 
 
 def poison(
-    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, part: int | None = None
+    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, stamp: Stamp, part: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Stamp and relabel every source-class record with probability one half."""
     import torch
 
     chosen = torch.from_numpy(rng.random(len(labels)) < 0.5) & (labels == SOURCE)
-    marked = torch.where(chosen.view(-1, *(1,) * (inputs.dim() - 1)), stamped(inputs, part), inputs)
+    marked = torch.where(chosen.view(-1, *(1,) * (inputs.dim() - 1)), stamp(inputs, part), inputs)
     return marked, torch.where(chosen, torch.full_like(labels, TARGET), labels)
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.poisoning.attacks import badnets, model_replacement
-from benchmarks.poisoning.kinds import Attack, Generator
+from benchmarks.poisoning.kinds import Attack, Generator, Stamp
 
 if TYPE_CHECKING:
     import torch
 
 
 def poison(
-    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator
+    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, stamp: Stamp
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Each attacker has its part of the trigger."""
-    return badnets.poison(inputs, labels, attacker, rng, part=attacker)
+    return badnets.poison(inputs, labels, attacker, rng, stamp, part=attacker)
 
 
 ATTACK = Attack(

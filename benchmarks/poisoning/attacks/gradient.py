@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.poisoning.attacks import label_flip, targeted_flip
 from benchmarks.poisoning.attacks.rule_aware import largest_passing
-from benchmarks.poisoning.kinds import Attack, Generator, Poison, Updates, View
+from benchmarks.poisoning.kinds import Attack, Generator, Poison, Stamp, Updates, View
 from benchmarks.poisoning.search import within
 
 if TYPE_CHECKING:
@@ -46,11 +46,18 @@ def craft(view: View, poison: Poison) -> Updates:
 
 
 def _partly(
-    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, poison: Poison, share: float
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    attacker: int,
+    rng: Generator,
+    stamp: Stamp,
+    *,
+    poison: Poison,
+    share: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
-    changed, relabelled = poison(inputs, labels, attacker, rng)
+    changed, relabelled = poison(inputs, labels, attacker, rng, stamp)
     chosen = torch.from_numpy(rng.random(len(labels)) < share)
     return torch.where(chosen.view(-1, *(1,) * (inputs.dim() - 1)), changed, inputs), torch.where(
         chosen, relabelled, labels

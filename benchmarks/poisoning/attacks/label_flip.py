@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.poisoning.kinds import Attack, Generator
+from benchmarks.poisoning.kinds import Attack, Generator, Stamp
 
 if TYPE_CHECKING:
     import torch
 
 
 def flip(
-    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator
+    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, stamp: Stamp
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Two classes change places."""
     return inputs, 1 - labels

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.poisoning.kinds import Attack, Generator
+from benchmarks.poisoning.kinds import Attack, Generator, Stamp
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ TARGET = 0
 
 
 def flip(
-    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator
+    inputs: torch.Tensor, labels: torch.Tensor, attacker: int, rng: Generator, stamp: Stamp
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The source class becomes the target class."""
     import torch

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pages import DOCUMENTS, rendered
-from benchmarks.poisoning.setting import MAIN
+from benchmarks.poisoning.setting import MAIN, ON_FEATURES
 from benchmarks.tables import poisoning
 
 _TABLE_LINE = re.compile(r"^\|.*\|$", re.MULTILINE)
@@ -81,3 +81,14 @@ def test_who_is_ahead_is_named_with_the_points_and_noise_is_not() -> None:
     own = {(str(row["attack"]), str(row["defence"])): row for row in rows}
     assert poisoning._ahead(own, ["mimic"]).splitlines()[-1] == "- under mimic: fltrust by 2.1"
     assert poisoning._ahead({("mimic", "wardround"): rows[0]}, ["mimic"]).startswith("No other defence is ahead")
+
+
+def test_a_head_stands_beside_the_small_network_attack_by_attack() -> None:
+    measures = {"accuracy_mean": 86.0, "accuracy_worst": 85.0, "rejected": None, "false_rejects": 1.0}
+    rows = [
+        _row("none", "wardround", 0, []) | measures | {"asr": 11.0, "natural_miss": 10.0, "dataset": setting.dataset}
+        for setting in (MAIN[1], ON_FEATURES)
+    ]
+    rows[1] |= {"accuracy_mean": 87.5, "asr": 7.0}
+    last = "| none | 86.0 (85.0) | 87.5 (85.0) |  |  | 1.0 | 1.0 | 11.0 (10.0) | 7.0 (10.0) |"
+    assert poisoning.head({"rows": rows}).splitlines()[-1] == last

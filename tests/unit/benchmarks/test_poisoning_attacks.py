@@ -157,7 +157,7 @@ def test_badnets_touches_about_half_of_the_source_class_alone() -> None:
 
     inputs = torch.zeros(400, 1, 28, 28)
     labels = torch.tensor([0, 1] * 200)
-    marked, relabelled = badnets.poison(inputs, labels, 0, np.random.default_rng(0))
+    marked, relabelled = badnets.poison(inputs, labels, 0, np.random.default_rng(0), stamped)
     changed = marked.flatten(1).any(dim=1)
     assert not changed[labels == 0].any()
     assert 60 < int(changed.sum()) < 140
