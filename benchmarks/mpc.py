@@ -78,10 +78,10 @@ class Work:
             "images": self.hospitals * self.samples,
         }
 
-    def round(self) -> tuple[VerifyTask, dict[HospitalName, Words]]:
+    def round(self, seed: int = 0) -> tuple[VerifyTask, dict[HospitalName, Words]]:
         """Random inputs, the same each time."""
         scale = min(0.05, 8 / np.sqrt(self.network.size))
-        task, payloads = random_round(self.network, self.hospitals, self.samples, scale=scale)
+        task, payloads = random_round(self.network, self.hospitals, self.samples, seed=seed, scale=scale)
         model = rule.capped(task.previous_model)
         if self.mode == "large":
             return ProjectedTask(task.hospitals, task.network, task.rule, model, SEED), payloads
@@ -149,7 +149,7 @@ def measured(
     return (
         work.columns
         | row
-        | _costs(cheapest, work.hospitals + 1)
+        | costs(cheapest, work.hospitals + 1)
         | {"plain_cpu_s": plain(work), "equal_to_reference": equal}
     )
 
@@ -190,11 +190,11 @@ def stock(work: Work, settings: Settings, first: int | None = None) -> dict[str,
     furthest = max(int(np.abs(counts - expected).max()) for counts, _ in counted)
     row = {"engine": "mp-spdz " + _STOCK, "protocol": "replicated-ring", "profile": None, "round_trip_ms": 0}
     alone = round(plain(work) * len(models) / (work.hospitals + 1), 6)
-    costs = _costs([stats for _, stats in counted], len(models)) | {
+    taken = costs([stats for _, stats in counted], len(models)) | {
         "plain_cpu_s": alone,
         "equal_to_reference": furthest == 0,
     }
-    return work.columns | {"models": len(models)} | row | costs | {"largest_difference_of_a_count": furthest}
+    return work.columns | {"models": len(models)} | row | taken | {"largest_difference_of_a_count": furthest}
 
 
 def plain(work: Work) -> float:
@@ -225,7 +225,8 @@ def _cpu(stats: Sequence[EngineStats]) -> float:
     return sum(party.cpu_seconds for party in stats)
 
 
-def _costs(stats: Sequence[EngineStats], models: int) -> dict[str, Any]:
+def costs(stats: Sequence[EngineStats], models: int) -> dict[str, Any]:
+    """The columns of what the parties took."""
     rounds = [party.rounds for party in stats if party.rounds is not None]
     return {
         "cpu_s": round(_cpu(stats), 3),

@@ -16,6 +16,7 @@ from benchmarks.tables import (
     defaults,
     front,
     gas,
+    hpmpc,
     large,
     mpc,
     pictures,
@@ -58,11 +59,12 @@ def rendered(text: str) -> str:
 
 def _tables() -> dict[str, str]:
     return {
-        "results": front.table(*(_read(name) for name in ("round", "poisoning", "mpc", "gas", "audit"))),
+        "results": front.table(*(_read(name) for name in ("round", "poisoning", "mpc", "hpmpc", "gas", "audit"))),
         "rounds": rounds.table(_read("round")),
         "audit": audit.table(_read("audit")),
         "gas": gas.table(_read("gas")),
         "verification": mpc.table(_read("mpc"), _read("mpc_grid")),
+        "engines of others": hpmpc.table(_read("hpmpc")),
         "prices": work.table(_read("work"), json.loads(price.FILE.read_text())),
         "large models": large.table(_read("large")),
         "baselines": baselines.table(
