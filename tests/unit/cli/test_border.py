@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline import cli
+from pipeline import cli, entry
 from pipeline.cli import commands
 from pipeline.cli.files import read_file, write_file
 from pipeline.errors import Misconfigured
@@ -99,3 +99,15 @@ def test_an_interrupt_while_the_command_loads_ends_it_without_a_word(loaded: str
         # A shell shows both as 130; the second where the signal came when the command had loaded.
         assert process.wait() in (-signal.SIGINT, 128 + signal.SIGINT)
     assert [line for line in said if not line.startswith("import time:")] == []
+
+
+def test_an_interrupt_between_loading_and_the_command_ends_it_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "commands", interrupted)
+    with pytest.raises(SystemExit, match="130"):
+        entry.main()
+    assert capsys.readouterr() == ("", "")
