@@ -46,7 +46,7 @@ from pipeline.train.network import module
 from tests.support.large import SEED
 from tests.support.parties import deal, make_parties, outcomes_of
 from tests.support.relay import delayed
-from tests.support.tasks import LOGISTIC, MLP, Words, lenet, random_round, small_cnn
+from tests.support.tasks import LOGISTIC, MLP, Words, lenet, random_round, residual, small_cnn
 
 RESULTS = Path(__file__).parent / "results" / "mpc.json"
 
@@ -102,6 +102,13 @@ MILLION = Network(
 MAIN = Work("small CNN", "average", CNN, 4, 16)
 MAIN_MAX = Work("small CNN", "max", CNN_MAX, 4, 16)
 HEAD = Work("head of a backbone, 1280-2", "none", Network((1280,), (Linear(2),)), 4, 16)
+DEEP = Work(
+    "residual network of 13 weighted layers on 64 x 64",
+    "none",
+    residual((24, 64, 160, 320), side=64),
+    *(MAIN.hospitals, MAIN.samples),
+    "large",
+)
 SMALL = (Work("logistic", "none", LOGISTIC, 4, 16), Work("MLP 30-64-2", "none", MLP, 4, 16), HEAD)
 LARGE = (
     Work("small CNN", "average", CNN, 10, 20),
@@ -109,6 +116,7 @@ LARGE = (
     Work("LeNet 20/50/500", "max", LENET, 4, 16),
     Work("LeNet 20/50/500", "max", LENET, 4, 16, "large"),
     Work("CNN 20/100/600 on 64 x 64", "max", MILLION, 4, 16, "large"),
+    DEEP,
 )
 
 

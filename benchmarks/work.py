@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import typer
 
-from benchmarks.mpc import HEAD, MILLION
+from benchmarks.mpc import DEEP, HEAD, MILLION
 from benchmarks.mpc_grid import MODELS
 from pipeline.host.files import write_atomic
 from pipeline.layers import CHECKED, PROJECTED, Network, plan
@@ -48,6 +48,7 @@ _DEADLINE_SECONDS = 1800
 
 NETWORKS = MODELS | {
     HEAD.model: HEAD.network,
+    DEEP.model: DEEP.network,
     "CNN 20/100/600 on 64 x 64, max": MILLION,
     "wide kernels": Network((8, 28, 28), (Conv2d(64, 9, stride=2), ReLU(), Flatten(), Linear(2))),
 }

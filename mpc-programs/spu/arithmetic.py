@@ -39,6 +39,10 @@ class SpuArithmetic(ArrayArithmetic):
             left_over = jnp.concatenate([larger, left_over[2 * half :]])
         return left_over[0]
 
+    def minimum(self, x: Any, limit: int, bound: int) -> Any:
+        """In blocks of values."""
+        return _in_blocks(lambda block: jnp.minimum(block, limit), x)
+
     def narrow(self, x: Any, bits: int, rectify: bool, bound: int) -> Any:
         """In blocks of values."""
         return _in_blocks(lambda block: _narrow(block, bits, rectify, bound), x)

@@ -184,6 +184,15 @@ class SecretArithmetic:
             left_over = [*parts(larger, pairs, left.size // pairs), *left_over[2 * pairs :]]
         return View.holding(left_over[0], shape)
 
+    def minimum(self, x, limit, bound):
+        """The limit where the gap to it is negative."""
+
+        def smaller(values):
+            gap = limit - values
+            return values + secret_bits.negative(gap, bound + limit) * gap
+
+        return _elementwise(smaller, x)
+
     def windows(self, x, size, shape):
         """Strided views."""
         rows, columns = shape[1] // size, shape[2] // size
@@ -192,12 +201,18 @@ class SecretArithmetic:
         )
 
     def add(self, x, y):
-        """x + y."""
+        """x + y; inputs common to all models are repeated."""
+        if y.shape[0] < x.shape[0]:
+            y = replace(y, shape=(x.shape[0], *y.shape[1:]), strides=(0, *y.strides[1:]))
         return _elementwise(lambda left, right: left + right, x, y)
 
     def subtract(self, x, y):
         """x - y."""
         return _elementwise(lambda left, right: left - right, x, y)
+
+    def shift(self, x, bits):
+        """A public factor."""
+        return _elementwise(lambda values: values * (1 << bits), x)
 
     def flatten(self, x, shape):
         """One axis for the sample."""

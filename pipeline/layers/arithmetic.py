@@ -89,6 +89,9 @@ class Arithmetic(Protocol[Array]):
     def maximum(self, candidates: Sequence[Array], bound: int) -> Array:
         """The largest of the candidates, element by element; every |candidate| <= bound < 2**62."""
 
+    def minimum(self, x: Array, limit: int, bound: int) -> Array:
+        """The smaller of each element and a public limit; the caller knows |x| <= bound < 2**62, 0 <= limit < 2**62."""
+
     def windows(self, x: Array, size: int, shape: Shape) -> tuple[Array, ...]:
         """The size * size members of each disjoint window, each (channels, h / size, w / size), in row-major order."""
 
@@ -97,6 +100,9 @@ class Arithmetic(Protocol[Array]):
 
     def subtract(self, x: Array, y: Array) -> Array:
         """x - y."""
+
+    def shift(self, x: Array, bits: int) -> Array:
+        """x * 2**bits."""
 
     def flatten(self, x: Array, shape: Shape) -> Array:
         """One row-major vector per sample."""

@@ -63,6 +63,10 @@ class ArrayArithmetic:
         """Two at a time."""
         return reduce(self.namespace.maximum, candidates)
 
+    def minimum(self, x: Any, limit: int, bound: int) -> Any:
+        """Element by element."""
+        return self.namespace.minimum(x, limit)
+
     def windows(self, x: Any, size: int, shape: Shape) -> tuple[Any, ...]:
         """Strided views."""
         output = (shape[1] // size, shape[2] // size)
@@ -80,6 +84,10 @@ class ArrayArithmetic:
     def subtract(self, x: Any, y: Any) -> Any:
         """x - y."""
         return x - y
+
+    def shift(self, x: Any, bits: int) -> Any:
+        """A multiplication, which a sharing of sums does for nothing."""
+        return x * (1 << bits)
 
     def flatten(self, x: Any, shape: Shape) -> Any:
         """One axis for the sample."""

@@ -8,7 +8,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
-from pipeline.layers.base import Layer
+from pipeline.layers.base import IntegerForm, Layer
 from pipeline.layers.values import Values
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AvgPool2d(Layer):
+class AvgPool2d(Layer, IntegerForm):
     """`torch.nn.AvgPool2d` with stride = kernel_size, a power of two so that the division is exact in bits."""
 
     kernel_size: int
@@ -37,17 +37,13 @@ class AvgPool2d(Layer):
 
         return nn.AvgPool2d(self.kernel_size)
 
-    def gained_bits(self) -> int:
-        """The window's sum stands for the average times k * k."""
-        return 2 * (self.kernel_size.bit_length() - 1)
-
     def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
-        """The sum over k * k members, of which each belongs to one window."""
+        """The sum over k * k members, of which each belongs to one window; it stands for the average times k * k."""
         k = self.kernel_size
         shape = self.output_shape(inputs.shape)
-        bits = inputs.bits + self.gained_bits()
+        bits = inputs.bits + 2 * (k.bit_length() - 1)
         return Values.within(shape, bits, k**2 * inputs.largest, k * inputs.norm, k**2 * inputs.across)
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, operands: Sequence[Array], inputs: Values) -> Array:
         """The window's sum."""
         return reduce(arithmetic.add, arithmetic.windows(x, self.kernel_size, inputs.shape))

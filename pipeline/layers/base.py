@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 class Layer(ABC):
     """One layer of a `torch.nn.Sequential`; subclasses are frozen dataclasses of torch's own argument names."""
 
-    rectifies: ClassVar[bool] = False
-    """Whether negative results become 0 after the layer's integer form."""
-
-    chooses: ClassVar[bool] = False
-    """Whether every result is the largest of some inputs, so that a floor or ReLU before the layer may follow it
-    instead."""
-
     @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
         """Shape after this layer; raises ValueError saying what input it takes."""
@@ -41,21 +34,36 @@ class Layer(ABC):
     def torch(self, shape: Shape) -> torch.nn.Module:
         """The torch module for samples of `shape`."""
 
-    def fold(self, following: Layer) -> Layer | None:
-        """One layer with the integer form of this layer and the `following` one.
+    def forms(self) -> tuple[IntegerForm, ...]:
+        """Its integer forms in turn: itself, where it is one."""
+        return (self,) if isinstance(self, IntegerForm) else ()
+
+    def block(self) -> Sequence[Layer]:
+        """Layers whose results are added to this one's input, in place of integer forms; none by default."""
+        return ()
+
+    def fold(self, following: Layer) -> IntegerForm | None:
+        """One integer form of this layer and the `following` one.
 
         None where there is no shorter form.
         """
         return None
 
-    def gained_bits(self) -> int:
-        """Fractional bits that the integer form adds to those of its input."""
-        return 0
+
+class IntegerForm(ABC):
+    """What one step of a plan does; nearly every layer has one of its own."""
+
+    rectifies: ClassVar[bool] = False
+    """Whether negative values become 0 before the integer form, by the step before."""
+
+    chooses: ClassVar[bool] = False
+    """Whether every result is the largest of some inputs, so that a floor or ReLU before the layer may follow it
+    instead."""
 
     @abstractmethod
     def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
-        """What holds for the integer form's results, not narrowed."""
+        """What holds for the results, not narrowed."""
 
     @abstractmethod
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
-        """The integer form, not narrowed; `parameters` in state_dict order."""
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, operands: Sequence[Array], inputs: Values) -> Array:
+        """The results, not narrowed; `operands` are a layer's parameters in state_dict order."""

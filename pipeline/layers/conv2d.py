@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.layers.arithmetic import (
@@ -15,7 +15,7 @@ from pipeline.layers.arithmetic import (
     WeightBounds,
 )
 from pipeline.layers.avg_pool2d import AvgPool2d
-from pipeline.layers.base import Layer
+from pipeline.layers.base import IntegerForm, Layer
 from pipeline.layers.values import Values, root
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Conv2d(Layer):
+class Conv2d(Layer, IntegerForm):
     """`torch.nn.Conv2d` of a square kernel; the input channels follow from the layer before."""
 
     out_channels: int
@@ -61,17 +61,13 @@ class Conv2d(Layer):
         """The geometry on inputs of `shape`."""
         return Convolution(shape, self.out_channels, self.kernel_size, self.stride, self.padding)
 
-    def fold(self, following: Layer) -> Layer | None:
+    def fold(self, following: Layer) -> IntegerForm | None:
         """Convolution and average pooling are one linear map of fewer outputs."""
         return PooledConv2d(self, following) if isinstance(following, AvgPool2d) else None
 
-    def gained_bits(self) -> int:
-        """Those of the weights."""
-        return WEIGHT_BITS
-
     def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """The bias counts as the weight of one further input, 1; no output sees more than the whole sample."""
-        bits = inputs.bits + self.gained_bits()
+        bits = inputs.bits + WEIGHT_BITS
         one = 1 << inputs.bits
         area = self.kernel_size**2
         terms = inputs.shape[0] * area
@@ -80,50 +76,29 @@ class Conv2d(Layer):
         by_terms = weights.largest * (terms * inputs.largest + one)
         return Values.within(self.output_shape(inputs.shape), bits, min(by_terms, by_norms), across=by_norms)
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, operands: Sequence[Array], inputs: Values) -> Array:
         """Sum of products and the bias at the sum's fractional bits."""
-        weight, bias = parameters
+        weight, bias = operands
         return arithmetic.add_bias(arithmetic.convolve(x, weight, self.form(inputs.shape)), bias, 1 << inputs.bits)
 
 
 @dataclass(frozen=True)
-class PooledConv2d(Layer):
+class PooledConv2d(IntegerForm):
     """A convolution directly followed by average pooling, as one convolution of a wider kernel and stride."""
 
     convolution: Conv2d
     pooling: AvgPool2d
 
-    def output_shape(self, shape: Shape) -> Shape:
-        """(out_channels, h' / k, w' / k)."""
-        return self.pooling.output_shape(self.convolution.output_shape(shape))
-
-    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
-        """Those of the convolution."""
-        return self.convolution.parameter_shapes(shape)
-
-    def torch(self, shape: Shape) -> torch.nn.Module:
-        """Both torch modules in turn."""
-        from torch import nn
-
-        return nn.Sequential(self.convolution.torch(shape), self.pooling.torch(self.convolution.output_shape(shape)))
-
     def form(self, shape: Shape) -> Convolution:
         """The geometry on inputs of `shape`."""
-        layer = self.convolution
-        return Convolution(
-            shape, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, self.pooling.kernel_size
-        )
-
-    def gained_bits(self) -> int:
-        """Those of the weights and of the window."""
-        return self.convolution.gained_bits() + self.pooling.gained_bits()
+        return replace(self.convolution.form(shape), pool=self.pooling.kernel_size)
 
     def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """What pooling makes of the convolution's."""
         return self.pooling.outcome(self.convolution.outcome(inputs, weights), weights)
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, operands: Sequence[Array], inputs: Values) -> Array:
         """The window's sum of convolutions with bias."""
-        weight, bias = parameters
+        weight, bias = operands
         sums = arithmetic.convolve(x, weight, self.form(inputs.shape))
         return arithmetic.add_bias(sums, bias, self.pooling.kernel_size**2 << inputs.bits)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
-from pipeline.layers.base import Layer
+from pipeline.layers.base import IntegerForm, Layer
 from pipeline.layers.values import Values
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Flatten(Layer):
+class Flatten(Layer, IntegerForm):
     """`torch.nn.Flatten`."""
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -33,6 +33,6 @@ class Flatten(Layer):
         """The same values."""
         return Values.within(self.output_shape(inputs.shape), inputs.bits, inputs.largest, inputs.norm)
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, operands: Sequence[Array], inputs: Values) -> Array:
         """The same values in one row."""
         return arithmetic.flatten(x, inputs.shape)

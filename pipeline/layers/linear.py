@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.layers.arithmetic import WEIGHT_BITS, Arithmetic, Array, Shape, WeightBounds
-from pipeline.layers.base import Layer
+from pipeline.layers.base import IntegerForm, Layer
 from pipeline.layers.values import Values, root
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Linear(Layer):
+class Linear(Layer, IntegerForm):
     """`torch.nn.Linear`; the input features follow from the layer before."""
 
     out_features: int
@@ -40,19 +40,15 @@ class Linear(Layer):
 
         return nn.Linear(shape[0], self.out_features)
 
-    def gained_bits(self) -> int:
-        """Those of the weights."""
-        return WEIGHT_BITS
-
     def outcome(self, inputs: Values, weights: WeightBounds) -> Values:
         """The bias counts as the weight of one further input, 1."""
-        bits = inputs.bits + self.gained_bits()
+        bits = inputs.bits + WEIGHT_BITS
         one = 1 << inputs.bits
         by_terms = weights.largest * (inputs.shape[0] * inputs.largest + one)
         by_norms = weights.norm * root(inputs.norm**2 + one**2)
         return Values.within((self.out_features,), bits, min(by_terms, by_norms), by_norms)
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, operands: Sequence[Array], inputs: Values) -> Array:
         """Sum of products and the bias at the sum's fractional bits."""
-        weight, bias = parameters
+        weight, bias = operands
         return arithmetic.add_bias(arithmetic.multiply(x, weight), bias, 1 << inputs.bits)

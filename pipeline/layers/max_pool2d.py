@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
-from pipeline.layers.base import Layer
+from pipeline.layers.base import IntegerForm, Layer
 from pipeline.layers.values import Values
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MaxPool2d(Layer):
+class MaxPool2d(Layer, IntegerForm):
     """`torch.nn.MaxPool2d` with stride = kernel_size.
 
     The floor and ReLU of the layer before it are done to the winners only.
@@ -45,6 +45,6 @@ class MaxPool2d(Layer):
         """Some of the inputs."""
         return Values.within(self.output_shape(inputs.shape), inputs.bits, inputs.largest, inputs.norm, inputs.across)
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, operands: Sequence[Array], inputs: Values) -> Array:
         """The window's largest member."""
         return arithmetic.maximum(arithmetic.windows(x, self.kernel_size, inputs.shape), inputs.largest)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.domain import INPUT_BITS
-from pipeline.layers.arithmetic import ACTIVATION_BITS, VALUE_LIMIT, Arithmetic, Array, WeightBounds
-from pipeline.layers.base import Layer
+from pipeline.layers.addition import BLOCK, Addition
+from pipeline.layers.arithmetic import ACTIVATION_BITS, VALUE_LIMIT, WEIGHT_BITS, Arithmetic, Array, WeightBounds
+from pipeline.layers.base import IntegerForm, Layer
 from pipeline.layers.network import Network, Parameter
 from pipeline.layers.values import Values
 from pipeline.layers.work import Counting, Work
+
+_GIVEN_BITS = ACTIVATION_BITS + WEIGHT_BITS
+"""Most fractional bits that go past a block: with more, hardly any results of the block could be added to them."""
+
+_SAMPLES = -1
+"""In place of a step's index: what the network is given."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +27,17 @@ class Step:
 
     name: str
     """Index and class of the layers, for messages."""
-    layer: Layer
+    form: IntegerForm
     parameters: tuple[Parameter, ...]
     inputs: Values
     raw: Values
-    """The layer's results, before narrowing."""
-    narrowing: int
-    """Fractional bits dropped after the layer, by a floor."""
+    """The form's results, before narrowing."""
     rectify: bool
     """Whether negative results become 0."""
+    adds: int | None = None
+    """Index of the step whose results an addition takes too; -1 for the samples."""
+    narrowing: int = 0
+    """Fractional bits dropped after the form, by a floor."""
 
     @property
     def bound(self) -> int:
@@ -43,8 +52,8 @@ class Step:
     def work(self, merges_kernels: bool = False) -> Work:
         """Of one model on one sample; `merges_kernels` as for `Counting`."""
         counting = Counting(merges_kernels)
-        shapes = [parameter.shape for parameter in self.parameters]
-        results = self.layer.evaluate(counting, self.inputs.shape, shapes, self.inputs)
+        shapes = [parameter.shape for parameter in self.parameters] if self.adds is None else [self.inputs.shape]
+        results = self.form.evaluate(counting, self.inputs.shape, shapes, self.inputs)
         if self.narrowing or self.rectify:
             counting.narrow(results, self.narrowing, self.rectify, self.bound)
         return counting.work
@@ -80,11 +89,17 @@ class Plan:
 
         Yields them and is sent the narrowed ones.
         """
-        for step in self.steps:
-            step_parameters = [parameters[parameter.name] for parameter in step.parameters]
-            x = step.layer.evaluate(arithmetic, x, step_parameters, step.inputs)
+        added = {step.adds for step in self.steps}
+        given = {_SAMPLES: x}
+        for index, step in enumerate(self.steps):
+            operands = [parameters[parameter.name] for parameter in step.parameters]
+            if step.adds is not None:
+                operands = [given[step.adds]]
+            x = step.form.evaluate(arithmetic, x, operands, step.inputs)
             if step.narrowing or step.rectify:
                 x = yield x, step
+            if index in added:
+                given[index] = x
         return x
 
     def work(self, merges_kernels: bool = False) -> Work:
@@ -101,58 +116,100 @@ def plan(network: Network, largest_input: int, weights: WeightBounds) -> Plan:
     Values keep all their fractional bits until a layer's results could reach 2**62; then those before it are narrowed
     to 12.
     """
-    steps: list[Step] = []
-    wide = 0
-    """First step whose results may still be narrowed."""
-    values = Values.within(network.input_shape, INPUT_BITS, largest_input)
-    # names a layer that does not fit
-    index = 0
-    _ = network.shapes
-    while index < len(network.layers):
-        first = index
-        layer = network.layers[index]
-        following = network.layers[index + 1] if index + 1 < len(network.layers) else None
-        folded = layer.fold(following) if following is not None else None
-        if folded is not None:
-            layer = folded
-            index = index + 1
-        index += 1
-        name = " + ".join(f"layer {i} ({type(network.layers[i]).__name__})" for i in range(first, index))
-        if layer.rectifies and steps:
-            steps[-1] = replace(steps[-1], rectify=True, name=f"{steps[-1].name} + {name}")
-            continue
-        if layer.outcome(values, weights).largest >= VALUE_LIMIT and steps[wide:]:
-            steps[wide:] = _narrowed(steps[wide:], weights)
-            wide = len(steps)
-            values = steps[-1].outputs
-        raw = layer.outcome(values, weights)
+    _ = network.shapes  # names a layer that does not fit
+    planner = _Planner(network, Values.within(network.input_shape, INPUT_BITS, largest_input), weights)
+    planner.follow(network.layers)
+    return Plan(network, tuple(planner.steps))
+
+
+class _Planner:
+    """The steps so far."""
+
+    def __init__(self, network: Network, samples: Values, weights: WeightBounds) -> None:
+        self.steps: list[Step] = []
+        self._parameters = network.parameters
+        self._samples = samples
+        self._weights = weights
+        self._wide = 0
+        """First step whose results may still be narrowed."""
+        self._given: set[int] = set()
+        """Steps whose results go into a block and past it, so that nothing may be done to them for the one alone."""
+
+    def follow(self, layers: Sequence[Layer], prefix: str = "", within: str = "") -> None:
+        """Add the steps of layers whose parameters' names begin with `prefix`; `within`: their place, for messages."""
+        index = 0
+        while index < len(layers):
+            layer = layers[index]
+            name = f"{within}layer {index} ({type(layer).__name__})"
+            own = f"{prefix}{index}."
+            index += 1
+            if block := layer.block():
+                given = len(self.steps) - 1
+                if self._results(given).bits > _GIVEN_BITS and self.steps[self._wide :]:
+                    self._narrow()
+                self._given.add(given)
+                self.follow(block, f"{own}{BLOCK}.", f"{name}, ")
+                self._add(name, Addition(self._results(given)), adds=given)
+                continue
+            following = layers[index] if index < len(layers) else None
+            folded = layer.fold(following) if following is not None else None
+            if folded is not None:
+                name += f" + {within}layer {index} ({type(following).__name__})"
+                index += 1
+            parameters = tuple(parameter for parameter in self._parameters if parameter.name.startswith(own))
+            for form in (folded,) if folded is not None else layer.forms():
+                self._add(name, form, parameters)
+
+    def _results(self, index: int) -> Values:
+        return self._samples if index == _SAMPLES else self.steps[index].outputs
+
+    def _add(
+        self, name: str, form: IntegerForm, parameters: tuple[Parameter, ...] = (), adds: int | None = None
+    ) -> None:
+        last = len(self.steps) - 1
+        goes_on_alone = last >= 0 and last not in self._given
+        if form.rectifies and goes_on_alone:
+            before = self.steps[last]
+            self.steps[last] = replace(before, rectify=True, name=f"{before.name} + {name}")
+            return
+        if form.outcome(self._results(last), self._weights).largest >= VALUE_LIMIT and self.steps[self._wide :]:
+            self._narrow()
+            form = self._renewed(form, adds)
+        inputs = self._results(last)
+        raw = form.outcome(inputs, self._weights)
         if raw.largest >= VALUE_LIMIT:
             raise ValueError(
                 f"{name}: values up to 2^{raw.largest.bit_length() - 1} could arise, want less than 2^62 for an exact"
-                " encrypted evaluation; use a narrower or shallower model"
+                " encrypted evaluation; use a narrower or shallower model, or ReLU6"
             )
-        rectify = layer.rectifies
-        if layer.chooses and steps and not steps[-1].narrowing:
+        rectify = form.rectifies
+        if form.chooses and goes_on_alone and not self.steps[last].narrowing:
             # one sign per winner instead of one per candidate
-            rectify = steps[-1].rectify
-            steps[-1] = replace(steps[-1], rectify=False)
-        parameters = tuple(parameter for parameter in network.parameters if parameter.name.startswith(f"{first}."))
+            rectify = self.steps[last].rectify
+            self.steps[last] = replace(self.steps[last], rectify=False)
         if parameters:
-            wide = len(steps)
-        steps.append(Step(name, layer, parameters, values, raw, 0, rectify))
-        values = raw
-    return Plan(network, tuple(steps))
+            self._wide = len(self.steps)
+        self.steps.append(Step(name, form, parameters, inputs, raw, rectify, adds))
 
+    def _narrow(self) -> None:
+        """Put one floor into the steps since the last weighted layer.
 
-def _narrowed(steps: list[Step], weights: WeightBounds) -> list[Step]:
-    """The steps since the last weighted layer with one floor.
+        It stands where it meets the fewest values and can share the sign with a ReLU.
+        """
+        # not before an addition, whose other summand would stay as it is
+        first = max([self._wide, *(index for index, step in enumerate(self.steps) if step.adds is not None)])
+        chosen = min(
+            range(first, len(self.steps)),
+            key=lambda index: (math.prod(self.steps[index].raw.shape), not self.steps[index].rectify),
+        )
+        step = self.steps[chosen]
+        self.steps[chosen] = replace(step, narrowing=max(step.raw.bits - ACTIVATION_BITS, 0))
+        for index in range(chosen + 1, len(self.steps)):
+            step, inputs = self.steps[index], self._results(index - 1)
+            form = self._renewed(step.form, step.adds)
+            self.steps[index] = replace(step, form=form, inputs=inputs, raw=form.outcome(inputs, self._weights))
+        self._wide = len(self.steps)
 
-    The floor stands where it meets the fewest values and can share the sign with a ReLU.
-    """
-    index = min(range(len(steps)), key=lambda candidate: math.prod(steps[candidate].raw.shape))
-    chosen = steps[index]
-    done = [*steps[:index], replace(chosen, narrowing=max(chosen.raw.bits - ACTIVATION_BITS, 0))]
-    for step in steps[index + 1 :]:
-        inputs = done[-1].outputs
-        done.append(replace(step, inputs=inputs, raw=step.layer.outcome(inputs, weights)))
-    return done
+    def _renewed(self, form: IntegerForm, adds: int | None) -> IntegerForm:
+        """The same form of what the steps result in now."""
+        return form if adds is None else Addition(self._results(adds))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
-from pipeline.layers.base import Layer
+from pipeline.layers.base import IntegerForm, Layer
 from pipeline.layers.values import Values
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReLU(Layer):
+class ReLU(Layer, IntegerForm):
     """`torch.nn.ReLU`; it shares the comparison with the narrowing of the layer before it."""
 
     rectifies: ClassVar[bool] = True
@@ -34,6 +34,6 @@ class ReLU(Layer):
         """What held before."""
         return inputs
 
-    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, parameters: Sequence[Array], inputs: Values) -> Array:
+    def evaluate(self, arithmetic: Arithmetic[Array], x: Array, operands: Sequence[Array], inputs: Values) -> Array:
         """The same values; the plan's step rectifies them."""
         return x

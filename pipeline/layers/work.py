@@ -60,6 +60,11 @@ class Counting:
         self.work += Work(products=chosen, comparisons=chosen)
         return candidates[0]
 
+    def minimum(self, x: Shape, limit: int, bound: int) -> Shape:
+        """One comparison for each value, with a product that chooses."""
+        self.work += Work(products=math.prod(x), comparisons=math.prod(x))
+        return x
+
     def windows(self, x: Shape, size: int, shape: Shape) -> tuple[Shape, ...]:
         """Nothing."""
         return ((shape[0], shape[1] // size, shape[2] // size),) * size**2
@@ -69,6 +74,10 @@ class Counting:
         return x
 
     def subtract(self, x: Shape, y: Shape) -> Shape:
+        """Nothing."""
+        return x
+
+    def shift(self, x: Shape, bits: int) -> Shape:
         """Nothing."""
         return x
 

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Unit
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from pipeline.datasets.schema import CellNumber, CellText
@@ -48,7 +57,21 @@ MOST_WORK = 1_000_000
 MOST_GROUPS = 20
 """That a column makes, beside that of empty cells: few patients are left for each of more."""
 
-LayerSize = Annotated[int, Field(le=1 << 16)]  # of a layer: wider ones have no encrypted form in any mode
+MOST_LAYERS = 100
+_LayerSize = Annotated[int, Field(le=1 << 16)]  # of a layer: wider ones have no encrypted form in any mode
+_Block = Annotated[
+    tuple[Annotated[Mapping[str, Mapping[str, _LayerSize]], Field(max_length=1)], ...], Field(max_length=MOST_LAYERS)
+]
+_SIZE, _BLOCK = TypeAdapter[int](_LayerSize), TypeAdapter[tuple[Any, ...]](_Block)
+
+
+def _argument(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
+    # By what it is: a union would name all of its members where one of them is wrong.
+    return (_BLOCK if isinstance(value, list | tuple) else _SIZE).validate_python(value)
+
+
+LayerArguments = Mapping[str, Annotated[_LayerSize | _Block, WrapValidator(_argument)]]
+"""Of one layer of a study's model; a block holds layers that hold no block."""
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
 _Points = Annotated[int, Field(ge=1, le=100), Unit("percentage points")]
 _BLOCK_TIME = Unit("seconds of block time from the opening")

@@ -25,12 +25,13 @@ from pipeline.site.consortium import Consortium
 from pipeline.study.checks import check
 from pipeline.study.code_digest import code_digest
 from pipeline.study.fields import (
+    MOST_LAYERS,
     Continues,
     Course,
     DataContract,
     Deadlines,
     HospitalField,
-    LayerSize,
+    LayerArguments,
     Name,
     NodeField,
     Partition,
@@ -90,11 +91,11 @@ class Study(StudyModel):
         ),
     ]
     model: Annotated[
-        tuple[Mapping[str, Mapping[str, LayerSize]], ...],
+        tuple[Mapping[str, LayerArguments], ...],
         Field(
             title="Layers of the model",
             min_length=1,
-            max_length=100,
+            max_length=MOST_LAYERS,
             description=(
                 "Layers of a torch.nn.Sequential under torch's own names; docs/reference/study.md lists those with an"
                 " encrypted form. The input's shape comes from the data set; the last layer has one output per class."

@@ -103,11 +103,7 @@ def deadlines(study: Study, terms: Mapping[str, Any]) -> tuple[Line, ...]:
 
 def layers(model: Any) -> tuple[str, ...]:
     """A model's layers under torch's names."""
-    described = []
-    for item in model:
-        for name, arguments in item.items():
-            described.append(f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})")
-    return tuple(described)
+    return tuple(f"{name}({', '.join(_arguments(arguments))})" for item in model for name, arguments in item.items())
 
 
 def label(path: str) -> str:
@@ -123,6 +119,14 @@ def label(path: str) -> str:
     if kind == "nodes":
         return f"{'Signing address' if field == 'address' else 'TLS certificate'} of {name}"
     return path.removeprefix("study.")
+
+
+def _arguments(arguments: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in arguments.items():
+        if isinstance(value, int):
+            yield f"{key}={value}"
+        else:
+            yield from layers(value)
 
 
 def _lines(terms: Mapping[str, Any], paths: Any) -> tuple[Line, ...]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pipeline.domain import INPUT_BITS, UPDATE_BITS
 from pipeline.layers import Network
+from pipeline.layers.sequential import sequential
 from pipeline.model_file import Vector
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ def module(network: Network, vector: Vector) -> torch.nn.Sequential:
     import torch
 
     with torch.device("meta"):  # without torch's own first values, which would be drawn from the global random state
-        sequential = torch.nn.Sequential(
-            *(layer.torch(shape) for layer, shape in zip(network.layers, network.shapes, strict=False))
-        )
+        made = sequential(network)
     weights = (vector / (1 << UPDATE_BITS)).astype(np.float32)
     state = {
         parameter.name: torch.from_numpy(
@@ -32,8 +31,8 @@ def module(network: Network, vector: Vector) -> torch.nn.Sequential:
         )
         for parameter in network.parameters
     }
-    sequential.load_state_dict(state, assign=True)
-    return sequential
+    made.load_state_dict(state, assign=True)
+    return made
 
 
 def tensors(samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.domain import HospitalName
-from pipeline.layers import Network
+from pipeline.layers import Layer, Network
 from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.conv2d import Conv2d
 from pipeline.layers.flatten import Flatten
+from pipeline.layers.global_avg_pool2d import GlobalAvgPool2d
 from pipeline.layers.linear import Linear
 from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.layers.relu import ReLU
+from pipeline.layers.relu6 import ReLU6
+from pipeline.layers.residual import Residual
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 
 Words = npt.NDArray[np.int64]
@@ -41,7 +44,26 @@ def lenet(pooling: type[AvgPool2d | MaxPool2d], classes: int = 2) -> Network:
     return Network((1, 28, 28), (*first, *second, Flatten(), Linear(500), ReLU(), Linear(classes)))
 
 
+def residual(widths: Sequence[int], side: int, classes: int = 2) -> Network:
+    """A network without normalisation: by width a convolution that halves the sides, and a block of two more."""
+    layers: list[Layer] = []
+    for width in widths:
+        block = Residual((Conv2d(width, 3, padding=1), ReLU6(), Conv2d(width, 3, padding=1)))
+        layers += [Conv2d(width, 3, stride=2, padding=1), ReLU6(), block, ReLU6()]
+    return Network((1, side, side), (*layers, GlobalAvgPool2d(), Linear(classes)))
+
+
 SMALL_CNN = small_cnn(AvgPool2d)
+_CONVOLUTIONS = (Conv2d(4, 3, padding=1), ReLU6(), Conv2d(4, 3, padding=1))
+RESIDUAL = Network(
+    (2, 8, 8),
+    (
+        *(Residual((Conv2d(3, 1), ReLU(), Conv2d(2, 3, padding=1))), Conv2d(4, 3, padding=1), ReLU6()),
+        *(Residual(_CONVOLUTIONS), ReLU6(), Residual((ReLU(), *_CONVOLUTIONS)), MaxPool2d(2), ReLU6()),
+        *(GlobalAvgPool2d(), Linear(3)),
+    ),
+)
+"""A block of the inputs, one before and one after its activation: seven weighted layers in turn."""
 
 
 def payload(update: Words, inputs: Words, labels: Sequence[int] | Words, classes: int = 2) -> Words:

@@ -25,7 +25,7 @@ from pipeline.site.settings import Settings
 from tests.adversary import attack
 from tests.support.hostile import answers, hostile_round
 from tests.support.parties import make_parties, run_parties
-from tests.support.tasks import LOGISTIC, MLP, SMALL_CNN, in_later_round, payload, random_round, with_update
+from tests.support.tasks import LOGISTIC, MLP, RESIDUAL, SMALL_CNN, in_later_round, payload, random_round, with_update
 
 pytestmark = pytest.mark.mp_spdz
 
@@ -43,6 +43,7 @@ OTHER_SHAPES = {
     "maxima": Network(
         (3, 14, 14), (Conv2d(4, 3), ReLU(), MaxPool2d(2), Conv2d(3, 1), MaxPool2d(3), ReLU(), Flatten(), Linear(3))
     ),
+    "blocks, ceilings, averages of channels": RESIDUAL,
 }
 
 
@@ -120,7 +121,7 @@ def test_every_layer_form_equals_the_reference_at_the_extremes_of_its_range(
 ) -> None:
     task, payloads = random_round(network, hospitals=4, samples=6, seed=3)
     generator = np.random.default_rng(11)
-    previous = generator.choice([-(1 << 18), (1 << 18) - 1, 1 << 18], network.size).astype(np.int64)
+    previous = rule.capped(generator.choice([-(1 << 18), (1 << 18) - 1, 1 << 18], network.size).astype(np.int64))
     for name in list(payloads)[:2]:
         inputs = generator.choice([0, 255], (6, *network.input_shape))
         payloads[name] = payload(

@@ -18,9 +18,12 @@ from pipeline.layers import Network
 from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.conv2d import Conv2d
 from pipeline.layers.flatten import Flatten
+from pipeline.layers.global_avg_pool2d import GlobalAvgPool2d
 from pipeline.layers.linear import Linear
 from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.layers.relu import ReLU
+from pipeline.layers.relu6 import ReLU6
+from pipeline.layers.residual import Residual
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 from pipeline.mpc.engines.mp_spdz.profiles import Profile
@@ -51,16 +54,23 @@ def networks(draw: st.DrawFn) -> Network:
     """Images or rows, every layer, two to four classes."""
     classes = draw(st.integers(2, 4))
     if draw(st.booleans()):
-        hidden = [Linear(draw(st.integers(1, 5))), ReLU()] if draw(st.booleans()) else []
-        return Network((draw(st.integers(1, 9)),), (*hidden, Linear(classes)))
+        features = draw(st.integers(1, 9))
+        block = Residual((Linear(draw(st.integers(1, 5))), ReLU(), Linear(features)))
+        hidden = draw(st.sampled_from([(), (Linear(3), ReLU()), (Linear(4), ReLU6()), (block, ReLU())]))
+        return Network((features,), (*hidden, Linear(classes)))
     sides = (draw(st.integers(5, 8)), draw(st.integers(5, 8)))
     first = draw(st.builds(Conv2d, *[st.integers(1, 3)] * 2, st.integers(1, 2), st.integers(0, 1)))
     channels = draw(st.integers(1, 3))
-    outputs = Network((channels, *sides), (first, Flatten(), Linear(2))).shapes[0]
+    outputs = Network((channels, *sides), (first, Flatten(), Linear(2))).shapes[1]
     fitting = [[]] if any(side % 2 for side in outputs[1:]) else [[], [AvgPool2d(2)], [MaxPool2d(2)]]
     pooled = draw(st.sampled_from(fitting))
-    order = draw(st.sampled_from([[*pooled, ReLU()], [ReLU(), *pooled]]))
-    return Network((channels, *sides), (first, *order, Flatten(), Linear(classes)))
+    activation = draw(st.sampled_from([ReLU(), ReLU6()]))
+    order = draw(st.sampled_from([[*pooled, activation], [activation, *pooled]]))
+    block = Residual((activation, Conv2d(2, 1), ReLU(), Conv2d(outputs[0], 3, padding=1)))
+    blocks = draw(st.sampled_from([(), (block, activation)]))
+    shape = Network((channels, *sides), (first, *order)).shapes[-1]
+    averages = [GlobalAvgPool2d()] if shape[1] == shape[2] in (2, 4) else [Flatten()]
+    return Network((channels, *sides), (first, *order, *blocks, *averages, Linear(classes)))
 
 
 @st.composite

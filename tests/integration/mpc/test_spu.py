@@ -23,7 +23,18 @@ from pipeline.mpc.engines.spu.engine import Spu
 from tests.support.hostile import hostile_round
 from tests.support.opened_spu import differences
 from tests.support.parties import make_parties, run_parties
-from tests.support.tasks import LOGISTIC, MLP, ONE, SMALL_CNN, Words, in_later_round, payload, random_round, with_update
+from tests.support.tasks import (
+    LOGISTIC,
+    MLP,
+    ONE,
+    RESIDUAL,
+    SMALL_CNN,
+    Words,
+    in_later_round,
+    payload,
+    random_round,
+    with_update,
+)
 
 pytestmark = pytest.mark.spu
 
@@ -84,6 +95,10 @@ def test_the_small_cnn_equals_the_reference(budget: int | None, tmp_path: Path) 
 def test_three_classes_maxima_and_a_strided_padded_convolution_equal_the_reference(tmp_path: Path) -> None:
     network = Network((2, 11, 11), (Conv2d(3, 3, stride=2, padding=1), MaxPool2d(3), ReLU(), Flatten(), Linear(3)))
     _assert_equals_reference(*random_round(network, 4, 6, None, seed=7, scale=0.5), tmp_path)
+
+
+def test_blocks_ceilings_and_averages_of_channels_equal_the_reference(tmp_path: Path) -> None:
+    _assert_equals_reference(*random_round(RESIDUAL, 4, 6, None, seed=7, scale=0.5), tmp_path)
 
 
 def test_a_peer_verdict_equals_the_reference(tmp_path: Path) -> None:

@@ -175,6 +175,14 @@ def test_what_changed_is_told_field_by_field(members: Consortium) -> None:
     }
 
 
+def test_a_block_is_shown_with_its_layers() -> None:
+    block = [{"ReLU6": {}}, {"Conv2d": {"out_channels": 4, "kernel_size": 1}}]
+    assert study_diff.layers([{"Residual": {"layers": block}}, {"GlobalAvgPool2d": {}}]) == (
+        "Residual(ReLU6(), Conv2d(out_channels=4, kernel_size=1))",
+        "GlobalAvgPool2d()",
+    )
+
+
 def test_a_change_of_code_certificate_or_ledger_is_told_too(members: Consortium) -> None:
     before = STUDY.terms(members)
     nodes = dict(members.nodes)

@@ -33,8 +33,12 @@ ALL_LAYERS = (
     {"Conv2d": {"out_channels": 4, "kernel_size": 3, "stride": 1, "padding": 1}},
     {"MaxPool2d": {"kernel_size": 2}},
     {"ReLU": {}},
-    {"Conv2d": {"out_channels": 4, "kernel_size": 3, "stride": 2}},
+    {"Conv2d": {"out_channels": 4, "kernel_size": 3, "stride": 2, "padding": 2}},
+    {"Residual": {"layers": [{"ReLU6": {}}, {"Conv2d": {"out_channels": 4, "kernel_size": 3, "padding": 1}}]}},
     {"AvgPool2d": {"kernel_size": 2}},
+    {"Residual": {"layers": [{"Conv2d": {"out_channels": 4, "kernel_size": 1}}]}},
+    {"ReLU6": {}},
+    {"GlobalAvgPool2d": {}},
     {"Flatten": {}},
     {"Linear": {"out_features": 2}},
 )

@@ -13,17 +13,23 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 import pipeline.layers
 from pipeline.layers import CHECKED, LAYERS, PROJECTED, Layer, Network, Values, WeightBounds, plan
+from pipeline.layers.addition import Addition
 from pipeline.layers.arithmetic import VALUE_LIMIT
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.layers.avg_pool2d import AvgPool2d
 from pipeline.layers.conv2d import Conv2d, PooledConv2d
 from pipeline.layers.flatten import Flatten
+from pipeline.layers.global_avg_pool2d import GlobalAvgPool2d
 from pipeline.layers.linear import Linear
 from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.layers.relu import ReLU
+from pipeline.layers.relu6 import Ceiling, ReLU6
+from pipeline.layers.residual import Residual
+from pipeline.layers.sequential import sequential
 from pipeline.layers.table import from_plain, layers_among, to_plain
 from tests.support.tasks import LOGISTIC, MLP, ONE, SMALL_CNN, lenet, small_cnn
 
+CONVOLUTIONS = (Conv2d(4, 3, padding=1), ReLU6(), Conv2d(4, 3, padding=1))
 NETWORKS = {
     "logistic regression": LOGISTIC,
     "MLP": MLP,
@@ -49,15 +55,35 @@ NETWORKS = {
     "LeNet, average pooling": lenet(AvgPool2d),
     "LeNet, maximum pooling": lenet(MaxPool2d, classes=3),
     "ReLU of the inputs": Network((6,), (ReLU(), Linear(2))),
+    "a ceiling on inputs and results": Network((8,), (ReLU6(), Linear(30), ReLU6(), Linear(30), ReLU6(), Linear(2))),
+    "a ceiling before maximum and averages": Network(
+        (1, 16, 16), (Conv2d(4, 3, padding=1), ReLU6(), MaxPool2d(2), ReLU6(), GlobalAvgPool2d(), Linear(2))
+    ),
+    "a block of the inputs": Network((5,), (Residual((Linear(7), ReLU(), Linear(5))), ReLU(), Linear(2))),
+    "a block before and after its activation": Network(
+        (2, 8, 8),
+        (
+            *(Conv2d(4, 3, padding=1), ReLU()),
+            *(Residual(CONVOLUTIONS), ReLU(), Residual((ReLU(), *CONVOLUTIONS))),
+            *(AvgPool2d(2), ReLU6(), Flatten(), Linear(3)),
+        ),
+    ),
+    "blocks one after another and in one another": Network(
+        (1, 8, 8),
+        (
+            *(Conv2d(4, 3, padding=1), ReLU6()),
+            *(Residual(CONVOLUTIONS), ReLU6()) * 2,
+            *(Residual((Residual(CONVOLUTIONS), ReLU6(), Conv2d(4, 1))), MaxPool2d(2), ReLU6()),
+            *(GlobalAvgPool2d(), Linear(2)),
+        ),
+    ),
 }
 
 
 def _torch_logits(network: Network, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     import torch
 
-    model = torch.nn.Sequential(
-        *(layer.torch(shape) for layer, shape in zip(network.layers, network.shapes, strict=False))
-    ).double()
+    model = sequential(network).double()
     torch.nn.utils.vector_to_parameters(torch.tensor(weights / ONE), model.parameters())
     return model(torch.tensor(inputs / 256)).detach().numpy()
 
@@ -79,13 +105,9 @@ def test_integer_logits_equal_torch_within_the_rounding_of_activations(name: str
 
 
 def test_parameters_lie_in_the_order_of_torchs_state_dict() -> None:
-    import torch
-
-    model = torch.nn.Sequential(
-        *(layer.torch(shape) for layer, shape in zip(SMALL_CNN.layers, SMALL_CNN.shapes, strict=False))
-    )
-    expected = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
-    assert [(parameter.name, parameter.shape) for parameter in SMALL_CNN.parameters] == expected
+    for network in (SMALL_CNN, NETWORKS["a block before and after its activation"]):
+        expected = [(name, tuple(value.shape)) for name, value in sequential(network).state_dict().items()]
+        assert [(parameter.name, parameter.shape) for parameter in network.parameters] == expected
 
 
 def test_several_models_on_one_batch_equal_one_model_at_a_time() -> None:
@@ -130,7 +152,7 @@ def test_a_pooled_convolution_is_exactly_the_windows_sum_of_the_convolution(
     folded = convolution.fold(pooling)
     assert isinstance(folded, PooledConv2d)
     assert np.array_equal(folded.evaluate(arithmetic, x, parameters, values), apart)
-    assert folded.output_shape(shape) == apart.shape[2:]
+    assert folded.form(shape).output_shape == apart.shape[2:]
 
 
 @given(st.lists(st.integers(-(2**62) + 1, 2**62 - 1), min_size=1, max_size=20), st.integers(0, 40), st.booleans())
@@ -162,9 +184,12 @@ def _follow_every_value(network: Network, bounds: WeightBounds, weights: np.ndar
     assert int(weights @ weights) <= bounds.norm**2
     parameters = split_parameters(network, weights[None])
     x: np.ndarray = inputs[None]
-    for step in plan(network, 255, bounds).steps:
-        own = [parameters[parameter.name] for parameter in step.parameters]
-        x = step.layer.evaluate(ArrayArithmetic(np), x, own, step.inputs)
+    results = {-1: x}
+    for index, step in enumerate(plan(network, 255, bounds).steps):
+        operands = [parameters[parameter.name] for parameter in step.parameters]
+        if step.adds is not None:
+            operands = [results[step.adds]]
+        x = step.form.evaluate(ArrayArithmetic(np), x, operands, step.inputs)
         for values in (step.raw, step.outputs):
             assert x.shape[2:] == values.shape
             for sample in x[0].astype(object).reshape(x.shape[1], values.shape[0], -1):
@@ -173,6 +198,7 @@ def _follow_every_value(network: Network, bounds: WeightBounds, weights: np.ndar
                 assert (np.abs(sample).max(axis=1) ** 2).sum() <= values.across**2
             if values is step.raw:
                 x = ArrayArithmetic(np).narrow(x, step.narrowing, step.rectify, step.bound)
+        results[index] = x
 
 
 def _at_the_caps(network: Network, bounds: WeightBounds, rows: int | None) -> np.ndarray:
@@ -204,6 +230,10 @@ def test_what_projections_do_not_see_costs_the_full_mode_no_network() -> None:
         plan(deep, 255, PROJECTED)
 
 
+def _block(channels: int, hidden: int, first: tuple[Layer, ...]) -> Residual:
+    return Residual((*first, Conv2d(hidden, 3, padding=1), ReLU(), Conv2d(channels, 1)))
+
+
 @st.composite
 def _networks(draw: st.DrawFn) -> Network:
     """One to three convolutions or averages, maxima and rectifications in any order, then a linear layer."""
@@ -212,7 +242,8 @@ def _networks(draw: st.DrawFn) -> Network:
     side = st.integers(1, 3)
     any_layer = st.one_of(
         st.builds(Conv2d, out_channels=side, kernel_size=side, stride=st.integers(1, 2), padding=st.integers(0, 2)),
-        st.sampled_from([AvgPool2d(2), MaxPool2d(2), MaxPool2d(3), ReLU()]),
+        st.sampled_from([AvgPool2d(2), MaxPool2d(2), MaxPool2d(3), ReLU(), ReLU6()]),
+        st.builds(_block, channels=side, hidden=side, first=st.sampled_from([(), (ReLU(),), (ReLU6(),)])),
     )
     for layer in draw(st.lists(any_layer, max_size=6)):
         try:
@@ -250,11 +281,12 @@ def _layer_by_layer(network: Network, bounds: WeightBounds, weights: np.ndarray,
     parameters = {name: value[0] for name, value in split_parameters(network, weights[None]).items()}
     x = inputs
     bits = 8
-    for step in plan(network, 255, bounds).steps:
+    results = {-1: (x, bits)}
+    for index, step in enumerate(plan(network, 255, bounds).steps):
         own = [parameters[parameter.name] for parameter in step.parameters]
-        layers = [step.layer.convolution, step.layer.pooling] if isinstance(step.layer, PooledConv2d) else [step.layer]
-        for layer in layers:
-            match layer:
+        forms = [step.form.convolution, step.form.pooling] if isinstance(step.form, PooledConv2d) else [step.form]
+        for form in forms:
+            match form:
                 case Conv2d(stride=stride, padding=padding):
                     weight, bias = own
                     x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
@@ -272,11 +304,22 @@ def _layer_by_layer(network: Network, bounds: WeightBounds, weights: np.ndarray,
                     x = sliding_window_view(x, (k, k), axis=(2, 3))[:, :, ::k, ::k].max(axis=(4, 5))
                 case Flatten():
                     x = x.reshape(len(x), -1)
+                case GlobalAvgPool2d():
+                    bits += 2 * (x.shape[3].bit_length() - 1)
+                    x = x.sum(axis=(2, 3))
+                case Ceiling(value=value):
+                    x = np.minimum(x, value << bits)
+                case Addition():
+                    assert step.adds is not None
+                    given, given_bits = results[step.adds]
+                    x = (x << max(given_bits - bits, 0)) + (given << max(bits - given_bits, 0))
+                    bits = max(bits, given_bits)
         if step.narrowing:
             x = x >> step.narrowing
             bits = 12
         if step.rectify:
             x = np.maximum(x, 0)
+        results[index] = (x, bits)
     return x
 
 
@@ -336,5 +379,5 @@ def test_a_network_survives_as_plain_data(name: str) -> None:
 
 
 def test_every_layer_of_the_table_is_evaluated_by_these_tests() -> None:
-    used: set[type[Layer]] = {type(layer) for network in NETWORKS.values() for layer in network.layers}
+    used = {type(layer) for network in NETWORKS.values() for layer in network.layers}
     assert used == set(LAYERS.values())

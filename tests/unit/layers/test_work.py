@@ -17,7 +17,7 @@ from pipeline.layers.flatten import Flatten
 from pipeline.layers.linear import Linear
 from pipeline.layers.max_pool2d import MaxPool2d
 from pipeline.layers.relu import ReLU
-from tests.support.tasks import LOGISTIC, MLP, ONE, lenet, small_cnn
+from tests.support.tasks import LOGISTIC, MLP, ONE, RESIDUAL, lenet, small_cnn
 
 NETWORKS = {
     "logistic regression": LOGISTIC,
@@ -28,6 +28,7 @@ NETWORKS = {
     "LeNet, maximum of three classes": lenet(MaxPool2d, classes=3),
     "windows of nine": Network((3, 6, 6), (Conv2d(2, 1), ReLU(), MaxPool2d(3), Flatten(), Linear(2))),
     "stride and padding": Network((3, 16, 16), (Conv2d(4, 3, stride=2, padding=1), ReLU(), Flatten(), Linear(3))),
+    "blocks": RESIDUAL,
     "pooling of the inputs": Network((1, 8, 8), (AvgPool2d(2), Flatten(), Linear(5), ReLU(), Linear(2))),
 }
 
@@ -47,6 +48,10 @@ class Watched(ArrayArithmetic):
         chosen = sum(candidate.size for candidate in candidates[1:])
         self.work += Work(chosen, chosen)
         return super().maximum(candidates, bound)
+
+    def minimum(self, x: Any, limit: int, bound: int) -> Any:
+        self.work += Work(x.size, x.size)
+        return super().minimum(x, limit, bound)
 
     def narrow(self, x: Any, bits: int, rectify: bool, bound: int) -> Any:
         self.work += Work(x.size if rectify else 0, x.size)

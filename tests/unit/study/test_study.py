@@ -66,6 +66,10 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
     assert Study.load(changed(tmp_path)).name == "mine"
 
 
+def _block(*layers: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"Residual": {"layers": list(layers)}}]
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "got", "wanted"),
     [
@@ -122,6 +126,25 @@ def test_a_study_is_named_by_its_file(tmp_path: Path) -> None:
             "greater than or equal to 4",
         ),
         ({"model": [{"Flatten": {}, "ReLU": {}}]}, "model.0", "Flatten", "one layer of"),
+        ({"model": _block({"Conv3d": {}})}, "model.0", "Residual", "Conv3d has no encrypted form"),
+        ({"model": _block({"ReLU": {}, "Flatten": {}})}, "model.0.Residual.layers.0", "Flatten", "at most 1 item"),
+        ({"model": _block({"ReLU6": {"out": 1}})}, "model.0", "Residual", "unexpected keyword"),
+        ({"model": _block()}, "model.0", "layers", "at least one layer"),
+        ({"model": [{"Residual": {}}]}, "model.0", "Residual", "layers"),
+        ({"model": [{"Residual": {"layers": 3}}]}, "model.0", "Residual", "layers takes a list of layers"),
+        ({"model": [{"Linear": {"out_features": []}}]}, "model.0", "out_features", "out_features takes a whole number"),
+        (
+            {"model": [{"Flatten": {}}, *_block({"Linear": {"out_features": 9}})]},
+            "model",
+            "Residual",
+            "layer 1 (Residual) takes a block that answers in its input's shape (784,), got one that answers (9,)",
+        ),
+        (
+            {"model": _block(*_block({"ReLU": {}}))},
+            "model.0.Residual.layers.0.Residual.layers",
+            "ReLU",
+            "valid integer",
+        ),
         ({"model": []}, "model", "[]", "at least 1 item"),
         ({"training__steps": -12}, "training.steps", "-12", "greater than or equal to 1"),
         ({"training__steps": "twelve"}, "training.steps", "'twelve'", "valid integer"),

@@ -60,8 +60,16 @@ def test_a_bundled_study_comes_back_from_its_terms(file: Path) -> None:
         {"table": OWN},
         {"table": OWN | {"scale": "measured"}},
         {"images": PICTURES, "model": [{"Flatten": {}}, {"Linear": {"out_features": 2}}]},
+        {
+            "images": PICTURES,
+            "model": [
+                {"Residual": {"layers": [{"Conv2d": {"out_channels": 3, "kernel_size": 1}}, {"ReLU6": {}}]}},
+                {"GlobalAvgPool2d": {}},
+                {"Linear": {"out_features": 2}},
+            ],
+        },
     ],
-    ids=["table", "measured", "pictures"],
+    ids=["table", "measured", "pictures", "blocks"],
 )
 def test_a_study_of_the_hospitals_own_data_comes_back_from_its_terms(fields: dict[str, Any], tmp_path: Path) -> None:
     study = own(tmp_path, **fields)
