@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from pipeline.errors import Refused
+from pipeline.host.files import locked
 from pipeline.services.supervisor import Program, Supervisor
 from pipeline.setup.foreground import in_order
 from pipeline.site.settings import HOME, PROJECT, Settings
@@ -86,7 +87,8 @@ def test_it_ends_with_an_error_when_the_process_manager_does(home: Path) -> None
 def test_it_bears_an_up_that_starts_the_process_manager_anew(home: Path) -> None:
     command = stays(home)
     manager = Supervisor(home)
-    assert manager.start([Program("sleeps", ["sleep", "601"], home)])
+    with locked(replace(Settings.load(), home=home).up_lock):  # as every `up` does
+        assert manager.start([Program("sleeps", ["sleep", "601"], home)])
     time.sleep(6)  # one look
     assert command.poll() is None
     command.terminate()
