@@ -7,8 +7,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.poisoning.attacks import NONE
+from benchmarks.poisoning.own_rules import APART, WITH_MEDIAN
 from benchmarks.poisoning.setting import MAIN, ON_FEATURES, Setting, attacked
-from benchmarks.poisoning.simulate import WITH_MEDIAN
 
 _DEFENCES = ("wardround", "wardround_without_inference", "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
 BEST_KNOWN = ("wardround", "fltrust", "flame", "multi_krum", "fedavg")
@@ -140,7 +140,7 @@ def others(result: dict[str, Any]) -> str:
     for setting in MAIN:
         rows_by_pair = {(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)}
         attacks, defences = (list(dict.fromkeys(names)) for names in zip(*rows_by_pair, strict=True))
-        shown = ["wardround", *(name for name in defences if name not in (*_DEFENCES, WITH_MEDIAN))]
+        shown = ["wardround", *(name for name in defences if name not in (*_DEFENCES, *APART))]
         lines += [
             f"{setting.title}: test accuracy in percent (worst seed; seeds)",
             "",
