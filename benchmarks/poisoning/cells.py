@@ -109,6 +109,8 @@ OF_LARGE = (
     "gradient_targeted",
 )
 """What a plain mean may take in that a trimmed one dilutes, and what the peers may see of it."""
+LATE = (*HARDEST, "slow_backdoor")
+"""By attackers who are honest until the model has learnt."""
 DRIFT = (NONE, "rule_aware_targeted", "gradient_targeted", "min_max")
 """Small steps in one direction, over many rounds."""
 
@@ -130,11 +132,12 @@ CELLS: Mapping[str, Cell] = {
     "twenty_hospitals": Cell(_images(20, 6), SAMPLE, ELSEWHERE, FIVE),
     "even": Cell(_images(10, 3, 100.0), SAMPLE, ELSEWHERE, FIVE),
     "skewed": Cell(_images(10, 3, 0.1), SAMPLE, ELSEWHERE, FIVE),
-    "late": Cell(_images(10, 3, first_attack=6), (*HARDEST, "slow_backdoor"), (WARDROUND, "fedavg"), FIVE),
+    "late": Cell(_images(10, 3, first_attack=6), LATE, (WARDROUND, "fedavg"), FIVE),
     "long": Cell(_images(10, 3, rounds=50), (NONE,), (WARDROUND, "fedavg"), FIVE),
     "heart_long": Cell(replace(_heart(), rounds=50), (NONE,), (WARDROUND, "fedavg"), TWENTY),
     "head": Cell(replace(_images(10, 3), dataset=HEAD), ALL, COMPARED, FIVE),
     "large": Cell(_images(10, 3), OF_LARGE, (LARGE, LARGE_WITHOUT_INFERENCE), FIVE),
+    "large_late": Cell(_images(10, 3, first_attack=6), LATE, (LARGE, LARGE_WITHOUT_INFERENCE), FIVE),
     "drift": Cell(_images(10, 3, rounds=50), DRIFT, (WARDROUND, "fedavg"), FIVE),
     "heart_drift": Cell(replace(_heart(), rounds=50), DRIFT, (WARDROUND, "fedavg"), TWENTY),
 }

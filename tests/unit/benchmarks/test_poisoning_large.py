@@ -192,8 +192,10 @@ def test_counts_under_other_bounds_are_not_remembered_for_one_another() -> None:
     assert not np.array_equal(*counted)
 
 
-def test_the_cell_plays_both_and_no_other_table_shows_them() -> None:
-    assert CELLS["large"].defences == (LARGE, LARGE_WITHOUT_INFERENCE)
-    assert CELLS["large"].setting == CELLS["base"].setting
-    assert set(CELLS["large"].attacks) <= set(CELLS["base"].attacks)
-    assert set(CELLS["large"].defences) < set(APART) < set(OWN_RULES)
+@pytest.mark.parametrize(("cell", "beside"), [("large", "base"), ("large_late", "late")])
+def test_a_cell_plays_both_where_the_full_rule_was_played(cell: str, beside: str) -> None:
+    assert CELLS[cell].defences == (LARGE, LARGE_WITHOUT_INFERENCE)
+    assert CELLS[cell].setting == CELLS[beside].setting
+    assert set(CELLS[cell].attacks) <= set(CELLS[beside].attacks)
+    assert {WARDROUND, "fedavg"} <= set(CELLS[beside].defences)
+    assert set(CELLS[cell].defences) < set(APART)
