@@ -75,6 +75,8 @@ def _tables() -> dict[str, str]:
         "long studies": poisoning.long_studies(_read("poisoning")),
         "head in short": poisoning.head_in_short(_read("poisoning")),
         "head": poisoning.head(_read("poisoning")),
+        "large mode": poisoning.large(_read("poisoning"), "large"),
+        "large mode later": poisoning.large(_read("poisoning"), "large_late"),
         "each defence": poisoning.summary(_read("poisoning")),
         "all attacks": poisoning.whole(_read("poisoning")),
         "other defences": poisoning.others(_read("poisoning")),

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
 from benchmarks.poisoning.data import HEAD
 from benchmarks.poisoning.defences import DEFENCES
-from benchmarks.poisoning.simulate import WARDROUND, WITH_MEDIAN, WITHOUT_INFERENCE, Case
+from benchmarks.poisoning.own_rules import LARGE, LARGE_WITHOUT_INFERENCE, WARDROUND, WITH_MEDIAN, WITHOUT_INFERENCE
+from benchmarks.poisoning.simulate import Case
 
 COMPARED = (WARDROUND, WITHOUT_INFERENCE, "fedavg", "accuracy_filter", "multi_krum")
 BESIDE = ("fltrust", "flame")
@@ -92,6 +93,24 @@ AVERAGED = (
     "rule_aware_flip",
 )
 """Where it may matter how the accepted updates are averaged, since attackers are among them."""
+OF_LARGE = (
+    NONE,
+    "label_flip+fit",
+    "targeted_flip+fit",
+    "sign_flip+fit",
+    "backdoor+fit",
+    "slow_backdoor",
+    "slow_backdoor+fit",
+    "dba+fit",
+    "min_max",
+    "rule_aware_flip",
+    "rule_aware_targeted",
+    "rule_aware_backdoor",
+    "gradient_targeted",
+)
+"""What a plain mean may take in that a trimmed one dilutes, and what the peers may see of it."""
+LATE = (*HARDEST, "slow_backdoor")
+"""By attackers who are honest until the model has learnt."""
 DRIFT = (NONE, "rule_aware_targeted", "gradient_targeted", "min_max")
 """Small steps in one direction, over many rounds."""
 
@@ -113,10 +132,12 @@ CELLS: Mapping[str, Cell] = {
     "twenty_hospitals": Cell(_images(20, 6), SAMPLE, ELSEWHERE, FIVE),
     "even": Cell(_images(10, 3, 100.0), SAMPLE, ELSEWHERE, FIVE),
     "skewed": Cell(_images(10, 3, 0.1), SAMPLE, ELSEWHERE, FIVE),
-    "late": Cell(_images(10, 3, first_attack=6), (*HARDEST, "slow_backdoor"), (WARDROUND, "fedavg"), FIVE),
+    "late": Cell(_images(10, 3, first_attack=6), LATE, (WARDROUND, "fedavg"), FIVE),
     "long": Cell(_images(10, 3, rounds=50), (NONE,), (WARDROUND, "fedavg"), FIVE),
     "heart_long": Cell(replace(_heart(), rounds=50), (NONE,), (WARDROUND, "fedavg"), TWENTY),
     "head": Cell(replace(_images(10, 3), dataset=HEAD), ALL, COMPARED, FIVE),
+    "large": Cell(_images(10, 3), OF_LARGE, (LARGE, LARGE_WITHOUT_INFERENCE), FIVE),
+    "large_late": Cell(_images(10, 3, first_attack=6), LATE, (LARGE, LARGE_WITHOUT_INFERENCE), FIVE),
     "drift": Cell(_images(10, 3, rounds=50), DRIFT, (WARDROUND, "fedavg"), FIVE),
     "heart_drift": Cell(replace(_heart(), rounds=50), DRIFT, (WARDROUND, "fedavg"), TWENTY),
 }

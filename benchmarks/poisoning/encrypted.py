@@ -17,7 +17,8 @@ import typer
 
 from benchmarks.poisoning.campaign import commit
 from benchmarks.poisoning.cells import CELLS, FIVE
-from benchmarks.poisoning.simulate import WARDROUND, Case, Observed, Simulation
+from benchmarks.poisoning.own_rules import WARDROUND
+from benchmarks.poisoning.simulate import Case, Observed, Simulation
 from pipeline.host.files import write_atomic
 from pipeline.mpc import reference, rule
 from pipeline.mpc.engines import engine

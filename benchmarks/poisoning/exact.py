@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.layers import Network, plan
+from pipeline.layers import Network, WeightBounds, plan
 from pipeline.layers.arithmetic import Convolution
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
 from pipeline.mpc import reference
@@ -78,7 +78,7 @@ def counts(
     task: VerifyTask, models: reference.Words, inputs: reference.Words, labels: reference.Words
 ) -> reference.Words:
     """`reference.counts`, bit for bit."""
-    cached = _cached(task.network, task.rule.input_range, _digest(inputs) + _digest(labels))
+    cached = _cached(task.network, task.rule.input_range, task.weights, _digest(inputs) + _digest(labels))
     keys = [_digest(model) for model in models]
     new = {key: index for index, key in enumerate(keys) if key not in cached}
     if new:
@@ -92,8 +92,10 @@ def counts(
 
 
 @lru_cache(maxsize=256)
-def _cached(network: Network, input_range: tuple[int, int], samples: bytes) -> dict[bytes, reference.Words]:
-    """Counts by model on these samples."""
+def _cached(
+    network: Network, input_range: tuple[int, int], weights: WeightBounds, samples: bytes
+) -> dict[bytes, reference.Words]:
+    """Counts by model on these samples; where a network narrows its values depends on the bounds of its weights."""
     return {}
 
 

@@ -18,8 +18,9 @@ from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
 from benchmarks.poisoning.campaign import play
 from benchmarks.poisoning.cells import FLOOR, Cell
 from benchmarks.poisoning.defences import DEFENCES
+from benchmarks.poisoning.own_rules import OWN_RULES
 from benchmarks.poisoning.results import read, rows, write_rows
-from benchmarks.poisoning.simulate import OWN_RULES, TRAINING, Case
+from benchmarks.poisoning.simulate import TRAINING, Case
 from pipeline.errors import Misconfigured
 from pipeline.host import program
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.poisoning import results
+from benchmarks.poisoning.own_rules import APART
 from benchmarks.poisoning.setting import MAIN, Setting, attacked
-from benchmarks.poisoning.simulate import WITH_MEDIAN
 
 FOLDER = results.FOLDER / "poisoning"
 HEAT_MAP = "heat-map.png"
@@ -65,7 +65,7 @@ def _heat_map(rows: list[dict[str, Any]], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(settings), squeeze=False)[0]
     for axis, setting in zip(axes, settings, strict=True):
-        setting_rows = [row for row in rows if setting.holds(row) and row["defence"] != WITH_MEDIAN]
+        setting_rows = [row for row in rows if setting.holds(row) and row["defence"] not in APART]
         attacks, defences = (list(dict.fromkeys(row[name] for row in setting_rows)) for name in ("attack", "defence"))
         gaps = np.full((len(attacks), len(defences)), np.nan)
         for row in setting_rows:
@@ -90,7 +90,7 @@ def _filtering(rows: list[dict[str, Any]], path: Path) -> None:
     deciding = [
         row
         for row in rows
-        if row["rejected"] is not None and row["false_rejects"] is not None and row["defence"] != WITH_MEDIAN
+        if row["rejected"] is not None and row["false_rejects"] is not None and row["defence"] not in APART
     ]
     colours = dict(zip(dict.fromkeys(row["defence"] for row in deciding), TABLEAU_COLORS, strict=False))
     for axis, setting in zip(figure.subplots(1, len(settings), squeeze=False)[0], settings, strict=True):

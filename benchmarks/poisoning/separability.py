@@ -24,7 +24,8 @@ import typer
 
 from benchmarks.poisoning.campaign import commit
 from benchmarks.poisoning.cells import CELLS, FITTED, FIVE
-from benchmarks.poisoning.simulate import WARDROUND, Case, Observed, Simulation
+from benchmarks.poisoning.own_rules import WARDROUND
+from benchmarks.poisoning.simulate import Case, Observed, Simulation
 from pipeline.host.files import write_atomic
 from pipeline.mpc import reference, rule
 
@@ -47,6 +48,8 @@ Values = npt.NDArray[np.float64]
 def quantities(seen: Observed) -> Values:
     """(hospitals, QUANTITIES): what the rule compares with thresholds; the lower, the more suspect."""
     verification = seen.verification
+    if not isinstance(verification, reference.Verification):
+        raise TypeError(f"got a {type(verification).__name__}, want one that has judged every coordinate")
     median = sorted(verification.squared_norms)[rule.lower_median(len(verification.squared_norms))]
     norms = np.sqrt(np.maximum(np.array(verification.squared_norms, dtype=np.float64), 1))
     cosines = np.array(verification.products) * float(1 << rule.DIRECTION_BITS)

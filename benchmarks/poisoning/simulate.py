@@ -18,13 +18,15 @@ from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.exact import counts as exact_counts
 from benchmarks.poisoning.features import STUDY
 from benchmarks.poisoning.kinds import Attack, Outcome, Poison, Seen, Update, Updates, View
+from benchmarks.poisoning.own_rules import OWN_RULES, WARDROUND, Judged
 from benchmarks.poisoning.search import clipped
 from benchmarks.poisoning.training import Trainee, Trainer, answers
 from benchmarks.poisoning.wardround import ONE, Consortium, accepted_by, integers
 from pipeline.datasets import Samples
-from pipeline.domain import NORM_CAP, HospitalName
+from pipeline.domain import HospitalName, Sha256
+from pipeline.evidence.canonical import sha256
 from pipeline.model_file import Vector
-from pipeline.mpc import reference, rule
+from pipeline.mpc import rule
 from pipeline.mpc.engines.base import RuleParameters, VerifyTask
 from pipeline.site.settings import PROJECT
 from pipeline.study.fields import Rule, Training
@@ -33,12 +35,6 @@ from pipeline.train.initial import initial_model
 
 if TYPE_CHECKING:
     import torch
-
-WARDROUND = "wardround"
-WITHOUT_INFERENCE = "wardround_without_inference"
-WITH_MEDIAN = "wardround_with_median"
-OWN_RULES = (WARDROUND, WITHOUT_INFERENCE, WITH_MEDIAN)
-"""The rule, the rule less what the peers find, and the rule without the privacy floor of its mean."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class Observed:
     task: VerifyTask
     payloads: Mapping[HospitalName, Vector]
     """What each active hospital would have shared."""
-    verification: reference.Verification
+    verification: Judged
 
 
 Watcher = Callable[[Observed], None]
@@ -144,8 +140,7 @@ class Simulation:
             self.world.input_range,
             self.rule,
             start,
-            inference=case.defence != WITHOUT_INFERENCE,
-            floor_kept=case.defence != WITH_MEDIAN,
+            OWN_RULES[case.defence if self.own_rule else WARDROUND],
         )
         self.previous: Update = np.zeros(self.world.network.size)
         self.aborted = 0
@@ -242,15 +237,16 @@ class Simulation:
         return clipped(sent, radius) if self.fitted else sent
 
     def _radius(self, honest: Updates) -> float:
+        own = self.consortium.own
         if self.own_rule and self.consortium.budget is not None:
-            return 0.999 * float(np.sqrt(min(self.consortium.budget, NORM_CAP))) / ONE
+            return 0.999 * own.sure * float(np.sqrt(own.largest(self.consortium.budget))) / ONE
         norms = np.sort(np.linalg.norm(honest, axis=1))
         if not self.own_rule:
             return 1.5 * float(
                 norms[rule.lower_median(len(norms))]
             )  # what this study's budget would be: 9/4 of the squared median
         # the first round's budget is 9 times the median, which the attackers' own sizes shift: they expect the worst
-        return 0.95 * 3 * float(norms[max(0, rule.lower_median(len(self.members)) - len(self.bad))])
+        return 0.95 * 3 * own.sure * float(norms[max(0, rule.lower_median(len(self.members)) - len(self.bad))])
 
     def _oracle(
         self, active: list[int], updates: Updates, number: int, rng: np.random.Generator
@@ -270,7 +266,8 @@ class Simulation:
                 return kept is None or bool(kept[active].all())
             by_name = {name: candidate[index] for index, name in enumerate(self.names)}
             payloads = self.consortium.payloads(by_name, dict(zip(self.names, proxies, strict=True)))
-            verification = self.consortium.explained(self.consortium.task(), payloads)
+            # the round's own seed is drawn when the updates are fixed: they try another one
+            verification = self.consortium.explained(self.consortium.task(self._seed(number, 2)), payloads)
             return bool(
                 accepted_by(verification, self.consortium.active, [self.names[index] for index in active]).all()
             )
@@ -302,7 +299,7 @@ class Simulation:
         by_name = dict(zip(self.names, updates, strict=True))
         samples = {m.name: self._contributed(index, m, number) for index, m in enumerate(self.members)}
         active = self.consortium.active
-        task = self.consortium.task()
+        task = self.consortium.task(self._seed(number))
         payloads = self.consortium.payloads(by_name, samples)
         verification = self.consortium.explained(task, payloads)
         before = self.consortium.finished
@@ -312,6 +309,10 @@ class Simulation:
         if self.watch is not None:
             self.watch(Observed(number, task, payloads, verification))
         return accepted_by(verification, active, self.names)
+
+    def _seed(self, *drawn: int) -> Sha256:
+        """One that nobody knew before."""
+        return sha256(repr((self.case.seed, *drawn)).encode())
 
     def _contributed(self, index: int, hospital: Hospital, number: int) -> Samples:
         drawn = hospital.drawn(self.rule.images_per_hospital, number + 1)

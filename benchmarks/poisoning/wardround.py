@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.poisoning import exact
 from benchmarks.poisoning.kinds import Update, Updates
+from benchmarks.poisoning.own_rules import Judged, OwnRule
 from pipeline.datasets import Samples
-from pipeline.domain import UPDATE_BITS, HospitalName, RoundId, Verdict
+from pipeline.domain import UPDATE_BITS, HospitalName, RoundId, Sha256, Verdict
 from pipeline.layers import Network
 from pipeline.model_file import Vector
-from pipeline.mpc import reference, rule
+from pipeline.mpc import rule
 from pipeline.mpc.engines.base import AggregateTask, RuleParameters, VerifyTask
 from pipeline.round.strikes import quarantined, updated
 from pipeline.study.fields import Rule
@@ -29,11 +29,6 @@ def integers(updates: Updates) -> Vector:
     return np.rint(np.clip(np.nan_to_num(updates, nan=_BEYOND) * ONE, -_BEYOND, _BEYOND)).astype(np.int64)
 
 
-def ignore_answers(task: VerifyTask, models: Vector, inputs: Vector, labels: Vector) -> Vector:
-    """In place of the encrypted inference: every model answers alike, so the peers object to none."""
-    return np.zeros((len(models), inputs.shape[0], labels.shape[2]), dtype=np.int64)
-
-
 @dataclass
 class Consortium:
     """What the ledger remembers of one study."""
@@ -43,10 +38,8 @@ class Consortium:
     input_range: tuple[int, int]
     rule: Rule
     model: Vector
-    inference: bool = True
-    floor_kept: bool = True
-    """Whether the opened middle averages at least 3 values; else the median is opened, hence single hospitals'
-    coordinates."""
+    own: OwnRule
+    """How it judges and averages."""
     finished: int = 0
     budget: int | None = None
     verdicts: dict[HospitalName, list[bool]] = field(default_factory=dict)
@@ -69,8 +62,8 @@ class Consortium:
         whole = fit(integers(update), self.budget, backoff(self.verdicts.get(name, [])))
         return whole / ONE
 
-    def task(self) -> VerifyTask:
-        """The round's verification."""
+    def task(self, seed: Sha256) -> VerifyTask:
+        """The round's verification, with the seed of its projections where the rule has any."""
         early = self.finished < self.rule.early_rounds
         parameters = RuleParameters(
             samples=self.rule.images_per_hospital,
@@ -89,7 +82,7 @@ class Consortium:
                 else self.rule.weakest_class_below_peers_percent
             ),
         )
-        return VerifyTask(self.active, self.network, parameters, self.model)
+        return self.own.task(self.active, self.network, parameters, self.model, seed)
 
     def payloads(
         self, updates: Mapping[HospitalName, Update], samples: Mapping[HospitalName, Samples]
@@ -107,13 +100,11 @@ class Consortium:
             for name in self.active
         }
 
-    def explained(self, task: VerifyTask, payloads: Mapping[HospitalName, Vector]) -> reference.Verification:
+    def explained(self, task: VerifyTask, payloads: Mapping[HospitalName, Vector]) -> Judged:
         """The reference's verification; changes nothing."""
-        return reference.explain(task, payloads, exact.counts if self.inference else ignore_answers)
+        return self.own.judged(task, payloads)
 
-    def close(
-        self, updates: Mapping[HospitalName, Update], verification: reference.Verification, round_id: int
-    ) -> Update:
+    def close(self, updates: Mapping[HospitalName, Update], verification: Judged, round_id: int) -> Update:
         """Record the round and make the new model; what was added to it: zeros when too few were accepted."""
         active = self.active
         bits = dict(zip(active, verification.accepted, strict=True))
@@ -128,9 +119,7 @@ class Consortium:
         for name, bit in bits.items():
             self.verdicts.setdefault(name, []).append(bit)
         kept = {name: integers(updates[name]) for name in accepted}
-        total, count = (
-            reference.aggregate(AggregateTask(accepted, self.network.size), kept) if self.floor_kept else _median(kept)
-        )
+        total, count = self.own.mean(AggregateTask(accepted, self.network.size), kept)
         before = self.model
         self.model = rule.new_model(self.model, total, count)
         self.budget = verification.budget
@@ -138,15 +127,8 @@ class Consortium:
         return np.asarray((self.model - before) / ONE, dtype=np.float64)
 
 
-def _median(updates: Mapping[HospitalName, Vector]) -> tuple[Vector, int]:
-    """Sum and number of the one or two middle values of each coordinate."""
-    ordered = np.sort(np.stack(list(updates.values())), axis=0)
-    middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
-    return middle.sum(axis=0), len(middle)
-
-
 def accepted_by(
-    verification: reference.Verification, active: Sequence[HospitalName], names: Sequence[HospitalName]
+    verification: Judged, active: Sequence[HospitalName], names: Sequence[HospitalName]
 ) -> npt.NDArray[np.bool_]:
     """Accept bits of `names`; who is quarantined is not accepted."""
     bits = dict(zip(active, verification.accepted, strict=True))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.poisoning.attacks import NONE
+from benchmarks.poisoning.cells import CELLS
+from benchmarks.poisoning.own_rules import APART, LARGE, LARGE_WITHOUT_INFERENCE, WARDROUND, WITH_MEDIAN
 from benchmarks.poisoning.setting import MAIN, ON_FEATURES, Setting, attacked
-from benchmarks.poisoning.simulate import WITH_MEDIAN
 
 _DEFENCES = ("wardround", "wardround_without_inference", "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
 BEST_KNOWN = ("wardround", "fltrust", "flame", "multi_krum", "fedavg")
@@ -37,6 +39,13 @@ _OF_A_HEAD = (
     "gradient_targeted",
 )
 """Attacks on a head that stand in a table by themselves: of each kind, and those that the rule does not just reject."""
+_BESIDE_LARGE = {
+    WARDROUND: "full mode",
+    LARGE: "large mode",
+    LARGE_WITHOUT_INFERENCE: "large mode without the peers",
+    "fedavg": "plain averaging",
+}
+"""The rule of large models, what it is less than, and what it is more than."""
 _ENOUGH = 3
 """Seeds from which on a difference is judged."""
 _LONG = 50
@@ -95,10 +104,41 @@ def head(result: dict[str, Any]) -> str:
         if len(both) < len(rows):
             continue
         cells = [f"{row['accuracy_mean']} ({row['accuracy_worst']})" for row in both]
-        cells += ["" if row[name] is None else str(row[name]) for name in ("rejected", "false_rejects") for row in both]
+        cells += [_number(row[name]) for name in ("rejected", "false_rejects") for row in both]
         cells += [f"{row['asr']} ({row['natural_miss']})" for row in both]
         lines.append(f"| {attack} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def large(result: dict[str, Any], cell: str) -> str:
+    """The rule of large models in a cell, attack by attack: what it lets through, then whom it rejects."""
+    setting = replace(MAIN[1], first_attack=CELLS[cell].setting.first_attack)
+    rows_by_pair = {
+        (row["attack"], row["defence"]): row
+        for row in result["rows"]
+        if setting.holds(row) and row["defence"] in _BESIDE_LARGE
+    }
+    judging = [name for name in _BESIDE_LARGE if name != "fedavg"]
+    attacks = [
+        attack for attack in CELLS[cell].attacks if all((attack, name) in rows_by_pair for name in _BESIDE_LARGE)
+    ]
+    through = _beside(
+        rows_by_pair,
+        attacks,
+        {
+            "accuracy, %": (_BESIDE_LARGE, lambda row: f"{row['accuracy_mean']} ({row['accuracy_worst']})"),
+            "backdoor success (natural miss), %": (_BESIDE_LARGE, lambda row: f"{row['asr']} ({row['natural_miss']})"),
+        },
+    )
+    rejected = _beside(
+        rows_by_pair,
+        attacks,
+        {
+            "attackers rejected, %": (judging, lambda row: _number(row["rejected"])),
+            "honest rejected, %": (judging, lambda row: _number(row["false_rejects"])),
+        },
+    )
+    return f"{through}\n{rejected}"
 
 
 def long_studies(result: dict[str, Any]) -> str:
@@ -140,7 +180,7 @@ def others(result: dict[str, Any]) -> str:
     for setting in MAIN:
         rows_by_pair = {(row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row)}
         attacks, defences = (list(dict.fromkeys(names)) for names in zip(*rows_by_pair, strict=True))
-        shown = ["wardround", *(name for name in defences if name not in (*_DEFENCES, WITH_MEDIAN))]
+        shown = ["wardround", *(name for name in defences if name not in (*_DEFENCES, *APART))]
         lines += [
             f"{setting.title}: test accuracy in percent (worst seed; seeds)",
             "",
@@ -220,6 +260,27 @@ def _tables(result: dict[str, Any], settings: Sequence[Setting], attacks: Sequen
     return "\n".join(lines)
 
 
+def _beside(
+    rows_by_pair: dict[tuple[str, str], dict[str, Any]],
+    attacks: Sequence[str],
+    measures: Mapping[str, tuple[Iterable[str], Callable[[dict[str, Any]], str]]],
+) -> str:
+    """A line an attack; of each measure, by its title, a column for each of these defences."""
+    heads = []
+    for title, (names, _) in measures.items():
+        first, *following = (_BESIDE_LARGE[name] for name in names)
+        heads += [f"{title}: {first}", *following]
+    lines = [f"| attack | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    for attack in attacks:
+        cells = (shown(rows_by_pair[attack, name]) for names, shown in measures.values() for name in names)
+        lines.append(f"| {attack} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(measured: float | None) -> str:
+    return "" if measured is None else str(measured)
+
+
 def _costs(losses: Sequence[dict[str, dict[str, float]]], defence: str) -> list[str]:
     """In each setting the points that attacks cost on average, and the attack that costs most."""
     of_defence = [lost[defence] for lost in losses]
@@ -275,6 +336,6 @@ def _cells(rows_by_pair: dict[tuple[str, str], dict[str, Any]], attack: str, sho
     ours = rows_by_pair.get((attack, "wardround"))
     if ours is None:
         return [*cells, "", "", ""]
-    kept = ["" if ours[name] is None else str(ours[name]) for name in ("rejected", "false_rejects")]
+    kept = [_number(ours[name]) for name in ("rejected", "false_rejects")]
     plain = rows_by_pair.get((attack, "fedavg"))
     return [*cells, *kept, f"{ours['asr']} ({plain['asr'] if plain else 'not run'}), {ours['natural_miss']}"]

@@ -20,9 +20,9 @@ import numpy as np
 
 from pipeline.domain import NORM_CAP, Condition, HospitalName
 from pipeline.mpc import reference, rule
-from pipeline.mpc.engines.base import ProjectedTask
+from pipeline.mpc.engines.base import AggregateTask, ProjectedTask
 from pipeline.mpc.projections import project
-from pipeline.mpc.reference import Words
+from pipeline.mpc.reference import Counting, Words
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,26 @@ def verify(task: ProjectedTask, payloads: Mapping[HospitalName, Words]) -> tuple
 
 
 def explain(
-    task: ProjectedTask, projections: Mapping[HospitalName, Words], payloads: Mapping[HospitalName, Words]
+    task: ProjectedTask,
+    projections: Mapping[HospitalName, Words],
+    payloads: Mapping[HospitalName, Words],
+    counting: Counting | None = None,
 ) -> ProjectedVerification:
     """The verification with its secret parts, from each update's (PROJECTIONS,) projections and its payload."""
     measured = measure(np.stack([projections[hospital] for hospital in task.hospitals]), task.rule.budget)
     updates = reference.updates_of(task, payloads) * np.array(measured.size)[:, None]
-    counts = reference.tried(task, updates, payloads)[1]
+    counts = reference.tried(task, updates, payloads, counting)[1]
     peers = reference.peers(task, counts)
     accepted = tuple(a and b and c for a, b, c in zip(measured.size, measured.direction, peers, strict=True))
     kept = sorted(estimate for estimate, ok in zip(measured.estimates, accepted, strict=True) if ok)
     following = rule.next_budget(kept[rule.lower_median(len(kept))]) if kept else rule.projected_limit(task.rule.budget)
     return ProjectedVerification(accepted, rule.floored(following), measured, tuple(peers), counts)
+
+
+def aggregate(task: AggregateTask, updates: Mapping[HospitalName, Words]) -> tuple[Words, int]:
+    """The sum of all updates, of which nothing is trimmed, and their number; each update (size,)."""
+    total: Words = np.stack([updates[hospital][: task.size] for hospital in task.hospitals]).sum(axis=0, dtype=np.int64)
+    return total, len(task.hospitals)
 
 
 def measure(rows: Words, budget: int | None) -> Measured:

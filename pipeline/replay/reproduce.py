@@ -23,7 +23,7 @@ from pipeline.evidence.canonical import sha256
 from pipeline.host import program
 from pipeline.host.files import write_atomic
 from pipeline.model_file import Model, Vector, read_model
-from pipeline.mpc import engines, sharing
+from pipeline.mpc import engines, reference_projected, sharing
 from pipeline.mpc.engines.base import (
     AggregateTask,
     Components,
@@ -133,8 +133,8 @@ def _reproduce_large(
 
     accepted = _accepted(record, task.hospitals, _together(settings, record, verify))
     # whoever has all updates here needs no shares to add them
-    total: Vector = np.stack([updates[name] for name in accepted]).sum(axis=0, dtype=np.int64)
-    return _same_model(record, updated(previous, total, len(accepted)))
+    total, count = reference_projected.aggregate(AggregateTask(accepted, study.network.size), updates)
+    return _same_model(record, updated(previous, total, count))
 
 
 def _accepted(record: RoundRecord, names: Sequence[HospitalName], verified: VerifyOutput) -> tuple[HospitalName, ...]:

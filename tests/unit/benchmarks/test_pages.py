@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pages import DOCUMENTS, rendered
+from benchmarks.poisoning.own_rules import APART
 from benchmarks.poisoning.setting import MAIN, ON_FEATURES
 from benchmarks.tables import poisoning
 
@@ -92,3 +93,32 @@ def test_a_head_stands_beside_the_small_network_attack_by_attack() -> None:
     rows[1] |= {"accuracy_mean": 87.5, "asr": 7.0}
     last = "| none | 86.0 (85.0) | 87.5 (85.0) |  |  | 1.0 | 1.0 | 11.0 (10.0) | 7.0 (10.0) |"
     assert poisoning.head({"rows": rows}).splitlines()[-1] == last
+
+
+def test_the_rule_of_large_models_stands_between_the_full_one_and_none() -> None:
+    measures = {"accuracy_worst": 80.0, "false_rejects": 1.0, "asr": 11.0, "natural_miss": 10.0}
+    defences = ("wardround", "wardround_large", "wardround_large_without_inference", "fedavg")
+    rows = [
+        _row(attack, defence, 0, [])
+        | measures
+        | {"accuracy_mean": 88.0 - place, "rejected": None if defence == "fedavg" else 90.0 - place}
+        for attack in ("min_max", "alie")
+        for place, defence in enumerate(defences)
+    ]
+    through, rejected = poisoning.large({"rows": rows}, "large").split("\n\n")
+    accuracies = "88.0 (80.0) | 87.0 (80.0) | 86.0 (80.0) | 85.0 (80.0)"
+    assert through.splitlines()[2:] == [f"| min_max | {accuracies} | {' | '.join(['11.0 (10.0)'] * 4)} |"]
+    assert rejected.splitlines()[2:] == ["| min_max | 90.0 | 89.0 | 88.0 | 1.0 | 1.0 | 1.0 |"]
+    assert "min_max" not in poisoning.large({"rows": rows[:3]}, "large")
+    assert "min_max" not in poisoning.large({"rows": rows}, "large_late")
+
+
+def test_the_rules_that_have_a_table_by_themselves_are_in_no_other() -> None:
+    rows = [
+        _row("min_max", name, 0, [80.0]) | {"accuracy_mean": 80.0, "accuracy_worst": 80.0, "seeds": 1}
+        for name in ("wardround", "median", *APART)
+    ]
+    heart = {"dataset": MAIN[0].dataset, "n": MAIN[0].n, "attackers": MAIN[0].attackers, "alpha": MAIN[0].alpha}
+    shown = poisoning.others({"rows": [*rows, *(row | heart for row in rows)]})
+    assert "median" in shown
+    assert "large" not in shown

@@ -20,7 +20,8 @@ from benchmarks.poisoning.attacks import badnets
 from benchmarks.poisoning.cells import CELLS
 from benchmarks.poisoning.data import HEAD, World
 from benchmarks.poisoning.features import STUDY, FeaturedPictures
-from benchmarks.poisoning.simulate import WARDROUND, Case, Run, Simulation
+from benchmarks.poisoning.own_rules import WARDROUND
+from benchmarks.poisoning.simulate import Case, Run, Simulation
 from pipeline.datasets.backbone import backbone_path
 from pipeline.errors import EvidenceRejected, Misconfigured
 from pipeline.evidence.canonical import sha256

@@ -7,11 +7,14 @@ from itertools import product
 import numpy as np
 import pytest
 
-from benchmarks.poisoning import data, exact, simulate, wardround
-from benchmarks.poisoning.simulate import NONE, WARDROUND, WITHOUT_INFERENCE, Case, Run, Simulation
+from benchmarks.poisoning import data, exact, own_rules, simulate
+from benchmarks.poisoning.own_rules import WARDROUND, WITHOUT_INFERENCE
+from benchmarks.poisoning.simulate import NONE, Case, Run, Simulation
 from pipeline.domain import HospitalName
 from pipeline.layers import Network
 from pipeline.mpc import reference, rule
+from pipeline.mpc.engines.base import AggregateTask
+from tests.support.large import SEED
 from tests.support.tasks import LOGISTIC, MLP, SMALL_CNN, random_round
 
 pytestmark = pytest.mark.usefixtures("published_heart")
@@ -72,7 +75,7 @@ def test_an_update_that_is_no_number_leaves_the_other_bits_and_the_new_model_unt
     for update in (updates[bad], np.full_like(updates[bad], value)):
         consortium = heart("free_rider").consortium
         by_name = dict(zip(simulation.names, updates, strict=True)) | {simulation.names[bad]: update}
-        found = consortium.explained(consortium.task(), consortium.payloads(by_name, samples))
+        found = consortium.explained(consortium.task(SEED), consortium.payloads(by_name, samples))
         consortium.close(by_name, found, 1)
         bits.append(found.accepted)
         models.append(consortium.model)
@@ -87,7 +90,9 @@ def test_a_round_that_accepts_too_few_keeps_model_budget_and_strikes() -> None:
     before = consortium.model.copy()
     updates = {name: np.full(len(before), 100.0) for name in consortium.names}
     samples = {member.name: member.drawn(32, 1) for member in heart(NONE).members}
-    moved = consortium.close(updates, consortium.explained(consortium.task(), consortium.payloads(updates, samples)), 1)
+    moved = consortium.close(
+        updates, consortium.explained(consortium.task(SEED), consortium.payloads(updates, samples)), 1
+    )
     assert not moved.any()
     assert np.array_equal(consortium.model, before)
     assert (consortium.budget, consortium.finished, dict(consortium.strikes)) == (None, 0, {})
@@ -96,7 +101,8 @@ def test_a_round_that_accepts_too_few_keeps_model_budget_and_strikes() -> None:
 @pytest.mark.parametrize("accepted", [3, 4, 5, 8])
 def test_without_the_privacy_floor_the_median_is_opened(accepted: int) -> None:
     updates = np.random.default_rng(accepted).integers(-1000, 1000, size=(accepted, 50))
-    total, count = wardround._median({HospitalName(f"h{place}"): update for place, update in enumerate(updates)})
+    by_name = {HospitalName(f"h{place}"): update for place, update in enumerate(updates)}
+    total, count = own_rules.median(AggregateTask(tuple(by_name), 50), by_name)
     assert np.array_equal(total / count, np.median(updates, axis=0))
     assert count < rule.FEWEST_ACCEPTED
 

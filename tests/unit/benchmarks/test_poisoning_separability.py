@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.poisoning.cells import CELLS
+from benchmarks.poisoning.own_rules import WARDROUND
 from benchmarks.poisoning.separability import QUANTITIES, quantities, row
-from benchmarks.poisoning.simulate import WARDROUND, Observed, Simulation
+from benchmarks.poisoning.simulate import Observed, Simulation
 from pipeline.mpc import rule
 
 pytestmark = pytest.mark.usefixtures("published_heart")

@@ -22,7 +22,7 @@ import pytest
 from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
 from benchmarks.poisoning.defences import DEFENCES
 from benchmarks.poisoning.experiment import main
-from benchmarks.poisoning.simulate import WARDROUND, WITHOUT_INFERENCE
+from benchmarks.poisoning.own_rules import WARDROUND, WITHOUT_INFERENCE
 from pipeline import round_steps
 from pipeline.site.settings import PROJECT
 from pipeline.study.study import Study
