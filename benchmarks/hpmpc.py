@@ -1,9 +1,10 @@
 """What a peer's engine takes for the same networks and images: HPMPC with PIGEON, beside ours, SPU and stock MP-SPDZ.
 
 HPMPC_HOME names a folder that holds, for each of `BUILDS`, a folder of one executable per party, `run-P0.o` and so on,
-and the `ssl_certificates` of HPMPC's sources. HPMPC fixes network, protocol and number of models when it is compiled.
-One run measures everything, so that its ratios compare like with like: `python -m benchmarks.hpmpc`. Run it where
-nobody else reaches this machine's ports: HPMPC listens on all interfaces.
+and the `ssl_certificates` of HPMPC's sources. HPMPC fixes network, protocol and number of models when it is compiled;
+its program is `hpmpc_networks.hpp`, and docs/reference/results/performance.md names each folder's settings. One run
+measures everything, so that its ratios compare like with like: `python -m benchmarks.hpmpc`. Run it where nobody else
+reaches this machine's ports: HPMPC listens on all interfaces.
 """
 
 from __future__ import annotations
