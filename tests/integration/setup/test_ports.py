@@ -32,3 +32,11 @@ def test_processes_of_tests_have_no_port_in_common() -> None:
     second, also_held = own_ports.take()
     with held, also_held:
         assert len({*first, *second, *ports.RANGE}) == len(first) + len(second) + len(ports.RANGE)
+
+
+def test_a_port_that_was_chosen_is_left_to_whoever_will_listen_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "RANGE", range(30_000, 30_004))
+    monkeypatch.setattr(ports, "_chosen", set())
+    monkeypatch.setattr(ports, "is_free", lambda port: True)
+    assert {ports.choose() for _ in range(3)} == {30_000, 30_001, 30_002}
+    assert ports.choose(avoid=[30_001]) in {30_000, 30_002}  # all were chosen: one is chosen again
