@@ -10,10 +10,9 @@ import numpy as np
 
 from benchmarks.poisoning import exact
 from pipeline.domain import NORM_CAP, HospitalName, Sha256
-from pipeline.layers import Network
 from pipeline.model_file import Vector
 from pipeline.mpc import reference, reference_projected, rule
-from pipeline.mpc.engines.base import AggregateTask, ProjectedTask, RuleParameters, VerifyTask
+from pipeline.mpc.engines.base import AggregateTask, ProjectedTask, VerifyTask
 from pipeline.mpc.projections import project
 
 Judged = reference.Verification | reference_projected.ProjectedVerification
@@ -42,16 +41,9 @@ class OwnRule:
     sure: ClassVar[float] = 1.0
     """The share of the largest norm that an attacker fills, so that hardly an update is rejected for an estimate."""
 
-    def task(
-        self,
-        hospitals: tuple[HospitalName, ...],
-        network: Network,
-        parameters: RuleParameters,
-        model: Vector,
-        seed: Sha256,
-    ) -> VerifyTask:
-        """A round's verification; no seed is drawn for it."""
-        return VerifyTask(hospitals, network, parameters, model)
+    def task(self, task: VerifyTask, seed: Sha256) -> VerifyTask:
+        """A round's verification as this rule has it; no seed is drawn for it."""
+        return task
 
     def judged(self, task: VerifyTask, payloads: Mapping[HospitalName, Vector]) -> Judged:
         """Whom the round accepts, and the next budget."""
@@ -69,16 +61,9 @@ class LargeRule(OwnRule):
     mean: Mean = reference_projected.aggregate
     sure: ClassVar[float] = 0.9
 
-    def task(
-        self,
-        hospitals: tuple[HospitalName, ...],
-        network: Network,
-        parameters: RuleParameters,
-        model: Vector,
-        seed: Sha256,
-    ) -> ProjectedTask:
-        """A round's verification on projections from this seed."""
-        return ProjectedTask(hospitals, network, parameters, model, seed)
+    def task(self, task: VerifyTask, seed: Sha256) -> ProjectedTask:
+        """The same on projections from this seed."""
+        return ProjectedTask(task.hospitals, task.network, task.rule, task.previous_model, seed)
 
     def judged(self, task: VerifyTask, payloads: Mapping[HospitalName, Vector]) -> Judged:
         """Whom the round accepts, and the next budget."""

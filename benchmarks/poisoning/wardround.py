@@ -82,7 +82,7 @@ class Consortium:
                 else self.rule.weakest_class_below_peers_percent
             ),
         )
-        return self.own.task(self.active, self.network, parameters, self.model, seed)
+        return self.own.task(VerifyTask(self.active, self.network, parameters, self.model), seed)
 
     def payloads(
         self, updates: Mapping[HospitalName, Update], samples: Mapping[HospitalName, Samples]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.layers.arithmetic import Arithmetic, Array, Shape, WeightBounds
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 
+@dataclass(frozen=True)
 class Layer(ABC):
     """One layer of a `torch.nn.Sequential`; subclasses are frozen dataclasses of torch's own argument names."""
 

@@ -40,7 +40,7 @@ def layer(item: Item) -> Layer:
     ((name, arguments),) = item.items()
     if name not in LAYERS:
         raise ValueError(f"{name} has no encrypted form")
-    blocks = {field.name for field in fields(LAYERS[name]) if field.type != "int"}  # type: ignore[arg-type]
+    blocks = {field.name for field in fields(LAYERS[name]) if field.type != "int"}
     taken: dict[str, int | tuple[Layer, ...]] = {}
     for key, value in arguments.items():
         if isinstance(value, int) == (key in blocks):
@@ -65,7 +65,7 @@ def from_plain(plain: Mapping[str, Any]) -> Network:
 
 
 def _item(layer: Layer) -> dict[str, Any]:
-    arguments = {field.name: getattr(layer, field.name) for field in fields(layer)}  # type: ignore[arg-type]
+    arguments = {field.name: getattr(layer, field.name) for field in fields(layer)}
     return {
         type(layer).__name__: {
             key: value if isinstance(value, int) else [_item(inner) for inner in value]

@@ -137,7 +137,7 @@ def test_what_is_larger_than_the_largest_is_rejected() -> None:
     budget = 1 << 36
     for own, factor in ((OwnRule(), 1.01), (LargeRule(), 1.2)):
         task, payloads = random_round(LOGISTIC, 5, budget=budget)
-        task = own.task(task.hospitals, task.network, task.rule, task.previous_model, SEED)
+        task = own.task(task, SEED)
         for share, passes in ((0.999 * own.sure**2, True), (factor, False)):
             vector = payloads[task.hospitals[0]].copy()
             vector[: LOGISTIC.size] = int(np.sqrt(share * own.largest(budget) / LOGISTIC.size))
