@@ -64,12 +64,13 @@ class Cell:
     hospitals: int
     samples: int
     projected: bool
+    panel: int | None = None
 
     @property
     def sizes(self) -> VerificationSizes:
         """What decides its work."""
         steps = plan(NETWORKS[self.model], 255, PROJECTED if self.projected else CHECKED)
-        return VerificationSizes(steps, self.hospitals, self.samples, self.projected)
+        return VerificationSizes(steps, self.hospitals, self.samples, self.panel, self.projected)
 
     def prices(self) -> list[int]:
         """What each rate is multiplied by, in the order of `price.Rates`."""
@@ -110,6 +111,7 @@ def measure(cell: Cell) -> Row:
     runner = MpSpdz(settings, Profile.LAN) if name == MpSpdz.name else engine(name, settings)
     nodes = PROTOCOLS[name][cell.protocol]
     task, payloads = random_round(network, cell.hospitals, cell.samples)
+    task = replace(task, rule=replace(task.rule, panel=cell.panel))
     model = rule.capped(task.previous_model)
     expected: tuple[tuple[bool, ...], int]
     if cell.projected:
@@ -133,7 +135,7 @@ def measure(cell: Cell) -> Row:
 def kept() -> list[Row]:
     """What results/work.json has measured itself."""
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-    fields = ("model", "protocol", "hospitals", "samples", "projected")
+    fields = ("model", "protocol", "hospitals", "samples", "projected", "panel")
     return [
         Row(Cell(*(row[field] for field in fields)), row["cpu_s"], row["mb"], RESULTS.name)
         for row in rows

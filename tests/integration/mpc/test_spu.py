@@ -147,10 +147,18 @@ def test_invalid_samples_of_one_owner_equal_the_reference(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("budget", [None, 4 << 34], ids=["first round", "later round"])
+@pytest.mark.parametrize("panel", [None, 4], ids=["tried by all", "tried by a panel"])
 def test_every_count_norm_and_condition_of_a_round_in_which_everything_is_broken_is_the_reference_s(
-    budget: int | None, tmp_path: Path
+    budget: int | None, panel: int | None, tmp_path: Path
 ) -> None:
     task, payloads = hostile_round(MLP, budget)
+    task = replace(task, rule=replace(task.rule, panel=panel))
+    assert differences(task, payloads, reference.explain(task, payloads), tmp_path) == []
+
+
+def test_an_image_s_network_before_panels_equals_the_reference(tmp_path: Path) -> None:
+    task, payloads = random_round(RESIDUAL, 5, 4, None, seed=7, scale=0.5)
+    task = replace(task, rule=replace(task.rule, panel=3))
     assert differences(task, payloads, reference.explain(task, payloads), tmp_path) == []
 
 

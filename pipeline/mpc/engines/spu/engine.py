@@ -209,6 +209,7 @@ def _described(task: Task) -> dict[str, Any]:
         "input_range": list(task.rule.input_range),
         "first_round": task.rule.budget is None,
         "names_condition": task.names_condition,
+        "panel": task.panel,
         "secret": [
             *projections,
             {"name": "updates", "shape": [hospitals, network.size]},
