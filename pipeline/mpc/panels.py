@@ -41,3 +41,16 @@ def misled(hospitals: int, liars: int, panel: int) -> float:
         raise ValueError(f"got {liars} liars among {others} other hospitals")
     beyond = range(rule.owners_trimmed(panel) + 1, min(liars, panel) + 1)
     return sum(comb(liars, lying) * comb(others - liars, panel - lying) for lying in beyond) / comb(others, panel)
+
+
+def in_words(hospitals: int, panel: int | None) -> str:
+    """Who tries a model, and how often a fifth of the hospitals, in league, would have a panel of it to themselves."""
+    if panel is None:
+        return f"each model is tried on all {hospitals} hospitals"
+    liars = max(hospitals // 5, 1)
+    probability = misled(hospitals, liars, panel)
+    often = f"one panel in {round(1 / probability):,} would be theirs" if probability else "no panel could be theirs"
+    return (
+        f"each model is tried on {panel} of the {hospitals} hospitals, drawn in each round; if {liars} of them lied"
+        f" together, {often}"
+    )

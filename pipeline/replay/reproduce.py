@@ -120,9 +120,7 @@ def _reproduce_large(
     settings: Settings,
 ) -> Sha256:
     if record.seed is None:
-        raise EvidenceRejected(
-            f"round {record.round}: got a record without the seed of its projections, want one of a large model's round"
-        )
+        raise EvidenceRejected(f"round {record.round}: got a record without a seed, want one of a large model's round")
     parameters = rule_parameters(study, finished, record.budget)
     hospitals = in_order(study, names, record.seed)
     task = ProjectedTask(hospitals, study.network, parameters, previous.parameters, record.seed)

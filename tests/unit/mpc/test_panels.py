@@ -137,3 +137,11 @@ def test_where_no_more_take_part_than_a_panel_has_all_try_every_model(size: int)
     with_panel = replace(task, rule=replace(task.rule, panel=size))
     assert with_panel.panel is None
     assert np.array_equal(reference.explain(with_panel, few).counts, reference.explain(task, few).counts)
+
+
+def test_a_study_says_who_tries_a_model_and_how_often_that_errs() -> None:
+    assert panels.in_words(5, None) == "each model is tried on all 5 hospitals"
+    told = panels.in_words(50, 11)
+    assert told.startswith("each model is tried on 11 of the 50 hospitals, drawn in each round; if 10 of them lied")
+    assert told.endswith(f"one panel in {round(1 / panels.misled(50, 10, 11))} would be theirs")
+    assert panels.in_words(5, 3).endswith("if 1 of them lied together, no panel could be theirs")

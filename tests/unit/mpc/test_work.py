@@ -61,7 +61,8 @@ def test_work_grows_with_the_square_of_the_hospitals_and_what_enters_with_their_
     hospitals: int, samples: int, engine: str
 ) -> None:
     once, twice = (
-        VerificationSizes(plan(SMALL_CNN, 255, CHECKED), count, samples, None, True) for count in (hospitals, 2 * hospitals)
+        VerificationSizes(plan(SMALL_CNN, 255, CHECKED), count, samples, None, True)
+        for count in (hospitals, 2 * hospitals)
     )
     evaluations = 2 * (2 * hospitals + 1) / (hospitals + 1)
     assert 0.9 * evaluations < twice.work(engine).products / once.work(engine).products < 1.3 * evaluations
