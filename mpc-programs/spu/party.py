@@ -1,9 +1,10 @@
 """One party of an SPU computation as a process of its own; `pipeline.mpc.engines.spu.engine` starts it.
 
-Standard input   the task as one line of JSON; then, when all parties have met, the arrays' raw bytes (pairs of
-components, public values). Its end ends this process, so that no party outlives its node. First argument   number of
-the file descriptor for results: {"ready": digest of the executable}, then {"outputs": ..., costs}. Nothing is written
-to disk but the log (standard error), and no share ever leaves memory or the TLS connections.
+Standard input   the task as one line of JSON; then the arrays' raw bytes (pairs of components, public values); then,
+when all parties have met and agree, the line "start". Its end ends this process, so that no party outlives its node.
+First argument   number of the file descriptor for results: {"ready": digest of the executable}, then {"outputs": ...,
+costs}. Nothing is written to disk but the log (standard error), and no share ever leaves memory or the TLS connections,
+of which there are none before that line.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main(results: IO[str]) -> None:
     sizes = {array["name"]: 16 * math.prod(array["shape"]) for array in task["secret"]}
     sizes |= {array["name"]: 8 * math.prod(array["shape"]) for array in task["public"]}
     content = {name: sys.stdin.buffer.read(size) for name, size in sizes.items()}
-    if any(len(content[name]) < size for name, size in sizes.items()):
+    if sys.stdin.buffer.readline() != b"start\n":
         return
     threading.Thread(target=end_with_starter, daemon=True).start()
 

@@ -230,6 +230,15 @@ def test_an_altered_executable_in_the_cache_is_refused(
     assert any("compiled program differs" in message for message in messages), messages
 
 
+def test_a_party_that_is_not_told_to_start_ends_without_a_word_to_its_peers(
+    small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, payloads = small_round
+    monkeypatch.setattr(spu, "_START", b"\n")
+    messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, make_parties(3, tmp_path, 60))))
+    assert any("ended with status 0" in message for message in messages), messages
+
+
 def test_a_taken_port_is_named(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:
     task, payloads = small_round
     parties = make_parties(3, tmp_path, deadline_seconds=10)
