@@ -17,12 +17,14 @@ import pytest
 
 from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed, PeerGaveUp
-from pipeline.mpc.engines.base import AggregateTask, Party, VerifyTask
+from pipeline.mpc import reference
+from pipeline.mpc.engines.base import AggregateTask, Party, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.spu import engine as spu
 from pipeline.mpc.engines.spu.engine import Spu
 from pipeline.site.settings import PROJECT
 from tests.adversary import attack
 from tests.support.parties import deal, make_parties, outcomes_of, run_parties, self_signed
+from tests.support.relay import delayed
 from tests.support.tasks import LOGISTIC, SMALL_CNN, Words, random_round
 
 pytestmark = pytest.mark.spu
@@ -86,6 +88,21 @@ def test_a_party_killed_in_mid_run_ends_the_others_at_once(
         assert "node" in message
         assert "killed (signal 9)" in message or "vanished" in message
     assert [list(party.workdir.iterdir()) for party in parties] == [[], [], []]
+
+
+def test_connections_that_break_in_mid_run_are_made_again_and_change_no_verdict(
+    small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
+) -> None:
+    task, payloads = small_round
+    parties = make_parties(3, tmp_path)
+    # more than the parties' meeting carries
+    with delayed(parties, 0.0, break_after=50_000) as apart:
+        outputs = run_parties(Spu(), "aby3", task, payloads, tmp_path, apart)
+    expected = reference.explain(task, payloads)
+    assert [(output.accepted, output.budget) for output in outputs if isinstance(output, VerifyOutput)] == [
+        (expected.accepted, expected.budget)
+    ] * 3
+    assert any("send request failed and retry" in party.log.read_text() for party in parties)
 
 
 def test_a_stopped_party_ends_all_at_the_deadline(
