@@ -69,8 +69,7 @@ class Ledger(Calls):
         self.chain_id = location.chain_id
         self.development = location.development
         self._web3 = web3
-        self._contract = web3.eth.contract(address=checksum(location.contract), abi=contract.abi())
-        self._logs = Logs(web3, self._contract)
+        self._logs = Logs(web3, self.contract)
         self._first_block: int | None = None
 
     @classmethod
@@ -305,7 +304,7 @@ class Ledger(Calls):
         with rpc.border(f"transaction {finalised.location.transaction}"):
             sent = self._web3.eth.get_transaction(HexBytes(finalised.location.transaction))
         try:
-            function, arguments = self._contract.decode_function_input(sent["input"])
+            function, arguments = contract.interface().decode_function_input(sent["input"])
         except ValueError as error:
             raise EvidenceRejected(
                 f"transaction {finalised.location.transaction}: got no call of the ledger"
@@ -343,7 +342,10 @@ class Ledger(Calls):
 
     def _read(self, function: str, *arguments: Any) -> Any:
         with rpc.border(f"{function}({', '.join(_show(argument) for argument in arguments)})"):
-            return self._contract.functions[function](*arguments).call()
+            data = contract.question(function, *arguments)
+            return contract.answer(
+                function, self._web3.eth.call({"to": checksum(self.contract), "data": HexBytes(data)})
+            )
 
     def _start(self) -> int:
         if self._first_block is None:
