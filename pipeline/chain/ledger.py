@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hexbytes import HexBytes
 from web3 import Web3
@@ -239,26 +239,25 @@ class Ledger(Calls):
 
     def rounds(self, study: StudyId | None = None) -> tuple[RoundState, ...]:
         """Every round, of one study or of all, in the order of opening."""
-        states = assemble(self._logs.find(ROUND_EVENTS, (), self._start()))
-        return tuple(state for state in states if study in (None, state.study))
+        if study is None:
+            return tuple(assemble(self._logs.find(ROUND_EVENTS, (), self._start())))
+        # A ledger of many studies holds much that was over before this one began.
+        openings = {opened.round: opened.location.block for opened in self._openings(study, self._start())}
+        events = self._logs.find(ROUND_EVENTS, (), min(openings.values())) if openings else ()
+        return tuple(assemble(events, openings))
 
     def line(self, study: StudyId) -> tuple[RoundState, ...]:
         """The rounds of a study, and before them those of the studies that it continues, in the order of opening.
 
         Of these up to the round whose model the next study started from.
         """
-        every = self.rounds()
-        states: list[RoundState] = []
-        current: StudyId | None = study
-        last: RoundId | None = None
-        while current is not None:
-            own = [state for state in every if state.study == current]
-            if last is not None:
-                own = own[: [state.round for state in own].index(last) + 1]
-            states = own + states
-            last = self.parent_round(current)
-            current = next((state.study for state in every if state.round == last), None)
-        return tuple(states)
+        states = self.rounds(study)
+        current = study
+        while (last := self.parent_round(current)) is not None:
+            current = self.round(last).study
+            own = self.rounds(current)
+            states = own[: [state.round for state in own].index(last) + 1] + states
+        return states
 
     def opened(self, first: int) -> tuple[RoundId, ...]:
         """Numbers of the rounds that were opened in block `first` or later, in that order."""
@@ -387,7 +386,7 @@ class Ledger(Calls):
             yield continued
             yield from self._earlier(self.round(continued))
 
-    def _openings(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent]:
+    def _openings(self, study: StudyId, first: int, last: int | Literal["latest"] = "latest") -> Iterator[OpenedEvent]:
         """Where rounds of a study were opened, in the blocks from `first` to `last`."""
         for event in self._logs.find("RoundOpened", (None, word(study)), first, last):
             if isinstance(event, OpenedEvent):
