@@ -1,7 +1,8 @@
 """What fifty hospitals cost beside five: where all try every model, and where each model has a panel.
 
-`python -m benchmarks.panels` writes results/panels.json: CPU seconds and bytes of all nodes together on this machine,
-each verification equal to the reference, and its ratio to the same engine's for five hospitals in the same run.
+`python -m benchmarks.panels [PROTOCOL ...]` measures these protocols, or all, anew, and writes results/panels.json: CPU
+seconds and bytes of all nodes together on this machine, each verification equal to the reference, and its ratio to the
+same protocol's for five hospitals in the same run.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from benchmarks.work import Cell, measure
 from pipeline.domain import tries
@@ -33,30 +36,25 @@ PANELS = (3, 5, 7, 9, 11, 15)
 _PERCENT_LIARS = (10, 20, 30)
 
 
-def rows() -> list[dict[str, Any]]:
-    """Of each protocol the five hospitals first."""
-    found = []
-    for protocol in _PROTOCOLS:
-        first = None
-        for cell in (_FIVE, *_MANY, *([_EVERYBODY] if protocol == _EVERYBODY.protocol else [])):
-            row = measure(replace(cell, protocol=protocol))
-            first = first or row
-            found.append(
-                {
-                    "protocol": protocol,
-                    "model": cell.model,
-                    "hospitals": cell.hospitals,
-                    "samples": cell.samples,
-                    "panel": cell.panel,
-                    "tries": tries(cell.hospitals, cell.samples, cell.panel),
-                    "cpu_s": row.cpu_s,
-                    "mb": row.mb,
-                    "cpu_ratio": round(row.cpu_s / first.cpu_s, 1),
-                    "mb_ratio": round(row.mb / first.mb, 1),
-                }
-            )
-            print(json.dumps(found[-1]), flush=True)
-    return found
+def measured(protocol: str) -> list[dict[str, Any]]:
+    """The rows of one protocol, five hospitals first."""
+    cells = [_FIVE, *_MANY, *([_EVERYBODY] if protocol == _EVERYBODY.protocol else [])]
+    rows = [measure(replace(cell, protocol=protocol)) for cell in cells]
+    return [
+        {
+            "protocol": protocol,
+            "model": row.cell.model,
+            "hospitals": row.cell.hospitals,
+            "samples": row.cell.samples,
+            "panel": row.cell.panel,
+            "tries": tries(row.cell.hospitals, row.cell.samples, row.cell.panel),
+            "cpu_s": row.cpu_s,
+            "mb": row.mb,
+            "cpu_ratio": round(row.cpu_s / rows[0].cpu_s, 1),
+            "mb_ratio": round(row.mb / rows[0].mb, 1),
+        }
+        for row in rows
+    ]
 
 
 def odds() -> list[dict[str, Any]]:
@@ -76,5 +74,15 @@ def odds() -> list[dict[str, Any]]:
     ]
 
 
+def main(protocols: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Measure, print each row and write the file."""
+    rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    for protocol in protocols or _PROTOCOLS:
+        found = measured(protocol)
+        typer.echo("\n".join(map(json.dumps, found)))
+        rows = [row for row in rows if row["protocol"] != protocol] + found
+        write_atomic(RESULTS, (json.dumps({"rows": rows, "odds": odds()}, indent=2) + "\n").encode())
+
+
 if __name__ == "__main__":
-    write_atomic(RESULTS, (json.dumps({"rows": rows(), "odds": odds()}, indent=2) + "\n").encode())
+    typer.run(main)

@@ -1,8 +1,9 @@
 """How far the prices of a verification are from what verifications cost.
 
 `python -m benchmarks.work` measures its cells that results/work.json lacks, fits the prices of every protocol to these
-and to what results/mpc.json and mpc_grid.json have, and writes results/work.json and pipeline/mpc/prices.json. CPU
-seconds and bytes are those of all nodes together, on this machine, in the layout for nodes that are near one another.
+and to what results/mpc.json, panels.json and mpc_grid.json have, and writes results/work.json and
+pipeline/mpc/prices.json. CPU seconds and bytes are those of all nodes together, on this machine, in the layout for
+nodes that are near one another.
 """
 
 from __future__ import annotations
@@ -152,6 +153,9 @@ def others() -> Iterator[Row]:
             projected = row["mode"] == "large"
             cell = Cell(model, row["protocol"], hospitals, row["images"] // hospitals, projected)
             yield Row(cell, row["cpu_s"], row["mb"], "mpc.json")
+    for row in _rows("panels.json"):
+        cell = Cell(row["model"], row["protocol"], row["hospitals"], row["samples"], False, row["panel"])
+        yield Row(cell, row["cpu_s"], row["mb"], "panels.json")
     for row in _rows("mpc_grid.json"):
         if row["layout"] == "lan":
             hospitals = row["hospitals"]

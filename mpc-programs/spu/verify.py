@@ -16,6 +16,7 @@ Exact      equal bit for bit to `pipeline.mpc.reference`; the bit budget stands 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import and_
@@ -30,8 +31,9 @@ from pipeline.layers import CHECKED, Network, Plan, WeightBounds, plan
 from pipeline.layers.arrays import split_parameters
 from pipeline.mpc import rule
 
-_EVALUATIONS_AT_ONCE = 1024
-"""Models times samples whose activations are in memory together."""
+_ACTIVATIONS_AT_ONCE = 3_000_000
+"""Of a network's widest step, over models and samples: what keeps a party under 1 GB. A block costs messages for each
+model anew, so few large ones are cheaper."""
 
 
 def program(
@@ -180,7 +182,8 @@ def _counts(steps: Plan, models: Any, inputs: Any, labels: Any) -> Any:
     apart, owners, samples, classes = labels.shape
     arithmetic, parameters = SpuArithmetic(), split_parameters(steps.network, models)
     batch = inputs.reshape(apart, owners * samples, *steps.network.input_shape)
-    block = max(_EVALUATIONS_AT_ONCE // len(models), 1)
+    widest = max(math.prod(step.raw.shape) for step in steps.steps)
+    block = _evenly(owners * samples, max(_ACTIVATIONS_AT_ONCE // (len(models) * widest), 1))
     blocks = [batch[:, start : start + block] for start in range(0, owners * samples, block)]
     logits = jnp.concatenate([steps.logits(arithmetic, block_samples, parameters) for block_samples in blocks], axis=1)
     expected = jnp.broadcast_to(labels.reshape(apart, owners * samples, classes), logits.shape)
@@ -191,6 +194,11 @@ def _counts(steps: Plan, models: Any, inputs: Any, labels: Any) -> Any:
         best, correct = jnp.where(higher, logits[..., index], best), jnp.where(higher, expected[..., index], correct)
     # the label is one-hot (an owner's whose is not is replaced): it names the class of a right answer
     return (correct.reshape(-1, owners, samples, 1) * labels).sum(axis=2)
+
+
+def _evenly(count: int, longest: int) -> int:
+    """The length of the fewest blocks that are no longer."""
+    return -(-count // -(-count // longest))
 
 
 def peers(counts: Any, hospitals: int, samples: int, thresholds: Any) -> Any:
