@@ -19,6 +19,7 @@ from benchmarks.tables import (
     hpmpc,
     large,
     mpc,
+    panels,
     pictures,
     poisoning,
     rounds,
@@ -66,6 +67,9 @@ def _tables() -> dict[str, str]:
         "verification": mpc.table(_read("mpc"), _read("mpc_grid")),
         "engines of others": hpmpc.table(_read("hpmpc")),
         "prices": work.table(_read("work"), json.loads(price.FILE.read_text())),
+        "panels": panels.cost(_read("panels")),
+        "misled panels": panels.odds(_read("panels")),
+        "panels in the laboratory": poisoning.panels(_read("poisoning")),
         "large models": large.table(_read("large")),
         "baselines": baselines.table(
             [json.loads(file.read_text()) for file in sorted((RESULTS / "baselines").glob("*.json"))]

@@ -1,8 +1,9 @@
 """How far the prices of a verification are from what verifications cost.
 
 `python -m benchmarks.work` measures its cells that results/work.json lacks, fits the prices of every protocol to these
-and to what results/mpc.json and mpc_grid.json have, and writes results/work.json and pipeline/mpc/prices.json. CPU
-seconds and bytes are those of all nodes together, on this machine, in the layout for nodes that are near one another.
+and to what results/mpc.json, panels.json and mpc_grid.json have, and writes results/work.json and
+pipeline/mpc/prices.json. CPU seconds and bytes are those of all nodes together, on this machine, in the layout for
+nodes that are near one another.
 """
 
 from __future__ import annotations
@@ -64,12 +65,13 @@ class Cell:
     hospitals: int
     samples: int
     projected: bool
+    panel: int | None = None
 
     @property
     def sizes(self) -> VerificationSizes:
         """What decides its work."""
         steps = plan(NETWORKS[self.model], 255, PROJECTED if self.projected else CHECKED)
-        return VerificationSizes(steps, self.hospitals, self.samples, self.projected)
+        return VerificationSizes(steps, self.hospitals, self.samples, self.panel, self.projected)
 
     def prices(self) -> list[int]:
         """What each rate is multiplied by, in the order of `price.Rates`."""
@@ -110,6 +112,7 @@ def measure(cell: Cell) -> Row:
     runner = MpSpdz(settings, Profile.LAN) if name == MpSpdz.name else engine(name, settings)
     nodes = PROTOCOLS[name][cell.protocol]
     task, payloads = random_round(network, cell.hospitals, cell.samples)
+    task = replace(task, rule=replace(task.rule, panel=cell.panel))
     model = rule.capped(task.previous_model)
     expected: tuple[tuple[bool, ...], int]
     if cell.projected:
@@ -133,7 +136,7 @@ def measure(cell: Cell) -> Row:
 def kept() -> list[Row]:
     """What results/work.json has measured itself."""
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-    fields = ("model", "protocol", "hospitals", "samples", "projected")
+    fields = ("model", "protocol", "hospitals", "samples", "projected", "panel")
     return [
         Row(Cell(*(row[field] for field in fields)), row["cpu_s"], row["mb"], RESULTS.name)
         for row in rows
@@ -150,6 +153,9 @@ def others() -> Iterator[Row]:
             projected = row["mode"] == "large"
             cell = Cell(model, row["protocol"], hospitals, row["images"] // hospitals, projected)
             yield Row(cell, row["cpu_s"], row["mb"], "mpc.json")
+    for row in _rows("panels.json"):
+        cell = Cell(row["model"], row["protocol"], row["hospitals"], row["samples"], False, row["panel"])
+        yield Row(cell, row["cpu_s"], row["mb"], "panels.json")
     for row in _rows("mpc_grid.json"):
         if row["layout"] == "lan":
             hospitals = row["hospitals"]

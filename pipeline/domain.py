@@ -64,6 +64,14 @@ def sha256_text(value: object, what: str) -> Sha256:
     return Sha256(value)
 
 
+def tries(hospitals: int, samples: int, panel: int | None) -> int:
+    """Of a model on a sample in a round: every hospital's on those of its panel, and the current one on everybody's.
+
+    `samples` of each hospital; without a panel every hospital's model is tried on everybody's too.
+    """
+    return hospitals * ((hospitals if panel is None else panel) + 1) * samples
+
+
 def direct_grace(between: int) -> int:
     """Seconds after the commit deadline for a set with a direct commit, when so many lie between the two deadlines."""
     return min(_LONGEST_GRACE, between // 2)

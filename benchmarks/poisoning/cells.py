@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from benchmarks.poisoning.attacks import ATTACKS, FIT, NONE
 from benchmarks.poisoning.data import HEAD
 from benchmarks.poisoning.defences import DEFENCES
-from benchmarks.poisoning.own_rules import LARGE, LARGE_WITHOUT_INFERENCE, WARDROUND, WITH_MEDIAN, WITHOUT_INFERENCE
+from benchmarks.poisoning.own_rules import (
+    LARGE,
+    LARGE_WITHOUT_INFERENCE,
+    WARDROUND,
+    WITH_MEDIAN,
+    WITH_PANELS,
+    WITHOUT_INFERENCE,
+)
 from benchmarks.poisoning.simulate import Case
 
 COMPARED = (WARDROUND, WITHOUT_INFERENCE, "fedavg", "accuracy_filter", "multi_krum")
@@ -109,6 +116,8 @@ OF_LARGE = (
     "gradient_targeted",
 )
 """What a plain mean may take in that a trimmed one dilutes, and what the peers may see of it."""
+OF_PANELS = (*SAMPLE, "label_flip+fit", "lying_judge", "rule_aware_flip")
+"""Where it may matter how many of those who judge a model lie."""
 LATE = (*HARDEST, "slow_backdoor")
 """By attackers who are honest until the model has learnt."""
 DRIFT = (NONE, "rule_aware_targeted", "gradient_targeted", "min_max")
@@ -130,6 +139,7 @@ CELLS: Mapping[str, Cell] = {
     "five_hospitals": Cell(_images(5, 1), SAMPLE, ELSEWHERE, FIVE),
     "five_hospitals_two": Cell(_images(5, 2), SAMPLE[1:], ELSEWHERE, FIVE),
     "twenty_hospitals": Cell(_images(20, 6), SAMPLE, ELSEWHERE, FIVE),
+    "panels": Cell(_images(20, 6), OF_PANELS, (WARDROUND, WITH_PANELS), FIVE),
     "even": Cell(_images(10, 3, 100.0), SAMPLE, ELSEWHERE, FIVE),
     "skewed": Cell(_images(10, 3, 0.1), SAMPLE, ELSEWHERE, FIVE),
     "late": Cell(_images(10, 3, first_attack=6), LATE, (WARDROUND, "fedavg"), FIVE),

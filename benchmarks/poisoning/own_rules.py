@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
 from benchmarks.poisoning import exact
 from pipeline.domain import NORM_CAP, HospitalName, Sha256
 from pipeline.model_file import Vector
-from pipeline.mpc import reference, reference_projected, rule
+from pipeline.mpc import panels, reference, reference_projected, rule
 from pipeline.mpc.engines.base import AggregateTask, ProjectedTask, VerifyTask
 from pipeline.mpc.projections import project
 
@@ -55,6 +55,29 @@ class OwnRule:
 
 
 @dataclass(frozen=True)
+class PanelRule(OwnRule):
+    """The rule of the full mode where each model is tried on a drawn panel."""
+
+    panel: int = 7
+
+    def task(self, task: VerifyTask, seed: Sha256) -> VerifyTask:
+        """The same with the hospitals as this seed places them."""
+        numbers = replace(task.rule, panel=self.panel)
+        return replace(task, hospitals=panels.in_circle(task.hospitals, seed), rule=numbers)
+
+    def judged(self, task: VerifyTask, payloads: Mapping[HospitalName, Vector]) -> Judged:
+        """Whom the round accepts, in the order of the payloads, and the next budget."""
+        found = reference.explain(task, payloads, self.counting)
+        order = [task.hospitals.index(name) for name in payloads]
+        told: dict[str, Any] = {
+            name: tuple(value[place] for place in order)
+            for name, value in vars(found).items()
+            if isinstance(value, tuple)
+        }
+        return replace(found, **told)
+
+
+@dataclass(frozen=True)
 class LargeRule(OwnRule):
     """The rule of `mode: large`: size and direction by projections, peers as ever, and a plain mean."""
 
@@ -83,15 +106,17 @@ WITHOUT_INFERENCE = "wardround_without_inference"
 WITH_MEDIAN = "wardround_with_median"
 LARGE = "wardround_large"
 LARGE_WITHOUT_INFERENCE = "wardround_large_without_inference"
+WITH_PANELS = "wardround_with_panels"
 
 OWN_RULES: Mapping[str, OwnRule] = {
     WARDROUND: OwnRule(),
     WITHOUT_INFERENCE: OwnRule(counting=ignore_answers),
     WITH_MEDIAN: OwnRule(mean=median),
+    WITH_PANELS: PanelRule(),
     LARGE: LargeRule(),
     LARGE_WITHOUT_INFERENCE: LargeRule(counting=ignore_answers),
 }
 """By the name in a row: the rule less what the peers find, or less the privacy floor of its mean, in either mode."""
 
-APART = (WITH_MEDIAN, LARGE, LARGE_WITHOUT_INFERENCE)
+APART = (WITH_MEDIAN, WITH_PANELS, LARGE, LARGE_WITHOUT_INFERENCE)
 """Those that have tables by themselves, hence no place in what shows all defences."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.poisoning.attacks import NONE
 from benchmarks.poisoning.cells import CELLS
-from benchmarks.poisoning.own_rules import APART, LARGE, LARGE_WITHOUT_INFERENCE, WARDROUND, WITH_MEDIAN
+from benchmarks.poisoning.own_rules import APART, LARGE, LARGE_WITHOUT_INFERENCE, WARDROUND, WITH_MEDIAN, WITH_PANELS
 from benchmarks.poisoning.setting import MAIN, ON_FEATURES, Setting, attacked
 
 _DEFENCES = ("wardround", "wardround_without_inference", "fedavg", "accuracy_filter", "multi_krum", "fltrust", "flame")
@@ -141,6 +141,28 @@ def large(result: dict[str, Any], cell: str) -> str:
     return f"{through}\n{rejected}"
 
 
+def panels(result: dict[str, Any]) -> str:
+    """The rule where a drawn panel tries each model beside the one where all do, attack by attack."""
+    names = (WARDROUND, WITH_PANELS)
+    cell = CELLS["panels"]
+    setting = Setting.of(vars(cell.setting) | {"n": cell.setting.hospitals})
+    rows_by_pair = {
+        (row["attack"], row["defence"]): row for row in result["rows"] if setting.holds(row) and row["defence"] in names
+    }
+    attacks = [attack for attack in cell.attacks if all((attack, name) in rows_by_pair for name in names)]
+    return _beside(
+        rows_by_pair,
+        attacks,
+        {
+            "accuracy, %": (names, lambda row: f"{row['accuracy_mean']} ({row['accuracy_worst']})"),
+            "backdoor success (natural miss), %": (names, lambda row: f"{row['asr']} ({row['natural_miss']})"),
+            "attackers rejected, %": (names, lambda row: _number(row["rejected"])),
+            "honest rejected, %": (names, lambda row: _number(row["false_rejects"])),
+        },
+        {WARDROUND: "tried by all", WITH_PANELS: "by a panel of 7"},
+    )
+
+
 def long_studies(result: dict[str, Any]) -> str:
     """What becomes of honest hospitals in long studies that nobody attacks."""
     heads = ("rounds", "seeds", "honest updates rejected", "honest in quarantine", "accuracy", "plain averaging")
@@ -264,11 +286,12 @@ def _beside(
     rows_by_pair: dict[tuple[str, str], dict[str, Any]],
     attacks: Sequence[str],
     measures: Mapping[str, tuple[Iterable[str], Callable[[dict[str, Any]], str]]],
+    titles: Mapping[str, str] = _BESIDE_LARGE,
 ) -> str:
     """A line an attack; of each measure, by its title, a column for each of these defences."""
     heads = []
     for title, (names, _) in measures.items():
-        first, *following = (_BESIDE_LARGE[name] for name in names)
+        first, *following = (titles[name] for name in names)
         heads += [f"{title}: {first}", *following]
     lines = [f"| attack | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
     for attack in attacks:

@@ -58,6 +58,7 @@ def _program(task: Mapping[str, Any]) -> Any:
             tuple(task["input_range"]),
             task["first_round"],
             task["names_condition"],
+            task["panel"],
         )
     if task["program"] == "check_range":
         import check_range

@@ -1,9 +1,10 @@
 """One party of an SPU computation as a process of its own; `pipeline.mpc.engines.spu.engine` starts it.
 
-Standard input   the task as one line of JSON; then, when all parties have met, the arrays' raw bytes (pairs of
-components, public values). Its end ends this process, so that no party outlives its node. First argument   number of
-the file descriptor for results: {"ready": digest of the executable}, then {"outputs": ..., costs}. Nothing is written
-to disk but the log (standard error), and no share ever leaves memory or the TLS connections.
+Standard input   the task as one line of JSON; then the arrays' raw bytes (pairs of components, public values); then,
+when all parties have met and agree, the line "start". Its end ends this process, so that no party outlives its node.
+First argument   number of the file descriptor for results: {"ready": digest of the executable}, then {"outputs": ...,
+costs}. Nothing is written to disk but the log (standard error), and no share ever leaves memory or the TLS connections,
+of which there are none before that line.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ def main(results: IO[str]) -> None:
     # A core dump would hold every share.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     task = json.loads(sys.stdin.buffer.readline())
-    import numpy as np
     import shares
     from compiled import executable
     from links import connect
@@ -38,7 +38,7 @@ def main(results: IO[str]) -> None:
     sizes = {array["name"]: 16 * math.prod(array["shape"]) for array in task["secret"]}
     sizes |= {array["name"]: 8 * math.prod(array["shape"]) for array in task["public"]}
     content = {name: sys.stdin.buffer.read(size) for name, size in sizes.items()}
-    if any(len(content[name]) < size for name, size in sizes.items()):
+    if sys.stdin.buffer.readline() != b"start\n":
         return
     threading.Thread(target=end_with_starter, daemon=True).start()
 
@@ -47,19 +47,17 @@ def main(results: IO[str]) -> None:
     config = libspu.RuntimeConfig(protocol=libspu.ProtocolKind.ABY3, field=libspu.FieldType.FM64)
     runtime = api.Runtime(link, config)
     for array in task["secret"]:
-        pairs = np.frombuffer(content.pop(array["name"]), np.uint64).reshape(-1, 2)
-        runtime.set_var(array["name"], shares.replicated(pairs, tuple(array["shape"])))
+        runtime.set_var(array["name"], shares.replicated(content.pop(array["name"]), array["shape"]))
     for array in task["public"]:
-        values = np.frombuffer(content.pop(array["name"]), np.int64).reshape(array["shape"])
-        runtime.set_var(array["name"], shares.public(values))
+        runtime.set_var(array["name"], shares.public(content.pop(array["name"]), array["shape"]))
     runtime.run(program)
-    outputs = [shares.opened(runtime.get_var(name)).tolist() for name in program.output_names]
+    outputs = [shares.opened(runtime.get_var(name)) for name in program.output_names]
     used = resource.getrusage(resource.RUSAGE_SELF)
     costs = {
         "cpu_seconds": used.ru_utime + used.ru_stime,
         "wall_seconds": time.monotonic() - start,
         "bytes_sent": bytes_written() - sent,
-        "rss_bytes": used.ru_maxrss * 1024,
+        "rss_bytes": most_memory(),
     }
     report(results, {"outputs": outputs} | costs)
     # A peer may still need this party's last messages: the starter ends the process when all parties have their
@@ -84,6 +82,12 @@ def bytes_written() -> int:
     """Bytes that this process has written so far, to sockets almost all of them."""
     fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     return int(fields["wchar"])
+
+
+def most_memory() -> int:
+    """The most bytes that this process has held; getrusage would count what its starter held when it forked."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["VmHWM"].removesuffix("kB")) * 1024
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ The hospitals' components are ABY3's pairs already, so dealing needs no message.
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
+
 from runtime import libspu
 
 _REPLICATED = "aby3.AShr<FM64>"
@@ -14,18 +14,18 @@ _PUBLIC = "Pub2k<FM64>"
 _LARGEST_CHUNK = 64 << 20
 
 
-def replicated(pairs: npt.NDArray[np.uint64], shape: tuple[int, ...]) -> libspu.Share:
-    """One party's share of an int64 array: party i of 3 holds (s_i, s_i+1), interleaved in `pairs` (count, 2)."""
-    return _share(pairs.tobytes(), shape, libspu.Visibility.VIS_SECRET, _REPLICATED)
+def replicated(pairs: bytes, shape: Sequence[int]) -> libspu.Share:
+    """One party's share of an int64 array: party i of 3 holds (s_i, s_i+1), words of `pairs` by turns."""
+    return _share(pairs, shape, libspu.Visibility.VIS_SECRET, _REPLICATED)
 
 
-def public(values: npt.NDArray[np.int64]) -> libspu.Share:
-    """A value that every party knows."""
-    return _share(values.tobytes(), values.shape, libspu.Visibility.VIS_PUBLIC, _PUBLIC)
+def public(values: bytes, shape: Sequence[int]) -> libspu.Share:
+    """An int64 array that every party knows."""
+    return _share(values, shape, libspu.Visibility.VIS_PUBLIC, _PUBLIC)
 
 
-def opened(share: libspu.Share) -> npt.NDArray[np.int64]:
-    """The values that the program revealed; raises ValueError for anything still secret."""
+def opened(share: libspu.Share) -> list[int]:
+    """The int64 values that the program revealed; raises ValueError for anything still secret."""
     meta = libspu.ValueMeta()
     meta.ParseFromString(share.meta)
     if meta.storage_type != _PUBLIC:
@@ -37,10 +37,10 @@ def opened(share: libspu.Share) -> npt.NDArray[np.int64]:
         chunk = libspu.ValueChunk()
         chunk.ParseFromString(piece)
         content += chunk.content
-    return np.frombuffer(content, np.int64)
+    return memoryview(content).cast("q").tolist()
 
 
-def _share(content: bytes, shape: tuple[int, ...], visibility: libspu.Visibility, storage: str) -> libspu.Share:
+def _share(content: bytes, shape: Sequence[int], visibility: libspu.Visibility, storage: str) -> libspu.Share:
     meta = libspu.ValueMeta()
     meta.data_type = libspu.DataType.DT_I64
     meta.is_complex = False

@@ -16,6 +16,7 @@ Exact      equal bit for bit to `pipeline.mpc.reference`; the bit budget stands 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import and_
@@ -30,15 +31,21 @@ from pipeline.layers import CHECKED, Network, Plan, WeightBounds, plan
 from pipeline.layers.arrays import split_parameters
 from pipeline.mpc import rule
 
-_EVALUATIONS_AT_ONCE = 1024
-"""Models times samples whose activations are in memory together."""
+_ACTIVATIONS_AT_ONCE = 3_000_000
+"""Of a network's widest step, over models and samples: what keeps a party under 1 GB. A block costs messages for each
+model anew, so few large ones are cheaper."""
 
 
 def program(
-    network: Network, samples: int, input_range: tuple[int, int], first_round: bool, names_condition: bool
+    network: Network,
+    samples: int,
+    input_range: tuple[int, int],
+    first_round: bool,
+    names_condition: bool,
+    panel: int | None,
 ) -> Callable[..., Any]:
     """The function that SPU evaluates, for one network and kind of round."""
-    quantities_of = quantities(network, samples, input_range, first_round)
+    quantities_of = quantities(network, samples, input_range, first_round, panel)
 
     def verify(updates: Any, inputs: Any, labels: Any, previous: Any, thresholds: Any) -> Any:
         computed = quantities_of(updates, inputs, labels, previous, thresholds)
@@ -60,11 +67,11 @@ class Quantities(NamedTuple):
     norms: Any
     """Squared; 0 where an update does not keep range and size."""
     counts: Any
-    """(models, owners, classes): right answers."""
+    """(rows, owners, classes): right answers, as `tried` has them."""
 
 
 def quantities(
-    network: Network, samples: int, input_range: tuple[int, int], first_round: bool
+    network: Network, samples: int, input_range: tuple[int, int], first_round: bool, panel: int | None
 ) -> Callable[..., Quantities]:
     """The function that computes them."""
 
@@ -78,8 +85,9 @@ def quantities(
 
         direction_ok = _direction(updates, norms, thresholds[1])
 
-        valid, counts = tried(network, CHECKED, samples, input_range, previous, updates, inputs, labels)
-        return Quantities(in_range, valid, size_ok, direction_ok, peers(counts, samples, thresholds[2:]), norms, counts)
+        valid, counts = tried(network, CHECKED, samples, input_range, panel, previous, updates, inputs, labels)
+        peers_ok = peers(counts, len(updates), samples, thresholds[2:])
+        return Quantities(in_range, valid, size_ok, direction_ok, peers_ok, norms, counts)
 
     return computed
 
@@ -89,19 +97,35 @@ def tried(
     weights: WeightBounds,
     samples: int,
     input_range: tuple[int, int],
+    panel: int | None,
     previous: Any,
     updates: Any,
     inputs: Any,
     labels: Any,
 ) -> tuple[Any, Any]:
-    """Which owners' samples are valid, and the right answers of every model to them, (models, owners, classes).
+    """Which owners' samples are valid, and the right answers of models to those on which they are tried.
 
-    An update that is out is one of zeros.
+    The last rows are the hospitals' models'; before them stands the global model's, or with a panel one beside each
+    hospital's. An update that is out is one of zeros.
     """
-    models = previous + jnp.concatenate([jnp.zeros_like(previous)[None], updates])
+    steps = plan(network, max(map(abs, input_range)), weights)
+    instead = rule.counts_of_invalid_owner(samples, network.classes)
     valid = _valid(inputs, labels, *input_range)
-    counts = _counts(plan(network, max(map(abs, input_range)), weights), models, inputs, labels)
-    return valid, jnp.where(valid[:, None], counts, rule.counts_of_invalid_owner(samples, network.classes))
+    if panel is None:
+        models = previous + jnp.concatenate([jnp.zeros_like(previous)[None], updates])
+        return valid, jnp.where(valid[:, None], _counts(steps, models, inputs[None], labels[None]), instead)
+    counts = _counts(steps, previous[None], inputs[None], labels[None])[0]
+    globally = jnp.where(valid[:, None], counts, instead)
+    counts = _counts(steps, previous + updates, _of_panels(inputs, panel), _of_panels(labels, panel))
+    counts = jnp.where(_of_panels(valid, panel)[..., None], counts, instead)
+    return valid, jnp.concatenate([_of_panels(globally, panel), counts])
+
+
+def _of_panels(by_owner: Any, panel: int) -> Any:
+    """(hospitals, ...) to (hospitals, panel, ...): of each place in the circle what the next ones have."""
+    # slices: indexing would become a gather, which SPU walks element by element
+    around = jnp.concatenate([by_owner, by_owner[:panel]])
+    return jnp.stack([around[step : step + len(by_owner)] for step in range(1, panel + 1)], axis=1)
 
 
 def verdicts(conditions: Sequence[Any], names_condition: bool) -> tuple[Any, Any]:
@@ -154,43 +178,51 @@ def _valid(inputs: Any, labels: Any, lowest: int, highest: int) -> Any:
 
 
 def _counts(steps: Plan, models: Any, inputs: Any, labels: Any) -> Any:
-    hospitals, samples, classes = labels.shape
+    """(models, owners, classes), of samples (1, owners, samples, ...) that all share, or (models, ...) of each one."""
+    apart, owners, samples, classes = labels.shape
     arithmetic, parameters = SpuArithmetic(), split_parameters(steps.network, models)
-    batch = inputs.reshape(1, hospitals * samples, *steps.network.input_shape)
-    block = max(_EVALUATIONS_AT_ONCE // len(models), 1)
-    blocks = [batch[:, start : start + block] for start in range(0, hospitals * samples, block)]
+    batch = inputs.reshape(apart, owners * samples, *steps.network.input_shape)
+    widest = max(math.prod(step.raw.shape) for step in steps.steps)
+    block = _evenly(owners * samples, max(_ACTIVATIONS_AT_ONCE // (len(models) * widest), 1))
+    blocks = [batch[:, start : start + block] for start in range(0, owners * samples, block)]
     logits = jnp.concatenate([steps.logits(arithmetic, block_samples, parameters) for block_samples in blocks], axis=1)
-    expected = jnp.broadcast_to(labels.reshape(1, hospitals * samples, classes), logits.shape)
+    expected = jnp.broadcast_to(labels.reshape(apart, owners * samples, classes), logits.shape)
     # The first maximum: a later class must be strictly higher; its label follows it.
     best, correct = logits[..., 0], expected[..., 0]
     for index in range(1, classes):
         higher = logits[..., index] > best
         best, correct = jnp.where(higher, logits[..., index], best), jnp.where(higher, expected[..., index], correct)
     # the label is one-hot (an owner's whose is not is replaced): it names the class of a right answer
-    return (correct.reshape(-1, hospitals, samples, 1) * labels).sum(axis=2)
+    return (correct.reshape(-1, owners, samples, 1) * labels).sum(axis=2)
 
 
-def peers(counts: Any, samples: int, thresholds: Any) -> Any:
+def _evenly(count: int, longest: int) -> int:
+    """The length of the fewest blocks that are no longer."""
+    return -(-count // -(-count // longest))
+
+
+def peers(counts: Any, hospitals: int, samples: int, thresholds: Any) -> Any:
     """Which hospitals' models are near the global and the median one, by the four percentages."""
-    hospitals, classes = counts.shape[1:]
+    owners, classes = counts.shape[1:]
     # the total as one more class: one sort serves all
     counts = jnp.concatenate([counts.sum(axis=2, keepdims=True), counts], axis=2)
-    sums = middle_sum([counts[:, owner] for owner in range(hospitals)], rule.owners_trimmed(hospitals))
+    sums = middle_sum([counts[:, owner] for owner in range(owners)], rule.owners_trimmed(owners))
     weakest = sums[:, 1]
     for index in range(2, classes + 1):
         weakest = jnp.where(sums[:, index] < weakest, sums[:, index], weakest)
-    of_class = rule.answers_counted(hospitals, rule.samples_of_class(samples, classes))
-    overall = _near(sums[:, 0], rule.answers_counted(hospitals, samples), thresholds[0], thresholds[1])
-    return overall & _near(weakest, of_class, thresholds[2], thresholds[3])
+    of_class = rule.answers_counted(owners, rule.samples_of_class(samples, classes))
+    overall = _near(_gains(sums[:, 0], hospitals), rule.answers_counted(owners, samples), thresholds[0], thresholds[1])
+    return overall & _near(_gains(weakest, hospitals), of_class, thresholds[2], thresholds[3])
 
 
-def _near(sums: Any, answers: int, below_global: Any, below_peers: Any) -> Any:
-    globally = sums[0]
-    models = sums[1:]
-    median = sorted_wire(list(models), rule.lower_median(len(models)))
-    return (100 * models >= 100 * globally - below_global * answers) & (
-        100 * models >= 100 * median - below_peers * answers
-    )
+def _gains(sums: Any, hospitals: int) -> Any:
+    """Of each hospital's model over the global one."""
+    return sums[-hospitals:] - sums[:-hospitals]
+
+
+def _near(gains: Any, answers: int, below_global: Any, below_peers: Any) -> Any:
+    median = sorted_wire(list(gains), rule.lower_median(len(gains)))
+    return (100 * gains >= -below_global * answers) & (100 * gains >= 100 * median - below_peers * answers)
 
 
 def next_budget(norms: Any, accepted: Any, budget: Any, hospitals: int, largest: int) -> Any:

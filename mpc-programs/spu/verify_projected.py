@@ -28,7 +28,12 @@ from pipeline.mpc import rule
 
 
 def program(
-    network: Network, samples: int, input_range: tuple[int, int], first_round: bool, names_condition: bool
+    network: Network,
+    samples: int,
+    input_range: tuple[int, int],
+    first_round: bool,
+    names_condition: bool,
+    panel: int | None,
 ) -> Callable[..., Any]:
     """The function that SPU evaluates, for one network and kind of round."""
 
@@ -46,8 +51,8 @@ def program(
         direction_ok = _direction(rows, squares, thresholds[1])
         # within twice the norm that the budget allows, as the size says, but for odds of 2^-52
         updates = jnp.where(size_ok[:, None], updates, 0)
-        _, counts = tried(network, PROJECTED, samples, input_range, previous, updates, inputs, labels)
-        peers_ok = peers(counts, samples, thresholds[2:])
+        _, counts = tried(network, PROJECTED, samples, input_range, panel, previous, updates, inputs, labels)
+        peers_ok = peers(counts, hospitals, samples, thresholds[2:])
         opened, accepted = verdicts([size_ok, direction_ok, peers_ok], names_condition)
         return opened, reveal(next_budget(estimates, accepted, limit, hospitals, rule.PROJECTED_RIGHT * rule.NORM_CAP))
 

@@ -58,6 +58,12 @@ class View:
         strides.insert(axis, 0)
         return replace(self, shape=tuple(shape), strides=tuple(strides))
 
+    def along(self, axis, count, stride):
+        """An axis of length 1 lengthened: so many windows, each so far from the one before."""
+        shape, strides = list(self.shape), list(self.strides)
+        shape[axis], strides[axis] = count, stride
+        return replace(self, shape=tuple(shape), strides=tuple(strides))
+
     def part(self, axis, start, count, step=1):
         """Every step-th index of one axis."""
         shape, strides = list(self.shape), list(self.strides)

@@ -33,13 +33,14 @@ class Task:
     weights: WeightBounds
     wide: bool = False
     """Whether a round costs more than the memory that saves it (`pipeline.mpc.engines.mp_spdz.profiles`)."""
+    panel: int | None = None
+    """Hospitals on whose samples each model is tried, those that come next in the circle; None: all."""
     names_condition: bool = False
     """Whether to open how many of the rule's conditions held before one failed, in place of the accept bit."""
 
-    @property
-    def models_at_once(self) -> int:
-        """Models evaluated at once: the global one and every hospital's, or one."""
-        return self.hospitals + 1 if self.wide else 1
+    def at_once(self, models: int) -> int:
+        """Of so many models those evaluated at once: all, or one."""
+        return models if self.wide else 1
 
     @property
     def inputs(self) -> int:
@@ -54,19 +55,15 @@ class Task:
             if self.hospitals % count == 0 and (count == 1 or count * values <= LONGEST)
         )
 
-    @property
-    def samples_per_block(self) -> int:
-        """Samples evaluated at once: as many as fit one step, in blocks as even as can be."""
-        total = self.hospitals * self.samples
-        widest = max(self.inputs, *(math.prod(step.raw.shape) for step in self.plan.steps))
-        longest = WIDEST // self.models_at_once if self.wide else LONGEST
-        blocks = -(-total // max(longest // widest, 1))
-        return -(-total // blocks)
+    def samples_per_block(self, models: int, samples: int) -> int:
+        """Of so many samples those on which so many models are evaluated at once.
 
-    @property
-    def is_one_block(self) -> bool:
-        """Whether the network is evaluated once, all models on all samples."""
-        return self.wide and self.samples_per_block == self.hospitals * self.samples
+        As many as fit one step, in blocks as even as can be.
+        """
+        widest = max(self.inputs, *(math.prod(step.raw.shape) for step in self.plan.steps))
+        longest = WIDEST // models if self.wide else LONGEST
+        blocks = -(-samples // max(longest // widest, 1))
+        return -(-samples // blocks)
 
     @property
     def fits_one_step(self) -> bool:
@@ -101,5 +98,6 @@ def load(weights: WeightBounds) -> Task:
         network=from_plain(sizes["network"]),
         weights=weights,
         wide=sizes["profile"] == "wan",
+        panel=sizes["panel"],
         names_condition=sizes["names_condition"],
     )

@@ -213,9 +213,9 @@ def input_set(evidence: RoundEvidence) -> str:
 
 
 def seed(evidence: RoundEvidence) -> str:
-    """A large model's projections come from nonces to which every node committed before the round opened."""
+    """What is drawn in a round comes from nonces to which every node committed before it opened."""
     if evidence.record.seed is None:
-        return "no random check in this study"
+        return "nothing is drawn in this study"
     nonces = {}
     for node, record in zip(evidence.record.nodes, _key_records(evidence), strict=True):
         problems = []
@@ -233,7 +233,7 @@ def seed(evidence: RoundEvidence) -> str:
         raise EvidenceRejected(
             f"round {evidence.round}: the record's seed is {evidence.record.seed}, the nodes' nonces give {expected}"
         )
-    return f"{len(nonces)} nonces, each committed to before the round opened, give the seed of the projections"
+    return f"{len(nonces)} nonces, each committed to before the round opened, give the round's seed"
 
 
 def model(evidence: RoundEvidence) -> str:

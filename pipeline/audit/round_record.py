@@ -140,8 +140,10 @@ class RoundRecord(_Model):
     """When the study is done."""
     subgroups: RecordSubgroups | None
     """None where the study has none, and of a round that measured the inputs' scale."""
+    panel: _Positive | None
+    """On how many hospitals' samples each model was tried, drawn by the seed; None: on all."""
     seed: _Digest | None
-    """What a large model's random projections came from; None where the rule saw every coordinate."""
+    """What a large model's random projections and each model's panel came from; None where there is neither."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -166,6 +168,8 @@ class RoundRecord(_Model):
             raise ValueError(
                 f"verdicts: got {len(self.accepted)} accepted hospitals, want at least {self.min_accepted}"
             )
+        if self.panel is not None and self.seed is None and not self.measures_scale:
+            raise ValueError("seed: got none, want one: each model has a panel, which it draws")
         if self.averaged > len(self.accepted):
             raise ValueError(f"averaged: got {self.averaged}, want at most the {len(self.accepted)} accepted hospitals")
         return self
@@ -288,6 +292,7 @@ def build(
             programs=programs,
             course=study.course,
             subgroups=subgroups,
+            panel=study.rule.panel,
             seed=seed,
         )
     except ValidationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hexbytes import HexBytes
 from web3 import Web3
@@ -69,8 +69,7 @@ class Ledger(Calls):
         self.chain_id = location.chain_id
         self.development = location.development
         self._web3 = web3
-        self._contract = web3.eth.contract(address=checksum(location.contract), abi=contract.abi())
-        self._logs = Logs(web3, self._contract)
+        self._logs = Logs(web3, self.contract)
         self._first_block: int | None = None
 
     @classmethod
@@ -240,26 +239,25 @@ class Ledger(Calls):
 
     def rounds(self, study: StudyId | None = None) -> tuple[RoundState, ...]:
         """Every round, of one study or of all, in the order of opening."""
-        states = assemble(self._logs.find(ROUND_EVENTS, (), self._start()))
-        return tuple(state for state in states if study in (None, state.study))
+        if study is None:
+            return tuple(assemble(self._logs.find(ROUND_EVENTS, (), self._start())))
+        # A ledger of many studies holds much that was over before this one began.
+        openings = {opened.round: opened.location.block for opened in self._openings(study, self._start())}
+        events = self._logs.find(ROUND_EVENTS, (), min(openings.values())) if openings else ()
+        return tuple(assemble(events, openings))
 
     def line(self, study: StudyId) -> tuple[RoundState, ...]:
         """The rounds of a study, and before them those of the studies that it continues, in the order of opening.
 
         Of these up to the round whose model the next study started from.
         """
-        every = self.rounds()
-        states: list[RoundState] = []
-        current: StudyId | None = study
-        last: RoundId | None = None
-        while current is not None:
-            own = [state for state in every if state.study == current]
-            if last is not None:
-                own = own[: [state.round for state in own].index(last) + 1]
-            states = own + states
-            last = self.parent_round(current)
-            current = next((state.study for state in every if state.round == last), None)
-        return tuple(states)
+        states = self.rounds(study)
+        current = study
+        while (last := self.parent_round(current)) is not None:
+            current = self.round(last).study
+            own = self.rounds(current)
+            states = own[: [state.round for state in own].index(last) + 1] + states
+        return states
 
     def opened(self, first: int) -> tuple[RoundId, ...]:
         """Numbers of the rounds that were opened in block `first` or later, in that order."""
@@ -305,7 +303,7 @@ class Ledger(Calls):
         with rpc.border(f"transaction {finalised.location.transaction}"):
             sent = self._web3.eth.get_transaction(HexBytes(finalised.location.transaction))
         try:
-            function, arguments = self._contract.decode_function_input(sent["input"])
+            function, arguments = contract.interface().decode_function_input(sent["input"])
         except ValueError as error:
             raise EvidenceRejected(
                 f"transaction {finalised.location.transaction}: got no call of the ledger"
@@ -343,7 +341,10 @@ class Ledger(Calls):
 
     def _read(self, function: str, *arguments: Any) -> Any:
         with rpc.border(f"{function}({', '.join(_show(argument) for argument in arguments)})"):
-            return self._contract.functions[function](*arguments).call()
+            data = contract.question(function, *arguments)
+            return contract.answer(
+                function, self._web3.eth.call({"to": checksum(self.contract), "data": HexBytes(data)})
+            )
 
     def _start(self) -> int:
         if self._first_block is None:
@@ -385,7 +386,7 @@ class Ledger(Calls):
             yield continued
             yield from self._earlier(self.round(continued))
 
-    def _openings(self, study: StudyId, first: int, last: int) -> Iterator[OpenedEvent]:
+    def _openings(self, study: StudyId, first: int, last: int | Literal["latest"] = "latest") -> Iterator[OpenedEvent]:
         """Where rounds of a study were opened, in the blocks from `first` to `last`."""
         for event in self._logs.find("RoundOpened", (None, word(study)), first, last):
             if isinstance(event, OpenedEvent):

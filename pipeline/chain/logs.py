@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from eth_typing import HexStr
 from web3 import Web3
-from web3.contract import Contract
 from web3.types import FilterParams, LogReceipt
 
 from pipeline.chain import rpc
-from pipeline.chain.contract import event_name, topic
+from pipeline.chain.contract import event_fields, event_name, topic
+from pipeline.chain.encoding import checksum
+from pipeline.domain import Address
 from pipeline.ledger_types import events
 from pipeline.ledger_types.events import Event, TxLocation
 
@@ -19,9 +20,9 @@ from pipeline.ledger_types.events import Event, TxLocation
 class Logs:
     """Finds events by their topics; every search raises Unavailable when the chain does not answer."""
 
-    def __init__(self, web3: Web3, contract: Contract) -> None:
+    def __init__(self, web3: Web3, contract: Address) -> None:
         self._web3 = web3
-        self._contract = contract
+        self._contract = checksum(contract)
 
     def find(
         self,
@@ -33,15 +34,16 @@ class Logs:
         """Events of these names whose indexed fields are `keys`, in blocks `first` to `last`, in the chain's order."""
         kinds = [HexStr("0x" + topic(name).hex()) for name in ([names] if isinstance(names, str) else names)]
         wanted: FilterParams = {
-            "address": self._contract.address,
+            "address": self._contract,
             "fromBlock": first,
             "toBlock": last,
             "topics": [kinds, *(HexStr("0x" + value.hex()) if value else None for value in keys)],
         }
         with rpc.border("event logs"):
             for log in self._web3.eth.get_logs(wanted):
-                decoded: Any = self._contract.events[event_name(bytes(log["topics"][0]))]().process_log(log)
-                event = events.parse(decoded["event"], decoded["args"], self._location(log))
+                topics = [bytes(one) for one in log["topics"]]
+                fields = event_fields(topics, log["data"])
+                event = events.parse(event_name(topics[0]), fields, self._location(log))
                 if event is not None:
                     yield event
 

@@ -281,7 +281,7 @@ class Transcript:
         round_events = []
         for log in sent["logs"]:
             name = contract.event_name(bytes.fromhex(log["topics"][0]))
-            decoded: Any = _ABI.events[name]().process_log(_as_log(log, self.contract))
+            decoded: Any = contract.interface().events[name]().process_log(_as_log(log, self.contract))
             event = events.parse(name, decoded["args"], location)
             if event is not None:
                 round_events.append(event)
@@ -290,12 +290,11 @@ class Transcript:
     def _call(self, transaction: str) -> tuple[str, dict[str, Any]]:
         for sent in self.content["transactions"]:
             if _hash(sent) == transaction:
-                function, arguments = _ABI.decode_function_input(HexBytes(rlp.decode(bytes.fromhex(sent["raw"]))[5]))
+                function, arguments = contract.interface().decode_function_input(
+                    HexBytes(rlp.decode(bytes.fromhex(sent["raw"]))[5])
+                )
                 return function.fn_name, arguments
         raise EvidenceRejected(f"transaction {transaction}: got none of that hash in the bundle")
-
-
-_ABI = Web3().eth.contract(abi=contract.abi())
 
 
 def _signatures(arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pipeline.domain import HospitalName, RoundId, Sha256
 from pipeline.errors import Misconfigured, NotApproved
 from pipeline.governance import proposal, versions
 from pipeline.governance.versions import Wanted
+from pipeline.mpc import panels
 from pipeline.mpc.price import VerificationCost
 from pipeline.round import continuation
 from pipeline.round.worker import Worker
@@ -64,6 +65,7 @@ def show(study: StudyName) -> None:
         f"  of that, trying the models: {read.work:,} of at most {read.rule.most_work:,} million comparisons",
         highlight=False,
     )
+    console.print(f"  {panels.in_words(len(read.hospitals), read.rule.panel)}", highlight=False)
     console.print(f"digest: {digest}", highlight=False)
     for name in (*read.hospitals, *read.nodes):
         try:

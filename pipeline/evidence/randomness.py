@@ -38,7 +38,7 @@ def seed(context: Context, commit_root: Sha256, nonces: Mapping[NodeName, Sha256
     """The round's seed from every node's nonce and the root of the manifests."""
     return digest(
         {
-            "purpose": "wardround projections",
+            "purpose": "wardround round",
             "ledger": [context.chain_id, context.contract],
             "study": context.study_digest,
             "round": context.round,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -131,8 +131,8 @@ def study_id(name: str) -> StudyId:
     return StudyId(keccak(name.encode()).hex())
 
 
-def assemble(events: Iterable[Event]) -> list[RoundState]:
-    """The rounds that events tell of, in the order of opening."""
+def assemble(events: Iterable[Event], only: Container[RoundId] | None = None) -> list[RoundState]:
+    """The rounds that events tell of, or of these `only` those named, in the order of opening."""
     by_round: dict[RoundId, dict[str, Any]] = {}
     fields = {
         OpenedEvent: "opened",
@@ -158,4 +158,4 @@ def assemble(events: Iterable[Event]) -> list[RoundState]:
                 parts["direct"] = (*parts.get("direct", ()), event)
             case _:
                 pass
-    return [RoundState(**parts) for parts in by_round.values()]
+    return [RoundState(**parts) for number, parts in by_round.items() if only is None or number in only]

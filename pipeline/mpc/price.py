@@ -15,7 +15,6 @@ from pipeline.evidence.canonical import read_object
 from pipeline.layers import Work
 from pipeline.mpc.work import VerificationSizes
 from pipeline.study.fields import PROTOCOLS
-from pipeline.study.modes import MODES
 from pipeline.study.study import Study
 
 FILE = Path(__file__).with_name("prices.json")
@@ -70,7 +69,8 @@ class VerificationCost:
             study.plan,
             len(study.hospitals),
             study.rule.images_per_hospital,
-            projected=study.evaluation_mode is MODES["large"],
+            panel=study.rule.panel,
+            projected=study.evaluation_mode.projects,
         )
         work = sizes.work(study.engine)
         prices = Prices.of(study.protocol)

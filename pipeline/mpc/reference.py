@@ -6,8 +6,9 @@ Step by step, on updates of 16 fractional bits and inputs of 8:
   size       the squared norm lies within the budget (first round: 9 times the median) and above a 400th of the median
   direction  the cosine to the coordinate-wise median update is not below -0.4, or the inner product with it is not
              below -1/4 of the budget (of STILL, where that is more or the update is shorter than it)
-  peers      the sum of the middle correct counts over all owners' samples is close to the global model's and to the
-             median model's, and so is the sum of the class that the model answers worst
+  peers      the sum of the middle correct counts over its owners' samples gains about as much over the global model's
+             as the median model's does, or loses little, and so does the sum of the class that it answers worst; its
+             owners are all, or a panel of them, on whose samples the global model is compared with it too
   budget     9/4 of the median squared norm of the accepted
 """
 
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from pipeline.domain import COORDINATE_CAP, NORM_CAP, Condition, HospitalName
 from pipeline.layers import plan
 from pipeline.layers.arrays import ArrayArithmetic, split_parameters
-from pipeline.mpc import rule
+from pipeline.mpc import panels, rule
 from pipeline.mpc.engines.base import AggregateTask, Payload, RangeTask, VerifyTask
 
 Words = npt.NDArray[np.int64]
@@ -49,7 +50,9 @@ class Verification:
     median_square: int
     """The median update's own, likewise."""
     counts: Words
-    """Correct answers, (1 + hospitals, owners, classes); the first row is the global model's."""
+    """Correct answers, (rows, owners, classes); the last rows are the hospitals' models'.
+
+    Before them stands the global model's row, or with a panel one beside each hospital's, on the same samples."""
 
     @property
     def failed(self) -> tuple[Condition | None, ...]:
@@ -123,9 +126,9 @@ def updates_of(task: VerifyTask, payloads: Mapping[HospitalName, Words]) -> Word
 def tried(
     task: VerifyTask, updates: Words, payloads: Mapping[HospitalName, Words], counting: Counting | None = None
 ) -> tuple[tuple[bool, ...], Words]:
-    """Which owners' samples are valid, and every model's correct answers to them, (1 + hospitals, owners, classes).
+    """Which owners' samples are valid, and every model's correct answers to those on which it is tried.
 
-    An update that is out is one of zeros.
+    An update that is out is one of zeros. The answers are `Verification.counts`.
     """
     size = task.network.size
     samples = task.rule.samples
@@ -138,7 +141,15 @@ def tried(
     valid = np.array([_valid(x, y, lowest, highest) for x, y in zip(inputs, labels, strict=True)])
     models = task.previous_model + np.concatenate([np.zeros_like(updates[:1]), updates])
     correct = (counting or counts)(task, models, inputs, labels)
-    return tuple(valid.tolist()), np.where(valid[:, None], correct, rule.counts_of_invalid_owner(samples, classes))
+    correct = np.where(valid[:, None], correct, rule.counts_of_invalid_owner(samples, classes))
+    return tuple(valid.tolist()), correct if task.panel is None else _of_panels(correct, task.panel)
+
+
+def _of_panels(correct: Words, panel: int) -> Words:
+    """Of (1 + hospitals, owners, classes) the global model's on each panel, and then each hospital's on its own."""
+    hospitals = correct.shape[1]
+    owners = np.array([panels.members(place, hospitals, panel) for place in range(hospitals)])
+    return np.concatenate([correct[0][owners], correct[1:][np.arange(hospitals)[:, None], owners]])
 
 
 def check_range(task: RangeTask, vectors: Mapping[HospitalName, Words]) -> tuple[bool, ...]:
@@ -206,15 +217,15 @@ def correct_per_class(answers: Words, labels: Words) -> Words:
 
 
 def judged(counts: Words) -> tuple[Words, Words]:
-    """Of counts (1 + hospitals, owners, classes) each model's sum over the middle owners.
+    """Of counts (rows, owners, classes) each row's sum over the middle owners.
 
-    Also the sum of the class that it answers worst.
+    Also the sum of the class that is answered worst.
     """
-    hospitals = counts.shape[1]
-    trimmed = rule.owners_trimmed(hospitals)
+    owners = counts.shape[1]
+    trimmed = rule.owners_trimmed(owners)
 
     def middle(by_owner: Words) -> Words:
-        sums: Words = np.sort(by_owner, axis=1)[:, trimmed : hospitals - trimmed].sum(axis=1)
+        sums: Words = np.sort(by_owner, axis=1)[:, trimmed : owners - trimmed].sum(axis=1)
         return sums
 
     return middle(counts.sum(axis=2)), middle(counts).min(axis=1)
@@ -223,11 +234,12 @@ def judged(counts: Words) -> tuple[Words, Words]:
 def peers(task: VerifyTask, counts: Words) -> list[bool]:
     """Which models are near the global and the median one, from what `tried` counted."""
     hospitals = len(task.hospitals)
+    owners = counts.shape[1]
     samples = task.rule.samples
     numbers = task.rule
-    overall, weakest = judged(counts)
-    answers = rule.answers_counted(hospitals, samples)
-    of_class = rule.answers_counted(hospitals, rule.samples_of_class(samples, task.network.classes))
+    overall, weakest = (sums[-hospitals:] - sums[:-hospitals] for sums in judged(counts))
+    answers = rule.answers_counted(owners, samples)
+    of_class = rule.answers_counted(owners, rule.samples_of_class(samples, task.network.classes))
     near = _near(overall, answers, numbers.below_global_percent, numbers.below_peers_percent)
     near_in_class = _near(
         weakest, of_class, numbers.weakest_class_below_global_percent, numbers.weakest_class_below_peers_percent
@@ -235,11 +247,10 @@ def peers(task: VerifyTask, counts: Words) -> list[bool]:
     return [a and b for a, b in zip(near, near_in_class, strict=True)]
 
 
-def _near(sums: Words, answers: int, below_global: int, below_peers: int) -> list[bool]:
-    globally, *hospital_sums = (int(correct) for correct in sums)
-    median = sorted(hospital_sums)[rule.lower_median(len(hospital_sums))]
+def _near(gains: Words, answers: int, below_global: int, below_peers: int) -> list[bool]:
+    """Of each model's gain over the global one."""
+    median = sorted(gains.tolist())[rule.lower_median(len(gains))]
     return [
-        100 * correct >= 100 * globally - below_global * answers
-        and 100 * correct >= 100 * median - below_peers * answers
-        for correct in hospital_sums
+        100 * gain >= -below_global * answers and 100 * gain >= 100 * median - below_peers * answers
+        for gain in gains.tolist()
     ]

@@ -7,7 +7,7 @@ of their coordinates:
              median estimate) and above a 400th of the median
   direction  the cosine to the median over the hospitals of each projection is not below -0.4, or the estimated inner
              product with it is not below -1/4 of the budget (of STILL, where that is more or the update is shorter)
-  peers      as there: every model is evaluated whole, on all owners' samples
+  peers      as there: every model is evaluated whole, on its owners' samples
   budget     9/4 of the median estimate of the accepted
 """
 
@@ -45,7 +45,7 @@ class ProjectedVerification:
     measured: Measured
     peers: tuple[bool, ...]
     counts: Words
-    """Correct answers, (1 + hospitals, owners, classes); the first row is the global model's."""
+    """As `reference.Verification.counts`."""
 
     @property
     def failed(self) -> tuple[Condition | None, ...]:

@@ -105,9 +105,9 @@ def _two_fifths(count: int) -> int:
     return -(-2 * count // 5)
 
 
-def owners_trimmed(hospitals: int) -> int:
-    """Owners dropped at each end of a model's sorted correct counts."""
-    return min(_two_fifths(hospitals), (hospitals - 1) // 2)
+def owners_trimmed(owners: int) -> int:
+    """Owners dropped at each end of a model's sorted correct counts, of those on whose samples it is tried."""
+    return min(_two_fifths(owners), (owners - 1) // 2)
 
 
 def updates_trimmed(accepted: int) -> int:
@@ -128,9 +128,9 @@ def updates_averaged(accepted: int) -> int:
     return middle - 1 if middle % 2 == 0 else middle
 
 
-def answers_counted(hospitals: int, samples: int) -> int:
+def answers_counted(owners: int, samples: int) -> int:
     """Samples behind the sum of a model's middle counts; of one class where `samples` is an owner's of that class."""
-    return (hospitals - 2 * owners_trimmed(hospitals)) * samples
+    return (owners - 2 * owners_trimmed(owners)) * samples
 
 
 def samples_of_class(samples: int, classes: int) -> int:

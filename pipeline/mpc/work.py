@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pipeline.domain import tries
 from pipeline.layers import Plan, Work
 from pipeline.mpc import rule
 from pipeline.mpc.sorting import network as sorting_network
@@ -38,14 +39,16 @@ class VerificationSizes:
     hospitals: int
     samples: int
     """Of each hospital."""
+    panel: int | None
+    """Hospitals on whose samples each model is tried; None: all."""
     projected: bool
     """Whether size and direction are judged on projections (`mode: large`)."""
 
     def work(self, engine: str) -> Work:
         """Products and comparisons of everything."""
         habits = HABITS[engine]
-        tries = (self.hospitals + 1) * self.hospitals * self.samples
-        return self.plan.work(habits.merges_kernels) * tries + self._updates() + self._peers(habits)
+        times = tries(self.hospitals, self.samples, self.panel)
+        return self.plan.work(habits.merges_kernels) * times + self._updates() + self._peers(habits)
 
     @property
     def inputs(self) -> int:
@@ -82,10 +85,11 @@ class VerificationSizes:
         """The counts' trimmed sums over the owners, and every two models' sums."""
         hospitals = self.hospitals
         kinds = 1 + self.plan.network.classes
-        trimmed = rule.owners_trimmed(hospitals)
-        pairs = hospitals * (hospitals - 1) // 2
-        compared = pairs if habits.compares_pairs else _comparators(hospitals, range(trimmed, hospitals - trimmed))
-        ordered = compared * (hospitals + 1) * kinds
+        owners, rows = (hospitals, hospitals + 1) if self.panel is None else (self.panel, 2 * hospitals)
+        trimmed = rule.owners_trimmed(owners)
+        pairs = owners * (owners - 1) // 2
+        compared = pairs if habits.compares_pairs else _comparators(owners, range(trimmed, owners - trimmed))
+        ordered = compared * rows * kinds
         near = hospitals**2 * (1 + self.plan.network.classes**2) if habits.compares_pairs else 0
         return Work(ordered, ordered + near)
 

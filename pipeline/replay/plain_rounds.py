@@ -68,11 +68,11 @@ def scaled_plainly(study: Study, said: Mapping[HospitalName, Vector]) -> Study:
 def play_plain(
     study: Study, members: Mapping[HospitalName, PlainMember], rounds: Sequence[RoundId]
 ) -> list[PlainRound]:
-    """The rounds one after the other, from the study's initial model; raises Misconfigured for the large-model mode."""
-    if study.evaluation_mode.draws_seed:
+    """The rounds one after the other, from the study's initial model; raises Misconfigured where nodes draw a seed."""
+    if study.draws_seed:
         raise Misconfigured(
-            f"{study.name}: got mode {study.mode}, want one that judges every coordinate: no nodes draw the seed of"
-            " projections in a plain round"
+            f"{study.name}: got mode {study.mode} and panel {study.rule.panel}, want mode full and no panel: no nodes"
+            " draw a seed in a plain round"
         )
     model = initial_model(study)
     budget = None

@@ -36,7 +36,7 @@ from pipeline.mpc.engines.base import (
 from pipeline.mpc.local_parties import deal, local_parties, run_together
 from pipeline.mpc.projections import of_components
 from pipeline.round.following import measured_model, updated
-from pipeline.round.parameters import rule_parameters
+from pipeline.round.parameters import in_order, rule_parameters
 from pipeline.round.payload import length, payload
 from pipeline.site.identity import Identity
 from pipeline.site.settings import Settings
@@ -69,12 +69,13 @@ def reproduce(
     held = deal(shared, nodes)
     if study.source.measured:
         return _reproduce_scale(study, record, previous, held, names, settings)
-    if study.evaluation_mode.draws_seed:
+    if study.evaluation_mode.projects:
         return _reproduce_large(study, record, previous, updates, finished, held, names, settings)
     engine = engines.engine(study.engine, settings)
-    task = VerifyTask(names, study.network, rule_parameters(study, finished, record.budget), previous.parameters)
+    parameters = rule_parameters(study, finished, record.budget)
+    task = VerifyTask(in_order(study, names, record.seed), study.network, parameters, previous.parameters)
     verified = _together(settings, record, lambda party: engine.verify(study.protocol, task, held[party.index], party))
-    accepted = _accepted(record, names, verified)
+    accepted = _accepted(record, task, verified)
     size = study.network.size
     parts: list[Components] = [
         {name: {index: words[:size] for index, words in node_components[name].items()} for name in accepted}
@@ -119,11 +120,10 @@ def _reproduce_large(
     settings: Settings,
 ) -> Sha256:
     if record.seed is None:
-        raise EvidenceRejected(
-            f"round {record.round}: got a record without the seed of its projections, want one of a large model's round"
-        )
+        raise EvidenceRejected(f"round {record.round}: got a record without a seed, want one of a large model's round")
     parameters = rule_parameters(study, finished, record.budget)
-    task = ProjectedTask(names, study.network, parameters, previous.parameters, record.seed)
+    hospitals = in_order(study, names, record.seed)
+    task = ProjectedTask(hospitals, study.network, parameters, previous.parameters, record.seed)
     engine = engines.engine(study.engine, settings)
 
     def verify(party: Party) -> VerifyOutput:
@@ -131,15 +131,16 @@ def _reproduce_large(
         projected = of_components(components, study.network.size, task.seed)
         return engine.verify_projected(study.protocol, task, projected, components, party)
 
-    accepted = _accepted(record, task.hospitals, _together(settings, record, verify))
+    accepted = _accepted(record, task, _together(settings, record, verify))
     # whoever has all updates here needs no shares to add them
     total, count = reference_projected.aggregate(AggregateTask(accepted, study.network.size), updates)
     return _same_model(record, updated(previous, total, count))
 
 
-def _accepted(record: RoundRecord, names: Sequence[HospitalName], verified: VerifyOutput) -> tuple[HospitalName, ...]:
-    accepted = tuple(name for name, bit in zip(names, verified.accepted, strict=True) if bit)
-    return _require(record, accepted, verified.budget, verified.failures(names))
+def _accepted(record: RoundRecord, task: VerifyTask, verified: VerifyOutput) -> tuple[HospitalName, ...]:
+    bits = dict(zip(task.hospitals, verified.accepted, strict=True))
+    accepted = tuple(hospital.name for hospital in record.hospitals if bits.get(hospital.name))
+    return _require(record, accepted, verified.budget, verified.failures(task.hospitals))
 
 
 def _require(

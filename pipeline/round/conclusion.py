@@ -73,7 +73,7 @@ def require_going_on(study: Study, state: StudyState) -> None:
 def require_rounds_left(worker: Worker) -> None:
     """Raise Refused when a study has had the rounds that its course allows, also before anybody concluded it."""
     ledger, study = worker.ledger, worker.study
-    own = [one for one in ledger.rounds() if one.study == worker.study_id and one.finalised is not None]
+    own = [one for one in ledger.rounds(worker.study_id) if one.finalised is not None]
     if study.course is None or not own:
         return
     last = own[-1]

@@ -49,7 +49,7 @@ class Custody:
 
     @property
     def nonce(self) -> Path:
-        """Where the round's nonce lies (`pipeline.round.evaluation_large`)."""
+        """Where the round's nonce lies (`pipeline.round.seed`)."""
         return self.home / _KEYS / f"{self.round_id}-nonce"
 
     @property

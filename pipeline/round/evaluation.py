@@ -9,9 +9,8 @@ from typing import Any
 
 from pipeline.domain import Condition, HospitalName, Sha256
 from pipeline.model_file import Model
-from pipeline.mpc.engines.base import Task, VerifyOutput
+from pipeline.mpc.engines.base import Task, VerifyOutput, VerifyTask
 from pipeline.mpc.sharing import Vector
-from pipeline.round.custody import Custody
 from pipeline.round.following import updated
 from pipeline.round.input_set import Inputs
 from pipeline.round.node_round import NodeRound
@@ -21,9 +20,10 @@ from pipeline.study.study import Study
 
 @dataclass(frozen=True)
 class Verified:
-    """What a verification revealed, and the seed that it was drawn from where the mode draws one."""
+    """What a verification revealed, and the seed that it was drawn from where the study draws one."""
 
     accepted: tuple[HospitalName, ...]
+    """In the study's order."""
     budget: int | None
     """Largest squared norm of an update in the next round; None where the round that follows has none either."""
     failed: Mapping[HospitalName, Condition] = field(default_factory=dict)
@@ -31,18 +31,15 @@ class Verified:
     seed: Sha256 | None = None
 
     @classmethod
-    def of(cls, hospitals: Sequence[HospitalName], output: VerifyOutput, seed: Sha256 | None = None) -> Verified:
-        """What an engine says of the updates of these hospitals."""
-        accepted = tuple(name for name, bit in zip(hospitals, output.accepted, strict=True) if bit)
-        return cls(accepted, output.budget, output.failures(hospitals), seed)
+    def of(cls, inputs: Inputs, task: VerifyTask, output: VerifyOutput, seed: Sha256 | None) -> Verified:
+        """What an engine says of the updates of an input set."""
+        bits = dict(zip(task.hospitals, output.accepted, strict=True))
+        accepted = tuple(name for name in inputs.digests if bits[name])
+        return cls(accepted, output.budget, output.failures(task.hospitals), seed)
 
 
 class Evaluation(ABC):
     """How a node evaluates and aggregates in one mode."""
-
-    @abstractmethod
-    def key_fields(self, custody: Custody) -> Mapping[str, str]:
-        """What stands in a node's key record beside its public key."""
 
     @abstractmethod
     def verify(self, node: NodeRound, inputs: Inputs, past: StudyHistory) -> Verified:

@@ -14,11 +14,11 @@ import numpy as np
 from pipeline.domain import HospitalName
 from pipeline.mpc.engines.base import AggregateTask, Components, Task, VerifyTask
 from pipeline.mpc.sharing import Vector
-from pipeline.round.custody import Custody
+from pipeline.round import seed
 from pipeline.round.evaluation import Evaluation, Verified
 from pipeline.round.input_set import Inputs
 from pipeline.round.node_round import NodeRound
-from pipeline.round.parameters import rule_parameters
+from pipeline.round.parameters import in_order, rule_parameters
 from pipeline.round.payload import before_counts
 from pipeline.round.study_history import StudyHistory
 from pipeline.study.study import Study
@@ -27,21 +27,19 @@ from pipeline.study.study import Study
 class FullEvaluation(Evaluation):
     """Size, direction and peers under encryption."""
 
-    def key_fields(self, custody: Custody) -> Mapping[str, str]:
-        """Nothing more."""
-        return {}
-
     def verify(self, node: NodeRound, inputs: Inputs, past: StudyHistory) -> Verified:
-        """Run this node's party on updates and samples."""
+        """Run this node's party on updates and samples, each model before its panel where the study has them drawn."""
         study = node.ctx.study
+        drawn = seed.draw(node) if study.draws_seed else None
         task = VerifyTask(
-            hospitals=tuple(inputs.digests),
+            hospitals=in_order(study, inputs.digests, drawn),
             network=study.network,
             rule=rule_parameters(study, past.finished, past.budget),
             previous_model=node.ctx.model.parameters,
         )
         judged = inputs.first(before_counts(study))
-        return Verified.of(task.hospitals, node.engine.verify(study.protocol, task, judged, node.party("verify")))
+        output = node.engine.verify(study.protocol, task, judged, node.party("verify"))
+        return Verified.of(inputs, task, output, drawn)
 
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
         """Run this node's party of the trimmed mean."""

@@ -1,4 +1,4 @@
-"""The large-model mode: reveal the nonce, project the components, try the models, open the mean.
+"""The large-model mode: project the components by a drawn seed, try the models, open the mean.
 
 docs/adr/0007-large-models.md, docs/adr/0032-large-models-are-tried-too.md.
 """
@@ -16,24 +16,22 @@ from typing import Any
 import numpy as np
 from nacl.public import PrivateKey, PublicKey
 
-from pipeline.domain import HospitalName, Kind, NodeName, Sha256, Statement
-from pipeline.errors import EvidenceRejected, Rejected, RoundAborted
-from pipeline.evidence import randomness
-from pipeline.host.files import replacing, write_secret
-from pipeline.host.secret import Secret
+from pipeline.domain import HospitalName, Kind, NodeName, Sha256
+from pipeline.errors import Rejected, RoundAborted
+from pipeline.host.files import replacing
 from pipeline.mpc import mean
-from pipeline.mpc.engines.base import ProjectedTask, Task, VerifyOutput
+from pipeline.mpc.engines.base import ProjectedTask, Task
 from pipeline.mpc.envelope import Envelope
 from pipeline.mpc.mean import Sums
 from pipeline.mpc.projections import of_components
 from pipeline.mpc.sharing import Vector, component_digest
 from pipeline.mpc.spool import spool
-from pipeline.round.custody import Custody
+from pipeline.round import seed
 from pipeline.round.evaluation import Evaluation, Verified
 from pipeline.round.input_set import Inputs, say_once
 from pipeline.round.journal import Journal
 from pipeline.round.node_round import NodeRound
-from pipeline.round.parameters import rule_parameters
+from pipeline.round.parameters import in_order, rule_parameters
 from pipeline.round.payload import before_counts
 from pipeline.round.study_history import StudyHistory
 from pipeline.round.worker import RoundContext
@@ -48,14 +46,21 @@ _POLL_SECONDS = 0.2
 class LargeEvaluation(Evaluation):
     """Size and direction on random projections and peers, under encryption, and a plain mean of what was accepted."""
 
-    def key_fields(self, custody: Custody) -> Mapping[str, str]:
-        """A commitment to the node's part of the seed."""
-        return {"nonce_commitment": nonce_commitment(custody.nonce)}
-
     def verify(self, node: NodeRound, inputs: Inputs, past: StudyHistory) -> Verified:
         """Draw the seed with all nodes, then run this node's party on projections, updates and samples."""
-        drawn = seed(node.ctx, node.custody.nonce, node.journal, node.deadline)
-        return Verified.of(tuple(inputs.digests), verify(node, inputs, drawn, past), drawn)
+        study = node.ctx.study
+        drawn = seed.draw(node)
+        task = ProjectedTask(
+            in_order(study, inputs.digests, drawn),
+            study.network,
+            rule_parameters(study, past.finished, past.budget),
+            node.ctx.model.parameters,
+            drawn,
+        )
+        projected = of_components(inputs.components, study.network.size, drawn)
+        judged = inputs.first(before_counts(study))
+        output = node.engine.verify_projected(study.protocol, task, projected, judged, node.party("verify"))
+        return Verified.of(inputs, task, output, drawn)
 
     def open(self, node: NodeRound, inputs: Inputs, accepted: Sequence[HospitalName]) -> dict[str, Any]:
         """Open the sum into the node's own file."""
@@ -73,60 +78,6 @@ class LargeEvaluation(Evaluation):
             ProjectedTask(study.hospitals, study.network, rule_parameters(study, 0, budget), nothing, Sha256("0" * 64))
             for budget in (None, 0)
         ]
-
-
-def nonce_commitment(path: Path) -> Sha256:
-    """What a node commits to at the opening; its nonce is made once and kept at `path`."""
-    if not path.exists():
-        write_secret(path, Secret.generate().reveal())
-    return randomness.commitment(Secret.read(path))
-
-
-def seed(ctx: RoundContext, nonce: Path, journal: Journal, deadline: float) -> Sha256:
-    """Reveal this node's nonce, wait for every node's, and return the seed that they make.
-
-    To be called when the input set is signed: from here on everybody can compute what the updates will be checked with.
-    Raises EvidenceRejected for a nonce that was not committed to, Unavailable when one is missing.
-    """
-    worker = ctx.worker
-    root = ctx.commit_root
-    try:
-        secret = Secret.read(nonce)
-    except FileNotFoundError as error:
-        raise RoundAborted(
-            f"round {ctx.round_id}: the nonce of {worker.identity.name} is gone; the round ends at its deadline"
-        ) from error
-    body = {"nonce": secret.reveal().hex(), "commit_root": root}
-    if say_once(ctx, journal, Kind.NONCE, body) != body:
-        raise RoundAborted(
-            f"round {ctx.round_id}: {worker.identity.name} revealed its nonce for another commit; did the ledger"
-            " change?"
-        )
-    said = worker.board.wait(ctx.round_id, Kind.NONCE, worker.study.nodes, deadline, ctx.check)
-    return agreed_seed(ctx, said)
-
-
-def agreed_seed(ctx: RoundContext, said: Mapping[NodeName, Statement]) -> Sha256:
-    """The seed from what every node revealed; raises EvidenceRejected naming the node whose nonce does not fit."""
-    nonces = {}
-    for node, record in ctx.key_records().items():
-        ctx.worker.check(said[node], ctx.context)
-        if said[node].body.get("commit_root") != ctx.commit_root:
-            raise EvidenceRejected(
-                f"{node}: revealed its nonce for another commit than the ledger's {ctx.commit_root[:16]}"
-            )
-        nonces[node] = randomness.checked(node, said[node].body.get("nonce"), record.nonce_commitment)
-    return randomness.seed(ctx.context, ctx.commit_root, nonces)
-
-
-def verify(node: NodeRound, inputs: Inputs, drawn: Sha256, past: StudyHistory) -> VerifyOutput:
-    """Run this node's party of the verification on its components, and on projections of those of the updates."""
-    study = node.ctx.study
-    parameters = rule_parameters(study, past.finished, past.budget)
-    task = ProjectedTask(tuple(inputs.digests), study.network, parameters, node.ctx.model.parameters, drawn)
-    projected = of_components(inputs.components, study.network.size, drawn)
-    judged = inputs.first(before_counts(study))
-    return node.engine.verify_projected(study.protocol, task, projected, judged, node.party("verify"))
 
 
 def open_mean(

@@ -14,7 +14,6 @@ from pipeline.domain import HospitalName
 from pipeline.model_file import Model
 from pipeline.mpc.engines.base import AggregateTask, RangeTask, Task
 from pipeline.mpc.sharing import Vector
-from pipeline.round.custody import Custody
 from pipeline.round.evaluation import Evaluation, Verified
 from pipeline.round.following import measured_model
 from pipeline.round.input_set import Inputs
@@ -26,10 +25,6 @@ from pipeline.study.study import Study
 
 class ScaleEvaluation(Evaluation):
     """Whatever lies within the range that the data contract allows is accepted, and its ends are trimmed."""
-
-    def key_fields(self, custody: Custody) -> Mapping[str, str]:
-        """Nothing more."""
-        return {}
 
     def verify(self, node: NodeRound, inputs: Inputs, past: StudyHistory) -> Verified:
         """Run this node's party on what the hospitals say of their inputs; it sets no budget."""

@@ -12,9 +12,9 @@ from pipeline.chain.ledger import StudyState
 from pipeline.domain import Ending, HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
 from pipeline.evidence import signing
-from pipeline.round import conclusion, continuation, ending, equivocation, restored, strikes, tally
+from pipeline.round import conclusion, continuation, ending, equivocation, restored, seed, strikes, tally
 from pipeline.round.custody import rounds as rounds_held
-from pipeline.round.evaluations import evaluation, evaluation_in
+from pipeline.round.evaluations import evaluation_in
 from pipeline.round.input_set import Inputs, agree, kept
 from pipeline.round.journal import Commit
 from pipeline.round.manifests import committed
@@ -41,7 +41,9 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     restored.refuse_earlier(worker.identity.home, worker.ledger, round_id)
     _destroy_ended(worker)
     held = custody(worker, round_id)
-    body = {"public_key": bytes(held.make_sealing_key().public_key).hex(), **evaluation(worker.study).key_fields(held)}
+    body = {"public_key": bytes(held.make_sealing_key().public_key).hex()}
+    if worker.study.draws_seed:
+        body["nonce_commitment"] = seed.nonce_commitment(held.nonce)
     state = worker.ledger.study(worker.study_id)
     conclusion.require_going_on(worker.study, state)
     conclusion.require_rounds_left(worker)

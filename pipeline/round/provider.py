@@ -41,7 +41,7 @@ def number(study: str, run_id: str, settings: Settings | None = None) -> RoundId
         given: dict[str, int] = json.loads(path.read_bytes()) if path.exists() else {}
         run = f"{study} {run_id}"
         if run not in given:
-            given[run] = max([0, *given.values(), *(state.round for state in worker.ledger.rounds())]) + 1
+            given[run] = max([0, *given.values(), *worker.ledger.opened(0)]) + 1
             write_atomic(path, json.dumps(given, indent=1).encode())
         return RoundId(given[run])
 

@@ -164,15 +164,15 @@ class KeyRecord:
 
     public_key: PublicKey
     nonce_commitment: Sha256 | None
-    """In the large-model mode (`pipeline.evidence.randomness`)."""
+    """Where the study draws seeds (`pipeline.round.seed`)."""
 
     @classmethod
     def parse(cls, statement: Statement, study: Study) -> KeyRecord:
         """Read a statement's body.
 
-        Raises EvidenceRejected unless it has what the study's mode takes, and nothing else.
+        Raises EvidenceRejected unless it has what the study takes, and nothing else.
         """
-        wanted = {"public_key", "nonce_commitment"} if study.evaluation_mode.draws_seed else {"public_key"}
+        wanted = {"public_key", "nonce_commitment"} if study.draws_seed else {"public_key"}
         if set(statement.body) != wanted:
             raise EvidenceRejected(
                 f"{statement.signer}: got a key record of {sorted(statement.body)}, want {sorted(wanted)}"

@@ -98,6 +98,12 @@ def check(study: Study, file: str) -> None:
     mode = study.evaluation_mode
     if not mode.above < size <= mode.most:
         refuse("model", f"{size} parameters in mode {mode.name}", mode.takes)
+    if study.rule.panel is not None and study.rule.panel >= len(study.hospitals):
+        refuse(
+            "rule.panel",
+            study.rule.panel,
+            f"fewer than the {len(study.hospitals)} hospitals; without this line all of them try every model",
+        )
     if study.rule.images_per_hospital < classes:
         refuse(
             "rule.images_per_hospital",
@@ -120,7 +126,7 @@ def check(study: Study, file: str) -> None:
             "rule.most_work",
             study.rule.most_work,
             f"{work} (million comparisons) or more for this model, most of it for {dearest.name}; else a smaller model,"
-            " pooling or stride in its first layers, a `backbone`, fewer `images_per_hospital`",
+            " pooling or stride in its first layers, a `backbone`, fewer `images_per_hospital`, a smaller `panel`",
         )
 
 

@@ -54,6 +54,9 @@ LONGEST_PATIENCE = 20
 MOST_WORK = 1_000_000
 """Million comparisons; days of processor time under any protocol."""
 
+LEAST_PANEL = 3
+"""Of which one may lie."""
+
 MOST_GROUPS = 20
 """That a column makes, beside that of empty cells: few patients are left for each of more."""
 
@@ -129,12 +132,21 @@ class Rule(StudyModel):
     ] = 32
     """Fresh samples of each hospital in a round. The encrypted work grows with them; with few of them honest hospitals
     are rejected."""
+    panel: Annotated[
+        int | None,
+        Field(title="Hospitals on whose samples each model is tried", ge=LEAST_PANEL, le=199, examples=[7]),
+        Unit("hospitals"),
+    ] = None
+    """So many for each model, drawn by all nodes together once the round's updates and samples are committed. Without
+    this line every model is tried on all hospitals' samples, and the encrypted work grows with the square of the
+    hospitals; with it, in proportion to them. `wardround study show` says how often a draw errs
+    (docs/adr/0035-a-panel-for-each-model.md)."""
     most_work: Annotated[
         int,
         Field(title="Most work of trying a round's models", ge=1, le=MOST_WORK),
         Unit("million comparisons"),
     ] = 1000
-    """Every hospital's model and the current one are tried on all hospitals' samples under encryption; 200 products
+    """Every hospital's model and the current one are tried on the hospitals' samples under encryption; 200 products
     weigh as much as one comparison. A model that takes more is refused. `wardround study show` says what it takes."""
     early_rounds: Annotated[
         int, Field(title="Rounds under the early, looser thresholds", ge=0, le=MOST_ROUNDS), Unit("rounds")

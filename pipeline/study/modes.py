@@ -24,9 +24,8 @@ class Mode:
     """The same in words."""
     weights: WeightBounds
     """Of every model that is tried under encryption."""
-    draws_seed: bool
-    """Whether size and direction are judged on projections, whose seed the nodes draw in the round: they commit to its
-    parts with their sealing keys."""
+    projects: bool
+    """Whether size and direction are judged on random projections."""
     lacks: str = ""
     """What it does less than the whole rule, in words; empty where that is nothing."""
 
@@ -44,7 +43,7 @@ _FULL = Mode(
     most=_LARGE_FROM,
     takes=f"at most {_LARGE_FROM}, the limit for the encrypted rule; `mode: large` checks less, on more",
     weights=CHECKED,
-    draws_seed=False,
+    projects=False,
 )
 _LARGE = Mode(
     "large",
@@ -52,7 +51,7 @@ _LARGE = Mode(
     most=_LARGEST,
     takes=f"more than {_LARGE_FROM} and at most {_LARGEST}; without `mode` below",
     weights=PROJECTED,
-    draws_seed=True,
+    projects=True,
     lacks="size and direction are checked on random projections, and nothing is trimmed from the mean",
 )
 

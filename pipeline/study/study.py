@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pipeline.datasets import DATASETS, Dataset
 from pipeline.datasets.grouping import Grouping
 from pipeline.datasets.schema import BackboneSchema, ImagesSchema, TableSchema
-from pipeline.domain import Sha256
+from pipeline.domain import Sha256, tries
 from pipeline.errors import EvidenceRejected, InvalidStudy, Refused
 from pipeline.evidence.membership import study_digest
 from pipeline.host.documents import first_problem, read_fields
@@ -220,9 +220,8 @@ class Study(StudyModel):
 
     @property
     def tries(self) -> int:
-        """Of a model on a sample, in a round: every hospital's and the current one on all hospitals' samples."""
-        hospitals = len(self.hospitals)
-        return (hospitals + 1) * hospitals * self.rule.images_per_hospital
+        """Of a model on a sample, in a round."""
+        return tries(len(self.hospitals), self.rule.images_per_hospital, self.rule.panel)
 
     @property
     def work(self) -> int:
@@ -233,6 +232,11 @@ class Study(StudyModel):
     def evaluation_mode(self) -> Mode:
         """What the study's mode takes and asks."""
         return MODES[self.mode]
+
+    @property
+    def draws_seed(self) -> bool:
+        """Whether its rounds have a seed that the nodes draw: they commit to its parts with their sealing keys."""
+        return self.evaluation_mode.projects or self.rule.panel is not None
 
     @property
     def groupings(self) -> tuple[Grouping, ...]:

@@ -104,7 +104,7 @@ def findings(
     `shared` is what its hospital would share: the update, and then the samples that judge it.
     """
     update = shared[: study.network.size]
-    projected = study.evaluation_mode.draws_seed
+    projected = study.evaluation_mode.projects
     ranged = () if projected else (_range(update),)
     if any(finding.passed is False for finding in ranged):
         return (*ranged, *_OPEN)

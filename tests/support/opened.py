@@ -32,15 +32,15 @@ class Opened(MpSpdz):
     ) -> tuple[Verification, EngineStats]:
         """All that the rule computes."""
         n = len(task.hospitals)
-        rows = len(task.hospitals) + 1
+        owners, rows = (n, n + 1) if task.panel is None else (task.panel, 2 * n)
         classes = task.network.classes
-        sizes = [n, 1, *[n] * 7, 1, *[(1 + classes) * rows] * n]
+        sizes = [n, 1, *[n] * 7, 1, *[(1 + classes) * rows] * owners]
         vectors = self._secrets(protocol, task, components, party)
         words, stats = self._run("opened", protocol, task, vectors, sum(sizes), party)
-        accepted, budget, in_range, valid, size, direction, peers, norms, products, median_square, *owners = np.split(
+        accepted, budget, in_range, valid, size, direction, peers, norms, products, median_square, *columns = np.split(
             words, np.cumsum(sizes)[:-1]
         )
-        counts = np.stack([owner.reshape(1 + classes, rows) for owner in owners]).transpose(2, 0, 1)
+        counts = np.stack([column.reshape(1 + classes, rows) for column in columns]).transpose(2, 0, 1)
         assert (counts[..., 0] == counts[..., 1:].sum(axis=2)).all()
         found = Verification(
             tuple(map(bool, accepted)),

@@ -23,8 +23,8 @@ def opened(task: Mapping[str, Any]) -> Any:
     from pipeline.layers.table import from_plain
 
     shape = (from_plain(task["network"]), task["samples"], tuple(task["input_range"]), task["first_round"])
-    judge = verify.program(*shape, task["names_condition"])
-    found_of = verify.quantities(*shape)
+    judge = verify.program(*shape, task["names_condition"], task["panel"])
+    found_of = verify.quantities(*shape, task["panel"])
 
     def everything(*inputs: Any) -> Any:
         return *judge(*inputs), *(reveal(each.astype(jnp.int64)) for each in found_of(*inputs))

@@ -1,11 +1,14 @@
-"""A slow network on one machine: a relay between every two parties that holds whatever passes for half a round trip."""
+"""A slow network on one machine: a relay between every two parties that holds whatever passes for half a round trip.
+
+It may also break a connection.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.mpc.engines.base import Party
@@ -16,11 +19,14 @@ _RETRY_SECONDS = 0.02
 
 @contextlib.contextmanager
 def delayed(
-    parties: Sequence[Party], round_trip_seconds: float, between: Collection[int] = ()
+    parties: Sequence[Party],
+    round_trip_seconds: float,
+    between: Collection[int] = (),
+    break_after: float = float("inf"),
 ) -> Iterator[list[Party]]:
     """The parties, all or the two of `between` reaching one another with this round trip.
 
-    The bandwidth is not limited.
+    The bandwidth is not limited. The first connection on each way that has carried `break_after` bytes breaks.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -31,7 +37,7 @@ def delayed(
         host = party.hosts[index]
         if index == party.index or (between and not {index, party.index} <= set(between)):
             return host
-        relay = asyncio.run_coroutine_threadsafe(_relay(host, round_trip_seconds / 2), loop).result()
+        relay = asyncio.run_coroutine_threadsafe(_relay(host, round_trip_seconds / 2, break_after), loop).result()
         relays.append(relay)
         return f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
 
@@ -50,8 +56,9 @@ def delayed(
         loop.close()
 
 
-async def _relay(host: str, delay: float) -> asyncio.Server:
+async def _relay(host: str, delay: float, break_after: float) -> asyncio.Server:
     name, _, port = host.rpartition(":")
+    is_broken = False
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # the caller was accepted already, so it cannot be refused any more: wait for the party that it wants
@@ -61,13 +68,25 @@ async def _relay(host: str, delay: float) -> asyncio.Server:
                 break
             except OSError:
                 await asyncio.sleep(_RETRY_SECONDS)
+        carried = 0
+
+        def carry(chunk: bytes) -> None:
+            nonlocal carried, is_broken
+            carried += len(chunk)
+            if carried > break_after and not is_broken:
+                is_broken = True
+                for end in (writer, onward_writer):
+                    end.transport.abort()
+
         with contextlib.suppress(OSError, asyncio.CancelledError):
-            await asyncio.gather(_pump(reader, onward_writer, delay), _pump(onward_reader, writer, delay))
+            await asyncio.gather(_pump(reader, onward_writer, delay, carry), _pump(onward_reader, writer, delay, carry))
 
     return await asyncio.start_server(connected, "127.0.0.1", 0, limit=_CHUNK)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float, carry: Callable[[bytes], None]
+) -> None:
     """Pass on every chunk after `delay`, in order, the end of the stream as well."""
     loop = asyncio.get_running_loop()
     chunks = asyncio.Queue[tuple[float, bytes]]()
@@ -89,6 +108,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dela
             await asyncio.sleep(max(due - loop.time(), 0))
             if not chunk:
                 return
+            carry(chunk)
             writer.write(chunk)
             await writer.drain()
     finally:

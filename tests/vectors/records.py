@@ -44,6 +44,7 @@ _RECORD: dict[str, Any] = {
     "programs": "55" * 32,
     "course": None,
     "subgroups": None,
+    "panel": None,
     "seed": None,
 }
 _SUBGROUPS: dict[str, Any] = {
@@ -75,6 +76,8 @@ _GOOD = {
         "subgroups": _SUBGROUPS | {"uncounted": ["northgate"], "broke": ["southmoor"], "groups": None}
     },
     "large_model": {"seed": "66" * 32},
+    "panel_for_each_model": {"panel": 3, "seed": "66" * 32},
+    "panel_of_a_round_that_measures_inputs": {"panel": 3, "next_budget": None},
 }
 _BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad_a_verdict_is_missing": (
@@ -124,6 +127,8 @@ _BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"subgroups": _SUBGROUPS | {"groups": [{"column": "sex", "name": "men", "counts": [-1]}]}},
         "subgroups.groups.0.counts.0",
     ),
+    "bad_panel_that_nothing_drew": ({"panel": 3}, "seed: got none"),
+    "bad_panel_of_nobody": ({"panel": 0, "seed": "66" * 32}, "panel"),
     "bad_upper_case_digest": ({"new_model": "AA" * 32}, "new_model"),
 }
 _BAD_TEXTS = {

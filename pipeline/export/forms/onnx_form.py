@@ -21,8 +21,8 @@ _KEY = "wardround"
 _NETWORK = "network"
 """The graph's module that holds the study's model (`pipeline.export.graph`)."""
 _OPSET = 18
-_FIRST_FIELD = b"\x08"
-"""`ir_version`, with which every writer begins."""
+_IR_VERSION, _PRODUCER = b"\x08", b"\x12"
+"""Tags of the fields with which a file of ours begins; the first alone may also be a length of safetensors."""
 
 
 class Onnx(Form):
@@ -55,8 +55,8 @@ class Onnx(Form):
         return bytes(proto.SerializeToString(deterministic=True))
 
     def recognises(self, data: bytes) -> bool:
-        """By the first field."""
-        return data.startswith(_FIRST_FIELD)
+        """By the first two fields: a version of one byte, and the producer's name."""
+        return data.startswith(_IR_VERSION) and data[2:3] == _PRODUCER
 
     def description(self, data: bytes) -> bytes:
         """The metadata under our key."""

@@ -41,8 +41,9 @@ class Safetensors(Form):
         return bytes(save(tensors, metadata={_KEY: content.description(self.made_with).decode()}))
 
     def recognises(self, data: bytes) -> bool:
-        """By the header, which is a JSON object."""
-        return data[_LENGTH : _LENGTH + 1] == b"{"
+        """By the header, which is a JSON object as long as the first bytes say."""
+        end = _LENGTH + int.from_bytes(data[:_LENGTH], "little")
+        return data[_LENGTH : _LENGTH + 1] == b"{" and data[:end].rstrip(b" ")[-1:] == b"}"
 
     def description(self, data: bytes) -> bytes:
         """The metadata under our key."""

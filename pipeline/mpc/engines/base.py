@@ -39,6 +39,8 @@ class RuleParameters:
     weakest_class_below_peers_percent: int = 19
     names_condition: bool = False
     """Whether the first condition that a rejected update failed is opened too."""
+    panel: int | None = None
+    """Hospitals on whose samples each model is tried, where the study draws them; None: all."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class VerifyTask:
     """Public inputs of one verification."""
 
     hospitals: tuple[HospitalName, ...]
-    """Hospitals of the input set, in the study's order."""
+    """Hospitals of the input set, in the study's order, or as drawn where there are panels (`pipeline.mpc.panels`)."""
     network: Network
     rule: RuleParameters
     previous_model: npt.NDArray[np.int64]
@@ -73,6 +75,12 @@ class VerifyTask:
     def names_condition(self) -> bool:
         """As the rule says."""
         return self.rule.names_condition
+
+    @property
+    def panel(self) -> int | None:
+        """As the rule says; None where no more hospitals than that take part, so that all try every model."""
+        panel = self.rule.panel
+        return panel if panel is not None and panel < len(self.hospitals) else None
 
     @property
     def limits(self) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from pipeline.domain import Address, Sha256
 from pipeline.errors import NotApproved
 from pipeline.evidence.canonical import canonical_json
 from pipeline.evidence.membership import study_digest
+from pipeline.mpc import panels
 from pipeline.mpc.price import VerificationCost
 from pipeline.report.render import TRUST
 from pipeline.round import continuation
@@ -144,6 +145,7 @@ def one(
         deadlines=study_diff.deadlines(study, text),
         course=conditions(study.course) if study.course else (),
         cost=VerificationCost.of(study),
+        panel=panels.in_words(len(study.hospitals), study.rule.panel),
         layers=study_diff.layers(study.model_dump()["model"]),
         trust=TRUST.get(study.protocol, "See docs/explanation/threat-model.md for what this protocol trusts."),
         members=members,

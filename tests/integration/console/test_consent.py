@@ -232,7 +232,7 @@ def test_there_is_a_page_for_every_study_and_none_for_what_is_no_study(town: Sit
     pages = client(town.settings, AUDITOR)
     listed = pages.get("/studies").text
     assert 'href="/studies/heath"' in listed
-    cost = r"tries of a model on a sample; .* all nodes together.* of the 1,000 million comparisons"
+    cost = r"tries of a model on a sample; .* all nodes together.* of the 1,000 million comparisons.* each model"
     assert re.search(cost, pages.get("/studies/heath").text)
     assert pages.get("/studies/nothing").status_code == 404
     assert pages.get("/studies/..%2fconsortium").status_code in {404, 422}

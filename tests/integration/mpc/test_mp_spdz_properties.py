@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -107,6 +108,11 @@ def rounds(
     return VerifyTask(names, network, numbers, rule.capped(previous.astype(np.int64))), payloads
 
 
+def with_panel(task: VerifyTask, panel: int | None) -> VerifyTask:
+    """The task with a panel of so many for each model."""
+    return replace(task, rule=replace(task.rule, panel=panel))
+
+
 def check(engine: Opened, task: VerifyTask, payloads: dict[HospitalName, Words]) -> None:
     expected = reference.explain(task, payloads)
     with TemporaryDirectory() as folder:
@@ -115,9 +121,12 @@ def check(engine: Opened, task: VerifyTask, payloads: dict[HospitalName, Words])
 
 
 @examples(8)
-@given(data=st.data(), profile=st.sampled_from(Profile))
-def test_any_values_of_one_shape(installation: Settings, data: st.DataObject, profile: Profile) -> None:
-    check(Opened(installation, profile), *data.draw(rounds(FIXED, hospitals=5, samples=4)))
+@given(data=st.data(), profile=st.sampled_from(Profile), panel=st.sampled_from([None, 3]))
+def test_any_values_of_one_shape(
+    installation: Settings, data: st.DataObject, profile: Profile, panel: int | None
+) -> None:
+    task, payloads = data.draw(rounds(FIXED, hospitals=5, samples=4))
+    check(Opened(installation, profile), with_panel(task, panel), payloads)
 
 
 @examples(4)
@@ -127,8 +136,16 @@ def test_any_values_of_one_shape(installation: Settings, data: st.DataObject, pr
     hospitals=st.integers(1, 6),
     samples=st.integers(1, 7),
     profile=st.sampled_from(Profile),
+    panel=st.one_of(st.none(), st.integers(1, 5)),
 )
 def test_any_shape(
-    installation: Settings, data: st.DataObject, network: Network, hospitals: int, samples: int, profile: Profile
+    installation: Settings,
+    data: st.DataObject,
+    network: Network,
+    hospitals: int,
+    samples: int,
+    profile: Profile,
+    panel: int | None,
 ) -> None:
-    check(Opened(installation, profile), *data.draw(rounds(network, hospitals, samples)))
+    task, payloads = data.draw(rounds(network, hospitals, samples))
+    check(Opened(installation, profile), with_panel(task, panel), payloads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.site.settings import Settings
 from tests.support.large import HONEST_NORM, honest_names, hostile_large_round
 from tests.support.parties import deal, make_parties, outcomes_of
 
+PANEL = 5
 BUDGETS = {"first round": None, "later round": HONEST_NORM, "small beside the budget": 8 * HONEST_NORM}
 
 
@@ -31,6 +33,18 @@ def test_mp_spdz_equals_the_reference_in_the_first_round_and_later(protocol: str
 @pytest.mark.mp_spdz
 def test_it_does_so_where_rounds_are_dear(tmp_path: Path) -> None:
     _equals_the_reference(MpSpdz(Settings.load(), Profile.WAN), "replicated-ring", 3, HONEST_NORM, tmp_path)
+
+
+@pytest.mark.mp_spdz
+@pytest.mark.parametrize("profile", Profile)
+def test_mp_spdz_equals_the_reference_where_each_model_has_a_panel(profile: Profile, tmp_path: Path) -> None:
+    engine = MpSpdz(Settings.load(), profile)
+    _equals_the_reference(engine, "replicated-ring", 3, HONEST_NORM, tmp_path, panel=PANEL)
+
+
+@pytest.mark.spu
+def test_spu_equals_the_reference_where_each_model_has_a_panel(tmp_path: Path) -> None:
+    _equals_the_reference(Spu(), "aby3", 3, HONEST_NORM, tmp_path, panel=PANEL)
 
 
 @pytest.mark.mp_spdz
@@ -58,8 +72,11 @@ def test_spu_equals_the_reference(budget: int | None, tmp_path: Path) -> None:
     _equals_the_reference(Spu(), "aby3", 3, budget, tmp_path)
 
 
-def _equals_the_reference(engine: Engine, protocol: str, nodes: int, budget: int | None, folder: Path) -> None:
+def _equals_the_reference(
+    engine: Engine, protocol: str, nodes: int, budget: int | None, folder: Path, panel: int | None = None
+) -> None:
     task, payloads = hostile_large_round(budget)
+    task = replace(task, rule=replace(task.rule, panel=panel))
     accepted, following = reference_projected.verify(task, payloads)
     assert set(honest_names(budget)) == {name for name, bit in zip(payloads, accepted, strict=True) if bit}
     # not while the parties' deadline runs

@@ -17,12 +17,14 @@ import pytest
 
 from pipeline.domain import HospitalName
 from pipeline.errors import EngineFailed, PeerGaveUp
-from pipeline.mpc.engines.base import AggregateTask, Party, VerifyTask
+from pipeline.mpc import reference
+from pipeline.mpc.engines.base import AggregateTask, Party, VerifyOutput, VerifyTask
 from pipeline.mpc.engines.spu import engine as spu
 from pipeline.mpc.engines.spu.engine import Spu
 from pipeline.site.settings import PROJECT
 from tests.adversary import attack
 from tests.support.parties import deal, make_parties, outcomes_of, run_parties, self_signed
+from tests.support.relay import delayed
 from tests.support.tasks import LOGISTIC, SMALL_CNN, Words, random_round
 
 pytestmark = pytest.mark.spu
@@ -86,6 +88,21 @@ def test_a_party_killed_in_mid_run_ends_the_others_at_once(
         assert "node" in message
         assert "killed (signal 9)" in message or "vanished" in message
     assert [list(party.workdir.iterdir()) for party in parties] == [[], [], []]
+
+
+def test_connections_that_break_in_mid_run_are_made_again_and_change_no_verdict(
+    small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path
+) -> None:
+    task, payloads = small_round
+    parties = make_parties(3, tmp_path)
+    # more than the parties' meeting carries
+    with delayed(parties, 0.0, break_after=50_000) as apart:
+        outputs = run_parties(Spu(), "aby3", task, payloads, tmp_path, apart)
+    expected = reference.explain(task, payloads)
+    assert [(output.accepted, output.budget) for output in outputs if isinstance(output, VerifyOutput)] == [
+        (expected.accepted, expected.budget)
+    ] * 3
+    assert any("send request failed and retry" in party.log.read_text() for party in parties)
 
 
 def test_a_stopped_party_ends_all_at_the_deadline(
@@ -228,6 +245,15 @@ def test_an_altered_executable_in_the_cache_is_refused(
         list(outcomes_of([Spu(), Spu(), own], "aby3", task, payloads, make_parties(3, tmp_path / "c", 60)))
     )
     assert any("compiled program differs" in message for message in messages), messages
+
+
+def test_a_party_that_is_not_told_to_start_ends_without_a_word_to_its_peers(
+    small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, payloads = small_round
+    monkeypatch.setattr(spu, "_START", b"\n")
+    messages = _messages(list(outcomes_of(Spu(), "aby3", task, payloads, make_parties(3, tmp_path, 60))))
+    assert any("ended with status 0" in message for message in messages), messages
 
 
 def test_a_taken_port_is_named(small_round: tuple[VerifyTask, dict[HospitalName, Words]], tmp_path: Path) -> None:

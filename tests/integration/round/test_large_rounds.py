@@ -22,9 +22,10 @@ from pipeline.model_file import Model, Vector, model_bytes
 from pipeline.mpc import reference_projected, rule
 from pipeline.mpc.engines.base import ProjectedTask
 from pipeline.replay.reproduce import reproduce
-from pipeline.round import evaluation_large, node
+from pipeline.round import evaluation_large, node, seed
 from pipeline.round.input_set import Inputs
 from pipeline.round.journal import Journal
+from pipeline.round.node_round import NodeRound
 from pipeline.round.parameters import rule_parameters
 from pipeline.round.payload import before_counts
 from pipeline.round.worker import RoundContext
@@ -153,7 +154,7 @@ def reproduces(
     assert reproduce(play.study, written, previous, updates, 0, site.settings) == written.new_model
     for change, why in (
         ({"new_model": written.previous_model}, "reproduced model"),
-        ({"seed": None}, "without the seed"),
+        ({"seed": None}, "without a seed"),
     ):
         with pytest.raises(EvidenceRejected, match=why):
             reproduce(play.study, written.model_copy(update=change), previous, updates, 0, site.settings)
@@ -167,15 +168,16 @@ def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothin
     play = site.play("large_of_three", hospitals=list(HOSPITALS[:3]), **LARGE)
     round_id = play.committed()
 
-    reveal = evaluation_large.seed
+    reveal = seed.draw
 
-    def withheld_by_west(ctx: RoundContext, nonce: Path, journal: Journal, deadline: float) -> Sha256:
-        if ctx.worker.identity.name == WEST:
+    def withheld_by_west(node: NodeRound) -> Sha256:
+        if node.worker.identity.name == WEST:
             raise Unavailable("withheld")
-        return reveal(ctx, nonce, journal, time.monotonic() + 1)
+        return reveal(node)
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation_large, "seed", withheld_by_west)
+        patch.setattr(seed, "draw", withheld_by_west)
+        patch.setattr(NodeRound, "deadline", property(lambda _: time.monotonic() + 1))
         missed = outcomes(play, "verify", round_id)
     for name in (NORTH, EAST):
         assert isinstance(missed[name], Unavailable)
@@ -184,10 +186,7 @@ def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothin
     play.verify(round_id)
     ctx = site.node_context(play, round_id, NORTH)
     said = {name: site.said(round_id, Kind.NONCE, name) for name in play.study.nodes}
-    assert (
-        len({evaluation_large.agreed_seed(site.node_context(play, round_id, name), said) for name in play.study.nodes})
-        == 1
-    )
+    assert len({seed.agreed_seed(site.node_context(play, round_id, name), said) for name in play.study.nodes}) == 1
     west = site.node_context(play, round_id, WEST)
     for change, why in (
         ({"nonce": "00" * 32}, "not the one it committed to"),
@@ -195,7 +194,7 @@ def test_three_nodes_check_nothing_without_every_committed_nonce_and_open_nothin
     ):
         changed = west.worker.sign(Kind.NONCE, {**said[WEST].body, **change}, west.context)
         with pytest.raises(EvidenceRejected, match=f"west: .*{why}"):
-            evaluation_large.agreed_seed(ctx, said | {WEST: changed})
+            seed.agreed_seed(ctx, said | {WEST: changed})
 
     for name, error in outcomes(play, "aggregate", round_id).items():
         assert isinstance(error, RoundAborted), name

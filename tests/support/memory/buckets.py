@@ -118,10 +118,10 @@ class _Client:
         return answer
 
     def _listed(self, bucket: str, prefix: str) -> Iterator[tuple[str, _Version, bool]]:
-        for (within, key), versions in sorted(self.buckets.objects.items(), key=lambda item: item[0]):
-            if within == bucket and key.startswith(prefix):
-                for version in versions:
-                    yield key, version, version is versions[0]
+        for place in sorted(one for one in self.buckets.objects if one[0] == bucket and one[1].startswith(prefix)):
+            versions = self.buckets.objects[place]
+            for version in versions:
+                yield place[1], version, version is versions[0]
 
     def _require(self, action: str, resource: str, prefix: str = "") -> None:
         """Raise what S3 answers unless this user may do it."""

@@ -198,8 +198,8 @@ class Chain:
         until = len(self.mined) if last == "latest" else int(last, 16)
         return [
             log
-            for mined in self.mined
-            if first <= mined.number <= until
+            for mined in self.mined[max(0, first - 1) : until]
+            if any(_matches(log["topics"], wanted["topics"]) for log in mined.logs or ())
             for log in mined.emitted
             if _matches(log["topics"], wanted["topics"])
         ]
@@ -281,5 +281,6 @@ def _matches(topics: Sequence[str], wanted: Sequence[Any]) -> bool:
     )
 
 
+@cache
 def _block_hash(number: int) -> str:
     return "0x" + keccak(f"block {number}".encode()).hex()

@@ -18,7 +18,7 @@ PROTOCOL_NAMES = [protocol for protocols in PROTOCOLS.values() for protocol in p
 
 
 def _row(plain: dict[str, Any]) -> Row:
-    cell = Cell(*(plain[field] for field in ("model", "protocol", "hospitals", "samples", "projected")))
+    cell = Cell(*(plain[field] for field in ("model", "protocol", "hospitals", "samples", "projected", "panel")))
     return Row(cell, plain["cpu_s"], plain["mb"], plain["source"])
 
 

@@ -160,7 +160,7 @@ def concluding(
     log["data"] = (reason + evidence + signers.to_bytes(32)).hex()
     fields = rlp.decode(bytes.fromhex(sent["raw"]))
     _, arguments = Web3().eth.contract(abi=contract.abi()).decode_function_input(HexBytes(fields[5]))
-    kept = arguments["signatures"][:signatures]
+    kept = [(one["r"], one["vs"]) for one in arguments["signatures"][:signatures]]
     fields[5] = contract.encode(Address("0x" + "0" * 40), "concludeWith", called, reason, evidence, kept).data
     return sent | {"raw": rlp.encode(fields).hex()}
 

@@ -247,6 +247,7 @@ def test_the_key_of_a_compilation_depends_on_the_shape_alone() -> None:
         "largest_input": 255,
         "profile": Profile.LAN,
         "names_condition": False,
+        "panel": None,
     }
     one = programs.shape(LOGISTIC, **sizes)
     assert one == programs.shape(LOGISTIC, **sizes)
@@ -254,6 +255,7 @@ def test_the_key_of_a_compilation_depends_on_the_shape_alone() -> None:
     assert one != programs.shape(LOGISTIC, **sizes | {"nodes": 4})
     assert one != programs.shape(LOGISTIC, **sizes | {"profile": Profile.WAN})
     assert one != programs.shape(LOGISTIC, **sizes | {"names_condition": True})
+    assert one != programs.shape(LOGISTIC, **sizes | {"panel": 3})
 
 
 def test_public_numbers_beyond_the_bit_budget_are_refused(engine: MpSpdz, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.domain import tries
 from pipeline.layers import CHECKED, Network, Work, plan
 from pipeline.layers.linear import Linear
 from pipeline.mpc import rule
@@ -19,7 +20,7 @@ samples = st.integers(4, 256)
 
 
 def test_three_hospitals_and_a_tiny_network_are_counted_as_by_hand() -> None:
-    sizes = VerificationSizes(TINY, hospitals=3, samples=4, projected=False)
+    sizes = VerificationSizes(TINY, hospitals=3, samples=4, panel=None, projected=False)
     tries = 4 * 3 * 4
     evaluated = Work(products=tries * (4 + 1), comparisons=tries)
     # a median of 3 takes all 3 comparators of a network; numbers of one hospital: 6 of its update, 4 x (2 + 2 + 1)
@@ -33,7 +34,7 @@ def test_three_hospitals_and_a_tiny_network_are_counted_as_by_hand() -> None:
 
 
 def test_projections_stand_for_the_coordinates_of_a_large_model() -> None:
-    full, large = (VerificationSizes(TINY, 3, 4, projected) for projected in (False, True))
+    full, large = (VerificationSizes(TINY, 3, 4, None, projected) for projected in (False, True))
     more = rule.PROJECTIONS - 6
     gained = Work(products=(9 + 3) * more, comparisons=(3 + 3) * more)
     for engine in HABITS:
@@ -47,7 +48,7 @@ def test_projections_stand_for_the_coordinates_of_a_large_model() -> None:
 @given(hospitals, samples, st.sampled_from(sorted(HABITS)))
 def test_twice_the_samples_are_twice_the_evaluation(hospitals: int, samples: int, engine: str) -> None:
     once, twice, thrice = (
-        VerificationSizes(plan(SMALL_CNN, 255, CHECKED), hospitals, times * samples, True).work(engine)
+        VerificationSizes(plan(SMALL_CNN, 255, CHECKED), hospitals, times * samples, None, True).work(engine)
         for times in (1, 2, 3)
     )
     assert twice.products - once.products == thrice.products - twice.products > 0
@@ -60,16 +61,40 @@ def test_work_grows_with_the_square_of_the_hospitals_and_what_enters_with_their_
     hospitals: int, samples: int, engine: str
 ) -> None:
     once, twice = (
-        VerificationSizes(plan(SMALL_CNN, 255, CHECKED), count, samples, True) for count in (hospitals, 2 * hospitals)
+        VerificationSizes(plan(SMALL_CNN, 255, CHECKED), count, samples, None, True)
+        for count in (hospitals, 2 * hospitals)
     )
     evaluations = 2 * (2 * hospitals + 1) / (hospitals + 1)
     assert 0.9 * evaluations < twice.work(engine).products / once.work(engine).products < 1.3 * evaluations
     assert 1 < twice.inputs / once.inputs < 2
 
 
+def test_with_a_panel_three_hospitals_are_counted_as_by_hand() -> None:
+    # each of 3 models on 2 owners' samples, and the global one on those of 3; counts of 3 models and of the global one
+    # beside each, for one pair of owners
+    (whole, panel) = (VerificationSizes(TINY, 3, 4, size, False) for size in (None, 2))
+    fewer = 12 * 4 - (3 * 2 + 3) * 4
+    pairs = 4 * 3 * 3 - 6 * 3 * 1
+    gone = Work(products=fewer * 5 + pairs, comparisons=fewer + pairs)
+    assert panel.work("mp-spdz") + gone == whole.work("mp-spdz")
+    assert panel.inputs == whole.inputs
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(3, 30), samples, st.sampled_from(sorted(HABITS)), st.integers(3, 15))
+def test_with_a_panel_tries_grow_with_the_number_of_the_hospitals(
+    hospitals: int, samples: int, engine: str, panel: int
+) -> None:
+    steps = plan(SMALL_CNN, 255, CHECKED)
+    once, twice = (tries(count, samples, panel) for count in (hospitals, 2 * hospitals))
+    assert twice == 2 * once == 2 * hospitals * (panel + 1) * samples
+    sizes = VerificationSizes(steps, hospitals, samples, panel, True)
+    assert sizes.work(engine).products > once * steps.work(HABITS[engine].merges_kernels).products
+
+
 @settings(max_examples=50, deadline=None)
 @given(hospitals, samples)
 def test_all_tries_are_at_most_all_the_work(hospitals: int, samples: int) -> None:
-    sizes = VerificationSizes(plan(SMALL_CNN, 255, CHECKED), hospitals, samples, False)
+    sizes = VerificationSizes(plan(SMALL_CNN, 255, CHECKED), hospitals, samples, None, False)
     tried = sizes.plan.work() * ((hospitals + 1) * hospitals * samples)
     assert all(tried.in_comparisons < sizes.work(engine).in_comparisons for engine in HABITS)

@@ -1,4 +1,4 @@
-"""What a node signs before a round opens has what the study's mode takes, and nothing else."""
+"""What a node signs before a round opens has what the study takes, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pipeline.study.study import Study
 
 FULL = Study.load(PROJECT / "studies" / "pneumonia.yaml")
 LARGE = FULL.model_copy(update={"mode": "large"})
+WITH_PANELS = FULL.model_copy(update={"rule": FULL.rule.model_copy(update={"panel": 3})})
 KEY = {"public_key": "ab" * 32}
 COMMITMENT = {"nonce_commitment": "cd" * 32}
 
@@ -22,9 +23,10 @@ def parsed(body: dict[str, Any], study: Study) -> KeyRecord:
     return KeyRecord.parse(Statement(Kind.SEALING_KEY, "north", body, ""), study)
 
 
-def test_a_key_record_holds_a_commitment_to_a_nonce_exactly_in_the_large_model_mode() -> None:
+def test_a_key_record_holds_a_commitment_to_a_nonce_exactly_where_a_seed_is_drawn() -> None:
     assert parsed(KEY, FULL).nonce_commitment is None
-    assert parsed(KEY | COMMITMENT, LARGE).nonce_commitment == "cd" * 32
+    for drawing in (LARGE, WITH_PANELS):
+        assert parsed(KEY | COMMITMENT, drawing).nonce_commitment == "cd" * 32
     assert bytes(parsed(KEY, FULL).public_key).hex() == "ab" * 32
 
 
@@ -33,6 +35,7 @@ def test_a_key_record_holds_a_commitment_to_a_nonce_exactly_in_the_large_model_m
     [
         (KEY | COMMITMENT, FULL),
         (KEY, LARGE),
+        (KEY, WITH_PANELS),
         (COMMITMENT, LARGE),
         ({}, FULL),
         (KEY | COMMITMENT | {"more": "ab" * 32}, LARGE),

@@ -118,6 +118,8 @@ def _block(*layers: dict[str, Any]) -> list[dict[str, Any]]:
             "at most 100000, the limit for the encrypted rule; `mode: large` checks less, on more",
         ),
         ({"mode": "quick"}, "mode", "'quick'", "'full' or 'large'"),
+        ({"rule__panel": 5}, "rule.panel", "5", "fewer than the 5 hospitals; without this line all of them try"),
+        ({"rule__panel": 2}, "rule.panel", "2", "greater than or equal to 3"),
         ({"mode": "large"}, "model", "3938 parameters in mode large", "more than 100000 and at most 16000000"),
         (
             {"mode": "large", "model": TOO_LARGE, "rule__images_per_hospital": 2},
@@ -309,6 +311,14 @@ def test_the_work_of_many_hospitals_grows_with_their_square(tmp_path: Path) -> N
     assert many.tries / few.tries == (201 * 200) / (51 * 50)
     with pytest.raises(InvalidStudy, match=rf"got 1000, want {many.work} "):
         Study.load(changed(tmp_path, hospitals=hospitals))
+
+
+def test_with_a_panel_work_grows_with_the_hospitals_and_fifty_take_ten_times_what_five_do(tmp_path: Path) -> None:
+    hospitals = [f"hospital-{number}" for number in range(50)]
+    few, many = (Study.load(changed(tmp_path, **fields)) for fields in ({}, {"hospitals": hospitals, "rule__panel": 5}))
+    assert (few.tries, many.tries) == (6 * 5 * 16, 50 * 6 * 16)
+    assert not few.draws_seed
+    assert many.draws_seed
 
 
 @pytest.mark.parametrize("images", [16, 32, 256])

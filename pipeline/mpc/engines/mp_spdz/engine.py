@@ -223,6 +223,7 @@ class MpSpdz(Engine):
                 largest_input=max(map(abs, task.rule.input_range)),
                 profile=profile,
                 names_condition=task.names_condition,
+                panel=task.panel,
             )
         # both have few rounds in any case: one layout of each
         return "check_range" if isinstance(task, RangeTask) else "trimmed_mean", sizes | {"size": task.size}

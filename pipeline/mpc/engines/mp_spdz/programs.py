@@ -37,6 +37,7 @@ def shape(
     largest_input: int,
     profile: Profile,
     names_condition: bool,
+    panel: int | None,
 ) -> Mapping[str, Any]:
     """What the compiler must know (`wardround_mpc.task` reads it): sizes and layout only, no value of a round."""
     sizes = {
@@ -46,7 +47,7 @@ def shape(
         "largest_input": largest_input,
         "profile": profile.value,
     }
-    return sizes | {"network": to_plain(network), "names_condition": names_condition}
+    return sizes | {"network": to_plain(network), "names_condition": names_condition, "panel": panel}
 
 
 def program_digest(installation: Path) -> Sha256:

@@ -44,6 +44,7 @@ PROGRAMS = PROJECT / "mpc-programs" / "spu"
 _PARTIES = PROTOCOLS["spu"]["aby3"]
 _COMPILE_SECONDS = 300.0
 _SECONDS_FOR_REPORTS = 2.0
+_START = b"start\n"
 
 
 def program_digest() -> Sha256:
@@ -156,7 +157,9 @@ class Spu(Engine):
                     "compiled program": process.receive()["ready"],
                     "task": task_digest(protocol, task),
                 }
-                result = _compute(process, content, Rendezvous(party), agreed, deadline)
+                # before the peers have come: once they have, all call one another within moments, as SPU wants it
+                process.send(content)
+                result = _compute(process, Rendezvous(party), agreed, deadline)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         stats = EngineStats(result["cpu_seconds"], result["wall_seconds"], result["bytes_sent"], result["rss_bytes"])
@@ -174,13 +177,13 @@ class Spu(Engine):
 
 
 def _compute(
-    process: PartyProcess, content: Sequence[bytes], rendezvous: Rendezvous, agreed: Mapping[str, str], deadline: float
+    process: PartyProcess, rendezvous: Rendezvous, agreed: Mapping[str, str], deadline: float
 ) -> Mapping[str, Any]:
     with rendezvous:
         rendezvous.gather(agreed, deadline)
         rendezvous.watch(process.kill, ProcessActivity(process.pid))
         try:
-            process.send(content)
+            process.send([_START])
             return process.receive()
         except EngineFailed as error:
             if rendezvous.failure is None and not process.killed:
@@ -209,6 +212,7 @@ def _described(task: Task) -> dict[str, Any]:
         "input_range": list(task.rule.input_range),
         "first_round": task.rule.budget is None,
         "names_condition": task.names_condition,
+        "panel": task.panel,
         "secret": [
             *projections,
             {"name": "updates", "shape": [hospitals, network.size]},
