@@ -34,7 +34,7 @@ from pipeline.mpc import rule
 Batch = Callable[[int, int], Any]
 """Samples from one number to before another."""
 
-_ACTIVATIONS_AT_ONCE = 3_000_000
+_ACTIVATIONS_AT_ONCE = 4_000_000
 """Of a network's widest step, over models and samples: what keeps a party under 1 GB. A block costs messages for each
 model anew, so few large ones are cheaper."""
 
