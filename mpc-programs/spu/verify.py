@@ -31,7 +31,10 @@ from pipeline.layers import CHECKED, Network, Plan, WeightBounds, plan
 from pipeline.layers.arrays import split_parameters
 from pipeline.mpc import rule
 
-_ACTIVATIONS_AT_ONCE = 3_000_000
+Batch = Callable[[int, int], Any]
+"""Samples from one number to before another."""
+
+_ACTIVATIONS_AT_ONCE = 4_000_000
 """Of a network's widest step, over models and samples: what keeps a party under 1 GB. A block costs messages for each
 model anew, so few large ones are cheaper."""
 
@@ -113,10 +116,11 @@ def tried(
     valid = _valid(inputs, labels, *input_range)
     if panel is None:
         models = previous + jnp.concatenate([jnp.zeros_like(previous)[None], updates])
-        return valid, jnp.where(valid[:, None], _counts(steps, models, inputs[None], labels[None]), instead)
-    counts = _counts(steps, previous[None], inputs[None], labels[None])[0]
+        counts = _counts(steps, models, _shared(inputs), labels[None])
+        return valid, jnp.where(valid[:, None], counts, instead)
+    counts = _counts(steps, previous[None], _shared(inputs), labels[None])[0]
     globally = jnp.where(valid[:, None], counts, instead)
-    counts = _counts(steps, previous + updates, _of_panels(inputs, panel), _of_panels(labels, panel))
+    counts = _counts(steps, previous + updates, _windows(inputs, panel), _of_panels(labels, panel))
     counts = jnp.where(_of_panels(valid, panel)[..., None], counts, instead)
     return valid, jnp.concatenate([_of_panels(globally, panel), counts])
 
@@ -126,6 +130,27 @@ def _of_panels(by_owner: Any, panel: int) -> Any:
     # slices: indexing would become a gather, which SPU walks element by element
     around = jnp.concatenate([by_owner, by_owner[:panel]])
     return jnp.stack([around[step : step + len(by_owner)] for step in range(1, panel + 1)], axis=1)
+
+
+def _shared(inputs: Any) -> Batch:
+    """All owners' samples, (1, count, ...), on which every model is tried."""
+    whole = inputs.reshape(1, -1, *inputs.shape[2:])
+    return lambda start, end: whole[:, start:end]
+
+
+def _windows(inputs: Any, panel: int) -> Batch:
+    """Of each model those of its panel, (hospitals, count, ...): cut for one block at a time, since they overlap."""
+    hospitals, samples = inputs.shape[:2]
+    around = jnp.concatenate([inputs, inputs[:panel]])
+
+    def batch(start: int, end: int) -> Any:
+        pieces = []
+        for place in range(start // samples, -(-end // samples)):
+            first, last = max(start - place * samples, 0), min(end - place * samples, samples)
+            pieces.append(around[place + 1 : place + 1 + hospitals, first:last])
+        return jnp.concatenate(pieces, axis=1)
+
+    return batch
 
 
 def verdicts(conditions: Sequence[Any], names_condition: bool) -> tuple[Any, Any]:
@@ -177,16 +202,16 @@ def _valid(inputs: Any, labels: Any, lowest: int, highest: int) -> Any:
     return in_range & zero_or_one & all_true(labels.sum(axis=2) == 1)
 
 
-def _counts(steps: Plan, models: Any, inputs: Any, labels: Any) -> Any:
-    """(models, owners, classes), of samples (1, owners, samples, ...) that all share, or (models, ...) of each one."""
+def _counts(steps: Plan, models: Any, batch: Batch, labels: Any) -> Any:
+    """(models, owners, classes); labels (1, owners, samples, classes) that all share, or (models, ...) of each one."""
     apart, owners, samples, classes = labels.shape
+    count = owners * samples
     arithmetic, parameters = SpuArithmetic(), split_parameters(steps.network, models)
-    batch = inputs.reshape(apart, owners * samples, *steps.network.input_shape)
-    widest = max(math.prod(step.raw.shape) for step in steps.steps)
-    block = _evenly(owners * samples, max(_ACTIVATIONS_AT_ONCE // (len(models) * widest), 1))
-    blocks = [batch[:, start : start + block] for start in range(0, owners * samples, block)]
-    logits = jnp.concatenate([steps.logits(arithmetic, block_samples, parameters) for block_samples in blocks], axis=1)
-    expected = jnp.broadcast_to(labels.reshape(apart, owners * samples, classes), logits.shape)
+    widest = max(math.prod(shape) for shape in (steps.network.input_shape, *(step.raw.shape for step in steps.steps)))
+    block = _evenly(count, max(_ACTIVATIONS_AT_ONCE // (len(models) * widest), 1))
+    blocks = [(start, min(start + block, count)) for start in range(0, count, block)]
+    logits = jnp.concatenate([steps.logits(arithmetic, batch(*ends), parameters) for ends in blocks], axis=1)
+    expected = jnp.broadcast_to(labels.reshape(apart, count, classes), logits.shape)
     # The first maximum: a later class must be strictly higher; its label follows it.
     best, correct = logits[..., 0], expected[..., 0]
     for index in range(1, classes):

@@ -214,10 +214,16 @@ def input_set(evidence: RoundEvidence) -> str:
 
 def seed(evidence: RoundEvidence) -> str:
     """What is drawn in a round comes from nonces to which every node committed before it opened."""
+    records = _key_records(evidence)
     if evidence.record.seed is None:
-        return "nothing is drawn in this study"
+        committed = any("nonce_commitment" in record.body for record in records)
+        if committed and not evidence.record.measures_scale:
+            raise EvidenceRejected(
+                f"round {evidence.round}: the nodes committed to nonces, and the record has no seed that they give"
+            )
+        return "nothing was drawn in this round"
     nonces = {}
-    for node, record in zip(evidence.record.nodes, _key_records(evidence), strict=True):
+    for node, record in zip(evidence.record.nodes, records, strict=True):
         problems = []
         for revealed in evidence.objects.statements(Kind.NONCE, node.name, node.address, evidence.context):
             try:

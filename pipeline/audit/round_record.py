@@ -141,7 +141,9 @@ class RoundRecord(_Model):
     subgroups: RecordSubgroups | None
     """None where the study has none, and of a round that measured the inputs' scale."""
     panel: _Positive | None
-    """On how many hospitals' samples each model was tried, drawn by the seed; None: on all."""
+    """On how many hospitals' samples the study has each model tried, drawn by the seed; None: on all.
+
+    Where no more than so many take part all try every model; a round that measures inputs tries none."""
     seed: _Digest | None
     """What a large model's random projections and each model's panel came from; None where there is neither."""
 

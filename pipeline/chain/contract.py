@@ -7,6 +7,7 @@ step of a round makes dozens.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -78,13 +79,17 @@ class _Function:
 
 @cache
 def _functions() -> Mapping[str, _Function]:
-    """By signature, and by name: of two of one name by the later one, which nobody calls by it."""
+    """By signature, and by name where no two have it."""
+    entries = filter_abi_by_type("function", abi())
+    times = Counter(entry["name"] for entry in entries)
     functions: dict[str, _Function] = {}
-    for entry in filter_abi_by_type("function", abi()):
+    for entry in entries:
         function = _Function(
             function_abi_to_4byte_selector(entry), get_abi_input_types(entry), get_abi_output_types(entry)
         )
-        functions |= {entry["name"]: function, abi_to_signature(entry): function}
+        functions[abi_to_signature(entry)] = function
+        if times[entry["name"]] == 1:
+            functions[entry["name"]] = function
     return functions
 
 

@@ -32,7 +32,7 @@ def numbers(cells: pd.Series[Any], empty: Sequence[str]) -> pd.Series[Any]:
     elif kind not in {"integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"}:
         return cells
     as_floats = cells.astype("float64")
-    # Nearly every column: looking for no word in it took most of the time that a table's reading takes.
+    # Nearly every column: looking for no word in it took a third of the time that a table's reading takes.
     return as_floats.mask(as_floats.isin(_as_numbers(empty))) if empty else as_floats
 
 

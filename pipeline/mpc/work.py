@@ -90,8 +90,14 @@ class VerificationSizes:
         pairs = owners * (owners - 1) // 2
         compared = pairs if habits.compares_pairs else _comparators(owners, range(trimmed, owners - trimmed))
         ordered = compared * rows * kinds
-        near = hospitals**2 * (1 + self.plan.network.classes**2) if habits.compares_pairs else 0
-        return Work(ordered, ordered + near)
+        return Work(ordered, ordered + (self._near() if habits.compares_pairs else 0))
+
+    def _near(self) -> int:
+        """Of every two models, by each two classes or, with a panel, by the class that each answers worst."""
+        hospitals, classes = self.hospitals, self.plan.network.classes
+        if self.panel is None:
+            return hospitals**2 * (1 + classes**2)
+        return hospitals**2 * 2 + 2 * hospitals * (classes - 1)
 
 
 def _comparators(wires: int, wanted: range) -> int:

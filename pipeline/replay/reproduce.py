@@ -57,6 +57,10 @@ def reproduce(
 ) -> Sha256:
     """The new model's digest; raises EvidenceRejected when verdicts or model differ from the record."""
     study = study.at(previous)
+    if record.panel != study.rule.panel:
+        raise EvidenceRejected(
+            f"round {record.round}: got a record of panel {record.panel}, want {study.rule.panel} as the study has it"
+        )
     names = tuple(hospital.name for hospital in record.hospitals if hospital.name in record.inputs)
     nodes = len(record.nodes)
     shared = {}

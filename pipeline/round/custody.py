@@ -47,10 +47,16 @@ class Custody:
                 write_secret(path, Secret.generate().reveal())
         return OpenedEnvelopes(self._opened, Secret.read(path))
 
-    @property
-    def nonce(self) -> Path:
-        """Where the round's nonce lies (`pipeline.round.seed`)."""
-        return self.home / _KEYS / f"{self.round_id}-nonce"
+    def nonce(self) -> Secret:
+        """The node's part of the round's seed (`pipeline.round.seed`); raises FileNotFoundError where there is none."""
+        return Secret.read(self._nonce)
+
+    def make_nonce(self) -> Secret:
+        """The same, made where there is none."""
+        with locked(self._lock):
+            if not self._nonce.exists():
+                write_secret(self._nonce, Secret.generate().reveal())
+        return self.nonce()
 
     @property
     def total(self) -> Path:
@@ -70,6 +76,10 @@ class Custody:
     @property
     def _sealing_key(self) -> Path:
         return self.home / _KEYS / str(self.round_id)
+
+    @property
+    def _nonce(self) -> Path:
+        return self.home / _KEYS / f"{self.round_id}-nonce"
 
     @property
     def _opened(self) -> Path:

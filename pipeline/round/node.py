@@ -11,8 +11,8 @@ from pipeline.audit.round_record import RecordSubgroups
 from pipeline.chain.ledger import StudyState
 from pipeline.domain import Ending, HospitalName, Kind, NodeName, Reason, RoundId, RoundStatus, Sha256, Verdict
 from pipeline.errors import Refused, RoundAborted, SecondOpening, TooFew
-from pipeline.evidence import signing
-from pipeline.round import conclusion, continuation, ending, equivocation, restored, seed, strikes, tally
+from pipeline.evidence import randomness, signing
+from pipeline.round import conclusion, continuation, ending, equivocation, restored, strikes, tally
 from pipeline.round.custody import rounds as rounds_held
 from pipeline.round.evaluations import evaluation_in
 from pipeline.round.input_set import Inputs, agree, kept
@@ -43,7 +43,7 @@ def prepare(study: str, round_id: RoundId, name: NodeName, settings: Settings | 
     held = custody(worker, round_id)
     body = {"public_key": bytes(held.make_sealing_key().public_key).hex()}
     if worker.study.draws_seed:
-        body["nonce_commitment"] = seed.nonce_commitment(held.nonce)
+        body["nonce_commitment"] = randomness.commitment(held.make_nonce())
     state = worker.ledger.study(worker.study_id)
     conclusion.require_going_on(worker.study, state)
     conclusion.require_rounds_left(worker)

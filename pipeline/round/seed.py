@@ -7,23 +7,13 @@ What it is for: the projections of large models (docs/adr/0007-large-models.md),
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pipeline.domain import Kind, NodeName, Sha256, Statement
 from pipeline.errors import EvidenceRejected, RoundAborted
 from pipeline.evidence import randomness
-from pipeline.host.files import write_secret
-from pipeline.host.secret import Secret
 from pipeline.round.input_set import say_once
 from pipeline.round.node_round import NodeRound
 from pipeline.round.worker import RoundContext
-
-
-def nonce_commitment(path: Path) -> Sha256:
-    """What a node commits to at the opening; its nonce is made once and kept at `path`."""
-    if not path.exists():
-        write_secret(path, Secret.generate().reveal())
-    return randomness.commitment(Secret.read(path))
 
 
 def draw(node: NodeRound) -> Sha256:
@@ -37,7 +27,7 @@ def draw(node: NodeRound) -> Sha256:
     worker = ctx.worker
     root = ctx.commit_root
     try:
-        secret = Secret.read(node.custody.nonce)
+        secret = node.custody.nonce()
     except FileNotFoundError as error:
         raise RoundAborted(
             f"round {ctx.round_id}: the nonce of {worker.identity.name} is gone; the round ends at its deadline"

@@ -104,7 +104,7 @@ class Study(StudyModel):
     ]
     mode: Annotated[Literal["full", "large"], Field(title="Mode", examples=["large"])] = "full"
     """full: the whole rule under encryption and a trimmed mean, up to 100,000 parameters. large, for more: size and
-    direction are checked on random projections, and nothing is trimmed from the mean; every model is tried on all
+    direction are checked on random projections, and nothing is trimmed from the mean; every model is tried on the
     hospitals' samples as in the full mode (docs/adr/0032-large-models-are-tried-too.md)."""
     continues: Annotated[
         Continues | None,

@@ -22,7 +22,7 @@ def filled(home: Path, number: int) -> Custody:
     """A round in which the node has made and opened everything."""
     held = Custody(home, RoundId(number))
     held.make_sealing_key()
-    write_secret(held.nonce, bytes(32))
+    held.make_nonce()
     held.keep().put(MANIFEST, 1, len(WORDS), [WORDS], component_digest(WORDS))
     write_secret(home / "journal" / f"total-{number}.i8", bytes(8))
     return held
@@ -32,6 +32,7 @@ def test_keys_are_made_once_and_what_was_kept_is_read_after_a_restart(tmp_path: 
     held = filled(tmp_path, 3)
     again = Custody(tmp_path, RoundId(3))
     assert bytes(again.make_sealing_key()) == bytes(held.sealing_key())
+    assert again.make_nonce().reveal() == held.nonce().reveal()
     found = again.keep().get(MANIFEST, 1, len(WORDS))
     assert found is not None
     assert np.array_equal(found[:], WORDS)
@@ -53,7 +54,7 @@ def test_a_round_that_ends_leaves_nothing_and_takes_nothing_of_another_with_it(t
         before[1].sealing_key()
     for number in (10, 11):
         assert before[number].keep().get(MANIFEST, 1, len(WORDS)) is not None
-        assert before[number].nonce.exists()
+        assert before[number].nonce().reveal() == before[number].make_nonce().reveal()
 
 
 def test_what_was_kept_is_nothing_without_the_key_that_lies_elsewhere(tmp_path: Path) -> None:

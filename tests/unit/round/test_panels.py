@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from pipeline.audit import checks
 from pipeline.audit.round_record import RoundRecord
-from pipeline.domain import Condition, Kind, RoundId
+from pipeline.domain import Condition, Kind, RoundId, Statement
 from pipeline.errors import EvidenceRejected
 from pipeline.host import ports
 from pipeline.mpc import panels, reference
@@ -81,6 +84,8 @@ def test_a_flip_within_the_budget_is_rejected_by_the_panel_that_the_seed_draws(
     size = play.study.network.size
     updates = {name: words[:size] for name, words in payloads.items()}
     assert reproduce(play.study, written, previous, updates, 1, site.settings) == written.new_model
+    with pytest.raises(EvidenceRejected, match="got a record of panel 4, want 3"):
+        reproduce(play.study, written.model_copy(update={"panel": 4}), previous, updates, 1, site.settings)
     with pytest.raises(EvidenceRejected, match="got a round without a seed"):
         reproduce(play.study, written.model_copy(update={"seed": None}), previous, updates, 1, site.settings)
 
@@ -91,6 +96,26 @@ def test_each_round_draws_anew_and_a_record_without_what_it_drew_is_none(site: M
     assert len({record.seed for record in records}) == 2
     with pytest.raises(EvidenceRejected, match="each model has a panel"):
         RoundRecord.from_bytes(records[0].to_bytes().replace(f'"{records[0].seed}"'.encode(), b"null"))
+
+
+@pytest.mark.usefixtures("flips_labels")
+def test_who_is_in_quarantine_stands_in_no_circle(site: MemorySite) -> None:
+    play = site.play("panel_quarantine", rule={**RULE, "strikes": 1, "strike_window": 5})
+    assert record_of(site, [play.round(name) for name in ("first", "second")][-1]).quarantined == (ELM,)
+    later = record_of(site, play.round("later"))
+    assert (set(later.inputs), later.absent[ELM]) == (set(HOSPITALS[:4]), "quarantined")
+    assert later.accepted == HOSPITALS[:4]
+    site.audits(later.round)
+
+
+def test_an_audit_refuses_a_record_without_the_seed_that_nodes_committed_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = Statement(Kind.SEALING_KEY, "north", {"public_key": "ab" * 32, "nonce_commitment": "cd" * 32}, "")
+    monkeypatch.setattr(checks, "_key_records", lambda evidence: (committed,))
+    evidence: Any = SimpleNamespace(round=4, record=SimpleNamespace(seed=None, measures_scale=False))
+    with pytest.raises(EvidenceRejected, match="round 4: the nodes committed to nonces, and the record has no seed"):
+        checks.seed(evidence)
+    evidence.record.measures_scale = True
+    assert checks.seed(evidence) == "nothing was drawn in this round"
 
 
 def test_nodes_agree_on_a_seed_by_nonces_that_they_committed_to(site: MemorySite) -> None:

@@ -146,6 +146,17 @@ def test_its_round_trains_nothing_and_the_next_one_is_a_first_round(
     assert past.verdicts(ASTER) == (True,)
 
 
+def test_models_get_their_panels_from_the_second_round_on(site: Installed) -> None:
+    play = started(site, "scaled_with_panels", rule={"images_per_hospital": 32, "panel": 3, "strikes": 1})
+    first = play.round("first")
+    measured = site.record(first)
+    assert (measured["panel"], measured["seed"]) == (3, None)
+    second = play.round("second")
+    assert site.record(second)["seed"] is not None
+    for round_id in (first, second):
+        site.audits(round_id)
+
+
 def test_both_rounds_audit(site: Installed, play: tuple[Play, RoundId]) -> None:
     for round_id, detail in (
         (play[1], "measured of 3 inputs, 3 hospitals in the middle of each"),
