@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.fixtures import cheap_passphrases, checked_once
+from tests.support.installed import HOSPITALS
 from tests.support.memory.site import MemorySite
 
 __all__ = ["cheap_passphrases", "checked_once"]
@@ -22,3 +23,12 @@ def site(_made: MemorySite) -> Iterator[MemorySite]:
     """The store, chain, engine and actors; tests of other modules in this process reach none of them."""
     with _made.reached():
         yield _made
+
+
+@pytest.fixture
+def flips_labels(site: MemorySite) -> Iterator[None]:
+    """Elm swaps its labels and scales its update to the budget, by its own configuration."""
+    own = site.settings.hospital(HOSPITALS[4]) / "hospital.yaml"
+    own.write_text("misbehaviour: label_flip_within_budget\n")
+    yield
+    own.unlink()

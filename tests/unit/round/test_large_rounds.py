@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pipeline.audit.round_record import RoundRecord
@@ -29,15 +27,6 @@ LARGE = {
     "model": [{"Linear": {"out_features": 3040}}, {"ReLU": {}}, {"Linear": {"out_features": 2}}],
     "rule": {"images_per_hospital": 6, **FOR_FEW_SAMPLES, "strikes": 4, "reveal_condition": True},
 }
-
-
-@pytest.fixture
-def flips_labels(site: MemorySite) -> Iterator[None]:
-    """Elm swaps its labels and scales its update to the budget, by its own configuration."""
-    own = site.settings.hospital(ELM) / "hospital.yaml"
-    own.write_text("misbehaviour: label_flip_within_budget\n")
-    yield
-    own.unlink()
 
 
 @pytest.mark.usefixtures("flips_labels")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,15 +27,6 @@ from tests.support.thresholds import FOR_FEW_SAMPLES
 ELM = HOSPITALS[4]
 PANEL = 3
 RULE = {"images_per_hospital": 6, **FOR_FEW_SAMPLES, "strikes": 4, "reveal_condition": True, "panel": PANEL}
-
-
-@pytest.fixture
-def flips_labels(site: MemorySite) -> Iterator[None]:
-    """Elm swaps its labels and scales its update to the budget, by its own configuration."""
-    own = site.settings.hospital(ELM) / "hospital.yaml"
-    own.write_text("misbehaviour: label_flip_within_budget\n")
-    yield
-    own.unlink()
 
 
 def record_of(site: MemorySite, round_id: RoundId) -> RoundRecord:
